@@ -1,0 +1,1 @@
+"""Where pictures are made. One module or package a backend, each behind `imagemill.backends.base.Backend`."""

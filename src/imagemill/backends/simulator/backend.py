@@ -1,0 +1,276 @@
+"""The simulator: nodes that load models, take time, fail on demand and deliver real pictures."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from imagemill.backends.base import Node, Order, Progress, Rendered, Watch
+from imagemill.backends.simulator import painter
+from imagemill.backends.simulator.faults import AT_THE_DOOR, failure, load_scenario
+from imagemill.backends.simulator.pacing import Clock, Gate, Pace, Sleep, pause
+from imagemill.backends.simulator.plans import Catalogue, Plan, load_ms_of, make_plan, models_of, outputs_of
+from imagemill.backends.simulator.settings import Fault, SimulatorSettings
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import Work
+
+PREVIEWS = 20
+"""Previews of a render at most."""
+
+REMEMBERED = 256
+"""References of finished renders that are kept to be attached to."""
+
+MOST_OPEN = 4096
+"""References sent and never followed to their end that are kept; far more than slots can be in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStats:
+    """What a node has done since it was built."""
+
+    loads: int
+    """Checkpoints loaded."""
+    busy_s: float
+    """Seconds spent loading and rendering, failed renders too."""
+    renders: int
+    """Renders finished."""
+
+
+@dataclass(slots=True)
+class _Render:
+    """A reference that was sent: whoever passes the gate first renders."""
+
+    plan: Plan | None
+    gate: Gate = field(default_factory=Gate)
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class _Node:
+    """Changed only behind its gate. ``view`` and ``stats`` are replaced whole, so anyone may read them."""
+
+    view: Node
+    resident: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+    stats: NodeStats = NodeStats(0, 0.0, 0)
+    gate: Gate = field(default_factory=Gate)
+
+    def show_resident(self) -> None:
+        self.view = replace(self.view, resident=frozenset(self.resident))
+
+
+class Simulator:
+    """A `imagemill.backends.base.Backend` without a GPU.
+
+    A node renders one order at a time; those sent meanwhile wait in the order they are followed.
+    ``clock`` counts seconds and ``sleep`` lets them pass (True: the watch says stop): tests bring their own.
+    """
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = pause,
+        name: str = "simulator",
+        suffix: str = "",
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._name = name
+        scenario = load_scenario(settings.scenario) if settings.scenario else ()
+        self._rules = (*settings.faults, *scenario)
+        self._catalogue = Catalogue(settings.models)
+        self._nodes = {node.name: _Node(node) for node in _node_views(settings, name, suffix)}
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, _Render] = OrderedDict()
+        self._finished: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def nodes(self) -> Sequence[Node]:
+        return [node.view for node in self._nodes.values()]
+
+    def stats(self) -> dict[str, NodeStats]:
+        """By node name."""
+        return {name: node.stats for name, node in self._nodes.items()}
+
+    def refusal(self, work: Work) -> str | None:
+        return self._catalogue.refusal(models_of(work))
+
+    def send(self, order: Order) -> str:
+        """Register the order under its reference; nothing is rendered before `follow`.
+
+        Refuses what a real server's front door refuses: an unknown node, an invalid graph, a malformed hint,
+        an absent model, and the faults that stand for such answers. A known reference is attached to.
+        """
+        with self._lock:
+            if order.reference in self._open or order.reference in self._finished:
+                return order.reference
+        plan = self._plan(order)
+        if plan.strike is not None and plan.strike.fault in AT_THE_DOOR:
+            raise failure(plan.strike.fault, order.node, plan.model)
+        with self._lock:
+            self._open.setdefault(order.reference, _Render(plan))
+            if len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        return order.reference
+
+    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+        """Render, in the caller's thread; at most ``order.timeout_s``, the wait for the node included.
+
+        Following a finished reference again delivers the same outputs at once: nothing is kept but the
+        reference, since the same order always paints the same bytes.
+        """
+        pace = Pace(watch, self._clock, self._sleep, self._clock() + order.timeout_s, order.timeout_s)
+        with self._lock:
+            render = self._open.get(reference)
+            finished = reference in self._finished
+        if render is None and not finished:
+            raise BackendError(FailureCode.NODE_LOST, f"{order.node}: no render {reference} is known here")
+        if render is None:
+            return self._again(order, pace)
+        with render.gate.passed(pace.check):
+            if render.finished:
+                return self._again(order, pace)
+            try:
+                rendered = self._render(order, render.plan or self._plan(order), pace)
+            except BaseException:
+                self._forget(reference, render)
+                raise
+            self._finish(reference, render)
+            return rendered
+
+    def close(self) -> None:
+        with self._lock:
+            self._open.clear()
+            self._finished.clear()
+
+    def _finish(self, reference: str, render: _Render) -> None:
+        with self._lock:
+            render.finished, render.plan = True, None
+            self._open.pop(reference, None)
+            self._finished[reference] = None
+            if len(self._finished) > REMEMBERED:
+                self._finished.popitem(last=False)
+
+    def _forget(self, reference: str, render: _Render) -> None:
+        """A render that failed or was stopped is gone: sent again, it starts anew."""
+        with self._lock:
+            if self._open.get(reference) is render:
+                del self._open[reference]
+
+    def _plan(self, order: Order) -> Plan:
+        if order.node not in self._nodes:
+            present = ", ".join(self._nodes)
+            message = f"{order.node} is no simulated node; present: {present}"
+            raise BackendError(FailureCode.NODE_LOST, message)
+        return make_plan(order, self._catalogue, self._rules, self._settings.seed)
+
+    def _render(self, order: Order, plan: Plan, pace: Pace) -> Rendered:
+        node = self._nodes[order.node]
+        with node.gate.passed(pace.check):
+            pace.check()
+            started = self._clock()
+            renders = 0
+            try:
+                chances = self._chances(order)
+                loaded = self._load(node, plan, pace, chances)
+                self._sample(node, plan, pace, chances)
+                outputs = tuple(outputs_of(plan, pace))
+                renders = 1
+            finally:
+                stats = node.stats
+                busy_s = stats.busy_s + self._clock() - started
+                node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
+            return Rendered(outputs, self._details(node, order, plan, loaded, len(outputs)))
+
+    def _again(self, order: Order, pace: Pace) -> Rendered:
+        """The outputs of a finished render, painted anew; the node is not asked."""
+        plan = self._plan(order)
+        outputs = tuple(outputs_of(plan, pace))
+        return Rendered(outputs, self._details(self._nodes[order.node], order, plan, False, len(outputs)))
+
+    def _details(self, node: _Node, order: Order, plan: Plan, loaded: bool, outputs: int) -> dict[str, Any]:
+        return {
+            "prompt_request": plan.request,
+            "prompt_response": {"prompt_id": order.reference, "outputs": outputs, "node_errors": {}},
+            "node": order.node,
+            "loads": node.stats.loads,
+            "loaded": loaded,
+        }
+
+    def _chances(self, order: Order) -> Iterator[float]:
+        """Factors around 1, the same for the same seed, job and attempt."""
+        jitter = self._settings.jitter
+        if jitter == 0:
+            while True:
+                yield 1.0
+        random = Random(f"{self._settings.seed}/{order.job_id}/{order.attempt}")
+        while True:
+            yield 1 + jitter * (2 * random.random() - 1)
+
+    def _load(self, node: _Node, plan: Plan, pace: Pace, chances: Iterator[float]) -> bool:
+        """Make the model resident; whether it had to be loaded."""
+        if not plan.model:
+            return False
+        slow = plan.fault is Fault.SLOW_LOAD
+        if plan.model in node.resident and not slow:
+            node.resident.move_to_end(plan.model)
+            return False
+        load_s = load_ms_of(self._settings, plan) / 1000 * next(chances)
+        node.resident.pop(plan.model, None)
+        while len(node.resident) >= self._settings.resident_models:
+            node.resident.popitem(last=False)
+        node.show_resident()
+        if load_s > 0:
+            if plan.fault is not Fault.SILENT:
+                pace.watch.progress(Progress(0, plan.steps, note=f"loads {plan.model}"))
+            pace.sleep(load_s)
+        node.resident[plan.model] = None
+        node.show_resident()
+        node.stats = replace(node.stats, loads=node.stats.loads + 1)
+        return True
+
+    def _sample(self, node: _Node, plan: Plan, pace: Pace, chances: Iterator[float]) -> None:
+        """The steps, each told; an instant render tells the last one only."""
+        if plan.fault is Fault.OUT_OF_MEMORY:
+            raise failure(plan.fault, node.view.name, plan.model)
+        step_ms = self._settings.step_ms if plan.hint.step_ms is None else plan.hint.step_ms
+        last = max(1, plan.steps // 2) if plan.fault in (Fault.CRASH, Fault.HANG) else plan.steps
+        every = max(1, -(-plan.steps // PREVIEWS))
+        for step in range(1 if step_ms else last, last + 1):
+            if step_ms:
+                pace.sleep(step_ms / 1000 * next(chances))
+            if plan.fault is Fault.SILENT:
+                continue
+            shown = bool(self._settings.previews and step_ms and step % every == 0)
+            picture = painter.preview(*plan.pictures[0], step / plan.steps) if shown else None
+            pace.watch.progress(Progress(step, plan.steps, note="samples", preview=picture))
+        if plan.fault is Fault.CRASH:
+            node.resident.clear()
+            node.show_resident()
+            raise failure(plan.fault, node.view.name, plan.model)
+        while plan.fault is Fault.HANG:
+            pace.sleep(3600.0)
+        if plan.fault is Fault.CONTENT:
+            raise failure(plan.fault, node.view.name, plan.model)
+
+
+def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Iterator[Node]:
+    for number in range(1, settings.nodes + 1):
+        yield Node(
+            name=f"sim-{number}.{suffix}" if suffix else f"sim-{number}",
+            backend=backend,
+            queues=frozenset({"gpu"}),
+            slots=settings.slots,
+            labels=frozenset(settings.labels),
+            memory_mb=settings.memory_mb,
+            available=frozenset(model.lower() for model in settings.models) or None,
+        )

@@ -1,0 +1,185 @@
+"""Faults on demand: which one strikes an attempt, and the failure it shows as."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from imagemill.backends.base import Order
+from imagemill.backends.simulator.settings import Fault, FaultRule
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+
+PROPERTY = "simulate"
+"""The job property that asks for a fault or for other times."""
+
+LONGEST_MS = 3_600_000
+MOST_TIMES = 1_000_000
+
+ALLOWED = (
+    f'"{PROPERTY}" is a fault\'s name or an object of "fault", "times" (a whole number from 1), "step_ms" '
+    f'and "load_ms" (0 to {LONGEST_MS}); faults: {", ".join(Fault)}'
+)
+
+_FAILURES: Mapping[Fault, tuple[FailureCode, str]] = {
+    Fault.OUT_OF_MEMORY: (FailureCode.OUT_OF_MEMORY, "CUDA out of memory: tried to allocate 2.00 GiB"),
+    Fault.MISSING_MODEL: (FailureCode.MISSING_MODEL, "the checkpoint {model} is not in the node's list"),
+    Fault.MISSING_NODE: (FailureCode.MISSING_NODE, "the node type KSampler is not installed"),
+    Fault.CRASH: (FailureCode.NODE_LOST, "the connection broke in the middle of the render"),
+    Fault.CONTENT: (FailureCode.CONTENT_BLOCKED, "the picture was blocked by the content filter"),
+    Fault.RATE_LIMITED: (FailureCode.BACKEND_UNAVAILABLE, "429 too many requests"),
+    Fault.SERVER_ERROR: (FailureCode.BACKEND_UNAVAILABLE, "500 internal server error"),
+    Fault.REJECTED: (FailureCode.BACKEND_REJECTED, "the request was refused"),
+}
+
+AT_THE_DOOR = frozenset(
+    {Fault.MISSING_MODEL, Fault.MISSING_NODE, Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.REJECTED}
+)
+"""Faults a real server answers with before it takes the job."""
+
+
+class InvalidScenario(ValueError):
+    """A scenario file that cannot be used; names the file and the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a job's own property asks for."""
+
+    fault: Fault | None = None
+    times: int = 1
+    step_ms: float | None = None
+    load_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """The fault of one attempt."""
+
+    fault: Fault
+    load_ms: float | None = None
+
+
+def failure(fault: Fault, node: str, model: str) -> BackendError:
+    """The error a fault shows as. KeyError for those that show otherwise, in time or in the outputs."""
+    code, message = _FAILURES[fault]
+    return BackendError(code, f"{node}: {message.format(model=model or 'of the graph')} (simulated)")
+
+
+def check_hint(value: object) -> str | None:
+    """What is wrong with a job's ``simulate`` property, with what is allowed; None when nothing is."""
+    complaint = _complaint(value)
+    return None if complaint is None else f"{complaint}; {ALLOWED}"
+
+
+def read_hint(properties: Mapping[str, Any]) -> Hint:
+    """Raise `BackendError` for a malformed hint; no hint asks for nothing."""
+    value = properties.get(PROPERTY)
+    complaint = check_hint(value)
+    if complaint is not None:
+        raise BackendError(FailureCode.BACKEND_REJECTED, complaint)
+    if value is None:
+        return Hint()
+    if isinstance(value, str):
+        return Hint(Fault(value))
+    fault = value.get("fault")
+    return Hint(
+        fault=None if fault is None else Fault(fault),
+        times=value.get("times", 1),
+        step_ms=value.get("step_ms"),
+        load_ms=value.get("load_ms"),
+    )
+
+
+def _complaint(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return None if value in set(Fault) else f"{value[:40]!r} is not a fault"
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__} is not a hint"
+    hint = cast("Mapping[object, object]", value)
+    unknown = [str(key)[:40] for key in hint if key not in ("fault", "times", "step_ms", "load_ms")]
+    if unknown:
+        return f"{', '.join(unknown[:5])}: not known"
+    fault, times = hint.get("fault"), hint.get("times", 1)
+    if fault is not None and (not isinstance(fault, str) or fault not in set(Fault)):
+        return f"{str(fault)[:40]!r} is not a fault"
+    if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MOST_TIMES:
+        return f"times is not a whole number from 1 to {MOST_TIMES}"
+    for key in ("step_ms", "load_ms"):
+        if not _is_duration(hint.get(key)):
+            return f"{key} is not a number of milliseconds from 0 to {LONGEST_MS}"
+    return None
+
+
+def _is_duration(value: object) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isfinite(value) and 0 <= value <= LONGEST_MS
+
+
+def choose(
+    rules: Sequence[FaultRule], hint: Hint, order: Order, *, model: str, prompt: str, seed: int
+) -> Strike | None:
+    """The fault that strikes this attempt: the job's own wish, else the first rule that holds."""
+    if hint.fault is not None and order.attempt <= hint.times:
+        return Strike(hint.fault, hint.load_ms)
+    for position, rule in enumerate(rules):
+        if _holds(rule, order, model, prompt) and _drawn(rule, position, order, seed):
+            return Strike(rule.fault, rule.load_ms)
+    return None
+
+
+def _holds(rule: FaultRule, order: Order, model: str, prompt: str) -> bool:
+    if order.attempt > rule.times:
+        return False
+    if rule.model is not None and rule.model.lower() not in model.lower():
+        return False
+    if rule.prompt is not None and rule.prompt.lower() not in prompt.lower():
+        return False
+    return rule.node is None or order.node == rule.node or order.node.startswith(f"{rule.node}.")
+
+
+def _drawn(rule: FaultRule, position: int, order: Order, seed: int) -> bool:
+    if rule.probability >= 1.0:
+        return True
+    return Random(f"{seed}/{position}/{order.job_id}/{order.attempt}").random() < rule.probability
+
+
+def load_scenario(path: Path) -> tuple[FaultRule, ...]:
+    """The rules of a TOML file (``[[rule]]``) or a ``.json`` file (``{"rule": [...]}``)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content: object = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidScenario(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidScenario(f'{path}: the file holds an object with a list "rule"')
+    table = cast("dict[str, object]", content)
+    unknown = [key for key in table if key != "rule"]
+    if unknown:
+        raise InvalidScenario(f'{path}: {", ".join(unknown)}: not known; the file holds a list "rule" only')
+    rules = table.get("rule", [])
+    if not isinstance(rules, list):
+        raise InvalidScenario(f'{path}: "rule" is a list; write [[rule]] in TOML')
+    listed = cast("list[object]", rules)
+    return tuple(_rule(path, number, rule) for number, rule in enumerate(listed, start=1))
+
+
+def _rule(path: Path, number: int, content: object) -> FaultRule:
+    try:
+        return FaultRule.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'the rule'}: {each['msg']}" for each in error.errors()
+        )
+        raise InvalidScenario(f"{path}: rule {number}: {faults}") from error

@@ -1,0 +1,235 @@
+"""What a ComfyUI graph asks for, as far as a simulator needs it: pictures, checkpoint, steps.
+
+A graph is a client's text: nothing in it is trusted, and what cannot be read is an invalid graph by name of
+node and input.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, cast
+
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import GraphSpec, ImageSpec
+
+SMALLEST, LARGEST, DEFAULT_SIDE = 16, 4096, 512
+"""Px of a side."""
+MOST_STEPS = 1000
+MOST_IN_BATCH = 64
+MOST_PICTURES = 256
+LARGEST_SEED = 2**64 - 1
+
+_SIZED = re.compile("latent|image", re.IGNORECASE)
+_WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
+_CARRIED_AS = ("value", "seed", "noise_seed", "text", "string", "int", "float", "number")
+"""Inputs under which nodes that only hold a value have it."""
+_DEEPEST_LINK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    id: str
+    kind: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def is_output(self) -> bool:
+        return self.kind.startswith(("Save", "Preview"))
+
+    @property
+    def format(self) -> str:
+        kind = self.kind.lower()
+        if "webp" in kind:
+            return "webp"
+        return "jpeg" if "jpg" in kind or "jpeg" in kind else "png"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    pictures: tuple[tuple[ImageSpec, int], ...]
+    """Each with its index in its batch."""
+    model: str
+    steps: int
+
+
+Nodes = dict[str, GraphNode]
+
+
+def read_graph(work: GraphSpec) -> GraphPlan:
+    """Raise `BackendError` (invalid_graph) for a graph without an output node or with values of odd types."""
+    nodes = _nodes(work.graph)
+    outputs = [node for node in nodes.values() if node.is_output]
+    if not outputs:
+        raise _invalid("the graph has no output node (SaveImage, PreviewImage, SaveImageWebsocket)")
+    pictures: list[tuple[ImageSpec, int]] = []
+    for output in outputs:
+        spec = _spec(nodes, output, work)
+        pictures += ((spec, index) for index in range(spec.count))
+    if len(pictures) > MOST_PICTURES:
+        raise _invalid(f"the graph makes {len(pictures)} pictures; at most {MOST_PICTURES} are simulated")
+    named = next((spec.model for spec, _ in pictures if spec.model), "")
+    return GraphPlan(
+        pictures=tuple(pictures),
+        model=work.models[0] if work.models else named,
+        steps=max(spec.steps for spec, _ in pictures),
+    )
+
+
+def _nodes(graph: object) -> Nodes:
+    if not isinstance(graph, Mapping) or not graph:
+        raise _invalid("the graph is not an object of nodes by id")
+    nodes: Nodes = {}
+    for key, content in cast("Mapping[object, object]", graph).items():
+        name = str(key)
+        if not isinstance(content, Mapping):
+            raise _invalid(f"node {name[:40]} is not an object")
+        node = cast("Mapping[str, object]", content)
+        kind = node.get("class_type", node.get("classType"))
+        inputs = node.get("inputs", {})
+        if not isinstance(kind, str) or not kind:
+            raise _invalid(f"node {name[:40]} has no class_type")
+        if not isinstance(inputs, Mapping):
+            raise _invalid(f"node {name[:40]} ({kind[:60]}): inputs is not an object")
+        nodes[name] = GraphNode(name, kind, cast("Mapping[str, Any]", inputs))
+    return nodes
+
+
+def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
+    """The picture an output node saves, told by the nodes it depends on, the nearest first."""
+    chain = _upstream(nodes, output)
+    sized = _sized(nodes, chain)
+    model = _text(nodes, _first(chain, "ckpt_name", "unet_name"))
+    return ImageSpec(
+        prompt=_prompt(nodes, chain),
+        negative_prompt="",
+        model=model,
+        model_path=model,
+        family="",
+        width=_whole(nodes, (sized, "width"), DEFAULT_SIDE, SMALLEST, LARGEST),
+        height=_whole(nodes, (sized, "height"), DEFAULT_SIDE, SMALLEST, LARGEST),
+        steps=_whole(nodes, _first(chain, "steps"), 1, 1, MOST_STEPS),
+        cfg_scale=_number(nodes, _first(chain, "cfg", "guidance"), 1.0),
+        sampler=_text(nodes, _first(chain, "sampler_name")) or "no sampler",
+        scheduler=_text(nodes, _first(chain, "scheduler")) or "no scheduler",
+        seed=_whole(nodes, _first(chain, "noise_seed", "seed"), work.seed or 0, 0, LARGEST_SEED),
+        count=_whole(nodes, _first(chain, "batch_size"), 1, 1, MOST_IN_BATCH),
+        format=output.format,
+    )
+
+
+Place = tuple[GraphNode | None, str]
+"""An input of a node, or nothing."""
+
+
+def _upstream(nodes: Nodes, output: GraphNode) -> list[GraphNode]:
+    """The node and all it depends on, breadth first; what only a negative prompt depends on is left out."""
+    seen = {output.id}
+    found: list[GraphNode] = []
+    waiting = deque([output])
+    while waiting:
+        node = waiting.popleft()
+        found.append(node)
+        for name, value in node.inputs.items():
+            target = _target(nodes, node, name, value)
+            if target is not None and target.id not in seen and name != "negative":
+                seen.add(target.id)
+                waiting.append(target)
+    return found
+
+
+def _target(nodes: Nodes, node: GraphNode, name: str, value: object) -> GraphNode | None:
+    """The node a link ``[id, output]`` leads to; None when the value is no link."""
+    if not isinstance(value, list | tuple):
+        return None
+    link = cast("list[object] | tuple[object, ...]", value)
+    if len(link) != 2 or not isinstance(link[0], str | int) or type(link[1]) is not int:
+        return None
+    target = nodes.get(str(link[0]))
+    if target is None:
+        raise _invalid(f"{_where((node, name))} refers to node {str(link[0])[:40]}, which is not there")
+    return target
+
+
+def _first(chain: Iterable[GraphNode], *names: str) -> Place:
+    for node in chain:
+        for name in names:
+            if name in node.inputs:
+                return node, name
+    return None, names[0]
+
+
+def _sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
+    """The nearest node that decides about the size; a scaling to 0 keeps the size it is given."""
+    for node in chain:
+        if _SIZED.search(node.kind) and "width" in node.inputs and "height" in node.inputs:
+            sides = [_value(nodes, (node, side)) for side in ("width", "height")]
+            if not ("scale" in node.kind.lower() and 0 in sides):
+                return node
+    return None
+
+
+def _prompt(nodes: Nodes, chain: Iterable[GraphNode]) -> str:
+    encoders = [node for node in chain if "textencode" in node.kind.lower()]
+    return _text(nodes, _first(encoders, "text", "text_g", "t5xxl", "clip_l", "prompt"))
+
+
+def _value(nodes: Nodes, place: Place, depth: int = 0) -> object:
+    """What an input holds, through links to nodes that only carry a value; None: nothing to be known."""
+    node, name = place
+    if node is None or name not in node.inputs:
+        return None
+    value = node.inputs[name]
+    target = _target(nodes, node, name, value)
+    if target is None:
+        if value is None:
+            raise _odd(place, "a value", value)
+        return value
+    if depth >= _DEEPEST_LINK:
+        return None
+    carried = _first([target], name, *_CARRIED_AS)
+    return _value(nodes, carried, depth + 1)
+
+
+def _whole(nodes: Nodes, place: Place, default: int, low: int, high: int) -> int:
+    value = _value(nodes, place)
+    if value is None:
+        return default
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise _odd(place, "a whole number", value)
+    return max(low, min(high, int(value)))
+
+
+def _number(nodes: Nodes, place: Place, default: float) -> float:
+    value = _value(nodes, place)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise _odd(place, "a number", value)
+    return float(max(-1e6, min(1e6, value)))
+
+
+def _text(nodes: Nodes, place: Place) -> str:
+    value = _value(nodes, place)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _odd(place, "a text", value)
+    return value
+
+
+def _odd(place: Place, wanted: str, value: object) -> BackendError:
+    return _invalid(f"{_where(place)} is not {wanted} but {repr(value)[:40]}")
+
+
+def _where(place: Place) -> str:
+    node, name = place
+    return f"node {node.id[:40]} ({node.kind[:60]}): input {name[:40]}" if node else f"input {name[:40]}"
+
+
+def _invalid(message: str) -> BackendError:
+    return BackendError(FailureCode.INVALID_GRAPH, message)

@@ -1,0 +1,158 @@
+"""Simulated pictures: pure functions from a request to encoded bytes.
+
+Deterministic: the same request, seed and index give the same bytes (with the same Pillow).
+"""
+
+import re
+import zlib
+from functools import lru_cache
+from hashlib import blake2b
+from io import BytesIO
+from random import Random
+from struct import pack
+
+from PIL import Image, ImageChops, ImageFilter
+
+from imagemill.backends.simulator.canvas import Colour
+from imagemill.backends.simulator.figure import draw_figure
+from imagemill.backends.simulator.lettering import print_strip
+from imagemill.backends.simulator.raster import scaled
+from imagemill.backends.simulator.scenes import draw_scene
+from imagemill.domain.images import ImageSpec
+
+_COLOUR = re.compile("#[0-9a-fA-F]{6}")
+
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
+
+PREVIEW_SIDE = 256
+"""Px of a preview's longer side at most, as a ComfyUI node sends them."""
+
+SMOOTHED_UP_TO = 1600 * 1600
+"""Px of the largest picture drawn at double size and reduced; larger ones look smooth as they are."""
+
+FINE_FROM = 128
+"""Px of height from which a picture has small things, and text, on it."""
+
+
+def paint(spec: ImageSpec, index: int) -> bytes:
+    """Picture ``index`` of the batch, encoded as ``spec.format`` says, exactly ``width`` x ``height``."""
+    return encode(_picture(spec, index), spec.format, exact=spec.background is not None)
+
+
+def preview(spec: ImageSpec, index: int, fraction: float) -> bytes:
+    """A small JPEG of the picture after ``fraction`` (0..1) of its steps: noise that clears."""
+    shrink = min(1.0, PREVIEW_SIDE / max(spec.width, spec.height))
+    size = max(1, round(spec.width * shrink)), max(1, round(spec.height * shrink))
+    image, _ = _drawn(spec, _digest(spec, index), size, fine=spec.height >= FINE_FROM)
+    left = min(1.0, max(0.0, 1.0 - fraction))
+    if left > 0:
+        image = image.filter(ImageFilter.BoxBlur(left * min(size) / 12))
+        image = Image.blend(image, scaled(_noise(), size), 0.75 * left)
+    return encode(image, "jpeg", quality=70)
+
+
+def blank(spec: ImageSpec) -> bytes:
+    """The black picture a node delivers when its decoder ran into not-a-number."""
+    return encode(Image.new("RGB", (spec.width, spec.height)), spec.format)
+
+
+def encode(image: Image.Image, format: str, quality: int = 90, *, exact: bool = False) -> bytes:
+    """Raise KeyError for a format that is none of `MEDIA_TYPES`. ``exact``: lossless where the format can."""
+    media_type = MEDIA_TYPES[format.lower()]
+    if media_type == "image/png":
+        return _png(image)
+    buffer = BytesIO()
+    if media_type == "image/webp":
+        image.save(buffer, "WEBP", quality=0 if exact else quality, method=0, lossless=exact)
+    else:
+        image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    """An 8-bit RGB PNG, each row coded as the difference to its left neighbour.
+
+    Pillow's own writer takes 0.25 ms for the smallest picture; this takes a fifth of that.
+    """
+    width, height = image.size
+    # Filter 1 (Sub) of the whole picture at once: itself minus itself moved one pixel to the right.
+    left = Image.new("RGB", image.size)
+    left.paste(image, (1, 0))
+    raw = ImageChops.subtract_modulo(image, left).tobytes()
+    row = width * 3
+    rows = b"".join([b"\x01" + raw[at : at + row] for at in range(0, len(raw), row)])
+    header = pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+        for kind, data in chunks
+    )
+
+
+def _picture(spec: ImageSpec, index: int) -> Image.Image:
+    fine = spec.height >= FINE_FROM
+    digest = _digest(spec, index)
+    image, accent = _drawn(spec, digest, (spec.width, spec.height), fine=fine)
+    if fine and spec.background is None:
+        print_strip(image, spec.prompt, _facts(spec), accent)
+    return image
+
+
+def _drawn(
+    spec: ImageSpec, digest: bytes, size: tuple[int, int], *, fine: bool
+) -> tuple[Image.Image, Colour]:
+    """The picture without its text, and the colour of its light."""
+    scale = 2 if size[0] * size[1] <= SMOOTHED_UP_TO else 1
+    canvas = size[0] * scale, size[1] * scale
+    random = Random(digest)
+    if spec.background is None:
+        image, accent = draw_scene(random, canvas, fine=fine)
+    else:
+        accent = _colour(spec.background)
+        image = draw_figure(random, canvas, accent, fine=fine)
+    return (image.reduce(scale) if scale > 1 else image), accent
+
+
+def colour_complaint(text: str) -> str | None:
+    return None if _COLOUR.fullmatch(text) else f"a colour is written #rrggbb, not {text[:20]!r}"
+
+
+def _colour(text: str) -> Colour:
+    value = int(text[1:], 16)
+    return value >> 16, value >> 8 & 255, value & 255
+
+
+def _digest(spec: ImageSpec, index: int) -> bytes:
+    """What the composition is drawn from: everything that would change a real picture, but not its size."""
+    networks = [(network.air, network.strength) for network in spec.networks]
+    text = repr((spec.prompt, spec.negative_prompt, spec.model, spec.seed, index, networks))
+    return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=32).digest()
+
+
+def _facts(spec: ImageSpec) -> str:
+    """The parameters in one line, the model and the LoRAs by their short names."""
+    parts = [
+        short_name(spec.model),
+        f"{spec.width} x {spec.height}",
+        f"{spec.steps} steps",
+        f"cfg {spec.cfg_scale:g}",
+        f"{spec.sampler} / {spec.scheduler}",
+        f"seed {spec.seed}",
+    ]
+    parts += [f"{network.type} {short_name(network.air)} x {network.strength:g}" for network in spec.networks]
+    return " · ".join(parts)
+
+
+def short_name(air: str) -> str:
+    """What tells a person which model it is: ``sdxl 101055@128078``, or a file's base name."""
+    pieces = air.split(":")
+    if len(pieces) >= 5 and pieces[0].lower() == "urn":
+        return f"{pieces[2]} {pieces[-1]}"[:48]
+    return air.rsplit("/", 1)[-1].removesuffix(".safetensors")[:48]
+
+
+@lru_cache(maxsize=1)
+def _noise() -> Image.Image:
+    """Coloured noise as of a latent that is not a picture yet; always the same."""
+    side = 48
+    return Image.frombytes("RGB", (side, side), Random(0).randbytes(side * side * 3))

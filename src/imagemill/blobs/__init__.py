@@ -1,0 +1,1 @@
+"""Where finished files are kept, each store behind `imagemill.blobs.base.BlobStore`."""

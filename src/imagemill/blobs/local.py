@@ -1,0 +1,92 @@
+"""Blobs in a local folder.
+
+``jobs/{job}/...`` lies two folders deeper, by the last characters of the job's id, so that no folder grows
+with the number of jobs.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from imagemill.blobs.base import BlobInfo
+from imagemill.domain.errors import NotFound, StorageError
+
+_KEY = re.compile(r"(?!.*(?:^|/)\.\.?(?:/|$))[A-Za-z0-9_\-./]{1,255}")
+_PARTIAL = ".partial"
+
+
+class LocalBlobs:
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, data: bytes, media_type: str) -> None:
+        path = self._path(key)
+        partial = f"{path}{_PARTIAL}"
+        try:
+            try:
+                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+            with open(descriptor, "wb", buffering=0) as file:
+                file.write(data)
+            os.replace(partial, path)
+        except OSError as error:
+            raise StorageError(f"the blob could not be written: {error.strerror}") from error
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no blob {key}") from error
+        except OSError as error:
+            raise StorageError(f"the blob could not be read: {error.strerror}") from error
+
+    def location(self, key: str) -> Path | None:
+        path = self._path(key)
+        return path if path.is_file() else None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with suppress(FileNotFoundError):
+                path.unlink()
+            self._remove_empty(path.parent)
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        start = self._path(prefix.rstrip("/")) if prefix.count("/") > 1 else self._root / prefix
+        for folder, _, names in os.walk(start):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
+
+    def ping(self) -> None:
+        if not os.access(self._root, os.W_OK):
+            raise StorageError("the blob folder cannot be written to")
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise StorageError(f"{key!r} is no blob key")
+        parts = key.split("/")
+        if parts[0] == "jobs" and len(parts) > 1:
+            parts[1:1] = [parts[1][-4:-2], parts[1][-2:]]
+        return self._root.joinpath(*parts)
+
+    def _key(self, path: Path) -> str:
+        parts = list(path.relative_to(self._root).parts)
+        if parts[0] == "jobs":
+            del parts[1:3]
+        return "/".join(parts)
+
+    def _remove_empty(self, folder: Path) -> None:
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent

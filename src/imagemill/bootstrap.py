@@ -1,0 +1,237 @@
+"""Building the parts and connecting them; the only module that knows them all."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from imagemill.backends.base import Backend
+from imagemill.blobs.base import BlobStore
+from imagemill.blobs.local import LocalBlobs
+from imagemill.config import Settings
+from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.domain.clock import now_us
+from imagemill.domain.failures import Backoff
+from imagemill.domain.signing import UrlSigner
+from imagemill.recipes.base import Recipe
+from imagemill.service.guard import Guard
+from imagemill.service.hub import Hub
+from imagemill.service.lifeline import Lifeline
+from imagemill.service.notify import Notifier, NotifyRules
+from imagemill.service.registry import Registry
+from imagemill.service.run import Runner, RunRules
+from imagemill.service.services import Services, Wire
+from imagemill.service.submit import Defaults, Submitter
+from imagemill.service.sweep import Sweeper, SweepRules
+from imagemill.service.views import ViewLoader
+from imagemill.store import migrate
+from imagemill.store.commits import Committed
+from imagemill.store.engine import open_database
+from imagemill.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_ALONE_POLL_S = 2.0
+"""How often a monolith looks for events of other processes, of which there should be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a process does. `serve` is all three."""
+
+    api: bool = True
+    scheduler: bool = True
+    worker: bool = True
+    queues: frozenset[str] | None = None
+    """Queues a worker serves; None: all."""
+
+    @property
+    def alone(self) -> bool:
+        return self.api and self.scheduler and self.worker
+
+
+class Mill:
+    """A process of Imagemill: built stopped, then started, then closed."""
+
+    def __init__(self, settings: Settings, roles: Roles | None = None) -> None:
+        self.settings = settings
+        self.roles = roles or Roles()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        migrate.upgrade(settings.database)
+        self.lifeline = Lifeline(settings.data_dir / "run")
+        self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
+        self.store.ensure_owner(settings.owner, now_us())
+        self.blobs: BlobStore = LocalBlobs(settings.data_dir / "blobs")
+        self.backends = _backends(settings, self.lifeline.worker)
+        self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _plugins("recipes")}
+        poll_s = settings.scheduler_poll_ms / 1000
+        self.hub = Hub(
+            self.store.progress_of,
+            poll_s=_ALONE_POLL_S if self.roles.alone else poll_s,
+            most=settings.limit.streams,
+        )
+        self.runner = self._runner()
+        self.dispatcher = InlineDispatcher(
+            self.runner.run_next,
+            self.backends,
+            worker=self.lifeline.worker,
+            queues=self.roles.queues,
+            poll_s=poll_s,
+        )
+        self.sweeper = Sweeper(
+            self.store,
+            self.blobs,
+            self.lifeline,
+            SweepRules(settings.sweep_s, settings.job.retention_days * 86_400),
+        )
+        self.dialects = _plugins("dialects")
+        self.guard = Guard(settings.callback.allow_networks)
+        self.notifier = self._notifier()
+        self.services = self._services()
+        self.store.listen(self._committed)
+
+    def start(self) -> None:
+        """Run what this process is for. Its own former leases are taken back before anything else."""
+        if self.settings.resources.seed:
+            self.services.registry.seed()
+        if self.roles.scheduler:
+            self.sweeper.sweep()
+            self.sweeper.start()
+            self.notifier.start()
+        if self.roles.worker:
+            self.dispatcher.start()
+
+    def close(self) -> None:
+        """Stop claiming, let running jobs finish or hand them back, deliver nothing more, let go."""
+        self.runner.close(self.settings.shutdown_grace_s)
+        self.dispatcher.close()
+        self.sweeper.close()
+        self.notifier.close()
+        for backend in self.backends.values():
+            backend.close()
+        self.store.close()
+        self.lifeline.close()
+
+    @contextlib.asynccontextmanager
+    async def running(self, _app: Any = None) -> AsyncIterator[None]:
+        """For as long as the HTTP server runs."""
+        await asyncio.to_thread(self.start)
+        poll = asyncio.create_task(self.hub.poll())
+        try:
+            yield
+        finally:
+            poll.cancel()
+            await asyncio.to_thread(self.close)
+
+    def _committed(self, committed: Committed) -> None:
+        self.hub.tell(committed.notices)
+        for job_id in committed.stopped:
+            self.runner.stop_job(job_id)
+        for queue in committed.woken:
+            self.dispatcher.wake(queue)
+        if committed.called_back:
+            self.notifier.wake()
+
+    def _runner(self) -> Runner:
+        job = self.settings.job
+        rules = RunRules(
+            lease_s=job.lease_s,
+            heartbeat_s=job.heartbeat_s,
+            timeout_s=job.timeout_s,
+            affinity_bound_s=job.affinity_bound_s,
+            avoid_node_s=job.avoid_node_s,
+            backoff=Backoff(job.retry_base_s, job.retry_cap_s),
+            max_pixels=self.settings.limit.image_pixels,
+        )
+        return Runner(self.store, self.recipes, self.backends, self.blobs, self.hub, rules)
+
+    def _notifier(self) -> Notifier:
+        callback = self.settings.callback
+        rules = NotifyRules(
+            timeout_s=callback.timeout_s,
+            tries=callback.tries,
+            backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
+            poll_s=self.settings.sweep_s,
+        )
+        formats = {dialect.name: dialect.callback for dialect in self.dialects}
+        return Notifier(self.store, formats, self.guard, rules)
+
+    def _services(self) -> Services:
+        settings = self.settings
+        registry = Registry(
+            self.store, strict=settings.resources.strict, is_available=self._some_backend_has
+        )  # fmt: skip
+        defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
+        secret = secret_file(settings.data_dir / "secrets" / "url-signing.key")
+        return Services(
+            store=self.store,
+            hub=self.hub,
+            blobs=self.blobs,
+            registry=registry,
+            submitter=Submitter(self.store, registry, self.recipes, self.backends, defaults),
+            views=ViewLoader(self.store),
+            guard=self.guard,
+            recipes=self.recipes,
+            backends=self.backends,
+            offers=self.dispatcher.offers,
+            owner=settings.owner,
+            prompt_chars=settings.limit.prompt_chars,
+            wait_s=settings.limit.wait_s,
+            wire=Wire(
+                UrlSigner(secret, life_s=settings.url_life_s),
+                settings.public_url.rstrip("/") if settings.public_url else None,
+                settings.civitai.result_shape,
+            ),
+        )
+
+    def _some_backend_has(self, key: str) -> bool:
+        return any(
+            node.available is None or key in node.available
+            for backend in self.backends.values()
+            for node in backend.nodes()
+        )
+
+
+def secret_file(path: Path) -> bytes:
+    """A secret of this installation, drawn at first use, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(descriptor, secrets.token_hex(32).encode())
+    os.close(descriptor)
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
+    fresh.unlink()
+    return path.read_bytes()
+
+
+def _backends(settings: Settings, worker: str) -> Mapping[str, Backend]:
+    suffix = worker.rpartition("-")[2]
+    built = [factory(settings, suffix) for factory in _plugins("backends")]
+    return {backend.name: backend for backend in built if backend is not None}
+
+
+def _plugins(kind: str) -> list[Any]:
+    """What is registered under ``imagemill.<kind>``: our own built-ins and a user's, by the same hook."""
+    found = sorted(entry_points(group=f"imagemill.{kind}"), key=lambda entry: entry.name)
+    return [entry.load() for entry in found]
+
+
+def application(mill: Mill) -> Any:
+    """The ASGI application of a process with the API role."""
+    from imagemill.web.app import create_app
+
+    settings = mill.settings
+    return create_app(
+        mill.services,
+        [dialect.router(mill.services) for dialect in mill.dialects],
+        allowed_hosts=settings.allowed_hosts,
+        body_bytes=settings.limit.body_bytes,
+        lifespan=mill.running,
+    )

@@ -1,0 +1,1 @@
+"""How clients speak. One package a dialect, registered by the entry point ``imagemill.dialects``."""

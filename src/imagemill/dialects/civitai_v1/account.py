@@ -1,0 +1,112 @@
+"""Civitai v1, the routes about the account: coverage, consumption, requests."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from imagemill.backends.base import Backend
+from imagemill.dialects.civitai_v1.routes import Jobs, answer
+from imagemill.dialects.civitai_v1.views import date_time
+from imagemill.domain.clock import SECOND, from_datetime, now_us
+from imagemill.domain.errors import InvalidInput
+from imagemill.domain.resources import Resource
+from imagemill.service.services import Services
+from imagemill.web.requests import bearer, number
+
+_MOST_MODELS = 100
+_MONTH_US = 30 * 86_400 * SECOND
+
+
+class Account:
+    def __init__(self, services: Services, jobs: Jobs) -> None:
+        self._services = services
+        self._jobs = jobs
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(tags=["civitai v1"])
+        add = routes.add_api_route
+        plain: dict[str, Any] = {"methods": ["GET"], "response_class": Response}
+        add("/v1/consumer/coverage", self.coverage, summary="Which models can be used now", **plain)
+        add("/v1/consumer/consumption", self.consumption, summary="What was made and paid", **plain)
+        add("/v1/consumer/requests", self.requests, summary="Submissions, newest first", **plain)
+        return routes
+
+    async def coverage(self, request: Request) -> Response:
+        bearer(request)
+        models = request.query_params.getlist("model")
+        if not models:
+            raise InvalidInput.at("model", "is required: one AIR or more, as ?model=a&model=b")
+        if len(models) > _MOST_MODELS:
+            raise InvalidInput.at(
+                "model", f"names {len(models)} models, at most {_MOST_MODELS} are looked up"
+            )
+        return answer(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
+
+    def _cover(self, air: str) -> dict[str, Any]:
+        resource = self._services.registry.find("model", air)
+        if resource is None:
+            return {"availability": "Unsupported", "workers": 0}
+        workers = sum(_slots(backend, resource) for backend in self._services.backends.values())
+        return {"availability": "Available" if workers else "Unavailable", "workers": workers}
+
+    async def consumption(self, request: Request) -> Response:
+        bearer(request)
+        now = now_us()
+        start = _instant(request, "startDate", now - _MONTH_US)
+        end = _instant(request, "endDate", now)
+        if end < start:
+            raise InvalidInput.at("endDate", "is before startDate")
+        used = await asyncio.to_thread(self._services.store.consumption, self._services.owner, start, end)
+        return answer(
+            {
+                "images": used.images,
+                "totalCost": round(used.cost, 4),
+                "startDate": date_time(start),
+                "endDate": date_time(end),
+            }
+        )
+
+    async def requests(self, request: Request) -> Response:
+        bearer(request)
+        take = number(request, "take", 20, 1, 100)
+        cursor = request.query_params.get("cursor") or None
+        if cursor is not None and len(cursor) > 64:
+            raise InvalidInput.at("cursor", "is not one of ours: take it from the last answer's nextId")
+        store, owner = self._services.store, self._services.owner
+        batches = await asyncio.to_thread(store.batches, owner, cursor, take)
+        entries = [await self._request(request, batch) for batch in batches]
+        body: dict[str, Any] = {"requests": entries}
+        if len(batches) == take:
+            body["cursor"] = {"nextDateTime": entries[-1]["dateTime"], "nextId": batches[-1]}
+        return answer(body)
+
+    async def _request(self, request: Request, batch: str) -> dict[str, Any]:
+        jobs = await asyncio.to_thread(self._services.store.batch, self._services.owner, batch)
+        statuses = await self._jobs.statuses(request, jobs, detailed=True)
+        return {
+            "dateTime": date_time(jobs[0].created_at) if jobs else "",
+            "jobs": [{"job": status["job"], "lastEvent": status["lastEvent"]} for status in statuses],
+        }
+
+
+def _slots(backend: Backend, resource: Resource) -> int:
+    """Slots of healthy nodes that could use the resource."""
+    is_model = resource.air.type in (None, "checkpoint", "model")
+    return sum(
+        node.slots
+        for node in backend.nodes()
+        if node.healthy and (not is_model or node.available is None or resource.air.key in node.available)
+    )
+
+
+def _instant(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if not text:
+        return default
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write a date such as 2026-01-31T00:00:00Z") from error

@@ -1,0 +1,162 @@
+"""From v1 templates to wishes in our own words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from imagemill.dialects.civitai_v1.schemas import (
+    PROVIDERS,
+    TEMPLATES,
+    ComfyTemplate,
+    Template,
+    TextToImageTemplate,
+)
+from imagemill.domain.clock import from_datetime, now_us
+from imagemill.domain.errors import InvalidInput
+from imagemill.domain.images import MAX_SEED
+from imagemill.service.guard import Guard
+from imagemill.service.submit import Wish
+from imagemill.store.indexing import MAX_KEY
+from imagemill.web.problems import field_errors
+
+
+def templates(body: Any) -> list[tuple[str, Template]]:
+    """The job templates of a body with their paths. Raises `InvalidInput`."""
+    if not isinstance(body, dict):
+        raise InvalidInput.at("", 'the body must be an object: a job template, or {"jobs": [...]}')
+    if "$type" not in body and "jobs" in body:
+        jobs = body["jobs"]
+        if not isinstance(jobs, list) or not jobs:
+            raise InvalidInput.at("jobs", "must be a list of at least one job template")
+        return [(f"jobs[{index}].", _template(job, f"jobs[{index}]")) for index, job in enumerate(jobs)]
+    return [("", _template(body, ""))]
+
+
+def _template(value: Any, path: str) -> Template:
+    if not isinstance(value, dict):
+        raise InvalidInput.at(path, "must be an object with a $type")
+    kind = value.get("$type")
+    model = TEMPLATES.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        shown = repr(kind)[:60] if kind is not None else "missing"
+        at = f"{path}.$type" if path else "$type"
+        raise InvalidInput.at(at, f"is {shown}; one of {', '.join(TEMPLATES)} is supported")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, path)) from error
+
+
+def wishes(
+    found: Sequence[tuple[str, Template]], guard: Guard, *, prompt_chars: int, backends: Sequence[str]
+) -> list[Wish]:
+    """A wish for each picture. Raises `InvalidInput`."""
+    all_wishes: list[Wish] = []
+    for path, template in found:
+        common = _common(path, template, guard, backends)
+        if isinstance(template, TextToImageTemplate):
+            inputs = _text_to_image(path, template, prompt_chars)
+        else:
+            assert isinstance(template, ComfyTemplate)  # noqa: S101 - TEMPLATES has no other
+            inputs = _comfy(path, template)
+        all_wishes.extend(Wish(recipe=template.type, path=path, input=input_, **common) for input_ in inputs)
+    return all_wishes
+
+
+def _common(path: str, template: Template, guard: Guard, backends: Sequence[str]) -> dict[str, Any]:
+    for key in template.properties or ():
+        if len(key) > MAX_KEY:
+            raise InvalidInput.at(f"{path}properties", f"has a key of more than {MAX_KEY} characters")
+    if template.callback_url is not None:
+        guard.check_url(f"{path}callbackUrl", template.callback_url)
+    expires_at = from_datetime(template.expire_at) if template.expire_at else None
+    if expires_at is not None and expires_at <= now_us():
+        raise InvalidInput.at(f"{path}expireAt", "is in the past")
+    return {
+        "name": template.name,
+        "after": tuple(template.dependencies or ()),
+        "priority": template.priority or 0,
+        "timeout_s": template.timeout,
+        "max_failures": None if template.retries is None else template.retries + 1,
+        "expires_at": expires_at,
+        "properties": template.properties or {},
+        "callback_url": template.callback_url,
+        "backends": _backends(path, template, backends),
+        "client": _client(template),
+    }
+
+
+def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[str, ...]:
+    """Civitai's own provider names mean "any"; ours restrict."""
+    chosen: set[str] = set()
+    for index, provider in enumerate(template.providers or ()):
+        if provider in backends:
+            chosen.add(provider)
+        elif provider.lower() not in (name.lower() for name in PROVIDERS):
+            known = ", ".join([*PROVIDERS, *backends])
+            raise InvalidInput.at(f"{path}providers[{index}]", f"is {provider[:40]!r}; one of {known}")
+    return tuple(chosen)
+
+
+def _client(template: Template) -> dict[str, Any]:
+    """What the detailed view shows again and nobody else needs."""
+    client: dict[str, Any] = {}
+    if isinstance(template, TextToImageTemplate) and template.base_model:
+        client["baseModel"] = template.base_model[:64]
+    return client
+
+
+def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) -> list[dict[str, Any]]:
+    params = template.params
+    for name, text in (("prompt", params.prompt), ("negativePrompt", params.negative_prompt or "")):
+        if len(text) > prompt_chars:
+            raise InvalidInput.at(
+                f"{path}params.{name}", f"has {len(text)} characters, at most {prompt_chars} are accepted"
+            )
+    base: dict[str, Any] = {
+        "model": template.model,
+        "prompt": params.prompt,
+        "negative_prompt": params.negative_prompt or "",
+        "sampler": params.scheduler or "Undefined",
+        "networks": _networks(path, template),
+        "controls": [control.model_dump(by_alias=True) for control in template.control_nets or ()],
+    }
+    for name in ("steps", "cfg_scale", "width", "height", "clip_skip"):
+        value = getattr(params, name)
+        if value is not None:
+            base[name] = value
+    count = template.quantity * template.batch_size
+    return [{**base, "seed": _seed(params.seed, index)} for index in range(count)]
+
+
+def _seed(seed: int | None, index: int) -> int | None:
+    """One given seed makes a series, so that the pictures of a request differ and can be made again."""
+    return None if seed is None or seed < 0 else (seed + index) % (MAX_SEED + 1)
+
+
+def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
+    networks: list[dict[str, Any]] = []
+    for key, network in (template.additional_networks or {}).items():
+        if not key and network.id is None:
+            raise InvalidInput.at(f"{path}additionalNetworks['']", "must be named by its AIR")
+        networks.append(
+            {
+                "air": network.id or key,
+                "type": network.type,
+                "strength": 1.0 if network.strength is None else network.strength,
+                "trigger_word": network.trigger_word,
+            }
+        )
+    return networks
+
+
+def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
+    params = template.params
+    graph = params.workflow
+    if graph is None:
+        # The whole of `params` may be the graph itself.
+        graph = dict(params.model_extra or {})
+        if not graph:
+            raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
+    return [{"graph": graph, "seed": _seed(params.seed, index)} for index in range(template.quantity)]

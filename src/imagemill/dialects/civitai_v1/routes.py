@@ -1,0 +1,256 @@
+"""Civitai v1, the job routes: section 1.1 of the wire contract."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from imagemill.dialects.civitai_v1 import reading
+from imagemill.dialects.civitai_v1.openapi import SUBMIT
+from imagemill.dialects.civitai_v1.schemas import Query, Taint
+from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import InvalidInput, NotFound
+from imagemill.domain.events import Event, EventType
+from imagemill.domain.jobs import Draft, Job, JobStatus
+from imagemill.service.services import Services
+from imagemill.store.annotating import Annotate
+from imagemill.store.finishing import Cancel
+from imagemill.store.reading import Filter, View
+from imagemill.web.problems import field_errors
+from imagemill.web.requests import bearer, digest, flag, idempotency_key, json_body, number
+
+_PAGE = 50
+
+
+def answer(body: Any, status: int = 200) -> Response:
+    return Response(to_json(body), status, media_type="application/json")
+
+
+def base_url(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+class Jobs:
+    """The handlers, with what they work on."""
+
+    def __init__(self, services: Services, shape: Shape, public_url: str | None) -> None:
+        self._services = services
+        self._shape = shape
+        self._public_url = public_url
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(tags=["civitai v1"])
+        add = routes.add_api_route
+        jobs, job = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
+        plain: dict[str, Any] = {"response_class": Response}
+        add(jobs, self.submit, methods=["POST"], summary="Submit jobs", openapi_extra=SUBMIT, **plain)
+        add(jobs, self.by_token, methods=["GET"], summary="The jobs of a token", **plain)
+        add(jobs, self.taint_all, methods=["PUT"], summary="Taint the jobs of a token", **plain)
+        add(jobs, self.cancel_all, methods=["DELETE"], summary="Cancel the jobs of a token", **plain)
+        add(jobs + "/query", self.query, methods=["POST"], summary="Find jobs by properties", **plain)
+        add(job, self.by_id, methods=["GET"], summary="One job", **plain)
+        add(job, self.taint, methods=["PUT"], summary="Taint a job", **plain)
+        add(job, self.cancel, methods=["DELETE"], summary="Cancel a job", **plain)
+        add(
+            "/v1/producer/jobs/{job_id}/events",
+            self.events,
+            methods=["GET"],
+            summary="The events of a job",
+            **plain,
+        )
+        return routes
+
+    async def submit(self, request: Request) -> Response:
+        bearer(request)
+        services = self._services
+        wait, detailed = flag(request, "wait"), flag(request, "detailed")
+        body = await json_body(request)
+        wishes = reading.wishes(
+            reading.templates(body),
+            services.guard,
+            prompt_chars=services.prompt_chars,
+            backends=tuple(services.backends),
+        )
+        trace = request.scope["imagemill.trace"] if "traceparent" in request.headers else None
+        drafts = services.submitter.drafts(wishes, dialect="civitai.v1", trace=trace)
+        if flag(request, "whatif"):
+            return answer(_price(drafts))
+        key = idempotency_key(request)
+        future = services.submitter.begin(
+            services.owner, drafts, key=key, digest=digest(body) if key else ""
+        )  # fmt: skip
+        if wait:
+            return await self._submit_and_wait(request, drafts, future, detailed)
+        accepted = await asyncio.wrap_future(future)
+        views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
+        return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
+
+    async def _submit_and_wait(
+        self, request: Request, drafts: Sequence[Draft], future: Any, detailed: bool
+    ) -> Response:
+        with self._services.hub.watch(draft.id for draft in drafts) as watcher:
+            accepted = await asyncio.wrap_future(future)
+            if accepted.repeated:
+                return await self._wait(request, accepted.batch, accepted.jobs, detailed)
+            done = await watcher.wait_finished(self._services.wait_s)
+        status = 200 if done else 202
+        return await self._collection(request, accepted.batch, accepted.jobs, detailed, status=status)
+
+    async def by_token(self, request: Request) -> Response:
+        bearer(request)
+        token, jobs = await self._of_token(request)
+        if flag(request, "wait"):
+            return await self._wait(request, token, jobs, flag(request, "detailed"))
+        done = all(job.status.is_terminal for job in jobs)
+        return await self._collection(
+            request, token, jobs, flag(request, "detailed"), status=200 if done else 202
+        )
+
+    async def by_id(self, request: Request, job_id: str) -> Response:
+        bearer(request)
+        job = await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
+        statuses = await self.statuses(request, [job], flag(request, "detailed"))
+        return answer(statuses[0])
+
+    async def cancel_all(self, request: Request) -> Response:
+        bearer(request)
+        flag(request, "force", default=True)
+        _, jobs = await self._of_token(request)
+        for job in jobs:
+            await self._cancel(job.id)
+        return Response(status_code=200)
+
+    async def cancel(self, request: Request, job_id: str) -> Response:
+        bearer(request)
+        flag(request, "force", default=True)
+        await self._cancel(job_id)
+        return Response(status_code=200)
+
+    async def taint_all(self, request: Request) -> Response:
+        bearer(request)
+        _, jobs = await self._of_token(request)
+        note = await _read_taint(request)
+        for job in jobs:
+            await self._annotate(job.id, note)
+        return answer({"jobs": len(jobs)})
+
+    async def taint(self, request: Request, job_id: str) -> Response:
+        bearer(request)
+        await self._annotate(job_id, await _read_taint(request))
+        return Response(status_code=200)
+
+    async def query(self, request: Request) -> Response:
+        bearer(request)
+        body = await json_body(request)
+        try:
+            query = Query.model_validate(body)
+        except ValidationError as error:
+            raise InvalidInput(field_errors(error)) from error
+        wanted = Filter(
+            owner=self._services.owner,
+            recipe={"textToImageV2": "textToImage"}.get(query.job_type or "", query.job_type),
+            properties=tuple((query.properties or {}).items()),
+            before=query.cursor,
+            limit=_PAGE + 1,
+        )
+        jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
+        page = jobs[:_PAGE]
+        found = {"jobs": await self.statuses(request, page, flag(request, "detailed"))}
+        return answer({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
+
+    async def events(self, request: Request, job_id: str) -> Response:
+        bearer(request)
+        store = self._services.store
+        take = number(request, "take", 100, 1, 1000)
+        job = await asyncio.to_thread(store.job, job_id, self._services.owner)
+        if flag(request, "descending"):
+            events = await asyncio.to_thread(store.last_events, job.id, take)
+        else:
+            events = await asyncio.to_thread(store.events_after, job.id, 0, take)
+        return answer([job_event(event, job) for event in events])
+
+    async def _wait(self, request: Request, token: str, jobs: Sequence[Job], detailed: bool) -> Response:
+        done = await self.wait_finished(jobs)
+        return await self._collection(request, token, jobs, detailed, status=200 if done else 202)
+
+    async def wait_finished(self, jobs: Sequence[Job]) -> bool:
+        """Hold until all are finished or the longest wait is over."""
+        with self._services.hub.watch(job.id for job in jobs) as watcher:
+            # Looked at after the watch began: an end in between is not missed.
+            ids = [job.id for job in jobs]
+            found = await asyncio.to_thread(self._services.store.progress_of, ids)
+            watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
+            return await watcher.wait_finished(self._services.wait_s)
+
+    async def _of_token(self, request: Request) -> tuple[str, list[Job]]:
+        token = request.query_params.get("token", "")
+        if not token:
+            raise InvalidInput.at("token", "is required: the token that the submission was answered with")
+        jobs = await asyncio.to_thread(self._services.store.batch, self._services.owner, token)
+        if not jobs:
+            raise NotFound("there are no jobs for this token")
+        return token, jobs
+
+    async def _cancel(self, job_id: str) -> JobStatus:
+        wish = Cancel(job_id, self._services.owner, now_us())
+        return await asyncio.to_thread(self._services.store.cancel, wish)
+
+    async def _annotate(self, job_id: str, note: Taint) -> None:
+        taint = {"taint": {"reason": note.reason, "context": note.context, "at": now_us()}}
+        wish = Annotate(job_id, self._services.owner, taint, note.properties or {})
+        await asyncio.to_thread(self._services.store.annotate, wish)
+
+    async def _collection(
+        self,
+        request: Request,
+        token: str,
+        jobs: Sequence[Job],
+        detailed: bool,
+        *,
+        status: int = 200,
+        views: list[View] | None = None,
+    ) -> Response:
+        statuses = await self.statuses(request, jobs, detailed, views)
+        body: dict[str, Any] = {"token": token, "jobs": statuses}
+        if len(statuses) == 1:
+            # Clients that read `job.jobId` work as well as those that read `jobs[0]`.
+            body |= {name: value for name, value in statuses[0].items() if name not in ("token", "jobs")}
+        return answer(body, status)
+
+    async def statuses(
+        self, request: Request, jobs: Sequence[Job], detailed: bool, views: list[View] | None = None
+    ) -> list[dict[str, Any]]:
+        if views is None:
+            views = await self._services.views.load([job.id for job in jobs])
+        base = self._public_url or base_url(request)
+        queued = [view.job for view in views if view.job.status is JobStatus.QUEUED]
+        ahead = await asyncio.to_thread(self._preceding, queued) if queued else {}
+        return [
+            job_status(view, self._shape, base, preceding=ahead.get(view.job.id), detailed=detailed)
+            for view in views
+        ]
+
+    def _preceding(self, jobs: Sequence[Job]) -> dict[str, int]:
+        return {job.id: self._services.store.preceding(job) for job in jobs}
+
+
+def _fresh(job: Job) -> View:
+    """The view of a job that was accepted this moment; it need not be read again."""
+    return View(job, (), Event(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}))
+
+
+def _price(drafts: Sequence[Draft]) -> dict[str, Any]:
+    jobs = [{"jobId": draft.id, "cost": draft.cost, "scheduled": False} for draft in drafts]
+    body: dict[str, Any] = {"jobs": jobs}
+    return body | jobs[0] if len(jobs) == 1 else body
+
+
+async def _read_taint(request: Request) -> Taint:
+    try:
+        return Taint.model_validate(await json_body(request))
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error)) from error

@@ -1,0 +1,233 @@
+"""The model registry over HTTP: ``/v2/resources``. Reading one by AIR is Civitai's; the rest is our extension."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import to_json
+
+from imagemill.dialects.base import Dialect
+from imagemill.domain.air import InvalidAir, parse, short_version
+from imagemill.domain.clock import to_datetime
+from imagemill.domain.errors import InvalidInput, NotFound
+from imagemill.domain.resources import Resource
+from imagemill.service.services import Services
+from imagemill.store.outbox import Delivery
+from imagemill.web.problems import field_errors
+from imagemill.web.requests import bearer, json_body, number
+
+_Model = TypeVar("_Model", bound=BaseModel)
+Word = Annotated[str, Field(max_length=200)]
+
+
+def _relative(name: str) -> str:
+    """A path below a node's model folder."""
+    if not name.isprintable() or "\\" in name or name.startswith("/") or ".." in name.split("/"):
+        raise ValueError("should be a file name relative to the model folder, such as sdxl/base.safetensors")
+    return name
+
+
+FileName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_relative)]
+
+
+class Hashes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    AutoV1: Word | None = None
+    AutoV2: Word | None = None
+    AutoV3: Word | None = None
+    SHA256: Word | None = None
+    CRC32: Word | None = None
+    BLAKE3: Word | None = None
+
+
+class ResourceFields(BaseModel):
+    """A resource without its AIR; what a PATCH may change."""
+
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
+    )
+
+    model_name: Word | None = None
+    version_name: Word | None = None
+    description: str | None = Field(None, max_length=10_000)
+    type: Word | None = None
+    nsfw: bool | None = None
+    allow_commercial_use: str | list[Word] | None = None
+    tags: list[Word] | None = Field(None, max_length=100)
+    size: int | None = Field(None, ge=0, le=2**53)
+    hashes: Hashes | None = None
+    download_urls: list[Annotated[str, Field(max_length=2000)]] | None = Field(None, max_length=20)
+    file_format: (
+        Literal["unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar"] | None
+    ) = None
+    file_name: FileName | None = None
+    can_generate: bool | None = None
+    published_at: Word | None = None
+    trained_words: list[Word] | None = Field(None, max_length=100)
+
+
+class ResourceBody(ResourceFields):
+    air: str = Field(max_length=512)
+
+
+def resource_info(resource: Resource) -> dict[str, Any]:
+    """As Civitai answers, with our additional fields."""
+    body = resource.body
+    return {
+        "air": str(resource.air),
+        "type": body.get("type") or resource.air.type or "other",
+        "modelName": body.get("modelName"),
+        "versionName": body.get("versionName"),
+        "resourceName": body.get("modelName"),
+        "description": body.get("description"),
+        "size": body.get("size", 0),
+        "hashes": body.get("hashes", {}),
+        "downloadUrls": body.get("downloadUrls", []),
+        "checkPermission": False,
+        "canGenerate": body.get("canGenerate", True),
+        "fileFormat": body.get("fileFormat", "unknown"),
+        "fileName": body.get("fileName"),
+        "path": resource.path,
+        "hasMatureContentRestriction": False,
+        "hasNSFWContentRestriction": False,
+        "nsfw": body.get("nsfw", False),
+        "allowCommercialUse": body.get("allowCommercialUse"),
+        "tags": body.get("tags", []),
+        "trainedWords": body.get("trainedWords", []),
+        "publishedAt": body.get("publishedAt"),
+        "createdAt": to_datetime(resource.created_at).isoformat() if resource.created_at else None,
+        "updatedAt": to_datetime(resource.updated_at).isoformat() if resource.updated_at else None,
+    }
+
+
+class Resources:
+    def __init__(self, services: Services) -> None:
+        self._registry = services.registry
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(tags=["resources"])
+        plain: dict[str, Any] = {"response_class": Response}
+        one = "/v2/resources/{air:path}"
+        add = routes.add_api_route
+        add("/v2/resources", self.page, methods=["GET"], summary="List and search models", **plain)
+        add(
+            "/v2/resources",
+            self.create,
+            methods=["POST"],
+            summary="Register a model",
+            status_code=201,
+            openapi_extra=_json(ResourceBody),
+            **plain,
+        )
+        add(one, self.get, methods=["GET"], summary="One model", **plain)
+        add(one, self.put, methods=["PUT"], summary="Replace", openapi_extra=_json(ResourceBody), **plain)
+        add(
+            one, self.patch, methods=["PATCH"], summary="Change", openapi_extra=_json(ResourceFields), **plain
+        )
+        add(one, self.delete, methods=["DELETE"], summary="Remove", status_code=204, **plain)
+        return routes
+
+    async def page(self, request: Request) -> Response:
+        bearer(request)
+        limit = number(request, "limit", 20, 1, 100)
+        page = number(request, "page", 1, 1, 1_000_000)
+        query = request.query_params.get("q", "")
+        if len(query) > 200 or "\0" in query:
+            raise InvalidInput.at("q", "must be at most 200 characters of text")
+        total, found = await asyncio.to_thread(self._registry.page, query, page, limit)
+        items = [resource_info(resource) for resource in found]
+        return _answer({"page": page, "limit": limit, "total": total, "items": items})
+
+    async def create(self, request: Request) -> Response:
+        bearer(request)
+        resource = _resource(await _read(request, ResourceBody))
+        return _answer(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
+
+    async def get(self, request: Request, air: str) -> Response:
+        bearer(request)
+        return _answer(resource_info(await self._find(air)))
+
+    async def put(self, request: Request, air: str) -> Response:
+        bearer(request)
+        resource = _resource(await _read(request, ResourceBody))
+        there = await self._find(air)
+        if resource.air.key != there.air.key:
+            raise InvalidInput.at(
+                "air", f"is {resource.air}, but the path names {there.air}; they must be equal"
+            )
+        return _answer(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
+
+    async def patch(self, request: Request, air: str) -> Response:
+        bearer(request)
+        body = await json_body(request)
+        there = await self._find(air)
+        if isinstance(body, Mapping) and "air" in body:
+            raise InvalidInput.at("air", "cannot be changed; register the model under its new AIR instead")
+        fields = _validated(body, ResourceFields).model_dump(by_alias=True, exclude_unset=True, mode="json")
+        changed = Resource(there.air, {**there.body, **fields}, there.created_at)
+        return _answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
+
+    async def delete(self, request: Request, air: str) -> Response:
+        bearer(request)
+        there = await self._find(air)
+        await asyncio.to_thread(self._registry.remove, str(there.air))
+        return Response(status_code=204)
+
+    async def _find(self, air: str) -> Resource:
+        if not short_version(air):
+            try:
+                parse(air)
+            except InvalidAir as error:
+                raise InvalidInput.at("air", str(error)) from error
+        return await asyncio.to_thread(self._registry.get, air)
+
+
+async def _read(request: Request, model: type[_Model]) -> _Model:
+    return _validated(await json_body(request), model)
+
+
+def _validated(body: Any, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error)) from error
+
+
+def _resource(body: ResourceBody) -> Resource:
+    try:
+        air = parse(body.air)
+    except InvalidAir as error:
+        raise InvalidInput.at("air", str(error)) from error
+    if not air.version and air.source.lower() == "civitai":
+        raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
+    fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})
+    return Resource(air, fields)
+
+
+def _answer(body: Any, status: int = 200) -> Response:
+    return Response(to_json(body), status, media_type="application/json")
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    for field in schema["properties"].values():
+        for option in field.get("anyOf", ()):
+            name = str(option.get("$ref", "")).rpartition("/")[2]
+            if name in definitions:
+                option.clear()
+                option.update(definitions[name])
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _no_callback(delivery: Delivery) -> Mapping[str, Any]:
+    raise NotFound(f"job {delivery.job.id} was not submitted by this dialect")
+
+
+DIALECT = Dialect(
+    name="registry", router=lambda services: Resources(services).router(), callback=_no_callback
+)

@@ -1,0 +1,1 @@
+"""How idle slots hear of work, each way behind `imagemill.dispatch.base.Dispatcher`."""

@@ -1,0 +1,1 @@
+"""Pure rules: jobs, claims, scheduling, AIRs, image specs. No I/O."""

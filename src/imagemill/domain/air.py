@@ -1,0 +1,140 @@
+"""AIR, the Artificial Intelligence Resource name: ``urn:air:{ecosystem}:{type}:{source}:{id}[@{version}]``.
+
+Accepted as clients write it (prefixes optional, any case, a file id, a format), kept in one canonical
+spelling, compared without case. The short form ``@civitai/{version}`` names a model version only; the
+resource registry expands it.
+"""
+
+import re
+from dataclasses import dataclass
+
+MAX_LENGTH = 512
+
+_WORD = r"[a-z0-9_\-/]+"
+_PATTERN = re.compile(
+    rf"""
+    (?:urn:)?(?:air:)?
+    (?:(?P<ecosystem>[a-z0-9_\-/.]+):)?
+    (?:(?P<type>{_WORD}):)?
+    (?P<source>{_WORD}):
+    (?P<id>[a-z0-9_\-/.]+)
+    (?:@(?P<version>[a-z0-9_\-/.=,%+:]+))?
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+_SHORT = re.compile(r"@civitai/([0-9]{1,19})", re.IGNORECASE | re.ASCII)
+_FILE_ID = re.compile(r"(?P<version>.+)\+(?P<file_id>[0-9]+)(?:\.(?P<format>[a-z0-9_\-]+))?", re.I | re.A)
+_CIVITAI_FORMAT = re.compile(r"(?P<version>[0-9]+)\.(?P<format>[a-z0-9_\-]+)", re.IGNORECASE | re.ASCII)
+
+TYPES = frozenset(
+    """checkpoint lora lycoris dora embedding hypernet vae controlnet upscaler motion ag unet diffusionmodel
+    text_encoders textencoder clip clipvision visionlanguage model repository diffuser nodepack image other
+    unknown""".split()
+)
+
+_FAMILIES = {
+    **dict.fromkeys(("sd1", "sd1.5", "sd15", "sd_1_5"), "sd1"),
+    **dict.fromkeys(("sdxl", "sdxl1", "sdxldistilled", "pony", "illustrious", "noobai"), "sdxl"),
+    **dict.fromkeys(("flux", "flux1", "fluxkrea"), "flux1"),
+}
+
+EXAMPLE = "urn:air:sdxl:checkpoint:civitai:101055@128078"
+
+
+class InvalidAir(ValueError):
+    """The text is no AIR; the message says what one looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Air:
+    source: str
+    id: str
+    version: str | None = None
+    ecosystem: str | None = None
+    type: str | None = None
+    file_id: str | None = None
+    format: str | None = None
+
+    def __str__(self) -> str:
+        kind = [part for part in (self.ecosystem, self.type) if part]
+        text = ":".join(["urn", "air", *kind, self.source, self.id])
+        if self.version:
+            text += f"@{self.version}"
+        if self.file_id:
+            text += f"+{self.file_id}"
+        return f"{text}.{self.format}" if self.format else text
+
+    @property
+    def key(self) -> str:
+        """The spelling under which two AIRs are the same resource."""
+        return str(self).lower()
+
+    @property
+    def short(self) -> str:
+        """``@civitai/{version}`` where there is such a form, else the canonical one."""
+        if self.source.lower() == "civitai" and self.version and self.version.isdigit():
+            return f"@civitai/{self.version}"
+        return str(self)
+
+    @property
+    def family(self) -> str:
+        """The model family that decides about the pipeline: sd1, sdxl, flux1, or the ecosystem itself."""
+        return family_of(self.ecosystem or "")
+
+    @property
+    def path(self) -> str:
+        """The file a node is expected to list, unless the resource names its own."""
+        kind = (self.type or "other").lower()
+        extension = self.format.lower() if self.format else "safetensors"
+        name = self.version or "model"
+        if "." not in name.rsplit("/", 1)[-1]:
+            name = f"{name}.{extension}"
+        path = f"{self.source}/{self.id}/{name}"
+        if kind in ("checkpoint", "model"):
+            return f"{self.family}/{path}"
+        if kind == "lora":
+            return f"lora/{self.family}/{path}"
+        return f"{kind}/{path}"
+
+
+def family_of(ecosystem: str) -> str:
+    lowered = ecosystem.lower()
+    return _FAMILIES.get(lowered, lowered)
+
+
+def short_version(text: str) -> str | None:
+    """The version of a short form ``@civitai/128078``, or None when the text is not one."""
+    match = _SHORT.fullmatch(text)
+    return match[1] if match else None
+
+
+def parse(text: str) -> Air:
+    """Raise `InvalidAir` for anything that is not a full AIR (the short form is not)."""
+    if len(text) > MAX_LENGTH:
+        raise InvalidAir(f"an AIR has at most {MAX_LENGTH} characters, this one has {len(text)}")
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise InvalidAir(f"{_shown(text)} is not an AIR; one looks like {EXAMPLE}")
+    parts = match.groupdict()
+    ecosystem, kind, version = parts["ecosystem"], parts["type"], parts["version"]
+    if ecosystem and not kind and ecosystem.lower() in TYPES:
+        ecosystem, kind = None, ecosystem
+    file_id = suffix = None
+    if version and (found := _FILE_ID.fullmatch(version)):
+        version, file_id, suffix = found["version"], found["file_id"], found["format"]
+    elif version and parts["source"].lower() == "civitai" and (found := _CIVITAI_FORMAT.fullmatch(version)):
+        version, suffix = found["version"], found["format"]
+    return Air(
+        source=parts["source"],
+        id=parts["id"],
+        version=version,
+        ecosystem=ecosystem,
+        type=kind.lower() if kind else None,
+        file_id=file_id,
+        format=suffix,
+    )
+
+
+def _shown(text: str) -> str:
+    clipped = text if len(text) <= 80 else text[:77] + "..."
+    return repr(clipped) if text else "an empty text"

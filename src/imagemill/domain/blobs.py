@@ -1,0 +1,21 @@
+"""Names of files: where a job's outputs lie, and the public name of each."""
+
+import hashlib
+
+
+def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
+    """Each attempt writes its own files, so a superseded one never overwrites a delivered picture."""
+    return f"jobs/{job_id}/{attempt}/{position}.{extension}"
+
+
+def attempt_of(key: str) -> tuple[str, int] | None:
+    """The job and attempt a blob key belongs to, or None for a key of another kind."""
+    parts = key.split("/")
+    if len(parts) != 4 or parts[0] != "jobs" or not parts[2].isdigit():
+        return None
+    return parts[1], int(parts[2])
+
+
+def artifact_id(job_id: str, position: int) -> str:
+    """64 hexadecimal digits in upper case, known before the picture is made."""
+    return hashlib.sha256(f"{job_id}/{position}".encode()).hexdigest().upper()

@@ -1,0 +1,40 @@
+"""Time and identity: instants are whole microseconds since the epoch, UTC."""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+
+SECOND = 1_000_000
+"""Microseconds in a second."""
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def to_datetime(instant_us: int) -> datetime:
+    return datetime.fromtimestamp(instant_us / SECOND, UTC)
+
+
+def from_datetime(moment: datetime) -> int:
+    """A naive moment is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(aware.timestamp() * SECOND)
+
+
+def uuid7(instant_us: int | None = None) -> str:
+    """A canonical UUID of version 7 (RFC 9562): sorts by creation, 74 random bits.
+
+    Millisecond order is enough here: equal milliseconds sort at random.
+    """
+    milliseconds = (now_us() if instant_us is None else instant_us) // 1000
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def new_trace() -> str:
+    """A W3C traceparent, not sampled: ``00-{32 hex}-{16 hex}-00``."""
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

@@ -1,0 +1,72 @@
+"""The event log of a job: numbered from 1 without a gap, the last one terminal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from imagemill.domain.jobs import JobStatus
+
+
+class EventType(StrEnum):
+    INITIALIZED = "Initialized"
+    CLAIMED = "Claimed"
+    UPDATED = "Updated"
+    """Coarse progress, at most one a second."""
+    REJECTED = "Rejected"
+    """The attempt failed; another follows."""
+    CLAIM_EXPIRED = "ClaimExpired"
+    """The worker was lost; another attempt follows."""
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    EXPIRED = "Expired"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL_EVENTS.values()
+
+
+_TERMINAL_EVENTS = {
+    JobStatus.SUCCEEDED: EventType.SUCCEEDED,
+    JobStatus.FAILED: EventType.FAILED,
+    JobStatus.CANCELED: EventType.CANCELED,
+    JobStatus.EXPIRED: EventType.EXPIRED,
+}
+
+
+def terminal_event(status: JobStatus) -> EventType:
+    """The event that closes a job in this terminal status."""
+    return _TERMINAL_EVENTS[status]
+
+
+class Stage(StrEnum):
+    """The stages of an attempt, as events and logs name them."""
+
+    CLAIMED = "CLAIMED"
+    PROMPT_PREPARED = "PROMPT_PREPARED"
+    SENT_TO_COMFY = "SENT_TO_COMFY"
+    SENT_TO_BACKEND = "SENT_TO_BACKEND"
+    COMFY_RESULT = "COMFY_RESULT"
+    BACKEND_RESULT = "BACKEND_RESULT"
+    STORED = "STORED"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    job_id: str
+    seq: int
+    type: EventType
+    at: int
+    """Microseconds since the epoch."""
+    attempt: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Told after a commit to whoever listens in this process; losing one costs delay, never a fact."""
+
+    job_id: str
+    seq: int
+    terminal: bool

@@ -1,0 +1,78 @@
+"""What a picture should be, in words every backend understands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_SEED = 2**32 - 1
+"""The largest seed the wire contract knows; a drawn seed is at most this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An additional network: a LoRA, an embedding, a VAE, ... by AIR."""
+
+    air: str
+    type: str
+    """lora, lycoris, embedding, hypernet, vae, checkpoint, controlnet, as in an AIR."""
+    strength: float = 1.0
+    trigger_word: str | None = None
+    path: str | None = None
+    """The file a node should have it in."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """One text-to-image request: one seed, ``count`` pictures of one batch."""
+
+    prompt: str
+    negative_prompt: str
+    model: str
+    """The checkpoint's AIR."""
+    model_path: str
+    """The file a node should have it in."""
+    family: str
+    """sd1, sdxl, flux1, ..."""
+    width: int
+    height: int
+    steps: int
+    cfg_scale: float
+    sampler: str
+    """ComfyUI's sampler_name."""
+    scheduler: str
+    """ComfyUI's scheduler."""
+    seed: int
+    clip_skip: int = 0
+    """0 or 1: none."""
+    count: int = 1
+    networks: tuple[Network, ...] = ()
+    controls: tuple[Mapping[str, Any], ...] = ()
+    format: str = "png"
+    """png, jpeg or webp."""
+    background: str | None = None
+    """``#rrggbb``: ask for one subject on a flat background of this colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """A raw ComfyUI graph in API format: node id -> {class_type, inputs}."""
+
+    graph: Mapping[str, Any]
+    count: int = 1
+    seed: int | None = None
+    models: tuple[str, ...] = field(default=())
+    """Checkpoints the loaders name, in the order of the graph."""
+
+
+Work = ImageSpec | GraphSpec
+
+
+def render_cost_s(work: Work) -> float:
+    """Expected seconds on one middling GPU, for fairness between owners; a guess, not a promise.
+
+    1 s for 512 x 512 at 20 steps, growing with pixels and steps.
+    """
+    if isinstance(work, GraphSpec):
+        return 4.0 * work.count
+    pixels = work.width * work.height / (512 * 512)
+    return max(0.05, pixels * work.steps / 20 * work.count)

@@ -1,0 +1,37 @@
+"""Unguessable, expiring names for files."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from imagemill.domain.clock import SECOND, now_us
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    query: str
+    """``exp=...&sig=...``"""
+    expires_at: int
+    """Microseconds since the epoch."""
+
+
+class UrlSigner:
+    """Signs a public name and an expiry with a secret of this installation (HMAC-SHA256)."""
+
+    def __init__(self, secret: bytes, *, life_s: float) -> None:
+        self._secret = secret
+        self._life_s = life_s
+
+    def sign(self, name: str) -> Signed:
+        # Rounded up to a minute, so that polling answers, and caches, see the same URL for a while.
+        expires_s = (now_us() // SECOND + round(self._life_s) + 59) // 60 * 60
+        return Signed(f"exp={expires_s}&sig={self._signature(name, expires_s)}", expires_s * SECOND)
+
+    def check(self, name: str, expires: str, signature: str) -> bool:
+        if not expires.isascii() or not expires.isdigit() or len(expires) > 12 or not signature.isascii():
+            return False
+        valid = hmac.compare_digest(self._signature(name, int(expires)), signature)
+        return valid and int(expires) * SECOND > now_us()
+
+    def _signature(self, name: str, expires_s: int) -> str:
+        return hmac.new(self._secret, f"{name}\n{expires_s}".encode(), hashlib.sha256).hexdigest()[:43]

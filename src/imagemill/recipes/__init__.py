@@ -1,0 +1,1 @@
+"""What is made. One module a family of recipes; each registers by the entry point ``imagemill.recipes``."""

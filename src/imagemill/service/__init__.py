@@ -1,0 +1,1 @@
+"""Use cases: submit, run, sweep, notify. No HTTP, no SQL."""

@@ -1,0 +1,175 @@
+"""Telling waiting requests and streams of this process what happened, without a thread for each.
+
+The event log is the truth; the hub only says "look now". Notices of this process's own commits arrive at
+once, those of other processes by a slow poll of the jobs somebody watches. Progress and previews are
+ephemeral: the latest of each job, in memory.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from imagemill.backends.base import Progress
+from imagemill.domain.errors import ImagemillError
+from imagemill.domain.events import Notice
+
+
+class TooManyStreams(ImagemillError):
+    code = "too_many_streams"
+    retryable = True
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One request that waits for news of some jobs; used on its own event loop only."""
+
+    ids: frozenset[str]
+    loop: asyncio.AbstractEventLoop
+    _hub: "Hub"
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: dict[str, int] = field(default_factory=dict[str, int])
+    """The newest sequence number that was told, by job."""
+    finished: set[str] = field(default_factory=set[str])
+    live: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    """Untaken progress, by job."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Until there is news (True) or the time is over."""
+        if not self._news.is_set():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait()
+            except TimeoutError:
+                return False
+        self._news.clear()
+        return True
+
+    async def wait_finished(self, timeout_s: float) -> bool:
+        """Until all jobs are finished (True) or the time is over."""
+        end = self.loop.time() + timeout_s
+        while not self.finished >= self.ids:
+            left = end - self.loop.time()
+            if left <= 0 or not await self.wait(left):
+                return self.finished >= self.ids
+        return True
+
+    def take_live(self) -> dict[str, Progress]:
+        taken, self.live = self.live, {}
+        return taken
+
+    def hear(self, notice: Notice) -> None:
+        self.seen[notice.job_id] = max(notice.seq, self.seen.get(notice.job_id, 0))
+        if notice.terminal:
+            self.finished.add(notice.job_id)
+        self._news.set()
+
+    def see(self, job_id: str, progress: Progress) -> None:
+        self.live[job_id] = progress
+        self._news.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hub.leave(self)
+
+
+ReadProgress = Callable[[Sequence[str]], dict[str, tuple[int, bool]]]
+"""The newest sequence number of each job and whether it is finished; reads the database."""
+
+
+class Hub:
+    """``poll_s``: how often watched jobs are looked up, for what other processes write."""
+
+    def __init__(self, read: ReadProgress, *, poll_s: float, most: int) -> None:
+        self._read = read
+        self._poll_s = poll_s
+        self._most = most
+        self._lock = threading.Lock()
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._count = 0
+        self._live: dict[str, Progress] = {}
+
+    def watch(self, ids: Iterable[str]) -> Watcher:
+        """Watch from now on; call on the event loop, use as a context manager.
+
+        Look at the database after this and not before, or an event in between is missed.
+        """
+        watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self)
+        with self._lock:
+            if self._count >= self._most:
+                raise TooManyStreams(f"{self._most} requests are waiting for events already")
+            self._count += 1
+            for job_id in watcher.ids:
+                self._watchers.setdefault(job_id, set()).add(watcher)
+                if job_id in self._live:
+                    watcher.see(job_id, self._live[job_id])
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        with self._lock:
+            self._count -= 1
+            for job_id in watcher.ids:
+                others = self._watchers.get(job_id, set())
+                others.discard(watcher)
+                if not others:
+                    self._watchers.pop(job_id, None)
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """From any thread: these events are committed."""
+        with self._lock:
+            for notice in notices:
+                if notice.terminal:
+                    self._live.pop(notice.job_id, None)
+            heard = [
+                (watcher, notice)
+                for notice in notices
+                for watcher in self._watchers.get(notice.job_id, ())
+            ]  # fmt: skip
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Watcher, Notice]]] = {}
+        for watcher, notice in heard:
+            by_loop.setdefault(watcher.loop, []).append((watcher, notice))
+        for loop, pairs in by_loop.items():
+            _call(loop, lambda pairs=pairs: [watcher.hear(notice) for watcher, notice in pairs])
+
+    def show(self, job_id: str, progress: Progress) -> None:
+        """From any thread: where a render stands now. Only the latest is kept."""
+        with self._lock:
+            self._live[job_id] = progress
+            watchers = list(self._watchers.get(job_id, ()))
+        for watcher in watchers:
+            _call(watcher.loop, lambda watcher=watcher: watcher.see(job_id, progress))
+
+    def forget(self, job_id: str) -> None:
+        """No render of this job goes on here any more."""
+        with self._lock:
+            self._live.pop(job_id, None)
+
+    def progress(self, job_id: str) -> Progress | None:
+        with self._lock:
+            return self._live.get(job_id)
+
+    async def poll(self) -> None:
+        """Look for what other processes wrote; runs as long as the server does."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            with self._lock:
+                ids = list(self._watchers)
+            for start in range(0, len(ids), 500):
+                chunk = ids[start : start + 500]
+                found = await asyncio.to_thread(self._read, chunk)
+                self.tell([Notice(id_, seq, done) for id_, (seq, done) in found.items() if self._news(id_, seq)])
+
+    def _news(self, job_id: str, seq: int) -> bool:
+        with self._lock:
+            return any(watcher.seen.get(job_id, 0) < seq for watcher in self._watchers.get(job_id, ()))
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        # The loop is closed: the server stops and nobody waits there any more.
+        return

@@ -1,0 +1,135 @@
+"""Notify: deliver callbacks from the outbox, in order for each job, with back-off."""
+
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.domain.failures import Backoff
+from imagemill.service.guard import Guard, GuardedTransport
+from imagemill.store.outbox import Delivered, Delivery
+from imagemill.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_SENDERS = 8
+_SENDERS_PER_HOST = 2
+"""A receiver that hangs holds no more than these, so it delays nobody else."""
+
+Format = Callable[[Delivery], Mapping[str, Any]]
+"""The JSON body of a delivery, in the words of the dialect the job came in."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyRules:
+    timeout_s: float
+    tries: int
+    backoff: Backoff
+    poll_s: float
+
+
+class Notifier:
+    def __init__(
+        self, store: Store, formats: Mapping[str, Format], guard: Guard, rules: NotifyRules
+    ) -> None:
+        self._store = store
+        self._formats = formats
+        self._rules = rules
+        self._client = httpx2.Client(
+            transport=GuardedTransport(guard),
+            timeout=rules.timeout_s,
+            follow_redirects=False,
+            headers={"User-Agent": "imagemill"},
+        )
+        self._pool = ThreadPoolExecutor(_SENDERS, thread_name_prefix="imagemill-callback")
+        self._news = threading.Event()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._busy: dict[tuple[str, int], str] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._serve, name="imagemill-notify", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        self._news.set()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._news.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._client.close()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._send_due()
+                pause_s = self._pause()
+            except StorageError as error:
+                log.warning("callbacks are held up: %s", error)
+                pause_s = self._rules.poll_s
+            self._news.wait(pause_s)
+            self._news.clear()
+
+    def _pause(self) -> float:
+        due = self._store.next_delivery()
+        if due is None:
+            return self._rules.poll_s
+        return min(self._rules.poll_s, max(0.05, (due - now_us()) / SECOND))
+
+    def _send_due(self) -> None:
+        for delivery in self._store.due_deliveries(now_us(), limit=64):
+            key = (delivery.job.id, delivery.event.seq)
+            host = httpx2.URL(delivery.url).host
+            with self._lock:
+                if key in self._busy or Counter(self._busy.values())[host] >= _SENDERS_PER_HOST:
+                    continue
+                if len(self._busy) >= _SENDERS:
+                    return
+                self._busy[key] = host
+            self._pool.submit(self._send, delivery, key)
+
+    def _send(self, delivery: Delivery, key: tuple[str, int]) -> None:
+        try:
+            error = self._post(delivery)
+            self._store.record_delivery(self._result(delivery, error))
+        except Exception:
+            log.exception("a callback could not be recorded", extra={"job": delivery.job.id})
+        finally:
+            with self._lock:
+                self._busy.pop(key, None)
+            # The job's next event may go now.
+            self._news.set()
+
+    def _post(self, delivery: Delivery) -> str | None:
+        """What went wrong, or None. The answer's body is not read: it is of no use and may be endless."""
+        body = self._formats[delivery.job.dialect](delivery)
+        try:
+            with self._client.stream("POST", delivery.url, json=body) as response:
+                status = response.status_code
+        except httpx2.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+        return None if 200 <= status < 300 else f"the receiver answered {status}"
+
+    def _result(self, delivery: Delivery, error: str | None) -> Delivered:
+        now = now_us()
+        if error is None:
+            return Delivered(delivery, now)
+        tries = delivery.tries + 1
+        log.warning("callback failed (%d): %s", tries, error, extra={"job": delivery.job.id})
+        if tries >= self._rules.tries:
+            return Delivered(delivery, now, error)
+        delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))

@@ -1,0 +1,338 @@
+"""Run: claim a job and take it through its stages to exactly one end.
+
+    claim -> prepare -> send -> follow -> store -> finish
+"""
+
+import hashlib
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.backends.base import Backend, Order, Output, Progress, RenderCanceled, Watch
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.blobs import artifact_id, blob_key
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import BackendError, StorageError, Superseded
+from imagemill.domain.events import Stage
+from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
+from imagemill.domain.jobs import Artifact, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.scheduling import Offer
+from imagemill.media import pictures
+from imagemill.recipes.base import Plan, Recipe
+from imagemill.service.hub import Hub
+from imagemill.store.beating import Beat, Pulse
+from imagemill.store.claiming import Ask
+from imagemill.store.finishing import Finish
+from imagemill.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_FINISH_TRIES = 6
+"""A finished render is recorded again for about a minute while the database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    lease_s: float
+    heartbeat_s: float
+    timeout_s: float
+    affinity_bound_s: float
+    avoid_node_s: float
+    backoff: Backoff
+    max_pixels: int
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt while it runs in this process."""
+
+    claim: Claim
+    watch: Watch
+    lease_until: int
+    started: float = field(default_factory=time.perf_counter)
+    stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    progress: Progress | None = None
+    told: Progress | None = None
+    """The progress the event log knows."""
+    canceled: bool = False
+    superseded: bool = False
+    handed_back: bool = False
+
+    def pass_stage(self, stage: Stage, number: int) -> None:
+        elapsed_ms = (time.perf_counter() - self.started) * 1000
+        since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
+        self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
+        if log.isEnabledFor(logging.INFO):
+            job = self.claim.job
+            log.info(
+                "step %d/5 %s",
+                number,
+                stage.value,
+                extra={"job": job.id, "trace": job.trace, "ms": round(since_ms, 1)},
+            )
+
+
+class Runner:
+    def __init__(
+        self,
+        store: Store,
+        recipes: Mapping[str, Recipe],
+        backends: Mapping[str, Backend],
+        blobs: BlobStore,
+        hub: Hub,
+        rules: RunRules,
+    ) -> None:
+        self._store = store
+        self._recipes = recipes
+        self._backends = backends
+        self._blobs = blobs
+        self._hub = hub
+        self._rules = rules
+        self._active: dict[str, _Attempt] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
+        self._beats.start()
+
+    def run_next(self, offer: Offer) -> bool:
+        """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
+        if self._stopping.is_set():
+            return False
+        now = now_us()
+        lease_until = now + round(self._rules.lease_s * SECOND)
+        ask = Ask(offer, str(uuid.uuid4()), now, lease_until, self._rules.affinity_bound_s)
+        claim = self._store.claim_next(ask)
+        if claim is None:
+            return False
+        attempt = _Attempt(claim, Watch(), lease_until)
+        attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
+        with self._lock:
+            self._active[claim.id] = attempt
+        try:
+            attempt.pass_stage(Stage.CLAIMED, 1)
+            self._finish(attempt, self._attempt(attempt))
+        finally:
+            with self._lock:
+                self._active.pop(claim.id, None)
+            self._hub.forget(claim.id)
+        return True
+
+    def stop_job(self, job_id: str) -> None:
+        """Somebody cancelled it: stop its render if it is ours."""
+        with self._lock:
+            attempt = self._active.get(job_id)
+        if attempt is not None:
+            attempt.canceled = True
+            attempt.watch.stop()
+
+    def close(self, grace_s: float) -> None:
+        """Claim no more; let running jobs finish for a while, then hand them back."""
+        self._stopping.set()
+        if not self._idle_within(grace_s):
+            with self._lock:
+                for attempt in self._active.values():
+                    attempt.handed_back = True
+                    attempt.watch.stop()
+            self._idle_within(5.0)
+        self._beats.join()
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    def _idle_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self._active and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self._active
+
+    def _attempt(self, attempt: _Attempt) -> Outcome:
+        """What became of the attempt; whatever goes wrong is a typed failure."""
+        try:
+            return self._render(attempt)
+        except RenderCanceled:
+            if attempt.handed_back:
+                failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
+                return Retried(failure, run_after=None, counts=False)
+            return Canceled()
+        except BackendError as error:
+            failure = Failure(error.failure, str(error))
+        except StorageError as error:
+            failure = Failure(FailureCode.STORAGE, str(error))
+        except Exception as error:
+            log.exception("a bug ended an attempt", extra={"job": attempt.claim.id})
+            failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
+        return self._failed(attempt, failure)
+
+    def _render(self, attempt: _Attempt) -> Succeeded:
+        job = attempt.claim.job
+        recipe = self._recipes.get(job.recipe)
+        backend = self._backends.get(job.backend or "")
+        if recipe is None or backend is None:
+            missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
+            raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
+        plan = recipe.plan(recipe.input.model_validate(job.input))
+        attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
+        order = self._order(attempt.claim, plan)
+        reference = backend.send(order)
+        if reference != job.backend_ref:
+            self._store.sent(attempt.claim, reference)
+        comfy = job.backend == "comfyui"
+        attempt.pass_stage(Stage.SENT_TO_COMFY if comfy else Stage.SENT_TO_BACKEND, 3)
+        rendered = backend.follow(order, reference, attempt.watch)
+        attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
+        if attempt.watch.stopped:
+            raise RenderCanceled
+        artifacts = self._store_outputs(attempt.claim, plan, rendered.outputs)
+        attempt.pass_stage(Stage.STORED, 5)
+        return Succeeded(artifacts, {"stages": attempt.stages, **rendered.details})
+
+    def _order(self, claim: Claim, plan: Plan) -> Order:
+        job = claim.job
+        timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
+        assert job.backend_ref and job.node  # noqa: S101 - the claim sets both
+        return Order(
+            job.id, claim.attempt, job.backend_ref, job.node, plan.work, timeout_s, properties=job.properties
+        )
+
+    def _store_outputs(self, claim: Claim, plan: Plan, outputs: tuple[Output, ...]) -> tuple[Artifact, ...]:
+        if len(outputs) < plan.outputs:
+            raise BackendError(
+                FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
+            )
+        return tuple(
+            self._store_output(claim, plan, position, output) for position, output in enumerate(outputs)
+        )
+
+    def _store_output(self, claim: Claim, plan: Plan, position: int, output: Output) -> Artifact:
+        try:
+            info = pictures.inspect(output.data, max_pixels=self._rules.max_pixels)
+        except pictures.BadPicture as error:
+            raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
+        if plan.size and (info.width, info.height) != plan.size:
+            raise BackendError(
+                FailureCode.BAD_OUTPUT,
+                f"picture {position} is {info.width} x {info.height}, not {plan.size[0]} x {plan.size[1]}",
+            )
+        data = output.data
+        if plan.parameters and info.media_type == "image/png":
+            data = pictures.with_png_text(data, "parameters", plan.parameters)
+        key = blob_key(claim.id, claim.attempt, position, pictures.EXTENSIONS[info.media_type])
+        self._blobs.put(key, data, info.media_type)
+        return Artifact(
+            id=artifact_id(claim.id, position),
+            job_id=claim.id,
+            position=position,
+            attempt=claim.attempt,
+            blob_key=key,
+            media_type=info.media_type,
+            size=len(data),
+            width=info.width,
+            height=info.height,
+            sha256=hashlib.sha256(data).hexdigest(),
+            seed=output.seed,
+            created_at=now_us(),
+        )
+
+    def _failed(self, attempt: _Attempt, failure: Failure) -> Outcome:
+        job = attempt.claim.job
+        retry = next_try(
+            failure,
+            failures=job.failures + 1,
+            attempt=job.attempt,
+            max_failures=job.max_failures,
+            node=job.node,
+            backoff=self._rules.backoff,
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        if retry is None:
+            return Failed(failure, {"stages": attempt.stages})
+        now = now_us()
+        return Retried(
+            failure,
+            run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
+            avoid_node=retry.avoid_node,
+            avoid_until=now + round(self._rules.avoid_node_s * SECOND) if retry.avoid_node else None,
+        )
+
+    def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
+        """Record the end. While the database is away it is tried again: the picture is made already."""
+        if attempt.superseded:
+            return
+        claim = attempt.claim
+        for number in range(_FINISH_TRIES):
+            try:
+                status = self._store.finish(Finish(claim, outcome, now_us()))
+            except Superseded:
+                log.warning("a superseded attempt changed nothing", extra={"job": claim.id})
+                return
+            except StorageError as error:
+                log.warning("an end could not be recorded: %s", error, extra={"job": claim.id})
+                time.sleep(min(2.0**number, 30.0))
+            else:
+                _log_end(attempt, outcome, status)
+                return
+        log.error("an end was given up; the lease will bring the job back", extra={"job": claim.id})
+
+    def _progressed(self, attempt: _Attempt, progress: Progress) -> None:
+        attempt.progress = progress
+        self._hub.show(attempt.claim.id, progress)
+
+    def _beat_all(self) -> None:
+        while not (self._stopping.wait(self._rules.heartbeat_s) and not self._active):
+            with self._lock:
+                attempts = list(self._active.values())
+            try:
+                self._beat(attempts)
+            except StorageError as error:
+                log.warning("a heartbeat failed: %s", error)
+
+    def _beat(self, attempts: list[_Attempt]) -> None:
+        now = now_us()
+        renew_before = now + round(self._rules.lease_s * SECOND * 2 / 3)
+        due = [a for a in attempts if a.lease_until < renew_before or a.progress is not a.told]
+        lease_until = now + round(self._rules.lease_s * SECOND)
+        beats = [Beat(a.claim, now, lease_until, _news(a)) for a in due]
+        told = [a.progress for a in due]
+        for attempt, progress, pulse in zip(due, told, self._store.beat(beats), strict=True):
+            attempt.told = progress
+            attempt.lease_until = lease_until
+            if pulse is Pulse.SUPERSEDED:
+                attempt.superseded = True
+                attempt.watch.stop()
+            elif pulse is Pulse.CANCEL:
+                attempt.canceled = True
+                attempt.watch.stop()
+
+
+def _news(attempt: _Attempt) -> dict[str, Any] | None:
+    progress = attempt.progress
+    if progress is None or progress is attempt.told:
+        return None
+    return {
+        "stage": attempt.stages[-1]["stage"],
+        "step": progress.step,
+        "total": progress.total,
+        "progress": round(progress.fraction, 4),
+    }
+
+
+def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:
+    job = attempt.claim.job
+    facts: dict[str, Any] = {
+        "job": job.id,
+        "trace": job.trace,
+        "attempt": job.attempt,
+        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
+    }
+    if isinstance(outcome, (Failed, Retried)):
+        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
+        log.warning("attempt ended, job is %s", status.value, extra=facts)
+    else:
+        log.info("job is %s", status.value, extra=facts)
+

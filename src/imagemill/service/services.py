@@ -1,0 +1,47 @@
+"""Everything a dialect may use, built once by `imagemill.bootstrap`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from imagemill.backends.base import Backend
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.scheduling import Offer
+from imagemill.domain.signing import UrlSigner
+from imagemill.recipes.base import Recipe
+from imagemill.service.guard import Guard
+from imagemill.service.hub import Hub
+from imagemill.service.registry import Registry
+from imagemill.service.submit import Submitter
+from imagemill.service.views import ViewLoader
+from imagemill.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How answers of this installation look."""
+
+    signer: UrlSigner
+    public_url: str | None
+    """Without a slash at the end; None: as the request was addressed."""
+    v1_result: Literal["object", "array"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    store: Store
+    hub: Hub
+    blobs: BlobStore
+    registry: Registry
+    submitter: Submitter
+    views: ViewLoader
+    guard: Guard
+    recipes: Mapping[str, Recipe]
+    backends: Mapping[str, Backend]
+    offers: Callable[[], list[Offer]]
+    """What the slots of this process can take now; empty where none runs."""
+    owner: str
+    """Who owns what a request makes, until there are keys."""
+    prompt_chars: int
+    wait_s: float
+    wire: Wire

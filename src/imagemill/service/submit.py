@@ -1,0 +1,204 @@
+"""Submit: from a validated wish to durable jobs."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from imagemill.backends.base import Backend
+from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.images import render_cost_s
+from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.recipes.base import Plan, Recipe
+from imagemill.service.registry import Registry
+from imagemill.store.store import Store
+from imagemill.store.submitting import Accepted, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One job a client asks for, in the words of a recipe."""
+
+    recipe: str
+    input: Mapping[str, Any]
+    path: str = ""
+    """Where it stands in the client's request, for messages: ``jobs[0].params.``"""
+    name: str | None = None
+    after: tuple[str, ...] = ()
+    """Names of wishes of the same request that must succeed first."""
+    priority: int = 0
+    timeout_s: float | None = None
+    max_failures: int | None = None
+    expires_at: int | None = None
+    client: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    callback_url: str | None = None
+    backends: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    life_s: float
+    max_failures: int
+    jobs_per_request: int
+
+
+class Submitter:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        recipes: Mapping[str, Recipe],
+        backends: Mapping[str, Backend],
+        defaults: Defaults,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._recipes = recipes
+        self._backends = backends
+        self._defaults = defaults
+
+    def drafts(self, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None) -> tuple[Draft, ...]:
+        """Complete, checked and priced, but not stored: what a price enquiry shows.
+
+        Raises `InvalidInput` with every fault of the first wish that has one.
+        """
+        if not wishes:
+            raise InvalidInput.at("jobs", "is empty: at least one job is needed")
+        if len(wishes) > self._defaults.jobs_per_request:
+            raise InvalidInput.at(
+                "jobs", f"asks for {len(wishes)} jobs; at most {self._defaults.jobs_per_request} a request"
+            )
+        now = now_us()
+        # Ids rise within a request, so that its jobs list in the order they were asked for.
+        ids = sorted(uuid7(now) for _ in wishes)
+        after = _dependencies(wishes, ids)
+        return tuple(
+            self._draft(wish, id_, needs, now, dialect, trace)
+            for wish, id_, needs in zip(wishes, ids, after, strict=True)
+        )
+
+    def begin(
+        self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
+    ) -> "Future[Accepted]":
+        """Store the jobs; they are durable once the future is done."""
+        return self._store.begin_submit(Submission(uuid7(), owner, drafts, now_us(), key, digest))
+
+    def submit(
+        self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
+    ) -> Accepted:
+        return self.begin(owner, drafts, key=key, digest=digest).result()
+
+    def again(self, job: Job) -> Job:
+        """A new job that asks for exactly what ``job`` asked for."""
+        draft = Draft(
+            id=uuid7(),
+            recipe=job.recipe,
+            queue=job.queue,
+            lane=self._store.lane(job.lane),
+            input=job.input,
+            expires_at=now_us() + round(self._defaults.life_s * SECOND),
+            trace=new_trace(),
+            estimate_s=job.estimate_s,
+            cost=job.cost,
+            priority=job.priority,
+            max_failures=job.max_failures,
+            timeout_s=job.timeout_s,
+            name=job.name,
+            dialect=job.dialect,
+            client={**job.client, "replayOf": job.id},
+            properties=job.properties,
+            callback_url=job.callback_url,
+        )
+        return self.submit(job.owner, (draft,)).jobs[0]
+
+    def _draft(
+        self, wish: Wish, id_: str, needs: tuple[str, ...], now: int, dialect: str, trace: str | None
+    ) -> Draft:
+        recipe = self._recipes.get(wish.recipe)
+        if recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
+        completed = recipe.complete(_validated(recipe, wish), self._registry.lookup, wish.path)
+        plan = recipe.plan(completed)
+        self._check_backends(plan, wish)
+        return Draft(
+            id=id_,
+            recipe=recipe.name,
+            queue=recipe.queue,
+            lane=LaneKey(
+                recipe.queue, recipe.model(completed), tuple(sorted(wish.backends)), tuple(sorted(wish.labels))
+            ),
+            input=completed.model_dump(exclude_defaults=True),
+            expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
+            trace=trace or new_trace(),
+            estimate_s=render_cost_s(plan.work),
+            cost=recipe.price(completed),
+            priority=wish.priority,
+            max_failures=wish.max_failures or self._defaults.max_failures,
+            timeout_s=wish.timeout_s,
+            name=wish.name,
+            dialect=dialect,
+            client=wish.client,
+            properties=wish.properties,
+            callback_url=wish.callback_url,
+            needs=needs,
+        )
+
+    def _check_backends(self, plan: Plan, wish: Wish) -> None:
+        """Refuse at once what no backend could ever do, rather than let it wait and expire."""
+        candidates = [
+            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
+        ]
+        refusals = [backend.refusal(plan.work) for backend in candidates]
+        if refusals and all(refusals):
+            raise InvalidInput.at(f"{wish.path}model", "; ".join(refusal for refusal in refusals if refusal))
+
+
+def _validated(recipe: Recipe, wish: Wish) -> BaseModel:
+    try:
+        return recipe.input.model_validate(wish.input)
+    except ValidationError as error:
+        raise InvalidInput(
+            [
+                FieldError(wish.path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
+                for fault in error.errors()
+            ]
+        ) from error
+
+
+def _dependencies(wishes: Sequence[Wish], ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """The ids each wish waits for. Raises `InvalidInput` for unknown names and circles."""
+    if not any(wish.after for wish in wishes):
+        return [()] * len(wishes)
+    named: dict[str, list[int]] = {}
+    for index, wish in enumerate(wishes):
+        if wish.name:
+            named.setdefault(wish.name, []).append(index)
+    edges: list[list[int]] = []
+    for wish in wishes:
+        for name in wish.after:
+            if name not in named:
+                raise InvalidInput.at(
+                    f"{wish.path}dependencies",
+                    f"no job of this request is named {name!r}; give it a `name` with this text",
+                )
+        edges.append([index for name in wish.after for index in named[name]])
+    _refuse_circles(wishes, edges)
+    return [tuple(ids[index] for index in targets) for targets in edges]
+
+
+def _refuse_circles(wishes: Sequence[Wish], edges: Sequence[Sequence[int]]) -> None:
+    open_ = {index: set(targets) for index, targets in enumerate(edges)}
+    while free := [index for index, targets in open_.items() if not targets]:
+        for index in free:
+            del open_[index]
+        for targets in open_.values():
+            targets.difference_update(free)
+    if open_:
+        first = wishes[min(open_)]
+        raise InvalidInput.at(f"{first.path}dependencies", f"job {first.name!r} depends on itself in a circle")

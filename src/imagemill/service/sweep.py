@@ -1,0 +1,104 @@
+"""Sweep: what time brings about. Lost leases, due retries, expired jobs, old jobs, orphan files."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.blobs import attempt_of
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.service.lifeline import Lifeline
+from imagemill.store.finishing import Expire, Reclaim, Unpark
+from imagemill.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 500
+_PRUNE_EVERY_S = 600.0
+_ORPHAN_GRACE_S = 3600.0
+"""A file younger than this may belong to an attempt that has not been recorded yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRules:
+    every_s: float
+    retention_s: float
+
+
+class Sweeper:
+    def __init__(self, store: Store, blobs: BlobStore, lifeline: Lifeline, rules: SweepRules) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._lifeline = lifeline
+        self._rules = rules
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._next_prune = 0.0
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._serve, name="imagemill-sweep", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def sweep(self) -> float:
+        """One round; the seconds until something is known to be due."""
+        now = now_us()
+        dead = self._lifeline.dead(self._store.workers_with_leases())
+        while self._store.reclaim(Reclaim(now, dead, _CHUNK)) == _CHUNK:
+            pass
+        while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
+            pass
+        due = self._store.unpark(Unpark(now))
+        if due is None:
+            return self._rules.every_s
+        return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
+
+    def prune(self) -> int:
+        """Delete finished jobs past their retention, files first; how many."""
+        oldest = now_us() - round(self._rules.retention_s * SECOND)
+        pruned = 0
+        while ids := self._store.finished_before(oldest, _CHUNK):
+            for job_id in ids:
+                self._blobs.delete([blob.key for blob in self._blobs.list(f"jobs/{job_id}/")])
+            self._store.delete_jobs(ids)
+            pruned += len(ids)
+        return pruned
+
+    def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
+        """Delete files no job refers to: of attempts that were lost after they wrote; how many."""
+        youngest = now_us() - round(grace_s * SECOND)
+        deleted = 0
+        chunk: dict[str, tuple[str, int]] = {}
+        for blob in self._blobs.list("jobs/"):
+            attempt = attempt_of(blob.key)
+            if attempt is not None and blob.modified_at < youngest:
+                chunk[blob.key] = attempt
+            if len(chunk) >= _CHUNK:
+                deleted += self._delete_unreferenced(chunk)
+                chunk = {}
+        return deleted + self._delete_unreferenced(chunk)
+
+    def _delete_unreferenced(self, blobs: dict[str, tuple[str, int]]) -> int:
+        kept = self._store.referenced_attempts(sorted(set(blobs.values()))) if blobs else set()
+        orphans = [key for key, attempt in blobs.items() if attempt not in kept]
+        self._blobs.delete(orphans)
+        return len(orphans)
+
+    def _serve(self) -> None:
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                pause_s = self.sweep()
+                if time.monotonic() >= self._next_prune:
+                    self._next_prune = time.monotonic() + _PRUNE_EVERY_S
+                    self.prune()
+                    self.delete_orphans()
+            except StorageError as error:
+                log.warning("a sweep failed and is tried again: %s", error)
+                pause_s = self._rules.every_s

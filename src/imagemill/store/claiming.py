@@ -1,0 +1,171 @@
+"""The claim: heads of lanes, one choice, one guarded statement. Its cost does not grow with the table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from imagemill.domain.events import EventType
+from imagemill.domain.jobs import Claim, Job, JobStatus
+from imagemill.domain.scheduling import Choice, Head, Offer, choose, priority_offset_s
+from imagemill.store import log, schema
+from imagemill.store.commits import Tx
+from imagemill.store.lanes import Lanes
+from imagemill.store.rows import JOB_COLUMNS, job_from
+
+VIRTUAL_QUANTUM_S = 1.0
+"""The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One idle slot that wants a job."""
+
+    offer: Offer
+    reference: str
+    """A fresh id for the render, used unless an earlier attempt on this node may still be attached to."""
+    now: int
+    lease_until: int
+    affinity_bound_s: float
+
+
+# The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
+_HEADS = sa.text(
+    f"""
+    WITH RECURSIVE ready(lane) AS (
+        SELECT (SELECT lane FROM jobs WHERE {schema.CLAIMABLE} ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT jobs.lane FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane > ready.lane
+                ORDER BY jobs.lane LIMIT 1)
+        FROM ready WHERE ready.lane IS NOT NULL
+    )
+    SELECT head.lane, head.tag, head.created_at
+    FROM ready JOIN jobs AS head ON head.id = (
+        SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1)
+    """  # noqa: S608 - the condition is a constant of ours
+)
+
+_jobs = schema.jobs.c
+_first = schema.jobs.alias("first")
+_pick = (
+    sa.select(_first.c.id)
+    .where(
+        sa.text("first.status = 'queued' AND first.run_after IS NULL"),
+        _first.c.lane == sa.bindparam("pick_lane"),
+        _first.c.expires_at > sa.bindparam("pick_now"),
+        sa.or_(
+            _first.c.avoid_node.is_(None),
+            _first.c.avoid_node != sa.bindparam("pick_node"),
+            _first.c.avoid_until < sa.bindparam("pick_now"),
+        ),
+    )
+    .order_by(_first.c.tag, _first.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_TAKE = (
+    sa.update(schema.jobs)
+    .where(_jobs.id == _pick, _jobs.status == JobStatus.QUEUED.value)
+    .values(
+        status=JobStatus.RUNNING.value,
+        attempt=_jobs.attempt + 1,
+        last_seq=_jobs.last_seq + 1,
+        worker=sa.bindparam("to_worker"),
+        node=sa.bindparam("to_node"),
+        backend=sa.bindparam("to_backend"),
+        # A render that may still go on there is attached to; elsewhere a fresh one begins.
+        backend_ref=sa.case(
+            (
+                sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
+                _jobs.backend_ref,
+            ),
+            else_=sa.bindparam("to_ref"),
+        ),
+        reason=sa.bindparam("to_reason"),
+        started_at=sa.bindparam("to_start"),
+        lease_until=sa.bindparam("to_lease"),
+        avoid_node=None,
+        avoid_until=None,
+    )
+    .returning(*JOB_COLUMNS)
+)
+_COUNT_RUNNING = sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node")
+_LOCK_NODE = sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))")
+_ADVANCE = sa.text(
+    f"UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now - {VIRTUAL_QUANTUM_S}"
+)
+
+
+class Claiming:
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    def claim(self, tx: Tx, asks: Sequence[Ask]) -> list[Claim | None]:
+        claims: list[Claim | None] = []
+        served: dict[str, float] = {}
+        empty = False
+        for ask in asks:
+            job = None if empty else self._claim_one(tx, ask)
+            if job is None:
+                heads_left = False if empty else self.heads(tx.conn)
+                empty = not heads_left
+                claims.append(None)
+                continue
+            claims.append(Claim(job))
+            start = job.tag - priority_offset_s(job.priority)
+            served[job.queue] = max(start, served.get(job.queue, start))
+        for queue, start in sorted(served.items()):
+            tx.conn.execute(_ADVANCE, {"queue": queue, "now": start})
+        log.append(tx, [_event(claim.job) for claim in claims if claim is not None])
+        return claims
+
+    def heads(self, conn: sa.Connection) -> list[Head]:
+        """The first claimable job of each lane that has one."""
+        return [
+            Head(lane, self._lanes.key_of(conn, lane), tag, since)
+            for lane, tag, since in conn.execute(_HEADS)
+        ]
+
+    def _claim_one(self, tx: Tx, ask: Ask) -> Job | None:
+        if not _has_room(tx, ask.offer):
+            return None
+        heads = self.heads(tx.conn)
+        while choice := choose(ask.offer, heads, affinity_bound_s=ask.affinity_bound_s):
+            row = tx.conn.execute(_TAKE, _parameters(ask, choice)).first()
+            if row is not None:
+                return job_from(row)
+            # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
+            heads = [head for head in heads if head.lane != choice.lane]
+        return None
+
+
+def _has_room(tx: Tx, offer: Offer) -> bool:
+    if offer.capacity is None:
+        return True
+    if tx.conn.dialect.name == "postgresql":
+        tx.conn.execute(_LOCK_NODE, {"node": offer.node})
+    return tx.conn.execute(_COUNT_RUNNING, {"node": offer.node}).scalar_one() < offer.capacity
+
+
+def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:
+    return {
+        "pick_lane": choice.lane,
+        "pick_now": ask.now,
+        "pick_node": ask.offer.node,
+        "to_worker": ask.offer.worker,
+        "to_node": ask.offer.node,
+        "to_backend": ask.offer.backend,
+        "to_ref": ask.reference,
+        "to_reason": choice.reason,
+        "to_start": ask.now,
+        "to_lease": ask.lease_until,
+    }
+
+
+def _event(job: Job) -> log.Entry:
+    data = {"worker": job.worker, "node": job.node, "backend": job.backend, "reason": job.reason}
+    assert job.started_at is not None  # noqa: S101 - the claim has just set it
+    return log.Entry(
+        job.id, job.last_seq, EventType.CLAIMED, job.started_at, job.attempt, data, job.callback_url
+    )

@@ -1,0 +1,102 @@
+"""Opening a database: SQLite in WAL mode, or PostgreSQL by psycopg."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, QueuePool
+
+from imagemill.domain.errors import StorageError
+
+_BUSY_TIMEOUT_MS = 15_000
+_CHECKPOINT_PAGES = 4_000
+"""16 MB of WAL between checkpoints: each one flushes the database file, a pause of milliseconds."""
+_OLDEST_SQLITE = (3, 35, 0)
+"""The first with RETURNING."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Two engines on one database. ``writer`` begins transactions that hold the write lock from the start
+    (SQLite), so none fails half-way; ``reader`` runs each statement on its own."""
+
+    writer: sa.Engine
+    reader: sa.Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.writer.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def normalise(url: str) -> str:
+    """``postgres://`` and ``postgresql://`` mean psycopg 3; a bare path is a SQLite file."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url if "://" in url else f"sqlite:///{url}"
+
+
+def open_database(url: str, *, sqlite_full_sync: bool = False) -> Database:
+    """Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
+    try:
+        parsed = sa.make_url(normalise(url))
+    except sa.exc.ArgumentError as error:
+        raise StorageError(f"DATABASE_URL cannot be read: {error}") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, sqlite_full_sync)
+    if parsed.get_backend_name() == "postgresql":
+        return _open_postgres(parsed)
+    raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
+
+
+def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
+    import sqlite3
+
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    # One writing connection is enough: SQLite has one writer, and the group commit feeds it.
+    writer = sa.create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=2)
+    # AUTOCOMMIT: a reader never keeps a snapshot open, so checkpoints are not held up.
+    reader = sa.create_engine(url, poolclass=QueuePool, pool_size=4, max_overflow=12)
+
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late; we send ours
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if full_sync else 'NORMAL'}",
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    for engine in (writer, reader):
+        sa.event.listen(engine, "connect", prepare)
+    sa.event.listen(writer, "begin", begin)
+    return Database(writer, reader)
+
+
+def _open_postgres(url: sa.URL) -> Database:
+    try:
+        writer = sa.create_engine(url, pool_size=4, max_overflow=8, pool_pre_ping=True)
+    except ImportError as error:
+        raise StorageError("PostgreSQL needs the extra: pip install 'imagemill[postgres]'") from error
+    return Database(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
+
+
+def open_unpooled(url: str) -> sa.Engine:
+    """For migrations: one connection, closed at the end."""
+    return sa.create_engine(normalise(url), poolclass=NullPool)

@@ -1,0 +1,215 @@
+"""The writes that end an attempt or a job, each for all requests that wait together."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.errors import NotFound, Superseded
+from imagemill.domain.events import EventType
+from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
+from imagemill.domain.jobs import IDLE, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.store import schema
+from imagemill.store.changes import Change, Locked, apply, close, lock, lock_where
+from imagemill.store.commits import Tx
+
+_jobs = schema.jobs.c
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    claim: Claim
+    outcome: Outcome
+    now: int
+
+
+def finish(tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
+    """The status each job has afterwards. A claim that is no longer the job's changes nothing."""
+    rows = lock(tx, [request.claim.id for request in requests])
+    answers: list[JobStatus | Superseded] = []
+    changes: dict[str, Change] = {}
+    for request in requests:
+        row = rows.get(request.claim.id)
+        if row is None or row.id in changes or not _holds(request.claim, row):
+            answers.append(Superseded(f"attempt {request.claim.attempt} of job {request.claim.id} is void"))
+            continue
+        change = _change(row, request.outcome, request.now)
+        changes[row.id] = change
+        answers.append(change.to)
+    apply(tx, list(changes.values()))
+    return answers
+
+
+def _holds(claim: Claim, row: Locked) -> bool:
+    return row.status is JobStatus.RUNNING and row.attempt == claim.attempt
+
+
+def _change(row: Locked, outcome: Outcome, now: int) -> Change:
+    match outcome:
+        case Succeeded(artifacts, details):
+            return close(row, JobStatus.SUCCEEDED, now, data=dict(details), artifacts=artifacts)
+        case Failed(failure, details):
+            return _fail(row, failure, now, details=dict(details))
+        case Canceled(reason):
+            return close(row, JobStatus.CANCELED, now, data={"reason": reason})
+        case Retried():
+            return _retry(row, outcome, now)
+
+
+def _fail(row: Locked, failure: Failure, now: int, details: dict[str, Any]) -> Change:
+    data = {**details, **_told(failure)}
+    return close(row, JobStatus.FAILED, now, data=data, error=failure, failures=row.failures + 1)
+
+
+def _retry(row: Locked, outcome: Retried, now: int) -> Change:
+    if row.cancel_requested_at is not None:
+        return close(row, JobStatus.CANCELED, now, data={"reason": "canceled by its owner"})
+    lost = outcome.failure.code is FailureCode.WORKER_LOST
+    data = _told(outcome.failure)
+    if outcome.run_after is not None:
+        data["retryAt"] = outcome.run_after
+    return Change(
+        row,
+        JobStatus.QUEUED,
+        now,
+        EventType.CLAIM_EXPIRED if lost else EventType.REJECTED,
+        data=data,
+        error=outcome.failure,
+        failures=row.failures + 1 if outcome.counts else row.failures,
+        run_after=outcome.run_after,
+        avoid_node=outcome.avoid_node,
+        avoid_until=outcome.avoid_until,
+        keep_reference=not outcome.counts,
+    )
+
+
+def _told(failure: Failure) -> dict[str, Any]:
+    return {
+        "error": {"code": failure.code.value, "message": failure.message},
+        "advice": failure.policy.advice,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    id: str
+    owner: str
+    now: int
+    reason: str = "canceled by its owner"
+
+
+def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
+    """Idle jobs end at once; a running one is told, and ends when its worker has stopped it."""
+    owners = dict(
+        tx.conn.execute(
+            sa.select(_jobs.id, _jobs.owner).where(_jobs.id.in_([request.id for request in requests]))
+        )
+        .tuples()
+        .all()
+    )
+    answers: list[JobStatus | NotFound] = []
+    for request in requests:
+        if owners.get(request.id) != request.owner:
+            answers.append(NotFound(f"there is no job {request.id}"))
+            continue
+        # One by one: cancelling the first may have cancelled the next, which depends on it.
+        row = lock(tx, [request.id])[request.id]
+        if row.status in IDLE:
+            apply(tx, [close(row, JobStatus.CANCELED, request.now, data={"reason": request.reason})])
+            answers.append(JobStatus.CANCELED)
+            continue
+        if row.status is JobStatus.RUNNING and row.cancel_requested_at is None:
+            tx.conn.execute(_WISH, {"id": row.id, "now": request.now})
+            tx.stopped.append(row.id)
+        answers.append(row.status)
+    return answers
+
+
+_WISH = sa.text("UPDATE jobs SET cancel_requested_at = :now WHERE id = :id AND status = 'running'")
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Take back jobs whose lease ran out, or whose worker is known to be dead."""
+
+    now: int
+    dead_workers: tuple[str, ...] = ()
+    limit: int = 500
+
+
+def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
+    """How many jobs each request took back."""
+    return [_reclaim_one(tx, request) for request in requests]
+
+
+def _reclaim_one(tx: Tx, request: Reclaim) -> int:
+    gone = _jobs.lease_until < request.now
+    if request.dead_workers:
+        gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
+    rows = lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)
+    failure = Failure(FailureCode.WORKER_LOST, "the worker that ran the job stopped before it was finished")
+    changes: list[Change] = []
+    for row in rows:
+        retry = next_try(
+            failure,
+            failures=row.failures,
+            attempt=row.attempt,
+            max_failures=row.max_failures,
+            node=row.node,
+            backoff=Backoff(),
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        if retry is None:
+            changes.append(_fail(row, failure, request.now, details={}))
+        else:
+            changes.append(_retry(row, Retried(failure, run_after=None, counts=False), request.now))
+    apply(tx, changes)
+    return len(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    now: int
+    limit: int = 500
+
+
+def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
+    """Jobs that nobody started before their time was over."""
+    counts: list[int] = []
+    for request in requests:
+        condition = sa.and_(
+            sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= request.now
+        )  # fmt: skip
+        expired = 0
+        # A job may be cancelled as the dependent of another of the same batch: one by one, and looked at anew.
+        for candidate in lock_where(tx, condition, request.limit):
+            row = lock(tx, [candidate.id])[candidate.id]
+            if not row.status.is_terminal:
+                apply(tx, [close(row, JobStatus.EXPIRED, request.now)])
+                expired += 1
+        counts.append(expired)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """Let retries whose time has come be claimed."""
+
+    now: int
+
+
+def unpark(tx: Tx, requests: Sequence[Unpark]) -> list[int | None]:
+    """When the next parked job is due, in microseconds, or None."""
+    now = max(request.now for request in requests)
+    freed = tx.conn.execute(
+        sa.update(schema.jobs)
+        .where(_jobs.run_after.is_not(None), _jobs.run_after <= now)
+        .values(run_after=None)
+        .returning(_jobs.queue)
+    )
+    tx.woken.update(freed.scalars())
+    following = tx.conn.execute(sa.select(sa.func.min(_jobs.run_after)).where(_jobs.run_after.is_not(None)))
+    due = following.scalar_one()
+    return [due] * len(requests)

@@ -1,0 +1,241 @@
+"""Reads: single statements on their own, never a lock."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.events import Event
+from imagemill.domain.jobs import Artifact, Job, JobStatus
+from imagemill.store import schema
+from imagemill.store.indexing import index_value
+from imagemill.store.rows import (
+    ARTIFACT_COLUMNS,
+    EVENT_COLUMNS,
+    JOB_COLUMNS,
+    artifact_from,
+    event_from,
+    job_from,
+)
+
+_jobs = schema.jobs.c
+_events = schema.events.c
+_artifacts = schema.artifacts.c
+
+POSITION_BOUND = 1000
+"""A job's place in its lane is counted no further than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A job with what its answers show."""
+
+    job: Job
+    artifacts: tuple[Artifact, ...]
+    last_event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs of an owner to list, newest first."""
+
+    owner: str
+    statuses: frozenset[JobStatus] = frozenset()
+    recipe: str | None = None
+    batch: str | None = None
+    properties: tuple[tuple[str, Any], ...] = ()
+    """All must match."""
+    created_from: int | None = None
+    created_to: int | None = None
+    before: str | None = None
+    """Continue after this id (the cursor)."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    images: int
+    cost: float
+
+
+_ids = sa.bindparam("ids", expanding=True)
+_BY_ID = sa.select(*JOB_COLUMNS).where(_jobs.id.in_(_ids))
+_ARTIFACTS_OF = (
+    sa.select(*ARTIFACT_COLUMNS)
+    .where(_artifacts.job_id.in_(_ids))
+    .order_by(_artifacts.job_id, _artifacts.position)
+)
+_LAST_EVENTS = (
+    sa.select(*EVENT_COLUMNS)
+    .join_from(
+        schema.jobs,
+        schema.events,
+        sa.and_(_events.job_id == _jobs.id, _events.seq == _jobs.last_seq),
+    )
+    .where(_jobs.id.in_(_ids))
+)
+_EVENTS_AFTER = (
+    sa.select(*EVENT_COLUMNS)
+    .where(_events.job_id == sa.bindparam("id"), _events.seq > sa.bindparam("seq"))
+    .order_by(_events.seq)
+    .limit(sa.bindparam("limit"))
+)
+
+
+def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
+    rows = conn.execute(_BY_ID, {"ids": list(ids)})
+    return {job.id: job for job in map(job_from, rows)}
+
+
+def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
+    """In the order of ``jobs``. A job that moved on in between is shown as it was read, with its newest event."""
+    ids = [job.id for job in jobs]
+    if not ids:
+        return []
+    artifacts: dict[str, list[Artifact]] = {}
+    if any(job.status is JobStatus.SUCCEEDED for job in jobs):
+        for artifact in map(artifact_from, conn.execute(_ARTIFACTS_OF, {"ids": ids})):
+            artifacts.setdefault(artifact.job_id, []).append(artifact)
+    last = {event.job_id: event for event in map(event_from, conn.execute(_LAST_EVENTS, {"ids": ids}))}
+    return [View(job, tuple(artifacts.get(job.id, ())), last[job.id]) for job in jobs if job.id in last]
+
+
+def events_after(conn: sa.Connection, job_id: str, seq: int, limit: int) -> list[Event]:
+    rows = conn.execute(_EVENTS_AFTER, {"id": job_id, "seq": seq, "limit": limit})
+    return [event_from(row) for row in rows]
+
+
+def last_events(conn: sa.Connection, job_id: str, limit: int) -> list[Event]:
+    """The newest first."""
+    statement = (
+        sa.select(*EVENT_COLUMNS)
+        .where(_events.job_id == job_id)
+        .order_by(_events.seq.desc())
+        .limit(limit)
+    )  # fmt: skip
+    return [event_from(row) for row in conn.execute(statement)]
+
+
+def list_jobs(conn: sa.Connection, wanted: Filter) -> list[Job]:
+    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == wanted.owner)
+    if wanted.statuses:
+        statement = statement.where(_jobs.status.in_(sorted(status.value for status in wanted.statuses)))
+    if wanted.recipe:
+        statement = statement.where(_jobs.recipe == wanted.recipe)
+    if wanted.batch:
+        statement = statement.where(_jobs.batch == wanted.batch)
+    if wanted.created_from is not None:
+        statement = statement.where(_jobs.created_at >= wanted.created_from)
+    if wanted.created_to is not None:
+        statement = statement.where(_jobs.created_at <= wanted.created_to)
+    for key, value in wanted.properties:
+        index = schema.properties.alias()
+        statement = statement.join(
+            index,
+            sa.and_(index.c.job_id == _jobs.id, index.c.key == key, index.c.value == index_value(value)),
+        )
+    if wanted.before:
+        statement = statement.where(_jobs.id < wanted.before)
+    statement = statement.order_by(_jobs.id.desc()).limit(wanted.limit)
+    return [job_from(row) for row in conn.execute(statement)]
+
+
+def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
+    statement = (
+        sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
+    )
+    return [job_from(row) for row in conn.execute(statement)]
+
+
+def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> list[str]:
+    statement = sa.select(_jobs.batch).where(_jobs.owner == owner)
+    if before:
+        statement = statement.where(_jobs.batch < before)
+    statement = statement.distinct().order_by(_jobs.batch.desc()).limit(limit)
+    return list(conn.execute(statement).scalars())
+
+
+def progress_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+    """The newest sequence number of each job, and whether the job is finished."""
+    rows = conn.execute(sa.select(_jobs.id, _jobs.last_seq, _jobs.finished_at).where(_jobs.id.in_(ids)))
+    return {id_: (seq, finished is not None) for id_, seq, finished in rows}
+
+
+def preceding(conn: sa.Connection, job: Job) -> int:
+    """Claimable jobs of the same lane that are ahead of this one, at most `POSITION_BOUND`."""
+    ahead = (
+        sa.select(_jobs.id)
+        .where(sa.text(schema.CLAIMABLE), _jobs.lane == job.lane, _jobs.tag < job.tag)
+        .limit(POSITION_BOUND)
+        .subquery()
+    )
+    return conn.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one()
+
+
+def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:
+    """An artifact and its owner."""
+    statement = (
+        sa.select(*ARTIFACT_COLUMNS, _jobs.owner)
+        .join_from(schema.artifacts, schema.jobs, _jobs.id == _artifacts.job_id)
+        .where(_artifacts.id == artifact_id)
+    )
+    row = conn.execute(statement).first()
+    return (artifact_from(row[:-1]), row[-1]) if row else None
+
+
+def consumption(conn: sa.Connection, owner: str, start: int, end: int) -> Consumption:
+    """What succeeded in [start, end): pictures and their price."""
+    done = sa.and_(
+        _jobs.owner == owner,
+        _jobs.status == JobStatus.SUCCEEDED.value,
+        _jobs.finished_at >= start,
+        _jobs.finished_at < end,
+    )
+    cost = conn.execute(sa.select(sa.func.coalesce(sa.func.sum(_jobs.cost), 0.0)).where(done)).scalar_one()
+    images = conn.execute(
+        sa.select(sa.func.count())
+        .select_from(schema.artifacts)
+        .join(schema.jobs, _jobs.id == _artifacts.job_id)
+        .where(done)
+    ).scalar_one()
+    return Consumption(images, float(cost))
+
+
+def depths(conn: sa.Connection) -> dict[str, int]:
+    """Open jobs by status."""
+    statement = (
+        sa.select(_jobs.status, sa.func.count())
+        .where(sa.text("status IN ('waiting', 'queued')"))
+        .group_by(_jobs.status)
+    )
+    counts = dict(conn.execute(statement).tuples().all())
+    running = sa.select(sa.func.count()).select_from(schema.jobs).where(sa.text("status = 'running'"))
+    counts["running"] = conn.execute(running).scalar_one()
+    return {status: counts.get(status, 0) for status in ("waiting", "queued", "running")}
+
+
+def workers_with_leases(conn: sa.Connection) -> list[str]:
+    statement = sa.select(_jobs.worker).where(sa.text("status = 'running'")).distinct()
+    return [worker for worker in conn.execute(statement).scalars() if worker]
+
+
+def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which of these attempts may still need their files: delivered ones, and those that run now."""
+    ids = sorted({job_id for job_id, _ in pairs})
+    kept = conn.execute(
+        sa.select(_artifacts.job_id, _artifacts.attempt).where(_artifacts.job_id.in_(ids)).distinct()
+    )
+    running = conn.execute(
+        sa.select(_jobs.id, _jobs.attempt).where(_jobs.id.in_(ids), sa.text("status = 'running'"))
+    )
+    return {(id_, attempt) for rows in (kept, running) for id_, attempt in rows} & set(pairs)
+
+
+def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
+    statement = (
+        sa.select(_jobs.id)
+        .where(_jobs.finished_at.is_not(None), _jobs.finished_at < instant)
+        .limit(limit)
+    )  # fmt: skip
+    return list(conn.execute(statement).scalars())

@@ -1,0 +1,88 @@
+"""Rows to dataclasses and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+import sqlalchemy as sa
+from pydantic_core import from_json, to_json
+
+from imagemill.domain.events import Event, EventType
+from imagemill.domain.failures import Failure, FailureCode
+from imagemill.domain.jobs import Artifact, Job, JobStatus, LaneKey
+from imagemill.store import schema
+
+JOB_COLUMNS: tuple[sa.Column[Any], ...] = tuple(schema.jobs.c[field.name] for field in fields(Job))
+EVENT_COLUMNS: tuple[sa.Column[Any], ...] = tuple(schema.events.c[field.name] for field in fields(Event))
+ARTIFACT_COLUMNS: tuple[sa.Column[Any], ...] = tuple(
+    schema.artifacts.c[field.name] for field in fields(Artifact)
+)
+
+_POSITION = {column.name: index for index, column in enumerate(JOB_COLUMNS)}
+_STATUS = _POSITION["status"]
+_ERROR = _POSITION["error"]
+_JSON = tuple(_POSITION[name] for name in ("input", "client", "properties"))
+_EVENT_TYPE, _EVENT_DATA = 2, 5
+
+
+def dump(value: Any) -> str:
+    return to_json(value).decode()
+
+
+def load(text: str) -> dict[str, Any]:
+    return from_json(text)
+
+
+def job_from(row: Sequence[Any]) -> Job:
+    """A row of `JOB_COLUMNS`, in their order."""
+    values = list(row)
+    values[_STATUS] = JobStatus(values[_STATUS])
+    for index in _JSON:
+        values[index] = from_json(values[index])
+    if values[_ERROR] is not None:
+        values[_ERROR] = failure_from(values[_ERROR])
+    return Job(*values)
+
+
+def event_from(row: Sequence[Any]) -> Event:
+    """A row of `EVENT_COLUMNS`, in their order."""
+    values = list(row)
+    values[_EVENT_TYPE] = EventType(values[_EVENT_TYPE])
+    values[_EVENT_DATA] = from_json(values[_EVENT_DATA])
+    return Event(*values)
+
+
+def artifact_from(row: Sequence[Any]) -> Artifact:
+    """A row of `ARTIFACT_COLUMNS`, in their order."""
+    return Artifact(*row)
+
+
+def failure_to(failure: Failure) -> str:
+    return dump({"code": failure.code.value, "message": failure.message})
+
+
+def failure_from(text: str) -> Failure:
+    data = load(text)
+    return Failure(FailureCode(data["code"]), data["message"])
+
+
+def lane_to(key: LaneKey) -> str:
+    """The canonical text of a lane: equal keys, equal text."""
+    return dump([key.queue, key.model, key.backends, key.labels, key.memory_mb])
+
+
+def lane_from(text: str) -> LaneKey:
+    queue, model, backends, labels, memory_mb = cast(
+        tuple[str, str, list[str], list[str], int], from_json(text)
+    )
+    return LaneKey(queue, model, tuple(backends), tuple(labels), memory_mb)
+
+
+def job_row(job: Job) -> Mapping[str, Any]:
+    """The insert parameters of a new job."""
+    values = {column.name: getattr(job, column.name) for column in JOB_COLUMNS}
+    values["status"] = job.status.value
+    for name in ("input", "client", "properties"):
+        values[name] = dump(values[name])
+    values["error"] = failure_to(job.error) if job.error else None
+    return values

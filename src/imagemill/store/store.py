@@ -1,0 +1,229 @@
+"""The store: one concrete class for both databases. Writes go through the group commit, reads do not."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import sqlalchemy as sa
+
+from imagemill.domain.errors import NotFound, StorageError
+from imagemill.domain.events import Event
+from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
+from imagemill.domain.resources import Resource
+from imagemill.domain.scheduling import Head
+from imagemill.store import annotating, beating, finishing, outbox, reading, resources, schema
+from imagemill.store.annotating import Annotate
+from imagemill.store.beating import Beat, Pulse, Sent
+from imagemill.store.claiming import Ask, Claiming
+from imagemill.store.commits import Commits, Committed, Listener, Tx, Write
+from imagemill.store.engine import Database
+from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
+from imagemill.store.lanes import Lanes
+from imagemill.store.reading import Consumption, Filter, View
+from imagemill.store.resources import Put, PutResource
+from imagemill.store.submitting import Accepted, Submission, Submitting
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Store:
+    """``listener`` hears of every commit of this process, see `commits.Committed`."""
+
+    def __init__(self, database: Database, listener: Listener | None = None) -> None:
+        self._database = database
+        self._listener: Listener = listener or _nobody
+        lanes = Lanes()
+        self._lanes = lanes
+        self._submitting = Submitting(lanes)
+        self._claiming = Claiming(lanes)
+        # Bound once: the group commit tells kinds of writes apart by identity.
+        self._submit = cast(Write, self._submitting.submit)
+        self._claim = cast(Write, self._claiming.claim)
+        self._commits = Commits(database.writer, self._tell)
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def _tell(self, committed: Committed) -> None:
+        self._listener(committed)
+
+    def close(self) -> None:
+        self._commits.close()
+        self._database.close()
+
+    # Jobs: writes
+
+    def begin_submit(self, submission: Submission) -> "Future[Accepted]":
+        """Accept the jobs, durably once the future is done. Raises `Conflict` for a reused idempotency key."""
+        return self._commits.begin(self._submit, submission)
+
+    def submit(self, submission: Submission) -> Accepted:
+        return self.begin_submit(submission).result()
+
+    def claim_next(self, ask: Ask) -> Claim | None:
+        """The best job for the slot that asks, now running, or None when there is nothing for it."""
+        return self._commits.begin(self._claim, ask).result()
+
+    def sent(self, claim: Claim, reference: str) -> None:
+        """Keep the backend's reference of the claim's render. Raises `Superseded`."""
+        self._write(beating.sent, Sent(claim, reference))
+
+    def beat(self, beats: Sequence[Beat]) -> list[Pulse]:
+        futures = [self._commits.begin(beating.beat, beat) for beat in beats]
+        return [future.result() for future in futures]
+
+    def finish(self, finish: Finish) -> JobStatus:
+        """End the claim's attempt; the status the job has then. Raises `Superseded` and changes nothing
+        when the claim is void."""
+        return self._write(finishing.finish, finish)
+
+    def cancel(self, cancel: Cancel) -> JobStatus:
+        """Raises `NotFound` for a job of another owner, too."""
+        return self._write(finishing.cancel, cancel)
+
+    def annotate(self, annotate: Annotate) -> None:
+        """Raises `NotFound` for a job of another owner, too."""
+        self._write(annotating.annotate, annotate)
+
+    def reclaim(self, reclaim: Reclaim) -> int:
+        return self._write(finishing.reclaim, reclaim)
+
+    def expire(self, expire: Expire) -> int:
+        return self._write(finishing.expire, expire)
+
+    def unpark(self, unpark: Unpark) -> int | None:
+        """Free the retries that are due; the instant at which the next one is, or None."""
+        return self._write(finishing.unpark, unpark)
+
+    def delete_jobs(self, ids: Sequence[str]) -> None:
+        """With their events, artifacts and deliveries."""
+        self._write(_delete_jobs, tuple(ids))
+
+    def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
+        self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})
+
+    # Jobs: reads
+
+    def job(self, job_id: str, owner: str | None = None) -> Job:
+        """Raises `NotFound`, for another owner's job too."""
+        job = self._read(reading.jobs_by_id, [job_id]).get(job_id)
+        if job is None or (owner is not None and job.owner != owner):
+            raise NotFound(f"there is no job {job_id}")
+        return job
+
+    def view(self, job_id: str, owner: str | None = None) -> View:
+        return self.views([self.job(job_id, owner)])[0]
+
+    def views(self, jobs: Sequence[Job]) -> list[View]:
+        return self._read(reading.views_of, jobs)
+
+    def views_by_id(self, ids: Iterable[str]) -> dict[str, View]:
+        with self._database.reader.connect() as conn:
+            views = reading.views_of(conn, list(reading.jobs_by_id(conn, ids).values()))
+        return {view.job.id: view for view in views}
+
+    def batch(self, owner: str, batch: str) -> list[Job]:
+        """In the order of submission; empty for another owner's."""
+        return self._read(reading.batch_jobs, owner, batch)
+
+    def batches(self, owner: str, before: str | None, limit: int) -> list[str]:
+        """Ids of submissions, the newest first."""
+        return self._read(reading.batches, owner, before, limit)
+
+    def list_jobs(self, wanted: Filter) -> list[Job]:
+        return self._read(reading.list_jobs, wanted)
+
+    def events_after(self, job_id: str, seq: int, limit: int = 1000) -> list[Event]:
+        return self._read(reading.events_after, job_id, seq, limit)
+
+    def last_events(self, job_id: str, limit: int) -> list[Event]:
+        return self._read(reading.last_events, job_id, limit)
+
+    def progress_of(self, ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+        return self._read(reading.progress_of, ids)
+
+    def preceding(self, job: Job) -> int:
+        return self._read(reading.preceding, job)
+
+    def artifact(self, artifact_id: str) -> tuple[Artifact, str] | None:
+        return self._read(reading.artifact, artifact_id)
+
+    def consumption(self, owner: str, start: int, end: int) -> Consumption:
+        return self._read(reading.consumption, owner, start, end)
+
+    def depths(self) -> dict[str, int]:
+        return self._read(reading.depths)
+
+    def lane(self, lane: int) -> LaneKey:
+        return self._read(self._lanes.key_of, lane)
+
+    def heads(self) -> list[Head]:
+        return self._read(self._claiming.heads)
+
+    def workers_with_leases(self) -> list[str]:
+        return self._read(reading.workers_with_leases)
+
+    def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        return self._read(reading.referenced_attempts, pairs)
+
+    def finished_before(self, instant: int, limit: int) -> list[str]:
+        return self._read(reading.finished_before, instant, limit)
+
+    # The outbox of callbacks
+
+    def due_deliveries(self, now: int, limit: int) -> list[outbox.Delivery]:
+        return self._read(outbox.due, now, limit)
+
+    def next_delivery(self) -> int | None:
+        return self._read(outbox.next_due)
+
+    def record_delivery(self, result: outbox.Delivered) -> None:
+        self._write(outbox.record, result)
+
+    # The model registry
+
+    def put_resource(self, resource: Resource, mode: Put, now: int) -> Resource:
+        """Raises `Conflict` for one that is there already, `NotFound` for one that is not."""
+        return self._write(resources.put, PutResource(resource, mode, now))
+
+    def resource(self, key: str) -> Resource | None:
+        return self._read(resources.get, key)
+
+    def resources_by_version(self, version: str) -> list[Resource]:
+        return self._read(resources.get_by_version, version)
+
+    def resource_page(self, query: str, offset: int, limit: int) -> tuple[int, list[Resource]]:
+        return self._read(resources.page, query, offset, limit)
+
+    def ping(self) -> None:
+        """Raises `StorageError` when the database does not answer."""
+        self._read(lambda conn: conn.execute(sa.select(1)).scalar_one())
+
+    def _write(self, write: Callable[[Tx, Sequence[Any]], Sequence[Any]], request: Any) -> Any:
+        return self._commits.begin(write, request).result()
+
+    def _read(
+        self, query: Callable[Concatenate[sa.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        try:
+            with self._database.reader.connect() as conn:
+                return query(conn, *args, **kwargs)
+        except sa.exc.DBAPIError as error:
+            raise StorageError(f"the database refused a read: {error.orig}") from error
+
+
+def _nobody(_: Committed) -> None:
+    return None
+
+
+def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
+    for ids in requests:
+        tx.conn.execute(sa.delete(schema.jobs).where(schema.jobs.c.id.in_(ids)))
+    return [None] * len(requests)
+
+
+def _ensure_owner(tx: Tx, rows: Sequence[dict[str, Any]]) -> list[None]:
+    for row in rows:
+        tx.conn.execute(tx.insert(schema.owners).values(row).on_conflict_do_nothing())
+    return [None] * len(rows)

@@ -1,0 +1,212 @@
+"""Writing new jobs: fair-queueing tags, dependencies, the client's index, the first event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.errors import Conflict
+from imagemill.domain.events import EventType
+from imagemill.domain.jobs import Draft, Job, JobStatus
+from imagemill.domain.scheduling import priority_offset_s
+from imagemill.store import log, schema
+from imagemill.store.commits import Tx
+from imagemill.store.indexing import property_rows
+from imagemill.store.lanes import Lanes
+from imagemill.store.rows import JOB_COLUMNS, job_from, job_row
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Jobs that are accepted together or not at all."""
+
+    batch: str
+    owner: str
+    drafts: tuple[Draft, ...]
+    now: int
+    idempotency_key: str | None = None
+    digest: str = ""
+    """Of the request's canonical body: the same key with another digest is a conflict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    batch: str
+    jobs: tuple[Job, ...]
+    repeated: bool = False
+    """Whether these jobs were accepted by an earlier request with the same key."""
+
+
+class Submitting:
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | Conflict]:
+        answers: list[Accepted | Conflict | None] = [_repeated(tx, s) for s in submissions]
+        fresh = [s for s, answer in zip(submissions, answers, strict=True) if answer is None]
+        jobs = self._insert(tx, fresh) if fresh else {}
+        return [
+            answer if answer is not None else Accepted(submission.batch, tuple(jobs[submission.batch]))
+            for submission, answer in zip(submissions, answers, strict=True)
+        ]
+
+    def _insert(self, tx: Tx, submissions: Sequence[Submission]) -> dict[str, list[Job]]:
+        tags = _take_tags(tx, submissions)
+        jobs: dict[str, list[Job]] = {}
+        entries: list[log.Entry] = []
+        for submission in submissions:
+            batch = jobs.setdefault(submission.batch, [])
+            for draft in submission.drafts:
+                job = self._job(tx, submission, draft, tags)
+                batch.append(job)
+                entries.append(_first_event(job))
+                if job.status is JobStatus.QUEUED:
+                    tx.woken.add(job.queue)
+        everything = [job for batch in jobs.values() for job in batch]
+        tx.conn.execute(_insert_jobs, [job_row(job) for job in everything])
+        log.append(tx, entries)
+        drafts = [draft for submission in submissions for draft in submission.drafts]
+        needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.needs]
+        if needs:
+            tx.conn.execute(_insert_dependencies, needs)
+        index = [row for draft in drafts if draft.properties for row in property_rows(draft)]
+        if index:
+            tx.conn.execute(_insert_properties, index)
+        return jobs
+
+    def _job(self, tx: Tx, submission: Submission, draft: Draft, tags: "_Tags") -> Job:
+        start = tags.take(draft.queue, submission.owner, draft.estimate_s)
+        return Job(
+            id=draft.id,
+            batch=submission.batch,
+            owner=submission.owner,
+            recipe=draft.recipe,
+            queue=draft.queue,
+            lane=self._lanes.id_of(tx, draft.lane),
+            status=JobStatus.WAITING if draft.needs else JobStatus.QUEUED,
+            priority=draft.priority,
+            tag=start + priority_offset_s(draft.priority),
+            estimate_s=draft.estimate_s,
+            cost=draft.cost,
+            attempt=0,
+            failures=0,
+            max_failures=draft.max_failures,
+            timeout_s=draft.timeout_s,
+            name=draft.name,
+            dialect=draft.dialect,
+            input=draft.input,
+            client=draft.client,
+            properties=draft.properties,
+            callback_url=draft.callback_url,
+            trace=draft.trace,
+            worker=None,
+            node=None,
+            backend=None,
+            backend_ref=None,
+            reason=None,
+            error=None,
+            lease_until=None,
+            run_after=None,
+            cancel_requested_at=None,
+            created_at=submission.now,
+            started_at=None,
+            finished_at=None,
+            expires_at=draft.expires_at,
+            last_seq=1,
+        )
+
+
+_insert_jobs = sa.insert(schema.jobs)
+_insert_dependencies = sa.insert(schema.dependencies)
+_insert_properties = sa.insert(schema.properties)
+
+
+def _first_event(job: Job) -> log.Entry:
+    return log.Entry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
+
+
+def _repeated(tx: Tx, submission: Submission) -> Accepted | Conflict | None:
+    """What an earlier request with this key was answered, or None after noting the key as ours."""
+    if submission.idempotency_key is None:
+        return None
+    row = {
+        "owner": submission.owner,
+        "key": submission.idempotency_key,
+        "digest": submission.digest,
+        "batch": submission.batch,
+        "created_at": submission.now,
+    }
+    # On PostgreSQL the insert waits for a concurrent one with the same key, so two never both win.
+    taken = tx.conn.execute(tx.insert(schema.submissions).values(row).on_conflict_do_nothing())
+    if taken.rowcount:
+        return None
+    table = schema.submissions
+    digest, batch = tx.conn.execute(
+        sa.select(table.c.digest, table.c.batch).where(
+            table.c.owner == submission.owner, table.c.key == submission.idempotency_key
+        )
+    ).one()
+    if digest != submission.digest:
+        return Conflict(f"the idempotency key {submission.idempotency_key!r} was used with another body")
+    rows = tx.conn.execute(
+        sa.select(*JOB_COLUMNS).where(schema.jobs.c.batch == batch).order_by(schema.jobs.c.id)
+    )
+    return Accepted(batch, tuple(job_from(row) for row in rows), repeated=True)
+
+
+class _Tags:
+    """Virtual seconds handed out one after the other within the stretch an owner took from a queue."""
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[str, str], float] = {}
+        self._weight: dict[str, float] = {}
+
+    def open(self, queue: str, owner: str, start: float, weight: float) -> None:
+        self._next[queue, owner] = start
+        self._weight[owner] = weight
+
+    def take(self, queue: str, owner: str, estimate_s: float) -> float:
+        start = self._next[queue, owner]
+        self._next[queue, owner] = start + estimate_s / self._weight[owner]
+        return start
+
+
+def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
+    totals: dict[tuple[str, str], float] = {}
+    for submission in submissions:
+        for draft in submission.drafts:
+            place = (draft.queue, submission.owner)
+            totals[place] = totals.get(place, 0.0) + draft.estimate_s
+    virtual = dict(tx.conn.execute(_select_queues).tuples().all())
+    weights = dict(tx.conn.execute(_select_weights, {"ids": sorted({o for _, o in totals})}).tuples().all())
+    tags = _Tags()
+    # Sorted, so that two processes lock the rows in the same order.
+    for (queue, owner), total in sorted(totals.items()):
+        if queue not in virtual:
+            tx.conn.execute(
+                tx.insert(schema.queues).values(name=queue, virtual_time=0.0).on_conflict_do_nothing()
+            )
+        weight = weights.get(owner, 1.0)
+        finish = _advance_share(tx, queue, owner, virtual.get(queue, 0.0), total / weight)
+        tags.open(queue, owner, finish - total / weight, weight)
+    return tags
+
+
+def _advance_share(tx: Tx, queue: str, owner: str, virtual_time: float, stretch: float) -> float:
+    table = schema.shares
+    statement = tx.insert(table).values(queue=queue, owner=owner, finish=virtual_time + stretch)
+    now = sa.bindparam("virtual_time", type_=sa.Double)
+    later = sa.case((table.c.finish > now, table.c.finish), else_=now)
+    statement = statement.on_conflict_do_update(
+        index_elements=[table.c.queue, table.c.owner],
+        set_={"finish": later + sa.bindparam("stretch", type_=sa.Double)},
+    ).returning(table.c.finish)
+    parameters: dict[str, Any] = {"virtual_time": virtual_time, "stretch": stretch}
+    return tx.conn.execute(statement, parameters).scalar_one()
+
+
+_select_queues = sa.select(schema.queues.c.name, schema.queues.c.virtual_time)
+_select_weights = sa.select(schema.owners.c.id, schema.owners.c.weight).where(
+    schema.owners.c.id.in_(sa.bindparam("ids", expanding=True))
+)

@@ -1,0 +1,1 @@
+"""HTTP that belongs to no dialect: problems, requests, blobs, health, the live event stream."""

@@ -1,0 +1,81 @@
+"""Pictures by unguessable, expiring URLs: no token, ETag, ranges."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.jobs import Artifact
+from imagemill.domain.signing import UrlSigner
+from imagemill.media.pictures import EXTENSIONS
+
+PATH = "/blobs"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    url: str
+    expires_at: int
+    """Microseconds since the epoch."""
+
+
+def picture_url(signer: UrlSigner, base_url: str, artifact: Artifact) -> SignedUrl:
+    """Where a picture can be fetched by anybody who has the URL, for as long as it is valid."""
+    signed = signer.sign(artifact.id)
+    extension = EXTENSIONS.get(artifact.media_type, "bin")
+    return SignedUrl(f"{base_url}{PATH}/{artifact.id}.{extension}?{signed.query}", signed.expires_at)
+
+
+def router(
+    signer: UrlSigner,
+    find: Callable[[str], tuple[Artifact, str] | None],
+    locate: Callable[[str], object],
+) -> APIRouter:
+    """``find`` gives an artifact by its public name, ``locate`` the local file of a blob key."""
+    routes = APIRouter()
+
+    @routes.api_route(
+        PATH + "/{name}",
+        methods=["GET", "HEAD"],
+        tags=["blobs"],
+        summary="A picture, by a signed URL from a job's answer",
+        response_class=Response,
+        responses={
+            200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
+            206: {"description": "A range of it"},
+            304: {"description": "Not modified"},
+            403: {"description": "The URL is wrong or has expired"},
+            404: {"description": "The picture is gone"},
+            416: {"description": "The range lies outside"},
+        },
+    )
+    async def blob(request: Request, name: str, exp: str = "", sig: str = "") -> Response:
+        artifact_id = name.partition(".")[0]
+        if not signer.check(artifact_id, exp, sig):
+            raise HTTPException(403, "this URL is wrong or has expired; ask for the job again for a new one")
+        found = await asyncio.to_thread(find, artifact_id)
+        path = await asyncio.to_thread(locate, found[0].blob_key) if found else None
+        if found is None or path is None:
+            raise HTTPException(404, "the picture is gone: it was deleted or its retention is over")
+        return _answer(request, found[0], path, int(exp))
+
+    return routes
+
+
+def _answer(request: Request, artifact: Artifact, path: object, expires_s: int) -> Response:
+    etag = f'"{artifact.sha256}"'
+    left_s = max(0, expires_s - now_us() // SECOND)
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"private, max-age={left_s}, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Access-Control-Allow-Origin": "*",
+    }
+    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in asked or "*" in asked:
+        return Response(status_code=304, headers=headers)
+    return FileResponse(str(path), media_type=artifact.media_type, headers=headers)

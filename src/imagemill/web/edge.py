@@ -1,0 +1,105 @@
+"""The outermost layer: which hosts are answered, how large a body may be, CORS, the trace of a request."""
+
+import fnmatch
+from collections.abc import Sequence
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imagemill.web.problems import problem
+from imagemill.web.requests import trace_of
+
+_OPEN_PREFIXES = ("/v1/", "/v2/", "/blobs/")
+"""Dialects that browser clients call from any site. They carry a token and never a cookie, so any origin may."""
+_CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*, traceparent, retry-after"),
+]
+_PREFLIGHT = [
+    *_CORS,
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID"),
+    (b"access-control-max-age", b"600"),
+    (b"content-length", b"0"),
+]
+
+
+class Edge:
+    """Pure ASGI, as it is passed by every request."""
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str], body_bytes: int) -> None:
+        self._app = app
+        self._hosts = tuple(host.lower() for host in allowed_hosts)
+        self._known: set[bytes] = set()
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        scope["imagemill.trace"] = trace_of(scope["headers"])
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(Request(scope), *refusal)(scope, receive, send)
+            return
+        if scope["type"] == "websocket" or not scope["path"].startswith(_OPEN_PREFIXES):
+            await self._app(scope, self._limited(receive), send)
+        elif scope["method"] == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
+            await send({"type": "http.response.body"})
+        else:
+            await self._app(scope, self._limited(receive), _with_cors(send))
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        headers = {name: value for name, value in scope["headers"] if name in (b"host", b"content-length")}
+        host = headers.get(b"host", b"")
+        if host not in self._known:
+            if not self._is_allowed(host.decode("latin-1")):
+                return 421, (
+                    f"the host {host.decode('latin-1')[:100]!r} is not served here; "
+                    "the operator can add it to IMAGEMILL_ALLOWED_HOSTS"
+                )
+            if len(self._known) < 1000:
+                self._known.add(host)
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._body_bytes:
+            return 413, self._too_large()
+        return None
+
+    def _is_allowed(self, host: str) -> bool:
+        name = host.lower()
+        if not name.endswith("]"):
+            name = name.rpartition(":")[0] if ":" in name else name
+        return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """For bodies that do not say their length."""
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._body_bytes:
+                raise HTTPException(413, self._too_large())
+            return message
+
+        return limited
+
+    def _too_large(self) -> str:
+        return f"the body is larger than the {self._body_bytes} bytes that are accepted"
+
+
+def _with_cors(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message.get("headers", ()) if pair[0] != _CORS[0][0]]
+            message = {**message, "headers": [*headers, *_CORS]}
+        await send(message)
+
+    return sending
+
+
+def _literal_brackets(pattern: str) -> str:
+    return pattern.replace("[", "[[]")

@@ -1,0 +1,107 @@
+"""Reading requests: JSON bodies as hostile input, flags, the caller."""
+
+import hashlib
+from typing import Any
+
+from fastapi import Request
+from pydantic_core import from_json, to_json
+from starlette.exceptions import HTTPException
+
+from imagemill.domain.clock import new_trace
+from imagemill.domain.errors import FieldError, InvalidInput
+
+MAX_BEARER = 4096
+
+
+async def json_body(request: Request) -> Any:
+    """The body as JSON: UTF-8, at most 200 deep, no NaN, no NUL. Raises `InvalidInput`."""
+    body = await request.body()
+    if not body:
+        raise InvalidInput.at("", "the body is empty; send a JSON object")
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidInput.at("", f"the body is not JSON: {error}") from error
+    if b"\\u0000" in body:
+        _refuse_nul(value, "")
+    return value
+
+
+def _refuse_nul(value: Any, path: str) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidInput([FieldError(path, "holds a NUL character (\\u0000), which no text may")])
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_nul(key, path)
+            _refuse_nul(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_nul(item, f"{path}[{index}]")
+
+
+def digest(value: Any) -> str:
+    """Of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(to_json(_sorted(value))).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def flag(request: Request, name: str, default: bool = False) -> bool:
+    """A boolean query parameter: true, false, 1, 0, in any case. Raises `InvalidInput`."""
+    text = request.query_params.get(name)
+    if text is None or not text:
+        return default
+    lowered = text.lower()
+    if lowered not in ("true", "false", "1", "0"):
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write true or false")
+    return lowered in ("true", "1")
+
+
+def number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole-number query parameter within bounds. Raises `InvalidInput`."""
+    text = request.query_params.get(name)
+    if text is None or not text:
+        return default
+    try:
+        value = int(text) if len(text) < 20 else None
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write a whole number from {low} to {high}")
+    return value
+
+
+def bearer(request: Request) -> str:
+    """The caller's token. Raises a 401 that says what to send."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip() or len(token) > MAX_BEARER:
+        raise HTTPException(
+            401,
+            "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return token.strip()
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):
+        raise InvalidInput.at("Idempotency-Key", "must be 1 to 200 printable ASCII characters")
+    return key
+
+
+def trace_of(headers: list[tuple[bytes, bytes]]) -> str:
+    """The caller's W3C trace, continued, or a new one."""
+    for name, value in headers:
+        if name == b"traceparent" and len(value) == 55:
+            parts = value.decode("ascii", "replace").lower().split("-")
+            if [len(part) for part in parts] == [2, 32, 16, 2] and all(
+                set(part) <= set("0123456789abcdef") for part in parts
+            ):
+                return f"00-{parts[1]}-{new_trace()[36:52]}-00" if int(parts[1], 16) else new_trace()
+    return new_trace()

@@ -1,0 +1,84 @@
+"""A job's events as they happen: server-sent events, resumable, with live progress and previews in between."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic_core import to_json
+
+from imagemill.backends.base import Progress
+from imagemill.domain.clock import to_datetime
+from imagemill.domain.events import Event
+from imagemill.service.hub import Hub, Watcher
+from imagemill.store.store import Store
+
+KEEP_ALIVE_S = 15.0
+"""Below the idle time-outs of usual proxies."""
+_PAGE = 500
+
+
+def event_body(event: Event) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "type": event.type.value,
+        "at": to_datetime(event.at).isoformat(),
+        "attempt": event.attempt,
+        "data": event.data,
+    }
+
+
+def progress_body(progress: Progress) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "step": progress.step,
+        "total": progress.total,
+        "progress": round(progress.fraction, 4),
+        "note": progress.note,
+    }
+    if progress.preview is not None:
+        encoded = base64.b64encode(progress.preview).decode()
+        body["preview"] = f"data:{progress.preview_type};base64,{encoded}"
+    return body
+
+
+async def job_events(store: Store, hub: Hub, job_id: str, after: int) -> AsyncIterator[bytes]:
+    """Durable events carry their sequence number as the id; progress has none, as it cannot be resumed.
+
+    Ends after the terminal event.
+    """
+    with hub.watch([job_id]) as watcher:
+        yield b"retry: 2000\n\n"
+        seq = after
+        while True:
+            events = await asyncio.to_thread(store.events_after, job_id, seq, _PAGE)
+            for event in events:
+                seq = event.seq
+                yield _frame(event.type.value, event_body(event), seq)
+                if event.type.is_terminal:
+                    return
+            if not events:
+                if not await _is_open(store, job_id, seq):
+                    return
+                async for frame in _live(watcher, job_id, seq):
+                    yield frame
+
+
+async def _live(watcher: Watcher, job_id: str, seq: int) -> AsyncIterator[bytes]:
+    """Progress until there is a newer event than ``seq``."""
+    while watcher.seen.get(job_id, 0) <= seq:
+        if not await watcher.wait(KEEP_ALIVE_S):
+            yield b": keep-alive\n\n"
+            return
+        for progress in watcher.take_live().values():
+            yield _frame("progress", progress_body(progress), None)
+
+
+async def _is_open(store: Store, job_id: str, seq: int) -> bool:
+    """False once the reader has seen the last event, or the job was deleted."""
+    found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
+    return found is not None and not (found[1] and found[0] <= seq)
+
+
+def _frame(name: str, body: dict[str, Any], seq: int | None) -> bytes:
+    id_line = b"" if seq is None else b"id: %d\n" % seq
+    return id_line + b"event: " + name.encode() + b"\ndata: " + to_json(body) + b"\n\n"

@@ -1,0 +1,144 @@
+"""Fixtures: real databases, a real server on a real port."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+import uvicorn
+
+from imagemill.bootstrap import Mill, Roles, application
+from imagemill.config import Settings
+from imagemill.store import migrate
+from imagemill.store.engine import normalise, open_database
+from imagemill.store.store import Store
+from tests.postgres import server_url
+
+TOKEN = {"Authorization": "Bearer test"}
+SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
+SDXL = "urn:air:sdxl:checkpoint:civitai:101055@128078"
+LORA = "urn:air:sd1:lora:civitai:82098@87153"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL: the one of DATABASE_URL, else one this session starts."""
+    with server_url(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of its own."""
+    name = f"test_{secrets.token_hex(6)}"
+    admin = sa.create_engine(normalise(postgres_server), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(normalise(postgres_server)).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as conn:
+        conn.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once on each of the two."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    migrate.upgrade(database_url)
+    store = Store(open_database(database_url))
+    yield store
+    store.close()
+
+
+@dataclass
+class Server:
+    """Imagemill on a real port, in this process."""
+
+    mill: Mill
+    url: str
+    client: httpx2.Client
+
+    def submit(self, body: dict[str, Any] | None = None, **query: str) -> httpx2.Response:
+        return self.client.post("/v1/consumer/jobs", json=body or image_job(), params=query)
+
+    def wait(self, job_id: str, seconds: float = 20) -> dict[str, Any]:
+        """The job once it is finished."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            job = self.client.get(f"/api/v1/jobs/{job_id}").json()
+            if job["finishedAt"]:
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"job {job_id} is still {job['status']}: {job}")
+
+
+def image_job(**changes: Any) -> dict[str, Any]:
+    """A small text-to-image template; ``params`` are merged."""
+    params = {"prompt": "a lighthouse", "width": 64, "height": 64, "steps": 4, **changes.pop("params", {})}
+    return {"$type": "textToImage", "model": SD1, "params": params, **changes}
+
+
+@contextmanager
+def running_server(settings: Settings, roles: Roles | None = None) -> Iterator[Server]:
+    mill = Mill(settings, roles)
+    config = uvicorn.Config(application(mill), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.005)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    with httpx2.Client(base_url=url, headers=TOKEN, timeout=30) as client:
+        yield Server(mill, url, client)
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive(), "the server did not stop"
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with settings of one's own: ``make_server(job={"retry_base_s": 0.01})``."""
+    open_: list[Any] = []
+
+    def make(**settings: Any) -> Server:
+        roles = settings.pop("roles", None)
+        defaults: dict[str, Any] = {
+            "data_dir": tmp_path / "data",
+            "shutdown_grace_s": 5,
+            "sweep_s": 0.05,
+            "job": {"retry_base_s": 0.01, "heartbeat_s": 0.05},
+        }
+        context = running_server(Settings(_env_file=None, **{**defaults, **settings}), roles)
+        open_.append(context)
+        return context.__enter__()
+
+    yield make
+    for context in reversed(open_):
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with default settings (quick retries) for the tests of a module."""
+    settings = Settings(
+        _env_file=None,
+        data_dir=tmp_path_factory.mktemp("server"),
+        sweep_s=0.05,
+        job={"retry_base_s": 0.01, "heartbeat_s": 0.05},
+    )
+    with running_server(settings) as server:
+        yield server
