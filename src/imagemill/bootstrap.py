@@ -78,7 +78,7 @@ class Mill:
         )
         self.runner = self._runner()
         self.dispatcher = InlineDispatcher(
-            self.runner.run_next,
+            self.runner.run_all,
             self.backends,
             worker=self.lifeline.worker,
             queues=self.roles.queues,
@@ -130,7 +130,7 @@ class Mill:
             await asyncio.to_thread(self.close)
 
     def _committed(self, committed: Committed) -> None:
-        self.hub.tell(committed.notices)
+        self.hub.tell(committed.notices, committed.views)
         for job_id in committed.stopped:
             self.runner.stop_job(job_id)
         for queue in committed.woken:

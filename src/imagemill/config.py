@@ -4,14 +4,18 @@ Every setting has the environment name ``IMAGEMILL_`` + its name in capitals, ne
 underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed name (see ``ALIASES``).
 """
 
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -27,9 +31,17 @@ ALIASES = {
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works."""
 
+PREFIX = "IMAGEMILL_"
+CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
+"""Of the client commands: which server, with which token."""
+
 
 def _also(name: str) -> AliasChoices:
     return AliasChoices(f"IMAGEMILL_{name.upper()}", ALIASES[name], name)
+
+
+def _lowered(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 class _Group(BaseModel):
@@ -37,48 +49,68 @@ class _Group(BaseModel):
 
 
 class JobSettings(_Group):
-    life_s: float = Field(86_400, gt=0, description="A job not started by then expires; seconds.")
-    timeout_s: float = Field(600, gt=0, description="Longest render of one attempt, unless the job says less.")
-    max_failures: int = Field(5, ge=1, le=100, description="Tries of a job before it fails for good.")
-    retry_base_s: float = Field(1.0, ge=0, description="Delay before the first retry; doubles each time.")
-    retry_cap_s: float = Field(60.0, ge=0, description="Longest delay between two tries.")
-    avoid_node_s: float = Field(60.0, ge=0, description="How long a failed job keeps off the node it failed on.")
-    lease_s: float = Field(30.0, ge=1, description="A worker silent for so long has lost its job.")
-    heartbeat_s: float = Field(1.0, gt=0, description="Progress and cancel wishes are exchanged this often.")
-    affinity_bound_s: float = Field(
-        15.0, ge=0, description="How far fair order may be left to reuse a loaded model, in seconds."
+    life_s: float = Field(default=86_400, gt=0, description="A job not started by then expires; seconds.")
+    timeout_s: float = Field(
+        default=600, gt=0, description="Longest render of one attempt, unless the job says less."
     )
-    retention_days: float = Field(30.0, gt=0, description="Finished jobs and their files are deleted after.")
+    max_failures: int = Field(default=5, ge=1, le=100, description="Tries of a job before it fails for good.")
+    retry_base_s: float = Field(
+        default=1.0, ge=0, description="Delay before the first retry; doubles each time."
+    )
+    retry_cap_s: float = Field(default=60.0, ge=0, description="Longest delay between two tries.")
+    avoid_node_s: float = Field(
+        default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
+    )
+    lease_s: float = Field(default=30.0, ge=1, description="A worker silent for so long has lost its job.")
+    heartbeat_s: float = Field(
+        default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
+    )
+    affinity_bound_s: float = Field(
+        default=15.0, ge=0, description="How far fair order may be left to reuse a loaded model, in seconds."
+    )
+    retention_days: float = Field(
+        default=30.0, gt=0, description="Finished jobs and their files are deleted after."
+    )
 
 
 class LimitSettings(_Group):
-    body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413.")
-    prompt_chars: int = Field(10_000, ge=1, description="Longest prompt or negative prompt.")
-    jobs_per_request: int = Field(500, ge=1, description="Most jobs one request may create.")
-    image_pixels: int = Field(64 * 2**20, ge=1, description="Largest picture that is decoded.")
-    wait_s: float = Field(95.0, gt=0, le=600, description="Longest time a request with wait is held.")
-    streams: int = Field(1000, ge=1, description="Most event streams and waiting requests at once.")
+    body_bytes: int = Field(
+        default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
+    )
+    prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
+    jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
+    image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
+    wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
+    streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
 
 
 class CallbackSettings(_Group):
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (),
-        description="Private networks callbacks may reach, e.g. '[\"127.0.0.0/8\"]'; by default public only.",
+        default=(),
+        description="Private networks callbacks may reach, such as 127.0.0.0/8, comma-separated; "
+        "by default public addresses only.",
     )
-    timeout_s: float = Field(10.0, gt=0, description="Longest time one delivery may take.")
-    tries: int = Field(12, ge=1, description="Deliveries are tried this often, over about a day.")
-    retry_base_s: float = Field(5.0, gt=0, description="Delay before the second try; doubles each time.")
-    retry_cap_s: float = Field(4 * 3600.0, gt=0, description="Longest delay between two tries.")
+    timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
+    tries: int = Field(default=12, ge=1, description="Deliveries are tried this often, over about a day.")
+    retry_base_s: float = Field(
+        default=5.0, gt=0, description="Delay before the second try; doubles each time."
+    )
+    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
 
 
 class ResourceSettings(_Group):
-    strict: bool = Field(True, description="Additional networks must be registered, like checkpoints.")
-    seed: bool = Field(True, description="Fill an empty registry with the models that clients' samples use.")
+    strict: bool = Field(
+        default=True, description="Additional networks must be registered, like checkpoints."
+    )
+    seed: bool = Field(
+        default=True, description="Fill an empty registry with the models that clients' samples use."
+    )
 
 
 class CivitaiSettings(_Group):
     result_shape: Literal["object", "array"] = Field(
-        "object", description="v1 'result': an object as the published clients read it, or today's array."
+        default="object",
+        description="v1 'result': an object as the published clients read it, or today's array.",
     )
 
 
@@ -86,6 +118,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="IMAGEMILL_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,
+        env_parse_none_str="none",
         env_file=".env",
         toml_file="imagemill.toml",
         frozen=True,
@@ -93,45 +127,59 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; loopback only until keys exist.")
-    port: int = Field(8700, ge=0, le=65535, validation_alias=_also("port"), description="Port; 0: any free.")
-    public_url: str | None = Field(None, description="How clients reach the server, when not by its address.")
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("localhost", "127.0.0.1", "[::1]", "*.localhost"),
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; loopback only until keys exist."
+    )
+    port: int = Field(
+        default=8700, ge=0, le=65535, validation_alias=_also("port"), description="Port; 0: any free."
+    )
+    public_url: str | None = Field(
+        default=None, description="How clients reach the server, when not by its address."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
         description="Host headers that are answered, comma-separated (guards against DNS rebinding).",
     )
-    data_dir: Path = Field(Path("imagemill-data"), description="Database, blobs, secrets.")
+    data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
     database_url: str | None = Field(
-        None,
+        default=None,
         validation_alias=_also("database_url"),
         description="postgresql://... or sqlite:///path; default: a file in data_dir.",
     )
     sqlite_full_sync: bool = Field(
-        False, description="Survive power loss, not only a crash, at the price of a disk flush a commit."
+        default=False,
+        description="Survive power loss, not only a crash, at the price of a disk flush a commit.",
     )
     scheduler_poll_ms: int = Field(
-        250,
+        default=250,
         ge=10,
         validation_alias=_also("scheduler_poll_ms"),
         description="How often work and events are looked for when nobody tells of them.",
     )
-    sweep_s: float = Field(1.0, gt=0, description="How often lost, expired and due jobs are looked for.")
-    shutdown_grace_s: float = Field(30.0, ge=0, description="How long running jobs may finish at a stop.")
-    url_life_s: float = Field(3600, gt=0, description="How long a picture's URL is valid.")
-    owner: str = Field("local", min_length=1, max_length=64, description="Who owns all jobs on this machine.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
-    log_format: Literal["text", "json"] = Field(
-        "text", validation_alias=_also("log_format"), description="Log lines for people or for machines."
+    sweep_s: float = Field(
+        default=1.0, gt=0, description="How often lost, expired and due jobs are looked for."
     )
-    job: JobSettings = Field(JobSettings(), description="The life of a job.")
-    limit: LimitSettings = Field(LimitSettings(), description="Sizes that are refused.")
-    callback: CallbackSettings = Field(CallbackSettings(), description="Delivery of callbacks.")
-    resources: ResourceSettings = Field(ResourceSettings(), description="The model registry.")
-    civitai: CivitaiSettings = Field(CivitaiSettings(), description="Civitai's dialects.")
-    simulator: SimulatorSettings = Field(SimulatorSettings(), description="The simulated nodes.")
-
-    def model_post_init(self, context: Any, /) -> None:
-        super().model_post_init(context)
+    shutdown_grace_s: float = Field(
+        default=30.0, ge=0, description="How long running jobs may finish at a stop."
+    )
+    url_life_s: float = Field(default=3600, gt=0, description="How long a picture's URL is valid.")
+    owner: str = Field(
+        default="local", min_length=1, max_length=64, description="Who owns all jobs on this machine."
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lowered)] = Field(
+        default="info", description="Least level logged."
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lowered)] = Field(
+        default="text",
+        validation_alias=_also("log_format"),
+        description="Log lines for people or for machines.",
+    )
+    job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
+    limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
+    resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
+    civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @property
     def database(self) -> str:
@@ -146,14 +194,80 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+        del env_settings, file_secret_settings  # ours read lists as people write them
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        return (
+            init_settings,
+            _Environment(settings_cls),
+            _DotEnv(settings_cls, env_file=file),
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+
+class _Environment(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        return _decoded(
+            value, lambda: super(_Environment, self).decode_complex_value(field_name, field, value)
+        )
+
+
+class _DotEnv(DotEnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        return _decoded(value, lambda: super(_DotEnv, self).decode_complex_value(field_name, field, value))
+
+
+def _decoded(value: Any, decode: Callable[[], Any]) -> Any:
+    """JSON, else a comma-separated list. Broken JSON stays text, for the validation to name the setting."""
+    try:
+        return decode()
+    except ValueError:
+        text = str(value).strip()
+        return (
+            value
+            if text.startswith(("[", "{"))
+            else [part.strip() for part in text.split(",") if part.strip()]
+        )
+
+
+def names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
+    """The environment name of every setting, groups opened, in the order they are written here."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from names(kind, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", field
+
+
+def unknown(environment: Iterable[str]) -> list[str]:
+    """One sentence a variable that looks like a setting of ours and is none."""
+    known = [name for name, _ in names()]
+    groups = {name.rpartition("__")[0] for name in known}
+    lines: list[str] = []
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper in groups or upper in CLIENT_NAMES:
+            continue
+        near = difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
+        lines.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
 
 
 def complaints(error: ValidationError) -> list[str]:
     """One sentence a wrong setting, with the name the user set it by."""
+    others = {f"{PREFIX}{name.upper()}": alias for name, alias in ALIASES.items()}
     lines: list[str] = []
     for fault in error.errors():
         name = "__".join(str(part) for part in fault["loc"]).upper()
-        shown = name if name.startswith("IMAGEMILL_") or name in ALIASES.values() else f"IMAGEMILL_{name}"
-        lines.append(f"{shown}: {fault['msg']} (it is {fault['input']!r})")
+        shown = name if name.startswith(PREFIX) or name in ALIASES.values() else f"{PREFIX}{name}"
+        also = f" (or {others[shown]})" if shown in others else ""
+        if fault["type"] == "extra_forbidden":
+            lines.extend(unknown([shown]) or [f"{shown} is not a setting"])
+        else:
+            lines.append(f"{shown}{also}: {fault['msg']} (it is {_shown(fault['input'])})")
     return lines
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

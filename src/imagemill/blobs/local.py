@@ -1,7 +1,8 @@
 """Blobs in a local folder.
 
-``jobs/{job}/...`` lies two folders deeper, by the last characters of the job's id, so that no folder grows
-with the number of jobs.
+The files of a job, ``jobs/{job}/{attempt}/{name}``, lie side by side as ``jobs/{xx}/{job}_{attempt}_{name}``
+in 256 folders by the last two characters of the job's id: a folder for each job and attempt would cost more
+than the file in it.
 """
 
 import os
@@ -57,13 +58,19 @@ class LocalBlobs:
             self._remove_empty(path.parent)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        start = self._path(prefix.rstrip("/")) if prefix.count("/") > 1 else self._root / prefix
-        for folder, _, names in os.walk(start):
-            for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):
-                    stat = path.stat()
-                    yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
+        for path in self._below(prefix):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
+
+    def _below(self, prefix: str) -> Iterator[Path]:
+        parts = prefix.rstrip("/").split("/")
+        if parts[0] == "jobs" and len(parts) > 1:
+            first = self._path(prefix.rstrip("/"))
+            yield from first.parent.glob(f"{first.name}_*")
+            return
+        for folder, _, names in os.walk(self._root.joinpath(*parts)):
+            yield from (Path(folder, name) for name in names)
 
     def ping(self) -> None:
         if not os.access(self._root, os.W_OK):
@@ -74,13 +81,13 @@ class LocalBlobs:
             raise StorageError(f"{key!r} is no blob key")
         parts = key.split("/")
         if parts[0] == "jobs" and len(parts) > 1:
-            parts[1:1] = [parts[1][-4:-2], parts[1][-2:]]
+            return Path(self._root, "jobs", parts[1][-2:], "_".join(parts[1:]))
         return self._root.joinpath(*parts)
 
     def _key(self, path: Path) -> str:
         parts = list(path.relative_to(self._root).parts)
         if parts[0] == "jobs":
-            del parts[1:3]
+            return "jobs/" + parts[-1].replace("_", "/", 2)
         return "/".join(parts)
 
     def _remove_empty(self, folder: Path) -> None:

@@ -1,16 +1,27 @@
-"""The model registry over HTTP: ``/v2/resources``. Reading one by AIR is Civitai's; the rest is our extension."""
+"""The model registry over HTTP: ``/v2/resources``. Reading one by AIR is Civitai's, the rest is ours."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
+from imagemill.dialects import openapi
 from imagemill.dialects.base import Dialect
-from imagemill.domain.air import InvalidAir, parse, short_version
+from imagemill.dialects.fields import Whole, one_of
+from imagemill.domain.air import MAX_LENGTH, Air, InvalidAir, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.resources import Resource
@@ -21,6 +32,16 @@ from imagemill.web.requests import bearer, json_body, number
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Word = Annotated[str, Field(max_length=200)]
+FILE_FORMATS = ("unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar")
+_MOST_USES = 20
+_LONGEST_TYPE = 64
+_LONGEST_NUMBER = 19
+"""Digits of a version in a short form."""
+_PAGE = openapi.query(
+    limit=(openapi.whole(1, 100, 20), "How many a page"),
+    page=(openapi.whole(1, 1_000_000, 1), "Which page"),
+    q=(openapi.TEXT, "A part of the AIR, a name or a tag, in any case"),
+)
 
 
 def _relative(name: str) -> str:
@@ -30,6 +51,19 @@ def _relative(name: str) -> str:
     return name
 
 
+def _uses(value: Any) -> Any:
+    """One word or a list of words; a union of the two would put both kinds into the path of a fault."""
+    words = value if isinstance(value, list) else [value]
+    if len(words) > _MOST_USES or not all(isinstance(word, str) and len(word) <= 200 for word in words):
+        raise ValueError(f"should be a text such as Sell, or a list of at most {_MOST_USES} of them")
+    return value
+
+
+Uses = Annotated[
+    str | list[str],
+    BeforeValidator(_uses),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 FileName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_relative)]
 
 
@@ -56,14 +90,12 @@ class ResourceFields(BaseModel):
     description: str | None = Field(None, max_length=10_000)
     type: Word | None = None
     nsfw: bool | None = None
-    allow_commercial_use: str | list[Word] | None = None
+    allow_commercial_use: Uses | None = None
     tags: list[Word] | None = Field(None, max_length=100)
-    size: int | None = Field(None, ge=0, le=2**53)
+    size: Whole | None = Field(None, ge=0, le=2**53)
     hashes: Hashes | None = None
     download_urls: list[Annotated[str, Field(max_length=2000)]] | None = Field(None, max_length=20)
-    file_format: (
-        Literal["unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar"] | None
-    ) = None
+    file_format: Annotated[str, one_of(FILE_FORMATS)] | None = None
     file_name: FileName | None = None
     can_generate: bool | None = None
     published_at: Word | None = None
@@ -110,25 +142,24 @@ class Resources:
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["resources"])
-        plain: dict[str, Any] = {"response_class": Response}
-        one = "/v2/resources/{air:path}"
-        add = routes.add_api_route
-        add("/v2/resources", self.page, methods=["GET"], summary="List and search models", **plain)
-        add(
-            "/v2/resources",
-            self.create,
-            methods=["POST"],
-            summary="Register a model",
-            status_code=201,
-            openapi_extra=_json(ResourceBody),
-            **plain,
-        )
-        add(one, self.get, methods=["GET"], summary="One model", **plain)
-        add(one, self.put, methods=["PUT"], summary="Replace", openapi_extra=_json(ResourceBody), **plain)
-        add(
-            one, self.patch, methods=["PATCH"], summary="Change", openapi_extra=_json(ResourceFields), **plain
-        )
-        add(one, self.delete, methods=["DELETE"], summary="Remove", status_code=204, **plain)
+        all_, one = "/v2/resources", "/v2/resources/{air:path}"
+        for method, path, handler, summary, status, extra in (
+            ("GET", all_, self.page, "List and search models", 200, _PAGE),
+            ("POST", all_, self.create, "Register a model", 201, openapi.body(ResourceBody)),
+            ("GET", one, self.get, "One model, by its AIR", 200, None),
+            ("PUT", one, self.put, "Replace a model", 200, openapi.body(ResourceBody)),
+            ("PATCH", one, self.patch, "Change fields of a model", 200, openapi.body(ResourceFields)),
+            ("DELETE", one, self.delete, "Remove a model", 204, None),
+        ):
+            routes.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                summary=summary,
+                status_code=status,
+                response_class=Response,
+                openapi_extra=extra,
+            )
         return routes
 
     async def page(self, request: Request) -> Response:
@@ -168,7 +199,9 @@ class Resources:
         if isinstance(body, Mapping) and "air" in body:
             raise InvalidInput.at("air", "cannot be changed; register the model under its new AIR instead")
         fields = _validated(body, ResourceFields).model_dump(by_alias=True, exclude_unset=True, mode="json")
-        changed = Resource(there.air, {**there.body, **fields}, there.created_at)
+        # null puts a field back to its default.
+        kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
+        changed = Resource(there.air, kept, there.created_at)
         return _answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
 
     async def delete(self, request: Request, air: str) -> Response:
@@ -194,7 +227,7 @@ def _validated(body: Any, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise InvalidInput(field_errors(error)) from error
+        raise InvalidInput(field_errors(error, model)) from error
 
 
 def _resource(body: ResourceBody) -> Resource:
@@ -204,24 +237,25 @@ def _resource(body: ResourceBody) -> Resource:
         raise InvalidInput.at("air", str(error)) from error
     if not air.version and air.source.lower() == "civitai":
         raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
+    if complaint := _too_long(air):
+        raise InvalidInput.at("air", complaint)
     fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})
     return Resource(air, fields)
 
 
+def _too_long(air: Air) -> str | None:
+    """What the registry's columns would not hold."""
+    if len(str(air)) > MAX_LENGTH:
+        return f"has {len(str(air))} characters when written out; at most {MAX_LENGTH} are kept"
+    if air.type and len(air.type) > _LONGEST_TYPE:
+        return f"has a type of {len(air.type)} characters; at most {_LONGEST_TYPE} are kept"
+    if air.short.startswith("@") and len(air.version or "") > _LONGEST_NUMBER:
+        return f"has a version of {len(air.version or '')} digits; at most {_LONGEST_NUMBER} are read"
+    return None
+
+
 def _answer(body: Any, status: int = 200) -> Response:
     return Response(to_json(body), status, media_type="application/json")
-
-
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    for field in schema["properties"].values():
-        for option in field.get("anyOf", ()):
-            name = str(option.get("$ref", "")).rpartition("/")[2]
-            if name in definitions:
-                option.clear()
-                option.update(definitions[name])
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _no_callback(delivery: Delivery) -> Mapping[str, Any]:

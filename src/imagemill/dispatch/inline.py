@@ -14,21 +14,21 @@ _AFTER_ERROR_S = 1.0
 
 
 class InlineDispatcher:
-    """``run_next`` claims and runs one job for an offer and says whether there was one.
+    """``run_all`` claims and runs jobs for a slot until there is none, and says whether there was one.
 
     ``poll_s``: how often an idle slot looks without being told, for jobs of other processes.
     """
 
     def __init__(
         self,
-        run_next: Callable[[Offer], bool],
+        run_all: Callable[[Callable[[], Offer | None]], bool],
         backends: Mapping[str, Backend],
         *,
         worker: str,
         queues: frozenset[str] | None,
         poll_s: float,
     ) -> None:
-        self._run_next = run_next
+        self._run_all = run_all
         self._backends = backends
         self._worker = worker
         self._queues = queues
@@ -64,9 +64,7 @@ class InlineDispatcher:
 
     def offers(self) -> list[Offer]:
         """What each node can take now."""
-        return [
-            self._offer(backend, node) for backend in self._backends.values() for node in backend.nodes()
-        ]
+        return [self._offer(backend, node) for backend in self._backends.values() for node in backend.nodes()]
 
     def _serve(self, backend: Backend, node_name: str) -> None:
         while not self._closed:
@@ -84,8 +82,12 @@ class InlineDispatcher:
                 self._rest(rings, self._poll_s)
 
     def _look(self, backend: Backend, node_name: str) -> bool:
-        node = next((node for node in backend.nodes() if node.name == node_name), None)
-        return node is not None and node.healthy and self._run_next(self._offer(backend, node))
+        def offer() -> Offer | None:
+            node = next((node for node in backend.nodes() if node.name == node_name), None)
+            usable = node is not None and node.healthy and not self._closed
+            return self._offer(backend, node) if node is not None and usable else None
+
+        return self._run_all(offer)
 
     def _rest(self, rings: int, seconds: float) -> None:
         """Sleep until somebody rings; a ring since ``rings`` was read counts."""

@@ -27,9 +27,33 @@ _FILE_ID = re.compile(r"(?P<version>.+)\+(?P<file_id>[0-9]+)(?:\.(?P<format>[a-z
 _CIVITAI_FORMAT = re.compile(r"(?P<version>[0-9]+)\.(?P<format>[a-z0-9_\-]+)", re.IGNORECASE | re.ASCII)
 
 TYPES = frozenset(
-    """checkpoint lora lycoris dora embedding hypernet vae controlnet upscaler motion ag unet diffusionmodel
-    text_encoders textencoder clip clipvision visionlanguage model repository diffuser nodepack image other
-    unknown""".split()
+    {
+        "checkpoint",
+        "lora",
+        "lycoris",
+        "dora",
+        "embedding",
+        "hypernet",
+        "vae",
+        "controlnet",
+        "upscaler",
+        "motion",
+        "ag",
+        "unet",
+        "diffusionmodel",
+        "text_encoders",
+        "textencoder",
+        "clip",
+        "clipvision",
+        "visionlanguage",
+        "model",
+        "repository",
+        "diffuser",
+        "nodepack",
+        "image",
+        "other",
+        "unknown",
+    }
 )
 
 _FAMILIES = {

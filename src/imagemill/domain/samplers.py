@@ -57,7 +57,8 @@ _V1_ENUM_SIZE = 24
 def _read(position: int, line: str) -> Sampler:
     cells = [None if cell == "-" else cell for cell in line.split()]
     v1, v2, sampler, scheduler, method, schedule = cells
-    assert v1 and sampler and scheduler  # noqa: S101 - the table above is ours
+    if not (v1 and sampler and scheduler):
+        raise ValueError(f"a row of the table lacks a name: {line}")
     return Sampler(v1, v2, sampler, scheduler, method, schedule, in_v1_enum=position < _V1_ENUM_SIZE)
 
 

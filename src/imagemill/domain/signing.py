@@ -1,6 +1,5 @@
 """Unguessable, expiring names for files."""
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -34,4 +33,4 @@ class UrlSigner:
         return valid and int(expires) * SECOND > now_us()
 
     def _signature(self, name: str, expires_s: int) -> str:
-        return hmac.new(self._secret, f"{name}\n{expires_s}".encode(), hashlib.sha256).hexdigest()[:43]
+        return hmac.digest(self._secret, f"{name}\n{expires_s}".encode(), "sha256").hex()[:43]

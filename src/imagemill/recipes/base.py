@@ -36,7 +36,7 @@ class Recipe:
     name: str
     input: type[BaseModel]
     complete: Callable[[Any, Lookup, str], BaseModel]
-    """The input with AIRs expanded and the seed drawn. The last argument is the path of the input's fields."""
+    """The input with AIRs expanded and the seed drawn. The last argument is the path of its fields."""
     plan: Callable[[Any], Plan]
     model: Callable[[Any], str]
     """The checkpoint's AIR in lower case, or an empty text."""

@@ -27,7 +27,7 @@ def complete(input_: Comfy, lookup: Lookup, path: str) -> Comfy:
     if not input_.graph:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {_EXAMPLE}")
     if len(input_.graph) > MAX_NODES:
-        raise InvalidInput.at(f"{path}workflow", f"has {len(input_.graph)} nodes, at most {MAX_NODES} are read")
+        raise InvalidInput.at(f"{path}workflow", f"has {len(input_.graph)} nodes; at most {MAX_NODES} pass")
     checkpoints: list[str] = []
     graph = {
         node_id: _complete_node(node, lookup, f"{path}workflow[{node_id!r}]", checkpoints)

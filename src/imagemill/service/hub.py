@@ -7,13 +7,14 @@ ephemeral: the latest of each job, in memory.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.events import Notice
+from imagemill.store.reading import View
 
 
 class TooManyStreams(ImagemillError):
@@ -34,6 +35,11 @@ class Watcher:
     finished: set[str] = field(default_factory=set[str])
     live: dict[str, Progress] = field(default_factory=dict[str, Progress])
     """Untaken progress, by job."""
+    views: dict[str, View] = field(default_factory=dict[str, View])
+    """Finished jobs that need not be read again, by job."""
+    ends_only: bool = False
+    """Whether news before the end of a job are of no use now."""
+    _goal: asyncio.Future[bool] | None = None
 
     async def wait(self, timeout_s: float) -> bool:
         """Until there is news (True) or the time is over."""
@@ -47,22 +53,35 @@ class Watcher:
         return True
 
     async def wait_finished(self, timeout_s: float) -> bool:
-        """Until all jobs are finished (True) or the time is over."""
-        end = self.loop.time() + timeout_s
-        while not self.finished >= self.ids:
-            left = end - self.loop.time()
-            if left <= 0 or not await self.wait(left):
-                return self.finished >= self.ids
-        return True
+        """Until all jobs are finished (True) or the time is over. Only their ends wake the waiter."""
+        if self.finished >= self.ids:
+            return True
+        self.ends_only = True
+        self._goal = self.loop.create_future()
+        timer = self.loop.call_later(timeout_s, self._reach, False)
+        try:
+            return await self._goal
+        finally:
+            timer.cancel()
+            self._goal = None
+            self.ends_only = False
+
+    def _reach(self, finished: bool) -> None:
+        if self._goal is not None and not self._goal.done():
+            self._goal.set_result(finished)
 
     def take_live(self) -> dict[str, Progress]:
         taken, self.live = self.live, {}
         return taken
 
-    def hear(self, notice: Notice) -> None:
+    def hear(self, notice: Notice, view: View | None) -> None:
+        if view is not None:
+            self.views[notice.job_id] = view
         self.seen[notice.job_id] = max(notice.seq, self.seen.get(notice.job_id, 0))
         if notice.terminal:
             self.finished.add(notice.job_id)
+            if self.finished >= self.ids:
+                self._reach(True)
         self._news.set()
 
     def see(self, job_id: str, progress: Progress) -> None:
@@ -117,8 +136,9 @@ class Hub:
                 if not others:
                     self._watchers.pop(job_id, None)
 
-    def tell(self, notices: Sequence[Notice]) -> None:
-        """From any thread: these events are committed."""
+    def tell(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
+        """From any thread: these events are committed. ``views``: finished jobs, where known whole."""
+        known = views or {}
         with self._lock:
             for notice in notices:
                 if notice.terminal:
@@ -127,18 +147,19 @@ class Hub:
                 (watcher, notice)
                 for notice in notices
                 for watcher in self._watchers.get(notice.job_id, ())
-            ]  # fmt: skip
+                if notice.terminal or not watcher.ends_only
+            ]
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Watcher, Notice]]] = {}
         for watcher, notice in heard:
             by_loop.setdefault(watcher.loop, []).append((watcher, notice))
         for loop, pairs in by_loop.items():
-            _call(loop, lambda pairs=pairs: [watcher.hear(notice) for watcher, notice in pairs])
+            _call(loop, lambda pairs=pairs: [w.hear(n, known.get(n.job_id)) for w, n in pairs])
 
     def show(self, job_id: str, progress: Progress) -> None:
         """From any thread: where a render stands now. Only the latest is kept."""
         with self._lock:
             self._live[job_id] = progress
-            watchers = list(self._watchers.get(job_id, ()))
+            watchers = [w for w in self._watchers.get(job_id, ()) if not w.ends_only]
         for watcher in watchers:
             _call(watcher.loop, lambda watcher=watcher: watcher.see(job_id, progress))
 
@@ -160,11 +181,13 @@ class Hub:
             for start in range(0, len(ids), 500):
                 chunk = ids[start : start + 500]
                 found = await asyncio.to_thread(self._read, chunk)
-                self.tell([Notice(id_, seq, done) for id_, (seq, done) in found.items() if self._news(id_, seq)])
+                notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
+                self.tell([notice for notice in notices if self._is_news(notice)])
 
-    def _news(self, job_id: str, seq: int) -> bool:
+    def _is_news(self, notice: Notice) -> bool:
         with self._lock:
-            return any(watcher.seen.get(job_id, 0) < seq for watcher in self._watchers.get(job_id, ()))
+            watchers = self._watchers.get(notice.job_id, ())
+            return any(watcher.seen.get(notice.job_id, 0) < notice.seq for watcher in watchers)
 
 
 def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:

@@ -37,9 +37,7 @@ class NotifyRules:
 
 
 class Notifier:
-    def __init__(
-        self, store: Store, formats: Mapping[str, Format], guard: Guard, rules: NotifyRules
-    ) -> None:
+    def __init__(self, store: Store, formats: Mapping[str, Format], guard: Guard, rules: NotifyRules) -> None:
         self._store = store
         self._formats = formats
         self._rules = rules

@@ -137,9 +137,7 @@ def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str]) ->
 # The public models that the published clients' own samples name.
 SEED = (
     _seed("urn:air:sd1:checkpoint:civitai:4384@128713", "DreamShaper", "8", 2_132_625_894, ["sd1", "base"]),
-    _seed(
-        "urn:air:sdxl:checkpoint:civitai:101055@128078", "SD XL", "v1.0 VAE fix", 6_938_078_334, ["sdxl", "base"]
-    ),
+    _seed("urn:air:sdxl:checkpoint:civitai:101055@128078", "SD XL", "v1.0", 6_938_078_334, ["sdxl", "base"]),
     _seed("urn:air:sd1:lora:civitai:82098@87153", "Add More Details", "v1.0", 9_555_563, ["sd1", "detail"]),
     _seed("urn:air:flux1:checkpoint:civitai:618692@691639", "FLUX", "Dev", 23_802_932_552, ["flux1", "base"]),
 )

@@ -1,6 +1,6 @@
 """Run: claim a job and take it through its stages to exactly one end.
 
-    claim -> prepare -> send -> follow -> store -> finish
+claim -> prepare -> send -> follow -> store -> finish
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,26 +101,46 @@ class Runner:
 
     def run_next(self, offer: Offer) -> bool:
         """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
-        if self._stopping.is_set():
-            return False
-        now = now_us()
-        lease_until = now + round(self._rules.lease_s * SECOND)
-        ask = Ask(offer, str(uuid.uuid4()), now, lease_until, self._rules.affinity_bound_s)
-        claim = self._store.claim_next(ask)
+        claim = None if self._stopping.is_set() else self._store.claim_next(self._ask(offer))
         if claim is None:
             return False
-        attempt = _Attempt(claim, Watch(), lease_until)
+        self._run(claim, None)
+        return True
+
+    def run_all(self, offer: Callable[[], Offer | None]) -> bool:
+        """Run jobs until there is none for this slot; False when there was none at all.
+
+        The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
+        claim what the slot can do then; None stops.
+        """
+        first = None if self._stopping.is_set() else offer()
+        claim = self._store.claim_next(self._ask(first)) if first else None
+        if claim is None:
+            return False
+        while claim is not None:
+            claim = self._run(claim, offer)
+        return True
+
+    def _ask(self, offer: Offer) -> Ask:
+        now = now_us()
+        lease_until = now + round(self._rules.lease_s * SECOND)
+        return Ask(offer, str(uuid.uuid4()), now, lease_until, self._rules.affinity_bound_s)
+
+    def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
+        """Run one attempt to its end, and claim what follows."""
+        assert claim.job.lease_until is not None  # noqa: S101 - the claim sets it
+        attempt = _Attempt(claim, Watch(), claim.job.lease_until)
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
         with self._lock:
             self._active[claim.id] = attempt
         try:
             attempt.pass_stage(Stage.CLAIMED, 1)
-            self._finish(attempt, self._attempt(attempt))
+            outcome = self._attempt(attempt)
+            return self._finish(attempt, outcome, following)
         finally:
             with self._lock:
                 self._active.pop(claim.id, None)
             self._hub.forget(claim.id)
-        return True
 
     def stop_job(self, job_id: str) -> None:
         """Somebody cancelled it: stop its render if it is ours."""
@@ -195,7 +215,8 @@ class Runner:
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job
         timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
-        assert job.backend_ref and job.node  # noqa: S101 - the claim sets both
+        assert job.backend_ref  # noqa: S101 - the claim sets it
+        assert job.node  # noqa: S101 - the claim sets it
         return Order(
             job.id, claim.attempt, job.backend_ref, job.node, plan.work, timeout_s, properties=job.properties
         )
@@ -260,20 +281,37 @@ class Runner:
             avoid_until=now + round(self._rules.avoid_node_s * SECOND) if retry.avoid_node else None,
         )
 
-    def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
-        """Record the end. While the database is away it is tried again: the picture is made already."""
+    def _finish(
+        self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
+    ) -> Claim | None:
+        """Record the end, and claim what follows in the same transaction."""
+        offer = following() if following and not self._stopping.is_set() else None
         if attempt.superseded:
-            return
+            return self._store.claim_next(self._ask(offer)) if offer else None
+        end = Finish(attempt.claim, outcome, now_us())
+        if offer is None:
+            self._record(attempt, outcome, lambda: self._store.finish(end))
+            return None
+        ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
+        try:
+            self._record(attempt, outcome, ended.result)
+        finally:
+            claim = claimed.result()
+        return claim
+
+    def _record(self, attempt: _Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
+        """While the database is away it is tried again: the picture is made already."""
         claim = attempt.claim
         for number in range(_FINISH_TRIES):
             try:
-                status = self._store.finish(Finish(claim, outcome, now_us()))
+                status = finish()
             except Superseded:
                 log.warning("a superseded attempt changed nothing", extra={"job": claim.id})
                 return
             except StorageError as error:
                 log.warning("an end could not be recorded: %s", error, extra={"job": claim.id})
                 time.sleep(min(2.0**number, 30.0))
+                finish = lambda: self._store.finish(Finish(claim, outcome, now_us()))  # noqa: E731
             else:
                 _log_end(attempt, outcome, status)
                 return
@@ -335,4 +373,3 @@ def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:
         log.warning("attempt ended, job is %s", status.value, extra=facts)
     else:
         log.info("job is %s", status.value, extra=facts)
-

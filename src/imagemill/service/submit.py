@@ -131,7 +131,10 @@ class Submitter:
             recipe=recipe.name,
             queue=recipe.queue,
             lane=LaneKey(
-                recipe.queue, recipe.model(completed), tuple(sorted(wish.backends)), tuple(sorted(wish.labels))
+                queue=recipe.queue,
+                model=recipe.model(completed),
+                backends=tuple(sorted(wish.backends)),
+                labels=tuple(sorted(wish.labels)),
             ),
             input=completed.model_dump(exclude_defaults=True),
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
@@ -201,4 +204,4 @@ def _refuse_circles(wishes: Sequence[Wish], edges: Sequence[Sequence[int]]) -> N
             targets.difference_update(free)
     if open_:
         first = wishes[min(open_)]
-        raise InvalidInput.at(f"{first.path}dependencies", f"job {first.name!r} depends on itself in a circle")
+        raise InvalidInput.at(f"{first.path}dependencies", f"{first.name!r} depends on itself in a circle")

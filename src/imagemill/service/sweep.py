@@ -85,7 +85,9 @@ class Sweeper:
         return deleted + self._delete_unreferenced(chunk)
 
     def _delete_unreferenced(self, blobs: dict[str, tuple[str, int]]) -> int:
-        kept = self._store.referenced_attempts(sorted(set(blobs.values()))) if blobs else set()
+        if not blobs:
+            return 0
+        kept = self._store.referenced_attempts(sorted(set(blobs.values())))
         orphans = [key for key, attempt in blobs.items() if attempt not in kept]
         self._blobs.delete(orphans)
         return len(orphans)

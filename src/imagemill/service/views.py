@@ -34,7 +34,7 @@ class ViewLoader:
                 wanted, self._wanted = self._wanted, {}
                 try:
                     found = await asyncio.to_thread(self._store.views_by_id, wanted)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - handed on to all who wait
                     for future in (future for futures in wanted.values() for future in futures):
                         if not future.done():
                             future.set_exception(error)

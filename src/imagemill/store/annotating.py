@@ -25,11 +25,11 @@ class Annotate:
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def annotate(tx: Tx, requests: Sequence[Annotate]) -> list[None | NotFound]:
+def annotate(tx: Tx, requests: Sequence[Annotate]) -> list[NotFound | None]:
     return [_annotate_one(tx, request) for request in requests]
 
 
-def _annotate_one(tx: Tx, request: Annotate) -> None | NotFound:
+def _annotate_one(tx: Tx, request: Annotate) -> NotFound | None:
     row = tx.conn.execute(
         sa.select(_jobs.client, _jobs.properties)
         .where(_jobs.id == request.id, _jobs.owner == request.owner)

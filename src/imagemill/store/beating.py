@@ -76,8 +76,8 @@ class Sent:
     reference: str
 
 
-def sent(tx: Tx, requests: Sequence[Sent]) -> list[None | Superseded]:
-    answers: list[None | Superseded] = []
+def sent(tx: Tx, requests: Sequence[Sent]) -> list[Superseded | None]:
+    answers: list[Superseded | None] = []
     jobs = schema.jobs.c
     for request in requests:
         changed = tx.conn.execute(

@@ -17,6 +17,7 @@ from imagemill.domain.jobs import Artifact, JobStatus
 from imagemill.store import log, schema
 from imagemill.store.commits import Tx
 from imagemill.store.rows import failure_to
+from imagemill.store.statements import Statement
 
 _jobs = schema.jobs.c
 
@@ -66,11 +67,11 @@ _LOCKED = sa.select(
     _jobs.cancel_requested_at,
     _jobs.callback_url,
 )
-_LOCK_BY_ID = (
+_LOCK_BY_ID = Statement(
     _LOCKED.where(_jobs.id.in_(sa.bindparam("ids", expanding=True))).order_by(_jobs.id).with_for_update()
 )
 
-_APPLY = (
+_APPLY = Statement(
     sa.update(schema.jobs)
     .where(
         _jobs.id == sa.bindparam("of_id"),
@@ -86,16 +87,17 @@ _APPLY = (
         failures=sa.bindparam("to_failures"),
         avoid_node=sa.bindparam("to_avoid"),
         avoid_until=sa.bindparam("to_avoid_until"),
-        backend_ref=sa.case((sa.bindparam("to_keep") == 1, _jobs.backend_ref), else_=None),
-        lease_until=None,
+        backend_ref=sa.case((sa.bindparam("to_keep") == 1, _jobs.backend_ref), else_=sa.null()),
+        lease_until=sa.null(),
     )
 )
-_insert_artifacts = sa.insert(schema.artifacts)
+_ARTIFACT_NAMES = tuple(column.name for column in schema.artifacts.columns)
+_INSERT_ARTIFACT = Statement(sa.insert(schema.artifacts))
 
 
 def lock(tx: Tx, ids: Iterable[str]) -> dict[str, Locked]:
-    rows = tx.conn.execute(_LOCK_BY_ID, {"ids": sorted(set(ids))})
-    return {row.id: locked_from(row) for row in rows}
+    rows = _LOCK_BY_ID.run(tx.conn, {"ids": sorted(set(ids))})
+    return {row[0]: locked_from(row) for row in rows}
 
 
 def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Locked]:
@@ -104,7 +106,7 @@ def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Lo
     return [locked_from(row) for row in tx.conn.execute(statement)]
 
 
-def locked_from(row: sa.Row[Any]) -> Locked:
+def locked_from(row: Sequence[Any]) -> Locked:
     values = list(row)
     values[2] = JobStatus(values[2])
     return Locked(*values)
@@ -114,12 +116,12 @@ def apply(tx: Tx, changes: Sequence[Change]) -> None:
     """The rows of ``changes`` are locked, each once."""
     if not changes:
         return
-    result = tx.conn.execute(_APPLY, [_parameters(change) for change in changes])
-    if result.rowcount != len(changes):
-        raise IllegalTransition(f"{len(changes)} jobs were to change, {result.rowcount} did")
+    changed = _APPLY.run_many(tx.conn, [_parameters(change) for change in changes])
+    if changed != len(changes):
+        raise IllegalTransition(f"{len(changes)} jobs were to change, {changed} did")
     rows = [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
     if rows:
-        tx.conn.execute(_insert_artifacts, rows)
+        _INSERT_ARTIFACT.run_many(tx.conn, rows)
     log.append(tx, [_entry(change) for change in changes])
     for change in changes:
         if change.to is JobStatus.QUEUED and change.run_after is None:
@@ -160,11 +162,11 @@ def _entry(change: Change) -> log.Entry:
 
 
 def _artifact_row(artifact: Artifact) -> dict[str, Any]:
-    return {column.name: getattr(artifact, column.name) for column in schema.artifacts.columns}
+    return {name: getattr(artifact, name) for name in _ARTIFACT_NAMES}
 
 
 _needed = schema.dependencies.c
-_DEPENDENTS = (
+_DEPENDENTS = Statement(
     sa.select(_needed.needs, _needed.job_id)
     .where(_needed.needs.in_(sa.bindparam("ids", expanding=True)))
     .order_by(_needed.job_id)
@@ -181,7 +183,7 @@ def _follow_up(tx: Tx, changes: Sequence[Change]) -> None:
     ended = {change.row.id: change for change in changes if change.to.is_terminal}
     if not ended:
         return
-    pairs = tx.conn.execute(_DEPENDENTS, {"ids": sorted(ended)}).all()
+    pairs = _DEPENDENTS.run(tx.conn, {"ids": sorted(ended)})
     if not pairs:
         return
     waiting = {

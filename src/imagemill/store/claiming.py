@@ -1,5 +1,6 @@
 """The claim: heads of lanes, one choice, one guarded statement. Its cost does not grow with the table."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from imagemill.store import log, schema
 from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.rows import JOB_COLUMNS, job_from
+from imagemill.store.statements import Statement
 
 VIRTUAL_QUANTUM_S = 1.0
 """The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
@@ -30,8 +32,9 @@ class Ask:
 
 
 # The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
-_HEADS = sa.text(
-    f"""
+_HEADS = Statement(
+    sa.text(
+        f"""
     WITH RECURSIVE ready(lane) AS (
         SELECT (SELECT lane FROM jobs WHERE {schema.CLAIMABLE} ORDER BY lane LIMIT 1)
         UNION ALL
@@ -43,6 +46,7 @@ _HEADS = sa.text(
     FROM ready JOIN jobs AS head ON head.id = (
         SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1)
     """  # noqa: S608 - the condition is a constant of ours
+    )
 )
 
 _jobs = schema.jobs.c
@@ -64,7 +68,7 @@ _pick = (
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
-_TAKE = (
+_TAKE = Statement(
     sa.update(schema.jobs)
     .where(_jobs.id == _pick, _jobs.status == JobStatus.QUEUED.value)
     .values(
@@ -80,61 +84,60 @@ _TAKE = (
                 sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
                 _jobs.backend_ref,
             ),
-            else_=sa.bindparam("to_ref"),
+            else_=sa.bindparam("to_ref", type_=sa.String),
         ),
         reason=sa.bindparam("to_reason"),
         started_at=sa.bindparam("to_start"),
         lease_until=sa.bindparam("to_lease"),
-        avoid_node=None,
-        avoid_until=None,
+        avoid_node=sa.null(),
+        avoid_until=sa.null(),
     )
     .returning(*JOB_COLUMNS)
 )
-_COUNT_RUNNING = sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node")
-_LOCK_NODE = sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))")
-_ADVANCE = sa.text(
-    f"UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now - {VIRTUAL_QUANTUM_S}"
+_COUNT_RUNNING = Statement(sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node"))
+_LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
+_ADVANCE = Statement(
+    sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
 )
 
 
 class Claiming:
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
+        self._virtual: dict[str, float] = {}
+        """What this process last tried to write; the database has it or is further."""
 
     def claim(self, tx: Tx, asks: Sequence[Ask]) -> list[Claim | None]:
         claims: list[Claim | None] = []
         served: dict[str, float] = {}
-        empty = False
+        heads = self.heads(tx.conn)
         for ask in asks:
-            job = None if empty else self._claim_one(tx, ask)
-            if job is None:
-                heads_left = False if empty else self.heads(tx.conn)
-                empty = not heads_left
-                claims.append(None)
-                continue
-            claims.append(Claim(job))
-            start = job.tag - priority_offset_s(job.priority)
-            served[job.queue] = max(start, served.get(job.queue, start))
+            job = self._claim_one(tx, ask, heads) if heads else None
+            claims.append(Claim(job) if job else None)
+            if job is not None:
+                start = job.tag - priority_offset_s(job.priority)
+                served[job.queue] = max(start, served.get(job.queue, start))
+                heads = self.heads(tx.conn) if ask is not asks[-1] else []
         for queue, start in sorted(served.items()):
-            tx.conn.execute(_ADVANCE, {"queue": queue, "now": start})
+            if start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
+                _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
+                tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
         log.append(tx, [_event(claim.job) for claim in claims if claim is not None])
         return claims
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
         return [
-            Head(lane, self._lanes.key_of(conn, lane), tag, since)
-            for lane, tag, since in conn.execute(_HEADS)
+            Head(lane, self._lanes.key_of(conn, lane), tag, since) for lane, tag, since in _HEADS.run(conn)
         ]
 
-    def _claim_one(self, tx: Tx, ask: Ask) -> Job | None:
+    def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
         if not _has_room(tx, ask.offer):
             return None
-        heads = self.heads(tx.conn)
         while choice := choose(ask.offer, heads, affinity_bound_s=ask.affinity_bound_s):
-            row = tx.conn.execute(_TAKE, _parameters(ask, choice)).first()
-            if row is not None:
-                return job_from(row)
+            rows = _TAKE.run(tx.conn, _parameters(ask, choice))
+            if rows:
+                return job_from(rows[0])
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]
         return None
@@ -144,8 +147,8 @@ def _has_room(tx: Tx, offer: Offer) -> bool:
     if offer.capacity is None:
         return True
     if tx.conn.dialect.name == "postgresql":
-        tx.conn.execute(_LOCK_NODE, {"node": offer.node})
-    return tx.conn.execute(_COUNT_RUNNING, {"node": offer.node}).scalar_one() < offer.capacity
+        _LOCK_NODE.run(tx.conn, {"node": offer.node})
+    return _COUNT_RUNNING.run(tx.conn, {"node": offer.node})[0][0] < offer.capacity
 
 
 def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:

@@ -1,20 +1,24 @@
 """Group commit: writes that wait at the same moment share one transaction.
 
 A database pays for a commit, not for a row: SQLite takes its write lock and syncs, PostgreSQL flushes and
-answers over a socket. One thread takes everything that waits, runs it kind by kind in one transaction,
-commits and only then answers. An idle store adds one thread hop; a busy one does the work of many commits
-in one. A write that fails is run again alone, so it fails alone.
+answers over a socket. Whoever writes first takes everything that waits, runs it kind by kind in one
+transaction, commits and only then answers; the others find their work done. A thread that must not block
+leaves its write to a thread of ours. A write that fails is run again alone, so it fails alone.
+
+Threads hand work over as seldom as possible: each hand-over costs a wake-up and a fight for Python's
+interpreter lock, which is what limits a busy process (see ``docs/performance.md``).
 """
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imagemill.domain.errors import StorageError
@@ -39,6 +43,8 @@ class Committed:
     """Running jobs that somebody wants cancelled."""
     called_back: bool = False
     """Whether the outbox has something new to deliver."""
+    views: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Finished jobs as they are now, where the transaction knew them whole: they need not be read again."""
 
 
 @dataclass(slots=True)
@@ -64,67 +70,120 @@ Listener = Callable[[Committed], None]
 """Told after a commit, by the committing thread: must not block."""
 
 
+class Answer:
+    """What became of a write, for a thread that waits. Far cheaper than a `Future`, and has no callbacks."""
+
+    __slots__ = ("_error", "_pending", "_value")
+
+    def __init__(self) -> None:
+        self._value: Any = None
+        self._error: Exception | None = None
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def set_result(self, value: Any) -> None:
+        self._value = value
+        self._pending.release()
+
+    def set_exception(self, error: Exception) -> None:
+        self._error = error
+        self._pending.release()
+
+    def result(self) -> Any:
+        """Block until the write is committed; raises what went wrong. As often as one likes."""
+        with self._pending:
+            if self._error is not None:
+                raise self._error
+            return self._value
+
+
 @dataclass(slots=True)
 class _Request:
     write: Write
     payload: Any
-    future: Future[Any]
+    future: "Future[Any] | Answer"
 
 
 class Commits:
-    def __init__(self, engine: sa.Engine, listener: Listener) -> None:
+    """``last``: the kind of write that runs after all others of its transaction, and sees what they did."""
+
+    def __init__(self, engine: sa.Engine, listener: Listener, *, last: Write | None = None) -> None:
         self._engine = engine
         self._listener = listener
-        self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
+        self._last = last
+        self._waiting: deque[_Request] = deque()
+        self._leading = threading.Lock()
+        self._connection: sa.Connection | None = None
+        """Kept between transactions: taking one from the pool and giving it back costs as much as a write."""
+        self._news = threading.Semaphore(0)
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
 
     def begin(self, write: Write, payload: Any) -> Future[Any]:
-        """The answer, once the write is committed."""
+        """Never blocks: the answer comes once the write is committed."""
         future: Future[Any] = Future()
-        if self._closed:
-            future.set_exception(StorageError("the store is closed"))
-        else:
-            self._waiting.put(_Request(write, payload, future))
+        self._queue(_Request(write, payload, future))
+        # Whoever commits now looks again before it stops, so only an idle store needs to be woken.
+        if not self._leading.locked():
+            self._news.release()
         return future
+
+    def run(self, *writes: tuple[Write, Any]) -> list[Answer]:
+        """Commit these, in this thread if no other is at it; each answer is there or about to be."""
+        answers = [Answer() for _ in writes]
+        for (write, payload), answer in zip(writes, answers, strict=True):
+            self._queue(_Request(write, payload, answer))
+        if self._leading.acquire(blocking=False):
+            try:
+                self._take_and_commit()
+            finally:
+                self._leading.release()
+            if self._waiting:
+                self._news.release()
+        return answers
 
     def close(self) -> None:
         """Finish what waits and stop."""
         if not self._closed:
             self._closed = True
-            self._waiting.put(None)
+            self._news.release()
             self._thread.join()
+            if self._connection is not None:
+                self._connection.close()
+
+    def _queue(self, request: _Request) -> None:
+        if self._closed:
+            request.future.set_exception(StorageError("the store is closed"))
+        else:
+            self._waiting.append(request)
 
     def _serve(self) -> None:
-        open_ = True
-        while open_:
-            first = self._waiting.get()
-            batch = [first] if first is not None else []
-            open_ = first is not None
-            while len(batch) < _MOST_AT_ONCE:
-                try:
-                    more = self._waiting.get_nowait()
-                except Empty:
-                    break
-                if more is None:
-                    open_ = False
-                else:
-                    batch.append(more)
-            if batch:
-                self._commit(batch)
+        while not (self._closed and not self._waiting):
+            self._news.acquire()
+            # One round a wake-up would starve those who found us at work: go on until nothing waits.
+            while self._waiting:
+                with self._leading:
+                    self._take_and_commit()
+
+    def _take_and_commit(self) -> None:
+        batch: list[_Request] = []
+        while self._waiting and len(batch) < _MOST_AT_ONCE:
+            batch.append(self._waiting.popleft())
+        if batch:
+            self._commit(batch)
 
     def _commit(self, batch: list[_Request]) -> None:
         try:
             self._run(batch)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed on to whoever asked
             if len(batch) == 1:
                 self._retry_alone(batch[0], error)
                 return
             for request in batch:
                 try:
                     self._run([request])
-                except Exception as own_error:
+                except Exception as own_error:  # noqa: BLE001 - handed on to whoever asked
                     self._retry_alone(request, own_error)
 
     def _retry_alone(self, request: _Request, error: Exception) -> None:
@@ -133,11 +192,20 @@ class Commits:
                 break
             try:
                 self._run([request])
-            except Exception as next_error:
+            except Exception as next_error:  # noqa: BLE001 - handed on to whoever asked
                 error = next_error
             else:
                 return
-        request.future.set_exception(_translate(error))
+        request.future.set_exception(self._translate(error))
+
+    def _translate(self, error: Exception) -> Exception:
+        """A database's own error in our words; hot statements raise the driver's, the others SQLAlchemy's."""
+        driver: Any = self._engine.dialect.dbapi
+        if not isinstance(error, (exc.DBAPIError, driver.Error)):
+            return error
+        translated = StorageError(f"the database refused a write: {getattr(error, 'orig', error)}")
+        translated.__cause__ = error
+        return translated
 
     def _run(self, batch: list[_Request]) -> None:
         """One transaction for the batch; answers only after the commit."""
@@ -145,11 +213,19 @@ class Commits:
         for request in batch:
             kinds.setdefault(request.write, []).append(request)
         answers: list[tuple[_Request, Any]] = []
-        with self._engine.begin() as conn:
-            tx = Tx(conn=conn)
-            for write, requests in kinds.items():
-                results = write(tx, [request.payload for request in requests])
-                answers.extend(zip(requests, results, strict=True))
+        conn = self._connection or self._engine.connect()
+        self._connection = None
+        try:
+            with conn.begin():
+                tx = Tx(conn=conn)
+                for write, requests in sorted(kinds.items(), key=lambda kind: kind[0] is self._last):
+                    results = write(tx, [request.payload for request in requests])
+                    answers.extend(zip(requests, results, strict=True))
+        except Exception:
+            # It may be broken: the next transaction gets another one.
+            conn.close()
+            raise
+        self._connection = conn
         for callback in tx.on_commit:
             callback()
         for request, answer in answers:
@@ -170,15 +246,7 @@ class Commits:
 
 
 def _is_transient(error: Exception) -> bool:
-    if not isinstance(error, sa.exc.OperationalError):
-        return False
-    state = getattr(error.orig, "sqlstate", None)
-    return error.connection_invalidated or state in {"40001", "40P01"} or "locked" in str(error.orig)
-
-
-def _translate(error: Exception) -> Exception:
-    if isinstance(error, sa.exc.DBAPIError):
-        translated = StorageError(f"the database refused a write: {error.orig}")
-        translated.__cause__ = error
-        return translated
-    return error
+    cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    return getattr(cause, "sqlstate", None) in {"40001", "40P01"} or "locked" in str(cause)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool, QueuePool
 
 from imagemill.domain.errors import StorageError
@@ -45,7 +46,7 @@ def open_database(url: str, *, sqlite_full_sync: bool = False) -> Database:
     """Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
     try:
         parsed = sa.make_url(normalise(url))
-    except sa.exc.ArgumentError as error:
+    except exc.ArgumentError as error:
         raise StorageError(f"DATABASE_URL cannot be read: {error}") from error
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, sqlite_full_sync)
@@ -84,8 +85,8 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     for engine in (writer, reader):
-        sa.event.listen(engine, "connect", prepare)
-    sa.event.listen(writer, "begin", begin)
+        event.listen(engine, "connect", prepare)
+    event.listen(writer, "begin", begin)
     return Database(writer, reader)
 
 

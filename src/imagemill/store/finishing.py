@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.domain.errors import NotFound, Superseded
-from imagemill.domain.events import EventType
+from imagemill.domain.events import Event, EventType
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
-from imagemill.domain.jobs import IDLE, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import IDLE, Canceled, Claim, Failed, Job, JobStatus, Outcome, Retried, Succeeded
 from imagemill.store import schema
 from imagemill.store.changes import Change, Locked, apply, close, lock, lock_where
 from imagemill.store.commits import Tx
+from imagemill.store.reading import View
 
 _jobs = schema.jobs.c
 
@@ -38,8 +39,28 @@ def finish(tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
         change = _change(row, request.outcome, request.now)
         changes[row.id] = change
         answers.append(change.to)
+        if change.to.is_terminal:
+            tx.views[row.id] = _view(request.claim.job, change)
     apply(tx, list(changes.values()))
     return answers
+
+
+def _view(job: Job, change: Change) -> View:
+    """The finished job as a reader would find it, but for notes made on it since it was claimed."""
+    seq = change.row.last_seq + 1
+    finished = replace(
+        job,
+        status=change.to,
+        failures=job.failures if change.failures is None else change.failures,
+        error=change.error,
+        backend_ref=None,
+        lease_until=None,
+        cancel_requested_at=change.row.cancel_requested_at,
+        finished_at=change.at,
+        last_seq=seq,
+    )
+    event = Event(job.id, seq, change.event, change.at, job.attempt, change.data)
+    return View(finished, change.artifacts, event)
 
 
 def _holds(claim: Claim, row: Locked) -> bool:
@@ -106,7 +127,7 @@ def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
         tx.conn.execute(
             sa.select(_jobs.id, _jobs.owner).where(_jobs.id.in_([request.id for request in requests]))
         )
-        .tuples()
+        
         .all()
     )
     answers: list[JobStatus | NotFound] = []
@@ -183,7 +204,7 @@ def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
             sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= request.now
         )  # fmt: skip
         expired = 0
-        # A job may be cancelled as the dependent of another of the same batch: one by one, and looked at anew.
+        # One may be cancelled as the dependent of another of this round: looked at anew one by one.
         for candidate in lock_where(tx, condition, request.limit):
             row = lock(tx, [candidate.id])[candidate.id]
             if not row.status.is_terminal:

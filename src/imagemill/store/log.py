@@ -10,6 +10,7 @@ from imagemill.domain.events import EventType, Notice
 from imagemill.store import schema
 from imagemill.store.commits import Tx
 from imagemill.store.rows import dump
+from imagemill.store.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,12 @@ class Entry:
     callback_url: str | None = None
 
 
-_insert_event = sa.insert(schema.events)
-_insert_delivery = sa.insert(schema.deliveries)
+_INSERT_EVENT = Statement(sa.insert(schema.events))
+_INSERT_DELIVERY = Statement(
+    sa.insert(schema.deliveries).values(
+        {name: sa.bindparam(name) for name in ("job_id", "seq", "url", "due_at", "tries")}
+    )
+)
 
 
 def append(tx: Tx, entries: Iterable[Entry]) -> None:
@@ -55,7 +60,7 @@ def append(tx: Tx, entries: Iterable[Entry]) -> None:
             )
         tx.notices.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
     if rows:
-        tx.conn.execute(_insert_event, rows)
+        _INSERT_EVENT.run_many(tx.conn, rows)
     if outgoing:
-        tx.conn.execute(_insert_delivery, outgoing)
+        _INSERT_DELIVERY.run_many(tx.conn, outgoing)
         tx.called_back = True

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from imagemill.domain.errors import StorageError
 from imagemill.store import schema
@@ -22,7 +23,7 @@ def current(url: str) -> str | None:
     try:
         with engine.connect() as conn:
             return _revision(conn)
-    except sa.exc.OperationalError as error:
+    except exc.OperationalError as error:
         raise StorageError(f"the database cannot be reached: {error.orig}") from error
     finally:
         engine.dispose()

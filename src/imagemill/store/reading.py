@@ -1,5 +1,8 @@
 """Reads: single statements on their own, never a lock."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The rows of a statement built from a tuple of columns have no static type.
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +92,7 @@ def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
 
 
 def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
-    """In the order of ``jobs``. A job that moved on in between is shown as it was read, with its newest event."""
+    """In the order of ``jobs``, each as it was read, with its newest event."""
     ids = [job.id for job in jobs]
     if not ids:
         return []
@@ -142,9 +145,7 @@ def list_jobs(conn: sa.Connection, wanted: Filter) -> list[Job]:
 
 
 def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
-    statement = (
-        sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
-    )
+    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
     return [job_from(row) for row in conn.execute(statement)]
 
 
@@ -209,7 +210,7 @@ def depths(conn: sa.Connection) -> dict[str, int]:
         .where(sa.text("status IN ('waiting', 'queued')"))
         .group_by(_jobs.status)
     )
-    counts = dict(conn.execute(statement).tuples().all())
+    counts = dict(conn.execute(statement).all())
     running = sa.select(sa.func.count()).select_from(schema.jobs).where(sa.text("status = 'running'"))
     counts["running"] = conn.execute(running).scalar_one()
     return {status: counts.get(status, 0) for status in ("waiting", "queued", "running")}

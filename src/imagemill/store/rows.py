@@ -80,7 +80,7 @@ def lane_from(text: str) -> LaneKey:
 
 def job_row(job: Job) -> Mapping[str, Any]:
     """The insert parameters of a new job."""
-    values = {column.name: getattr(job, column.name) for column in JOB_COLUMNS}
+    values = {name: getattr(job, name) for name in _POSITION}
     values["status"] = job.status.value
     for name in ("input", "client", "properties"):
         values[name] = dump(values[name])

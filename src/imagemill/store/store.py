@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.events import Event
@@ -15,7 +16,7 @@ from imagemill.store import annotating, beating, finishing, outbox, reading, res
 from imagemill.store.annotating import Annotate
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
-from imagemill.store.commits import Commits, Committed, Listener, Tx, Write
+from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
 from imagemill.store.engine import Database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
 from imagemill.store.lanes import Lanes
@@ -40,7 +41,7 @@ class Store:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
-        self._commits = Commits(database.writer, self._tell)
+        self._commits = Commits(database.writer, self._tell, last=self._claim)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -52,26 +53,30 @@ class Store:
         self._commits.close()
         self._database.close()
 
-    # Jobs: writes
+    # Writes of jobs
 
     def begin_submit(self, submission: Submission) -> "Future[Accepted]":
-        """Accept the jobs, durably once the future is done. Raises `Conflict` for a reused idempotency key."""
+        """Accept the jobs, durably once the future is done. Raises `Conflict` for a key used otherwise."""
         return self._commits.begin(self._submit, submission)
 
     def submit(self, submission: Submission) -> Accepted:
-        return self.begin_submit(submission).result()
+        return self._write(self._submit, submission)
 
     def claim_next(self, ask: Ask) -> Claim | None:
         """The best job for the slot that asks, now running, or None when there is nothing for it."""
-        return self._commits.begin(self._claim, ask).result()
+        return self._write(self._claim, ask)
+
+    def finish_and_claim(self, finish: Finish, ask: Ask) -> tuple[Answer, Answer]:
+        """End one attempt and claim the next job in the same transaction: as `finish`, as `claim_next`."""
+        ended, claimed = self._commits.run((finishing.finish, finish), (self._claim, ask))
+        return ended, claimed
 
     def sent(self, claim: Claim, reference: str) -> None:
         """Keep the backend's reference of the claim's render. Raises `Superseded`."""
         self._write(beating.sent, Sent(claim, reference))
 
     def beat(self, beats: Sequence[Beat]) -> list[Pulse]:
-        futures = [self._commits.begin(beating.beat, beat) for beat in beats]
-        return [future.result() for future in futures]
+        return [future.result() for future in self._commits.run(*((beating.beat, beat) for beat in beats))]
 
     def finish(self, finish: Finish) -> JobStatus:
         """End the claim's attempt; the status the job has then. Raises `Superseded` and changes nothing
@@ -103,7 +108,7 @@ class Store:
     def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
         self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})
 
-    # Jobs: reads
+    # Reads of jobs
 
     def job(self, job_id: str, owner: str | None = None) -> Job:
         """Raises `NotFound`, for another owner's job too."""
@@ -201,7 +206,7 @@ class Store:
         self._read(lambda conn: conn.execute(sa.select(1)).scalar_one())
 
     def _write(self, write: Callable[[Tx, Sequence[Any]], Sequence[Any]], request: Any) -> Any:
-        return self._commits.begin(write, request).result()
+        return self._commits.run((write, request))[0].result()
 
     def _read(
         self, query: Callable[Concatenate[sa.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
@@ -209,7 +214,7 @@ class Store:
         try:
             with self._database.reader.connect() as conn:
                 return query(conn, *args, **kwargs)
-        except sa.exc.DBAPIError as error:
+        except exc.DBAPIError as error:
             raise StorageError(f"the database refused a read: {error.orig}") from error
 
 

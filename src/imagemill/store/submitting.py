@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,6 +14,7 @@ from imagemill.store.commits import Tx
 from imagemill.store.indexing import property_rows
 from imagemill.store.lanes import Lanes
 from imagemill.store.rows import JOB_COLUMNS, job_from, job_row
+from imagemill.store.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Submitting:
                 if job.status is JobStatus.QUEUED:
                     tx.woken.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
-        tx.conn.execute(_insert_jobs, [job_row(job) for job in everything])
+        _INSERT_JOB.run_many(tx.conn, [job_row(job) for job in everything])
         log.append(tx, entries)
         drafts = [draft for submission in submissions for draft in submission.drafts]
         needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.needs]
@@ -117,7 +117,7 @@ class Submitting:
         )
 
 
-_insert_jobs = sa.insert(schema.jobs)
+_INSERT_JOB = Statement(sa.insert(schema.jobs).values({c.name: sa.bindparam(c.name) for c in JOB_COLUMNS}))
 _insert_dependencies = sa.insert(schema.dependencies)
 _insert_properties = sa.insert(schema.properties)
 
@@ -178,8 +178,8 @@ def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
         for draft in submission.drafts:
             place = (draft.queue, submission.owner)
             totals[place] = totals.get(place, 0.0) + draft.estimate_s
-    virtual = dict(tx.conn.execute(_select_queues).tuples().all())
-    weights = dict(tx.conn.execute(_select_weights, {"ids": sorted({o for _, o in totals})}).tuples().all())
+    virtual = dict[str, float](_QUEUES.run(tx.conn))
+    weights = dict[str, float](_WEIGHTS.run(tx.conn, {"ids": sorted({o for _, o in totals})}))
     tags = _Tags()
     # Sorted, so that two processes lock the rows in the same order.
     for (queue, owner), total in sorted(totals.items()):
@@ -194,19 +194,28 @@ def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
 
 
 def _advance_share(tx: Tx, queue: str, owner: str, virtual_time: float, stretch: float) -> float:
-    table = schema.shares
-    statement = tx.insert(table).values(queue=queue, owner=owner, finish=virtual_time + stretch)
-    now = sa.bindparam("virtual_time", type_=sa.Double)
-    later = sa.case((table.c.finish > now, table.c.finish), else_=now)
-    statement = statement.on_conflict_do_update(
-        index_elements=[table.c.queue, table.c.owner],
-        set_={"finish": later + sa.bindparam("stretch", type_=sa.Double)},
-    ).returning(table.c.finish)
-    parameters: dict[str, Any] = {"virtual_time": virtual_time, "stretch": stretch}
-    return tx.conn.execute(statement, parameters).scalar_one()
+    """Move the owner's last finish on; where it is then. One statement, so concurrent submits add up."""
+    parameters = {
+        "queue": queue,
+        "owner": owner,
+        "first": virtual_time + stretch,
+        "virtual_time": virtual_time,
+        "stretch": stretch,
+    }
+    return _ADVANCE_SHARE.run(tx.conn, parameters)[0][0]
 
 
-_select_queues = sa.select(schema.queues.c.name, schema.queues.c.virtual_time)
-_select_weights = sa.select(schema.owners.c.id, schema.owners.c.weight).where(
-    schema.owners.c.id.in_(sa.bindparam("ids", expanding=True))
+_QUEUES = Statement(sa.select(schema.queues.c.name, schema.queues.c.virtual_time))
+_WEIGHTS = Statement(
+    sa.select(schema.owners.c.id, schema.owners.c.weight).where(
+        schema.owners.c.id.in_(sa.bindparam("ids", expanding=True))
+    )
+)
+_ADVANCE_SHARE = Statement(
+    sa.text(
+        "INSERT INTO shares (queue, owner, finish) VALUES (:queue, :owner, :first) "
+        "ON CONFLICT (queue, owner) DO UPDATE SET finish = :stretch + "
+        "CASE WHEN shares.finish > :virtual_time THEN shares.finish ELSE :virtual_time END "
+        "RETURNING finish"
+    )
 )

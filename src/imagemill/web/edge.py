@@ -11,18 +11,21 @@ from imagemill.web.problems import problem
 from imagemill.web.requests import trace_of
 
 _OPEN_PREFIXES = ("/v1/", "/v2/", "/blobs/")
-"""Dialects that browser clients call from any site. They carry a token and never a cookie, so any origin may."""
+"""What browser clients call from any site. They carry a token and never a cookie, so any origin may."""
+_ALLOW_ORIGIN = (b"access-control-allow-origin", b"*")
 _CORS = [
-    (b"access-control-allow-origin", b"*"),
+    _ALLOW_ORIGIN,
     (b"access-control-expose-headers", b"*, traceparent, retry-after"),
 ]
+_ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID"
 _PREFLIGHT = [
     *_CORS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID"),
+    (b"access-control-allow-headers", _ALLOWED_HEADERS),
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Edge:
@@ -38,22 +41,24 @@ class Edge:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        scope["imagemill.trace"] = trace_of(scope["headers"])
+        trace = scope["imagemill.trace"] = trace_of(scope["headers"])
+        is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PREFIXES)
+        if scope["type"] == "http":
+            send = _with_headers(send, _CORS if is_open else [], trace)
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(Request(scope), *refusal)(scope, receive, send)
-            return
-        if scope["type"] == "websocket" or not scope["path"].startswith(_OPEN_PREFIXES):
-            await self._app(scope, self._limited(receive), send)
-        elif scope["method"] == "OPTIONS":
+        elif is_open and scope["method"] == "OPTIONS":
             await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
             await send({"type": "http.response.body"})
         else:
-            await self._app(scope, self._limited(receive), _with_cors(send))
+            await self._app(scope, self._limited(receive), send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = {name: value for name, value in scope["headers"] if name in (b"host", b"content-length")}
-        host = headers.get(b"host", b"")
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return 400, f"a request has exactly one Host header, this one has {len(hosts)}"
+        host = hosts[0]
         if host not in self._known:
             if not self._is_allowed(host.decode("latin-1")):
                 return 421, (
@@ -62,7 +67,9 @@ class Edge:
                 )
             if len(self._known) < 1000:
                 self._known.add(host)
-        length = headers.get(b"content-length", b"")
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return 400, "the URL holds a NUL character (%00), which no text may"
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         if length.isdigit() and int(length) > self._body_bytes:
             return 413, self._too_large()
         return None
@@ -91,11 +98,14 @@ class Edge:
         return f"the body is larger than the {self._body_bytes} bytes that are accepted"
 
 
-def _with_cors(send: Send) -> Send:
+def _with_headers(send: Send, cors: list[tuple[bytes, bytes]], trace: str) -> Send:
+    added = [*cors, _NO_SNIFF, (b"traceparent", trace.encode())]
+    names = {name for name, _ in added}
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [pair for pair in message.get("headers", ()) if pair[0] != _CORS[0][0]]
-            message = {**message, "headers": [*headers, *_CORS]}
+            kept = [pair for pair in message.get("headers", ()) if pair[0] not in names]
+            message = {**message, "headers": [*kept, *added]}
         await send(message)
 
     return sending

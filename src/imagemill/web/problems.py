@@ -2,15 +2,17 @@
 
 import difflib
 import logging
-from collections.abc import Sequence
+import types
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput
 
@@ -26,6 +28,15 @@ STATUSES = {
     "too_many_streams": 503,
 }
 _RETRY_AFTER_S = "2"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_CODES = {413: "too_large"}
+"""Where Python's own name of a status differs between its versions."""
+
+# A hostile request must not buy an answer larger than itself.
+_MOST_ERRORS = 20
+_LONGEST_PATH = 300
+_LONGEST_MESSAGE = 1500
+_LONGEST_VALUE = 60
 
 
 def problem(
@@ -37,17 +48,20 @@ def problem(
     code: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
+    """An answer that names what is wrong; ``detail`` is one sentence, ``errors`` one entry a field."""
+    name = code or _CODES.get(status) or HTTPStatus(status).name.lower()
     body: dict[str, Any] = {
-        "type": f"urn:imagemill:problem:{code or HTTPStatus(status).name.lower()}",
+        "type": f"urn:imagemill:problem:{name}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": _clipped(detail, _LONGEST_MESSAGE),
         "traceId": request.scope.get("imagemill.trace", ""),
     }
     if errors:
         fields: dict[str, list[str]] = {}
-        for error in errors:
-            fields.setdefault(error.path or "body", []).append(error.message)
+        for error in errors[:_MOST_ERRORS]:
+            path = _clipped(error.path, _LONGEST_PATH) or "body"
+            fields.setdefault(path, []).append(_clipped(error.message, _LONGEST_MESSAGE))
         body["errors"] = fields
     return Response(
         to_json(body, inf_nan_mode="null"), status, media_type="application/problem+json", headers=headers
@@ -62,14 +76,17 @@ def install(app: FastAPI) -> None:
         status = STATUSES.get(error.code, 500)
         if status >= 500:
             log.error("%s: %s", error.code, error, extra={"trace": request.scope.get("imagemill.trace")})
-        fields = error.errors if isinstance(error, InvalidInput) else ()
         headers = {"Retry-After": _RETRY_AFTER_S} if error.retryable else None
-        return problem(request, status, str(error), errors=fields, code=error.code, headers=headers)
+        if isinstance(error, InvalidInput):
+            return problem(request, status, _sentence(error.errors), errors=error.errors, code=error.code)
+        return problem(request, status, str(error), code=error.code, headers=headers)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
         headers = dict(error.headers) if error.headers else None
-        return problem(request, error.status_code, str(error.detail), headers=headers)
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(_allowed(request))}
+        return problem(request, error.status_code, _told(request, error), headers=headers)
 
     async def parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
@@ -77,46 +94,111 @@ def install(app: FastAPI) -> None:
             FieldError(".".join(str(part) for part in fault["loc"][1:]), fault["msg"])
             for fault in error.errors()
         ]
-        detail = "; ".join(f"{field.path}: {field.message}" for field in fields)
-        return problem(request, 400, detail, errors=fields, code="invalid_input")
+        return problem(request, 400, _sentence(fields), errors=fields, code="invalid_input")
+
+    async def surprise(request: Request, error: Exception) -> Response:
+        del error  # the server logs it; a client may not see it
+        return problem(request, 500, "a bug in the server; its log has more under this traceId", code="bug")
 
     app.add_exception_handler(ImagemillError, expected)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, parameters)
+    app.add_exception_handler(Exception, surprise)
 
 
-def field_errors(error: ValidationError, prefix: str = "") -> list[FieldError]:
-    """Pydantic's faults with JavaScript-like paths and, for unknown fields, the nearest known one."""
-    return [_field_error(fault, prefix) for fault in error.errors(include_url=False, include_context=False)]
+def _told(request: Request, error: HTTPException) -> str:
+    """The framework's own 404 and 405 say no more than their number."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    if error.status_code == 404:
+        return f"there is no {request.method} {request.url.path[:200]} here; /docs lists what there is"
+    if error.status_code == 405:
+        return f"{request.method} is not possible here; possible: {', '.join(_allowed(request))}"
+    return str(error.detail)
 
 
-def known_fields(title: str, names: Sequence[str]) -> None:
-    """Note the fields of a model, to be suggested for misspelt ones."""
-    _KNOWN[title] = tuple(names)
+def _allowed(request: Request) -> list[str]:
+    """All methods of the path; the framework names those of its first route only."""
+    routes = request.app.router.routes
+    # A scope of its own: the one that was routed remembers its route.
+    place = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**place, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
-_KNOWN: dict[str, tuple[str, ...]] = {}
+def _sentence(errors: Sequence[FieldError]) -> str:
+    first = f"{errors[0].path}: {errors[0].message}" if errors[0].path else errors[0].message
+    more = len(errors) - 1
+    return f"{first}; and {more} more" if more else first
 
 
-def _field_error(fault: ErrorDetails, prefix: str) -> FieldError:
+def _clipped(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def field_errors(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[FieldError]:
+    """Pydantic's faults of a ``model``: JavaScript-like paths below ``prefix``, and what would be right."""
+    faults = error.errors(include_url=False, include_context=False)
+    return [FieldError(_path(fault, prefix), _message(fault, model)) for fault in faults[: _MOST_ERRORS + 1]]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'cfgScale'?``, or all there are when nothing is near."""
+    lowered = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name[:100].lower(), lowered, n=1)
+    return f"; did you mean {lowered[near[0]]!r}?" if near else f"; one of {', '.join(lowered.values())}"
+
+
+def _path(fault: ErrorDetails, prefix: str) -> str:
     path = prefix
     for part in fault["loc"]:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part.isidentifier() or part.startswith("$"):
+        elif part.isidentifier() or part == "$type":
             path += f".{part}" if path else part
         else:
             path += f"[{part!r}]"
-    message = fault["msg"]
+    return path
+
+
+def _message(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
-        message = "is not a field of this object" + _suggestion(str(fault["loc"][-1]))
-    elif fault["type"] == "missing":
-        message = "is required"
-    return FieldError(path, message)
+        *parents, name = fault["loc"]
+        known = _fields(model, parents)
+        return "is not a field of this object" + (suggestion(str(name), known) if known else "")
+    if fault["type"] == "missing":
+        return "is required"
+    if fault["type"] == "value_error":
+        return fault["msg"].removeprefix("Value error, ")
+    message = fault["msg"].replace("Input should", "should", 1)
+    return f"{message}; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
 
 
-def _suggestion(name: str) -> str:
-    known = sorted({field for fields in _KNOWN.values() for field in fields})
-    lowered = {field.lower(): field for field in known}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
+def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """The names an object may have at this place of a model."""
+    kinds: list[Any] = [model]
+    for part in place:
+        kinds = [option for kind in kinds for inner in _inner(kind, part) for option in _options(inner)]
+    return [
+        field.alias or name
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name, field in kind.model_fields.items()
+    ]
+
+
+def _inner(kind: Any, part: int | str) -> list[Any]:
+    """The types of a field of a model, or of the items of a list or a dictionary."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = kind.model_fields.items()
+        return [field.annotation for name, field in fields if part in (name, field.alias)]
+    return list(get_args(kind))
+
+
+def _options(kind: Any) -> list[Any]:
+    if get_origin(kind) in (Union, types.UnionType, Annotated):
+        return [option for each in get_args(kind) for option in _options(each)]
+    return [kind]

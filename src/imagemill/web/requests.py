@@ -1,6 +1,8 @@
 """Reading requests: JSON bodies as hostile input, flags, the caller."""
 
 import hashlib
+import math
+import re
 from typing import Any
 
 from fastapi import Request
@@ -8,13 +10,21 @@ from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 
 from imagemill.domain.clock import new_trace
-from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.errors import InvalidInput
 
 MAX_BEARER = 4096
 
+MAX_DEPTH = 100
+"""Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
+
+_SUSPECT = re.compile(rb"\\u0000|[eE]\+?0*[1-9][0-9]{2}|[0-9]{309}")
+"""A NUL, or a number that may be beyond a double: such a body is looked through."""
+
+_CURSOR = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 async def json_body(request: Request) -> Any:
-    """The body as JSON: UTF-8, at most 200 deep, no NaN, no NUL. Raises `InvalidInput`."""
+    """The body as JSON: at most `MAX_DEPTH` deep, no NaN or infinity, no NUL. Raises `InvalidInput`."""
     body = await request.body()
     if not body:
         raise InvalidInput.at("", "the body is empty; send a JSON object")
@@ -22,22 +32,28 @@ async def json_body(request: Request) -> Any:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidInput.at("", f"the body is not JSON: {error}") from error
-    if b"\\u0000" in body:
-        _refuse_nul(value, "")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH or _SUSPECT.search(body):
+        _look_through(value, "", 1)
     return value
 
 
-def _refuse_nul(value: Any, path: str) -> None:
+def _look_through(value: Any, path: str, depth: int) -> None:
     if isinstance(value, str):
         if "\0" in value:
-            raise InvalidInput([FieldError(path, "holds a NUL character (\\u0000), which no text may")])
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_nul(key, path)
-            _refuse_nul(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_nul(item, f"{path}[{index}]")
+            raise InvalidInput.at(path, "holds a NUL character (\\u0000), which no text may")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput.at(path, "is a number beyond what can be computed with; write one below 1e308")
+    elif isinstance(value, (dict, list)):
+        if depth > MAX_DEPTH:
+            raise InvalidInput.at("", f"the body is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                _look_through(item, f"{path}[{index}]", depth + 1)
+        else:
+            for key, item in value.items():
+                _look_through(key, path, depth + 1)
+                _look_through(item, f"{path}.{key}" if path else str(key), depth + 1)
 
 
 def digest(value: Any) -> str:
@@ -76,6 +92,17 @@ def number(request: Request, name: str, default: int, low: int, high: int) -> in
     return value
 
 
+def cursor(text: str | None, path: str, source: str) -> str | None:
+    """A cursor that an answer gave as ``source``. Raises `InvalidInput`."""
+    if not text:
+        return None
+    if not _CURSOR.fullmatch(text):
+        raise InvalidInput.at(
+            path, f"is {text[:40]!r}, not one of ours; take it from the last answer's {source}"
+        )
+    return text
+
+
 def bearer(request: Request) -> str:
     """The caller's token. Raises a 401 that says what to send."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -93,6 +120,11 @@ def idempotency_key(request: Request) -> str | None:
     if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):
         raise InvalidInput.at("Idempotency-Key", "must be 1 to 200 printable ASCII characters")
     return key
+
+
+def given_trace(request: Request) -> str | None:
+    """The trace the caller started, to be continued by the jobs of the request."""
+    return str(request.scope["imagemill.trace"]) if "traceparent" in request.headers else None
 
 
 def trace_of(headers: list[tuple[bytes, bytes]]) -> str:

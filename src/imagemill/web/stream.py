@@ -1,11 +1,14 @@
-"""A job's events as they happen: server-sent events, resumable, with live progress and previews in between."""
+"""A job's events as they happen: server-sent events, resumable, with live progress in between."""
 
 import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+from fastapi import Response
+from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
 
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import to_datetime
@@ -41,32 +44,53 @@ def progress_body(progress: Progress) -> dict[str, Any]:
     return body
 
 
-async def job_events(store: Store, hub: Hub, job_id: str, after: int) -> AsyncIterator[bytes]:
+class EventStream(Response):
+    """A job's events after ``after``. Raises `TooManyStreams` before a byte is sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, store: Store, hub: Hub, job_id: str, after: int) -> None:
+        super().__init__()
+        self._source = (store, hub, job_id, after)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        store, hub, job_id, after = self._source
+        with hub.watch([job_id]) as watcher:
+            response = StreamingResponse(
+                job_events(store, watcher, job_id, after),
+                media_type=self.media_type,
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+            await response(scope, receive, send)
+
+
+async def job_events(
+    store: Store, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[bytes]:
     """Durable events carry their sequence number as the id; progress has none, as it cannot be resumed.
 
     Ends after the terminal event.
     """
-    with hub.watch([job_id]) as watcher:
-        yield b"retry: 2000\n\n"
-        seq = after
-        while True:
-            events = await asyncio.to_thread(store.events_after, job_id, seq, _PAGE)
-            for event in events:
-                seq = event.seq
-                yield _frame(event.type.value, event_body(event), seq)
-                if event.type.is_terminal:
-                    return
-            if not events:
-                if not await _is_open(store, job_id, seq):
-                    return
-                async for frame in _live(watcher, job_id, seq):
-                    yield frame
+    yield b"retry: 2000\n\n"
+    seq = after
+    while True:
+        events = await asyncio.to_thread(store.events_after, job_id, seq, _PAGE)
+        for event in events:
+            seq = event.seq
+            yield _frame(event.type.value, event_body(event), seq)
+            if event.type.is_terminal:
+                return
+        if not events:
+            if not await _is_open(store, job_id, seq):
+                return
+            async for frame in _live(watcher, job_id, seq, keep_alive_s):
+                yield frame
 
 
-async def _live(watcher: Watcher, job_id: str, seq: int) -> AsyncIterator[bytes]:
+async def _live(watcher: Watcher, job_id: str, seq: int, keep_alive_s: float) -> AsyncIterator[bytes]:
     """Progress until there is a newer event than ``seq``."""
     while watcher.seen.get(job_id, 0) <= seq:
-        if not await watcher.wait(KEEP_ALIVE_S):
+        if not await watcher.wait(keep_alive_s):
             yield b": keep-alive\n\n"
             return
         for progress in watcher.take_live().values():

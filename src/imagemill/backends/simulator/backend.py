@@ -212,7 +212,7 @@ class Simulator:
         if jitter == 0:
             while True:
                 yield 1.0
-        random = Random(f"{self._settings.seed}/{order.job_id}/{order.attempt}")
+        random = Random(f"{self._settings.seed}/{order.job_id}/{order.attempt}")  # noqa: S311 - repeatable
         while True:
             yield 1 + jitter * (2 * random.random() - 1)
 

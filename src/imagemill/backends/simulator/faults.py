@@ -152,7 +152,8 @@ def _holds(rule: FaultRule, order: Order, model: str, prompt: str) -> bool:
 def _drawn(rule: FaultRule, position: int, order: Order, seed: int) -> bool:
     if rule.probability >= 1.0:
         return True
-    return Random(f"{seed}/{position}/{order.job_id}/{order.attempt}").random() < rule.probability
+    random = Random(f"{seed}/{position}/{order.job_id}/{order.attempt}")  # noqa: S311 - repeatable
+    return random.random() < rule.probability
 
 
 def load_scenario(path: Path) -> tuple[FaultRule, ...]:

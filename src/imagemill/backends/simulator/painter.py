@@ -104,7 +104,7 @@ def _drawn(
     """The picture without its text, and the colour of its light."""
     scale = 2 if size[0] * size[1] <= SMOOTHED_UP_TO else 1
     canvas = size[0] * scale, size[1] * scale
-    random = Random(digest)
+    random = Random(digest)  # noqa: S311 - draws pictures
     if spec.background is None:
         image, accent = draw_scene(random, canvas, fine=fine)
     else:
@@ -155,4 +155,5 @@ def short_name(air: str) -> str:
 def _noise() -> Image.Image:
     """Coloured noise as of a latent that is not a picture yet; always the same."""
     side = 48
-    return Image.frombytes("RGB", (side, side), Random(0).randbytes(side * side * 3))
+    random = Random(0)  # noqa: S311 - draws pictures
+    return Image.frombytes("RGB", (side, side), random.randbytes(side * side * 3))

@@ -43,51 +43,72 @@ class FaultRule(BaseModel):
 
     fault: Fault = Field(description="Which fault.")
     times: int = Field(
-        1, ge=1, description="Strikes in the first so many attempts of a job; a large number means in all."
+        default=1,
+        ge=1,
+        description="Strikes in the first so many attempts of a job; a large number means in all.",
     )
     probability: float = Field(
-        1.0,
+        default=1.0,
         ge=0.0,
         le=1.0,
         description="Share of the attempts it strikes, drawn from the seed, the job's id and the attempt.",
     )
-    model: str | None = Field(None, description="Only jobs whose model contains this text, in any case.")
-    prompt: str | None = Field(None, description="Only jobs whose prompt contains this text, in any case.")
-    node: str | None = Field(None, description="Only on this node, named with or without its suffix.")
+    model: str | None = Field(
+        default=None, description="Only jobs whose model contains this text, in any case."
+    )
+    prompt: str | None = Field(
+        default=None, description="Only jobs whose prompt contains this text, in any case."
+    )
+    node: str | None = Field(default=None, description="Only on this node, named with or without its suffix.")
     load_ms: float | None = Field(
-        None, ge=0.0, le=3_600_000, description="How long the load takes, for slow_load. Milliseconds."
+        default=None,
+        ge=0.0,
+        le=3_600_000,
+        description="How long the load takes, for slow_load. Milliseconds.",
     )
 
 
 class SimulatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    nodes: int = Field(1, ge=1, le=256, description="Simulated nodes: sim-1, sim-2, ...")
+    nodes: int = Field(default=1, ge=1, le=256, description="Simulated nodes: sim-1, sim-2, ...")
     slots: int = Field(
-        2, ge=1, le=64, description="Jobs in flight on a node; one renders, the others wait there."
+        default=2, ge=1, le=64, description="Jobs in flight on a node; one renders, the others wait there."
     )
     step_ms: float = Field(
-        0.0, ge=0.0, le=600_000, description="Time of one sampling step, in milliseconds; 0: instant."
+        default=0.0, ge=0.0, le=600_000, description="Time of one sampling step, in milliseconds; 0: instant."
     )
     load_ms: float = Field(
-        0.0, ge=0.0, le=3_600_000, description="Time to load a checkpoint, in milliseconds; 0: instant."
+        default=0.0,
+        ge=0.0,
+        le=3_600_000,
+        description="Time to load a checkpoint, in milliseconds; 0: instant.",
     )
     jitter: float = Field(
-        0.0, ge=0.0, le=1.0, description="Share by which steps and loads vary around their time, both ways."
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share by which steps and loads vary around their time, both ways.",
     )
-    seed: int = Field(0, description="Seed of everything random: jitter and the faults' probability.")
+    seed: int = Field(default=0, description="Seed of everything random: jitter and the faults' probability.")
     memory_mb: int | None = Field(
-        24_576, ge=1, description="Memory of each node, in MB; none: it takes any job."
+        default=24_576, ge=1, description="Memory of each node, in MB; none: it takes any job."
     )
     resident_models: int = Field(
-        1, ge=1, description="Checkpoints a node keeps loaded; the least recently used one goes first."
+        default=1,
+        ge=1,
+        description="Checkpoints a node keeps loaded; the least recently used one goes first.",
     )
-    labels: tuple[str, ...] = Field((), description="Labels every node carries.")
-    models: tuple[str, ...] = Field((), description="AIRs of the checkpoints the nodes have; empty: any.")
+    labels: tuple[str, ...] = Field(default=(), description="Labels every node carries.")
+    models: tuple[str, ...] = Field(
+        default=(), description="AIRs of the checkpoints the nodes have; empty: any."
+    )
     previews: bool = Field(
-        True, description="Send preview pictures while rendering (never when a step takes no time)."
+        default=True, description="Send preview pictures while rendering (never when a step takes no time)."
     )
-    faults: tuple[FaultRule, ...] = Field((), description="Fault rules; the first one that holds strikes.")
+    faults: tuple[FaultRule, ...] = Field(
+        default=(), description="Fault rules; the first one that holds strikes."
+    )
     scenario: Path | None = Field(
-        None, description='File of more fault rules: TOML with [[rule]], or JSON {"rule": [...]}.'
+        default=None, description='File of more fault rules: TOML with [[rule]], or JSON {"rule": [...]}.'
     )

@@ -7,16 +7,18 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from imagemill.backends.base import Backend
+from imagemill.dialects.civitai_v1 import openapi
 from imagemill.dialects.civitai_v1.routes import Jobs, answer
 from imagemill.dialects.civitai_v1.views import date_time
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.resources import Resource
 from imagemill.service.services import Services
-from imagemill.web.requests import bearer, number
+from imagemill.web.requests import bearer, cursor, number
 
 _MOST_MODELS = 100
 _MONTH_US = 30 * 86_400 * SECOND
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Account:
@@ -26,11 +28,19 @@ class Account:
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
-        add = routes.add_api_route
-        plain: dict[str, Any] = {"methods": ["GET"], "response_class": Response}
-        add("/v1/consumer/coverage", self.coverage, summary="Which models can be used now", **plain)
-        add("/v1/consumer/consumption", self.consumption, summary="What was made and paid", **plain)
-        add("/v1/consumer/requests", self.requests, summary="Submissions, newest first", **plain)
+        for path, handler, summary, extra in (
+            ("coverage", self.coverage, "Which models can be used now", openapi.COVERAGE),
+            ("consumption", self.consumption, "What was made and paid", openapi.CONSUMPTION),
+            ("requests", self.requests, "Submissions, newest first", openapi.REQUESTS),
+        ):
+            routes.add_api_route(
+                f"/v1/consumer/{path}",
+                handler,
+                methods=["GET"],
+                summary=summary,
+                response_class=Response,
+                openapi_extra=extra,
+            )
         return routes
 
     async def coverage(self, request: Request) -> Response:
@@ -71,15 +81,13 @@ class Account:
     async def requests(self, request: Request) -> Response:
         bearer(request)
         take = number(request, "take", 20, 1, 100)
-        cursor = request.query_params.get("cursor") or None
-        if cursor is not None and len(cursor) > 64:
-            raise InvalidInput.at("cursor", "is not one of ours: take it from the last answer's nextId")
+        before = cursor(request.query_params.get("cursor"), "cursor", "nextId")
         store, owner = self._services.store, self._services.owner
-        batches = await asyncio.to_thread(store.batches, owner, cursor, take)
-        entries = [await self._request(request, batch) for batch in batches]
+        batches = await asyncio.to_thread(store.batches, owner, before, take + 1)
+        entries = [await self._request(request, batch) for batch in batches[:take]]
         body: dict[str, Any] = {"requests": entries}
-        if len(batches) == take:
-            body["cursor"] = {"nextDateTime": entries[-1]["dateTime"], "nextId": batches[-1]}
+        if len(batches) > take:
+            body["cursor"] = {"nextDateTime": entries[-1]["dateTime"], "nextId": batches[take - 1]}
         return answer(body)
 
     async def _request(self, request: Request, batch: str) -> dict[str, Any]:
@@ -107,6 +115,8 @@ def _instant(request: Request, name: str, default: int) -> int:
         return default
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
-        return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # A float of seconds rounds the last instant of year 9999 up to one that is no date.
+        return from_datetime(min(in_utc, _LAST))
     except (ValueError, OverflowError) as error:
         raise InvalidInput.at(name, f"is {text[:40]!r}; write a date such as 2026-01-31T00:00:00Z") from error

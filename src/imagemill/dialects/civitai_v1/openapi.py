@@ -1,43 +1,36 @@
-"""The request schemas of v1 in the OpenAPI document; the handlers read their bodies themselves."""
+"""What the OpenAPI document says of the v1 routes; the handlers read bodies and queries themselves."""
 
 from typing import Any
 
-from imagemill.dialects.civitai_v1.schemas import ComfyTemplate, TextToImageTemplate
+from imagemill.dialects.civitai_v1.schemas import ComfyTemplate, Query, Taint, TextToImageTemplate
+from imagemill.dialects.openapi import FLAG, INSTANT, TEXT, TEXTS, body, query, whole
 
-
-def _body(*models: type[Any]) -> dict[str, Any]:
-    schemas = [model.model_json_schema(ref_template="#/components/schemas/{model}") for model in models]
-    for schema in schemas:
-        _inline(schema)
-    return {"required": True, "content": {"application/json": {"schema": {"anyOf": schemas}}}}
-
-
-def _inline(schema: dict[str, Any]) -> None:
-    """Put the definitions where they are used: FastAPI collects none from here."""
-    definitions = schema.pop("$defs", {})
-
-    def resolve(value: Any) -> Any:
-        if isinstance(value, dict):
-            name = str(value.get("$ref", "")).rpartition("/")[2]
-            if name in definitions:
-                return resolve(definitions[name])
-            return {key: resolve(item) for key, item in value.items()}
-        return [resolve(item) for item in value] if isinstance(value, list) else value
-
-    schema.update(resolve(dict(schema)))
-
-
-_FLAGS = {
-    "wait": "Hold the answer until the jobs are finished, for about 95 s at most",
-    "detailed": "Show each job as it was submitted",
-    "whatif": "Price the jobs without running them",
-    "charge": "Accepted for compatibility; without effect",
-}
+_DETAILED = (FLAG, "Show each job as it was submitted")
+_WAIT = (FLAG, "Hold the answer until the jobs are finished, for about 95 s at most")
+_TOKEN = (TEXT, "What the submission was answered with")
+_FORCE = (FLAG, "Accepted for compatibility; without effect")
 
 SUBMIT: dict[str, Any] = {
-    "requestBody": _body(TextToImageTemplate, ComfyTemplate),
-    "parameters": [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "boolean"}}
-        for name, text in _FLAGS.items()
-    ],
+    **body(TextToImageTemplate, ComfyTemplate),
+    **query(
+        wait=_WAIT,
+        detailed=_DETAILED,
+        whatif=(FLAG, "Price the jobs without running them"),
+        charge=(FLAG, "Accepted for compatibility; without effect"),
+    ),
 }
+BY_TOKEN = query("token", token=_TOKEN, wait=_WAIT, detailed=_DETAILED)
+TAINT_ALL: dict[str, Any] = {**body(Taint), **query("token", token=_TOKEN)}
+CANCEL_ALL = query("token", token=_TOKEN, force=_FORCE)
+FIND: dict[str, Any] = {**body(Query), **query(detailed=_DETAILED)}
+BY_ID = query(detailed=_DETAILED)
+TAINT = body(Taint)
+CANCEL = query(force=_FORCE)
+EVENTS = query(
+    take=(whole(1, 1000, 100), "How many"), descending=(FLAG, "The newest first, instead of the oldest")
+)
+COVERAGE = query("model", model=(TEXTS, "AIRs: ?model=a&model=b"))
+CONSUMPTION = query(
+    startDate=(INSTANT, "30 days ago when absent"), endDate=(INSTANT, "Now when absent; not included")
+)
+REQUESTS = query(cursor=(TEXT, "`cursor.nextId` of the last answer"), take=(whole(1, 100, 20), "How many"))

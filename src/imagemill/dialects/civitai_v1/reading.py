@@ -1,24 +1,31 @@
 """From v1 templates to wishes in our own words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from imagemill.dialects.civitai_v1.schemas import (
+    NETWORK_TYPES,
     PROVIDERS,
     TEMPLATES,
     ComfyTemplate,
     Template,
     TextToImageTemplate,
 )
-from imagemill.domain.clock import from_datetime, now_us
+from imagemill.domain.air import EXAMPLE
+from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
 from imagemill.service.guard import Guard
 from imagemill.service.submit import Wish
 from imagemill.store.indexing import MAX_KEY
-from imagemill.web.problems import field_errors
+from imagemill.web.problems import field_errors, suggestion
+
+_MOST_WISHES = 10_000
+"""Pictures one template can ask for; a request for more is refused before a list of them is made."""
+_LONGEST_LIFE_S = 10 * 365 * 86_400
+"""Ten years: later instants may not be dates any more."""
 
 
 def templates(body: Any) -> list[tuple[str, Template]]:
@@ -29,7 +36,11 @@ def templates(body: Any) -> list[tuple[str, Template]]:
         jobs = body["jobs"]
         if not isinstance(jobs, list) or not jobs:
             raise InvalidInput.at("jobs", "must be a list of at least one job template")
-        return [(f"jobs[{index}].", _template(job, f"jobs[{index}]")) for index, job in enumerate(jobs)]
+        if len(jobs) > _MOST_WISHES:
+            raise InvalidInput.at("jobs", f"holds {len(jobs)} templates; at most {_MOST_WISHES} are read")
+        found = [(f"jobs[{index}].", _template(job, f"jobs[{index}]")) for index, job in enumerate(jobs)]
+        _check_names(found)
+        return found
     return [("", _template(body, ""))]
 
 
@@ -41,17 +52,36 @@ def _template(value: Any, path: str) -> Template:
     if model is None:
         shown = repr(kind)[:60] if kind is not None else "missing"
         at = f"{path}.$type" if path else "$type"
-        raise InvalidInput.at(at, f"is {shown}; one of {', '.join(TEMPLATES)} is supported")
+        raise InvalidInput.at(at, f"is {shown}{suggestion(str(kind), TEMPLATES)}")
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidInput(field_errors(error, path)) from error
+        raise InvalidInput(field_errors(error, model, path)) from error
+
+
+def _check_names(found: Sequence[tuple[str, Template]]) -> None:
+    """Two templates may have the same name, unless another waits for it: then it is not clear for which."""
+    wanted = {name for _, template in found for name in template.dependencies or ()}
+    first: dict[str, str] = {}
+    for path, template in found:
+        if template.name not in wanted:
+            continue
+        if template.name in first:
+            raise InvalidInput.at(
+                f"{path}name",
+                f"{template.name!r} is the name of {first[template.name]} too, and a job depends on it; "
+                "give each a name of its own",
+            )
+        first[template.name] = path.removesuffix(".")
 
 
 def wishes(
     found: Sequence[tuple[str, Template]], guard: Guard, *, prompt_chars: int, backends: Sequence[str]
 ) -> list[Wish]:
     """A wish for each picture. Raises `InvalidInput`."""
+    pictures = sum(_count(template) for _, template in found)
+    if pictures > _MOST_WISHES:
+        raise InvalidInput.at("jobs", f"asks for {pictures} pictures; at most {_MOST_WISHES} are read")
     all_wishes: list[Wish] = []
     for path, template in found:
         common = _common(path, template, guard, backends)
@@ -64,18 +94,26 @@ def wishes(
     return all_wishes
 
 
+def _count(template: Template) -> int:
+    if isinstance(template, TextToImageTemplate):
+        return template.quantity * template.batch_size
+    return template.quantity if isinstance(template, ComfyTemplate) else 1
+
+
 def _common(path: str, template: Template, guard: Guard, backends: Sequence[str]) -> dict[str, Any]:
-    for key in template.properties or ():
-        if len(key) > MAX_KEY:
-            raise InvalidInput.at(f"{path}properties", f"has a key of more than {MAX_KEY} characters")
+    check_keys(f"{path}properties", template.properties or ())
     if template.callback_url is not None:
         guard.check_url(f"{path}callbackUrl", template.callback_url)
     expires_at = from_datetime(template.expire_at) if template.expire_at else None
     if expires_at is not None and expires_at <= now_us():
-        raise InvalidInput.at(f"{path}expireAt", "is in the past")
+        raise InvalidInput.at(
+            f"{path}expireAt", "is in the past; name an instant to come, such as tomorrow's"
+        )
+    if expires_at is not None and expires_at > now_us() + _LONGEST_LIFE_S * SECOND:
+        raise InvalidInput.at(f"{path}expireAt", "is more than ten years away; name an earlier instant")
     return {
         "name": template.name,
-        "after": tuple(template.dependencies or ()),
+        "after": tuple(dict.fromkeys(template.dependencies or ())),
         "priority": template.priority or 0,
         "timeout_s": template.timeout,
         "max_failures": None if template.retries is None else template.retries + 1,
@@ -87,6 +125,13 @@ def _common(path: str, template: Template, guard: Guard, backends: Sequence[str]
     }
 
 
+def check_keys(path: str, keys: Iterable[str]) -> None:
+    """Of properties. Raises `InvalidInput`."""
+    for key in keys:
+        if len(key) > MAX_KEY:
+            raise InvalidInput.at(path, f"has a key of {len(key)} characters; at most {MAX_KEY} are kept")
+
+
 def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[str, ...]:
     """Civitai's own provider names mean "any"; ours restrict."""
     chosen: set[str] = set()
@@ -94,8 +139,8 @@ def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[s
         if provider in backends:
             chosen.add(provider)
         elif provider.lower() not in (name.lower() for name in PROVIDERS):
-            known = ", ".join([*PROVIDERS, *backends])
-            raise InvalidInput.at(f"{path}providers[{index}]", f"is {provider[:40]!r}; one of {known}")
+            near = suggestion(provider, [*PROVIDERS, *backends])
+            raise InvalidInput.at(f"{path}providers[{index}]", f"is {provider[:40]!r}{near}")
     return tuple(chosen)
 
 
@@ -139,11 +184,11 @@ def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
     networks: list[dict[str, Any]] = []
     for key, network in (template.additional_networks or {}).items():
         if not key and network.id is None:
-            raise InvalidInput.at(f"{path}additionalNetworks['']", "must be named by its AIR")
+            raise InvalidInput.at(f"{path}additionalNetworks['']", f"must be named by its AIR, as {EXAMPLE}")
         networks.append(
             {
                 "air": network.id or key,
-                "type": network.type,
+                "type": NETWORK_TYPES.get(network.type or ""),
                 "strength": 1.0 if network.strength is None else network.strength,
                 "trigger_word": network.trigger_word,
             }

@@ -1,28 +1,40 @@
 """Civitai v1, the job routes: section 1.1 of the wire contract."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from imagemill.dialects.civitai_v1 import reading
-from imagemill.dialects.civitai_v1.openapi import SUBMIT
+from imagemill.dialects.civitai_v1 import openapi, reading
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.service.services import Services
+from imagemill.service.submit import Wish
 from imagemill.store.annotating import Annotate
 from imagemill.store.finishing import Cancel
 from imagemill.store.reading import Filter, View
+from imagemill.store.submitting import Accepted
 from imagemill.web.problems import field_errors
-from imagemill.web.requests import bearer, digest, flag, idempotency_key, json_body, number
+from imagemill.web.requests import (
+    bearer,
+    cursor,
+    digest,
+    flag,
+    given_trace,
+    idempotency_key,
+    json_body,
+    number,
+)
 
+NAME = "civitai.v1"
 _PAGE = 50
 
 
@@ -44,24 +56,27 @@ class Jobs:
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
-        add = routes.add_api_route
-        jobs, job = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
-        plain: dict[str, Any] = {"response_class": Response}
-        add(jobs, self.submit, methods=["POST"], summary="Submit jobs", openapi_extra=SUBMIT, **plain)
-        add(jobs, self.by_token, methods=["GET"], summary="The jobs of a token", **plain)
-        add(jobs, self.taint_all, methods=["PUT"], summary="Taint the jobs of a token", **plain)
-        add(jobs, self.cancel_all, methods=["DELETE"], summary="Cancel the jobs of a token", **plain)
-        add(jobs + "/query", self.query, methods=["POST"], summary="Find jobs by properties", **plain)
-        add(job, self.by_id, methods=["GET"], summary="One job", **plain)
-        add(job, self.taint, methods=["PUT"], summary="Taint a job", **plain)
-        add(job, self.cancel, methods=["DELETE"], summary="Cancel a job", **plain)
-        add(
-            "/v1/producer/jobs/{job_id}/events",
-            self.events,
-            methods=["GET"],
-            summary="The events of a job",
-            **plain,
-        )
+        all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
+        history = "/v1/producer/jobs/{job_id}/events"
+        for method, path, handler, summary, extra in (
+            ("POST", all_, self.submit, "Submit jobs", openapi.SUBMIT),
+            ("GET", all_, self.by_token, "The jobs of a token", openapi.BY_TOKEN),
+            ("PUT", all_, self.taint_all, "Taint the jobs of a token", openapi.TAINT_ALL),
+            ("DELETE", all_, self.cancel_all, "Cancel the jobs of a token", openapi.CANCEL_ALL),
+            ("POST", f"{all_}/query", self.query, "Find jobs by properties", openapi.FIND),
+            ("GET", one, self.by_id, "One job", openapi.BY_ID),
+            ("PUT", one, self.taint, "Taint a job", openapi.TAINT),
+            ("DELETE", one, self.cancel, "Cancel a job", openapi.CANCEL),
+            ("GET", history, self.events, "The events of a job", openapi.EVENTS),
+        ):
+            routes.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                summary=summary,
+                response_class=Response,
+                openapi_extra=extra,
+            )
         return routes
 
     async def submit(self, request: Request) -> Response:
@@ -75,30 +90,54 @@ class Jobs:
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        trace = request.scope["imagemill.trace"] if "traceparent" in request.headers else None
-        drafts = services.submitter.drafts(wishes, dialect="civitai.v1", trace=trace)
+        drafts = self._drafts(wishes, given_trace(request))
         if flag(request, "whatif"):
             return answer(_price(drafts))
         key = idempotency_key(request)
-        future = services.submitter.begin(
-            services.owner, drafts, key=key, digest=digest(body) if key else ""
-        )  # fmt: skip
+
+        async def accept() -> Accepted:
+            marks = {"key": key, "digest": digest(body)} if key else {}
+            accepted = await asyncio.wrap_future(services.submitter.begin(services.owner, drafts, **marks))
+            if not accepted.jobs:
+                raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
+            return accepted
+
         if wait:
-            return await self._submit_and_wait(request, drafts, future, detailed)
-        accepted = await asyncio.wrap_future(future)
+            return await self._submit_and_wait(request, drafts, accept, detailed)
+        accepted = await accept()
         views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
         return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
 
+    def _drafts(self, wishes: Sequence[Wish], trace: str | None) -> tuple[Draft, ...]:
+        try:
+            drafts = self._services.submitter.drafts(wishes, dialect=NAME, trace=trace)
+        except InvalidInput as error:
+            raise InvalidInput([_in_our_words(each) for each in error.errors]) from error
+        return tuple(
+            replace(draft, client={**draft.client, "dependencies": list(draft.needs)})
+            if draft.needs
+            else draft
+            for draft in drafts
+        )
+
     async def _submit_and_wait(
-        self, request: Request, drafts: Sequence[Draft], future: Any, detailed: bool
+        self,
+        request: Request,
+        drafts: Sequence[Draft],
+        accept: Callable[[], Awaitable[Accepted]],
+        detailed: bool,
     ) -> Response:
+        # The watch comes first: when there are too many, nothing has been accepted yet.
         with self._services.hub.watch(draft.id for draft in drafts) as watcher:
-            accepted = await asyncio.wrap_future(future)
+            accepted = await accept()
             if accepted.repeated:
                 return await self._wait(request, accepted.batch, accepted.jobs, detailed)
             done = await watcher.wait_finished(self._services.wait_s)
-        status = 200 if done else 202
-        return await self._collection(request, accepted.batch, accepted.jobs, detailed, status=status)
+        known = [watcher.views[job.id] for job in accepted.jobs if job.id in watcher.views]
+        views = known if len(known) == len(accepted.jobs) else None
+        return await self._collection(
+            request, accepted.batch, accepted.jobs, detailed, status=200 if done else 202, views=views
+        )
 
     async def by_token(self, request: Request) -> Response:
         bearer(request)
@@ -149,12 +188,12 @@ class Jobs:
         try:
             query = Query.model_validate(body)
         except ValidationError as error:
-            raise InvalidInput(field_errors(error)) from error
+            raise InvalidInput(field_errors(error, Query)) from error
         wanted = Filter(
             owner=self._services.owner,
             recipe={"textToImageV2": "textToImage"}.get(query.job_type or "", query.job_type),
             properties=tuple((query.properties or {}).items()),
-            before=query.cursor,
+            before=cursor(query.cursor, "cursor", "cursor"),
             limit=_PAGE + 1,
         )
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
@@ -251,6 +290,15 @@ def _price(drafts: Sequence[Draft]) -> dict[str, Any]:
 
 async def _read_taint(request: Request) -> Taint:
     try:
-        return Taint.model_validate(await json_body(request))
+        taint = Taint.model_validate(await json_body(request))
     except ValidationError as error:
-        raise InvalidInput(field_errors(error)) from error
+        raise InvalidInput(field_errors(error, Taint)) from error
+    reading.check_keys("properties", taint.properties or ())
+    return taint
+
+
+def _in_our_words(error: FieldError) -> FieldError:
+    """A comfy graph stands below ``params`` here; to its recipe it is the first thing there is."""
+    prefix, found, rest = error.path.partition("workflow")
+    at_root = not prefix or (prefix.startswith("jobs[") and prefix.endswith("]."))
+    return FieldError(f"{prefix}params.workflow{rest}", error.message) if found and at_root else error

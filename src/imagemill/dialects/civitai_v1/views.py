@@ -1,4 +1,4 @@
-"""What v1 clients read: job status, events, in the casing and the date and duration formats of the service."""
+"""What v1 clients read: job status and events, in the casing and the formats of the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,7 +193,7 @@ def _detail(job: Job) -> dict[str, Any]:
         "priority": job.priority,
         "maxRetryAttempt": job.max_failures,
         "retryAttempt": max(0, job.attempt - 1),
-        "jobDependencies": [],
+        "jobDependencies": job.client.get("dependencies", []),
         "issuedBy": job.owner,
     }
     if job.name:

@@ -5,27 +5,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
+from imagemill.dialects import openapi
 from imagemill.dialects.base import Dialect
 from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, moment
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, InvalidInput
-from imagemill.domain.jobs import Job, JobStatus
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput
+from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import explain_wait
 from imagemill.service.services import Services
 from imagemill.service.submit import Wish
 from imagemill.store.finishing import Cancel
+from imagemill.store.indexing import MAX_KEY
 from imagemill.store.outbox import Delivery
 from imagemill.store.reading import Filter
-from imagemill.web.problems import field_errors
-from imagemill.web.requests import digest, flag, idempotency_key, json_body, number
-from imagemill.web.stream import event_body, job_events
+from imagemill.web.problems import field_errors, suggestion
+from imagemill.web.requests import cursor, digest, flag, given_trace, idempotency_key, json_body, number
+from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
+_PAGE = openapi.query(
+    limit=(openapi.whole(1, 500, 50), "How many"),
+    cursor=(openapi.TEXT, "`next` of the last answer"),
+    status=(openapi.TEXTS, "Only these, repeated or separated by commas"),
+    recipe=(openapi.TEXT, "Only this one"),
+    batch=(openapi.TEXT, "Only the jobs of one submission"),
+)
+_EVENTS = openapi.query(
+    after=(
+        openapi.whole(0, 999_999_999, 0),
+        "Events after this number; the header Last-Event-ID goes before",
+    ),
+    stream=(openapi.FLAG, "false: those there are, as a list"),
+)
 
 
 class NativeJobs:
@@ -34,48 +49,34 @@ class NativeJobs:
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
-        add = routes.add_api_route
-        plain: dict[str, Any] = {"response_class": Response}
-        body = {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": JobRequest.model_json_schema()}},
-            }
-        }
-        add("/jobs", self.page, methods=["GET"], summary="List jobs, newest first", **plain)
-        add(
-            "/jobs",
-            self.submit,
-            methods=["POST"],
-            summary="Submit a job",
-            status_code=201,
-            openapi_extra=body,
-            **plain,
-        )
-        add("/jobs/{job_id}", self.get, methods=["GET"], summary="One job", **plain)
-        add("/jobs/{job_id}/cancel", self.cancel, methods=["POST"], summary="Cancel a job", **plain)
-        add(
-            "/jobs/{job_id}/replay",
-            self.replay,
-            methods=["POST"],
-            summary="Submit a failed job again",
-            status_code=201,
-            **plain,
-        )
-        add("/jobs/{job_id}/events", self.events, methods=["GET"], summary="Follow a job (SSE)", **plain)
+        one = "/jobs/{job_id}"
+        for method, path, handler, summary, status, extra in (
+            ("GET", "/jobs", self.page, "List jobs, newest first", 200, _PAGE),
+            ("POST", "/jobs", self.submit, "Submit a job", 201, openapi.body(JobRequest)),
+            ("GET", one, self.get, "One job", 200, None),
+            ("POST", f"{one}/cancel", self.cancel, "Cancel a job", 200, None),
+            ("POST", f"{one}/replay", self.replay, "Submit a finished job again", 201, None),
+            ("GET", f"{one}/events", self.events, "Follow a job (SSE)", 200, _EVENTS),
+        ):
+            routes.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                summary=summary,
+                status_code=status,
+                response_class=Response,
+                openapi_extra=extra,
+            )
         return routes
 
     async def page(self, request: Request) -> Response:
         limit = number(request, "limit", 50, 1, 500)
-        cursor = request.query_params.get("cursor") or None
-        if cursor is not None and len(cursor) != 36:
-            raise InvalidInput.at("cursor", "is not one of ours: take `next` from the last answer")
         wanted = Filter(
             owner=self._services.owner,
             statuses=_statuses(request.query_params.getlist("status")),
             recipe=request.query_params.get("recipe") or None,
             batch=request.query_params.get("batch") or None,
-            before=cursor,
+            before=cursor(request.query_params.get("cursor"), "cursor", "next"),
             limit=limit + 1,
         )
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
@@ -85,13 +86,31 @@ class NativeJobs:
     async def submit(self, request: Request) -> Response:
         _same_site(request)
         body = await json_body(request)
+        wish = self._wish(body)
+        drafts = self._drafts(wish, given_trace(request))
+        key = idempotency_key(request)
+        future = self._services.submitter.begin(
+            self._services.owner, drafts, key=key, digest=digest(body) if key else ""
+        )  # fmt: skip
+        accepted = await asyncio.wrap_future(future)
+        if not accepted.jobs:
+            raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
+        bodies = await self._bodies(request, accepted.jobs)
+        return _answer(bodies[0], 200 if accepted.repeated else 201)
+
+    def _wish(self, body: Any) -> Wish:
         try:
             wanted = JobRequest.model_validate(body)
         except ValidationError as error:
-            raise InvalidInput(field_errors(error)) from error
+            raise InvalidInput(field_errors(error, JobRequest)) from error
+        if wanted.recipe not in self._services.recipes:
+            near = suggestion(wanted.recipe, self._services.recipes)
+            raise InvalidInput.at("recipe", f"is {wanted.recipe!r}{near}")
         if wanted.callback_url is not None:
             self._services.guard.check_url("callbackUrl", wanted.callback_url)
-        wish = Wish(
+        if any(len(key) > MAX_KEY for key in wanted.properties):
+            raise InvalidInput.at("properties", f"has a key of more than {MAX_KEY} characters")
+        return Wish(
             recipe=wanted.recipe,
             input=wanted.input,
             path="input.",
@@ -102,14 +121,17 @@ class NativeJobs:
             callback_url=wanted.callback_url,
             labels=tuple(wanted.labels),
         )
-        drafts = self._services.submitter.drafts([wish], dialect=NAME)
-        key = idempotency_key(request)
-        future = self._services.submitter.begin(
-            self._services.owner, drafts, key=key, digest=digest(body) if key else ""
-        )  # fmt: skip
-        accepted = await asyncio.wrap_future(future)
-        bodies = await self._bodies(request, accepted.jobs)
-        return _answer(bodies[0], 200 if accepted.repeated else 201)
+
+    def _drafts(self, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
+        try:
+            return self._services.submitter.drafts([wish], dialect=NAME, trace=trace)
+        except InvalidInput as error:
+            # A recipe names a graph as Civitai's API does, not as its own input field.
+            renamed = [
+                FieldError(each.path.replace("input.workflow", "input.graph", 1), each.message)
+                for each in error.errors
+            ]
+            raise InvalidInput(renamed) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
         bodies = await self._bodies(request, [await self._job(job_id)])
@@ -131,17 +153,13 @@ class NativeJobs:
         return _answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        after = _last_event_id(request)
         job = await self._job(job_id)
+        # A reader that is ahead of the log, of a restored database say, reads on from its end.
+        after = min(_last_event_id(request), job.last_seq)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
             return _answer({"items": [event_body(event) for event in events]})
-        stream = job_events(self._services.store, self._services.hub, job.id, after)
-        return StreamingResponse(
-            stream,
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return EventStream(self._services.store, self._services.hub, job.id, after)
 
     async def _job(self, job_id: str) -> Job:
         return await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
@@ -176,8 +194,8 @@ def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
         try:
             found.add(JobStatus(name.lower()))
         except ValueError:
-            known = ", ".join(status.value for status in JobStatus)
-            raise InvalidInput.at("status", f"is {name[:40]!r}; one of {known}") from None
+            near = suggestion(name, [status.value for status in JobStatus])
+            raise InvalidInput.at("status", f"is {name[:40]!r}{near}") from None
     return frozenset(found)
 
 
@@ -189,8 +207,16 @@ def _last_event_id(request: Request) -> int:
 
 
 def _same_site(request: Request) -> None:
-    """Other sites' pages may not act on the jobs of whoever looks at them."""
-    if request.headers.get("sec-fetch-site") == "cross-site":
+    """Pages of other origins may not act on the jobs of whoever looks at them.
+
+    Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
+    where a call comes from name at least its origin; what is no browser sends neither.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is None and origin is not None:
+        site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
+    if site not in (None, "same-origin", "none"):
         raise HTTPException(403, "this route may not be called from another site's page")
 
 

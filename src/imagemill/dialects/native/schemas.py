@@ -1,17 +1,21 @@
 """What the native API reads and answers."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from imagemill.backends.base import Progress
+from imagemill.dialects.fields import Real, Whole
 from imagemill.domain.clock import to_datetime
-from imagemill.domain.jobs import Job, JobStatus
+from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.store.reading import View
 from imagemill.web.blobs import picture_url
 from imagemill.web.stream import progress_body
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")]
+"""Labels are part of the key that jobs are queued under, and an index holds no long keys."""
 
 
 class JobRequest(BaseModel):
@@ -22,11 +26,11 @@ class JobRequest(BaseModel):
     recipe: str = Field(max_length=64)
     input: dict[str, Any]
     name: str | None = Field(None, max_length=200)
-    priority: int = Field(0, ge=-100, le=100, description="Smaller is more urgent.")
-    timeout_s: float | None = Field(None, gt=0, le=86_400, allow_inf_nan=False)
+    priority: Whole = Field(0, ge=-100, le=100, description="Smaller is more urgent.")
+    timeout_s: Real | None = Field(None, gt=0, le=86_400, allow_inf_nan=False)
     properties: dict[str, Any] = Field(default={}, max_length=50)
     callback_url: str | None = None
-    labels: list[str] = Field(default=[], max_length=20, description="Labels the node must carry.")
+    labels: list[Label] = Field(default=[], max_length=20, description="Labels the node must carry.")
 
 
 def job_body(
@@ -64,25 +68,26 @@ def job_body(
         "expiresAt": moment(job.expires_at),
         "retryAt": moment(job.run_after),
         "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
-        "artifacts": [
-            {
-                "id": artifact.id,
-                "mediaType": artifact.media_type,
-                "size": artifact.size,
-                "width": artifact.width,
-                "height": artifact.height,
-                "sha256": artifact.sha256,
-                "seed": artifact.seed,
-                "url": picture_url(signer, base_url, artifact).url,
-            }
-            for artifact in view.artifacts
-        ],
+        "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
     }
     if job.status is JobStatus.QUEUED:
         body["waits"] = waits
     if progress is not None:
         body["progress"] = progress_body(progress)
     return body
+
+
+def _artifact_body(artifact: Artifact, signer: UrlSigner, base_url: str) -> dict[str, Any]:
+    return {
+        "id": artifact.id,
+        "mediaType": artifact.media_type,
+        "size": artifact.size,
+        "width": artifact.width,
+        "height": artifact.height,
+        "sha256": artifact.sha256,
+        "seed": artifact.seed,
+        "url": picture_url(signer, base_url, artifact).url,
+    }
 
 
 def error_body(job: Job) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Alembic's environment: always on the connection that `imagemill.store.migrate` hands over."""
 
 from alembic import context
+
 from imagemill.store.schema import metadata
 
 connection = context.config.attributes["connection"]

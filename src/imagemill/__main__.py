@@ -1,0 +1,5 @@
+"""``python -m imagemill``."""
+
+from imagemill.cli.app import main
+
+main()

@@ -1,0 +1,62 @@
+"""``imagemill``: every command. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+
+import sys
+
+import typer
+
+from imagemill.cli import demo, jobs, resources, serving, settings, upkeep
+from imagemill.cli.output import complain
+
+app = typer.Typer(
+    name="imagemill",
+    help="A self-hosted image-generation orchestrator: durable jobs, any client, any backend.",
+    epilog="Try it: imagemill demo. Every setting: imagemill settings.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import imagemill
+
+        typer.echo(f"imagemill {imagemill.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
+
+
+SERVE, CLIENT, UPKEEP = "Run", "Ask a server", "Look after it"
+app.command(rich_help_panel=SERVE)(demo.demo)
+app.command(rich_help_panel=SERVE)(serving.serve)
+app.command(rich_help_panel=SERVE)(serving.api)
+app.command(rich_help_panel=SERVE)(serving.scheduler)
+app.command(rich_help_panel=SERVE)(serving.worker)
+app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
+app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
+app.command(rich_help_panel=CLIENT)(upkeep.health)
+app.command(rich_help_panel=UPKEEP)(upkeep.migrate)
+app.command(rich_help_panel=UPKEEP)(settings.settings)
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows a question mark where it has no such sign.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    try:
+        app()
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has closed it, as `head` does.
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,63 @@
+"""Building a `Mill` for a command: what commonly goes wrong is told in a sentence."""
+
+from typing import TYPE_CHECKING
+
+from imagemill.cli.output import REFUSED, UNUSABLE, Trouble
+
+if TYPE_CHECKING:
+    from imagemill.bootstrap import Mill, Roles
+    from imagemill.config import Settings
+
+
+def build(settings: "Settings", roles: "Roles") -> "Mill":
+    """Raises `Trouble`."""
+    from imagemill.backends.simulator.faults import InvalidScenario
+    from imagemill.bootstrap import Mill
+    from imagemill.domain.errors import StorageError
+
+    try:
+        return Mill(settings, roles)
+    except StorageError as error:
+        raise Trouble(
+            str(error), REFUSED, details=(f"the database is {shown_database(settings)}",)
+        ) from error
+    except InvalidScenario as error:
+        raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
+    except PermissionError as error:
+        raise Trouble(f"{error.filename} cannot be written: {error.strerror}", UNUSABLE) from error
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        raise Trouble(
+            f"the data folder cannot be used: {where}: {error.strerror or error}", UNUSABLE
+        ) from error
+
+
+def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
+    """Raises `Trouble` for names that neither a recipe nor a node knows; the mill is closed then."""
+    if wanted is None:
+        return
+    known = {recipe.queue for recipe in mill.recipes.values()} | RESERVED_QUEUES
+    known |= {
+        queue for backend in mill.backends.values() for node in backend.nodes() for queue in node.queues
+    }
+    wrong = sorted(wanted - known)
+    if wrong or not wanted:
+        mill.close()
+        shown = ", ".join(wrong) or "nothing"
+        raise Trouble(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
+
+
+RESERVED_QUEUES = frozenset({"gpu", "remote", "render"})
+
+
+def shown_database(settings: "Settings") -> str:
+    """The database's address without its password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from imagemill.store.engine import normalise
+
+    try:
+        return make_url(normalise(settings.database)).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "not readable as an address"

@@ -1,0 +1,72 @@
+"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``."""
+
+import gc
+from typing import Annotated, Any, Literal
+
+import typer
+
+from imagemill.cli.loading import load_settings
+from imagemill.cli.options import DataDir, Host, LogLevel, Port, Reload
+from imagemill.cli.output import Out
+
+Which = Literal["serve", "api"]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    reload: Reload = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Run everything in one process: API, scheduler and workers."""
+    _run_http("serve", reload, host=host, port=port, data_dir=data_dir, log_level=log_level)
+
+
+def api(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    reload: Reload = False,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the HTTP API alone; other processes schedule and work."""
+    _run_http("api", reload, host=host, port=port, data_dir=data_dir, log_level=log_level)
+
+
+def scheduler(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+    """Run the scheduler alone: lost leases, retries, expiry, callbacks."""
+    with Out().reporting():
+        settings = load_settings(data_dir=data_dir, log_level=log_level)
+        from imagemill.cli.process import run_quietly
+
+        run_quietly(settings, "scheduler", queues=None)
+
+
+def worker(
+    queues: Annotated[
+        str | None, typer.Option("--queues", help="Queues to serve, comma-separated, such as gpu,render.")
+    ] = None,
+    data_dir: DataDir = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run workers alone: claim jobs and render them."""
+    with Out().reporting():
+        settings = load_settings(data_dir=data_dir, log_level=log_level)
+        from imagemill.cli.process import run_quietly
+
+        run_quietly(settings, "worker", queues=queues)
+
+
+def _run_http(which: Which, reload: bool, **given: Any) -> None:
+    # Nothing that is imported and built at a start is garbage; looking for it is a tenth of the time.
+    # Enabled again once the server answers.
+    gc.disable()
+    with Out().reporting():
+        settings = load_settings(**given)
+        from imagemill.cli import process
+
+        if reload:
+            process.run_reloading(settings, which, given)
+        else:
+            process.run_http(settings, which)

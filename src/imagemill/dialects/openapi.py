@@ -1,0 +1,45 @@
+"""What the OpenAPI document says of routes that read their bodies and queries themselves."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+FLAG: dict[str, Any] = {"type": "boolean"}
+TEXT: dict[str, Any] = {"type": "string"}
+TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
+INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
+
+
+def whole(low: int, high: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+def query(*required: str, **parameters: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    """Query parameters: the schema and the description of each."""
+    listed: list[dict[str, Any]] = []
+    for name, (schema, text) in parameters.items():
+        parameter = {"name": name, "in": "query", "description": text, "schema": schema}
+        listed.append(parameter | {"required": True} if name in required else parameter)
+    return {"parameters": listed}
+
+
+def body(*models: type[BaseModel]) -> dict[str, Any]:
+    """A JSON body that is one of the models, written out: the framework collects no definitions from here."""
+    schemas = [_inlined(model.model_json_schema()) for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    definitions = schema.pop("$defs", {})
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            if name in definitions:
+                return resolve(definitions[name])
+            return {key: resolve(item) for key, item in value.items()}
+        return [resolve(item) for item in value] if isinstance(value, list) else value
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved

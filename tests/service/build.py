@@ -1,0 +1,186 @@
+"""Fakes at the seams: a backend that does what a test tells it, blobs in memory, one recipe."""
+
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel
+
+from imagemill.backends.base import Node, Order, Output, Rendered, Watch
+from imagemill.blobs.base import BlobInfo
+from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.errors import NotFound
+from imagemill.domain.failures import Backoff
+from imagemill.domain.images import GraphSpec, Work
+from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.scheduling import Offer
+from imagemill.recipes.base import Plan, Recipe
+from imagemill.service.hub import Hub
+from imagemill.service.run import Runner, RunRules
+from imagemill.store.store import Store
+from imagemill.store.submitting import Submission
+
+
+def png(width: int = 8, height: int = 8) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def output(data: bytes | None = None) -> Output:
+    return Output(png() if data is None else data, "image/png", seed=7)
+
+
+Follow = Callable[[Order, Watch], Sequence[Output]]
+
+
+@dataclass
+class FakeBackend:
+    """Renders what ``follow`` returns; without one, a red square."""
+
+    follow_with: Follow | None = None
+    name: str = "fake"
+    refuses: str | None = None
+    orders: list[Order] = field(default_factory=list)
+    reference: str | None = None
+
+    def nodes(self) -> Sequence[Node]:
+        return [Node("node-1", self.name, frozenset({"gpu"}), 2)]
+
+    def refusal(self, work: Work) -> str | None:
+        return self.refuses
+
+    def send(self, order: Order) -> str:
+        self.orders.append(order)
+        return self.reference or order.reference
+
+    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+        outputs = self.follow_with(order, watch) if self.follow_with else [output()]
+        return Rendered(tuple(outputs), {"reference": reference})
+
+    def close(self) -> None:
+        return
+
+
+class MemoryBlobs:
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[bytes, int]] = {}
+
+    def put(self, key: str, data: bytes, media_type: str) -> None:
+        self.files[key] = (data, now_us())
+
+    def get(self, key: str) -> bytes:
+        if key not in self.files:
+            raise NotFound(key)
+        return self.files[key][0]
+
+    def location(self, key: str) -> Path | None:
+        return None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.files.pop(key, None)
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        for key, (data, at) in sorted(self.files.items()):
+            if key.startswith(prefix):
+                yield BlobInfo(key, len(data), at)
+
+    def ping(self) -> None:
+        return
+
+
+class Square(BaseModel):
+    model: str = ""
+    side: int = 8
+    pictures: int = 1
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        name="square",
+        input=Square,
+        complete=lambda input_, lookup, path: input_,
+        plan=lambda input_: Plan(GraphSpec({}), input_.pictures, (input_.side, input_.side)),
+        model=lambda input_: input_.model,
+        price=lambda input_: 1.0,
+    )
+
+
+def rules(**changes: Any) -> RunRules:
+    values: dict[str, Any] = {
+        "lease_s": 30.0,
+        "heartbeat_s": 0.05,
+        "timeout_s": 60.0,
+        "affinity_bound_s": 15.0,
+        "avoid_node_s": 60.0,
+        "backoff": Backoff(0.0, 0.0),
+        "max_pixels": 10_000,
+        **changes,
+    }
+    return RunRules(**values)
+
+
+def hub(store: Store, **changes: Any) -> Hub:
+    values: dict[str, Any] = {"poll_s": 0.02, "most": 1000, **changes}
+    return Hub(store.progress_of, **values)
+
+
+@dataclass
+class Mill:
+    """A runner with fakes around it."""
+
+    store: Store
+    backend: FakeBackend
+    blobs: MemoryBlobs
+    hub: Hub
+    runner: Runner
+
+    def run(self, node: str = "node-1") -> bool:
+        return self.runner.run_next(offer(node))
+
+    def start(self) -> threading.Thread:
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        return thread
+
+
+def mill(store: Store, follow: Follow | None = None, **changes: Any) -> Mill:
+    backend, blobs, hub_ = FakeBackend(follow), MemoryBlobs(), hub(store)
+    runner = Runner(store, {"square": recipe()}, {"fake": backend}, blobs, hub_, rules(**changes))
+    return Mill(store, backend, blobs, hub_, runner)
+
+
+def offer(node: str = "node-1", worker: str = "worker-1") -> Offer:
+    return Offer(worker, node, "fake", frozenset({"gpu"}))
+
+
+def add(store: Store, owner: str = "ann", **changes: Any) -> Job:
+    """A new job of the recipe ``square``, now."""
+    values: dict[str, Any] = {
+        "id": uuid7(),
+        "recipe": "square",
+        "queue": "gpu",
+        "lane": LaneKey("gpu"),
+        "input": {},
+        "expires_at": now_us() + 3600 * SECOND,
+        "trace": new_trace(),
+        "estimate_s": 1.0,
+        "max_failures": 3,
+        **changes,
+    }
+    return store.submit(Submission(uuid7(), owner, (Draft(**values),), now_us())).jobs[0]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 8.0) -> None:
+    """Look often; fail when it does not come true."""
+    pause = threading.Event()
+    for _ in range(round(seconds / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not come true in time")

@@ -1,0 +1,233 @@
+"""Waiting for news without a thread for each who waits."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from imagemill.backends.base import Progress
+from imagemill.domain.errors import StorageError
+from imagemill.domain.events import Notice
+from imagemill.service.hub import Hub, TooManyStreams
+from imagemill.store.store import Store
+from tests.service.build import add, hub, mill
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(story, 10))
+
+
+def quiet(ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+    return {}
+
+
+def a_hub(**changes: Any) -> Hub:
+    return Hub(**{"read": quiet, "poll_s": 0.01, "most": 1000, **changes})
+
+
+def from_a_thread(call: Any, *args: Any) -> None:
+    threading.Thread(target=call, args=args).start()
+
+
+def test_a_notice_wakes_who_waits():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as watcher:
+            from_a_thread(hub_.tell, [Notice("a", 2, False)])
+            assert await watcher.wait(5)
+            assert (watcher.seen, watcher.finished) == ({"a": 2}, set())
+
+    run(story())
+
+
+def test_a_notice_before_the_wait_is_not_missed():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as watcher:
+            hub_.tell([Notice("a", 2, True)])
+            await asyncio.sleep(0)
+            assert await watcher.wait(5)
+            assert await watcher.wait_finished(0)
+
+    run(story())
+
+
+def test_news_of_others_wake_nobody():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as watcher:
+            hub_.tell([Notice("b", 2, True)])
+            assert not await watcher.wait(0.05)
+
+    run(story())
+
+
+def test_waiting_for_several_ends_with_the_last():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a", "b"]) as watcher:
+            hub_.tell([Notice("a", 3, True)])
+            assert not await watcher.wait_finished(0.05)
+            from_a_thread(hub_.tell, [Notice("b", 3, True)])
+            assert await watcher.wait_finished(5)
+
+    run(story())
+
+
+def test_an_older_notice_does_not_take_back_a_newer():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as watcher:
+            hub_.tell([Notice("a", 5, False), Notice("a", 4, False)])
+            await watcher.wait(5)
+            assert watcher.seen == {"a": 5}
+
+    run(story())
+
+
+def test_what_another_process_wrote_is_found_by_looking(store: Store):
+    async def story() -> None:
+        hub_ = hub(store)
+        job = add(store)
+        poll = asyncio.create_task(hub_.poll())
+        with hub_.watch([job.id]) as watcher:
+            await asyncio.to_thread(mill(store).run)
+            assert await watcher.wait_finished(5)
+            assert watcher.seen[job.id] == store.job(job.id).last_seq
+        poll.cancel()
+
+    run(story())
+
+
+def test_looking_goes_on_after_the_database_was_away():
+    calls: list[int] = []
+
+    def read(ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StorageError("away")
+        return {"a": (2, True)}
+
+    async def story() -> None:
+        hub_ = a_hub(read=read)
+        poll = asyncio.create_task(hub_.poll())
+        with hub_.watch(["a"]) as watcher:
+            assert await watcher.wait_finished(1)
+        poll.cancel()
+
+    run(story())
+
+
+def test_looking_tells_nothing_twice():
+    async def story() -> None:
+        hub_ = a_hub(read=lambda ids: {"a": (2, False)})
+        poll = asyncio.create_task(hub_.poll())
+        with hub_.watch(["a"]) as watcher:
+            assert await watcher.wait(5)
+            assert not await watcher.wait(0.1)
+        poll.cancel()
+
+    run(story())
+
+
+def test_more_streams_than_allowed_are_refused_until_one_leaves():
+    async def story() -> None:
+        hub_ = a_hub(most=2)
+        with hub_.watch(["a"]):
+            with hub_.watch(["a"]), pytest.raises(TooManyStreams):
+                hub_.watch(["a"])
+            with hub_.watch(["a"]):
+                pass
+
+    run(story())
+
+
+def test_only_the_latest_progress_is_shown():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as watcher:
+            for step in range(1, 4):
+                hub_.show("a", Progress(step, 20))
+            assert await watcher.wait(5)
+            await asyncio.sleep(0)
+            assert watcher.take_live() == {"a": Progress(3, 20)}
+            assert watcher.take_live() == {}
+
+    run(story())
+
+
+def test_who_comes_late_sees_the_progress_at_once():
+    async def story() -> None:
+        hub_ = a_hub()
+        hub_.show("a", Progress(5, 20))
+        with hub_.watch(["a"]) as watcher:
+            assert await watcher.wait(1)
+            assert watcher.take_live() == {"a": Progress(5, 20)}
+
+    run(story())
+
+
+def test_the_progress_of_a_finished_job_is_forgotten():
+    async def story() -> None:
+        hub_ = a_hub()
+        hub_.show("a", Progress(5, 20))
+        hub_.show("b", Progress(5, 20))
+        hub_.tell([Notice("a", 9, True)])
+        hub_.forget("b")
+        assert (hub_.progress("a"), hub_.progress("b")) == (None, None)
+
+    run(story())
+
+
+def test_hundreds_of_watchers_hold_no_threads():
+    async def story() -> None:
+        hub_ = a_hub()
+        before = threading.active_count()
+        watchers = [hub_.watch([f"job-{number % 50}"]) for number in range(600)]
+        waits = [asyncio.create_task(watcher.wait_finished(5)) for watcher in watchers]
+        await asyncio.sleep(0)
+        assert threading.active_count() == before
+        hub_.tell([Notice(f"job-{number}", 3, True) for number in range(50)])
+        assert all(await asyncio.gather(*waits))
+        for watcher in watchers:
+            watcher.__exit__()
+
+    run(story())
+
+
+def test_telling_a_loop_that_is_gone_harms_nobody():
+    hub_ = a_hub()
+
+    async def leave_without_a_word() -> None:
+        hub_.watch(["a"])
+
+    run(leave_without_a_word())
+    hub_.tell([Notice("a", 2, True)])
+    hub_.show("a", Progress(1, 2))
+
+
+def test_no_event_between_watching_and_reading_is_missed(store: Store):
+    store_hub = hub(store, poll_s=60.0)
+    store.listen(lambda committed: store_hub.tell(committed.notices))
+
+    async def follow(job_id: str) -> list[int]:
+        seen: list[int] = []
+        with store_hub.watch([job_id]) as watcher:
+            while True:
+                events = await asyncio.to_thread(store.events_after, job_id, len(seen))
+                seen += [event.seq for event in events]
+                if events and events[-1].type.is_terminal:
+                    return seen
+                assert await watcher.wait(5)
+
+    async def story() -> None:
+        runner = mill(store)
+        jobs = [add(store) for _ in range(10)]
+        follows = [asyncio.create_task(follow(job.id)) for job in jobs]
+        for _ in jobs:
+            await asyncio.to_thread(runner.run)
+        assert await asyncio.gather(*follows) == [[1, 2, 3]] * 10
+
+    run(story())

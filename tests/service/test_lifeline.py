@@ -1,0 +1,70 @@
+"""Dead processes are known at once."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from imagemill.service.lifeline import Lifeline
+
+CHILD = """
+import sys
+from pathlib import Path
+from imagemill.service.lifeline import Lifeline
+lifeline = Lifeline(Path(sys.argv[1]))
+print(lifeline.worker, flush=True)
+sys.stdin.read()
+lifeline.close()
+"""
+
+
+def spawn(folder: Path) -> tuple["subprocess.Popen[str]", str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def test_a_killed_process_is_dead_at_once_and_a_living_one_is_not(tmp_path: Path):
+    lifeline = Lifeline(tmp_path)
+    killed, killed_worker = spawn(tmp_path)
+    living, living_worker = spawn(tmp_path)
+    assert lifeline.dead([killed_worker, living_worker]) == ()
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert lifeline.dead([killed_worker, living_worker, lifeline.worker]) == (killed_worker,)
+    assert lifeline.dead([killed_worker]) == (killed_worker,)
+    living.communicate("")
+    assert lifeline.dead([living_worker]) == (living_worker,)
+    lifeline.close()
+
+
+def test_a_process_is_alive_to_itself_and_dead_once_closed(tmp_path: Path):
+    mine, other = Lifeline(tmp_path), Lifeline(tmp_path)
+    assert mine.worker != other.worker
+    assert mine.dead([mine.worker, other.worker]) == ()
+    other.close()
+    assert mine.dead([other.worker]) == (other.worker,)
+    mine.close()
+
+
+def test_workers_of_another_machine_are_never_called_dead(tmp_path: Path):
+    here, there = Lifeline(tmp_path / "here"), Lifeline(tmp_path / "there")
+    there.close()
+    assert here.dead([there.worker, "worker", "", "../../etc/passwd"]) == ()
+    here.close()
+
+
+def test_a_machine_keeps_its_name(tmp_path: Path):
+    first = Lifeline(tmp_path)
+    second = Lifeline(tmp_path)
+    assert first.worker.split("-")[0] == second.worker.split("-")[0]
+    first.close()
+    second.close()
+
+
+def test_a_closed_lifeline_leaves_no_file_but_the_machine_s_name(tmp_path: Path):
+    lifeline = Lifeline(tmp_path)
+    lifeline.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]

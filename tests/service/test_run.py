@@ -1,0 +1,353 @@
+"""Running attempts to exactly one end."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from imagemill.backends.base import Order, Output, Progress, RenderCanceled, Watch
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import BackendError, StorageError
+from imagemill.domain.failures import POLICIES, Backoff, FailureCode, Where
+from imagemill.domain.jobs import Job, JobStatus
+from imagemill.store.finishing import Cancel, Reclaim
+from imagemill.store.store import Store
+from tests.service.build import Mill, add, mill, offer, output, png, wait_until
+
+S = JobStatus
+
+
+@pytest.fixture
+def mills() -> Iterator[list[Mill]]:
+    mills: list[Mill] = []
+    yield mills
+    for each in mills:
+        each.runner.close(0)
+
+
+@pytest.fixture
+def make(store: Store, mills: list[Mill]) -> Any:
+    def make(*args: Any, **changes: Any) -> Mill:
+        mills.append(mill(store, *args, **changes))
+        return mills[-1]
+
+    return make
+
+
+def types(store: Store, job: Job) -> list[str]:
+    return [event.type.value for event in store.events_after(job.id, 0)]
+
+
+class Held:
+    """A render that goes on until it is let go or stopped."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.stopped = threading.Event()
+
+    def __call__(self, order: Order, watch: Watch) -> Sequence[Output]:
+        self.begun.set()
+        while not self.go.is_set():
+            if watch.wait(0.005):
+                self.stopped.set()
+                raise RenderCanceled
+        return [output()]
+
+
+def test_without_work_there_is_nothing_to_run(make: Any):
+    assert make().run() is False
+
+
+def test_a_job_is_run_and_delivered(store: Store, make: Any):
+    it, job = make(), add(store)
+    assert it.run() is True
+    view = store.view(job.id)
+    (picture,) = view.artifacts
+    assert (view.job.status, view.job.attempt) == (S.SUCCEEDED, 1)
+    assert (picture.blob_key, picture.width, picture.height, picture.seed) == (
+        f"jobs/{job.id}/1/0.png",
+        8,
+        8,
+        7,
+    )
+    assert it.blobs.get(picture.blob_key) == png()
+    assert picture.size == len(png())
+    stages = [stage["stage"] for stage in view.last_event.data["stages"]]
+    assert stages == ["CLAIMED", "PROMPT_PREPARED", "SENT_TO_BACKEND", "BACKEND_RESULT", "STORED"]
+
+
+def test_the_backend_s_reference_is_kept_as_soon_as_it_is_known(store: Store, make: Any):
+    held = Held()
+    it, job = make(held), add(store)
+    it.backend.reference = "request-7"
+    thread = it.start()
+    held.begun.wait(5)
+    assert store.job(job.id).backend_ref == "request-7"
+    held.go.set()
+    thread.join()
+
+
+def breaking(code: FailureCode) -> Any:
+    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+        raise BackendError(code, "it broke")
+
+    return follow
+
+
+@pytest.mark.parametrize("code", [code for code in FailureCode if code is not FailureCode.WORKER_LOST])
+def test_a_failure_is_tried_as_often_as_its_policy_says(store: Store, make: Any, code: FailureCode):
+    policy = POLICIES[code]
+    tries = 1 if policy.where is Where.NEVER else min(policy.tries or 3, 3)
+    it, job = make(breaking(code), avoid_node_s=0.0), add(store, max_failures=3)
+    for number in range(tries):
+        assert it.run(f"node-{number}")
+    assert not it.run("node-9")
+    done = store.job(job.id)
+    assert (done.status, done.attempt, done.failures) == (S.FAILED, tries, tries)
+    assert done.error is not None
+    assert (done.error.code, done.error.message) == (code, "it broke")
+    assert types(store, job) == ["Initialized", *["Claimed", "Rejected"] * (tries - 1), "Claimed", "Failed"]
+
+
+def test_a_node_that_failed_is_left_alone_for_a_while(store: Store, make: Any):
+    it, job = make(breaking(FailureCode.NODE_LOST)), add(store)
+    it.run("node-1")
+    assert not it.run("node-1")
+    assert it.run("node-2")
+    assert store.job(job.id).attempt == 2
+
+
+def test_a_retry_waits_as_long_as_the_back_off_says(store: Store, make: Any):
+    it, job = make(breaking(FailureCode.STORAGE), backoff=Backoff(100.0, 100.0)), add(store)
+    before = now_us()
+    it.run()
+    run_after = store.job(job.id).run_after
+    assert run_after is not None
+    assert before + 50 * SECOND <= run_after <= now_us() + 100 * SECOND
+    assert not it.run("node-2")
+
+
+def test_a_failure_may_pass(store: Store, make: Any):
+    def once(order: Order, watch: Watch) -> Sequence[Output]:
+        if order.attempt == 1:
+            raise BackendError(FailureCode.STORAGE, "it broke")
+        return [output()]
+
+    it, job = make(once), add(store)
+    it.run()
+    it.run()
+    assert types(store, job) == ["Initialized", "Claimed", "Rejected", "Claimed", "Succeeded"]
+    assert store.view(job.id).artifacts[0].attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        ([], "0 pictures were delivered, 1 were due"),
+        ([output(png(9, 8))], "picture 0 is 9 x 8, not 8 x 8"),
+        ([output(png()[:40])], "picture 0: the picture cannot be decoded"),
+        ([output(b"")], "picture 0: the picture cannot be decoded"),
+        ([output(b"GIF89a" + b"\0" * 50)], "picture 0: the picture cannot be decoded"),
+        ([output(png(200, 200))], "picture 0: 200 x 200 is more than 10000 pixels"),
+    ],
+    ids=["missing", "wrong size", "cut off", "empty", "no picture", "too large"],
+)
+def test_an_output_that_is_of_no_use_is_a_failure_of_the_node(
+    store: Store, make: Any, outputs: list[Output], why: str
+):
+    it, job = make(lambda order, watch: outputs), add(store)
+    it.run()
+    after = store.job(job.id)
+    assert after.status is S.QUEUED
+    assert after.error is not None
+    assert after.error.code is FailureCode.BAD_OUTPUT
+    assert why in after.error.message
+    assert store.view(job.id).artifacts == ()
+
+
+def test_one_damaged_picture_of_several_delivers_none(store: Store, make: Any):
+    it = make(lambda order, watch: [output(), output(b"x")])
+    job = add(store, input={"pictures": 2}, max_failures=1)
+    it.run()
+    assert store.view(job.id).artifacts == ()
+    assert store.job(job.id).status is S.FAILED
+
+
+def test_a_bug_is_told_without_its_details(store: Store, make: Any):
+    def bug(order: Order, watch: Watch) -> Sequence[Output]:
+        raise ZeroDivisionError("secret detail")
+
+    it, job = make(bug), add(store)
+    it.run()
+    error = store.job(job.id).error
+    assert error is not None
+    assert error.code is FailureCode.BUG
+    assert "secret" not in error.message
+
+
+def test_a_blob_store_that_is_away_is_tried_again(store: Store, make: Any):
+    it, job = make(), add(store)
+
+    def away(key: str, data: bytes, media_type: str) -> None:
+        raise StorageError("no space left")
+
+    it.blobs.put = away
+    it.run()
+    error = store.job(job.id).error
+    assert error is not None
+    assert (error.code, error.message) == (FailureCode.STORAGE, "no space left")
+    assert store.job(job.id).status is S.QUEUED
+
+
+def test_a_recipe_this_worker_does_not_have_is_a_failure(store: Store, make: Any):
+    job = add(store, recipe="circle")
+    make().run()
+    error = store.job(job.id).error
+    assert error is not None
+    assert "recipe 'circle'" in error.message
+
+
+def test_a_superseded_attempt_changes_nothing_and_is_stopped(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, lease_s=0.2), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    other = make()
+    assert other.runner.run_next(offer("node-2", "worker-2"))
+    thread.join(5)
+    assert held.stopped.is_set()
+    assert store.view(job.id).artifacts[0].attempt == 2
+    assert types(store, job) == ["Initialized", "Claimed", "ClaimExpired", "Claimed", "Succeeded"]
+
+
+def test_a_render_that_ends_after_it_was_superseded_delivers_nothing(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, heartbeat_s=5.0), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    held.go.set()
+    thread.join(5)
+    assert store.job(job.id).status is S.QUEUED
+    assert store.view(job.id).artifacts == ()
+    assert types(store, job)[-1] == "ClaimExpired"
+
+
+def test_a_cancelled_job_is_stopped_by_its_next_heartbeat(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, lease_s=0.1), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    store.cancel(Cancel(job.id, "ann", now_us()))
+    thread.join(5)
+    assert held.stopped.is_set()
+    assert store.job(job.id).status is S.CANCELED
+
+
+def test_a_cancelled_job_is_stopped_by_its_next_heartbeat_whatever_its_lease(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, lease_s=30.0), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    store.cancel(Cancel(job.id, "ann", now_us()))
+    assert held.stopped.wait(3)
+    thread.join(5)
+    assert store.job(job.id).status is S.CANCELED
+
+
+def test_a_job_cancelled_in_this_process_is_stopped_at_once(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, heartbeat_s=5.0), add(store)
+    store.listen(lambda committed: [it.runner.stop_job(id_) for id_ in committed.stopped])
+    thread = it.start()
+    held.begun.wait(5)
+    store.cancel(Cancel(job.id, "ann", now_us()))
+    thread.join(2)
+    assert store.job(job.id).status is S.CANCELED
+
+
+def test_heartbeats_keep_a_long_render_its_job(store: Store, make: Any):
+    held = Held()
+    it, job = make(held, lease_s=0.3), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    first = store.job(job.id).lease_until
+    assert first is not None
+    wait_until(lambda: (store.job(job.id).lease_until or 0) > first + SECOND // 5)
+    assert store.reclaim(Reclaim(now_us())) == 0
+    held.go.set()
+    thread.join(5)
+    assert store.job(job.id).status is S.SUCCEEDED
+
+
+def test_progress_is_shown_live_and_noted_by_heartbeats(store: Store, make: Any):
+    held = Held()
+
+    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+        watch.progress(Progress(5, 20))
+        return held(order, watch)
+
+    it, job = make(follow), add(store)
+    thread = it.start()
+    wait_until(lambda: types(store, job)[-1] == "Updated")
+    assert it.hub.progress(job.id) == Progress(5, 20)
+    data = store.view(job.id).last_event.data
+    assert (data["step"], data["total"], data["progress"]) == (5, 20, 0.25)
+    held.go.set()
+    thread.join(5)
+    assert it.hub.progress(job.id) is None
+
+
+def test_closing_hands_a_running_job_back_without_using_up_a_try(store: Store, make: Any):
+    held = Held()
+    it, job = make(held), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    it.runner.close(0.05)
+    thread.join(5)
+    after = store.job(job.id)
+    assert (after.status, after.failures, after.run_after) == (S.QUEUED, 0, None)
+    assert types(store, job)[-1] == "ClaimExpired"
+    assert it.runner.active == 0
+
+
+def test_closing_lets_a_render_finish_in_its_grace(store: Store, make: Any):
+    held = Held()
+    it, job = make(held), add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    threading.Timer(0.1, held.go.set).start()
+    it.runner.close(5)
+    thread.join(5)
+    assert store.job(job.id).status is S.SUCCEEDED
+
+
+def test_a_closed_runner_claims_nothing(store: Store, make: Any):
+    it = make()
+    it.runner.close(0)
+    job = add(store)
+    assert it.run() is False
+    assert store.job(job.id).status is S.QUEUED
+
+
+def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store, make: Any):
+    over = threading.Event()
+
+    def steps(order: Order, watch: Watch) -> Sequence[Output]:
+        for step in range(1, 101):
+            watch.progress(Progress(step, 100))
+            if step == 2:
+                over.set()
+            watch.wait(0.005)
+        return [output()]
+
+    it, job = make(steps, heartbeat_s=0.2), add(store)
+    thread = it.start()
+    over.wait(5)
+    it.runner.close(5)
+    thread.join(5)
+    assert types(store, job)[-1] == "Succeeded"
+    assert types(store, job).count("Updated") <= 8

@@ -1,0 +1,121 @@
+"""What time brings about."""
+
+from pathlib import Path
+
+import pytest
+
+from imagemill.domain.blobs import blob_key
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import NotFound
+from imagemill.domain.failures import Failure, FailureCode
+from imagemill.domain.jobs import JobStatus, Retried
+from imagemill.service.lifeline import Lifeline
+from imagemill.service.sweep import Sweeper, SweepRules
+from imagemill.store.claiming import Ask
+from imagemill.store.finishing import Finish
+from imagemill.store.store import Store
+from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
+
+S = JobStatus
+
+
+def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float) -> Sweeper:
+    return Sweeper(
+        store, blobs, Lifeline(folder), SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, **rules})
+    )
+
+
+def lose(store: Store, worker: str = "worker-1", lease_s: float = 30.0) -> None:
+    now = now_us()
+    assert store.claim_next(Ask(offer(worker=worker), "ref", now, now + round(lease_s * SECOND), 15.0))
+
+
+def test_a_job_whose_lease_ran_out_is_queued_again(store: Store, tmp_path: Path):
+    job = add(store)
+    lose(store, lease_s=-1)
+    assert sweeper(store, MemoryBlobs(), tmp_path / "run").sweep() == 5.0
+    assert store.job(job.id).status is S.QUEUED
+
+
+def test_a_dead_process_s_job_is_queued_again_before_its_lease_ran_out(store: Store, tmp_path: Path):
+    dead = Lifeline(tmp_path / "run")
+    job = add(store)
+    lose(store, worker=dead.worker)
+    it = sweeper(store, MemoryBlobs(), tmp_path / "run")
+    it.sweep()
+    assert store.job(job.id).status is S.RUNNING
+    dead.close()
+    it.sweep()
+    assert store.job(job.id).status is S.QUEUED
+
+
+def test_a_job_past_its_time_expires(store: Store, tmp_path: Path):
+    job = add(store, expires_at=now_us() - 1)
+    sweeper(store, MemoryBlobs(), tmp_path / "run").sweep()
+    assert store.job(job.id).status is S.EXPIRED
+
+
+def test_a_sweep_says_when_the_next_retry_is_due(store: Store, tmp_path: Path):
+    add(store)
+    now = now_us()
+    claim = store.claim_next(Ask(offer(), "ref", now, now + SECOND, 15.0))
+    assert claim
+    failure = Failure(FailureCode.STORAGE, "it broke")
+    store.finish(Finish(claim, Retried(failure, run_after=now + 2 * SECOND), now))
+    assert 0 < sweeper(store, MemoryBlobs(), tmp_path / "run").sweep() <= 2
+
+
+def test_more_than_a_chunk_is_swept_at_once(store: Store, tmp_path: Path):
+    for _ in range(510):
+        add(store, expires_at=now_us() - 1)
+    sweeper(store, MemoryBlobs(), tmp_path / "run").sweep()
+    assert store.depths()["queued"] == 0
+
+
+def test_old_jobs_are_deleted_with_their_files(store: Store, tmp_path: Path):
+    it = mill(store)
+    old, kept = add(store), add(store)
+    it.run()
+    assert it.blobs.files
+    assert sweeper(store, it.blobs, tmp_path / "run", retention_s=-10).prune() == 1
+    with pytest.raises(NotFound):
+        store.job(old.id)
+    assert it.blobs.files == {}
+    assert store.job(kept.id).status is S.QUEUED
+
+
+def test_jobs_within_their_retention_are_kept(store: Store, tmp_path: Path):
+    it, job = mill(store), add(store)
+    it.run()
+    assert sweeper(store, it.blobs, tmp_path / "run").prune() == 0
+    assert store.job(job.id)
+    assert len(it.blobs.files) == 1
+
+
+def test_files_of_lost_attempts_are_deleted_and_delivered_ones_kept(store: Store, tmp_path: Path):
+    it = mill(store)
+    done, running = add(store), add(store)
+    it.run()
+    lose(store)
+    blobs = it.blobs
+    delivered = blob_key(done.id, 1, 0, "png")
+    current = blob_key(running.id, 1, 0, "png")
+    for key in (blob_key(done.id, 2, 0, "png"), blob_key("gone", 1, 0, "png"), current, "other/file.png"):
+        blobs.put(key, b"x", "image/png")
+    assert sweeper(store, blobs, tmp_path / "run").delete_orphans(grace_s=-10) == 2
+    assert set(blobs.files) == {delivered, current, "other/file.png"}
+
+
+def test_a_file_that_was_just_written_is_left_alone(store: Store, tmp_path: Path):
+    blobs = MemoryBlobs()
+    blobs.put(blob_key("gone", 1, 0, "png"), b"x", "image/png")
+    assert sweeper(store, blobs, tmp_path / "run").delete_orphans() == 0
+    assert len(blobs.files) == 1
+
+
+def test_a_sweeper_that_runs_sweeps_by_itself(store: Store, tmp_path: Path):
+    it = sweeper(store, MemoryBlobs(), tmp_path / "run", every_s=0.02)
+    it.start()
+    job = add(store, expires_at=now_us() - 1)
+    wait_until(lambda: store.job(job.id).status is S.EXPIRED)
+    it.close()

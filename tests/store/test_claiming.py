@@ -1,0 +1,273 @@
+"""The claim: whom it serves, in which order, and never twice."""
+
+from collections import Counter
+
+import pytest
+
+from imagemill.domain.clock import SECOND
+from imagemill.domain.jobs import Claim, JobStatus
+from imagemill.domain.scheduling import PRIORITY_STEP_S
+from imagemill.store.engine import open_database
+from imagemill.store.store import Store
+from tests.store.build import (
+    LEASE,
+    LIFE,
+    MINUTE,
+    T0,
+    add,
+    ask,
+    claim,
+    claim_all,
+    draft,
+    event_types,
+    in_threads,
+    retry,
+    submit,
+    succeed,
+)
+
+
+def served(store: Store, count: int) -> list[str]:
+    """The owners of the next jobs, each finished before the next is taken."""
+    owners: list[str] = []
+    for _ in range(count):
+        next_ = claim(store)
+        owners.append(next_.job.owner)
+        succeed(store, next_)
+    return owners
+
+
+def test_nothing_is_claimed_from_an_empty_store(store: Store):
+    assert store.claim_next(ask()) is None
+
+
+def test_a_claimed_job_runs_and_says_where_and_why(store: Store):
+    add(store)
+    request = ask(T0 + 5, node="node-7", worker="w-7", backend="fal")
+    taken = store.claim_next(request)
+    assert taken is not None
+    job = store.job(taken.id)
+    assert job == taken.job
+    assert (job.status, job.attempt, job.node, job.worker, job.backend) == (
+        JobStatus.RUNNING, 1, "node-7", "w-7", "fal",
+    )  # fmt: skip
+    assert (job.started_at, job.lease_until, job.backend_ref) == (T0 + 5, T0 + 5 + LEASE, request.reference)
+    assert job.reason == "next in fair order"
+
+
+def test_a_claim_is_told_in_the_log(store: Store):
+    add(store)
+    taken = claim(store, node="node-7")
+    (event,) = store.events_after(taken.id, 1)
+    assert (event.seq, event.type.value, event.attempt) == (2, "Claimed", 1)
+    assert event.data["node"] == "node-7"
+    assert event.data["reason"]
+
+
+def test_owners_take_turns_whatever_one_of_them_has_queued(store: Store):
+    submit(store, *(draft() for _ in range(10)))
+    submit(store, *(draft() for _ in range(3)), owner="bob")
+    assert Counter(served(store, 6)) == {"ann": 3, "bob": 3}
+
+
+def test_owners_share_by_cost_and_not_by_number(store: Store):
+    submit(store, *(draft(estimate_s=4.0) for _ in range(5)))
+    submit(store, *(draft(estimate_s=1.0) for _ in range(20)), owner="bob")
+    assert Counter(served(store, 10)) == {"ann": 2, "bob": 8}
+
+
+def test_a_weight_gives_a_larger_share(store: Store):
+    store.ensure_owner("ann", T0, weight=3.0)
+    store.ensure_owner("bob", T0, weight=1.0)
+    submit(store, *(draft() for _ in range(20)))
+    submit(store, *(draft() for _ in range(20)), owner="bob")
+    assert Counter(served(store, 12)) == {"ann": 9, "bob": 3}
+
+
+def test_an_owner_who_comes_late_does_not_wait_for_the_queue_of_another(store: Store):
+    submit(store, *(draft() for _ in range(50)))
+    served(store, 20)
+    add(store, owner="bob")
+    assert "bob" in served(store, 2)
+
+
+def test_an_owner_who_was_idle_has_saved_up_nothing(store: Store):
+    add(store, owner="bob")
+    submit(store, *(draft() for _ in range(40)))
+    served(store, 30)
+    submit(store, *(draft() for _ in range(20)), owner="bob")
+    assert 4 <= served(store, 10).count("bob") <= 6
+
+
+def test_an_urgent_job_overtakes(store: Store):
+    submit(store, *(draft() for _ in range(3)))
+    urgent = add(store, priority=-10)
+    assert claim(store).id == urgent.id
+
+
+def test_an_urgent_job_of_another_owner_overtakes_too(store: Store):
+    submit(store, *(draft() for _ in range(3)))
+    urgent = add(store, owner="bob", priority=-1)
+    assert claim(store).id == urgent.id
+
+
+def test_a_job_of_low_priority_is_not_starved(store: Store):
+    low = add(store, owner="bob", priority=2)
+    overtakers = 0
+    while True:
+        add(store)
+        taken = claim(store)
+        succeed(store, taken)
+        if taken.id == low.id:
+            break
+        overtakers += 1
+    assert 2 * PRIORITY_STEP_S - 2 <= overtakers <= 2 * PRIORITY_STEP_S + 3
+
+
+def test_a_loaded_model_is_kept_within_the_bound_and_left_beyond_it(store: Store):
+    other = add(store, owner="bob", model="b")
+    submit(store, *(draft(model="a", estimate_s=2.0) for _ in range(10)))
+    taken: list[str] = []
+    for _ in range(11):
+        next_ = claim(store, bound_s=5.0, resident=frozenset({"a"}))
+        succeed(store, next_)
+        taken.append(next_.id)
+    assert taken.index(other.id) == 3  # tags 0, 2 and 4 are within 5 s of the tag 0 of the other
+    assert store.job(other.id).reason.startswith("fairness")
+
+
+@pytest.mark.parametrize(
+    ("job", "cannot", "can"),
+    [
+        ({"queue": "render"}, {}, {"queues": frozenset({"gpu", "render"})}),
+        ({"backends": ("fal", "simulator")}, {}, {"backend": "fal"}),
+        (
+            {"labels": ("eu", "fast")},
+            {"labels": frozenset({"eu"})},
+            {"labels": frozenset({"eu", "fast", "x"})},
+        ),
+        ({"memory_mb": 8000}, {"memory_mb": 7999}, {"memory_mb": 8000}),
+        ({"model": "a"}, {"available": frozenset({"b"})}, {"available": frozenset({"a"})}),
+    ],
+)
+def test_only_a_slot_that_fits_takes_a_job(store: Store, job: dict, cannot: dict, can: dict):
+    wanted = add(store, **job)
+    assert store.claim_next(ask(**cannot)) is None
+    assert claim(store, **can).id == wanted.id
+
+
+def test_jobs_that_fit_are_found_behind_those_that_do_not(store: Store):
+    submit(store, *(draft(labels=(f"l{n}",)) for n in range(5)))
+    plain = add(store)
+    assert [each.id for each in claim_all(store)] == [plain.id]
+
+
+def test_a_node_never_holds_more_than_its_capacity(store: Store):
+    submit(store, *(draft() for _ in range(5)))
+    first = claim(store, capacity=2)
+    claim(store, capacity=2, worker="worker-2")
+    assert store.claim_next(ask(capacity=2)) is None
+    assert store.claim_next(ask(capacity=2, node="node-2")) is not None
+    succeed(store, first)
+    assert store.claim_next(ask(capacity=2)) is not None
+
+
+def test_an_expired_job_is_passed_over(store: Store):
+    add(store, expires_at=T0 + SECOND)
+    fresh = add(store)
+    assert claim(store, T0 + SECOND).id == fresh.id
+
+
+def test_a_parked_job_is_not_claimed(store: Store):
+    add(store)
+    retry(store, claim(store), run_after=T0 + MINUTE)
+    assert store.claim_next(ask(T0 + LIFE // 2)) is None
+
+
+def test_a_node_to_avoid_is_avoided_for_a_while(store: Store):
+    add(store)
+    retry(store, claim(store), avoid_node="node-1", avoid_until=T0 + MINUTE)
+    assert store.claim_next(ask(T0 + SECOND)) is None
+    assert store.claim_next(ask(T0 + MINUTE)) is None
+    assert store.claim_next(ask(T0 + MINUTE + 1)) is not None
+
+
+def test_another_node_may_take_it_at_once(store: Store):
+    add(store)
+    retry(store, claim(store), avoid_node="node-1", avoid_until=T0 + MINUTE)
+    assert claim(store, T0, node="node-2").attempt == 2
+
+
+def test_a_job_to_be_avoided_does_not_hide_the_next_of_its_lane(store: Store):
+    add(store)
+    retry(store, claim(store), avoid_node="node-1", avoid_until=T0 + MINUTE)
+    second = add(store)
+    assert claim(store).id == second.id
+
+
+def test_a_retry_gets_a_fresh_reference(store: Store):
+    add(store)
+    first = claim(store)
+    retry(store, first)
+    assert claim(store).job.backend_ref != first.job.backend_ref
+
+
+def test_a_job_that_was_handed_back_is_attached_to_on_the_same_node(store: Store):
+    add(store)
+    first = claim(store)
+    retry(store, first, counts=False)
+    assert claim(store).job.backend_ref == first.job.backend_ref
+
+
+def test_on_another_node_a_handed_back_job_begins_afresh(store: Store):
+    add(store)
+    first = claim(store)
+    retry(store, first, counts=False)
+    assert claim(store, node="node-2").job.backend_ref != first.job.backend_ref
+
+
+def test_two_slots_never_get_one_job(store: Store, database_url: str):
+    other = Store(open_database(database_url))
+    ids = {
+        job.id for n in range(6) for job in submit(store, *(draft(model=f"m{n % 3}") for _ in range(20))).jobs
+    }
+    stores = [store, other] * 4
+
+    def hammer(number: int) -> list[Claim]:
+        return claim_all(stores[number], node=f"node-{number % 3}", worker=f"w{number}")
+
+    try:
+        taken = [each for claims in in_threads([lambda n=n: hammer(n) for n in range(8)]) for each in claims]
+    finally:
+        other.close()
+    assert sorted(each.id for each in taken) == sorted(ids)
+    assert {each.attempt for each in taken} == {1}
+    assert all(event_types(store, each) == ["Initialized", "Claimed"] for each in taken)
+
+
+def test_many_workers_never_overfill_a_node(store: Store, database_url: str):
+    other = Store(open_database(database_url))
+    submit(store, *(draft() for _ in range(30)))
+    stores = [store, other] * 4
+    try:
+        taken = in_threads(
+            [lambda n=n: claim_all(stores[n], node=f"node-{n % 2}", capacity=3) for n in range(8)]
+        )
+    finally:
+        other.close()
+    assert Counter(each.job.node for claims in taken for each in claims) == {"node-0": 3, "node-1": 3}
+
+
+def test_the_heads_are_the_first_of_each_lane(store: Store):
+    first = add(store, model="a")
+    add(store, model="a")
+    second = add(store, model="b")
+    heads = {head.key.model: head for head in store.heads()}
+    assert set(heads) == {"a", "b"}
+    assert (heads["a"].tag, heads["b"].tag) == (first.tag, second.tag)
+
+
+def test_a_job_is_found_among_hundreds_of_lanes(store: Store):
+    submit(store, *(draft(model=f"m{n}") for n in range(300)))
+    assert len(store.heads()) == 300
+    assert store.lane(claim(store, available=frozenset({"m299"})).job.lane).model == "m299"

@@ -1,0 +1,256 @@
+"""The group commit: together when it can, alone when it must, and never silent."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from imagemill.domain.errors import StorageError
+from imagemill.domain.events import Notice
+from imagemill.store import migrate
+from imagemill.store.commits import Commits, Committed, Tx
+from imagemill.store.engine import Database, open_database
+from imagemill.store.store import Store
+from tests.store.build import add, cancel, claim, draft, in_threads, running, submission, submit, succeed
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = open_database(database_url)
+    with database.writer.begin() as conn:
+        conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def told() -> list[Committed]:
+    return []
+
+
+@pytest.fixture
+def commits(database: Database, told: list[Committed]) -> Iterator[Commits]:
+    commits = Commits(database.writer, told.append)
+    yield commits
+    commits.close()
+
+
+def insert(tx: Tx, numbers: Sequence[int]) -> list[int]:
+    for number in numbers:
+        tx.conn.execute(sa.text("INSERT INTO notes VALUES (:id)"), {"id": number})
+        tx.notices.append(Notice(str(number), 1, False))
+    return list(numbers)
+
+
+def notes(database: Database) -> list[int]:
+    with database.reader.connect() as conn:
+        return list(conn.execute(sa.text("SELECT id FROM notes ORDER BY id")).scalars())
+
+
+class Gate:
+    """A write that holds up the committing thread, so that others gather behind it."""
+
+    def __init__(self, commits: Commits) -> None:
+        self._entered = threading.Event()
+        self._open = threading.Event()
+        self.answer = commits.begin(self._write, None)
+        assert self._entered.wait(10)
+
+    def _write(self, tx: Tx, payloads: Sequence[Any]) -> list[str]:
+        self._entered.set()
+        assert self._open.wait(10)
+        return ["open"] * len(payloads)
+
+    def open(self) -> None:
+        self._open.set()
+        assert self.answer.result(10) == "open"
+
+
+def test_a_write_is_answered_once_it_is_there_for_all(commits: Commits, database: Database):
+    assert commits.begin(insert, 1).result(10) == 1
+    assert notes(database) == [1]
+
+
+def test_writes_that_wait_together_share_a_transaction(commits: Commits, told: list[Committed]):
+    gate = Gate(commits)
+    futures = [commits.begin(insert, number) for number in range(20)]
+    gate.open()
+    assert [future.result(10) for future in futures] == list(range(20))
+    commits.close()
+    assert [len(each.notices) for each in told] == [20]
+
+
+def test_a_write_that_fails_fails_alone(commits: Commits, database: Database):
+    commits.begin(insert, 7).result(10)
+    gate = Gate(commits)
+    futures = [commits.begin(insert, number) for number in (5, 6, 7, 8)]
+    gate.open()
+    assert [future.result(10) for future in futures if future is not futures[2]] == [5, 6, 8]
+    with pytest.raises(StorageError):
+        futures[2].result(10)
+    assert notes(database) == [5, 6, 7, 8]
+
+
+def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: Commits, database: Database):
+    def picky(tx: Tx, numbers: Sequence[int]) -> list[int | LookupError]:
+        insert(tx, [number for number in numbers if number > 0])
+        return [number if number > 0 else LookupError("not positive") for number in numbers]
+
+    gate = Gate(commits)
+    good, bad = commits.begin(picky, 1), commits.begin(picky, -1)
+    gate.open()
+    assert good.result(10) == 1
+    with pytest.raises(LookupError):
+        bad.result(10)
+    assert notes(database) == [1]
+
+
+def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: Commits, database: Database):
+    def broken(tx: Tx, numbers: Sequence[int]) -> list[int]:
+        insert(tx, numbers)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        commits.begin(broken, 1).result(10)
+    assert notes(database) == []
+    assert commits.begin(insert, 2).result(10) == 2
+
+
+def test_nobody_is_told_of_what_was_undone(commits: Commits, told: list[Committed]):
+    commits.begin(insert, 1).result(10)
+    with pytest.raises(StorageError):
+        commits.begin(insert, 1).result(10)
+    commits.close()
+    assert [notice.job_id for each in told for notice in each.notices] == ["1"]
+
+
+def test_a_request_that_was_given_up_harms_nobody_else(commits: Commits, database: Database):
+    gate = Gate(commits)
+    first, given_up, last = (commits.begin(insert, number) for number in (1, 2, 3))
+    assert given_up.cancel()
+    gate.open()
+    assert (first.result(3), last.result(3)) == (1, 3)
+    assert commits.begin(insert, 4).result(10) == 4
+    assert set(notes(database)) >= {1, 3, 4}
+
+
+def test_a_request_given_up_alone_leaves_the_store_at_work(commits: Commits):
+    gate = Gate(commits)
+    assert commits.begin(insert, 1).cancel()
+    gate.open()
+    assert commits.begin(insert, 2).result(10) == 2
+
+
+def test_closing_finishes_what_waits(commits: Commits, database: Database):
+    gate = Gate(commits)
+    futures = [commits.begin(insert, number) for number in range(300)]
+    gate.open()
+    commits.close()
+    assert [future.result(0) for future in futures] == list(range(300))
+    assert len(notes(database)) == 300
+
+
+def test_after_closing_every_write_is_refused(commits: Commits):
+    commits.close()
+    commits.close()
+    with pytest.raises(StorageError):
+        commits.begin(insert, 1).result(0)
+
+
+def test_writes_that_meet_the_closing_are_all_answered(tmp_path: Path):
+    database = open_database(f"sqlite:///{tmp_path / 'notes.db'}")
+    with database.writer.begin() as conn:
+        conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
+
+    def nothing(tx: Tx, payloads: Sequence[Any]) -> list[None]:
+        return [None] * len(payloads)
+
+    for _ in range(30):
+        commits = Commits(database.writer, lambda committed: None)
+        futures: list[Future[Any]] = []
+
+        def write(commits: Commits = commits, futures: list[Future[Any]] = futures) -> None:
+            for _ in range(40):
+                futures.append(commits.begin(nothing, None))
+
+        in_threads([write, write, write, commits.close])
+        for future in futures:
+            error = future.exception(5)
+            assert error is None or isinstance(error, StorageError)
+    database.close()
+
+
+# As the store uses it
+
+
+def test_a_notice_comes_after_the_commit(store: Store, database_url: str):
+    seen: list[tuple[str, int]] = []
+
+    def look(committed: Committed) -> None:
+        for notice in committed.notices:
+            seen.append((notice.job_id, store.job(notice.job_id).last_seq - notice.seq))
+
+    store.listen(look)
+    taken = running(store)
+    succeed(store, taken)
+    store.close()
+    assert seen == [(taken.id, 0)] * 3
+
+
+def test_a_listener_that_fails_undoes_nothing(store: Store):
+    def fail(committed: Committed) -> None:
+        raise RuntimeError("a bug of a listener")
+
+    store.listen(fail)
+    job = add(store)
+    assert store.job(job.id) == job
+    add(store)
+
+
+def test_commits_tell_what_they_made_true(store: Store):
+    told: list[Committed] = []
+    store.listen(told.append)
+    first = draft(callback_url="https://example.com/")
+    submit(store, first, draft(queue="render", needs=(first.id,)))
+    taken = running(store, priority=-50)
+    cancel(store, taken)
+    succeed(store, taken)
+    store.close()
+    assert told[0].woken == {"gpu"}
+    assert told[0].called_back
+    assert [notice.seq for notice in told[0].notices] == [1, 1]
+    assert [job for each in told for job in each.stopped] == [taken.id]
+    assert [notice.terminal for notice in told[-1].notices] == [True]
+
+
+def test_a_released_job_wakes_its_queue(store: Store):
+    told: list[Committed] = []
+    first = draft()
+    submit(store, first, draft(queue="render", needs=(first.id,)))
+    taken = claim(store)
+    store.listen(told.append)
+    succeed(store, taken)
+    store.close()
+    assert "render" in told[-1].woken
+
+
+def test_a_closed_store_answers_all_that_was_asked(database_url: str):
+    migrate.upgrade(database_url)
+    store = Store(open_database(database_url))
+    futures = [store.begin_submit(submission(draft())) for _ in range(40)]
+    store.close()
+    assert all(len(future.result(0).jobs) == 1 for future in futures)
+    with pytest.raises(StorageError):
+        add(store)
+
+
+def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: Store):
+    futures = [store.begin_submit(submission(draft())) for _ in range(40)]
+    for future in futures[::2]:
+        future.cancel()
+    assert all(len(future.result(3).jobs) == 1 for future in futures[1::2])
+    assert add(store)

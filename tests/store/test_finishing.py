@@ -1,0 +1,517 @@
+"""The ends of attempts and jobs: fenced, numbered, and told to what depends on them."""
+
+from typing import Any
+
+import pytest
+
+from imagemill.domain.clock import SECOND
+from imagemill.domain.errors import NotFound, Superseded
+from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
+from imagemill.domain.jobs import Canceled, Claim, JobStatus
+from imagemill.store.beating import Beat, Pulse
+from imagemill.store.engine import open_database
+from imagemill.store.finishing import Finish, Unpark
+from imagemill.store.store import Store
+from tests.store.build import (
+    LEASE,
+    LIFE,
+    MINUTE,
+    T0,
+    add,
+    artifact,
+    ask,
+    cancel,
+    claim,
+    claim_all,
+    draft,
+    event_types,
+    expire,
+    fail,
+    failure,
+    fresh_id,
+    in_threads,
+    reclaim,
+    retry,
+    running,
+    status,
+    submit,
+    succeed,
+)
+
+S = JobStatus
+
+
+def snapshot(store: Store, job: Claim) -> tuple[Any, ...]:
+    return store.view(job.id), store.events_after(job.id, 0)
+
+
+def lost(store: Store) -> tuple[Claim, Claim]:
+    """A job whose first claim is void and whose second holds."""
+    first = running(store)
+    reclaim(store, T0 + LEASE + 1)
+    return first, claim(store, T0 + MINUTE, node="node-2")
+
+
+def test_a_success_delivers_its_pictures(store: Store):
+    taken = running(store)
+    assert succeed(store, taken, T0 + 9, pictures=2, graph={"1": {}}) is S.SUCCEEDED
+    view = store.view(taken.id)
+    assert view.artifacts == (artifact(taken, 0, T0 + 9), artifact(taken, 1, T0 + 9))
+    assert (view.job.status, view.job.finished_at, view.job.lease_until) == (S.SUCCEEDED, T0 + 9, None)
+    assert (view.last_event.type.value, view.last_event.data) == ("Succeeded", {"graph": {"1": {}}})
+    assert event_types(store, taken) == ["Initialized", "Claimed", "Succeeded"]
+
+
+def test_a_failure_keeps_its_cause_and_tells_what_to_do(store: Store):
+    taken = running(store)
+    assert fail(store, taken, code=FailureCode.INVALID_GRAPH) is S.FAILED
+    job = store.job(taken.id)
+    assert job.error == failure(FailureCode.INVALID_GRAPH)
+    assert job.failures == 1
+    data = store.view(taken.id).last_event.data
+    assert data["error"] == {"code": "invalid_graph", "message": "it broke"}
+    assert data["advice"].endswith(".")
+
+
+def test_a_render_that_was_stopped_is_cancelled(store: Store):
+    taken = running(store)
+    assert store.finish(Finish(taken, Canceled(), T0)) is S.CANCELED
+    assert event_types(store, taken)[-1] == "Canceled"
+
+
+def test_a_retry_goes_back_to_the_queue_at_once(store: Store):
+    taken = running(store)
+    assert retry(store, taken) is S.QUEUED
+    again = claim(store)
+    assert (again.id, again.attempt, again.job.failures) == (taken.id, 2, 1)
+    assert event_types(store, taken) == ["Initialized", "Claimed", "Rejected", "Claimed"]
+
+
+def test_a_retry_waits_for_its_time(store: Store):
+    taken = running(store)
+    retry(store, taken, run_after=T0 + MINUTE)
+    assert store.view(taken.id).last_event.data["retryAt"] == T0 + MINUTE
+    assert store.unpark(Unpark(T0 + MINUTE - 1)) == T0 + MINUTE
+    assert store.claim_next(ask(T0)) is None
+    assert store.unpark(Unpark(T0 + MINUTE)) is None
+    assert claim(store, T0 + MINUTE).id == taken.id
+
+
+def test_unparking_tells_when_the_next_is_due(store: Store):
+    for delay in (3, 1, 2):
+        taken = running(store)
+        retry(store, taken, run_after=T0 + delay * MINUTE)
+    assert store.unpark(Unpark(T0 + MINUTE)) == T0 + 2 * MINUTE
+
+
+def test_a_shutdown_uses_up_no_try(store: Store):
+    taken = running(store)
+    retry(store, taken, counts=False, failure=failure(FailureCode.WORKER_LOST))
+    assert store.job(taken.id).failures == 0
+    assert event_types(store, taken)[-1] == "ClaimExpired"
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "retry", "cancel"])
+def test_a_void_claim_ends_nothing(store: Store, end: str):
+    first, second = lost(store)
+    before = snapshot(store, second)
+    ends = {
+        "succeed": lambda: succeed(store, first),
+        "fail": lambda: fail(store, first),
+        "retry": lambda: retry(store, first),
+        "cancel": lambda: store.finish(Finish(first, Canceled(), T0)),
+    }
+    with pytest.raises(Superseded):
+        ends[end]()
+    assert snapshot(store, second) == before
+    assert succeed(store, second) is S.SUCCEEDED
+
+
+def test_a_void_claim_keeps_no_reference(store: Store):
+    first, second = lost(store)
+    before = snapshot(store, second)
+    with pytest.raises(Superseded):
+        store.sent(first, "other")
+    assert snapshot(store, second) == before
+
+
+def test_a_void_claim_extends_no_lease(store: Store):
+    first, second = lost(store)
+    before = snapshot(store, second)
+    assert store.beat([Beat(first, T0, T0 + LIFE, {"step": 1})]) == [Pulse.SUPERSEDED]
+    assert snapshot(store, second) == before
+
+
+@pytest.mark.parametrize("end", [succeed, fail])
+def test_an_end_happens_once(store: Store, end: Any):
+    taken = running(store)
+    end(store, taken)
+    before = snapshot(store, taken)
+    with pytest.raises(Superseded):
+        succeed(store, taken)
+    with pytest.raises(Superseded):
+        store.sent(taken, "late")
+    assert store.beat([Beat(taken, T0, T0 + LIFE)]) == [Pulse.SUPERSEDED]
+    assert snapshot(store, taken) == before
+
+
+def test_of_many_ends_at_once_one_counts(store: Store, database_url: str):
+    other = Store(open_database(database_url))
+    taken = running(store)
+    try:
+        answers = in_threads([lambda each=each: succeed(each, taken) for each in (store, other) * 4])
+    finally:
+        other.close()
+    assert answers.count(S.SUCCEEDED) == 1
+    assert sum(isinstance(answer, Superseded) for answer in answers) == 7
+    assert event_types(store, taken) == ["Initialized", "Claimed", "Succeeded"]
+
+
+def test_a_deleted_job_cannot_be_ended(store: Store):
+    taken = running(store)
+    store.delete_jobs([taken.id])
+    with pytest.raises(Superseded):
+        succeed(store, taken)
+
+
+def test_a_sent_reference_is_kept(store: Store):
+    taken = running(store)
+    store.sent(taken, "request-7")
+    assert store.job(taken.id).backend_ref == "request-7"
+
+
+# Heartbeats
+
+
+def test_a_beat_extends_the_lease(store: Store):
+    taken = running(store)
+    assert store.beat([Beat(taken, T0 + SECOND, T0 + MINUTE)]) == [Pulse.GO_ON]
+    assert store.job(taken.id).lease_until == T0 + MINUTE
+    assert reclaim(store, T0 + MINUTE) == 0
+    assert reclaim(store, T0 + MINUTE + 1) == 1
+
+
+def test_a_beat_without_news_writes_no_event(store: Store):
+    taken = running(store)
+    store.beat([Beat(taken, T0, T0 + MINUTE)])
+    assert event_types(store, taken) == ["Initialized", "Claimed"]
+
+
+def test_a_beat_with_progress_is_in_the_log(store: Store):
+    taken = running(store)
+    store.beat([Beat(taken, T0 + SECOND, T0 + MINUTE, {"step": 3, "total": 20})])
+    (event,) = store.events_after(taken.id, 2)
+    assert (event.seq, event.type.value, event.at, event.data) == (
+        3, "Updated", T0 + SECOND, {"step": 3, "total": 20},
+    )  # fmt: skip
+    assert store.job(taken.id).last_seq == 3
+
+
+def test_a_beat_brings_the_wish_to_cancel(store: Store):
+    taken = running(store)
+    cancel(store, taken)
+    assert store.beat([Beat(taken, T0, T0 + MINUTE)]) == [Pulse.CANCEL]
+
+
+def test_beats_of_many_jobs_are_answered_in_their_order(store: Store):
+    claims = [running(store) for _ in range(4)]
+    cancel(store, claims[1])
+    succeed(store, claims[2])
+    beats = [Beat(each, T0, T0 + MINUTE, {"step": n}) for n, each in enumerate(claims)]
+    assert store.beat(beats) == [Pulse.GO_ON, Pulse.CANCEL, Pulse.SUPERSEDED, Pulse.GO_ON]
+    assert [event_types(store, each)[-1] for each in claims] == ["Updated", "Updated", "Succeeded", "Updated"]
+
+
+def test_no_beats_are_no_pulses(store: Store):
+    assert store.beat([]) == []
+
+
+# Cancelling
+
+
+def test_a_queued_job_is_cancelled_at_once(store: Store):
+    job = add(store)
+    assert cancel(store, job, T0 + 1) is S.CANCELED
+    assert store.job(job.id).finished_at == T0 + 1
+    assert event_types(store, job) == ["Initialized", "Canceled"]
+    assert claim_all(store) == []
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_what_it_needs_goes_on(store: Store):
+    first = draft()
+    second = draft(needs=(first.id,))
+    _, waiting = submit(store, first, second).jobs
+    assert cancel(store, waiting) is S.CANCELED
+    succeed(store, claim(store))
+    assert (status(store, first), status(store, second)) == (S.SUCCEEDED, S.CANCELED)
+
+
+def test_a_parked_retry_is_cancelled_at_once(store: Store):
+    taken = running(store)
+    retry(store, taken, run_after=T0 + MINUTE)
+    assert cancel(store, taken) is S.CANCELED
+    assert store.unpark(Unpark(T0)) is None
+
+
+def test_a_running_job_is_told_and_runs_on_until_its_worker_stops_it(store: Store):
+    taken = running(store)
+    assert cancel(store, taken, T0 + 1) is S.RUNNING
+    assert store.job(taken.id).cancel_requested_at == T0 + 1
+    assert cancel(store, taken, T0 + 2) is S.RUNNING
+    assert store.job(taken.id).cancel_requested_at == T0 + 1
+    assert store.finish(Finish(taken, Canceled(), T0 + 3)) is S.CANCELED
+
+
+def test_a_picture_that_was_finished_before_the_wish_came_is_kept(store: Store):
+    taken = running(store)
+    cancel(store, taken)
+    assert succeed(store, taken) is S.SUCCEEDED
+
+
+def test_a_cancelled_job_is_not_tried_again(store: Store):
+    taken = running(store)
+    cancel(store, taken)
+    assert retry(store, taken) is S.CANCELED
+    assert event_types(store, taken)[-1] == "Canceled"
+
+
+def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(store: Store):
+    taken = running(store)
+    cancel(store, taken)
+    assert reclaim(store, T0 + LEASE + 1) == 1
+    assert status(store, taken) is S.CANCELED
+
+
+@pytest.mark.parametrize("end", [succeed, fail])
+def test_a_finished_job_stays_what_it_is(store: Store, end: Any):
+    taken = running(store)
+    ended = end(store, taken)
+    before = snapshot(store, taken)
+    assert cancel(store, taken) is ended
+    assert snapshot(store, taken) == before
+
+
+def test_a_cancelled_job_may_be_cancelled_again(store: Store):
+    job = add(store)
+    cancel(store, job)
+    assert cancel(store, job) is S.CANCELED
+    assert event_types(store, job) == ["Initialized", "Canceled"]
+
+
+def test_nobody_cancels_the_job_of_another(store: Store):
+    job = add(store)
+    with pytest.raises(NotFound):
+        cancel(store, job, owner="bob")
+    assert status(store, job) is S.QUEUED
+
+
+def test_an_unknown_job_cannot_be_cancelled(store: Store):
+    job = add(store)
+    store.delete_jobs([job.id])
+    with pytest.raises(NotFound):
+        cancel(store, job)
+
+
+def test_many_cancels_of_one_batch_at_once_end_each_job_once(store: Store):
+    first = draft()
+    chain = [first]
+    for _ in range(7):
+        chain.append(draft(needs=(chain[-1].id,)))
+    jobs = submit(store, *chain).jobs
+    answers = in_threads([lambda job=job: cancel(store, job) for job in jobs])
+    assert answers == [S.CANCELED] * 8
+    assert all(event_types(store, job) == ["Initialized", "Canceled"] for job in jobs)
+
+
+# Dependents
+
+
+def diamond(store: Store) -> list[Any]:
+    top = draft(name="top")
+    left, right = draft(needs=(top.id,)), draft(needs=(top.id,))
+    bottom = draft(needs=(left.id, right.id))
+    submit(store, top, left, right, bottom)
+    return [top, left, right, bottom]
+
+
+def statuses(store: Store, drafts: list[Any]) -> list[JobStatus]:
+    return [status(store, each) for each in drafts]
+
+
+def test_a_job_is_released_when_all_it_needs_succeeded(store: Store):
+    drafts = diamond(store)
+    succeed(store, claim(store))
+    assert statuses(store, drafts) == [S.SUCCEEDED, S.QUEUED, S.QUEUED, S.WAITING]
+    left, right = claim_all(store)
+    succeed(store, left)
+    assert statuses(store, drafts) == [S.SUCCEEDED, S.SUCCEEDED, S.RUNNING, S.WAITING]
+    succeed(store, right)
+    assert statuses(store, drafts)[3] is S.QUEUED
+    succeed(store, claim(store))
+    assert statuses(store, drafts) == [S.SUCCEEDED] * 4
+
+
+def test_two_needs_that_end_at_the_same_moment_release_the_job_once(store: Store, database_url: str):
+    other = Store(open_database(database_url))
+    try:
+        for _ in range(5):
+            drafts = diamond(store)
+            succeed(store, claim(store))
+            left, right = claim_all(store)
+            in_threads([lambda c=left: succeed(store, c), lambda c=right: succeed(other, c)])
+            bottom = claim(store)
+            assert bottom.id == drafts[3].id
+            succeed(store, bottom)
+    finally:
+        other.close()
+
+
+def test_a_failed_need_cancels_all_that_follows(store: Store):
+    drafts = diamond(store)
+    fail(store, claim(store))
+    assert statuses(store, drafts) == [S.FAILED, S.CANCELED, S.CANCELED, S.CANCELED]
+    assert all(event_types(store, each) == ["Initialized", "Canceled"] for each in drafts[1:])
+    reason = store.view(drafts[1].id).last_event.data["reason"]
+    assert reason == f"depends on job {drafts[0].id}, which is failed"
+
+
+def test_one_failed_side_of_a_diamond_cancels_its_end_only(store: Store):
+    drafts = diamond(store)
+    succeed(store, claim(store))
+    left, right = claim_all(store)
+    fail(store, left)
+    assert statuses(store, drafts) == [S.SUCCEEDED, S.FAILED, S.RUNNING, S.CANCELED]
+    assert succeed(store, right) is S.SUCCEEDED
+    assert statuses(store, drafts)[3] is S.CANCELED
+
+
+def test_a_cancelled_need_cancels_all_that_follows(store: Store):
+    drafts = diamond(store)
+    cancel(store, store.job(drafts[0].id))
+    assert statuses(store, drafts) == [S.CANCELED] * 4
+
+
+def test_an_expired_need_cancels_all_that_follows(store: Store):
+    top = draft(expires_at=T0 + SECOND)
+    below = draft(needs=(top.id,))
+    submit(store, top, below)
+    expire(store, T0 + SECOND)
+    assert statuses(store, [top, below]) == [S.EXPIRED, S.CANCELED]
+
+
+def test_a_need_that_is_tried_again_keeps_what_follows_waiting(store: Store):
+    drafts = diamond(store)
+    retry(store, claim(store))
+    assert statuses(store, drafts)[1:] == [S.WAITING] * 3
+
+
+def test_a_chain_of_hundreds_is_cancelled_whole(store: Store):
+    chain = [draft()]
+    for _ in range(499):
+        chain.append(draft(needs=(chain[-1].id,)))
+    submit(store, *chain)
+    fail(store, claim(store))
+    assert set(statuses(store, chain[1:])) == {S.CANCELED}
+
+
+# Expiry
+
+
+def test_only_jobs_that_nobody_started_expire(store: Store):
+    taken = running(store, expires_at=T0 + SECOND)
+    queued = draft(expires_at=T0 + SECOND)
+    fresh = draft(expires_at=T0 + MINUTE)
+    waiting = draft(expires_at=T0 + SECOND, needs=(fresh.id,))
+    submit(store, queued, fresh, waiting)
+    assert expire(store, T0 + SECOND - 1) == 0
+    assert expire(store, T0 + SECOND) == 2
+    assert statuses(store, [taken, queued, fresh, waiting]) == [S.RUNNING, S.EXPIRED, S.QUEUED, S.EXPIRED]
+    assert event_types(store, queued) == ["Initialized", "Expired"]
+    assert expire(store, T0 + SECOND) == 0
+
+
+def test_a_family_that_expires_together_is_ended_once_each(store: Store):
+    top = draft(expires_at=T0 + SECOND)
+    below = draft(expires_at=T0 + SECOND, needs=(top.id,))
+    submit(store, top, below)
+    expire(store, T0 + MINUTE)
+    assert [event_types(store, each)[0] for each in (top, below)] == ["Initialized"] * 2
+    assert [len(event_types(store, each)) for each in (top, below)] == [2, 2]
+
+
+# Lost workers
+
+
+def test_a_lease_that_ran_out_is_taken_back(store: Store):
+    taken = running(store)
+    assert reclaim(store, T0 + LEASE) == 0
+    assert reclaim(store, T0 + LEASE + 1) == 1
+    job = store.job(taken.id)
+    assert (job.status, job.failures, job.lease_until) == (S.QUEUED, 0, None)
+    assert event_types(store, taken)[-1] == "ClaimExpired"
+
+
+def test_a_dead_worker_s_jobs_are_taken_back_at_once(store: Store):
+    submit(store, draft(), draft())
+    dead = claim(store, worker="dead")
+    alive = claim(store, worker="alive")
+    assert sorted(store.workers_with_leases()) == ["alive", "dead"]
+    assert reclaim(store, T0, "dead") == 1
+    assert statuses(store, [dead, alive]) == [S.QUEUED, S.RUNNING]
+
+
+def test_no_more_are_taken_back_at_once_than_asked_for(store: Store):
+    submit(store, *(draft() for _ in range(5)))
+    claim_all(store)
+    assert [reclaim(store, T0 + LIFE, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_job_that_kills_every_worker_fails_in_the_end(store: Store):
+    job = add(store, max_failures=1)
+    for attempt in range(1, WORKER_LOST_TRIES + 1):
+        assert claim(store).attempt == attempt
+        assert reclaim(store, T0, "worker-1") == 1
+    done = store.job(job.id)
+    assert done.status is S.FAILED
+    assert done.error is not None
+    assert done.error.code is FailureCode.WORKER_LOST
+
+
+def test_two_sweeps_at_once_take_a_job_back_once(store: Store, database_url: str):
+    other = Store(open_database(database_url))
+    submit(store, *(draft() for _ in range(10)))
+    claims = claim_all(store)
+    try:
+        taken = in_threads([lambda each=each: reclaim(each, T0 + LIFE) for each in (store, other) * 2])
+    finally:
+        other.close()
+    assert sum(taken) == 10
+    assert all(event_types(store, each).count("ClaimExpired") == 1 for each in claims)
+
+
+# The log as a whole
+
+
+def test_events_are_numbered_without_a_gap_and_the_last_is_terminal(store: Store):
+    taken = running(store)
+    store.beat([Beat(taken, T0, T0 + MINUTE, {"step": 1})])
+    retry(store, taken, run_after=T0 + SECOND)
+    store.unpark(Unpark(T0 + SECOND))
+    again = claim(store, T0 + SECOND)
+    store.beat([Beat(again, T0, T0 + MINUTE, {"step": 1})])
+    succeed(store, again)
+    events = store.events_after(taken.id, 0)
+    assert [event.seq for event in events] == list(range(1, 8))
+    assert [event.type.is_terminal for event in events] == [False] * 6 + [True]
+    assert [event.attempt for event in events] == [0, 1, 1, 1, 2, 2, 2]
+    assert store.job(taken.id).last_seq == 7
+    assert store.progress_of([taken.id, fresh_id()]) == {taken.id: (7, True)}
+
+
+def test_the_log_is_read_from_any_place(store: Store):
+    taken = running(store)
+    succeed(store, taken)
+    assert [event.seq for event in store.events_after(taken.id, 1)] == [2, 3]
+    assert [event.seq for event in store.events_after(taken.id, 0, limit=2)] == [1, 2]
+    assert [event.seq for event in store.last_events(taken.id, 2)] == [3, 2]
+    assert store.events_after(fresh_id(), 0) == []

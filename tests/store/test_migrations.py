@@ -1,0 +1,115 @@
+"""Every database gets to the schema of this code, from wherever it is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from imagemill.domain.errors import StorageError
+from imagemill.store import migrate, schema
+from imagemill.store.engine import open_database, open_unpooled
+from imagemill.store.store import Store
+from tests.store.build import T0, add, claim, draft, submit, succeed
+
+MIGRATIONS = Path(migrate.__file__).parent / "migrations"
+
+
+def scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(config)
+
+
+def test_the_code_names_the_newest_revision():
+    assert scripts().get_heads() == [schema.REVISION]
+
+
+def test_an_empty_database_is_filled(database_url: str):
+    assert migrate.current(database_url) is None
+    assert migrate.upgrade(database_url) is None
+    assert migrate.current(database_url) == schema.REVISION
+
+
+def test_migrations_build_the_tables_the_code_knows(database_url: str):
+    migrate.upgrade(database_url)
+    engine = open_unpooled(database_url)
+    with engine.connect() as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def test_a_database_that_is_up_to_date_is_left_alone(database_url: str):
+    migrate.upgrade(database_url)
+    store = Store(open_database(database_url))
+    job = add(store)
+    assert migrate.upgrade(database_url) == schema.REVISION
+    assert store.job(job.id) == job
+    store.close()
+
+
+def test_the_previous_revision_is_upgraded_with_all_its_rows(database_url: str):
+    migrate.upgrade(database_url, "0001")
+    assert migrate.current(database_url) == "0001"
+    store = Store(open_database(database_url))
+    first = draft(properties={"a": 1})
+    jobs = submit(store, first, draft(needs=(first.id,))).jobs
+    succeed(store, claim(store))
+    before = [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs]
+    assert migrate.upgrade(database_url) == "0001"
+    assert migrate.current(database_url) == schema.REVISION
+    assert [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs] == before
+    add(store, callback_url="https://example.com/")
+    assert len(store.due_deliveries(T0, 10)) == 1
+    store.close()
+
+
+def test_processes_that_start_together_upgrade_one_database(database_url: str):
+    code = "import sys; from imagemill.store import migrate; migrate.upgrade(sys.argv[1])"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, database_url], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert migrate.current(database_url) == schema.REVISION
+
+
+def test_the_folder_of_a_new_file_is_made(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'a' / 'b' / 'store.db'}"
+    migrate.upgrade(url)
+    assert migrate.current(url) == schema.REVISION
+
+
+def test_a_database_nobody_can_reach_is_a_storage_error():
+    with pytest.raises(StorageError):
+        migrate.current("postgresql://nobody@127.0.0.1:9/none")
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "not a url://", "oracle://x"])
+def test_another_kind_of_database_is_refused_with_a_sentence(url: str):
+    with pytest.raises(StorageError):
+        open_database(url)
+
+
+def test_a_bare_path_is_a_sqlite_file(tmp_path: Path):
+    migrate.upgrade(str(tmp_path / "bare.db"))
+    assert (tmp_path / "bare.db").exists()
+
+
+def test_a_claim_on_sqlite_reads_the_index_of_open_jobs_in_its_order(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    migrate.upgrade(url)
+    engine = open_unpooled(url)
+    with engine.connect() as conn:
+        query = f"SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND lane = 1 ORDER BY tag, id LIMIT 1"
+        plan = conn.execute(sa.text(f"EXPLAIN QUERY PLAN {query}")).all()
+    engine.dispose()
+    assert any("ix_jobs_claimable" in str(row) for row in plan)
+    assert not any("TEMP B-TREE" in str(row) for row in plan)

@@ -1,0 +1,453 @@
+"""Reads, notes, the outbox and the registry's table."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imagemill.domain.air import parse
+from imagemill.domain.clock import SECOND
+from imagemill.domain.errors import Conflict, NotFound, StorageError
+from imagemill.domain.jobs import JobStatus
+from imagemill.domain.resources import Resource
+from imagemill.store.annotating import Annotate
+from imagemill.store.engine import open_database
+from imagemill.store.outbox import Delivered
+from imagemill.store.reading import Consumption, Filter
+from imagemill.store.resources import Put
+from imagemill.store.store import Store
+from tests.store.build import (
+    MINUTE,
+    T0,
+    add,
+    artifact,
+    cancel,
+    claim,
+    claim_all,
+    draft,
+    fresh_id,
+    in_threads,
+    retry,
+    running,
+    submit,
+    succeed,
+)
+
+
+def listed(store: Store, **wanted: Any) -> list[str]:
+    return [job.id for job in store.list_jobs(Filter(**{"owner": "ann", **wanted}))]
+
+
+def test_jobs_are_listed_newest_first_for_their_owner_only(store: Store):
+    ids = [add(store).id for _ in range(3)]
+    add(store, owner="bob")
+    assert listed(store) == ids[::-1]
+
+
+def test_a_cursor_leads_through_all_pages(store: Store):
+    ids = [add(store).id for _ in range(5)]
+    first = listed(store, limit=2)
+    second = listed(store, limit=2, before=first[-1])
+    third = listed(store, limit=2, before=second[-1])
+    assert first + second + third == ids[::-1]
+    assert listed(store, before=third[-1]) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "positions"),
+    [
+        ({"statuses": frozenset({JobStatus.RUNNING})}, [0]),
+        ({"statuses": frozenset({JobStatus.QUEUED, JobStatus.CANCELED})}, [2, 1]),
+        ({"recipe": "comfy"}, [1]),
+        ({"created_from": T0 + 1}, [2, 1]),
+        ({"created_to": T0 + 1}, [1, 0]),
+        ({"created_from": T0 + 1, "created_to": T0 + 1}, [1]),
+        ({"recipe": "comfy", "statuses": frozenset({JobStatus.RUNNING})}, []),
+    ],
+)
+def test_a_filter_leaves_what_matches(store: Store, wanted: dict[str, Any], positions: list[int]):
+    jobs = [
+        add(store),
+        add(store, at=T0 + 1, recipe="comfy", queue="other"),
+        add(store, at=T0 + 2, queue="other"),
+    ]
+    claim(store)
+    cancel(store, jobs[2])
+    assert listed(store, **wanted) == [jobs[position].id for position in positions]
+
+
+def test_a_batch_can_be_listed(store: Store):
+    accepted = submit(store, draft(), draft())
+    add(store)
+    assert listed(store, batch=accepted.batch) == [job.id for job in accepted.jobs][::-1]
+
+
+VALUES = ["text", "", 1, 1.5, True, None, [1, "a"], {"b": 1, "a": [2]}, "x" * 5000, "ünï \u2603"]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+def test_a_job_is_found_by_a_property_of_any_kind(store: Store, value: Any):
+    job = add(store, properties={"key": value, "other": 1})
+    add(store, properties={"key": "something else", "other": 1})
+    assert listed(store, properties=(("key", value),)) == [job.id]
+
+
+def test_properties_tell_values_apart_that_only_look_alike(store: Store):
+    add(store, properties={"key": 1})
+    assert listed(store, properties=(("key", "1"),)) == []
+    assert listed(store, properties=(("key", True),)) == []
+
+
+def test_the_order_of_an_object_s_keys_does_not_matter(store: Store):
+    job = add(store, properties={"key": {"a": 1, "b": {"c": 2, "d": 3}}})
+    assert listed(store, properties=(("key", {"b": {"d": 3, "c": 2}, "a": 1}),)) == [job.id]
+
+
+def test_all_given_properties_must_match(store: Store):
+    both = add(store, properties={"a": 1, "b": 2})
+    add(store, properties={"a": 1})
+    assert listed(store, properties=(("a", 1), ("b", 2))) == [both.id]
+    assert listed(store, properties=(("a", 1), ("b", 3))) == []
+
+
+def test_the_job_of_another_is_not_found(store: Store):
+    job = add(store)
+    assert store.job(job.id, "ann") == job
+    for read in (store.job, store.view):
+        with pytest.raises(NotFound):
+            read(job.id, "bob")
+
+
+def test_an_unknown_job_is_not_found(store: Store):
+    with pytest.raises(NotFound):
+        store.job(fresh_id())
+
+
+def test_views_come_in_the_order_asked_for_and_with_pictures_in_theirs(store: Store):
+    first, second = running(store), running(store)
+    succeed(store, first, pictures=3)
+    views = store.views([store.job(second.id), store.job(first.id)])
+    assert [view.job.id for view in views] == [second.id, first.id]
+    assert [len(view.artifacts) for view in views] == [0, 3]
+    assert [each.position for each in views[1].artifacts] == [0, 1, 2]
+    assert store.views([]) == []
+
+
+def test_views_by_id_leave_out_what_is_gone(store: Store):
+    job = add(store)
+    assert set(store.views_by_id([job.id, fresh_id()])) == {job.id}
+
+
+def test_an_artifact_is_found_with_its_owner(store: Store):
+    taken = running(store)
+    succeed(store, taken)
+    found = artifact(taken)
+    assert store.artifact(found.id) == (found, "ann")
+    assert store.artifact("0" * 64) is None
+
+
+def test_consumption_counts_what_succeeded_in_the_time(store: Store):
+    submit(store, *(draft(cost=0.5) for _ in range(3)))
+    for at, pictures in ((T0, 1), (T0 + 1, 2), (T0 + 2, 4)):
+        succeed(store, claim(store), at, pictures)
+    add(store, cost=100.0)
+    assert store.consumption("ann", T0, T0 + 2) == Consumption(3, 1.0)
+    assert store.consumption("ann", T0, T0 + 3) == Consumption(7, 1.5)
+    assert store.consumption("bob", T0, T0 + 3) == Consumption(0, 0.0)
+
+
+def test_depths_count_open_jobs(store: Store):
+    assert store.depths() == {"waiting": 0, "queued": 0, "running": 0}
+    first = draft()
+    submit(store, first, draft(), draft(needs=(first.id,)))
+    claim(store)
+    assert store.depths() == {"waiting": 1, "queued": 1, "running": 1}
+
+
+def test_the_place_in_the_lane_counts_who_is_ahead(store: Store):
+    jobs = submit(store, *(draft() for _ in range(4))).jobs
+    add(store, model="another lane")
+    assert [store.preceding(job) for job in jobs] == [0, 1, 2, 3]
+    claim(store)
+    assert store.preceding(jobs[3]) == 2
+
+
+def test_the_place_is_counted_no_further_than_a_bound(store: Store):
+    for _ in range(3):
+        jobs = submit(store, *(draft() for _ in range(400))).jobs
+    assert store.preceding(jobs[-1]) == 1000
+
+
+def test_the_attempts_whose_files_are_needed_are_the_delivered_and_the_running(store: Store):
+    delivered = running(store)
+    succeed(store, delivered)
+    again = running(store)
+    retry(store, again)
+    again = claim(store)
+    ended = running(store)
+    cancel(store, ended)
+    retry(store, ended)
+    pairs = [(each.id, attempt) for each in (delivered, again, ended) for attempt in (1, 2)]
+    assert store.referenced_attempts(pairs) == {(delivered.id, 1), (again.id, 2)}
+
+
+def test_finished_jobs_are_found_by_their_age(store: Store):
+    claims = [running(store) for _ in range(3)]
+    for second, each in enumerate(claims):
+        succeed(store, each, T0 + second * SECOND)
+    add(store)
+    assert set(store.finished_before(T0 + 2 * SECOND, 10)) == {claims[0].id, claims[1].id}
+    assert len(store.finished_before(T0 + MINUTE, 2)) == 2
+
+
+def test_deleting_a_job_deletes_all_that_belongs_to_it(store: Store):
+    taken = running(store, properties={"a": 1}, callback_url="https://example.com/")
+    succeed(store, taken)
+    kept = add(store, properties={"a": 1}, callback_url="https://example.com/")
+    store.delete_jobs([taken.id])
+    with pytest.raises(NotFound):
+        store.job(taken.id)
+    assert store.events_after(taken.id, 0) == []
+    assert store.artifact(artifact(taken).id) is None
+    assert listed(store, properties=(("a", 1),)) == [kept.id]
+    assert [each.job.id for each in store.due_deliveries(T0, 10)] == [kept.id]
+
+
+def test_deleting_nothing_is_fine(store: Store):
+    job = add(store)
+    store.delete_jobs([])
+    store.delete_jobs([fresh_id()])
+    assert store.job(job.id) == job
+
+
+def test_a_database_without_tables_is_a_storage_error(database_url: str):
+    empty = Store(open_database(database_url))
+    try:
+        for read in (
+            lambda: empty.job("a"),
+            lambda: empty.views_by_id(["a"]),
+            lambda: empty.list_jobs(Filter("ann")),
+            lambda: add(empty),
+            lambda: claim(empty),
+        ):
+            with pytest.raises(StorageError):
+                read()
+        empty.ping()
+    finally:
+        empty.close()
+
+
+# Notes
+
+
+def test_a_note_is_merged(store: Store):
+    job = add(store, client={"a": 1, "b": 1}, properties={"p": 1, "q": 1})
+    store.annotate(Annotate(job.id, "ann", client={"b": 2}, properties={"q": 2, "r": 3}))
+    after = store.job(job.id)
+    assert (after.client, after.properties) == ({"a": 1, "b": 2}, {"p": 1, "q": 2, "r": 3})
+    assert listed(store, properties=(("q", 2), ("r", 3))) == [job.id]
+    assert listed(store, properties=(("q", 1),)) == []
+
+
+def test_a_note_changes_no_status_and_writes_no_event(store: Store):
+    taken = running(store)
+    store.annotate(Annotate(taken.id, "ann", client={"tainted": True}))
+    assert store.job(taken.id) == replace(taken.job, client={"tainted": True})
+
+
+def test_nobody_writes_on_the_job_of_another(store: Store):
+    job = add(store)
+    for id_, owner in ((job.id, "bob"), (fresh_id(), "ann")):
+        with pytest.raises(NotFound):
+            store.annotate(Annotate(id_, owner, client={"a": 1}))
+    assert store.job(job.id).client == {}
+
+
+def test_notes_at_once_are_all_kept(store: Store):
+    job = add(store)
+    in_threads([lambda n=n: store.annotate(Annotate(job.id, "ann", client={str(n): n})) for n in range(8)])
+    assert store.job(job.id).client == {str(n): n for n in range(8)}
+
+
+# The outbox
+
+
+def due(store: Store, at: int = T0, limit: int = 10) -> list[tuple[str, int]]:
+    return [(each.job.id, each.event.seq) for each in store.due_deliveries(at, limit)]
+
+
+def test_a_job_without_a_callback_has_nothing_to_deliver(store: Store):
+    succeed(store, running(store))
+    assert due(store) == []
+    assert store.next_delivery() is None
+
+
+def test_events_are_delivered_one_after_the_other(store: Store):
+    taken = running(store, callback_url="https://example.com/x")
+    succeed(store, taken)
+    seen: list[str] = []
+    while deliveries := store.due_deliveries(T0, 10):
+        (only,) = deliveries
+        assert only.url == "https://example.com/x"
+        seen.append(only.event.type.value)
+        store.record_delivery(Delivered(only, T0))
+    assert seen == ["Initialized", "Claimed", "Succeeded"]
+    assert store.next_delivery() is None
+
+
+def test_jobs_do_not_wait_for_each_other_s_deliveries(store: Store):
+    jobs = [add(store, callback_url="https://example.com/") for _ in range(3)]
+    assert sorted(due(store)) == sorted((job.id, 1) for job in jobs)
+    assert len(due(store, limit=2)) == 2
+
+
+def test_a_failed_delivery_waits_and_holds_back_what_follows(store: Store):
+    taken = running(store, callback_url="https://example.com/")
+    (first,) = store.due_deliveries(T0, 10)
+    store.record_delivery(Delivered(first, T0, "500", again_at=T0 + MINUTE))
+    assert due(store, T0 + MINUTE - 1) == []
+    (again,) = store.due_deliveries(T0 + MINUTE, 10)
+    assert (again.event.seq, again.tries) == (1, 1)
+    store.record_delivery(Delivered(again, T0 + MINUTE))
+    assert due(store, T0 + MINUTE) == [(taken.id, 2)]
+
+
+def test_what_is_given_up_lets_the_next_go(store: Store):
+    taken = running(store, callback_url="https://example.com/")
+    (first,) = store.due_deliveries(T0, 10)
+    store.record_delivery(Delivered(first, T0, "500"))
+    assert due(store) == [(taken.id, 2)]
+
+
+def test_the_next_delivery_says_when_to_look(store: Store):
+    add(store, callback_url="https://example.com/")
+    assert store.next_delivery() == T0
+    (first,) = store.due_deliveries(T0, 10)
+    store.record_delivery(Delivered(first, T0, "500", again_at=T0 + MINUTE))
+    assert store.next_delivery() == T0 + MINUTE
+
+
+def test_what_may_not_be_sent_yet_is_not_announced_as_due(store: Store):
+    running(store, callback_url="https://example.com/")
+    (first,) = store.due_deliveries(T0, 10)
+    store.record_delivery(Delivered(first, T0, "500", again_at=T0 + MINUTE))
+    assert store.next_delivery() == T0 + MINUTE
+
+
+# The registry's table
+
+AIR = "urn:air:sdxl:checkpoint:civitai:101055@128078"
+
+
+def resource(air: str = AIR, **body: Any) -> Resource:
+    return Resource(parse(air), body)
+
+
+def put(store: Store, what: Resource, mode: Put = Put.CREATE, now: int = T0) -> Resource:
+    return store.put_resource(what, mode, now)
+
+
+def test_a_resource_is_found_in_any_case(store: Store):
+    put(store, resource(AIR.upper().replace("URN:AIR", "urn:air"), modelName="SD XL"))
+    found = store.resource(AIR.lower())
+    assert found is not None
+    assert (found.body, found.created_at, found.updated_at) == ({"modelName": "SD XL"}, T0, T0)
+    assert store.resource("urn:air:sdxl:checkpoint:civitai:1@1") is None
+
+
+def test_a_resource_is_registered_once(store: Store):
+    put(store, resource(modelName="a"))
+    with pytest.raises(Conflict):
+        put(store, resource(AIR.upper(), modelName="b"))
+    found = store.resource(AIR)
+    assert found is not None
+    assert found.body == {"modelName": "a"}
+
+
+def test_one_of_many_who_register_the_same_at_once_wins(store: Store):
+    answers = in_threads([lambda n=n: put(store, resource(modelName=str(n))) for n in range(6)])
+    assert sum(isinstance(answer, Conflict) for answer in answers) == 5
+
+
+def test_a_resource_is_replaced_and_keeps_its_age(store: Store):
+    put(store, resource(modelName="a"))
+    put(store, resource(modelName="b"), Put.REPLACE, T0 + 9)
+    found = store.resource(AIR)
+    assert found is not None
+    assert (found.body, found.created_at, found.updated_at) == ({"modelName": "b"}, T0, T0 + 9)
+
+
+@pytest.mark.parametrize("mode", [Put.REPLACE, Put.DELETE])
+def test_what_is_not_there_cannot_be_changed(store: Store, mode: Put):
+    with pytest.raises(NotFound):
+        put(store, resource(), mode)
+    assert store.resource(AIR) is None
+
+
+def test_a_deleted_resource_is_gone(store: Store):
+    put(store, resource())
+    put(store, resource(), Put.DELETE)
+    assert store.resource(AIR) is None
+    assert store.resources_by_version("128078") == []
+
+
+def test_a_short_form_finds_all_it_may_mean(store: Store):
+    put(store, resource())
+    put(store, resource("urn:air:sd1:lora:civitai:7@128078"))
+    put(store, resource("urn:air:sd1:lora:civitai:128078@7"))
+    put(store, resource("urn:air:sd1:lora:huggingface:a/b@128078"))
+    assert len(store.resources_by_version("128078")) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 3),
+        ("DREAM", 1),
+        ("sdxl", 1),
+        ("base", 2),
+        ("nothing", 0),
+        ("%", 1),
+        ("_", 0),
+        ("100%", 1),
+        ("'", 0),
+    ],
+)
+def test_resources_are_searched_by_any_word_without_case(store: Store, query: str, count: int):
+    put(store, resource(modelName="XL", tags=["base"]))
+    put(store, resource("urn:air:sd1:checkpoint:civitai:4384@128713", modelName="DreamShaper", tags=["base"]))
+    put(store, resource("urn:air:sd1:lora:civitai:82098@87153", versionName="100% detail"))
+    total, page = store.resource_page(query, 0, 10)
+    assert (total, len(page)) == (count, count)
+
+
+def test_resources_are_paged_in_the_order_of_their_airs(store: Store):
+    for number in (3, 1, 2):
+        put(store, resource(f"urn:air:sd1:lora:civitai:{number}@{number}"))
+    total, page = store.resource_page("", 1, 1)
+    assert total == 3
+    assert [str(each.air) for each in page] == ["urn:air:sd1:lora:civitai:2@2"]
+
+
+@pytest.mark.parametrize(
+    "air",
+    [
+        "urn:air:sd1:lora:civitai:" + "1" * 480,
+        "urn:air:sd1:" + "t" * 300 + ":civitai:1@2",
+        "urn:air:sd1:lora:civitai:1@" + "2" * 400,
+        "civitai:" + "1" * 504,
+    ],
+)
+def test_an_air_that_is_accepted_can_be_stored_and_read(store: Store, air: str):
+    try:
+        what = resource(air)
+    except ValueError:
+        return  # refused before it comes here
+    put(store, what)
+    assert store.resource_page("", 0, 10)[1][0].air == what.air
+
+
+def test_claims_leave_room_for_all_reads(store: Store):
+    submit(store, *(draft() for _ in range(40)))
+    answers = in_threads([lambda: len(claim_all(store))] * 2 + [lambda: store.depths()["waiting"]] * 14)
+    assert sum(answers[:2]) == 40
