@@ -107,9 +107,14 @@ class Mill:
         if self.roles.worker:
             self.dispatcher.start()
 
-    def close(self) -> None:
-        """Stop claiming, let running jobs finish or hand them back, deliver nothing more, let go."""
+    def drain(self) -> None:
+        """Claim no more, let running jobs finish or hand them back, then let waiting requests go."""
         self.runner.close(self.settings.shutdown_grace_s)
+        self.hub.close()
+
+    def close(self) -> None:
+        """Drain, deliver nothing more, let go."""
+        self.drain()
         self.dispatcher.close()
         self.sweeper.close()
         self.notifier.close()

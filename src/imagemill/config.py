@@ -5,12 +5,21 @@ underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed 
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -42,6 +51,14 @@ def _also(name: str) -> AliasChoices:
 
 def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _database(value: str) -> str:
+    """An address whose kind is of no database we know is refused before a driver is looked for."""
+    scheme, separator, _ = value.partition("://")
+    if separator and scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError("should be sqlite:///path or postgresql://user@host/name")
+    return value
 
 
 class _Group(BaseModel):
@@ -141,7 +158,7 @@ class Settings(BaseSettings):
         description="Host headers that are answered, comma-separated (guards against DNS rebinding).",
     )
     data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
-    database_url: str | None = Field(
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         default=None,
         validation_alias=_also("database_url"),
         description="postgresql://... or sqlite:///path; default: a file in data_dir.",
@@ -268,6 +285,9 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
+_CREDENTIALS = re.compile(r"://[^/@]*@")
+
+
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = _CREDENTIALS.sub("://***@", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."

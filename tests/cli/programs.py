@@ -16,7 +16,7 @@ import httpx2
 
 from imagemill.config import ALIASES
 
-PROGRAM = (sys.executable, "-m", "imagemill.cli")
+PROGRAM = (sys.executable, "-m", "imagemill")
 START_S = 30
 
 

@@ -165,6 +165,13 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path
         assert "Traceback" not in done.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    done = run("serve", "--port", "0", "--data-dir", "taken", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the data folder cannot be used: taken")
+
+
 def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
     first = run("migrate", cwd=tmp_path)
     assert first.returncode == 0, first.stderr

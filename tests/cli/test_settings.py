@@ -80,6 +80,11 @@ def test_the_order_is_argument_environment_file(monkeypatch: pytest.MonkeyPatch,
         ("IMAGEMILL_JOB__LEASE_S", "0", "IMAGEMILL_JOB__LEASE_S: Input should be greater than or equal to 1"),
         ("IMAGEMILL_JOB__LEASES", "1", "IMAGEMILL_JOB__LEASES is not a setting; did you mean"),
         ("IMAGEMILL_SIMULATOR__FAULTS", '[{"fault":', "IMAGEMILL_SIMULATOR__FAULTS: Input should be"),
+        (
+            "DATABASE_URL",
+            "mysql://mill@host/x",
+            "IMAGEMILL_DATABASE_URL (or DATABASE_URL): Value error, should",
+        ),
         ("IMAGEMILL_CALLBACK__ALLOW_NETWORKS", "home", "IMAGEMILL_CALLBACK__ALLOW_NETWORKS__0"),
     ],
 )
@@ -88,6 +93,13 @@ def test_a_wrong_setting_is_named(name: str, value: str, part: str, monkeypatch:
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert any(line.startswith(part) for line in complaints(caught.value)), complaints(caught.value)
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://mill:a-secret@host/x")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "'mysql://***@host/x'" in complaints(caught.value)[0]
 
 
 def test_a_misspelt_variable_is_noticed() -> None:

@@ -47,9 +47,10 @@ class FakeBackend:
     refuses: str | None = None
     orders: list[Order] = field(default_factory=list)
     reference: str | None = None
+    names: Sequence[str] = ("node-1", "node-2")
 
     def nodes(self) -> Sequence[Node]:
-        return [Node("node-1", self.name, frozenset({"gpu"}), 2)]
+        return [Node(name, self.name, frozenset({"gpu"}), 2) for name in self.names]
 
     def refusal(self, work: Work) -> str | None:
         return self.refuses

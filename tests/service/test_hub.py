@@ -231,3 +231,17 @@ def test_no_event_between_watching_and_reading_is_missed(store: Store):
         assert await asyncio.gather(*follows) == [[1, 2, 3]] * 10
 
     run(story())
+
+
+def test_closing_lets_all_who_wait_go():
+    async def story() -> None:
+        hub_ = a_hub()
+        with hub_.watch(["a"]) as first, hub_.watch(["b"]) as second:
+            waits = [asyncio.create_task(first.wait_finished(5)), asyncio.create_task(second.wait(5))]
+            await asyncio.sleep(0)
+            from_a_thread(hub_.close)
+            assert await asyncio.gather(*waits) == [False, True]
+            assert first.closed
+            assert second.closed
+
+    run(story())

@@ -78,6 +78,21 @@ def test_a_job_is_run_and_delivered(store: Store, make: Any):
     assert stages == ["CLAIMED", "PROMPT_PREPARED", "SENT_TO_BACKEND", "BACKEND_RESULT", "STORED"]
 
 
+def test_a_slot_runs_all_there_is(store: Store, make: Any):
+    it = make()
+    jobs = [add(store) for _ in range(3)]
+    assert it.runner.run_all(offer) is True
+    assert [store.job(job.id).status for job in jobs] == [S.SUCCEEDED] * 3
+    assert it.runner.run_all(offer) is False
+
+
+def test_a_slot_that_offers_no_more_finishes_what_it_has(store: Store, make: Any):
+    offers = [offer(), None]
+    it, first, second = make(), add(store), add(store)
+    it.runner.run_all(lambda: offers.pop(0))
+    assert [store.job(job.id).status for job in (first, second)] == [S.SUCCEEDED, S.QUEUED]
+
+
 def test_the_backend_s_reference_is_kept_as_soon_as_it_is_known(store: Store, make: Any):
     held = Held()
     it, job = make(held), add(store)
@@ -116,6 +131,14 @@ def test_a_node_that_failed_is_left_alone_for_a_while(store: Store, make: Any):
     it.run("node-1")
     assert not it.run("node-1")
     assert it.run("node-2")
+    assert store.job(job.id).attempt == 2
+
+
+def test_the_only_node_there_is_is_tried_again(store: Store, make: Any):
+    it, job = make(breaking(FailureCode.NODE_LOST)), add(store)
+    it.backend.names = ("node-1",)
+    it.run("node-1")
+    assert it.run("node-1")
     assert store.job(job.id).attempt == 2
 
 

@@ -1,9 +1,11 @@
 """What time brings about."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imagemill.blobs.base import BlobInfo
 from imagemill.domain.blobs import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
@@ -118,4 +120,18 @@ def test_a_sweeper_that_runs_sweeps_by_itself(store: Store, tmp_path: Path):
     it.start()
     job = add(store, expires_at=now_us() - 1)
     wait_until(lambda: store.job(job.id).status is S.EXPIRED)
+    it.close()
+
+
+def test_a_sweeper_goes_on_after_a_bug(store: Store, tmp_path: Path):
+    class Broken(MemoryBlobs):
+        def list(self, prefix: str) -> Iterator[BlobInfo]:
+            raise OSError("a folder nobody may read")
+
+    it = sweeper(store, Broken(), tmp_path / "run", every_s=0.02)
+    it.start()
+    first = add(store, expires_at=now_us() - 1)
+    wait_until(lambda: store.job(first.id).status is S.EXPIRED)
+    second = add(store, expires_at=now_us() - 1)
+    wait_until(lambda: store.job(second.id).status is S.EXPIRED, 3)
     it.close()

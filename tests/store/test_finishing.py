@@ -180,6 +180,26 @@ def test_a_sent_reference_is_kept(store: Store):
     assert store.job(taken.id).backend_ref == "request-7"
 
 
+def test_the_end_of_one_attempt_makes_room_for_the_claim_of_the_next(store: Store):
+    submit(store, draft(), draft())
+    first = claim(store, capacity=1)
+    ended, claimed = store.finish_and_claim(Finish(first, Canceled(), T0), ask(capacity=1))
+    assert ended.result() is S.CANCELED
+    next_ = claimed.result()
+    assert next_ is not None
+    assert (next_.id != first.id, status(store, next_)) == (True, S.RUNNING)
+
+
+def test_a_void_end_takes_no_claim_away(store: Store):
+    first, second = lost(store)
+    job = add(store)
+    ended, claimed = store.finish_and_claim(Finish(first, Canceled(), T0), ask())
+    with pytest.raises(Superseded):
+        ended.result()
+    assert claimed.result().id == job.id
+    assert status(store, second) is S.RUNNING
+
+
 # Heartbeats
 
 

@@ -92,15 +92,10 @@ def test_a_database_nobody_can_reach_is_a_storage_error():
         migrate.current("postgresql://nobody@127.0.0.1:9/none")
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/d", "not a url://", "oracle://x"])
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "not a url://", "oracle://x", "store.db"])
 def test_another_kind_of_database_is_refused_with_a_sentence(url: str):
     with pytest.raises(StorageError):
         open_database(url)
-
-
-def test_a_bare_path_is_a_sqlite_file(tmp_path: Path):
-    migrate.upgrade(str(tmp_path / "bare.db"))
-    assert (tmp_path / "bare.db").exists()
 
 
 def test_a_claim_on_sqlite_reads_the_index_of_open_jobs_in_its_order(tmp_path: Path):

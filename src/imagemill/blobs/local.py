@@ -7,6 +7,7 @@ than the file in it.
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from imagemill.blobs.base import BlobInfo
 from imagemill.domain.errors import NotFound, StorageError
 
-_KEY = re.compile(r"(?!.*(?:^|/)\.\.?(?:/|$))[A-Za-z0-9_\-./]{1,255}")
+_KEY = re.compile(r"(?!.*(?:^|/)(?:\.\.?)?(?:/|$))[A-Za-z0-9_\-./]{1,255}")
 _PARTIAL = ".partial"
 
 
@@ -25,7 +26,8 @@ class LocalBlobs:
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
-        partial = f"{path}{_PARTIAL}"
+        # Two writers of one key must not share it: the one that is late would find it gone.
+        partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
         try:
             try:
                 descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
@@ -55,7 +57,6 @@ class LocalBlobs:
             path = self._path(key)
             with suppress(FileNotFoundError):
                 path.unlink()
-            self._remove_empty(path.parent)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         for path in self._below(prefix):
@@ -89,11 +90,3 @@ class LocalBlobs:
         if parts[0] == "jobs":
             return "jobs/" + parts[-1].replace("_", "/", 2)
         return "/".join(parts)
-
-    def _remove_empty(self, folder: Path) -> None:
-        while folder != self._root:
-            try:
-                folder.rmdir()
-            except OSError:
-                return
-            folder = folder.parent

@@ -1,5 +1,7 @@
 """Building a `Mill` for a command: what commonly goes wrong is told in a sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from imagemill.cli.output import REFUSED, UNUSABLE, Trouble
@@ -13,18 +15,25 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
     """Raises `Trouble`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap import Mill
+
+    with telling(settings):
+        try:
+            return Mill(settings, roles)
+        except InvalidScenario as error:
+            raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
+
+
+@contextmanager
+def telling(settings: "Settings") -> Iterator[None]:
+    """Turn what databases and folders refuse into a `Trouble`."""
     from imagemill.domain.errors import StorageError
 
     try:
-        return Mill(settings, roles)
+        yield
     except StorageError as error:
         raise Trouble(
             str(error), REFUSED, details=(f"the database is {shown_database(settings)}",)
         ) from error
-    except InvalidScenario as error:
-        raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
-    except PermissionError as error:
-        raise Trouble(f"{error.filename} cannot be written: {error.strerror}", UNUSABLE) from error
     except OSError as error:
         where = error.filename or settings.data_dir
         raise Trouble(

@@ -47,7 +47,7 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
     began = time.perf_counter()
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "imagemill.cli", "serve", "--port", "0", "--data-dir", str(data)],
+            [sys.executable, "-m", "imagemill", "serve", "--port", "0", "--data-dir", str(data)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

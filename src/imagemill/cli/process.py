@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("imagemill.cli")
 
-_LAST_WORDS_S = 0.5
-"""For the answers to requests that waited for the last running jobs."""
-
 
 def run_http(settings: "Settings", which: str) -> None:
     """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
@@ -138,16 +135,7 @@ class Server(uvicorn.Server):
         log.info("stopped")
 
     async def _let_go(self) -> None:
-        await asyncio.to_thread(self._mill.runner.close, self._mill.settings.shutdown_grace_s)
-        await asyncio.sleep(_LAST_WORDS_S)
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cancel)
-        for task in list(self.server_state.tasks):
-            task.cancel()
-
-
-def _is_no_cancel(record: logging.LogRecord) -> bool:
-    """uvicorn calls a request it lets go at the end an exception of the application."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+        await asyncio.to_thread(self._mill.drain)
 
 
 def _wire(host: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import typer
 
 from imagemill.cli.loading import load_settings
 from imagemill.cli.options import TOKEN, DataDir, Json, Token, Url
-from imagemill.cli.output import REFUSED, Out, Trouble
+from imagemill.cli.output import REFUSED, Out
 
 
 def health(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
@@ -30,18 +30,15 @@ def health(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None
 
 def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Bring the database to this version's schema. Servers do it themselves when they start."""
-    from imagemill.cli.building import shown_database
-    from imagemill.domain.errors import StorageError
+    from imagemill.cli.building import shown_database, telling
     from imagemill.store import migrate as migrations
 
     out = Out(as_json)
     with out.reporting():
         settings = load_settings(data_dir=data_dir)
-        try:
+        with telling(settings):
             before = migrations.upgrade(settings.database)
             after = migrations.current(settings.database)
-        except StorageError as error:
-            raise Trouble(str(error), details=(f"the database is {shown_database(settings)}",)) from error
         where = shown_database(settings)
         if as_json:
             out.json({"database": where, "from": before, "to": after})

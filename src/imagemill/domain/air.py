@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 MAX_LENGTH = 512
+MAX_TYPE = 64
 
 _WORD = r"[a-z0-9_\-/]+"
 _PATTERN = re.compile(
@@ -96,9 +97,8 @@ class Air:
     @property
     def short(self) -> str:
         """``@civitai/{version}`` where there is such a form, else the canonical one."""
-        if self.source.lower() == "civitai" and self.version and self.version.isdigit():
-            return f"@civitai/{self.version}"
-        return str(self)
+        short = f"@civitai/{self.version}"
+        return short if self.source.lower() == "civitai" and short_version(short) else str(self)
 
     @property
     def family(self) -> str:
@@ -148,7 +148,7 @@ def parse(text: str) -> Air:
         version, file_id, suffix = found["version"], found["file_id"], found["format"]
     elif version and parts["source"].lower() == "civitai" and (found := _CIVITAI_FORMAT.fullmatch(version)):
         version, suffix = found["version"], found["format"]
-    return Air(
+    air = Air(
         source=parts["source"],
         id=parts["id"],
         version=version,
@@ -157,6 +157,9 @@ def parse(text: str) -> Air:
         file_id=file_id,
         format=suffix,
     )
+    if len(str(air)) > MAX_LENGTH or len(kind or "") > MAX_TYPE:
+        raise InvalidAir(f"an AIR has at most {MAX_LENGTH} characters, its type at most {MAX_TYPE}")
+    return air
 
 
 def _shown(text: str) -> str:

@@ -1,5 +1,6 @@
 """The SSRF guard: no address a user gave is called before it is known to be public, and then exactly it."""
 
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -11,7 +12,13 @@ from imagemill.domain.errors import InvalidInput
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+# Addresses that the standard library takes for global: site-local, IPv4 in its older IPv6 forms, and
+# NAT64 for local use.
+_NOT_PUBLIC = tuple(map(IPv6Network, ("fec0::/10", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48")))
+
 MAX_URL = 2000
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?")
+"""A name, already in its ASCII spelling, or an address; httpx2 leaves blanks in it, percent-encoded."""
 
 
 class Refused(httpx2.TransportError):
@@ -32,8 +39,11 @@ class Guard:
             parsed = httpx2.URL(url)
         except (httpx2.InvalidURL, ValueError) as error:
             raise InvalidInput.at(path, f"is not a URL: {error}") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        host = parsed.raw_host.decode("ascii")
+        if parsed.scheme not in ("http", "https") or not _HOST.fullmatch(host):
             raise InvalidInput.at(path, "must be an absolute http or https URL")
+        if parsed.port is not None and not 1 <= parsed.port <= 65_535:
+            raise InvalidInput.at(path, f"has the port {parsed.port}; ports go from 1 to 65535")
         if parsed.userinfo:
             raise InvalidInput.at(path, "must not carry a user name or password")
         try:
@@ -58,7 +68,8 @@ class Guard:
 
     def _complaint(self, address: Address) -> str | None:
         real = _unwrapped(address)
-        if real.is_global and not real.is_multicast:
+        hidden = any(real.version == network.version and real in network for network in _NOT_PUBLIC)
+        if real.is_global and not real.is_multicast and not hidden:
             return None
         if any(real.version == network.version and real in network for network in self._allowed):
             return None

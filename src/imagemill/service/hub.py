@@ -6,15 +6,18 @@ ephemeral: the latest of each job, in memory.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from imagemill.backends.base import Progress
-from imagemill.domain.errors import ImagemillError
+from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.events import Notice
 from imagemill.store.reading import View
+
+log = logging.getLogger(__name__)
 
 
 class TooManyStreams(ImagemillError):
@@ -39,6 +42,8 @@ class Watcher:
     """Finished jobs that need not be read again, by job."""
     ends_only: bool = False
     """Whether news before the end of a job are of no use now."""
+    closed: bool = False
+    """The process ends: answer as things stand."""
     _goal: asyncio.Future[bool] | None = None
 
     async def wait(self, timeout_s: float) -> bool:
@@ -54,8 +59,8 @@ class Watcher:
 
     async def wait_finished(self, timeout_s: float) -> bool:
         """Until all jobs are finished (True) or the time is over. Only their ends wake the waiter."""
-        if self.finished >= self.ids:
-            return True
+        if self.finished >= self.ids or self.closed:
+            return self.finished >= self.ids
         self.ends_only = True
         self._goal = self.loop.create_future()
         timer = self.loop.call_later(timeout_s, self._reach, False)
@@ -86,6 +91,11 @@ class Watcher:
 
     def see(self, job_id: str, progress: Progress) -> None:
         self.live[job_id] = progress
+        self._news.set()
+
+    def let_go(self) -> None:
+        self.closed = True
+        self._reach(False)
         self._news.set()
 
     def __enter__(self) -> Self:
@@ -172,6 +182,13 @@ class Hub:
         with self._lock:
             return self._live.get(job_id)
 
+    def close(self) -> None:
+        """From any thread: the process ends; waiting requests answer as things stand, streams end."""
+        with self._lock:
+            watchers = {watcher for group in self._watchers.values() for watcher in group}
+        for watcher in watchers:
+            _call(watcher.loop, watcher.let_go)
+
     async def poll(self) -> None:
         """Look for what other processes wrote; runs as long as the server does."""
         while True:
@@ -180,7 +197,11 @@ class Hub:
                 ids = list(self._watchers)
             for start in range(0, len(ids), 500):
                 chunk = ids[start : start + 500]
-                found = await asyncio.to_thread(self._read, chunk)
+                try:
+                    found = await asyncio.to_thread(self._read, chunk)
+                except StorageError as error:
+                    log.warning("events of other processes are held up: %s", error)
+                    break
                 notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
                 self.tell([notice for notice in notices if self._is_news(notice)])
 

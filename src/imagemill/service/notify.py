@@ -20,6 +20,7 @@ from imagemill.store.store import Store
 
 log = logging.getLogger(__name__)
 
+_PAGE = 64
 _SENDERS = 8
 _SENDERS_PER_HOST = 2
 """A receiver that hangs holds no more than these, so it delays nobody else."""
@@ -52,6 +53,8 @@ class Notifier:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._busy: dict[tuple[str, int], str] = {}
+        self._settled: set[tuple[str, int]] = set()
+        """Recorded since the outbox was last read: what was read may not know it yet."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -88,36 +91,57 @@ class Notifier:
         return min(self._rules.poll_s, max(0.05, (due - now_us()) / SECOND))
 
     def _send_due(self) -> None:
-        for delivery in self._store.due_deliveries(now_us(), limit=64):
-            key = (delivery.job.id, delivery.event.seq)
-            host = httpx2.URL(delivery.url).host
-            with self._lock:
-                if key in self._busy or Counter(self._busy.values())[host] >= _SENDERS_PER_HOST:
-                    continue
-                if len(self._busy) >= _SENDERS:
-                    return
-                self._busy[key] = host
-            self._pool.submit(self._send, delivery, key)
+        with self._lock:
+            self._settled.clear()
+        full: set[str] = set()
+        while due := self._store.due_deliveries(now_us(), _PAGE, sorted(full)):
+            before = len(full)
+            for delivery in due:
+                if not self._start(delivery):
+                    full.add(delivery.url)
+            # A page of nothing but full receivers may hide others behind it.
+            if len(due) < _PAGE or len(full) == before or len(self._busy) >= _SENDERS:
+                return
+
+    def _start(self, delivery: Delivery) -> bool:
+        """Send it unless its receiver has all the senders it may have (False)."""
+        key = (delivery.job.id, delivery.event.seq)
+        host = _host(delivery.url)
+        with self._lock:
+            if key in self._busy or key in self._settled:
+                return True
+            if Counter(self._busy.values())[host] >= _SENDERS_PER_HOST or len(self._busy) >= _SENDERS:
+                return False
+            self._busy[key] = host
+        self._pool.submit(self._send, delivery, key)
+        return True
 
     def _send(self, delivery: Delivery, key: tuple[str, int]) -> None:
         try:
-            error = self._post(delivery)
-            self._store.record_delivery(self._result(delivery, error))
+            self._store.record_delivery(self._deliver(delivery))
         except Exception:
             log.exception("a callback could not be recorded", extra={"job": delivery.job.id})
         finally:
             with self._lock:
                 self._busy.pop(key, None)
+                self._settled.add(key)
             # The job's next event may go now.
             self._news.set()
 
-    def _post(self, delivery: Delivery) -> str | None:
+    def _deliver(self, delivery: Delivery) -> Delivered:
+        try:
+            body = self._formats[delivery.job.dialect](delivery)
+        except Exception:
+            log.exception("a bug keeps a callback from being written", extra={"job": delivery.job.id})
+            return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
+        return self._result(delivery, self._post(delivery, body))
+
+    def _post(self, delivery: Delivery, body: Mapping[str, Any]) -> str | None:
         """What went wrong, or None. The answer's body is not read: it is of no use and may be endless."""
-        body = self._formats[delivery.job.dialect](delivery)
         try:
             with self._client.stream("POST", delivery.url, json=body) as response:
                 status = response.status_code
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             return f"{type(error).__name__}: {error}"
         return None if 200 <= status < 300 else f"the receiver answered {status}"
 
@@ -131,3 +155,10 @@ class Notifier:
             return Delivered(delivery, now, error)
         delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
         return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx2.URL(url).host
+    except (httpx2.InvalidURL, ValueError):
+        return ""

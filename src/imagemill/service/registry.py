@@ -37,6 +37,8 @@ class Registry:
         """
         resource = self.find(path, air)
         if resource is None:
+            if short_version(air):
+                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
             parsed = _parse(path, air)
             if kind == "checkpoint" or self._strict or not self._is_available(parsed.key):
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
@@ -79,7 +81,8 @@ class Registry:
 
     def replace(self, resource: Resource) -> Resource:
         """Raises `NotFound` when it is not there."""
-        return self._put(resource, Put.REPLACE)
+        there = self._store.resource(resource.air.key)
+        return self._put(replace(resource, created_at=there.created_at if there else 0), Put.REPLACE)
 
     def remove(self, air: str) -> None:
         self._put(self.get(air), Put.DELETE)

@@ -53,7 +53,6 @@ class _Attempt:
 
     claim: Claim
     watch: Watch
-    lease_until: int
     started: float = field(default_factory=time.perf_counter)
     stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     progress: Progress | None = None
@@ -128,8 +127,7 @@ class Runner:
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
-        assert claim.job.lease_until is not None  # noqa: S101 - the claim sets it
-        attempt = _Attempt(claim, Watch(), claim.job.lease_until)
+        attempt = _Attempt(claim, Watch())
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
         with self._lock:
             self._active[claim.id] = attempt
@@ -274,12 +272,18 @@ class Runner:
         if retry is None:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
+        avoid = retry.avoid_node if self._has_other_node(job.node) else None
         return Retried(
             failure,
             run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
-            avoid_node=retry.avoid_node,
-            avoid_until=now + round(self._rules.avoid_node_s * SECOND) if retry.avoid_node else None,
+            avoid_node=avoid,
+            avoid_until=now + round(self._rules.avoid_node_s * SECOND) if avoid else None,
         )
+
+    def _has_other_node(self, name: str | None) -> bool:
+        """Keeping off the only node would only make the job wait."""
+        nodes = (node for backend in self._backends.values() for node in backend.nodes())
+        return any(node.healthy and node.name != name for node in nodes)
 
     def _finish(
         self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
@@ -322,7 +326,8 @@ class Runner:
         self._hub.show(attempt.claim.id, progress)
 
     def _beat_all(self) -> None:
-        while not (self._stopping.wait(self._rules.heartbeat_s) and not self._active):
+        while self._active or not self._stopping.is_set():
+            self._pause()
             with self._lock:
                 attempts = list(self._active.values())
             try:
@@ -330,16 +335,20 @@ class Runner:
             except StorageError as error:
                 log.warning("a heartbeat failed: %s", error)
 
+    def _pause(self) -> None:
+        """Until the next beat; a stop ends the waiting of an idle process at once."""
+        if self._stopping.is_set():
+            time.sleep(min(self._rules.heartbeat_s, 0.1))
+        else:
+            self._stopping.wait(self._rules.heartbeat_s)
+
     def _beat(self, attempts: list[_Attempt]) -> None:
         now = now_us()
-        renew_before = now + round(self._rules.lease_s * SECOND * 2 / 3)
-        due = [a for a in attempts if a.lease_until < renew_before or a.progress is not a.told]
         lease_until = now + round(self._rules.lease_s * SECOND)
-        beats = [Beat(a.claim, now, lease_until, _news(a)) for a in due]
-        told = [a.progress for a in due]
-        for attempt, progress, pulse in zip(due, told, self._store.beat(beats), strict=True):
+        beats = [Beat(a.claim, now, lease_until, _news(a)) for a in attempts]
+        told = [a.progress for a in attempts]
+        for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
             attempt.told = progress
-            attempt.lease_until = lease_until
             if pulse is Pulse.SUPERSEDED:
                 attempt.superseded = True
                 attempt.watch.stop()

@@ -157,6 +157,9 @@ class Submitter:
         candidates = [
             backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
         ]
+        if not candidates:
+            known = ", ".join(sorted(self._backends))
+            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
         refusals = [backend.refusal(plan.work) for backend in candidates]
         if refusals and all(refusals):
             raise InvalidInput.at(f"{wish.path}model", "; ".join(refusal for refusal in refusals if refusal))
@@ -190,7 +193,7 @@ def _dependencies(wishes: Sequence[Wish], ids: Sequence[str]) -> list[tuple[str,
                     f"{wish.path}dependencies",
                     f"no job of this request is named {name!r}; give it a `name` with this text",
                 )
-        edges.append([index for name in wish.after for index in named[name]])
+        edges.append(list(dict.fromkeys(index for name in wish.after for index in named[name])))
     _refuse_circles(wishes, edges)
     return [tuple(ids[index] for index in targets) for targets in edges]
 

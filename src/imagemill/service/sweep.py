@@ -104,3 +104,6 @@ class Sweeper:
             except StorageError as error:
                 log.warning("a sweep failed and is tried again: %s", error)
                 pause_s = self._rules.every_s
+            except Exception:
+                log.exception("a sweep met a bug and goes on")
+                pause_s = self._rules.every_s

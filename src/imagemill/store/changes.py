@@ -113,9 +113,13 @@ def locked_from(row: Sequence[Any]) -> Locked:
 
 
 def apply(tx: Tx, changes: Sequence[Change]) -> None:
-    """The rows of ``changes`` are locked, each once."""
-    if not changes:
-        return
+    """The rows of ``changes`` are locked, each once. What depends on them follows, however long the chain."""
+    while changes:
+        changes = _apply(tx, changes)
+
+
+def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
+    """What has to change because of these changes."""
     changed = _APPLY.run_many(tx.conn, [_parameters(change) for change in changes])
     if changed != len(changes):
         raise IllegalTransition(f"{len(changes)} jobs were to change, {changed} did")
@@ -126,7 +130,7 @@ def apply(tx: Tx, changes: Sequence[Change]) -> None:
     for change in changes:
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.woken.add(change.row.queue)
-    _follow_up(tx, changes)
+    return _follow_up(tx, changes)
 
 
 def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
@@ -178,14 +182,14 @@ _UNMET = sa.text(
 _RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status = 'waiting'")
 
 
-def _follow_up(tx: Tx, changes: Sequence[Change]) -> None:
-    """What depends on a finished job is released, or cancelled with it."""
+def _follow_up(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
+    """What depends on a finished job is released, or has to be cancelled with it."""
     ended = {change.row.id: change for change in changes if change.to.is_terminal}
     if not ended:
-        return
+        return ()
     pairs = _DEPENDENTS.run(tx.conn, {"ids": sorted(ended)})
     if not pairs:
-        return
+        return ()
     waiting = {
         id_: row for id_, row in lock(tx, [job for _, job in pairs]).items()
         if row.status is JobStatus.WAITING
@@ -201,4 +205,4 @@ def _follow_up(tx: Tx, changes: Sequence[Change]) -> None:
         elif tx.conn.execute(_UNMET, {"id": job}).first() is None:
             tx.conn.execute(_RELEASE, {"id": job})
             tx.woken.add(waiting[job].queue)
-    apply(tx, list(lost.values()))
+    return list(lost.values())

@@ -103,6 +103,10 @@ class _Request:
     payload: Any
     future: "Future[Any] | Answer"
 
+    def start(self) -> bool:
+        """False when whoever asked has given up; from here on that is not possible."""
+        return isinstance(self.future, Answer) or self.future.set_running_or_notify_cancel()
+
 
 class Commits:
     """``last``: the kind of write that runs after all others of its transaction, and sees what they did."""
@@ -169,7 +173,9 @@ class Commits:
     def _take_and_commit(self) -> None:
         batch: list[_Request] = []
         while self._waiting and len(batch) < _MOST_AT_ONCE:
-            batch.append(self._waiting.popleft())
+            request = self._waiting.popleft()
+            if request.start():
+                batch.append(request)
         if batch:
             self._commit(batch)
 

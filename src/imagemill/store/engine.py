@@ -35,11 +35,11 @@ class Database:
 
 
 def normalise(url: str) -> str:
-    """``postgres://`` and ``postgresql://`` mean psycopg 3; a bare path is a SQLite file."""
+    """``postgres://`` and ``postgresql://`` mean psycopg 3."""
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
-    return url if "://" in url else f"sqlite:///{url}"
+    return url
 
 
 def open_database(url: str, *, sqlite_full_sync: bool = False) -> Database:

@@ -126,9 +126,7 @@ def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
     owners = dict(
         tx.conn.execute(
             sa.select(_jobs.id, _jobs.owner).where(_jobs.id.in_([request.id for request in requests]))
-        )
-        
-        .all()
+        ).all()
     )
     answers: list[JobStatus | NotFound] = []
     for request in requests:

@@ -54,11 +54,15 @@ def upgrade(url: str, target: str = "head") -> str | None:
 def _run(conn: sa.Connection, target: str) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = conn
-    command.upgrade(config, target)
+    try:
+        command.upgrade(config, target)
+    except CommandError as error:
+        raise StorageError(f"the database cannot be migrated: {error}; is it of a newer version?") from error
 
 
 def _revision(conn: sa.Connection) -> str | None:

@@ -35,9 +35,18 @@ class Delivered:
     """When to try again; None after an error: given up."""
 
 
-def due(conn: sa.Connection, now: int, limit: int) -> list[Delivery]:
-    """The first undelivered event of each job, where it is due."""
+def _is_first() -> sa.ColumnElement[bool]:
+    """Nothing that comes before it in its job is still to be delivered."""
     earlier = schema.deliveries.alias("earlier")
+    return ~sa.exists().where(
+        earlier.c.job_id == _deliveries.job_id,
+        earlier.c.seq < _deliveries.seq,
+        earlier.c.due_at.is_not(None),
+    )
+
+
+def due(conn: sa.Connection, now: int, limit: int, without: Sequence[str] = ()) -> list[Delivery]:
+    """The first undelivered event of each job, where it is due; not to the URLs ``without``."""
     statement = (
         sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
         .join(
@@ -49,11 +58,8 @@ def due(conn: sa.Connection, now: int, limit: int) -> list[Delivery]:
         .where(
             _deliveries.due_at.is_not(None),
             _deliveries.due_at <= now,
-            ~sa.exists().where(
-                earlier.c.job_id == _deliveries.job_id,
-                earlier.c.seq < _deliveries.seq,
-                earlier.c.due_at.is_not(None),
-            ),
+            _deliveries.url.not_in(without),
+            _is_first(),
         )
         .order_by(_deliveries.due_at)
         .limit(limit)
@@ -70,7 +76,7 @@ def due(conn: sa.Connection, now: int, limit: int) -> list[Delivery]:
 
 def next_due(conn: sa.Connection) -> int | None:
     return conn.execute(
-        sa.select(sa.func.min(_deliveries.due_at)).where(_deliveries.due_at.is_not(None))
+        sa.select(sa.func.min(_deliveries.due_at)).where(_deliveries.due_at.is_not(None), _is_first())
     ).scalar_one()
 
 

@@ -104,6 +104,10 @@ def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
     return [View(job, tuple(artifacts.get(job.id, ())), last[job.id]) for job in jobs if job.id in last]
 
 
+def views_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, View]:
+    return {view.job.id: view for view in views_of(conn, list(jobs_by_id(conn, ids).values()))}
+
+
 def events_after(conn: sa.Connection, job_id: str, seq: int, limit: int) -> list[Event]:
     rows = conn.execute(_EVENTS_AFTER, {"id": job_id, "seq": seq, "limit": limit})
     return [event_from(row) for row in rows]

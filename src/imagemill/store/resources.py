@@ -40,8 +40,9 @@ def _put_one(tx: Tx, request: PutResource) -> Resource | Conflict | NotFound:
     resource = request.resource
     if request.mode is Put.CREATE:
         statement = tx.insert(schema.resources).values(_row(resource, request.now)).on_conflict_do_nothing()
-        created = tx.conn.execute(statement).rowcount
-        return resource if created else Conflict(f"{resource.air} is registered already")
+        # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+        created = tx.conn.execute(statement.returning(_resources.key)).first()
+        return resource if created is not None else Conflict(f"{resource.air} is registered already")
     there = _resources.key == resource.air.key
     if request.mode is Put.DELETE:
         changed = tx.conn.execute(sa.delete(schema.resources).where(there)).rowcount

@@ -124,9 +124,7 @@ class Store:
         return self._read(reading.views_of, jobs)
 
     def views_by_id(self, ids: Iterable[str]) -> dict[str, View]:
-        with self._database.reader.connect() as conn:
-            views = reading.views_of(conn, list(reading.jobs_by_id(conn, ids).values()))
-        return {view.job.id: view for view in views}
+        return self._read(reading.views_by_id, ids)
 
     def batch(self, owner: str, batch: str) -> list[Job]:
         """In the order of submission; empty for another owner's."""
@@ -177,8 +175,8 @@ class Store:
 
     # The outbox of callbacks
 
-    def due_deliveries(self, now: int, limit: int) -> list[outbox.Delivery]:
-        return self._read(outbox.due, now, limit)
+    def due_deliveries(self, now: int, limit: int, without: Sequence[str] = ()) -> list[outbox.Delivery]:
+        return self._read(outbox.due, now, limit, without)
 
     def next_delivery(self) -> int | None:
         return self._read(outbox.next_due)
@@ -223,8 +221,13 @@ def _nobody(_: Committed) -> None:
 
 
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
+    jobs, keys = schema.jobs.c, schema.submissions
     for ids in requests:
-        tx.conn.execute(sa.delete(schema.jobs).where(schema.jobs.c.id.in_(ids)))
+        batches = set(tx.conn.execute(sa.select(jobs.batch).where(jobs.id.in_(ids))).scalars())
+        tx.conn.execute(sa.delete(schema.jobs).where(jobs.id.in_(ids)))
+        # A key whose jobs are gone is free again: it must not answer with nothing.
+        left = sa.exists().where(jobs.owner == keys.c.owner, jobs.batch == keys.c.batch)
+        tx.conn.execute(sa.delete(keys).where(keys.c.batch.in_(batches), ~left))
     return [None] * len(requests)
 
 

@@ -43,13 +43,19 @@ class Submitting:
         self._lanes = lanes
 
     def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | Conflict]:
-        answers: list[Accepted | Conflict | None] = [_repeated(tx, s) for s in submissions]
-        fresh = [s for s, answer in zip(submissions, answers, strict=True) if answer is None]
+        earlier = [_earlier(tx, submission) for submission in submissions]
+        fresh = [s for s, batch in zip(submissions, earlier, strict=True) if batch is None]
         jobs = self._insert(tx, fresh) if fresh else {}
-        return [
-            answer if answer is not None else Accepted(submission.batch, tuple(jobs[submission.batch]))
-            for submission, answer in zip(submissions, answers, strict=True)
-        ]
+        answers: list[Accepted | Conflict] = []
+        for submission, batch in zip(submissions, earlier, strict=True):
+            if batch is None:
+                answers.append(Accepted(submission.batch, tuple(jobs[submission.batch])))
+            elif isinstance(batch, Conflict):
+                answers.append(batch)
+            else:
+                # Read after the insert: the earlier request may be one of this very transaction.
+                answers.append(Accepted(batch, _jobs_of(tx, batch), repeated=True))
+        return answers
 
     def _insert(self, tx: Tx, submissions: Sequence[Submission]) -> dict[str, list[Job]]:
         tags = _take_tags(tx, submissions)
@@ -126,8 +132,8 @@ def _first_event(job: Job) -> log.Entry:
     return log.Entry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
 
 
-def _repeated(tx: Tx, submission: Submission) -> Accepted | Conflict | None:
-    """What an earlier request with this key was answered, or None after noting the key as ours."""
+def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:
+    """The batch of an earlier request with this key, or None after noting the key as ours."""
     if submission.idempotency_key is None:
         return None
     row = {
@@ -138,10 +144,11 @@ def _repeated(tx: Tx, submission: Submission) -> Accepted | Conflict | None:
         "created_at": submission.now,
     }
     # On PostgreSQL the insert waits for a concurrent one with the same key, so two never both win.
-    taken = tx.conn.execute(tx.insert(schema.submissions).values(row).on_conflict_do_nothing())
-    if taken.rowcount:
-        return None
     table = schema.submissions
+    taken = tx.insert(table).values(row).on_conflict_do_nothing().returning(table.c.key)
+    # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+    if tx.conn.execute(taken).first() is not None:
+        return None
     digest, batch = tx.conn.execute(
         sa.select(table.c.digest, table.c.batch).where(
             table.c.owner == submission.owner, table.c.key == submission.idempotency_key
@@ -149,10 +156,14 @@ def _repeated(tx: Tx, submission: Submission) -> Accepted | Conflict | None:
     ).one()
     if digest != submission.digest:
         return Conflict(f"the idempotency key {submission.idempotency_key!r} was used with another body")
+    return str(batch)
+
+
+def _jobs_of(tx: Tx, batch: str) -> tuple[Job, ...]:
     rows = tx.conn.execute(
         sa.select(*JOB_COLUMNS).where(schema.jobs.c.batch == batch).order_by(schema.jobs.c.id)
     )
-    return Accepted(batch, tuple(job_from(row) for row in rows), repeated=True)
+    return tuple(job_from(row) for row in rows)
 
 
 class _Tags:

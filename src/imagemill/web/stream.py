@@ -81,7 +81,7 @@ async def job_events(
             if event.type.is_terminal:
                 return
         if not events:
-            if not await _is_open(store, job_id, seq):
+            if watcher.closed or not await _is_open(store, job_id, seq):
                 return
             async for frame in _live(watcher, job_id, seq, keep_alive_s):
                 yield frame
@@ -89,7 +89,7 @@ async def job_events(
 
 async def _live(watcher: Watcher, job_id: str, seq: int, keep_alive_s: float) -> AsyncIterator[bytes]:
     """Progress until there is a newer event than ``seq``."""
-    while watcher.seen.get(job_id, 0) <= seq:
+    while not watcher.closed and watcher.seen.get(job_id, 0) <= seq:
         if not await watcher.wait(keep_alive_s):
             yield b": keep-alive\n\n"
             return

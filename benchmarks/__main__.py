@@ -1,0 +1,26 @@
+"""``make bench``: every figure in one run, printed as ratios."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import claims, footprint, latency, throughput
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        rows = [
+            *footprint.measure(root),
+            *latency.measure(root),
+            *throughput.measure(root),
+            *claims.measure(root),
+        ]
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, aim in rows:
+        print(f"{name:<{width}}  {value:>16}  {aim}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

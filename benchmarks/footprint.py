@@ -1,0 +1,29 @@
+"""Memory at rest, time to readiness, time of ``imagemill --help``."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.processes import Row, imagemill
+
+
+def measure(root: Path) -> list[Row]:
+    with imagemill(root / "footprint") as first:
+        fresh_s = first.ready_s
+    with imagemill(root / "footprint") as server:
+        time.sleep(2)
+        memory_mb, ready_s = server.memory_mb(), server.ready_s
+    return [
+        ("idle resident memory", f"{memory_mb:.0f} MB", "below 150 MB"),
+        ("ready, fresh data folder", f"{fresh_s:.2f} s", "below 2 s"),
+        ("ready, existing data folder", f"{ready_s:.2f} s", "below 2 s"),
+        ("imagemill --help, best of 5", f"{min(_help() for _ in range(5)):.2f} s", "below 0.3 s"),
+    ]
+
+
+def _help() -> float:
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "imagemill", "--help"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
