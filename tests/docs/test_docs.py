@@ -1,0 +1,100 @@
+"""What the documentation names is there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from imagemill.backends.simulator.settings import Fault
+from imagemill.cli.app import app
+from imagemill.config import CLIENT_NAMES
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`[^`\n]+`")
+
+
+def each_page():
+    return pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def commands(page: Path) -> str:
+    """Only what is code: fenced blocks of a shell, and inline code."""
+    text = page.read_text(encoding="utf-8")
+    blocks = [body for language, body in FENCE.findall(text) if language in ("sh", "text")]
+    return "\n".join([*blocks, *CODE.findall(FENCE.sub("", text))])
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@each_page()
+def test_links_resolve(page: Path):
+    lost: list[str] = []
+    for target in LINK.findall(CODE.sub("", prose(page))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            lost.append(target)
+    assert not lost
+
+
+@each_page()
+def test_make_targets_exist(page: Path):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", commands(page))) <= targets
+
+
+@each_page()
+def test_commands_exist(page: Path):
+    root = typer.main.get_command(app)
+    unknown: list[str] = []
+    # An entry point group is written with a dot, a package with a slash: neither is a call.
+    for line in re.findall(r"(?<![\w./-])imagemill((?: [a-z]+)+)", commands(page)):
+        command = root
+        for word in line.split():
+            below = getattr(command, "commands", None)
+            if below is None:
+                break  # an argument
+            if word not in below:
+                unknown.append(line)
+                break
+            command = below[word]
+    assert not unknown
+
+
+@each_page()
+def test_json_parses(page: Path):
+    for language, body in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language == "json":
+            json.loads(body)
+
+
+@each_page()
+def test_settings_exist(page: Path):
+    listed = set(re.findall(r"`(IMAGEMILL_\w+)`", (ROOT / "docs/settings.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"\bIMAGEMILL_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+    assert named <= listed | CLIENT_NAMES
+
+
+def test_the_simulators_page_names_every_fault_and_no_other():
+    text = (ROOT / "docs/simulator.md").read_text(encoding="utf-8")
+    table = text.partition("| fault |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Fault)
+    assert set(re.findall(r'"?fault"?(?:: | = )"(\w+)"', text)) <= set(Fault)
