@@ -11,6 +11,7 @@ interpreter lock, which is what limits a busy process (see ``docs/performance.md
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 128
 """Bounds how long the first of a batch waits for the last."""
+_CROWD = 3
+_GATHER_S = 0.001
+"""On a busy store the next transaction waits this long for more to join it."""
 _TRANSIENT_TRIES = 4
 """A deadlock or serialisation failure on PostgreSQL is tried again this often."""
 
@@ -121,6 +125,8 @@ class Commits:
         """Kept between transactions: taking one from the pool and giving it back costs as much as a write."""
         self._news = threading.Semaphore(0)
         self._closed = False
+        self._crowded = False
+        """Whether the last transaction was shared by so many that gathering more of them pays."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
 
@@ -138,7 +144,9 @@ class Commits:
         answers = [Answer() for _ in writes]
         for (write, payload), answer in zip(writes, answers, strict=True):
             self._queue(_Request(write, payload, answer))
-        if self._leading.acquire(blocking=False):
+        if self._crowded:
+            self._news.release()
+        elif self._leading.acquire(blocking=False):
             try:
                 self._take_and_commit()
             finally:
@@ -167,6 +175,8 @@ class Commits:
             self._news.acquire()
             # One round a wake-up would starve those who found us at work: go on until nothing waits.
             while self._waiting:
+                if self._crowded:
+                    time.sleep(_GATHER_S)
                 with self._leading:
                     self._take_and_commit()
 
@@ -176,6 +186,7 @@ class Commits:
             request = self._waiting.popleft()
             if request.start():
                 batch.append(request)
+        self._crowded = len(batch) >= _CROWD
         if batch:
             self._commit(batch)
 
