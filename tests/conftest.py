@@ -1,6 +1,7 @@
 """Fixtures: real databases, a real server on a real port."""
 
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +29,15 @@ LORA = "urn:air:sd1:lora:civitai:82098@87153"
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL: the one of DATABASE_URL, else one this session starts."""
-    with server_url(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_server() -> Iterator[str]:
+    """A real PostgreSQL: the one of DATABASE_URL, else one this session starts.
+
+    Not below pytest's own folder, which another session of the same user closes to everybody else.
+    """
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        server_url(Path(folder, "data")) as url,
+    ):
         yield url
 
 

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ class FakeBackend:
 
     def nodes(self) -> Sequence[Node]:
         return [Node(name, self.name, frozenset({"gpu"}), 2) for name in self.names]
+
+    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+        del properties
 
     def refusal(self, work: Work) -> str | None:
         return self.refuses

@@ -116,6 +116,10 @@ class Backend(Protocol):
         """Why no node of this backend could ever do it, in one sentence; None when one could."""
         ...
 
+    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+        """What is wrong with the hints a job carries for this backend, in a sentence; else None."""
+        ...
+
     def send(self, order: Order) -> str:
         """Start the render and return the backend's reference for it.
 

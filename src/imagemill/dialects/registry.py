@@ -21,7 +21,7 @@ from pydantic_core import to_json
 from imagemill.dialects import openapi
 from imagemill.dialects.base import Dialect
 from imagemill.dialects.fields import Whole, one_of
-from imagemill.domain.air import MAX_LENGTH, Air, InvalidAir, parse, short_version
+from imagemill.domain.air import InvalidAir, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.resources import Resource
@@ -34,9 +34,6 @@ _Model = TypeVar("_Model", bound=BaseModel)
 Word = Annotated[str, Field(max_length=200)]
 FILE_FORMATS = ("unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar")
 _MOST_USES = 20
-_LONGEST_TYPE = 64
-_LONGEST_NUMBER = 19
-"""Digits of a version in a short form."""
 _PAGE = openapi.query(
     limit=(openapi.whole(1, 100, 20), "How many a page"),
     page=(openapi.whole(1, 1_000_000, 1), "Which page"),
@@ -237,21 +234,8 @@ def _resource(body: ResourceBody) -> Resource:
         raise InvalidInput.at("air", str(error)) from error
     if not air.version and air.source.lower() == "civitai":
         raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
-    if complaint := _too_long(air):
-        raise InvalidInput.at("air", complaint)
     fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})
     return Resource(air, fields)
-
-
-def _too_long(air: Air) -> str | None:
-    """What the registry's columns would not hold."""
-    if len(str(air)) > MAX_LENGTH:
-        return f"has {len(str(air))} characters when written out; at most {MAX_LENGTH} are kept"
-    if air.type and len(air.type) > _LONGEST_TYPE:
-        return f"has a type of {len(air.type)} characters; at most {_LONGEST_TYPE} are kept"
-    if air.short.startswith("@") and len(air.version or "") > _LONGEST_NUMBER:
-        return f"has a version of {len(air.version or '')} digits; at most {_LONGEST_NUMBER} are read"
-    return None
 
 
 def _answer(body: Any, status: int = 200) -> Response:

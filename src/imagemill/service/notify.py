@@ -98,7 +98,7 @@ class Notifier:
             before = len(full)
             for delivery in due:
                 if not self._start(delivery):
-                    full.add(delivery.url)
+                    full.add(_receiver(delivery.url))
             # A page of nothing but full receivers may hide others behind it.
             if len(due) < _PAGE or len(full) == before or len(self._busy) >= _SENDERS:
                 return
@@ -162,3 +162,9 @@ def _host(url: str) -> str:
         return httpx2.URL(url).host
     except (httpx2.InvalidURL, ValueError):
         return ""
+
+
+def _receiver(url: str) -> str:
+    """The part of a URL that all URLs of its receiver share; a client may use another one for each job."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.partition('/')[0]}"

@@ -160,6 +160,9 @@ class Submitter:
         if not candidates:
             known = ", ".join(sorted(self._backends))
             raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        for backend in candidates:
+            if complaint := backend.complaint(wish.properties):
+                raise InvalidInput.at(f"{wish.path}properties", complaint)
         refusals = [backend.refusal(plan.work) for backend in candidates]
         if refusals and all(refusals):
             raise InvalidInput.at(f"{wish.path}model", "; ".join(refusal for refusal in refusals if refusal))

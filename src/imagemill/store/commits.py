@@ -125,6 +125,8 @@ class Commits:
         """Kept between transactions: taking one from the pool and giving it back costs as much as a write."""
         self._news = threading.Semaphore(0)
         self._closed = False
+        self._door = threading.Lock()
+        """Nothing comes in once closed is set."""
         self._crowded = False
         """Whether the last transaction was shared by so many that gathering more of them pays."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
@@ -157,18 +159,20 @@ class Commits:
 
     def close(self) -> None:
         """Finish what waits and stop."""
-        if not self._closed:
-            self._closed = True
+        with self._door:
+            first, self._closed = not self._closed, True
+        if first:
             self._news.release()
             self._thread.join()
             if self._connection is not None:
                 self._connection.close()
 
     def _queue(self, request: _Request) -> None:
-        if self._closed:
-            request.future.set_exception(StorageError("the store is closed"))
-        else:
-            self._waiting.append(request)
+        with self._door:
+            if not self._closed:
+                self._waiting.append(request)
+                return
+        request.future.set_exception(StorageError("the store is closed"))
 
     def _serve(self) -> None:
         while not (self._closed and not self._waiting):

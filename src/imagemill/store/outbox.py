@@ -46,7 +46,7 @@ def _is_first() -> sa.ColumnElement[bool]:
 
 
 def due(conn: sa.Connection, now: int, limit: int, without: Sequence[str] = ()) -> list[Delivery]:
-    """The first undelivered event of each job, where it is due; not to the URLs ``without``."""
+    """The first undelivered event of each job, where due; to no URL that begins as one of ``without``."""
     statement = (
         sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
         .join(
@@ -58,7 +58,7 @@ def due(conn: sa.Connection, now: int, limit: int, without: Sequence[str] = ()) 
         .where(
             _deliveries.due_at.is_not(None),
             _deliveries.due_at <= now,
-            _deliveries.url.not_in(without),
+            *(~_deliveries.url.startswith(prefix, autoescape=True) for prefix in without),
             _is_first(),
         )
         .order_by(_deliveries.due_at)

@@ -3,14 +3,14 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from imagemill.backends.base import Node, Order, Progress, Rendered, Watch
 from imagemill.backends.simulator import painter
-from imagemill.backends.simulator.faults import AT_THE_DOOR, failure, load_scenario
+from imagemill.backends.simulator.faults import AT_THE_DOOR, PROPERTY, check_hint, failure, load_scenario
 from imagemill.backends.simulator.pacing import Clock, Gate, Pace, Sleep, pause
 from imagemill.backends.simulator.plans import Catalogue, Plan, load_ms_of, make_plan, models_of, outputs_of
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
@@ -103,6 +103,11 @@ class Simulator:
 
     def refusal(self, work: Work) -> str | None:
         return self._catalogue.refusal(models_of(work))
+
+    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+        """A malformed ``simulate`` property."""
+        hint = properties.get(PROPERTY)
+        return None if hint is None else check_hint(hint)
 
     def send(self, order: Order) -> str:
         """Register the order under its reference; nothing is rendered before `follow`.
