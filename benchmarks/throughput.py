@@ -45,7 +45,7 @@ def measure(root: Path) -> list[Row]:
 
 
 def _ours(data_dir: Path) -> dict[str, float]:
-    with imagemill(data_dir, SIMULATOR__NODES="2") as server:
+    with imagemill(data_dir, SIMULATOR__NODES="4") as server:
         _load(server.url, 640)
         return _load(server.url, JOBS)
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 128
 """Bounds how long the first of a batch waits for the last."""
 _CROWD = 3
-_GATHER_S = 0.001
+_GATHER_S = 0.003
 """On a busy store the next transaction waits this long for more to join it."""
 _TRANSIENT_TRIES = 4
 """A deadlock or serialisation failure on PostgreSQL is tried again this often."""
