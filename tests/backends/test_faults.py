@@ -19,28 +19,10 @@ from imagemill.backends.simulator.faults import InvalidScenario, check_hint, loa
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec
+from tests.backends.simulated import VirtualTime, simulated
 
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 FOX = ImageSpec("a red fox", "", SD1, "sd1.safetensors", "sd1", 64, 64, 8, 7.0, "euler", "normal", 1)
-
-
-class VirtualTime:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, watch: Watch, seconds: float) -> bool:
-        self.now += seconds
-        return watch.stopped
-
-
-def simulated(time: VirtualTime | None = None, **settings: Any) -> Simulator:
-    time = time or VirtualTime()
-    return Simulator(SimulatorSettings(**settings), clock=time.clock, sleep=time.sleep)
 
 
 def order(attempt: int = 1, job: str = "job", work: ImageSpec = FOX, **changes: Any) -> Order:

@@ -20,7 +20,6 @@ from imagemill.domain.scheduling import (
     explain_wait,
     mismatch,
     priority_offset_s,
-    virtual_start,
 )
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
@@ -162,11 +161,6 @@ def test_a_smaller_number_is_never_less_urgent(priority: int):
 
 def test_named_priorities_are_in_order():
     assert NAMED_PRIORITIES["high"] < NAMED_PRIORITIES["normal"] == 0 < NAMED_PRIORITIES["low"]
-
-
-def test_an_owner_who_was_idle_gains_nothing_by_it():
-    assert virtual_start(100.0, 20.0) == 100.0
-    assert virtual_start(100.0, 130.0) == 130.0
 
 
 def test_a_wait_without_workers_is_explained():

@@ -78,6 +78,16 @@ def test_a_job_is_run_and_delivered(store: Store, make: Any):
     assert stages == ["CLAIMED", "PROMPT_PREPARED", "SENT_TO_BACKEND", "BACKEND_RESULT", "STORED"]
 
 
+def test_converting_and_storing_are_timed_each_on_its_own(store: Store, make: Any):
+    it, job = make(), add(store)
+    it.run()
+    data = store.view(job.id).last_event.data
+    stored = next(stage for stage in data["stages"] if stage["stage"] == "STORED")
+    assert data["convertMs"] > 0
+    assert data["uploadMs"] > 0
+    assert data["convertMs"] + data["uploadMs"] <= stored["ms"] + 0.01
+
+
 def test_a_slot_runs_all_there_is(store: Store, make: Any):
     it = make()
     jobs = [add(store) for _ in range(3)]

@@ -104,11 +104,6 @@ def choose(offer: Offer, heads: Iterable[Head], *, affinity_bound_s: float) -> C
     )
 
 
-def virtual_start(virtual_time: float, owner_finish: float) -> float:
-    """Where a new job of an owner stands in virtual seconds, before its priority counts."""
-    return max(virtual_time, owner_finish)
-
-
 def explain_wait(offers: Sequence[Offer], key: LaneKey) -> str:
     """Why a queued job of this lane is not running, as far as the present slots tell."""
     if not offers:

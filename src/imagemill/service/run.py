@@ -58,9 +58,12 @@ class _Attempt:
     progress: Progress | None = None
     told: Progress | None = None
     """The progress the event log knows."""
-    canceled: bool = False
     superseded: bool = False
     handed_back: bool = False
+    convert_ms: float = 0.0
+    """Spent on checking the outputs and writing their metadata."""
+    upload_ms: float = 0.0
+    """Spent on handing them to the blob store."""
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
@@ -145,7 +148,6 @@ class Runner:
         with self._lock:
             attempt = self._active.get(job_id)
         if attempt is not None:
-            attempt.canceled = True
             attempt.watch.stop()
 
     def close(self, grace_s: float) -> None:
@@ -206,9 +208,15 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        artifacts = self._store_outputs(attempt.claim, plan, rendered.outputs)
+        artifacts = self._store_outputs(attempt, plan, rendered.outputs)
         attempt.pass_stage(Stage.STORED, 5)
-        return Succeeded(artifacts, {"stages": attempt.stages, **rendered.details})
+        details = {
+            "stages": attempt.stages,
+            "convertMs": round(attempt.convert_ms, 3),
+            "uploadMs": round(attempt.upload_ms, 3),
+            **rendered.details,
+        }
+        return Succeeded(artifacts, details)
 
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job
@@ -219,16 +227,19 @@ class Runner:
             job.id, claim.attempt, job.backend_ref, job.node, plan.work, timeout_s, properties=job.properties
         )
 
-    def _store_outputs(self, claim: Claim, plan: Plan, outputs: tuple[Output, ...]) -> tuple[Artifact, ...]:
+    def _store_outputs(
+        self, attempt: _Attempt, plan: Plan, outputs: tuple[Output, ...]
+    ) -> tuple[Artifact, ...]:
         if len(outputs) < plan.outputs:
             raise BackendError(
                 FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
             )
         return tuple(
-            self._store_output(claim, plan, position, output) for position, output in enumerate(outputs)
+            self._store_output(attempt, plan, position, output) for position, output in enumerate(outputs)
         )
 
-    def _store_output(self, claim: Claim, plan: Plan, position: int, output: Output) -> Artifact:
+    def _store_output(self, attempt: _Attempt, plan: Plan, position: int, output: Output) -> Artifact:
+        claim, begin = attempt.claim, time.perf_counter()
         try:
             info = pictures.inspect(output.data, max_pixels=self._rules.max_pixels)
         except pictures.BadPicture as error:
@@ -242,7 +253,10 @@ class Runner:
         if plan.parameters and info.media_type == "image/png":
             data = pictures.with_png_text(data, "parameters", plan.parameters)
         key = blob_key(claim.id, claim.attempt, position, pictures.EXTENSIONS[info.media_type])
+        converted = time.perf_counter()
         self._blobs.put(key, data, info.media_type)
+        attempt.convert_ms += (converted - begin) * 1000
+        attempt.upload_ms += (time.perf_counter() - converted) * 1000
         return Artifact(
             id=artifact_id(claim.id, position),
             job_id=claim.id,
@@ -353,7 +367,6 @@ class Runner:
                 attempt.superseded = True
                 attempt.watch.stop()
             elif pulse is Pulse.CANCEL:
-                attempt.canceled = True
                 attempt.watch.stop()
 
 
