@@ -1,8 +1,10 @@
 """Callbacks: in order, patient, and nobody waits for a receiver that is dead."""
 
+import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -69,6 +71,31 @@ def hanging() -> Iterator[str]:
     server = socket.create_server(("127.0.0.2", 0), backlog=200)
     yield f"http://127.0.0.2:{server.getsockname()[1]}/hook"
     server.close()
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """A receiver whose answer comes a byte at a time and never ends."""
+    server = socket.create_server(("127.0.0.3", 0), backlog=200)
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx-long: ")
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.3:{server.getsockname()[1]}/hook"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
 
 
 def body(delivery: Delivery) -> Mapping[str, Any]:
@@ -174,6 +201,17 @@ def test_a_receiver_that_hangs_with_many_jobs_delays_nobody_else(
     job = add(store, callback_url=receiver.url)
     start(timeout_s=2.0, tries=1)
     wait_until(lambda: receiver.of(job.id) == [1], 1.5)
+
+
+def test_an_answer_that_drips_is_given_up_when_its_time_is_over(
+    store: Store, dripping: str, start: Any, caplog: pytest.LogCaptureFixture
+):
+    add(store, callback_url=dripping)
+    begin = time.monotonic()
+    start(tries=1)
+    wait_until(lambda: settled(store))
+    assert 0.4 < time.monotonic() - begin < 3
+    assert "did not answer within 0.5 s" in caplog.text
 
 
 def test_a_receiver_that_is_gone_delays_nobody_else(store: Store, receiver: Receiver, start: Any):

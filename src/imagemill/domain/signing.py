@@ -1,5 +1,6 @@
 """Unguessable, expiring names for files."""
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -15,10 +16,10 @@ class Signed:
 
 
 class UrlSigner:
-    """Signs a public name and an expiry with a secret of this installation (HMAC-SHA256)."""
+    """Signs a public name and an expiry with a secret of this installation (keyed BLAKE2b, RFC 7693)."""
 
     def __init__(self, secret: bytes, *, life_s: float) -> None:
-        self._secret = secret
+        self._key = hashlib.blake2b(secret).digest()
         self._life_s = life_s
 
     def sign(self, name: str) -> Signed:
@@ -33,4 +34,5 @@ class UrlSigner:
         return valid and int(expires) * SECOND > now_us()
 
     def _signature(self, name: str, expires_s: int) -> str:
-        return hmac.digest(self._secret, f"{name}\n{expires_s}".encode(), "sha256").hex()[:43]
+        # Unlike OpenSSL's HMAC it keeps the interpreter lock, which a busy server would wait for again.
+        return hashlib.blake2b(f"{name}\n{expires_s}".encode(), key=self._key, digest_size=22).hexdigest()

@@ -1,8 +1,9 @@
 """Checking a picture and writing its metadata."""
 
 import io
+import os
 import struct
-import warnings
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -13,6 +14,11 @@ EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 _PNG_HEAD = 8 + 25
 """Signature and IHDR: text chunks may follow."""
+
+
+CRAFT = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
+"""Held while pixels are made, decoded or encoded. Pillow lets go of the interpreter lock for microseconds at
+a time; more threads at it than this mostly fight over that lock (see ``docs/performance.md``)."""
 
 
 class BadPicture(ValueError):
@@ -30,14 +36,12 @@ def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
     """Decode the whole picture, under a limit of pixels. Raises `BadPicture`."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as picture:
-                width, height = picture.size
-                if width * height > max_pixels:
-                    raise BadPicture(f"{width} x {height} is more than {max_pixels} pixels")
-                picture.load()
-                return PictureInfo(FORMATS[str(picture.format)], width, height)
+        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise BadPicture(f"{width} x {height} is more than {max_pixels} pixels")
+            picture.load()
+            return PictureInfo(FORMATS[str(picture.format)], width, height)
     except BadPicture:
         raise
     except Exception as error:

@@ -1,11 +1,11 @@
 """``comfy``: a ComfyUI graph in API format, as it is."""
 
-import secrets
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain.air import InvalidAir, parse, short_version
+from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.recipes.base import Lookup, Plan, Recipe
@@ -33,7 +33,7 @@ def complete(input_: Comfy, lookup: Lookup, path: str) -> Comfy:
         node_id: _complete_node(node, lookup, f"{path}workflow[{node_id!r}]", checkpoints)
         for node_id, node in input_.graph.items()
     }
-    seed = input_.seed if input_.seed is not None and input_.seed >= 0 else secrets.randbelow(MAX_SEED + 1)
+    seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     return Comfy(graph=graph, seed=seed, checkpoint=checkpoints[0] if checkpoints else "")
 
 

@@ -1,12 +1,12 @@
 """``textToImage``: one checkpoint, any number of networks, one seed, one picture."""
 
-import secrets
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain import samplers
 from imagemill.domain.air import parse
+from imagemill.domain.clock import random_below
 from imagemill.domain.images import MAX_SEED, ImageSpec, Network
 from imagemill.recipes.base import Lookup, Plan, Recipe
 
@@ -57,7 +57,7 @@ def complete(input_: TextToImage, lookup: Lookup, path: str) -> TextToImage:
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
             "networks": networks,
-            "seed": secrets.randbelow(MAX_SEED + 1) if drawn else input_.seed,
+            "seed": random_below(MAX_SEED + 1) if drawn else input_.seed,
         }
     )
 

@@ -85,7 +85,11 @@ class GuardedTransport(httpx2.BaseTransport):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._transport = httpx2.HTTPTransport(trust_env=False)
+        self._transport = httpx2.HTTPTransport(
+            trust_env=False,
+            # A connection a call: its time limit shuts the connection down.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url

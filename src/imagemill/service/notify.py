@@ -14,6 +14,7 @@ import httpx2
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
+from imagemill.service.deadline import Deadline
 from imagemill.service.guard import Guard, GuardedTransport
 from imagemill.store.outbox import Delivered, Delivery
 from imagemill.store.store import Store
@@ -138,10 +139,14 @@ class Notifier:
 
     def _post(self, delivery: Delivery, body: Mapping[str, Any]) -> str | None:
         """What went wrong, or None. The answer's body is not read: it is of no use and may be endless."""
+        deadline = Deadline()
+        stream = self._client.stream("POST", delivery.url, json=body, extensions=deadline.extensions)
         try:
-            with self._client.stream("POST", delivery.url, json=body) as response:
+            with deadline.within(self._rules.timeout_s), stream as response:
                 status = response.status_code
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            if deadline.passed:
+                return f"the receiver did not answer within {self._rules.timeout_s:g} s"
             return f"{type(error).__name__}: {error}"
         return None if 200 <= status < 300 else f"the receiver answered {status}"
 

@@ -8,7 +8,6 @@ import logging
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from imagemill.backends.base import Backend, Order, Output, Progress, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.blobs import artifact_id, blob_key
-from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
@@ -126,7 +125,7 @@ class Runner:
     def _ask(self, offer: Offer) -> Ask:
         now = now_us()
         lease_until = now + round(self._rules.lease_s * SECOND)
-        return Ask(offer, str(uuid.uuid4()), now, lease_until, self._rules.affinity_bound_s)
+        return Ask(offer, uuid7(), now, lease_until, self._rules.affinity_bound_s)
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
@@ -208,7 +207,8 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        artifacts = self._store_outputs(attempt, plan, rendered.outputs)
+        with pictures.CRAFT:
+            artifacts = self._store_outputs(attempt, plan, rendered.outputs)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,

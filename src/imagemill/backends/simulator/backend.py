@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from imagemill.backends.base import Node, Order, Progress, Rendered, Watch
+from imagemill.backends.base import Node, Order, Output, Progress, Rendered, Watch
 from imagemill.backends.simulator import painter
 from imagemill.backends.simulator.faults import AT_THE_DOOR, PROPERTY, check_hint, failure, load_scenario
 from imagemill.backends.simulator.pacing import Clock, Gate, Pace, Sleep, pause
@@ -17,6 +17,7 @@ from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import Work
+from imagemill.media.pictures import CRAFT
 
 PREVIEWS = 20
 """Previews of a render at most."""
@@ -188,7 +189,7 @@ class Simulator:
                 chances = self._chances(order)
                 loaded = self._load(node, plan, pace, chances)
                 self._sample(node, plan, pace, chances)
-                outputs = tuple(outputs_of(plan, pace))
+                outputs = _painted(plan, pace)
                 renders = 1
             finally:
                 stats = node.stats
@@ -199,7 +200,7 @@ class Simulator:
     def _again(self, order: Order, pace: Pace) -> Rendered:
         """The outputs of a finished render, painted anew; the node is not asked."""
         plan = self._plan(order)
-        outputs = tuple(outputs_of(plan, pace))
+        outputs = _painted(plan, pace)
         return Rendered(outputs, self._details(self._nodes[order.node], order, plan, False, len(outputs)))
 
     def _details(self, node: _Node, order: Order, plan: Plan, loaded: bool, outputs: int) -> dict[str, Any]:
@@ -266,6 +267,11 @@ class Simulator:
             pace.sleep(3600.0)
         if plan.fault is Fault.CONTENT:
             raise failure(plan.fault, node.view.name, plan.model)
+
+
+def _painted(plan: Plan, pace: Pace) -> tuple[Output, ...]:
+    with CRAFT:
+        return tuple(outputs_of(plan, pace))
 
 
 def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Iterator[Node]:
