@@ -99,7 +99,7 @@ REFUSALS = [
     ({"queue": "render"}, {}, "serves gpu, not queue render"),
     ({"backends": ("fal",)}, {}, "is a comfyui node; the job wants fal"),
     ({"labels": ("eu", "fast")}, {"labels": frozenset({"fast"})}, "lacks the label eu"),
-    ({"memory_mb": 9000}, {"memory_mb": 8000}, "has 8000 MB free; the job needs 9000 MB"),
+    ({"memory_mb": 9000}, {"memory_mb": 8000}, "has 8000 MB; the job needs 9000 MB"),
     ({"model": "a"}, {"available": frozenset({"b"})}, "does not have a"),
 ]
 

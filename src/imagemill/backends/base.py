@@ -1,7 +1,7 @@
 """The seam to whatever renders: nodes that are offered, and a render that is sent, followed and collected."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,11 +19,16 @@ class Node:
     """Jobs it may have in flight (the second one waits on the node, so that it never idles)."""
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
+    """In all, not what is free now."""
     resident: frozenset[str] = frozenset()
     """Loaded checkpoints, AIRs in lower case."""
-    available: frozenset[str] | None = None
-    """Checkpoints it could load; None: any."""
+    available: Container[str] | None = None
+    """Checkpoints it could load (AIRs in lower case) and needs it meets (`Backend.needs`); None: any."""
     healthy: bool = True
+    draining: bool = False
+    """Finishes what it has and takes no more."""
+    trouble: str = ""
+    """Why it is not healthy, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,10 @@ class Order:
     timeout_s: float
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The job's own properties, for backends that take hints from them (the simulator's faults)."""
+    inputs: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """Encoded pictures the work names: the source of an image-to-image, a mask, a control image."""
+    previews: bool = False
+    """Whether anybody asked for preview frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,10 @@ class Output:
 
     data: bytes
     media_type: str
+    """What the bytes are; anything but a picture is passed through as a file."""
     seed: int | None = None
+    name: str = ""
+    """The file's own name on the node, where it had one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,10 @@ class Backend(Protocol):
 
     def refusal(self, work: Work) -> str | None:
         """Why no node of this backend could ever do it, in one sentence; None when one could."""
+        ...
+
+    def needs(self, work: Work) -> tuple[str, ...]:
+        """What the work needs besides its checkpoint and not every node has, sorted; see `Node.available`."""
         ...
 
     def complaint(self, properties: Mapping[str, Any]) -> str | None:

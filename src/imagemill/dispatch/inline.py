@@ -84,7 +84,7 @@ class InlineDispatcher:
     def _look(self, backend: Backend, node_name: str) -> bool:
         def offer() -> Offer | None:
             node = next((node for node in backend.nodes() if node.name == node_name), None)
-            usable = node is not None and node.healthy and not self._closed
+            usable = node is not None and node.healthy and not node.draining and not self._closed
             return self._offer(backend, node) if node is not None and usable else None
 
         return self._run_all(offer)

@@ -22,8 +22,37 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """One ControlNet at work on the picture."""
+
+    image: str
+    """The control image's name in `Order.inputs`."""
+    model: str
+    """The ControlNet's AIR."""
+    model_path: str
+    """The file a node should have it in."""
+    preprocessor: str = ""
+    """As the client named it; empty: the image is a control map already."""
+    weight: float = 1.0
+    start: float = 0.0
+    """From this fraction of the steps ..."""
+    end: float = 1.0
+    """... to this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upscale:
+    """Enlarging the finished picture with an upscaler model."""
+
+    model: str
+    """The upscaler's AIR."""
+    model_path: str
+    """The file a node should have it in."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """One text-to-image request: one seed, ``count`` pictures of one batch."""
+    """One text-to-image, image-to-image or inpaint request: one seed, ``count`` pictures of one batch."""
 
     prompt: str
     negative_prompt: str
@@ -46,7 +75,16 @@ class ImageSpec:
     """0 or 1: none."""
     count: int = 1
     networks: tuple[Network, ...] = ()
-    controls: tuple[Mapping[str, Any], ...] = ()
+    image: str | None = None
+    """The source's name in `Order.inputs`: image-to-image. It is scaled and cropped to the picture's size."""
+    mask: str | None = None
+    """The mask's name in `Order.inputs`: inpaint where it is white. Needs ``image``."""
+    denoise: float = 1.0
+    """How much of the source is drawn anew, 0 to 1."""
+    controls: tuple[Control, ...] = ()
+    upscale: Upscale | None = None
+    guidance: float | None = None
+    """Flux's distilled guidance; None: ``cfg_scale``, or the model's own default where that is 0."""
     format: str = "png"
     """png, jpeg or webp."""
     background: str | None = None

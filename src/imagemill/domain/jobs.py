@@ -92,6 +92,9 @@ class LaneKey:
     labels: tuple[str, ...] = ()
     """Labels a node must carry, sorted."""
     memory_mb: int = 0
+    """Memory a node must have; set when a job ran out of it on a smaller one."""
+    needs: tuple[str, ...] = ()
+    """What not every node has when the job comes in: LoRA files, custom node classes. Sorted."""
 
 
 @dataclass(frozen=True, slots=True)

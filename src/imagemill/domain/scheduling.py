@@ -8,7 +8,7 @@ job that waits is overtaken ever more rarely.
 Place: a slot prefers a model it has resident, unless another lane's head is behind by more than a bound.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from imagemill.domain.clock import SECOND
@@ -35,11 +35,11 @@ class Offer:
     queues: frozenset[str]
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
-    """Free memory; None: unknown, take anything."""
+    """Memory the node has in all; None: unknown, take anything."""
     resident: frozenset[str] = frozenset()
     """Checkpoints loaded now, AIRs in lower case."""
-    available: frozenset[str] | None = None
-    """Checkpoints the node could load; None: any."""
+    available: Container[str] | None = None
+    """Checkpoints the node could load, and needs of jobs it meets; None: all."""
     capacity: int | None = None
     """Jobs the node may have in flight, over all workers; None: unbounded."""
 
@@ -71,9 +71,12 @@ def mismatch(offer: Offer, key: LaneKey) -> str | None:
     if missing:
         return f"lacks the label {', '.join(missing)}"
     if offer.memory_mb is not None and key.memory_mb > offer.memory_mb:
-        return f"has {offer.memory_mb} MB free; the job needs {key.memory_mb} MB"
+        return f"has {offer.memory_mb} MB; the job needs {key.memory_mb} MB"
     if key.model and offer.available is not None and key.model not in offer.available:
         return f"does not have {key.model}"
+    absent = [need for need in key.needs if offer.available is not None and need not in offer.available]
+    if absent:
+        return f"does not have {', '.join(absent)}"
     return None
 
 

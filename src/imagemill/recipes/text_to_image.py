@@ -99,7 +99,6 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         networks=tuple(
             Network(n.air, n.type or "lora", n.strength, n.trigger_word, n.path) for n in input_.networks
         ),
-        controls=tuple(input_.controls),
         format=input_.format,
         background=input_.background,
     )

@@ -68,14 +68,16 @@ def failure_from(text: str) -> Failure:
 
 def lane_to(key: LaneKey) -> str:
     """The canonical text of a lane: equal keys, equal text."""
-    return dump([key.queue, key.model, key.backends, key.labels, key.memory_mb])
+    parts = [key.queue, key.model, key.backends, key.labels, key.memory_mb]
+    # Written only where there are some: a lane without needs keeps the text it always had.
+    return dump([*parts, key.needs] if key.needs else parts)
 
 
 def lane_from(text: str) -> LaneKey:
-    queue, model, backends, labels, memory_mb = cast(
-        tuple[str, str, list[str], list[str], int], from_json(text)
+    queue, model, backends, labels, memory_mb, *needs = cast(
+        tuple[str, str, list[str], list[str], int, list[str]], from_json(text)
     )
-    return LaneKey(queue, model, tuple(backends), tuple(labels), memory_mb)
+    return LaneKey(queue, model, tuple(backends), tuple(labels), memory_mb, tuple(needs[0] if needs else ()))
 
 
 def job_row(job: Job) -> Mapping[str, Any]:

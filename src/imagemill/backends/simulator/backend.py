@@ -105,6 +105,11 @@ class Simulator:
     def refusal(self, work: Work) -> str | None:
         return self._catalogue.refusal(models_of(work))
 
+    def needs(self, work: Work) -> tuple[str, ...]:
+        """Nothing: every simulated node serves the same models."""
+        del work
+        return ()
+
     def complaint(self, properties: Mapping[str, Any]) -> str | None:
         """A malformed ``simulate`` property."""
         hint = properties.get(PROPERTY)
