@@ -23,6 +23,7 @@ from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.lifeline import Lifeline
+from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier, NotifyRules
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner, RunRules
@@ -93,6 +94,7 @@ class Mill:
         self.dialects = _plugins("dialects")
         self.guard = Guard(settings.callback.allow_networks)
         self.notifier = self._notifier()
+        self.nodes = NodeRegistry(self.store, (), None)
         self.services = self._services()
         self.store.listen(self._committed)
 
@@ -100,6 +102,7 @@ class Mill:
         """Run what this process is for. Its own former leases are taken back before anything else."""
         if self.settings.resources.seed:
             self.services.registry.seed()
+        self.nodes.start()
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
@@ -118,6 +121,7 @@ class Mill:
         self.dispatcher.close()
         self.sweeper.close()
         self.notifier.close()
+        self.nodes.close()
         for backend in self.backends.values():
             backend.close()
         self.store.close()
@@ -179,6 +183,7 @@ class Mill:
             hub=self.hub,
             blobs=self.blobs,
             registry=registry,
+            nodes=self.nodes,
             submitter=Submitter(self.store, registry, self.recipes, self.backends, defaults),
             views=ViewLoader(self.store),
             guard=self.guard,
