@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier, NotifyRules
+from imagemill.service.outputs import OutputLimits
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner, RunRules
 from imagemill.service.services import Services, Wire
@@ -77,6 +80,8 @@ class Mill:
             poll_s=_ALONE_POLL_S if self.roles.alone else poll_s,
             most=settings.limit.streams,
         )
+        self.guard = Guard(settings.callback.allow_networks)
+        self.inputs = self._inputs()
         self.runner = self._runner()
         self.dispatcher = InlineDispatcher(
             self.runner.run_all,
@@ -89,10 +94,9 @@ class Mill:
             self.store,
             self.blobs,
             self.lifeline,
-            SweepRules(settings.sweep_s, settings.job.retention_days * 86_400),
+            SweepRules(settings.sweep_s, settings.job.retention_days * 86_400, settings.job.life_s),
         )
         self.dialects = _plugins("dialects")
-        self.guard = Guard(settings.callback.allow_networks)
         self.notifier = self._notifier()
         self.nodes = NodeRegistry(self.store, (), None)
         self.services = self._services()
@@ -122,6 +126,7 @@ class Mill:
         self.sweeper.close()
         self.notifier.close()
         self.nodes.close()
+        self.inputs.close()
         for backend in self.backends.values():
             backend.close()
         self.store.close()
@@ -156,9 +161,14 @@ class Mill:
             affinity_bound_s=job.affinity_bound_s,
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
-            max_pixels=self.settings.limit.image_pixels,
+            limits=OutputLimits(self.settings.limit.image_pixels, self.settings.limit.output_bytes),
         )
-        return Runner(self.store, self.recipes, self.backends, self.blobs, self.hub, rules)
+        return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
+
+    def _inputs(self) -> InputPictures:
+        limit = self.settings.limit
+        limits = InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
+        return InputPictures(self.store, self.blobs, self.guard, limits)
 
     def _notifier(self) -> Notifier:
         callback = self.settings.callback
@@ -184,7 +194,9 @@ class Mill:
             blobs=self.blobs,
             registry=registry,
             nodes=self.nodes,
-            submitter=Submitter(self.store, registry, self.recipes, self.backends, defaults),
+            submitter=Submitter(
+                self.store, partial(OwnersShelf, registry, self.inputs), self.recipes, self.backends, defaults
+            ),
             views=ViewLoader(self.store),
             guard=self.guard,
             recipes=self.recipes,

@@ -96,6 +96,11 @@ class LimitSettings(_Group):
     )
     prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
     jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
+    input_bytes: int = Field(
+        default=32 * 2**20, ge=1024, description="Largest picture a client may bring or have fetched."
+    )
+    output_bytes: int = Field(default=2**30, ge=1024, description="Largest file a render may deliver.")
+    fetch_s: float = Field(default=30.0, gt=0, description="Longest time the fetch of a picture may take.")
     image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
     wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
@@ -104,7 +109,7 @@ class LimitSettings(_Group):
 class CallbackSettings(_Group):
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(),
-        description="Private networks callbacks may reach, such as 127.0.0.0/8, comma-separated; "
+        description="Private networks callbacks and fetches may reach, such as 127.0.0.0/8, comma-separated; "
         "by default public addresses only.",
     )
     timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")

@@ -180,7 +180,7 @@ def _check_files(database_url: str, data_dir: Path) -> None:
     store = Store(open_database(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
     lifeline = Lifeline(data_dir / "run")
-    Sweeper(store, blobs, lifeline, SweepRules(1, 86_400)).delete_orphans(grace_s=0)
+    Sweeper(store, blobs, lifeline, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
     lifeline.close()
     store.close()
 

@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.domain.scheduling import Offer
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.inputs import InputLimits, InputPictures
+from imagemill.service.outputs import OutputLimits
 from imagemill.service.run import Runner, RunRules
 from imagemill.store.store import Store
 from imagemill.store.submitting import Submission
@@ -48,15 +52,24 @@ class FakeBackend:
     orders: list[Order] = field(default_factory=list)
     reference: str | None = None
     names: Sequence[str] = ("node-1", "node-2")
+    needed: tuple[str, ...] = ()
+    memory_mb: Mapping[str, int] = field(default_factory=dict)
+    """By node name."""
 
     def nodes(self) -> Sequence[Node]:
-        return [Node(name, self.name, frozenset({"gpu"}), 2) for name in self.names]
+        return [
+            Node(name, self.name, frozenset({"gpu"}), 2, memory_mb=self.memory_mb.get(name))
+            for name in self.names
+        ]
 
     def complaint(self, properties: Mapping[str, Any]) -> str | None:
         del properties
 
     def refusal(self, work: Work) -> str | None:
         return self.refuses
+
+    def needs(self, work: Work) -> tuple[str, ...]:
+        return self.needed
 
     def send(self, order: Order) -> str:
         self.orders.append(order)
@@ -108,7 +121,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="square",
         input=Square,
-        complete=lambda input_, lookup, path: input_,
+        complete=lambda input_, shelf, path: input_,
         plan=lambda input_: Plan(GraphSpec({}), input_.pictures, (input_.side, input_.side)),
         model=lambda input_: input_.model,
         price=lambda input_: 1.0,
@@ -123,7 +136,7 @@ def rules(**changes: Any) -> RunRules:
         "affinity_bound_s": 15.0,
         "avoid_node_s": 60.0,
         "backoff": Backoff(0.0, 0.0),
-        "max_pixels": 10_000,
+        "limits": OutputLimits(10_000, 1_000_000),
         **changes,
     }
     return RunRules(**values)
@@ -155,8 +168,15 @@ class Mill:
 
 def mill(store: Store, follow: Follow | None = None, **changes: Any) -> Mill:
     backend, blobs, hub_ = FakeBackend(follow), MemoryBlobs(), hub(store)
-    runner = Runner(store, {"square": recipe()}, {"fake": backend}, blobs, hub_, rules(**changes))
+    runner = Runner(store, {"square": recipe()}, {"fake": backend}, blobs, blobs.get, hub_, rules(**changes))
     return Mill(store, backend, blobs, hub_, runner)
+
+
+def inputs(store: Store, blobs: MemoryBlobs | None = None, **limits: float) -> InputPictures:
+    """Pictures from clients; servers on this machine may be asked."""
+    values: dict[str, Any] = {"bytes": 100_000, "pixels": 10_000, "fetch_s": 5.0, **limits}
+    guard = Guard([ip_network("127.0.0.0/8")])
+    return InputPictures(store, blobs or MemoryBlobs(), guard, InputLimits(**values))
 
 
 def offer(node: str = "node-1", worker: str = "worker-1") -> Offer:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
+from tests.service.build import Mill, mill
 
 
 @pytest.fixture
@@ -17,3 +19,20 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(open_database(url))
     yield store
     store.close()
+
+
+@pytest.fixture
+def mills() -> Iterator[list[Mill]]:
+    mills: list[Mill] = []
+    yield mills
+    for each in mills:
+        each.runner.close(0)
+
+
+@pytest.fixture
+def make(store: Store, mills: list[Mill]) -> Any:
+    def make(*args: Any, **changes: Any) -> Mill:
+        mills.append(mill(store, *args, **changes))
+        return mills[-1]
+
+    return make

@@ -1,7 +1,7 @@
 """Running attempts to exactly one end."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,26 +13,9 @@ from imagemill.domain.failures import POLICIES, Backoff, FailureCode, Where
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.store.finishing import Cancel, Reclaim
 from imagemill.store.store import Store
-from tests.service.build import Mill, add, mill, offer, output, png, wait_until
+from tests.service.build import add, offer, output, png, wait_until
 
 S = JobStatus
-
-
-@pytest.fixture
-def mills() -> Iterator[list[Mill]]:
-    mills: list[Mill] = []
-    yield mills
-    for each in mills:
-        each.runner.close(0)
-
-
-@pytest.fixture
-def make(store: Store, mills: list[Mill]) -> Any:
-    def make(*args: Any, **changes: Any) -> Mill:
-        mills.append(mill(store, *args, **changes))
-        return mills[-1]
-
-    return make
 
 
 def types(store: Store, job: Job) -> list[str]:

@@ -1,21 +1,24 @@
 """From wishes to durable jobs."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.jobs import JobStatus
+from imagemill.service.inputs import OwnersShelf
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Defaults, Submitter, Wish
 from imagemill.store.store import Store
-from tests.service.build import FakeBackend, mill, recipe
+from tests.service.build import FakeBackend, inputs, mill, recipe
 
 
 def submitter(store: Store, backend: FakeBackend | None = None) -> Submitter:
     registry = Registry(store, strict=True, is_available=lambda key: False)
     backend = backend or FakeBackend()
-    return Submitter(store, registry, {"square": recipe()}, {backend.name: backend}, Defaults(3600.0, 5, 10))
+    shelf = partial(OwnersShelf, registry, inputs(store))
+    return Submitter(store, shelf, {"square": recipe()}, {backend.name: backend}, Defaults(3600.0, 5, 10))
 
 
 def wish(**changes: Any) -> Wish:
@@ -23,7 +26,7 @@ def wish(**changes: Any) -> Wish:
 
 
 def drafted(store: Store, *wishes: Wish) -> Any:
-    return submitter(store).drafts(wishes, dialect="native")
+    return submitter(store).drafts("local", wishes, dialect="native")
 
 
 def fault(store: Store, *wishes: Wish) -> tuple[str, str]:
@@ -75,7 +78,7 @@ def test_a_wrong_input_is_refused_field_by_field(store: Store):
 
 def test_what_no_backend_can_do_is_refused_at_once(store: Store):
     with pytest.raises(InvalidInput, match="no such node"):
-        submitter(store, FakeBackend(refuses="no such node")).drafts([wish()], dialect="native")
+        submitter(store, FakeBackend(refuses="no such node")).drafts("local", [wish()], dialect="native")
 
 
 def test_a_backend_that_does_not_exist_is_refused_at_once(store: Store):

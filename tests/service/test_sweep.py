@@ -23,7 +23,10 @@ S = JobStatus
 
 def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float) -> Sweeper:
     return Sweeper(
-        store, blobs, Lifeline(folder), SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, **rules})
+        store,
+        blobs,
+        Lifeline(folder),
+        SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **rules}),
     )
 
 

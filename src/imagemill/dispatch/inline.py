@@ -1,4 +1,4 @@
-"""Dispatch in this process: a thread for each slot of each node."""
+"""Dispatch in this process: a thread for each slot of each node, as nodes come and go."""
 
 import logging
 import threading
@@ -11,6 +11,11 @@ from imagemill.domain.scheduling import Offer
 log = logging.getLogger(__name__)
 
 _AFTER_ERROR_S = 1.0
+_ROLL_CALL_S = 1.0
+"""How often it is looked which nodes there are."""
+
+_Place = tuple[str, str, int]
+"""Backend, node, number of the slot."""
 
 
 class InlineDispatcher:
@@ -36,7 +41,8 @@ class InlineDispatcher:
         self._bell = threading.Condition()
         self._rings = 0
         self._closed = False
-        self._threads: list[threading.Thread] = []
+        self._slots: dict[_Place, threading.Thread] = {}
+        self._roll_call = threading.Thread(target=self._call_roll, name="imagemill-nodes", daemon=True)
 
     def wake(self, queue: str) -> None:
         del queue  # all slots look: which of them fits the job is the claim's to say
@@ -45,45 +51,77 @@ class InlineDispatcher:
             self._bell.notify_all()
 
     def start(self) -> None:
-        for backend in self._backends.values():
-            for node in backend.nodes():
-                for slot in range(node.slots):
-                    name = f"imagemill-{node.name}-{slot}"
-                    thread = threading.Thread(
-                        target=self._serve, args=(backend, node.name), name=name, daemon=True
-                    )
-                    self._threads.append(thread)
-                    thread.start()
+        self._staff()
+        self._roll_call.start()
 
     def close(self) -> None:
         with self._bell:
             self._closed = True
             self._bell.notify_all()
-        for thread in self._threads:
+            slots = list(self._slots.values())
+        if self._roll_call.is_alive():
+            self._roll_call.join()
+        for thread in slots:
             thread.join()
 
     def offers(self) -> list[Offer]:
         """What each node can take now."""
-        return [self._offer(backend, node) for backend in self._backends.values() for node in backend.nodes()]
+        return [
+            self._offer(backend, node)
+            for backend in self._backends.values()
+            for node in backend.nodes()
+            if node.healthy and not node.draining
+        ]
 
-    def _serve(self, backend: Backend, node_name: str) -> None:
+    def _call_roll(self) -> None:
         while not self._closed:
+            with self._bell:
+                self._bell.wait_for(lambda: self._closed, _ROLL_CALL_S)
+            self._staff()
+
+    def _staff(self) -> None:
+        """A thread for each slot that has none."""
+        places: list[tuple[_Place, Backend]] = [
+            ((backend.name, node.name, number), backend)
+            for backend in self._backends.values()
+            for node in backend.nodes()
+            for number in range(node.slots)
+        ]
+        with self._bell:
+            missing = [] if self._closed else [pair for pair in places if pair[0] not in self._slots]
+            for place, backend in missing:
+                name = f"imagemill-{place[1]}-{place[2]}"
+                thread = threading.Thread(target=self._serve, args=(backend, place), name=name, daemon=True)
+                self._slots[place] = thread
+                thread.start()
+
+    def _serve(self, backend: Backend, place: _Place) -> None:
+        while not self._leaves(backend, place):
             rings = self._rings
             try:
-                ran = self._look(backend, node_name)
+                ran = self._look(backend, place[1])
             except StorageError as error:
-                log.warning("a slot of %s cannot claim: %s", node_name, error)
+                log.warning("a slot of %s cannot claim: %s", place[1], error)
                 self._rest(rings, _AFTER_ERROR_S)
                 continue
             except Exception:
-                log.exception("a slot of %s met a bug and goes on", node_name)
+                log.exception("a slot of %s met a bug and goes on", place[1])
                 ran = False
             if not ran:
                 self._rest(rings, self._poll_s)
 
+    def _leaves(self, backend: Backend, place: _Place) -> bool:
+        """Whether the slot is no longer needed; then it gives its place up."""
+        node = _find(backend, place[1])
+        if not self._closed and node is not None and place[2] < node.slots:
+            return False
+        with self._bell:
+            self._slots.pop(place, None)
+        return True
+
     def _look(self, backend: Backend, node_name: str) -> bool:
         def offer() -> Offer | None:
-            node = next((node for node in backend.nodes() if node.name == node_name), None)
+            node = _find(backend, node_name)
             usable = node is not None and node.healthy and not node.draining and not self._closed
             return self._offer(backend, node) if node is not None and usable else None
 
@@ -108,3 +146,7 @@ class InlineDispatcher:
             available=node.available,
             capacity=node.slots,
         )
+
+
+def _find(backend: Backend, name: str) -> Node | None:
+    return next((node for node in backend.nodes() if node.name == name), None)

@@ -15,6 +15,7 @@ class FailureCode(StrEnum):
     NODE_LOST = "node_lost"
     WORKER_LOST = "worker_lost"
     BAD_OUTPUT = "bad_output"
+    BAD_INPUT = "bad_input"
     STORAGE = "storage"
     CONTENT_BLOCKED = "content_blocked"
     DEPENDENCY = "dependency"
@@ -71,6 +72,11 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
     ),
     FailureCode.BAD_OUTPUT: FailurePolicy(
         Where.ELSEWHERE, "Look at the node: it delivered a picture that is damaged or of a wrong size."
+    ),
+    FailureCode.BAD_INPUT: FailurePolicy(
+        Where.ANYWHERE,
+        "Check that the input picture can be fetched from its address and is a PNG, JPEG or WebP.",
+        tries=3,
     ),
     FailureCode.STORAGE: FailurePolicy(Where.ANYWHERE, "Check the blob store: space, rights, reachability."),
     FailureCode.CONTENT_BLOCKED: FailurePolicy(Where.NEVER, "Change the prompt: its content is not allowed."),

@@ -27,9 +27,9 @@ class Control:
 
     image: str
     """The control image's name in `Order.inputs`."""
-    model: str
-    """The ControlNet's AIR."""
-    model_path: str
+    model: str = ""
+    """The ControlNet's AIR; empty: the node's own for the preprocessor and family, found by its file name."""
+    model_path: str = ""
     """The file a node should have it in."""
     preprocessor: str = ""
     """As the client named it; empty: the image is a control map already."""

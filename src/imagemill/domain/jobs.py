@@ -197,6 +197,8 @@ class Retried:
     run_after: int | None
     avoid_node: str | None = None
     avoid_until: int | None = None
+    memory_mb: int | None = None
+    """Memory a node must have from now on; None: as before."""
     counts: bool = True
     """Whether it uses up one of the job's own tries (a lost worker or a shutdown does not)."""
 

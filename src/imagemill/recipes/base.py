@@ -1,7 +1,7 @@
 """What a recipe is: an input model, what the input needs, and the plan of a render."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -21,13 +21,22 @@ class Plan:
     """Width and height every picture must have; None: any."""
     parameters: str = ""
     """The generation parameters as text, embedded in the picture."""
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Sources (`Shelf.picture`) of the pictures the work names."""
 
 
-class Lookup(Protocol):
-    """The model registry, as far as a recipe needs it."""
+class Shelf(Protocol):
+    """What a recipe completes an input from. ``path`` names the field in an `InvalidInput`."""
 
-    def __call__(self, path: str, air: str, *, kind: str | None = None) -> Resource:
-        """Expand a short form, check that it may be used. ``path`` names the field in an `InvalidInput`."""
+    def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
+        """Expand a short form, check that the model may be used."""
+        ...
+
+    def picture(self, path: str, text: str) -> str:
+        """Accept a picture a client gave as a data URL, a URL or ``blob:`` + a blob key of its own.
+
+        Returns its source, to be kept in the input and handed to `Plan.inputs`.
+        """
         ...
 
 
@@ -35,7 +44,7 @@ class Lookup(Protocol):
 class Recipe:
     name: str
     input: type[BaseModel]
-    complete: Callable[[Any, Lookup, str], BaseModel]
+    complete: Callable[[Any, Shelf, str], BaseModel]
     """The input with AIRs expanded and the seed drawn. The last argument is the path of its fields."""
     plan: Callable[[Any], Plan]
     model: Callable[[Any], str]

@@ -8,7 +8,7 @@ from imagemill.domain.air import InvalidAir, parse, short_version
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.recipes.base import Lookup, Plan, Recipe
+from imagemill.recipes.base import Plan, Recipe, Shelf
 
 MAX_NODES = 2000
 _CHECKPOINT_INPUTS = ("ckpt_name", "unet_name")
@@ -23,21 +23,21 @@ class Comfy(BaseModel):
     checkpoint: str = Field("", description="The first checkpoint's AIR; filled in when accepted.")
 
 
-def complete(input_: Comfy, lookup: Lookup, path: str) -> Comfy:
+def complete(input_: Comfy, shelf: Shelf, path: str) -> Comfy:
     if not input_.graph:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {_EXAMPLE}")
     if len(input_.graph) > MAX_NODES:
         raise InvalidInput.at(f"{path}workflow", f"has {len(input_.graph)} nodes; at most {MAX_NODES} pass")
     checkpoints: list[str] = []
     graph = {
-        node_id: _complete_node(node, lookup, f"{path}workflow[{node_id!r}]", checkpoints)
+        node_id: _complete_node(node, shelf, f"{path}workflow[{node_id!r}]", checkpoints)
         for node_id, node in input_.graph.items()
     }
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     return Comfy(graph=graph, seed=seed, checkpoint=checkpoints[0] if checkpoints else "")
 
 
-def _complete_node(node: Any, lookup: Lookup, path: str, checkpoints: list[str]) -> dict[str, Any]:
+def _complete_node(node: Any, shelf: Shelf, path: str, checkpoints: list[str]) -> dict[str, Any]:
     if not isinstance(node, dict):
         raise InvalidInput.at(path, f"is not a node; a graph looks like {_EXAMPLE}")
     class_type = node.get("class_type", node.get("classType"))
@@ -50,7 +50,7 @@ def _complete_node(node: Any, lookup: Lookup, path: str, checkpoints: list[str])
     for name, value in inputs.items():
         resolved[name] = value
         if isinstance(value, str) and name.endswith("_name") and _is_air(value):
-            resource = lookup(f"{path}.inputs.{name}", value)
+            resource = shelf.resource(f"{path}.inputs.{name}", value)
             resolved[name] = resource.path
             if name in _CHECKPOINT_INPUTS:
                 checkpoints.append(str(resource.air))

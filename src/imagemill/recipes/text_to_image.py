@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagemill.domain import samplers
 from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below
-from imagemill.domain.images import MAX_SEED, ImageSpec, Network
-from imagemill.recipes.base import Lookup, Plan, Recipe
+from imagemill.domain.errors import InvalidInput
+from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
+from imagemill.recipes.base import Plan, Recipe, Shelf
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
@@ -23,6 +24,20 @@ class NetworkInput(BaseModel):
     strength: Strength = 1.0
     trigger_word: str | None = None
     path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+
+
+class ControlInput(BaseModel):
+    """A ControlNet. Without an image it has no effect."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str | None = Field(None, description="Data URL or URL of the control picture.")
+    preprocessor: str = Field("", max_length=64, description="Empty: the picture is a control map already.")
+    model: str | None = Field(None, description="The ControlNet's AIR; absent: the node's own for the kind.")
+    model_path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    weight: Strength = 1.0
+    start: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Fraction of the steps.")
+    end: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="Fraction of the steps.")
 
 
 class TextToImage(BaseModel):
@@ -40,32 +55,60 @@ class TextToImage(BaseModel):
     seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
     clip_skip: int = Field(0, ge=0, le=12, description="0 and 1: none.")
     networks: list[NetworkInput] = Field(default=[], max_length=64)
-    controls: list[dict[str, object]] = Field(default=[], max_length=16)
+    image: str | None = Field(None, description="A source picture to draw anew: data URL or URL.")
+    mask: str | None = Field(None, description="Where to draw anew: white. Data URL or URL.")
+    denoise: float = Field(0.75, ge=0, le=1, allow_inf_nan=False, description="How much is drawn anew.")
+    controls: list[ControlInput] = Field(default=[], max_length=16)
+    upscaler: str | None = Field(None, description="The AIR of a model that enlarges the finished picture.")
+    upscaler_path: str | None = Field(None, description="Its file on a node; filled in when accepted.")
+    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False, description="Flux's guidance.")
     format: str = Field("png", pattern="^(png|jpeg|webp)$")
     background: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 
 
-def complete(input_: TextToImage, lookup: Lookup, path: str) -> TextToImage:
-    checkpoint = lookup(f"{path}model", input_.model, kind="checkpoint")
+def complete(input_: TextToImage, shelf: Shelf, path: str) -> TextToImage:
+    checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
     networks = [
-        _complete_network(network, lookup, f"{path}additionalNetworks[{network.air!r}]")
+        _complete_network(network, shelf, f"{path}additionalNetworks[{network.air!r}]")
         for network in input_.networks
     ]
+    if input_.mask and not input_.image:
+        raise InvalidInput.at(f"{path}mask", "needs `image`: the picture it is the mask of")
     drawn = input_.seed is None or input_.seed < 0
+    upscaler = shelf.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
     return input_.model_copy(
         update={
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
             "networks": networks,
+            "image": shelf.picture(f"{path}image", input_.image) if input_.image else None,
+            "mask": shelf.picture(f"{path}mask", input_.mask) if input_.mask else None,
+            "controls": [
+                _complete_control(control, shelf, f"{path}controls[{index}].")
+                for index, control in enumerate(input_.controls)
+            ],
+            "upscaler": str(upscaler.air) if upscaler else None,
+            "upscaler_path": upscaler.path if upscaler else None,
             "seed": random_below(MAX_SEED + 1) if drawn else input_.seed,
         }
     )
 
 
-def _complete_network(network: NetworkInput, lookup: Lookup, path: str) -> NetworkInput:
-    resource = lookup(path, network.air)
+def _complete_network(network: NetworkInput, shelf: Shelf, path: str) -> NetworkInput:
+    resource = shelf.resource(path, network.air)
     kind = network.type or resource.air.type or "lora"
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
+
+
+def _complete_control(control: ControlInput, shelf: Shelf, path: str) -> ControlInput:
+    model = shelf.resource(f"{path}model", control.model) if control.model else None
+    return control.model_copy(
+        update={
+            "image": shelf.picture(f"{path}image", control.image) if control.image else None,
+            "model": str(model.air) if model else None,
+            "model_path": model.path if model else None,
+        }
+    )
 
 
 def plan(input_: TextToImage) -> Plan:
@@ -73,8 +116,10 @@ def plan(input_: TextToImage) -> Plan:
     return Plan(
         work=spec,
         outputs=1,
-        size=(input_.width, input_.height),
+        # An upscaler's own factor decides about the size of what it enlarges.
+        size=None if spec.upscale else (input_.width, input_.height),
         parameters=parameters_text(spec, input_.sampler),
+        inputs=_sources(input_),
     )
 
 
@@ -99,9 +144,34 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         networks=tuple(
             Network(n.air, n.type or "lora", n.strength, n.trigger_word, n.path) for n in input_.networks
         ),
+        image="image" if input_.image else None,
+        mask="mask" if input_.mask else None,
+        denoise=input_.denoise if input_.image else 1.0,
+        controls=tuple(
+            Control(
+                image=f"control-{index}",
+                model=control.model or "",
+                model_path=control.model_path or "",
+                preprocessor=control.preprocessor,
+                weight=control.weight,
+                start=control.start,
+                end=control.end,
+            )
+            for index, control in enumerate(input_.controls)
+            if control.image
+        ),
+        upscale=Upscale(input_.upscaler, input_.upscaler_path or "") if input_.upscaler else None,
+        guidance=input_.guidance,
         format=input_.format,
         background=input_.background,
     )
+
+
+def _sources(input_: TextToImage) -> dict[str, str]:
+    """Where the pictures come from, by the names `image_spec` gives them."""
+    named = {"image": input_.image, "mask": input_.mask}
+    named |= {f"control-{index}": control.image for index, control in enumerate(input_.controls)}
+    return {name: source for name, source in named.items() if source}
 
 
 def parameters_text(spec: ImageSpec, sampler_name: str) -> str:

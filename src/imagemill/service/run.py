@@ -3,7 +3,6 @@
 claim -> prepare -> send -> follow -> store -> finish
 """
 
-import hashlib
 import logging
 import random
 import threading
@@ -12,17 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagemill.backends.base import Backend, Order, Output, Progress, RenderCanceled, Watch
+from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blobs import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
-from imagemill.domain.jobs import Artifact, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.scheduling import Offer
-from imagemill.media import pictures
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.service import outputs
 from imagemill.service.hub import Hub
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -30,6 +28,9 @@ from imagemill.store.finishing import Finish
 from imagemill.store.store import Store
 
 log = logging.getLogger(__name__)
+
+_OOM = FailureCode.OUT_OF_MEMORY
+_NONE_HAS_MORE = 0
 
 _FINISH_TRIES = 6
 """A finished render is recorded again for about a minute while the database is away."""
@@ -43,7 +44,9 @@ class RunRules:
     affinity_bound_s: float
     avoid_node_s: float
     backoff: Backoff
-    max_pixels: int
+    limits: outputs.OutputLimits
+    previews: bool = False
+    """Whether nodes are asked for preview frames."""
 
 
 @dataclass(slots=True)
@@ -59,10 +62,6 @@ class _Attempt:
     """The progress the event log knows."""
     superseded: bool = False
     handed_back: bool = False
-    convert_ms: float = 0.0
-    """Spent on checking the outputs and writing their metadata."""
-    upload_ms: float = 0.0
-    """Spent on handing them to the blob store."""
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
@@ -85,6 +84,7 @@ class Runner:
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         blobs: BlobStore,
+        load_input: Callable[[str], bytes],
         hub: Hub,
         rules: RunRules,
     ) -> None:
@@ -92,6 +92,7 @@ class Runner:
         self._recipes = recipes
         self._backends = backends
         self._blobs = blobs
+        self._load_input = load_input
         self._hub = hub
         self._rules = rules
         self._active: dict[str, _Attempt] = {}
@@ -196,8 +197,8 @@ class Runner:
             missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
             raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
         plan = recipe.plan(recipe.input.model_validate(job.input))
-        attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
         order = self._order(attempt.claim, plan)
+        attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
         reference = backend.send(order)
         if reference != job.backend_ref:
             self._store.sent(attempt.claim, reference)
@@ -207,16 +208,15 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        with pictures.CRAFT:
-            artifacts = self._store_outputs(attempt, plan, rendered.outputs)
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, self._rules.limits)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,
-            "convertMs": round(attempt.convert_ms, 3),
-            "uploadMs": round(attempt.upload_ms, 3),
+            "convertMs": round(kept.convert_ms, 3),
+            "uploadMs": round(kept.upload_ms, 3),
             **rendered.details,
         }
-        return Succeeded(artifacts, details)
+        return Succeeded(kept.artifacts, details)
 
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job
@@ -224,52 +224,15 @@ class Runner:
         assert job.backend_ref  # noqa: S101 - the claim sets it
         assert job.node  # noqa: S101 - the claim sets it
         return Order(
-            job.id, claim.attempt, job.backend_ref, job.node, plan.work, timeout_s, properties=job.properties
-        )
-
-    def _store_outputs(
-        self, attempt: _Attempt, plan: Plan, outputs: tuple[Output, ...]
-    ) -> tuple[Artifact, ...]:
-        if len(outputs) < plan.outputs:
-            raise BackendError(
-                FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
-            )
-        return tuple(
-            self._store_output(attempt, plan, position, output) for position, output in enumerate(outputs)
-        )
-
-    def _store_output(self, attempt: _Attempt, plan: Plan, position: int, output: Output) -> Artifact:
-        claim, begin = attempt.claim, time.perf_counter()
-        try:
-            info = pictures.inspect(output.data, max_pixels=self._rules.max_pixels)
-        except pictures.BadPicture as error:
-            raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
-        if plan.size and (info.width, info.height) != plan.size:
-            raise BackendError(
-                FailureCode.BAD_OUTPUT,
-                f"picture {position} is {info.width} x {info.height}, not {plan.size[0]} x {plan.size[1]}",
-            )
-        data = output.data
-        if plan.parameters and info.media_type == "image/png":
-            data = pictures.with_png_text(data, "parameters", plan.parameters)
-        key = blob_key(claim.id, claim.attempt, position, pictures.EXTENSIONS[info.media_type])
-        converted = time.perf_counter()
-        self._blobs.put(key, data, info.media_type)
-        attempt.convert_ms += (converted - begin) * 1000
-        attempt.upload_ms += (time.perf_counter() - converted) * 1000
-        return Artifact(
-            id=artifact_id(claim.id, position),
-            job_id=claim.id,
-            position=position,
+            job_id=job.id,
             attempt=claim.attempt,
-            blob_key=key,
-            media_type=info.media_type,
-            size=len(data),
-            width=info.width,
-            height=info.height,
-            sha256=hashlib.sha256(data).hexdigest(),
-            seed=output.seed,
-            created_at=now_us(),
+            reference=job.backend_ref,
+            node=job.node,
+            work=plan.work,
+            timeout_s=timeout_s,
+            properties=job.properties,
+            inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
+            previews=self._rules.previews,
         )
 
     def _failed(self, attempt: _Attempt, failure: Failure) -> Outcome:
@@ -283,7 +246,8 @@ class Runner:
             backoff=self._rules.backoff,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
         )
-        if retry is None:
+        memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
+        if retry is None or memory_mb == _NONE_HAS_MORE:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
@@ -292,12 +256,30 @@ class Runner:
             run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
             avoid_node=avoid,
             avoid_until=now + round(self._rules.avoid_node_s * SECOND) if avoid else None,
+            memory_mb=memory_mb,
         )
+
+    def _memory_to_ask_for(self, claim: Claim) -> int | None:
+        """More than the node has that ran out of it; `_NONE_HAS_MORE`; None when nobody says what it has."""
+        nodes = self._nodes()
+        had = next((node.memory_mb for node in nodes if node.name == claim.job.node), None)
+        if had is None:
+            return None
+        lane = self._store.lane(claim.job.lane)
+        larger = [
+            node
+            for node in nodes
+            if node.memory_mb is None or node.memory_mb > had
+            if not lane.backends or node.backend in lane.backends
+        ]
+        return had + 1 if larger else _NONE_HAS_MORE
 
     def _has_other_node(self, name: str | None) -> bool:
         """Keeping off the only node would only make the job wait."""
-        nodes = (node for backend in self._backends.values() for node in backend.nodes())
-        return any(node.healthy and node.name != name for node in nodes)
+        return any(node.healthy and node.name != name for node in self._nodes())
+
+    def _nodes(self) -> list[Node]:
+        return [node for backend in self._backends.values() for node in backend.nodes()]
 
     def _finish(
         self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None

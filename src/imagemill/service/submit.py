@@ -1,6 +1,6 @@
 """Submit: from a validated wish to durable jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,7 @@ from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import render_cost_s
 from imagemill.domain.jobs import Draft, Job, LaneKey
-from imagemill.recipes.base import Plan, Recipe
-from imagemill.service.registry import Registry
+from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.store.store import Store
 from imagemill.store.submitting import Accepted, Submission
 
@@ -51,18 +50,20 @@ class Submitter:
     def __init__(
         self,
         store: Store,
-        registry: Registry,
+        shelf: Callable[[str], Shelf],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         defaults: Defaults,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._shelf = shelf
         self._recipes = recipes
         self._backends = backends
         self._defaults = defaults
 
-    def drafts(self, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None) -> tuple[Draft, ...]:
+    def drafts(
+        self, owner: str, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None
+    ) -> tuple[Draft, ...]:
         """Complete, checked and priced, but not stored: what a price enquiry shows.
 
         Raises `InvalidInput` with every fault of the first wish that has one.
@@ -77,8 +78,9 @@ class Submitter:
         # Ids rise within a request, so that its jobs list in the order they were asked for.
         ids = sorted(uuid7(now) for _ in wishes)
         after = _dependencies(wishes, ids)
+        shelf = self._shelf(owner)
         return tuple(
-            self._draft(wish, id_, needs, now, dialect, trace)
+            self._draft(wish, shelf, id_, needs, now, dialect, trace)
             for wish, id_, needs in zip(wishes, ids, after, strict=True)
         )
 
@@ -117,15 +119,22 @@ class Submitter:
         return self.submit(job.owner, (draft,)).jobs[0]
 
     def _draft(
-        self, wish: Wish, id_: str, needs: tuple[str, ...], now: int, dialect: str, trace: str | None
+        self,
+        wish: Wish,
+        shelf: Shelf,
+        id_: str,
+        needs: tuple[str, ...],
+        now: int,
+        dialect: str,
+        trace: str | None,
     ) -> Draft:
         recipe = self._recipes.get(wish.recipe)
         if recipe is None:
             known = ", ".join(sorted(self._recipes))
             raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
-        completed = recipe.complete(_validated(recipe, wish), self._registry.lookup, wish.path)
+        completed = recipe.complete(_validated(recipe, wish), shelf, wish.path)
         plan = recipe.plan(completed)
-        self._check_backends(plan, wish)
+        able = self._able(plan, wish)
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -135,6 +144,7 @@ class Submitter:
                 model=recipe.model(completed),
                 backends=tuple(sorted(wish.backends)),
                 labels=tuple(sorted(wish.labels)),
+                needs=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
@@ -152,8 +162,8 @@ class Submitter:
             needs=needs,
         )
 
-    def _check_backends(self, plan: Plan, wish: Wish) -> None:
-        """Refuse at once what no backend could ever do, rather than let it wait and expire."""
+    def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
+        """The backends that could do it. What none ever could is refused at once, not left to expire."""
         candidates = [
             backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
         ]
@@ -163,9 +173,16 @@ class Submitter:
         for backend in candidates:
             if complaint := backend.complaint(wish.properties):
                 raise InvalidInput.at(f"{wish.path}properties", complaint)
-        refusals = [backend.refusal(plan.work) for backend in candidates]
-        if refusals and all(refusals):
-            raise InvalidInput.at(f"{wish.path}model", "; ".join(refusal for refusal in refusals if refusal))
+        refusals = {backend.name: backend.refusal(plan.work) for backend in candidates}
+        able = [backend for backend in candidates if not refusals[backend.name]]
+        if not able:
+            raise InvalidInput.at(f"{wish.path}model", "; ".join(filter(None, refusals.values())))
+        return able
+
+
+def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
+    """What the lane asks of a node. With several kinds of backend it is the node's own check that decides."""
+    return able[0].needs(plan.work) if len(able) == 1 else ()
 
 
 def _validated(recipe: Recipe, wish: Wish) -> BaseModel:

@@ -25,6 +25,8 @@ _ORPHAN_GRACE_S = 3600.0
 class SweepRules:
     every_s: float
     retention_s: float
+    life_s: float
+    """How long a job may wait."""
 
 
 class Sweeper:
@@ -70,6 +72,16 @@ class Sweeper:
             pruned += len(ids)
         return pruned
 
+    def prune_inputs(self) -> int:
+        """Delete input pictures that nobody brought again for the life of a job and its retention; how many.
+
+        Bringing a picture again writes its file anew.
+        """
+        oldest = now_us() - round((self._rules.retention_s + self._rules.life_s) * SECOND)
+        old = [blob.key for blob in self._blobs.list("inputs/") if blob.modified_at < oldest]
+        self._blobs.delete(old)
+        return len(old)
+
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files no job refers to: of attempts that were lost after they wrote; how many."""
         youngest = now_us() - round(grace_s * SECOND)
@@ -101,6 +113,7 @@ class Sweeper:
                     self._next_prune = time.monotonic() + _PRUNE_EVERY_S
                     self.prune()
                     self.delete_orphans()
+                    self.prune_inputs()
             except StorageError as error:
                 log.warning("a sweep failed and is tried again: %s", error)
                 pause_s = self._rules.every_s

@@ -14,7 +14,9 @@ from imagemill.domain.jobs import IDLE, Canceled, Claim, Failed, Job, JobStatus,
 from imagemill.store import schema
 from imagemill.store.changes import Change, Locked, apply, close, lock, lock_where
 from imagemill.store.commits import Tx
+from imagemill.store.lanes import Lanes
 from imagemill.store.reading import View
+from imagemill.store.statements import Statement
 
 _jobs = schema.jobs.c
 
@@ -26,7 +28,7 @@ class Finish:
     now: int
 
 
-def finish(tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
+def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
     """The status each job has afterwards. A claim that is no longer the job's changes nothing."""
     rows = lock(tx, [request.claim.id for request in requests])
     answers: list[JobStatus | Superseded] = []
@@ -41,8 +43,19 @@ def finish(tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
         answers.append(change.to)
         if change.to.is_terminal:
             tx.views[row.id] = _view(request.claim.job, change)
+        elif isinstance(request.outcome, Retried) and request.outcome.memory_mb is not None:
+            _ask_for_memory(lanes, tx, request.claim.job, request.outcome.memory_mb)
     apply(tx, list(changes.values()))
     return answers
+
+
+_MOVE = Statement(sa.text("UPDATE jobs SET lane = :lane WHERE id = :id"))
+
+
+def _ask_for_memory(lanes: Lanes, tx: Tx, job: Job, memory_mb: int) -> None:
+    """Move the job to the lane of those that need a node with so much memory."""
+    key = replace(lanes.key_of(tx.conn, job.lane), memory_mb=memory_mb)
+    _MOVE.run(tx.conn, {"lane": lanes.id_of(tx, key), "id": job.id})
 
 
 def _view(job: Job, change: Change) -> View:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
@@ -50,6 +51,7 @@ class Store:
         self._lanes = lanes
         self._submitting = Submitting(lanes)
         self._claiming = Claiming(lanes)
+        self._finish = partial(finishing.finish, lanes)
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
@@ -80,7 +82,7 @@ class Store:
 
     def finish_and_claim(self, finish: Finish, ask: Ask) -> tuple[Answer, Answer]:
         """End one attempt and claim the next job in the same transaction: as `finish`, as `claim_next`."""
-        ended, claimed = self._commits.run((finishing.finish, finish), (self._claim, ask))
+        ended, claimed = self._commits.run((self._finish, finish), (self._claim, ask))
         return ended, claimed
 
     def sent(self, claim: Claim, reference: str) -> None:
@@ -93,7 +95,7 @@ class Store:
     def finish(self, finish: Finish) -> JobStatus:
         """End the claim's attempt; the status the job has then. Raises `Superseded` and changes nothing
         when the claim is void."""
-        return self._write(finishing.finish, finish)
+        return self._write(self._finish, finish)
 
     def cancel(self, cancel: Cancel) -> JobStatus:
         """Raises `NotFound` for a job of another owner, too."""

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
+from imagemill.media.files import UNKNOWN, extension_of
 from imagemill.media.pictures import EXTENSIONS
 
 PATH = "/blobs"
@@ -37,7 +38,7 @@ def picture_url(signer: UrlSigner, base_url: str, artifact: Artifact) -> SignedU
 
 
 def _extension(artifact: Artifact) -> str:
-    return EXTENSIONS.get(artifact.media_type, "bin")
+    return extension_of(artifact.media_type)
 
 
 def router(
@@ -85,6 +86,8 @@ def _answer(request: Request, artifact: Artifact, path: object, expires_s: int) 
         "ETag": etag,
         "Cache-Control": f"private, max-age={left_s}, immutable",
     }
+    if artifact.media_type == UNKNOWN:
+        headers["Content-Disposition"] = "attachment"
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in asked or "*" in asked:
         return Response(status_code=304, headers=headers)

@@ -10,6 +10,7 @@ from imagemill.dialects.civitai_v1.schemas import (
     PROVIDERS,
     TEMPLATES,
     ComfyTemplate,
+    ControlNet,
     Template,
     TextToImageTemplate,
 )
@@ -23,6 +24,7 @@ from imagemill.store.indexing import MAX_KEY
 from imagemill.web.problems import field_errors, suggestion
 
 _MOST_WISHES = 10_000
+_DEFAULT_STEPS = 30
 """Pictures one template can ask for; a request for more is refused before a list of them is made."""
 _LONGEST_LIFE_S = 10 * 365 * 86_400
 """Ten years: later instants may not be dates any more."""
@@ -149,7 +151,26 @@ def _client(template: Template) -> dict[str, Any]:
     client: dict[str, Any] = {}
     if isinstance(template, TextToImageTemplate) and template.base_model:
         client["baseModel"] = template.base_model[:64]
+    if isinstance(template, TextToImageTemplate) and template.control_nets:
+        client["controlNets"] = [
+            control.model_dump(by_alias=True, exclude_none=True) for control in template.control_nets
+        ]
     return client
+
+
+def _control(path: str, control: ControlNet, steps: int | None) -> dict[str, Any]:
+    """The steps are fractions of the whole, or counted where one of them is above 1."""
+    if control.end_step < control.start_step:
+        raise InvalidInput.at(f"{path}endStep", "is before startStep")
+    whole = (steps or _DEFAULT_STEPS) if control.end_step > 1 else 1
+    blob = f"blob:{control.blob_key}" if control.blob_key else None
+    return {
+        "preprocessor": control.preprocessor,
+        "weight": control.weight,
+        "start": min(1.0, control.start_step / whole),
+        "end": min(1.0, control.end_step / whole),
+        "image": control.image_url or blob,
+    }
 
 
 def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) -> list[dict[str, Any]]:
@@ -165,7 +186,10 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
         "negative_prompt": params.negative_prompt or "",
         "sampler": params.scheduler or "Undefined",
         "networks": _networks(path, template),
-        "controls": [control.model_dump(by_alias=True) for control in template.control_nets or ()],
+        "controls": [
+            _control(f"{path}controlNets[{index}].", control, params.steps)
+            for index, control in enumerate(template.control_nets or ())
+        ],
     }
     for name in ("steps", "cfg_scale", "width", "height", "clip_skip"):
         value = getattr(params, name)

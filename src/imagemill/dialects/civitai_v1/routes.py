@@ -110,7 +110,7 @@ class Jobs:
 
     def _drafts(self, wishes: Sequence[Wish], trace: str | None) -> tuple[Draft, ...]:
         try:
-            drafts = self._services.submitter.drafts(wishes, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.drafts(self._services.owner, wishes, dialect=NAME, trace=trace)
         except InvalidInput as error:
             raise InvalidInput([_in_our_words(each) for each in error.errors]) from error
         return tuple(

@@ -233,7 +233,7 @@ def _image_detail(job: Job) -> dict[str, Any]:
             }
             for network in networks
         },
-        "controlNets": input_.get("controls", []),
+        "controlNets": job.client.get("controlNets", []),
         "resources": [_short(input_["model"]), *(_short(network["air"]) for network in networks)],
     }
 

@@ -132,7 +132,7 @@ class NativeJobs:
 
     def _drafts(self, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.drafts([wish], dialect=NAME, trace=trace)
+            return self._services.submitter.drafts(self._services.owner, [wish], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             renamed = [

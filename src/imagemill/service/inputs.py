@@ -1,0 +1,152 @@
+"""Pictures that clients bring: taken in at submit, fetched when a job is prepared.
+
+A data URL is checked and stored under the digest of its bytes at once. A URL is fetched by the worker,
+through the guard: an address that cannot be reached costs retries, not the client's request.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+
+import httpx2
+
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.errors import BackendError, InvalidInput, NotFound
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.resources import Resource
+from imagemill.media import pictures
+from imagemill.service.deadline import Deadline
+from imagemill.service.guard import Guard, GuardedTransport
+from imagemill.service.registry import Registry
+from imagemill.store.store import Store
+
+PREFIX = "inputs/"
+"""Blob keys of stored input pictures."""
+
+_DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
+_OWN = "blob:"
+_KEY = re.compile(r"[0-9A-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    bytes: int
+    pixels: int
+    fetch_s: float
+    """Longest time a fetch may take, from the first byte sent to the last one read."""
+
+
+class InputPictures:
+    def __init__(self, store: Store, blobs: BlobStore, guard: Guard, limits: InputLimits) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._guard = guard
+        self._limits = limits
+        self._client = httpx2.Client(
+            transport=GuardedTransport(guard),
+            timeout=limits.fetch_s,
+            follow_redirects=False,
+            headers={"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"},
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def accept(self, path: str, text: str, owner: str) -> str:
+        """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
+        if text[:5].lower() == "data:":
+            return self._keep(path, _decoded(path, text))
+        if text.startswith(_OWN):
+            return self._own(path, text.removeprefix(_OWN), owner)
+        return self._guard.check_url(path, text)
+
+    def load(self, source: str) -> bytes:
+        """The picture's bytes, checked. Raises `BackendError`, or `StorageError`."""
+        if "://" not in source:
+            try:
+                return self._blobs.get(source)
+            except NotFound as error:
+                message = "an input picture is gone: its retention is over; submit it again"
+                raise BackendError(FailureCode.BAD_INPUT, message) from error
+        data = self._fetch(source)
+        try:
+            pictures.inspect(data, max_pixels=self._limits.pixels)
+        except pictures.BadPicture as error:
+            raise BackendError(FailureCode.BAD_INPUT, f"the picture at {_shown(source)}: {error}") from error
+        return data
+
+    def _keep(self, path: str, data: bytes) -> str:
+        if len(data) > self._limits.bytes:
+            raise InvalidInput.at(path, f"has {len(data)} bytes; at most {self._limits.bytes} are accepted")
+        try:
+            info = pictures.inspect(data, max_pixels=self._limits.pixels)
+        except pictures.BadPicture as error:
+            raise InvalidInput.at(path, f"{error}; send a PNG, JPEG or WebP") from error
+        digest = hashlib.sha256(data).hexdigest()
+        key = f"{PREFIX}{digest[:2]}/{digest}.{pictures.EXTENSIONS[info.media_type]}"
+        self._blobs.put(key, data, info.media_type)
+        return key
+
+    def _own(self, path: str, key: str, owner: str) -> str:
+        found = self._store.artifact(key) if _KEY.fullmatch(key) else None
+        if found is None or found[1] != owner:
+            raise InvalidInput.at(path, "names no finished picture of yours by its blobKey")
+        return found[0].blob_key
+
+    def _fetch(self, url: str) -> bytes:
+        deadline = Deadline()
+        stream = self._client.stream("GET", url, extensions=deadline.extensions)
+        shown = _shown(url)
+        try:
+            with deadline.within(self._limits.fetch_s), stream as response:
+                if response.status_code != 200:
+                    raise BackendError(FailureCode.BAD_INPUT, f"{shown} answered {response.status_code}")
+                return self._read(response, shown)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            cause = f"took longer than {self._limits.fetch_s:g} s" if deadline.passed else str(error)
+            raise BackendError(FailureCode.BAD_INPUT, f"{shown} cannot be fetched: {cause}") from error
+
+    def _read(self, response: httpx2.Response, shown: str) -> bytes:
+        # Raw: what a receiver compresses in spite of our header may be a bomb; it fails as no picture.
+        body = bytearray()
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > self._limits.bytes:
+                raise BackendError(
+                    FailureCode.BAD_INPUT,
+                    f"the picture at {shown} has more than the {self._limits.bytes} bytes that are accepted",
+                )
+        return bytes(body)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersShelf:
+    """A `imagemill.recipes.base.Shelf` as one owner sees it."""
+
+    registry: Registry
+    inputs: InputPictures
+    owner: str
+
+    def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
+        return self.registry.lookup(path, air, kind=kind)
+
+    def picture(self, path: str, text: str) -> str:
+        return self.inputs.accept(path, text, self.owner)
+
+
+def _decoded(path: str, text: str) -> bytes:
+    head = _DATA_URL.match(text)
+    if head is None:
+        raise InvalidInput.at(path, "is not a base64 data URL; one starts with data:image/png;base64,")
+    try:
+        return base64.b64decode(text[head.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput.at(path, f"is not valid base64: {error}") from error
+
+
+def _shown(url: str) -> str:
+    """Without its query, which may hold a signature."""
+    shown = url.partition("?")[0]
+    return shown if len(shown) <= 200 else f"{shown[:197]}..."

@@ -1,0 +1,95 @@
+"""The inline dispatcher: a thread for each slot, as nodes come and go."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from imagemill.backends.base import Node
+from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.domain.scheduling import Offer
+from tests.service.build import FakeBackend, wait_until
+
+
+class Nodes(FakeBackend):
+    """Nodes that a test adds, changes and removes."""
+
+    def __init__(self, *nodes: Node) -> None:
+        super().__init__()
+        self.there = list(nodes)
+
+    def nodes(self) -> list[Node]:
+        return list(self.there)
+
+
+def node(name: str, slots: int = 1, **changes: Any) -> Node:
+    return Node(name, "fake", frozenset({"gpu"}), slots, **changes)
+
+
+class Floor:
+    """Counts who asks for work, and gives none."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self.backend = Nodes(*nodes)
+        self.asked: list[str] = []
+        self.dispatcher = InlineDispatcher(
+            self._run_all, {"fake": self.backend}, worker="w", queues=None, poll_s=0.01
+        )
+
+    def _run_all(self, offer: Callable[[], Offer | None]) -> bool:
+        given = offer()
+        if given is not None:
+            self.asked.append(given.node)
+        return False
+
+    def threads(self, name: str) -> int:
+        return sum(thread.name.startswith(f"imagemill-{name}-") for thread in threading.enumerate())
+
+
+@pytest.fixture
+def floor() -> Iterator[Floor]:
+    floor = Floor(node("dispatch-a", slots=2))
+    floor.dispatcher.start()
+    yield floor
+    floor.dispatcher.close()
+
+
+def test_each_slot_of_a_node_asks_for_work(floor: Floor):
+    wait_until(lambda: floor.asked.count("dispatch-a") >= 2)
+    assert floor.threads("dispatch-a") == 2
+
+
+def test_a_node_that_joins_is_served(floor: Floor):
+    floor.backend.there.append(node("dispatch-b"))
+    wait_until(lambda: "dispatch-b" in floor.asked)
+
+
+def test_a_node_that_leaves_is_served_no_more(floor: Floor):
+    floor.backend.there.clear()
+    wait_until(lambda: floor.threads("dispatch-a") == 0)
+
+
+def test_a_node_that_gets_more_slots_gets_more_threads(floor: Floor):
+    floor.backend.there[:] = [node("dispatch-a", slots=4)]
+    wait_until(lambda: floor.threads("dispatch-a") == 4)
+    floor.backend.there[:] = [node("dispatch-a", slots=1)]
+    wait_until(lambda: floor.threads("dispatch-a") == 1)
+
+
+@pytest.mark.parametrize("state", [{"healthy": False}, {"draining": True}])
+def test_a_node_that_takes_nothing_offers_nothing(floor: Floor, state: dict[str, bool]):
+    floor.backend.there[:] = [node("dispatch-a", **state), node("dispatch-c")]
+    wait_until(lambda: floor.asked.count("dispatch-c") > 2)
+    before = floor.asked.count("dispatch-a")
+    wait_until(lambda: floor.asked.count("dispatch-c") > 10)
+    assert floor.asked.count("dispatch-a") - before <= 1
+    assert [offer.node for offer in floor.dispatcher.offers()] == ["dispatch-c"]
+
+
+def test_nothing_is_asked_for_once_it_is_closed():
+    floor = Floor(node("dispatch-d"))
+    floor.dispatcher.start()
+    wait_until(lambda: floor.asked)
+    floor.dispatcher.close()
+    assert floor.threads("dispatch-d") == 0

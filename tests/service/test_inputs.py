@@ -1,0 +1,156 @@
+"""Pictures that clients bring."""
+
+import base64
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from imagemill.domain.blobs import artifact_id
+from imagemill.domain.errors import BackendError, InvalidInput
+from imagemill.domain.failures import FailureCode
+from imagemill.store.store import Store
+from tests.service.build import MemoryBlobs, add, inputs, mill, png
+
+
+class Site:
+    """Answers every GET with ``status``, ``headers`` and ``body``."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = png()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(site.status)
+                for name, value in {"Content-Length": str(len(site.body)), **site.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(site.body)
+
+            def log_message(self, *args: object) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/source.png"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def data_url(data: bytes, media_type: str = "image/png") -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def refused(store: Store, text: str, **limits: Any) -> str:
+    with pytest.raises(InvalidInput) as error:
+        inputs(store, **limits).accept("input.image", text, "ann")
+    assert error.value.errors[0].path == "input.image"
+    return error.value.errors[0].message
+
+
+def unusable(store: Store, url: str, **limits: Any) -> str:
+    with pytest.raises(BackendError) as error:
+        inputs(store, **limits).load(url)
+    assert error.value.failure is FailureCode.BAD_INPUT
+    return str(error.value)
+
+
+def test_a_data_url_is_stored_once_under_its_digest(store: Store):
+    blobs = MemoryBlobs()
+    taken = inputs(store, blobs)
+    first = taken.accept("image", data_url(png()), "ann")
+    second = taken.accept("image", data_url(png(), "image/webp"), "bob")
+    assert first == second
+    assert first.startswith("inputs/")
+    assert first.endswith(".png")
+    assert taken.load(first) == png()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:image/png,raw", "base64 data URL"),
+        ("data:image/png;base64,???", "not valid base64"),
+        (data_url(b"no picture"), "send a PNG, JPEG or WebP"),
+        (data_url(png()[:40]), "cannot be decoded"),
+        ("ftp://example.com/x.png", "http or https"),
+        ("http://169.254.169.254/latest", "not a public address"),
+        ("/etc/passwd", "http or https"),
+        ("inputs/aa/secret.png", "http or https"),
+        ("", "http or https"),
+        ("blob:" + "A" * 64, "names no finished picture of yours"),
+        ("blob:../../secrets/url-signing.key", "names no finished picture of yours"),
+    ],
+)
+def test_what_is_no_picture_is_refused_at_once(store: Store, text: str, message: str):
+    assert message in refused(store, text)
+
+
+def test_a_picture_beyond_the_limits_is_refused(store: Store):
+    assert "at most 50 are accepted" in refused(store, data_url(png()), bytes=50)
+    assert "more than 63 pixels" in refused(store, data_url(png()), pixels=63)
+
+
+def test_a_finished_picture_of_one_s_own_may_be_named(store: Store):
+    job = add(store)
+    mill(store).run()
+    key = inputs(store).accept("image", f"blob:{artifact_id(job.id, 0)}", "ann")
+    assert key == f"jobs/{job.id}/1/0.png"
+
+
+def test_another_owner_s_picture_is_as_unknown_as_none(store: Store):
+    job = add(store, owner="bob")
+    mill(store).run()
+    assert refused(store, f"blob:{artifact_id(job.id, 0)}") == refused(store, "blob:" + "A" * 64)
+
+
+def test_a_url_is_fetched_when_the_job_is_prepared(store: Store, site: Site):
+    taken = inputs(store)
+    assert taken.accept("image", site.url, "ann") == site.url
+    assert taken.load(site.url) == png()
+
+
+def test_what_is_fetched_is_checked(store: Store, site: Site):
+    site.body = b"<html>"
+    assert "cannot be decoded" in unusable(store, site.url)
+    site.body = png(200, 200)
+    assert "more than 10000 pixels" in unusable(store, site.url)
+    assert "more than the 50 bytes" in unusable(store, site.url, bytes=50)
+
+
+def test_an_answer_that_is_no_picture_names_its_status(store: Store, site: Site):
+    site.status = 404
+    assert "answered 404" in unusable(store, site.url + "?signature=secret")
+    assert "secret" not in unusable(store, site.url + "?signature=secret")
+
+
+def test_a_redirect_is_not_followed(store: Store, site: Site):
+    site.status, site.headers = 302, {"Location": "http://127.0.0.1:1/"}
+    assert "answered 302" in unusable(store, site.url)
+
+
+def test_a_compressed_answer_is_not_unpacked(store: Store, site: Site):
+    site.headers = {"Content-Encoding": "gzip"}
+    site.body = b"\x1f\x8b" + b"0" * 100
+    assert "cannot be decoded" in unusable(store, site.url)
+
+
+def test_a_stored_picture_that_is_gone_says_so(store: Store):
+    assert "submit it again" in unusable(store, "inputs/aa/" + "a" * 64 + ".png")

@@ -1,0 +1,63 @@
+"""What becomes of what a render delivered, and of a render that ran out of memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from imagemill.backends.base import Order, Output, Watch
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.jobs import JobStatus
+from imagemill.service.outputs import OutputLimits
+from imagemill.store.store import Store
+from tests.service.build import add, offer, output
+
+S = JobStatus
+
+
+def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make: Any):
+    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+        if order.node == "node-1":
+            raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
+        return [output()]
+
+    it, job = make(follow), add(store)
+    it.backend.memory_mb = {"node-1": 8_000, "node-2": 24_000}
+    it.run()
+    assert store.lane(store.job(job.id).lane).memory_mb == 8_001
+    assert it.runner.run_next(replace(offer("node-1"), memory_mb=8_000)) is False
+    assert it.runner.run_next(replace(offer("node-2"), memory_mb=24_000)) is True
+    assert store.job(job.id).status is S.SUCCEEDED
+
+
+def test_out_of_memory_on_the_largest_node_is_the_end(store: Store, make: Any):
+    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+        raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
+
+    it, job = make(follow), add(store)
+    it.backend.memory_mb = {"node-1": 24_000, "node-2": 8_000}
+    it.run()
+    found = store.job(job.id)
+    assert (found.status, found.attempt) == (S.FAILED, 1)
+    assert found.error is not None
+    assert found.error.code is FailureCode.OUT_OF_MEMORY
+
+
+def test_a_file_that_is_no_picture_is_passed_through(store: Store, make: Any):
+    video = Output(b"not looked into", "video/mp4", name="clip.mp4")
+    it, job = make(lambda order, watch: [output(), video]), add(store)
+    it.run()
+    picture, file = store.view(job.id).artifacts
+    assert (picture.media_type, picture.width) == ("image/png", 8)
+    assert (file.media_type, file.width, file.blob_key) == ("video/mp4", 0, f"jobs/{job.id}/1/1.mp4")
+    assert it.blobs.get(file.blob_key) == b"not looked into"
+
+
+def test_a_file_beyond_the_limit_is_refused_before_anything_is_stored(store: Store, make: Any):
+    large = Output(b"x" * 1001, "video/mp4")
+    it, job = make(lambda order, watch: [output(), large], limits=OutputLimits(10_000, 1000)), add(store)
+    it.run()
+    assert it.blobs.files == {}
+    error = store.job(job.id).error
+    assert error is not None
+    assert "at most 1000 are kept" in error.message
