@@ -99,8 +99,12 @@ def image_job(**changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running_server(settings: Settings, roles: Roles | None = None) -> Iterator[Server]:
+def running_server(
+    settings: Settings, roles: Roles | None = None, *, prepare: Callable[[Mill], None] = lambda mill: None
+) -> Iterator[Server]:
+    """``prepare`` puts fakes into the process before it starts."""
     mill = Mill(settings, roles)
+    prepare(mill)
     config = uvicorn.Config(application(mill), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -122,14 +126,14 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     open_: list[Any] = []
 
     def make(**settings: Any) -> Server:
-        roles = settings.pop("roles", None)
+        roles, prepare = settings.pop("roles", None), settings.pop("prepare", lambda mill: None)
         defaults: dict[str, Any] = {
             "data_dir": tmp_path / "data",
             "shutdown_grace_s": 5,
             "sweep_s": 0.05,
             "job": {"retry_base_s": 0.01, "heartbeat_s": 0.05},
         }
-        context = running_server(Settings(_env_file=None, **{**defaults, **settings}), roles)
+        context = running_server(Settings(_env_file=None, **{**defaults, **settings}), roles, prepare=prepare)
         open_.append(context)
         return context.__enter__()
 

@@ -25,6 +25,7 @@ from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
 from imagemill.service.lifeline import Lifeline
+from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier, NotifyRules
 from imagemill.service.outputs import OutputLimits
 from imagemill.service.registry import Registry
@@ -97,6 +98,7 @@ class Mill:
         )
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
+        self.nodes = NodeRegistry(self.store, (), None)
         self.services = self._services()
         self.store.listen(self._committed)
 
@@ -104,6 +106,7 @@ class Mill:
         """Run what this process is for. Its own former leases are taken back before anything else."""
         if self.settings.resources.seed:
             self.services.registry.seed()
+        self.nodes.start()
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
@@ -122,6 +125,7 @@ class Mill:
         self.dispatcher.close()
         self.sweeper.close()
         self.notifier.close()
+        self.nodes.close()
         self.inputs.close()
         for backend in self.backends.values():
             backend.close()
@@ -189,6 +193,7 @@ class Mill:
             hub=self.hub,
             blobs=self.blobs,
             registry=registry,
+            nodes=self.nodes,
             submitter=Submitter(
                 self.store, partial(OwnersShelf, registry, self.inputs), self.recipes, self.backends, defaults
             ),

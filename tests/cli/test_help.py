@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 from imagemill.cli.app import app
 from tests.cli.programs import PROGRAM, environment, run
 
-ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings", "jobs", "resources"]
+ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings"]
+ALONE += ["jobs", "nodes", "resources"]
 COMMANDS = [
     [],
     *([name] for name in ALONE),
     *(["jobs", name] for name in ["list", "show", "watch", "cancel", "replay"]),
+    *(["nodes", name] for name in ["add", "list", "drain", "undrain", "remove", "doctor"]),
     *(["resources", name] for name in ["add", "list", "show", "remove"]),
 ]
 HEAVY = ["fastapi", "starlette", "sqlalchemy", "uvicorn", "httpx2", "PIL", "pydantic", "rich.console"]

@@ -35,6 +35,14 @@ ROUTES = {
     ("post", "/api/v1/jobs/{job_id}/cancel"),
     ("post", "/api/v1/jobs/{job_id}/replay"),
     ("get", "/api/v1/jobs/{job_id}/events"),
+    ("get", "/api/v1/nodes"),
+    ("post", "/api/v1/nodes"),
+    ("get", "/api/v1/nodes/{name}"),
+    ("patch", "/api/v1/nodes/{name}"),
+    ("delete", "/api/v1/nodes/{name}"),
+    ("post", "/api/v1/nodes/{name}/drain"),
+    ("delete", "/api/v1/nodes/{name}/drain"),
+    ("post", "/api/v1/nodes/{name}/doctor"),
     ("get", "/blobs/{name}"),
     ("get", "/health"),
     ("get", "/health/live"),
@@ -145,6 +153,8 @@ def test_every_body_is_described(document: dict[str, Any]) -> None:
         ("put", "/v2/resources/{air}"),
         ("patch", "/v2/resources/{air}"),
         ("post", "/api/v1/jobs"),
+        ("post", "/api/v1/nodes"),
+        ("patch", "/api/v1/nodes/{name}"),
     }
 
 

@@ -70,6 +70,19 @@ def test_the_previous_revision_is_upgraded_with_all_its_rows(database_url: str):
     store.close()
 
 
+def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(database_url: str):
+    migrate.upgrade(database_url, "0002")
+    store = Store(open_database(database_url))
+    job = add(store, callback_url="https://example.com/")
+    before = store.view(job.id)
+    assert migrate.upgrade(database_url) == "0002"
+    assert store.view(job.id) == before
+    assert len(store.due_deliveries(T0, 10)) == 1
+    assert store.nodes() == ([], {})
+    assert store.workflow_heads() == []
+    store.close()
+
+
 def test_processes_that_start_together_upgrade_one_database(database_url: str):
     code = "import sys; from imagemill.store import migrate; migrate.upgrade(sys.argv[1])"
     processes = [

@@ -1,12 +1,15 @@
 """What a dialect gives the server: routes, and the words of its callbacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter
 
+from imagemill.domain.errors import NotFound
 from imagemill.service.notify import Format
 from imagemill.service.services import Services
+from imagemill.store.outbox import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +18,8 @@ class Dialect:
     """Kept on each job that came in by it."""
     router: Callable[[Services], APIRouter]
     callback: Format
+
+
+def no_callback(delivery: Delivery) -> Mapping[str, Any]:
+    """For dialects that accept no jobs."""
+    raise NotFound(f"job {delivery.job.id} was not submitted by this dialect")

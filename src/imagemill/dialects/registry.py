@@ -19,14 +19,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
 from imagemill.dialects import openapi
-from imagemill.dialects.base import Dialect
+from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.fields import Whole, one_of
 from imagemill.domain.air import InvalidAir, parse, short_version
 from imagemill.domain.clock import to_datetime
-from imagemill.domain.errors import InvalidInput, NotFound
+from imagemill.domain.errors import InvalidInput
 from imagemill.domain.resources import Resource
 from imagemill.service.services import Services
-from imagemill.store.outbox import Delivery
 from imagemill.web.problems import field_errors
 from imagemill.web.requests import bearer, json_body, number
 
@@ -242,10 +241,4 @@ def _answer(body: Any, status: int = 200) -> Response:
     return Response(to_json(body), status, media_type="application/json")
 
 
-def _no_callback(delivery: Delivery) -> Mapping[str, Any]:
-    raise NotFound(f"job {delivery.job.id} was not submitted by this dialect")
-
-
-DIALECT = Dialect(
-    name="registry", router=lambda services: Resources(services).router(), callback=_no_callback
-)
+DIALECT = Dialect(name="registry", router=lambda services: Resources(services).router(), callback=no_callback)

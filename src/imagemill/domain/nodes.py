@@ -21,7 +21,7 @@ class NodeConfig:
     """Overrides what the node says of its first device."""
     slots: int = SLOTS
     queues: frozenset[str] = frozenset({"gpu"})
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Sent with every request: a bearer token, Cloudflare Access. Secret: never shown, never logged."""
     verify_tls: bool = True
     ca_file: str | None = None

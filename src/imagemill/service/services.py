@@ -11,6 +11,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
 from imagemill.service.views import ViewLoader
@@ -33,6 +34,7 @@ class Services:
     hub: Hub
     blobs: BlobStore
     registry: Registry
+    nodes: NodeRegistry
     submitter: Submitter
     views: ViewLoader
     guard: Guard

@@ -6,7 +6,7 @@ searched by the database, and text is the same on both.
 
 import sqlalchemy as sa
 
-REVISION = "0002"
+REVISION = "0003"
 """The Alembic head this code works on; compared at start without importing Alembic."""
 
 metadata = sa.MetaData()
@@ -204,4 +204,41 @@ deliveries = sa.Table(
         sqlite_where=sa.text("due_at IS NOT NULL"),
         postgresql_where=sa.text("due_at IS NOT NULL"),
     ),
+)
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("labels", sa.Text, nullable=False),
+    sa.Column("queues", sa.Text, nullable=False),
+    sa.Column("slots", sa.Integer, nullable=False),
+    sa.Column("memory_mb", sa.Integer),
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("verify_tls", sa.Boolean, nullable=False),
+    sa.Column("ca_file", sa.Text),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("updated_at", _instant, nullable=False),
+)
+
+# Apart from `nodes`: the nodes of the settings have no row there and can be drained too.
+drains = sa.Table(
+    "drains",
+    metadata,
+    sa.Column("node", sa.String(64), primary_key=True),
+    sa.Column("since", _instant, nullable=False),
+)
+
+workflows = sa.Table(
+    "workflows",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("graph", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("deleted_at", _instant),
 )

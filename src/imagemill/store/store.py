@@ -1,6 +1,6 @@
 """The store: one concrete class for both databases. Writes go through the group commit, reads do not."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -13,7 +13,17 @@ from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.resources import Resource
 from imagemill.domain.scheduling import Head
-from imagemill.store import annotating, beating, finishing, outbox, reading, resources, schema
+from imagemill.store import (
+    annotating,
+    beating,
+    finishing,
+    nodes,
+    outbox,
+    reading,
+    resources,
+    schema,
+    workflows,
+)
 from imagemill.store.annotating import Annotate
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
@@ -21,9 +31,11 @@ from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Wr
 from imagemill.store.engine import Database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
 from imagemill.store.lanes import Lanes
+from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.submitting import Accepted, Submission, Submitting
+from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -200,6 +212,38 @@ class Store:
 
     def resource_page(self, query: str, offset: int, limit: int) -> tuple[int, list[Resource]]:
         return self._read(resources.page, query, offset, limit)
+
+    # Nodes that people added
+
+    def put_node(self, put: PutNode) -> None:
+        """Raises `Conflict` for a name that is taken, `NotFound` for one that is not there."""
+        self._write(nodes.put, put)
+
+    def drain_node(self, drain: Drain) -> None:
+        self._write(nodes.drain, drain)
+
+    def nodes(self) -> tuple[list[StoredNode], Mapping[str, int]]:
+        """The nodes, and since when which are drained; see `nodes.read`."""
+        return self._read(nodes.read)
+
+    # Workflows
+
+    def put_workflow(self, put: PutWorkflow) -> StoredWorkflow | None:
+        """The version that holds now; None for a deletion. The same text again is no new version.
+
+        Raises `Conflict` for a name that is taken, `NotFound` for one that is not there.
+        """
+        return self._write(workflows.put, put)
+
+    def workflow_heads(self) -> list[WorkflowKey]:
+        return self._read(workflows.heads)
+
+    def workflow(self, name: str, version: int | None = None) -> StoredWorkflow | None:
+        """The newest, or one version of it, which may be deleted."""
+        return self._read(workflows.get, name, version)
+
+    def workflow_versions(self, name: str) -> list[StoredWorkflow]:
+        return self._read(workflows.versions, name)
 
     def ping(self) -> None:
         """Raises `StorageError` when the database does not answer."""

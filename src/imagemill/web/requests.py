@@ -115,6 +115,20 @@ def bearer(request: Request) -> str:
     return token.strip()
 
 
+def same_site(request: Request) -> None:
+    """Pages of other origins may not act on the jobs of whoever looks at them.
+
+    Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
+    where a call comes from name at least its origin; what is no browser sends neither.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is None and origin is not None:
+        site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
+    if site not in (None, "same-origin", "none"):
+        raise HTTPException(403, "this route may not be called from another site's page")
+
+
 def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 from pydantic_core import to_json
-from starlette.exceptions import HTTPException
 
 from imagemill.dialects import openapi
 from imagemill.dialects.base import Dialect
@@ -23,7 +22,16 @@ from imagemill.store.indexing import MAX_KEY
 from imagemill.store.outbox import Delivery
 from imagemill.store.reading import Filter
 from imagemill.web.problems import field_errors, suggestion
-from imagemill.web.requests import cursor, digest, flag, given_trace, idempotency_key, json_body, number
+from imagemill.web.requests import (
+    cursor,
+    digest,
+    flag,
+    given_trace,
+    idempotency_key,
+    json_body,
+    number,
+    same_site,
+)
 from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
@@ -84,7 +92,7 @@ class NativeJobs:
         return _answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
     async def submit(self, request: Request) -> Response:
-        _same_site(request)
+        same_site(request)
         body = await json_body(request)
         wish = self._wish(body)
         drafts = self._drafts(wish, given_trace(request))
@@ -138,13 +146,13 @@ class NativeJobs:
         return _answer(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
-        _same_site(request)
+        same_site(request)
         wish = Cancel(job_id, self._services.owner, now_us())
         await asyncio.to_thread(self._services.store.cancel, wish)
         return await self.get(request, job_id)
 
     async def replay(self, request: Request, job_id: str) -> Response:
-        _same_site(request)
+        same_site(request)
         job = await self._job(job_id)
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
@@ -204,20 +212,6 @@ def _last_event_id(request: Request) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
-
-
-def _same_site(request: Request) -> None:
-    """Pages of other origins may not act on the jobs of whoever looks at them.
-
-    Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
-    where a call comes from name at least its origin; what is no browser sends neither.
-    """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site is None and origin is not None:
-        site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
-    if site not in (None, "same-origin", "none"):
-        raise HTTPException(403, "this route may not be called from another site's page")
 
 
 def _answer(body: Any, status: int = 200) -> Response:

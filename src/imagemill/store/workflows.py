@@ -1,0 +1,131 @@
+"""The table of workflows: each change is a new version, and a version never changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.errors import Conflict, NotFound
+from imagemill.store import schema
+from imagemill.store.commits import Tx
+from imagemill.store.resources import Put
+
+_workflows = schema.workflows.c
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowText:
+    """What people wrote. ``digest`` is equal when manifest and graph are."""
+
+    name: str
+    title: str
+    manifest: str
+    graph: str
+    """JSON."""
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorkflow:
+    text: WorkflowText
+    version: int
+    created_at: int
+    deleted_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutWorkflow:
+    text: WorkflowText
+    mode: Put
+    """For a deletion only the name counts."""
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowKey:
+    """What tells one state of the table from another, a workflow each."""
+
+    name: str
+    version: int
+    digest: str
+
+
+def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
+    """A `StoredWorkflow` each, None for a deletion; `Conflict` or `NotFound` as the mode says."""
+    return [_delete(tx, request) if request.mode is Put.DELETE else _add(tx, request) for request in requests]
+
+
+def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
+    text = request.text
+    # Deleted versions count: a number once given means one graph for ever.
+    rows = sa.select(schema.workflows).where(_workflows.name == text.name)
+    newest = tx.conn.execute(rows.order_by(_workflows.version.desc()).limit(1)).first()
+    is_live = newest is not None and newest.deleted_at is None
+    if request.mode is Put.CREATE and is_live:
+        return Conflict(f"a workflow named {text.name} is there already; change it, or choose another name")
+    if request.mode is Put.REPLACE and not is_live:
+        return NotFound(f"there is no workflow {text.name}")
+    if newest is not None and is_live and newest.digest == text.digest:
+        return _stored(newest)
+    version = newest.version + 1 if newest is not None else 1
+    row = {
+        "name": text.name,
+        "version": version,
+        "title": text.title,
+        "manifest": text.manifest,
+        "graph": text.graph,
+        "digest": text.digest,
+        "created_at": request.now,
+    }
+    statement = tx.insert(schema.workflows).values(row).on_conflict_do_nothing()
+    if tx.conn.execute(statement.returning(_workflows.version)).first() is None:
+        return Conflict(
+            f"workflow {text.name} was changed by somebody else at this moment; look, then repeat"
+        )
+    return StoredWorkflow(text, version, request.now, None)
+
+
+def _delete(tx: Tx, request: PutWorkflow) -> NotFound | None:
+    live = sa.and_(_workflows.name == request.text.name, _workflows.deleted_at.is_(None))
+    changed = tx.conn.execute(sa.update(schema.workflows).where(live).values(deleted_at=request.now)).rowcount
+    return None if changed else NotFound(f"there is no workflow {request.text.name}")
+
+
+def heads(conn: sa.Connection) -> list[WorkflowKey]:
+    """The newest version of each that is not deleted, by name. Cheap: no text is read."""
+    newest = (
+        sa.select(_workflows.name, sa.func.max(_workflows.version).label("version"))
+        .where(_workflows.deleted_at.is_(None))
+        .group_by(_workflows.name)
+        .subquery()
+    )
+    rows = conn.execute(
+        sa.select(_workflows.name, _workflows.version, _workflows.digest)
+        .join(newest, sa.and_(_workflows.name == newest.c.name, _workflows.version == newest.c.version))
+        .order_by(_workflows.name)
+    )
+    return [WorkflowKey(row.name, row.version, row.digest) for row in rows]
+
+
+def get(conn: sa.Connection, name: str, version: int | None) -> StoredWorkflow | None:
+    """The newest that is not deleted, or that version, deleted or not."""
+    found = sa.select(schema.workflows).where(_workflows.name == name)
+    found = (
+        found.where(_workflows.deleted_at.is_(None)).order_by(_workflows.version.desc()).limit(1)
+        if version is None
+        else found.where(_workflows.version == version)
+    )
+    row = conn.execute(found).first()
+    return _stored(row) if row else None
+
+
+def versions(conn: sa.Connection, name: str) -> list[StoredWorkflow]:
+    """All there ever were, the newest first."""
+    found = sa.select(schema.workflows).where(_workflows.name == name)
+    return [_stored(row) for row in conn.execute(found.order_by(_workflows.version.desc()))]
+
+
+def _stored(row: sa.Row[Any]) -> StoredWorkflow:
+    text = WorkflowText(row.name, row.title, row.manifest, row.graph, row.digest)
+    return StoredWorkflow(text, row.version, row.created_at, row.deleted_at)
