@@ -88,7 +88,7 @@ class ComfyUI:
             self._retired = [checkup for checkup in self._retired if checkup not in idle]
         for checkup in idle:
             checkup.link.retired = True
-            checkup.close()
+            checkup.stop()
 
     def nodes(self) -> Sequence[Node]:
         return [link.view(self._name) for link in self._links]
@@ -170,7 +170,9 @@ class ComfyUI:
             checkups = [*self._checkups.values(), *self._retired]
             self._checkups, self._retired, self._links = {}, [], ()
         for checkup in checkups:
-            checkup.close()
+            checkup.stop()
+        for checkup in checkups:
+            checkup.join()
 
     def _link_of(self, order: Order) -> NodeLink:
         """Where the order was sent already, else its node."""

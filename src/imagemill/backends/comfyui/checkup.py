@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 _TWIN_CHECKS = 3
 """How often a node is compared with each other one after it may have been restarted."""
+CLOSE_S = 2.0
+"""How long the end of a node's last check and the tidying up of its history are waited for."""
 _IDLE_POLLS = 2
 """Checks in a row that must see prompts waiting and none running."""
 
@@ -42,12 +44,14 @@ class Checkup:
             self._rung = True
             self._bell.notify_all()
 
-    def close(self) -> None:
-        """Does not wait for a check that hangs; its thread ends with it."""
+    def stop(self) -> None:
         with self._bell:
             self._closed = True
             self._bell.notify_all()
-        self._thread.join(0.5)
+
+    def join(self) -> None:
+        """After `stop`. Does not wait for a check that hangs: its thread ends with it."""
+        self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
         while not self._closed:

@@ -181,18 +181,18 @@ class NodeLink:
 
     def frame(self, frame: str | bytes) -> None:
         """Other people's prompts are dropped before anything of them is read."""
-        now = self.heard_at = self.clock()
-        if isinstance(frame, str):
-            prompt = events.prompt_of(frame)
-            if prompt is not None and prompt not in self.flights:
-                return
-            event = events.read_text(frame)
-        else:
-            event = events.read_binary(frame)
-        if event is None:
+        now = self.clock()
+        prompt = events.prompt_of(frame) if isinstance(frame, str) else None
+        if prompt is not None and prompt not in self.flights:
+            self.heard_at = now
             return
+        event = events.read_text(frame) if isinstance(frame, str) else events.read_binary(frame)
         if isinstance(event, events.Status):
+            # No sign that it works: a node whose worker is dead counts what it is sent, too.
             self.remaining = event.remaining
+            return
+        self.heard_at = now
+        if event is None:
             return
         flight = self.flights.get(event.prompt) if event.prompt is not None else self._at_work()
         if flight is not None:

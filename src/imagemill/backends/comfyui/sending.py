@@ -114,7 +114,8 @@ def _attach(link: NodeLink, order: Order) -> Flight | None:
 
 
 def _send(link: NodeLink, order: Order) -> Flight:
-    link.socket.wait_open(FIRST_SOCKET_S)
+    if not link.socket.trouble:
+        link.socket.wait_open(FIRST_SOCKET_S)
     stock = link.stock or link.read_stock()
     try:
         graph = prepared(link, order, stock)
@@ -287,4 +288,7 @@ def resend(link: NodeLink, flight: Flight, graph: Mapping[str, Any]) -> None:
     """Once more under the same reference, its former end forgotten."""
     link.client.delete_history([flight.reference])
     flight.restart(graph, link.clock())
-    post(link, flight)
+    try:
+        post(link, flight)
+    except BadStatus as error:
+        raise _refused(link, flight, error) from error
