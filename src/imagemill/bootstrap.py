@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from imagemill.backends.base import Backend
+from imagemill.backends.base import Backend, Surroundings
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.config import Settings
@@ -72,7 +72,10 @@ class Mill:
         self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
         self.store.ensure_owner(settings.owner, now_us())
         self.blobs: BlobStore = LocalBlobs(settings.data_dir / "blobs")
-        self.backends = _backends(settings, self.lifeline.worker)
+        self.registry = Registry(
+            self.store, strict=settings.resources.strict, is_available=self._some_backend_has
+        )
+        self.backends = self._backends()
         self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _plugins("recipes")}
         poll_s = settings.scheduler_poll_ms / 1000
         self.hub = Hub(
@@ -152,6 +155,11 @@ class Mill:
         if committed.called_back:
             self.notifier.wake()
 
+    def _backends(self) -> Mapping[str, Backend]:
+        surroundings = Surroundings(self.lifeline.worker.rpartition("-")[2], self.registry.path_of)
+        built = [factory(self.settings, surroundings) for factory in _plugins("backends")]
+        return {backend.name: backend for backend in built if backend is not None}
+
     def _runner(self) -> Runner:
         job = self.settings.job
         rules = RunRules(
@@ -183,19 +191,20 @@ class Mill:
 
     def _services(self) -> Services:
         settings = self.settings
-        registry = Registry(
-            self.store, strict=settings.resources.strict, is_available=self._some_backend_has
-        )  # fmt: skip
         defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
         secret = secret_file(settings.data_dir / "secrets" / "url-signing.key")
         return Services(
             store=self.store,
             hub=self.hub,
             blobs=self.blobs,
-            registry=registry,
+            registry=self.registry,
             nodes=self.nodes,
             submitter=Submitter(
-                self.store, partial(OwnersShelf, registry, self.inputs), self.recipes, self.backends, defaults
+                self.store,
+                partial(OwnersShelf, self.registry, self.inputs),
+                self.recipes,
+                self.backends,
+                defaults,
             ),
             views=ViewLoader(self.store),
             guard=self.guard,
@@ -231,12 +240,6 @@ def secret_file(path: Path) -> bytes:
         os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
     fresh.unlink()
     return path.read_bytes()
-
-
-def _backends(settings: Settings, worker: str) -> Mapping[str, Backend]:
-    suffix = worker.rpartition("-")[2]
-    built = [factory(settings, suffix) for factory in _plugins("backends")]
-    return {backend.name: backend for backend in built if backend is not None}
 
 
 def _plugins(kind: str) -> list[Any]:

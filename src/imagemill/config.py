@@ -6,14 +6,13 @@ underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed 
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,21 +31,18 @@ from pydantic_settings import (
 
 from imagemill.backends.simulator.settings import SimulatorSettings
 
-ALIASES = {
-    "port": "PORT",
-    "scheduler_poll_ms": "SCHEDULER_POLL_MS",
-    "database_url": "DATABASE_URL",
-    "log_format": "LOG_FORMAT",
-}
-"""Unprefixed names that are read too, so that an existing ``.env`` works."""
-
 PREFIX = "IMAGEMILL_"
+
+ALIASES = {
+    "PORT": "IMAGEMILL_PORT",
+    "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
+    "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
+    "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
+}
+"""Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
+
 CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
 """Of the client commands: which server, with which token."""
-
-
-def _also(name: str) -> AliasChoices:
-    return AliasChoices(f"IMAGEMILL_{name.upper()}", ALIASES[name], name)
 
 
 def _lowered(value: Any) -> Any:
@@ -152,9 +148,7 @@ class Settings(BaseSettings):
     host: str = Field(
         default="127.0.0.1", description="Address to listen on; loopback only until keys exist."
     )
-    port: int = Field(
-        default=8700, ge=0, le=65535, validation_alias=_also("port"), description="Port; 0: any free."
-    )
+    port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
     public_url: str | None = Field(
         default=None, description="How clients reach the server, when not by its address."
     )
@@ -165,7 +159,6 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         default=None,
-        validation_alias=_also("database_url"),
         description="postgresql://... or sqlite:///path; default: a file in data_dir.",
     )
     sqlite_full_sync: bool = Field(
@@ -175,7 +168,6 @@ class Settings(BaseSettings):
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,
-        validation_alias=_also("scheduler_poll_ms"),
         description="How often work and events are looked for when nobody tells of them.",
     )
     sweep_s: float = Field(
@@ -193,7 +185,6 @@ class Settings(BaseSettings):
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lowered)] = Field(
         default="text",
-        validation_alias=_also("log_format"),
         description="Log lines for people or for machines.",
     )
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
@@ -227,6 +218,9 @@ class Settings(BaseSettings):
 
 
 class _Environment(EnvSettingsSource):
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return _with_aliases(super()._load_env_vars())
+
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         return _decoded(
             value, lambda: super(_Environment, self).decode_complex_value(field_name, field, value)
@@ -234,8 +228,21 @@ class _Environment(EnvSettingsSource):
 
 
 class _DotEnv(DotEnvSettingsSource):
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return _with_aliases(super()._load_env_vars())
+
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         return _decoded(value, lambda: super(_DotEnv, self).decode_complex_value(field_name, field, value))
+
+
+def _with_aliases(found: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Names are in lower case here. A setting's own name goes before its aliases."""
+    given = {
+        setting.lower(): found[alias.lower()]
+        for alias, setting in reversed(ALIASES.items())
+        if found.get(alias.lower())
+    }
+    return {**given, **found}
 
 
 def _decoded(value: Any, decode: Callable[[], Any]) -> Any:
@@ -261,6 +268,14 @@ def names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[t
             yield f"{prefix}{name.upper()}", field
 
 
+def aliases() -> dict[str, list[str]]:
+    """The other names of each setting that has some."""
+    others: dict[str, list[str]] = {}
+    for alias, setting in ALIASES.items():
+        others.setdefault(setting, []).append(alias)
+    return others
+
+
 def unknown(environment: Iterable[str]) -> list[str]:
     """One sentence a variable that looks like a setting of ours and is none."""
     known = [name for name, _ in names()]
@@ -277,12 +292,12 @@ def unknown(environment: Iterable[str]) -> list[str]:
 
 def complaints(error: ValidationError) -> list[str]:
     """One sentence a wrong setting, with the name the user set it by."""
-    others = {f"{PREFIX}{name.upper()}": alias for name, alias in ALIASES.items()}
+    others = aliases()
     lines: list[str] = []
     for fault in error.errors():
         name = "__".join(str(part) for part in fault["loc"]).upper()
-        shown = name if name.startswith(PREFIX) or name in ALIASES.values() else f"{PREFIX}{name}"
-        also = f" (or {others[shown]})" if shown in others else ""
+        shown = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
+        also = f" (or {', '.join(others[shown])})" if shown in others else ""
         if fault["type"] == "extra_forbidden":
             lines.extend(unknown([shown]) or [f"{shown} is not a setting"])
         else:

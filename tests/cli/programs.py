@@ -21,7 +21,7 @@ START_S = 30
 
 
 def environment(**settings: str) -> dict[str, str]:
-    foreign = {*ALIASES.values(), "NO_COLOR", "FORCE_COLOR"}
+    foreign = {*ALIASES, "NO_COLOR", "FORCE_COLOR"}
     kept = {
         name: value
         for name, value in os.environ.items()

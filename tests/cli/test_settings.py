@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in [*(name for name, _ in names()), *ALIASES.values()]:
+    for name in [*(name for name, _ in names()), *ALIASES]:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from imagemill.backends.base import Order, Output, Watch
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
@@ -30,15 +32,19 @@ def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make
     assert store.job(job.id).status is S.SUCCEEDED
 
 
-def test_out_of_memory_on_the_largest_node_is_the_end(store: Store, make: Any):
+@pytest.mark.parametrize(("tried", "attempts"), [(False, 2), (True, 1)])
+def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend_did(
+    store: Store, make: Any, tried: bool, attempts: int
+):
     def follow(order: Order, watch: Watch) -> Sequence[Output]:
-        raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
+        raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left", tried=tried)
 
-    it, job = make(follow), add(store)
+    it, job = make(follow, avoid_node_s=0.0), add(store)
     it.backend.memory_mb = {"node-1": 24_000, "node-2": 8_000}
-    it.run()
+    while it.run():
+        pass
     found = store.job(job.id)
-    assert (found.status, found.attempt) == (S.FAILED, 1)
+    assert (found.status, found.attempt) == (S.FAILED, attempts)
     assert found.error is not None
     assert found.error.code is FailureCode.OUT_OF_MEMORY
 

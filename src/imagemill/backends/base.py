@@ -84,6 +84,16 @@ class Progress:
         return min(1.0, self.step / self.total) if self.total > 0 else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the factory of a backend gets besides the settings (entry points ``imagemill.backends``)."""
+
+    suffix: str
+    """Tells the nodes of several processes apart, where a backend makes its own."""
+    path_of: Callable[[str], str | None]
+    """The file a node should have a model in, by its AIR; None: unknown. Cheap: it remembers."""
+
+
 class RenderCanceled(Exception):
     """Raised by `Backend.follow` once the watch says stop and the render is stopped."""
 

@@ -74,7 +74,7 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
 
 def _environment() -> dict[str, str]:
     """This one without any setting of ours: a demo is the same everywhere."""
-    foreign = set(ALIASES.values())
+    foreign = set(ALIASES)
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
-from imagemill.config import ALIASES, PREFIX, Settings, names
+from imagemill.config import PREFIX, Settings, aliases, names
 
 _HEAD = """\
 # Every setting of Imagemill with its default. Copy this file to .env and uncomment what you change.
@@ -42,12 +42,12 @@ class Described:
     takes: str
     default: str
     purpose: str
-    also: str | None
+    also: str
 
 
 def described() -> list[Described]:
     """In the order of the code."""
-    aliases = {f"{PREFIX}{name.upper()}": alias for name, alias in ALIASES.items()}
+    others = aliases()
     return [
         Described(
             name=name,
@@ -55,7 +55,7 @@ def described() -> list[Described]:
             takes=_takes(field),
             default=_plain(field.get_default(call_default_factory=True)),
             purpose=field.description or "",
-            also=aliases.get(name),
+            also="`, `".join(others.get(name, ())),
         )
         for name, field in names()
     ]

@@ -71,9 +71,13 @@ class StorageError(ImagemillError):
 
 
 class BackendError(ImagemillError):
-    """A render that failed, with the typed cause that decides about a retry."""
+    """A render that failed, with the typed cause that decides about a retry.
 
-    def __init__(self, failure: FailureCode, message: str) -> None:
+    ``tried``: the backend has tried again on the node itself, so that trying there once more is of no use.
+    """
+
+    def __init__(self, failure: FailureCode, message: str, *, tried: bool = False) -> None:
         super().__init__(message)
+        self.tried = tried
         self.failure = failure
         self.code = failure.value

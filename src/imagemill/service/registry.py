@@ -65,6 +65,14 @@ class Registry:
                 self._cache[air] = (now + _CACHE_S, resource)
         return resource
 
+    def path_of(self, air: str) -> str | None:
+        """The file a node should have the model in; None for what is no AIR, or a short form unknown here."""
+        try:
+            resource = self.find("air", air)
+            return resource.path if resource else parse(air).path
+        except (InvalidInput, InvalidAir):
+            return None
+
     def get(self, air: str) -> Resource:
         """Raises `NotFound`."""
         resource = self.find("air", air)

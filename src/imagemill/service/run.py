@@ -181,7 +181,7 @@ class Runner:
                 return Retried(failure, run_after=None, counts=False)
             return Canceled()
         except BackendError as error:
-            failure = Failure(error.failure, str(error))
+            return self._failed(attempt, Failure(error.failure, str(error)), tried=error.tried)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
@@ -235,7 +235,7 @@ class Runner:
             previews=self._rules.previews,
         )
 
-    def _failed(self, attempt: _Attempt, failure: Failure) -> Outcome:
+    def _failed(self, attempt: _Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
         job = attempt.claim.job
         retry = next_try(
             failure,
@@ -247,7 +247,11 @@ class Runner:
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
         )
         memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
-        if retry is None or memory_mb == _NONE_HAS_MORE:
+        if memory_mb == _NONE_HAS_MORE:
+            # Once more where it failed, with the memory freed; then no node is left that could do it.
+            retry = None if tried or job.failures else retry
+            memory_mb = None
+        if retry is None:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None

@@ -87,6 +87,7 @@ class Simulator:
         self._rules = (*settings.faults, *scenario)
         self._catalogue = Catalogue(settings.models)
         self._nodes = {node.name: _Node(node) for node in _node_views(settings, name, suffix)}
+        self._resting = False
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Render] = OrderedDict()
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -95,14 +96,21 @@ class Simulator:
     def name(self) -> str:
         return self._name
 
+    def rest(self, resting: bool) -> None:
+        """Take no more jobs, since real nodes do the work; or take some again."""
+        self._resting = resting
+
     def nodes(self) -> Sequence[Node]:
-        return [node.view for node in self._nodes.values()]
+        views = [node.view for node in self._nodes.values()]
+        return [replace(view, draining=True) for view in views] if self._resting else views
 
     def stats(self) -> dict[str, NodeStats]:
         """By node name."""
         return {name: node.stats for name, node in self._nodes.items()}
 
     def refusal(self, work: Work) -> str | None:
+        if self._resting:
+            return "the simulator rests: there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
         return self._catalogue.refusal(models_of(work))
 
     def needs(self, work: Work) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from imagemill.backends.base import Surroundings
 from imagemill.backends.simulator.backend import Simulator
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
 
 
-def build(settings: "Settings", suffix: str) -> Simulator:
-    """``suffix`` tells the nodes of several processes apart."""
-    return Simulator(settings.simulator, suffix=suffix)
+def build(settings: "Settings", surroundings: Surroundings) -> Simulator | None:
+    if settings.simulator.enabled == "never":
+        return None
+    return Simulator(settings.simulator, suffix=surroundings.suffix)

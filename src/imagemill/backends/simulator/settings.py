@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -71,6 +72,9 @@ class FaultRule(BaseModel):
 class SimulatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: Literal["auto", "always", "never"] = Field(
+        default="auto", description="auto: while no ComfyUI node is configured."
+    )
     nodes: int = Field(default=1, ge=1, le=256, description="Simulated nodes: sim-1, sim-2, ...")
     slots: int = Field(
         default=2, ge=1, le=64, description="Jobs in flight on a node; one renders, the others wait there."

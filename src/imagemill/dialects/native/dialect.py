@@ -23,6 +23,7 @@ from imagemill.store.outbox import Delivery
 from imagemill.store.reading import Filter
 from imagemill.web.problems import field_errors, suggestion
 from imagemill.web.requests import (
+    checked,
     cursor,
     digest,
     flag,
@@ -95,7 +96,7 @@ class NativeJobs:
         same_site(request)
         body = await json_body(request)
         wish = self._wish(body)
-        drafts = self._drafts(wish, given_trace(request))
+        drafts = await checked(request, self._drafts, wish, given_trace(request))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
             self._services.owner, drafts, key=key, digest=digest(body) if key else ""
