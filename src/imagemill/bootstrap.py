@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.backends.base import Backend, Surroundings
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.config import Settings
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
@@ -58,6 +62,27 @@ class Roles:
     @property
     def alone(self) -> bool:
         return self.api and self.scheduler and self.worker
+
+
+class _Nodes:
+    """The nodes of the ComfyUI backend; while there are some, the simulator rests."""
+
+    def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
+        self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
+        comfyui = backends["comfyui"]
+        assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
+        self._comfyui = comfyui
+
+    def configure(self, nodes: Sequence[NodeConfig]) -> None:
+        self._comfyui.configure(nodes)
+        if isinstance(self._simulator, Simulator):
+            self._simulator.rest(bool(nodes))
+
+    def reports(self) -> Sequence[NodeReport]:
+        return self._comfyui.reports()
+
+    def examine(self, name: str) -> Sequence[Finding]:
+        return self._comfyui.examine(name)
 
 
 class Mill:
@@ -101,7 +126,9 @@ class Mill:
         )
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
-        self.nodes = NodeRegistry(self.store, (), None)
+        self.nodes = NodeRegistry(
+            self.store, tuple(configured(settings.comfyui)), _Nodes(settings, self.backends)
+        )
         self.services = self._services()
         self.store.listen(self._committed)
 
@@ -170,6 +197,7 @@ class Mill:
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
             limits=OutputLimits(self.settings.limit.image_pixels, self.settings.limit.output_bytes),
+            previews=self.settings.comfyui.ask_previews,
         )
         return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
 

@@ -29,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 
 PREFIX = "IMAGEMILL_"
@@ -38,6 +39,12 @@ ALIASES = {
     "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
     "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
     "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
+    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
+    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -192,6 +199,7 @@ class Settings(BaseSettings):
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @property

@@ -29,6 +29,7 @@ class ComfySettings(BaseModel):
     previews: Literal["auto", "latent2rgb", "taesd"] = Field(
         default="auto", description="How a node makes preview pictures when somebody asks for them."
     )
+    ask_previews: bool = Field(default=True, description="Ask nodes for preview pictures while they render.")
     resident_models: int = Field(
         default=1, ge=1, le=64, description="Checkpoints a node is believed to keep loaded."
     )
@@ -93,11 +94,23 @@ class ComfySettings(BaseModel):
     @field_validator("urls")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url!r} should be http://host:port or https://host")
-        return tuple(url.rstrip("/") for url in urls)
+        return tuple(dict.fromkeys(map(_address, urls)))
+
+
+_ROUTES = ("/prompt", "/ws")
+"""At the end of addresses that people have in their settings for other programs."""
+
+
+def _address(url: str) -> str:
+    """The server's own address, of the address of a route or a WebSocket too."""
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} should be http://host:port or https://host")
+    path = parts.path.rstrip("/")
+    for route in _ROUTES:
+        path = path.removesuffix(route)
+    return f"{scheme}://{parts.netloc}{path}"
 
 
 def configured(settings: ComfySettings) -> Iterator[NodeConfig]:
