@@ -38,10 +38,12 @@ from imagemill.service.services import Services, Wire
 from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.service.views import ViewLoader
+from imagemill.service.workflows import Workflows
 from imagemill.store import migrate
 from imagemill.store.commits import Committed
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
+from imagemill.workflows.builtin import NAMES, builtin
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +229,7 @@ class Mill:
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,
+            workflows=Workflows(self.store, lambda: (), [builtin(name) for name in NAMES]),
             submitter=Submitter(
                 self.store,
                 partial(OwnersShelf, self.registry, self.inputs),
@@ -287,4 +290,10 @@ def application(mill: Mill) -> Any:
         allowed_hosts=settings.allowed_hosts,
         body_bytes=settings.limit.body_bytes,
         lifespan=mill.running,
+        paths=lambda: {
+            path: operations
+            for dialect in mill.dialects
+            if dialect.paths is not None
+            for path, operations in dialect.paths(mill.services).items()
+        },
     )
