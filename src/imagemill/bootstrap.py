@@ -44,6 +44,7 @@ from imagemill.store.commits import Committed
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
 from imagemill.workflows.builtin import NAMES, builtin
+from imagemill.workflows.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,9 @@ class _Nodes:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
             self._simulator.rest(bool(nodes))
+
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._comfyui.catalogues()
 
     def reports(self) -> Sequence[NodeReport]:
         return self._comfyui.reports()
@@ -128,9 +132,8 @@ class Mill:
         )
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
-        self.nodes = NodeRegistry(
-            self.store, tuple(configured(settings.comfyui)), _Nodes(settings, self.backends)
-        )
+        self.node_backend = _Nodes(settings, self.backends)
+        self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
         self.store.listen(self._committed)
 
@@ -229,7 +232,7 @@ class Mill:
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,
-            workflows=Workflows(self.store, lambda: (), [builtin(name) for name in NAMES]),
+            workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=Submitter(
                 self.store,
                 partial(OwnersShelf, self.registry, self.inputs),

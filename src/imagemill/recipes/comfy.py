@@ -12,15 +12,12 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.checkpoints import checkpoint_of
 from imagemill.workflows import graphs
 from imagemill.workflows.errors import BadGraph
-from imagemill.workflows.files import file_kind
 
 MAX_NODES = 2000
 Scalar = str | int | float | bool
-
-FILE = "file:"
-"""Before a checkpoint that is named by its file on the node, not by an AIR."""
 
 
 class Comfy(BaseModel):
@@ -44,7 +41,7 @@ def complete(input_: Comfy, shelf: Shelf, path: str) -> Comfy:
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     reseeded = graphs.reseed(graph, input_.number)
     filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
-    resolved, checkpoint = with_files(filled, shelf, f"{path}workflow")
+    resolved, checkpoint = _with_files(filled, shelf, f"{path}workflow")
     used = seed if filled != graphs.substitute(reseeded, input_.variables) else _literal_seed(filled)
     return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
 
@@ -61,20 +58,17 @@ def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
 
 
-def with_files(graph: graphs.Graph, shelf: Shelf, path: str) -> tuple[graphs.Graph, str]:
-    """The graph with files for AIRs, and the first checkpoint it loads: its AIR, or `FILE` + its file."""
+def _with_files(graph: graphs.Graph, shelf: Shelf, path: str) -> tuple[graphs.Graph, str]:
+    """The graph with files for AIRs, and the first checkpoint it loads."""
     changes: dict[tuple[str, graphs.Path], str] = {}
-    airs: dict[tuple[str, graphs.Path], str] = {}
+    airs: dict[str, str] = {}
     for id_, place, value in graphs.air_inputs(graph):
         where = ".".join(str(part) for part in place)
         resource = shelf.resource(f"{path}[{id_!r}].inputs.{where}", value)
         changes[id_, place] = resource.path
-        airs[id_, place] = str(resource.air)
+        airs[resource.path] = str(resource.air)
     resolved = graphs.replaced(graph, changes)
-    for id_, place, kind, file in graphs.file_inputs(resolved):
-        if kind == "checkpoint" and file_kind(resolved[id_]["class_type"], str(place[0])):
-            return resolved, airs.get((id_, place), f"{FILE}{file}")
-    return resolved, ""
+    return resolved, checkpoint_of(resolved, airs)
 
 
 def _literal_seed(graph: graphs.Graph) -> int | None:

@@ -10,6 +10,7 @@ from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.domain.resources import Resource
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.checkpoints import checkpoint_of
 from imagemill.workflows import graphs
 from imagemill.workflows.binding import bind
 from imagemill.workflows.manifest import Input, Workflow
@@ -32,7 +33,7 @@ class WorkflowRun(BaseModel):
     )
     graph: dict[str, Any] = Field({}, description="With the values in it; filled in when accepted.")
     seed: int | None = Field(None, description="Of the first seed; filled in when accepted.")
-    checkpoint: str = Field("", description="The first checkpoint's AIR; filled in when accepted.")
+    checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
     pictures: dict[str, str] = Field({}, description="Sources of pictures; filled in when accepted.")
 
 
@@ -62,7 +63,7 @@ def complete(input_: WorkflowRun, shelf: Shelf, path: str) -> WorkflowRun:
         values=values | pictures,
         graph=graph,
         seed=int(seed) if seed is not None and seed <= _LARGEST_KEPT_SEED else None,
-        checkpoint=next((str(each.air) for each in found if each.air.type in ("checkpoint", "model")), ""),
+        checkpoint=checkpoint_of(graph, {each.path: str(each.air) for each in found}),
         pictures={f"picture_{name}": source for name, source in pictures.items()},
     )
 

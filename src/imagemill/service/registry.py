@@ -66,12 +66,7 @@ class Registry:
         return resource
 
     def path_of(self, air: str) -> str | None:
-        """The file a node should have the model in; None for what is no AIR, or a short form unknown here.
-
-        A model may be named by its file too: ``file:`` and the file.
-        """
-        if air.startswith("file:"):
-            return air.removeprefix("file:")
+        """The file a node should have the model in; None for what is no AIR, or a short form unknown here."""
         try:
             resource = self.find("air", air)
             return resource.path if resource else parse(air).path

@@ -22,6 +22,7 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, Work
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.workflows import skeletons
+from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.errors import BadGraph
 from imagemill.workflows.graphs import normalise
 from imagemill.workflows.needs import Need, needs_of
@@ -99,6 +100,10 @@ class ComfyUI:
     def examine(self, name: str) -> list[Finding]:
         """Look at a node closely; takes seconds. Raises `NotFound`."""
         return list(doctor.examine(self._link(name)))
+
+    def catalogues(self) -> list[Catalogue]:
+        """What the nodes that have told it list."""
+        return [link.stock.catalogue for link in self._links if link.stock is not None]
 
     def refusal(self, work: Work) -> str | None:
         links = self._links

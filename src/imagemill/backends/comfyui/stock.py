@@ -14,10 +14,21 @@ PathOf = Callable[[str], str | None]
 REMEMBER_S = 30.0
 """How long a change of the registry may go unseen."""
 _MOST = 4096
+_FILE = "file:"
+"""Before a checkpoint that a job names by its file, not by an AIR."""
+_KINDS = {
+    **dict.fromkeys(("lora", "lycoris", "dora"), "lora"),
+    "vae": "vae",
+    "embedding": "embedding",
+    "hypernet": "hypernet",
+    "controlnet": "controlnet",
+    "upscaler": "upscaler",
+}
+"""What an AIR's type is called among needs."""
 
 
 class Stock:
-    """A container of AIRs of checkpoints, in lower case, and of needs as they are written in a sentence."""
+    """A container of AIRs in lower case, of checkpoint files, and of needs as they stand in a sentence."""
 
     def __init__(self, catalogue: Catalogue, path_of: PathOf) -> None:
         self.catalogue = catalogue
@@ -50,10 +61,10 @@ class Stock:
         for kind, word in KIND_WORDS.items():
             if key.startswith(f"{word} "):
                 return Need(kind, key[len(word) + 1 :])
-        path = self._path_of(key)
-        if path is None:
-            try:
-                path = air.parse(key).path
-            except air.InvalidAir:
-                path = key
-        return Need("checkpoint", path)
+        if key.startswith(_FILE):
+            return Need("checkpoint", key.removeprefix(_FILE))
+        try:
+            parsed = air.parse(key)
+        except air.InvalidAir:
+            return Need("checkpoint", self._path_of(key) or key)
+        return Need(_KINDS.get(parsed.type or "", "checkpoint"), self._path_of(key) or parsed.path)
