@@ -9,7 +9,7 @@ from typing import Any
 from imagemill.domain.images import Control, ImageSpec
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.graphs import Graph
-from imagemill.workflows.shelves import VAE, Companions, spelled
+from imagemill.workflows.shelves import VAE, Companions, control_file, spelled
 from imagemill.workflows.wiring import Link, add, repoint
 
 MODEL_LOADER, TEXT_ENCODERS, VAE_LOADER = "1", "2", "3"
@@ -92,7 +92,7 @@ def controls(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, images:
     for number, control in enumerate(spec.controls):
         first = FIRST_CONTROL + 10 * number
         picture = _control_map(graph, first, spec, control, images[control.image])
-        file = spelled(catalogue, ("ControlNetLoader", "control_net_name"), "controlnet", control.model_path)
+        file = control_file(catalogue, control, spec.family)
         add(graph, str(first), "ControlNetLoader", f"ControlNet {number + 1}", control_net_name=file)
         inputs: dict[str, Any] = {
             "positive": _link(graph, sampling, taken[0]),

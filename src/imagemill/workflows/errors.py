@@ -7,6 +7,7 @@ KIND_WORDS = {
     "lora": "LoRA",
     "vae": "VAE",
     "controlnet": "ControlNet",
+    "control": "ControlNet for",
     "upscaler": "upscaler",
     "embedding": "embedding",
     "hypernet": "hypernetwork",

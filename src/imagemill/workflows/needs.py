@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, Work
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.errors import KIND_WORDS
 from imagemill.workflows.graphs import file_inputs
-from imagemill.workflows.shelves import ENCODER_TYPES, has_companions
+from imagemill.workflows.shelves import ENCODER_TYPES, has_companions, own_control
 from imagemill.workflows.skeletons import LORA_TYPES
 
 _NETWORK_KINDS = {
@@ -47,6 +47,8 @@ class Need:
             return self.name in catalogue.classes
         if self.kind == "embedding":
             return catalogue.embedding(self.name) is not None
+        if self.kind == "control":
+            return own_control(self.name, catalogue) is not None
         if self.kind == "companions":
             return has_companions(self.name, catalogue)
         return catalogue.find(self.kind, self.name) is not None
@@ -67,9 +69,15 @@ def _needs_of_spec(spec: ImageSpec) -> list[Need]:
     known = [network for network in spec.networks if network.type in _NETWORK_KINDS]
     needs = [Need("checkpoint", spec.model_path)]
     needs += [Need(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
-    needs += [Need("controlnet", control.model_path) for control in spec.controls]
+    needs += [_control_need(control, spec.family) for control in spec.controls]
     if spec.upscale is not None:
         needs.append(Need("upscaler", spec.upscale.model_path))
     if spec.family == "flux1" and not any(network.type in ENCODER_TYPES for network in spec.networks):
         needs.append(Need("companions", spec.model_path))
     return needs
+
+
+def _control_need(control: Control, family: str) -> Need:
+    if control.model_path:
+        return Need("controlnet", control.model_path)
+    return Need("control", f"{control.preprocessor.lower() or 'a map'} {family}")

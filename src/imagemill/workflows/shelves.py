@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from imagemill.domain.images import ImageSpec, Network
+from imagemill.domain.images import Control, ImageSpec, Network
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.errors import MissingFile, Unsupported
 
 Form = Literal["checkpoint", "separate"]
 
 CHECKPOINT, UNET = ("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name")
+CONTROL = ("ControlNetLoader", "control_net_name")
 CLIP, VAE = ("DualCLIPLoader", "clip_name1"), ("VAELoader", "vae_name")
 ENCODER_TYPES = ("clip", "text_encoders", "textencoder")
 _SEPARATE_TYPES = re.compile(r"(unet|diffusionmodel|diffusion_models)/", re.IGNORECASE)
@@ -29,6 +30,12 @@ _FLUX_VAE = (
     re.compile(_NOT_FLUX_2 + r"(.*[._-])?ae([._-]|$)", re.IGNORECASE),
     re.compile(_NOT_FLUX_2 + r".*flux", re.IGNORECASE),
 )
+_CONTROL_FAMILIES = {
+    "sd1": re.compile(r"sd[-_]?1|v11|1[._]5", re.IGNORECASE),
+    "sdxl": re.compile(r"xl", re.IGNORECASE),
+    "flux1": re.compile(r"flux", re.IGNORECASE),
+}
+"""How the names of published ControlNets tell the family they are for."""
 DEFAULT_CLIP_L, DEFAULT_T5, DEFAULT_VAE = "clip_l.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors"
 """The names under which the files are published; taken where no catalogue tells."""
 
@@ -85,6 +92,31 @@ def companions(spec: ImageSpec, catalogue: Catalogue | None) -> Companions:
         t5=_chosen(catalogue, CLIP, "text_encoder", t5, _T5, DEFAULT_T5),
         vae=_chosen(catalogue, VAE, "vae", own_vae, _FLUX_VAE, DEFAULT_VAE),
     )
+
+
+def control_file(catalogue: Catalogue | None, control: Control, family: str) -> str:
+    """The ControlNet a request names, else the node's own for the preprocessor, by its name."""
+    if control.model_path:
+        return spelled(catalogue, CONTROL, "controlnet", control.model_path)
+    purpose = f"{control.preprocessor.lower() or 'a map'} {family}"
+    if catalogue is None:
+        return f"{purpose.replace(' ', '_')}.safetensors"
+    found = own_control(purpose, catalogue)
+    if found is None:
+        raise MissingFile("control", purpose, "name its model, or install one for this model family")
+    return found
+
+
+def own_control(purpose: str, catalogue: Catalogue) -> str | None:
+    """The ControlNet for ``canny sd1`` and the like among the node's files."""
+    kind, _, family = purpose.rpartition(" ")
+    listed = catalogue.options(*CONTROL) or ()
+    others = [pattern for name, pattern in _CONTROL_FAMILIES.items() if name != family]
+    fitting = [name for name in listed if re.search(re.escape(kind), name, re.IGNORECASE)]
+    own = _CONTROL_FAMILIES.get(family)
+    named = [name for name in fitting if own is not None and own.search(name)]
+    silent = [name for name in fitting if not any(other.search(name) for other in others)]
+    return next(iter(named or silent), None)
 
 
 def has_companions(model_path: str, catalogue: Catalogue) -> bool:

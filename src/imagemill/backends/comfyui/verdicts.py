@@ -96,7 +96,9 @@ def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, 
         code = FailureCode.MISSING_MODEL
     else:
         code = FailureCode.INVALID_GRAPH
-    return BackendError(code, f"{node}: {where}: {message}")
+    # Whoever followed it has freed the node's memory and sent it once more before it came to this.
+    tried = code is FailureCode.OUT_OF_MEMORY
+    return BackendError(code, f"{node}: {where}: {message}", tried=tried)
 
 
 def fault_failure(node: str, faults: Iterable[Fault]) -> BackendError | None:
