@@ -24,8 +24,11 @@ DRAWN_ONLY = REROUTES | NOTES | {PRIMITIVE, SETTER, GETTER}
 
 DEEPEST = 24
 """Levels of subgraphs; a subgraph that holds itself has no end."""
-LONGEST_WIRE = 1000
+LONGEST_WIRE = 100
+"""Reroutes, borders and bypassed nodes between two nodes; each takes some of the stack."""
 MOST_NODES = 5000
+MOST_SCOPES = 1000
+"""Subgraphs in use; a few small ones that hold each other several times make more than any computer holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Scope:
     """The node of the parent whose inside this is."""
     definition: Mapping[str, Any] = field(default_factory=dict[str, Any])
     depth: int = 0
+    opened: dict[str, "Scope"] = field(default_factory=dict[str, "Scope"])
+    """The insides that were looked into, of the whole canvas."""
 
     def id(self, node: Mapping[str, Any]) -> str:
         return f"{self.prefix}{node.get('id')}"
@@ -74,12 +79,13 @@ class Scope:
         definition = self.subgraphs.get(text(node.get("type")))
         if definition is None:
             return None
-        if self.depth >= DEEPEST:
-            raise CannotConvert(
-                f"subgraphs are nested more than {DEEPEST} levels deep at node {self.id(node)}"
-            )
         prefix = f"{self.id(node)}:"
-        return scope_of(definition, self.subgraphs, prefix, self, node, definition, self.depth + 1)
+        if prefix not in self.opened:
+            if self.depth >= DEEPEST or len(self.opened) >= MOST_SCOPES:
+                raise CannotConvert(f"too many subgraphs are nested in each other at node {self.id(node)}")
+            place = (prefix, self, node, definition, self.depth + 1, self.opened)
+            self.opened[prefix] = scope_of(definition, self.subgraphs, *place)
+        return self.opened[prefix]
 
 
 def read_canvas(raw: object) -> Scope:

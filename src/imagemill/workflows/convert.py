@@ -166,7 +166,7 @@ def value_fits(declared: Declared, value: Any) -> bool:
         case "BOOLEAN":
             return isinstance(value, bool)
         case t if t == BRANCHING:
-            return value in declared.branches
+            return isinstance(value, str) and value in declared.branches
         case t if t == CHOICE:
             return isinstance(value, str | int | float | bool) or bool(declared.settings.get("multiselect"))
         case _:
