@@ -26,6 +26,7 @@ class Hub:
         self._faults = faults
         self._sockets: dict[str, Socket] = {}
         self._held: dict[Socket, str] = {}
+        self.listeners: list[tuple[str, Callable[[Mapping[str, Any]], None]]] = []
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -49,6 +50,9 @@ class Hub:
         self.tell_text(encoded("status", _status(remaining)), None)
 
     def tell(self, type_: str, data: Mapping[str, Any], client: str | None) -> None:
+        for wanted, listener in self.listeners:
+            if wanted == type_:
+                listener(data)
         if self.hears(client):
             self.tell_text(encoded(type_, data), client)
 

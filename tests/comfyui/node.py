@@ -223,6 +223,10 @@ class TestNode:
             raise ValueError(f"the foreign prompt is refused: {reply.body.decode()}")
         return prompt_id
 
+    def listen(self, listener: Callable[[Mapping[str, Any]], None], type_: str) -> None:
+        """Call with the data of every event of a type just before it is sent, in the node's own thread."""
+        self._ask(lambda: self._api.hub.listeners.append((type_, listener)))
+
     def renders(self, prompt_id: str) -> int:
         """How often a prompt really ran."""
         return self.executed.count(prompt_id)
