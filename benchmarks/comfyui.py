@@ -77,7 +77,10 @@ def _rate(client: httpx2.Client, ids: list[str]) -> float:
     while client.get("/prompt").json()["exec_info"]["queue_remaining"]:
         time.sleep(0.05)
     spans = [
-        [message["timestamp"] for _, message in client.get(f"/history/{id_}").json()[id_]["status"]["messages"]]
+        [
+            message["timestamp"]
+            for _, message in client.get(f"/history/{id_}").json()[id_]["status"]["messages"]
+        ]
         for id_ in ids
     ]
     first, last = min(span[0] for span in spans), max(span[-1] for span in spans)

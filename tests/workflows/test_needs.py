@@ -7,6 +7,7 @@ import pytest
 from imagemill.domain.images import Control, GraphSpec, Network, Upscale
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.needs import Need, needs_of
+from imagemill.workflows.shelves import own_control
 from tests.workflows.build import FOX, node, simple_graph
 
 
@@ -82,3 +83,32 @@ def test_a_need_is_read_back_from_its_key() -> None:
     for odd in ("", "lora", "nothing:x"):
         with pytest.raises(ValueError, match="is no need"):
             Need.from_key(odd)
+
+
+def test_a_control_without_a_model_needs_one_for_its_kind_and_family() -> None:
+    (need,) = (
+        n
+        for n in needs_of(replace(FOX, controls=(Control("map", preprocessor="Canny"),)))
+        if n.kind == "control"
+    )
+    assert str(need) == "ControlNet for canny sd1"
+
+
+@pytest.mark.parametrize(
+    ("listed", "purpose", "chosen"),
+    [
+        (("diffusers_xl_canny.safetensors", "control_v11p_sd15_canny.pth"), "canny sd1", 1),
+        (("diffusers_xl_canny.safetensors", "control_v11p_sd15_canny.pth"), "canny sdxl", 0),
+        (("flux-canny.safetensors", "my_canny.safetensors"), "canny sd1", 1),
+        (("flux-canny.safetensors",), "canny sd1", None),
+        (("control_v11p_sd15_depth.pth",), "canny sd1", None),
+        ((), "canny sd1", None),
+    ],
+)
+def test_a_node_s_own_controlnet_is_told_by_its_name(
+    listed: tuple[str, ...], purpose: str, chosen: int | None
+) -> None:
+    loader = {"input": {"required": {"control_net_name": [list(listed)]}}, "output": ["CONTROL_NET"]}
+    catalogue = Catalogue.read({"ControlNetLoader": loader})
+    assert own_control(purpose, catalogue) == (None if chosen is None else listed[chosen])
+    assert Need("control", purpose).met_by(catalogue) is (chosen is not None)

@@ -15,6 +15,7 @@ from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, Work
 from imagemill.workflows import skeletons
+from imagemill.workflows.attachments import CORE_PREPROCESSORS
 
 LARGEST_SIDE = 16_384
 """Px; beyond it the memory for one picture is several gigabytes."""
@@ -82,7 +83,15 @@ def make_plan(order: Order, catalogue: Catalogue, rules: Sequence[FaultRule], se
 
 
 def request_of(spec: ImageSpec) -> Mapping[str, Any]:
-    """The graph a ComfyUI server would be sent, with all names as they are."""
+    """The graph a ComfyUI server would be sent, with all names as they are.
+
+    Preprocessors that are no core node of ComfyUI count as done: here each of the wire contract works.
+    """
+    controls = tuple(
+        control if control.preprocessor.lower() in CORE_PREPROCESSORS else replace(control, preprocessor="")
+        for control in spec.controls
+    )
+    spec = replace(spec, controls=controls) if controls != spec.controls else spec
     pictures = {name: name for name in skeletons.picture_names(spec)}
     return skeletons.build(spec, None, prefix="imagemill", images=pictures)
 
@@ -118,8 +127,6 @@ def _checked(spec: ImageSpec) -> ImageSpec:
         complaint = f"{spec.width} x {spec.height} is not a size from 1 to {LARGEST_SIDE} px a side"
     elif spec.count < 1:
         complaint = f"a batch of {spec.count} has no picture"
-    elif (said := skeletons.refusal(spec)) is not None:
-        complaint = said
     elif spec.background is not None:
         complaint = painter.colour_complaint(spec.background)
     if complaint is not None:
