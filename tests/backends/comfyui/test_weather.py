@@ -15,7 +15,17 @@ from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.nodes import NodeConfig
-from tests.backends.comfyui.support import backend, graph, order, pace, render, settings, spec, until, wait_well
+from tests.backends.comfyui.support import (
+    backend,
+    graph,
+    order,
+    pace,
+    render,
+    settings,
+    spec,
+    until,
+    wait_well,
+)
 from tests.comfyui.node import TestNode
 
 FILES = {"checkpoints": ["sd1/civitai/4384/128713.safetensors"], "loras": []}
