@@ -71,7 +71,7 @@ class NodeLink:
         self.settings = settings
         self.clock = clock
         self.client = NodeClient(config, connect_s=settings.connect_s, read_s=settings.read_s)
-        self.socket = NodeSocket(config, self, connect_s=settings.connect_s)
+        self.socket = NodeSocket(config, self, connect_s=settings.connect_s, ping_s=settings.ping_s)
         self.breaker = Breaker(
             failures=settings.breaker_failures,
             base_s=settings.breaker_base_s,

@@ -37,6 +37,11 @@ class ComfySettings(BaseModel):
     read_s: float = Field(
         default=30.0, gt=0, description="Longest silence of a node in mid-answer; above its pauses; seconds."
     )
+    ping_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="How often a node's socket is tested; a dead one is noticed after two of these; seconds.",
+    )
     health_s: float = Field(default=5.0, gt=0, description="How often a node is asked how it is; seconds.")
     catalogue_s: float = Field(
         default=300.0, gt=0, description="How often a node's models and classes are read anew; seconds."

@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 FRAME_BYTES = 256 * 2**20
 """Largest frame taken: SaveImageWebsocket sends whole pictures."""
-PING_S = 20.0
-"""A half-open connection is noticed after two of these: the node answers pings, it sends none."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 GREETING = '{"type": "feature_flags", "data": {"supports_preview_metadata": true}}'
 """As the first frame it makes the node say which prompt a preview belongs to."""
@@ -37,9 +35,11 @@ def socket_url(config: NodeConfig, client_id: str) -> str:
 
 
 def open_socket(
-    config: NodeConfig, client_id: str, *, connect_s: float, ping_s: float = PING_S
+    config: NodeConfig, client_id: str, *, connect_s: float, ping_s: float | None = None
 ) -> AbstractContextManager[ClientConnection]:
-    """Raises `OSError` or `WebSocketException` when it is entered and cannot be opened."""
+    """``ping_s``: how often the node is asked for a sign of life, as it sends none by itself.
+
+    Raises `OSError` or `WebSocketException` when it is entered and cannot be opened."""
     return connect(
         socket_url(config, client_id),
         ssl=tls_context(config),
@@ -61,9 +61,7 @@ class NodeSocket:
     the newer one too and falls silent.
     """
 
-    def __init__(
-        self, config: NodeConfig, listener: Listener, *, connect_s: float, ping_s: float = PING_S
-    ) -> None:
+    def __init__(self, config: NodeConfig, listener: Listener, *, connect_s: float, ping_s: float) -> None:
         self._config = config
         self._listener = listener
         self._connect_s, self._ping_s = connect_s, ping_s
