@@ -18,6 +18,7 @@ from imagemill.config import Settings
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
+from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
@@ -149,7 +150,7 @@ class Mill:
             lease_s=job.lease_s,
             heartbeat_s=job.heartbeat_s,
             timeout_s=job.timeout_s,
-            affinity_bound_s=job.affinity_bound_s,
+            placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
             max_pixels=self.settings.limit.image_pixels,

@@ -107,4 +107,5 @@ class InlineDispatcher:
             resident=node.resident,
             available=node.available,
             capacity=node.slots,
+            load_s=node.load_s,
         )
