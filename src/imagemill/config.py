@@ -83,7 +83,7 @@ class JobSettings(_Group):
         default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
     )
     affinity_bound_s: float = Field(
-        default=120.0,
+        default=150.0,
         ge=0,
         description="A job that waits so long, and is so far ahead in fair order, gets its model loaded.",
     )

@@ -6,9 +6,9 @@ among them; a load has to pay for itself `LOAD_PAYS` times, and work that other 
 have begun before the load ends does not count. The slot stays with a loaded model while no other is worth
 more.
 
-That alone would let a rare model starve behind a flood. So a job that no node is about to serve, has waited
-beyond a bound and is ahead in fair order by more than the bound is taken as soon as the node has worked for
-`DWELL_LOADS` loads' time with the model it has: the bound holds, and loads never eat more than a small share.
+That alone would let a rare model starve behind a flood. So a job that no node is about to serve, that has
+waited beyond a bound and is first in fair order is taken as soon as the node has worked for `DWELL_LOADS`
+loads' time with the model it has: the wait is bounded, and forced loads never eat more than a small share.
 """
 
 import math
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from imagemill.domain.clock import SECOND
 from imagemill.domain.scheduling import Head, Offer, Waiting, mismatch, priority_offset_s
 
-LOAD_PAYS = 2.0
-"""A load is counted as so many loads: it also costs the next one, back to the model that is left now."""
-DWELL_LOADS = 8.0
-"""Loads forced by the bound take at most one part in nine of a node's time."""
+LOAD_PAYS = 1.5
+"""A load is counted as so many loads: it often costs another one, back to the model that is left now."""
+DWELL_LOADS = 12.0
+"""Loads forced by the bound take at most one part in thirteen of a node's time."""
 LOOKAHEAD = 8
 """Jobs of a model that are weighed. Each further one tells less: 4 did nearly as well, 16 no better."""
 MOST_PEEKED = 64
@@ -35,8 +35,8 @@ _LEAST_S = 0.1
 class Rules:
     load_s: float = 10.0
     """Seconds a load is taken for when the node does not say."""
-    bound_s: float = 120.0
-    """How long a job may wait, and how far fair order may be left, before a load is forced."""
+    bound_s: float = 150.0
+    """How long a job that is first in fair order may wait before a load is forced."""
     horizon_s: float = 400.0
     """Virtual seconds behind the front of the fair order at which a job counts about a third."""
 
@@ -85,7 +85,7 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
         return Choice(stay.lane, _stays(stay, "next in fair order", held))
     place = _Place(offer, fleet, rules, load_s, first.job.tag)
     away = [head for head in fitting if head not in here]
-    if stay and (due := place.overdue(stay, away)):
+    if stay and place.has_dwelt and (due := place.overdue(away, stay)):
         return due
     if stay and all(place.at_best(head) <= place.weight(stay.job) for head in away):
         return Choice(stay.lane, _stays(stay, "worth more than any load", held))
@@ -97,6 +97,8 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
         return place.left_alone(away)
     if place.better_left(best.head):
         return None
+    if due := place.overdue(away, best.head):
+        return due
     return Choice(best.head.lane, best.reason(), loads=True)
 
 
@@ -170,21 +172,23 @@ class _Place:
             loads.append(_Load(head, worth, len(jobs), full, work_s, tuple(servers[model])))
         return loads
 
-    def overdue(self, stay: Head, away: Sequence[Head]) -> Choice | None:
-        """The load that the bound forces now."""
+    @property
+    def has_dwelt(self) -> bool:
+        """Whether the node has worked long enough since its last load for another to be forced."""
         since = self.fleet.loaded_at.get(self.offer.node)
         dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
-        if dwelt_s < (1 + DWELL_LOADS) * self.load_s:
-            return None
-        due = [head for head in away if self._is_overdue(stay, head)]
+        return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
+
+    def overdue(self, away: Sequence[Head], other: Head) -> Choice | None:
+        """The load that the bound forces instead of taking this other job."""
+        due = [head for head in away if head.order < other.order and self._is_overdue(head)]
         if not due:
             return None
         head = min(due, key=_order)
-        ahead_s = stay.job.tag - head.job.tag
         return Choice(
             head.lane,
-            f"fairness: {ahead_s:.0f} s before the loaded model's next job, waits for "
-            f"{self._age_s(head):.0f} s (bound {self.rules.bound_s:.0f} s); loads {head.key.model}",
+            f"fairness: first in fair order and waits for {self._age_s(head):.0f} s "
+            f"(bound {self.rules.bound_s:.0f} s); loads {head.key.model}",
             loads=True,
         )
 
@@ -207,14 +211,10 @@ class _Place:
         idle = self.fleet.holding.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 
-    def _is_overdue(self, stay: Head, head: Head) -> bool:
-        bound_s = self.rules.bound_s
+    def _is_overdue(self, head: Head) -> bool:
         patience_s = self._age_s(head) - priority_offset_s(head.job.priority)
-        return (
-            stay.job.tag - head.job.tag > bound_s
-            and patience_s > bound_s
-            and not self.fleet.servers(head.key.model, self.offer.node)
-        )
+        served = self.fleet.servers(head.key.model, self.offer.node)
+        return patience_s > self.rules.bound_s and not served
 
     def _age_s(self, head: Head) -> float:
         return (self.fleet.now - head.job.since) / SECOND
