@@ -23,6 +23,7 @@ from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
@@ -198,7 +199,7 @@ class Mill:
             lease_s=job.lease_s,
             heartbeat_s=job.heartbeat_s,
             timeout_s=job.timeout_s,
-            affinity_bound_s=job.affinity_bound_s,
+            placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
             limits=OutputLimits(self.settings.limit.image_pixels, self.settings.limit.output_bytes),

@@ -86,7 +86,17 @@ class JobSettings(_Group):
         default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
     )
     affinity_bound_s: float = Field(
-        default=15.0, ge=0, description="How far fair order may be left to reuse a loaded model, in seconds."
+        default=150.0,
+        ge=0,
+        description="A job that waits so long, and is so far ahead in fair order, gets its model loaded.",
+    )
+    fair_horizon_s: float = Field(
+        default=400.0,
+        gt=0,
+        description="Smaller: fairer at once, more loads. Seconds behind at which a job counts a third.",
+    )
+    load_s: float = Field(
+        default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."
     )
     retention_days: float = Field(
         default=30.0, gt=0, description="Finished jobs and their files are deleted after."

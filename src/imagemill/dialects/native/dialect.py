@@ -14,7 +14,7 @@ from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, 
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
-from imagemill.domain.scheduling import explain_wait
+from imagemill.domain.waiting import explain_wait
 from imagemill.service.services import Services
 from imagemill.service.submit import Wish
 from imagemill.store.finishing import Cancel
@@ -195,7 +195,8 @@ class NativeJobs:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        return explain_wait(self._services.offers(), self._services.store.lane(job.lane))
+        store = self._services.store
+        return explain_wait(self._services.offers(), store.lane(job.lane), store.standing(job, now_us()))
 
 
 def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
