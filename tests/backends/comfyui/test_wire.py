@@ -12,6 +12,7 @@ from imagemill.backends.comfyui.wire import NodeClient
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.nodes import NodeConfig
 
+BREAK_OFF = b"the connection ends without an answer"
 STATS = b'{"system": {"comfyui_version": "0.33.0"}, "devices": []}'
 
 
@@ -41,6 +42,8 @@ class Canned:
             while request := self._read(peer):
                 self.requests.append(request)
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if answer == BREAK_OFF:
+                    return
                 try:
                     peer.sendall(answer)
                 except OSError:
@@ -146,7 +149,7 @@ def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
 
 
 def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) -> None:
-    server, client = serve(b"", stay=False)
+    server, client = serve(BREAK_OFF)
     with pytest.raises(Unreachable) as caught:
         client.post_prompt({"prompt": {}})
     assert caught.value.doubtful
@@ -160,7 +163,7 @@ def test_a_node_that_hangs_is_given_up_in_time(serve: Serve) -> None:
 
 
 def test_a_question_is_asked_again_when_a_kept_connection_was_closed(serve: Serve) -> None:
-    server, client = serve(answer(STATS), b"", answer(STATS), stay=False)
+    server, client = serve(answer(STATS), BREAK_OFF, answer(STATS))
     client.system_stats()
     client.system_stats()
     assert len(server.requests) == 3
