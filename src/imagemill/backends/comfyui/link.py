@@ -82,8 +82,7 @@ class NodeLink:
         self.vitals = Vitals()
         self.stock: Stock | None = None
         self.stock_at = 0.0
-        self.reachable = False
-        self.wire_trouble = "was not reached yet"
+        self.reachable, self.wire_trouble = False, "was not reached yet"
         self.wedged = False
         self.twin: NodeLink | None = None
         """Another link to the same server."""
@@ -101,7 +100,7 @@ class NodeLink:
         self.collected: OrderedDict[str, float] = OrderedDict()
         """Prompts whose history entry is no longer needed, and since when."""
         self.retired = False
-        """It was taken off and is closed."""
+        """Taken off, and closed."""
         self.lock = threading.Lock()
         self._path_of = path_of
         self._resident: OrderedDict[str, None] = OrderedDict()
