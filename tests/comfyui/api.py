@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from tests.comfyui import jobs, views
-from tests.comfyui.catalogue import FOLDERS, Models
+from tests.comfyui.catalogue import FOLDERS, NEW_FOLDERS, Models
 from tests.comfyui.catalogue_images import Catalogue
 from tests.comfyui.execution import Worker
 from tests.comfyui.faults import Answer, Faults
@@ -91,6 +91,7 @@ class Api:
         self.faults: Faults = worker.faults
         self.machine: Machine = worker.machine
         self.seen = seen
+        self._folders = (*FOLDERS, *(NEW_FOLDERS if site.new else ()))
         self._classes = Catalogue(site.new, site.models)
         self._routes: dict[tuple[str, str], Route] = {
             ("POST", "/prompt"): self._submit,
@@ -109,7 +110,7 @@ class Api:
             ("HEAD", "/view"): lambda request: views.view(request, self.files, self.faults),
             ("GET", "/object_info"): self._object_info,
             ("GET", "/embeddings"): lambda request: json_reply(self._stems("embeddings")),
-            ("GET", "/models"): lambda request: json_reply(list(FOLDERS)),
+            ("GET", "/models"): lambda request: json_reply(list(self._folders)),
             ("GET", "/system_stats"): lambda request: json_reply(self._stats()),
             ("GET", "/features"): lambda request: json_reply(self.features()),
         }
@@ -158,8 +159,8 @@ class Api:
             extra["client_id"] = body["client_id"]
         if new:
             extra["create_time"] = timestamps(self.faults)()
-        self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.queue.put((number, prompt_id, graph, extra, verdict.outputs))
+        self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.worker.wake()
         return json_reply({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
@@ -219,17 +220,26 @@ class Api:
             return route(request)
         if self.site.new and request.path.startswith("/api/jobs"):
             return jobs.answer(request, self.queue, self.worker)
-        head, _, tail = path.strip("/").partition("/")
-        if request.method == "GET" and tail:
-            if head == "history":
-                entry = self.queue.history.get(tail)
-                return json_reply({tail: entry} if entry else {})
-            if head == "object_info":
-                catalogue = self.catalogue()
-                return json_reply({tail: catalogue.describe(tail)} if tail in catalogue else {})
-            if head == "models":
-                return json_reply(sorted(self.site.models.get(tail, ()))) if tail in FOLDERS else Reply(404)
-        return Reply(404) if request.method == "GET" else text_reply("405: Method Not Allowed", 405)
+        if request.method == "OPTIONS":
+            return NO_STATUS
+        found = self._look_up(path) if request.method == "GET" else None
+        return found or (
+            Reply(404) if request.method == "GET" else text_reply("405: Method Not Allowed", 405)
+        )
+
+    def _look_up(self, path: str) -> Reply | None:
+        """What is named by the last part of a path."""
+        head, _, name = path.strip("/").rpartition("/")
+        if head == "history":
+            entry = self.queue.history.get(name)
+            return json_reply({name: entry} if entry else {})
+        if head == "object_info":
+            catalogue = self.catalogue()
+            return json_reply({name: catalogue.describe(name)} if name in catalogue else {})
+        if head in ("models", "experiment/models") and name in self._folders:
+            listed = sorted(self.site.models.get(name, ()))
+            return json_reply(listed if head == "models" else [views.model_file(one) for one in listed])
+        return None
 
     def _submit(self, request: Request) -> Reply:
         return self.submit(request.json())

@@ -35,10 +35,12 @@ LARGEST_SIDE = 16384
 FOLDERS = words(
     """
     checkpoints configs loras vae text_encoders diffusion_models clip_vision style_models embeddings
-    diffusers vae_approx controlnet gligen upscale_models custom_nodes hypernetworks photomaker
-    classifiers model_patches audio_encoders
+    diffusers vae_approx controlnet gligen upscale_models custom_nodes hypernetworks photomaker classifiers
+    model_patches audio_encoders
     """
 )
+NEW_FOLDERS = words("latent_upscale_models datasets background_removal frame_interpolation detection")
+NEW_SAMPLERS = frozenset({"exp_heun_2_x0", "exp_heun_2_x0_sde"})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tests.comfyui.catalogue import (
     LARGEST_SIDE,
     LATENTS,
     LOADERS,
+    NEW_SAMPLERS,
     OFFSET,
     ON_OFF,
     PIXELS,
@@ -210,10 +211,13 @@ class Catalogue:
             return [given, {}] if typed else [given]
         if isinstance(given, list):
             return given
-        options = list(given.options) if isinstance(given, Choice) else self._listed(given)
+        options = self._words(given) if isinstance(given, Choice) else self._listed(given)
         if typed and self.new:
             return ["COMBO", {**given.extra, "multiselect": False, "options": options}]
         return [options, dict(given.extra)] if given.extra else [options]
+
+    def _words(self, given: Choice) -> list[str]:
+        return [word for word in given.options if self.new or word not in NEW_SAMPLERS]
 
     def _listed(self, given: Files) -> list[str]:
         return [*sorted(self._files.get(given.folder, ())), *given.built_in]

@@ -64,6 +64,7 @@ class Worker:
         self.client: str | None = None
         self.node: str | None = None
         self.interrupted = False
+        self.dead = False  # of a tie in the queue: nothing will ever run again
 
     def wake(self) -> None:
         self._wake.set()
@@ -80,7 +81,12 @@ class Worker:
             self._wake.clear()
             while self.queue.pending and not self.faults.wedged:
                 self._release()
-                await self._run(self.queue.take())
+                try:
+                    entry = self.queue.take()
+                except TypeError:
+                    self.dead = True
+                    return
+                await self._run(entry)
             self._release()
 
     def _release(self) -> None:
@@ -136,7 +142,7 @@ class Run:
         cached = self._take_cached()
         self.progress.mark("execution_cached", {"nodes": cached})
         order = Order(self.graph, self.outputs, cached)
-        self._spread = self._work_of(cached)
+        self._owed_s = 0.0 if set(self.outputs) <= set(cached) else self._machine.costs.work_s
         try:
             for name in order:
                 await self._step_to(name, name in cached)
@@ -169,9 +175,9 @@ class Run:
     async def sample(self, steps: int, latent: Latent, result: Picture) -> None:
         if self._oom or self._faults.oom_until_freed or self._machine.overflows(latent.megapixels):
             raise NodeFailed("torch.OutOfMemoryError", OUT_OF_MEMORY)
-        work, self._spread = self._spread, 0.0
+        await self._work()
         for step in range(1, steps + 1):
-            await self._machine.spend(self._machine.costs.step_s + work / steps)
+            await self._machine.spend(self._machine.costs.step_s)
             self._check_interrupt()
             self.progress.step(self._node, step, steps, result if self._previewed else None)
         self._counted = steps
@@ -187,8 +193,9 @@ class Run:
                 self._values[name] = held.values
         return cached
 
-    def _work_of(self, cached: list[str]) -> float:
-        return 0.0 if set(self.outputs) <= set(cached) else self._machine.costs.work_s
+    async def _work(self) -> None:
+        owed_s, self._owed_s = self._owed_s, 0.0
+        await self._machine.spend(owed_s)
 
     async def _step_to(self, name: str, cached: bool) -> None:
         self._check_interrupt()
@@ -201,11 +208,8 @@ class Run:
         node = self.graph[name]
         kind = node["class_type"]
         self._counted: int | None = None
-        if self._spread and not self._samples():
-            spread, self._spread = self._spread, 0.0
-            await self._machine.spend(spread)
-        elif self._faults.stalled:
-            await self._machine.spend(0)
+        if not self._samples():
+            await self._work()
         self._check_interrupt()
         if self._fails and kind in SAMPLING | LOADING:
             raise NodeFailed("RuntimeError", "the weights in /srv/comfyui/models/checkpoints are damaged\n")
@@ -224,9 +228,9 @@ class Run:
         self.progress.state(name, most, most, "finished")
 
     def _samples(self) -> bool:
-        return any(
-            node["class_type"] in SAMPLING and name not in self._values for name, node in self.graph.items()
-        )
+        """A sampler is still to come; the prompt's work is done there."""
+        pending = (name for name in self.graph if name not in self._values)
+        return any(self.graph[name]["class_type"] in SAMPLING for name in pending)
 
     def _repeat(self, name: str) -> None:
         """A cached output tells again what it told before: the same file, and no new one."""

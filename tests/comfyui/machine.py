@@ -14,7 +14,7 @@ STALL_LOOK_S = 0.01  # how often a stalled run looks whether it may go on
 class Costs:
     """Seconds of work, and megabytes of memory; `vram_mb` None never runs out."""
 
-    work_s: float = 0.0  # of a prompt that is not all cached
+    work_s: float = 0.0  # of a prompt that is not all cached, in one piece, so that measuring it costs little
     step_s: float = 0.0  # of a sampler's step
     load_s: float = 0.0  # of bringing a model into memory
     vram_mb: int | None = None
@@ -39,6 +39,8 @@ class Machine:
         while self.faults.stalled:
             await asyncio.sleep(STALL_LOOK_S)
             self._due = time.perf_counter()
+        if not seconds:
+            return
         self._due += seconds * self.faults.slowness
         await asyncio.sleep(max(0.0, self._due - time.perf_counter()))
 

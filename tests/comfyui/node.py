@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import uvloop
 
+from tests.comfyui import control
 from tests.comfyui.api import Accepted, Api, Seen, Site, Upload
 from tests.comfyui.catalogue import Models
 from tests.comfyui.execution import Records, Worker
@@ -26,7 +27,7 @@ from tests.comfyui.files import Folders
 from tests.comfyui.hub import Hub
 from tests.comfyui.machine import Costs, Machine
 from tests.comfyui.queue import Queue
-from tests.comfyui.wire import Reply, Server
+from tests.comfyui.wire import Connection, Reply, Request, Server
 
 NEW, OLD = "0.33.0", "0.3.64"
 MIB = 2**20
@@ -152,7 +153,7 @@ class TestNode:
     @property
     def dead(self) -> bool:
         """The worker died, of a tie in the queue."""
-        return bool(self._working and self._working.done())
+        return self._api.worker.dead
 
     def __enter__(self) -> Self:
         self.start()
@@ -191,18 +192,11 @@ class TestNode:
 
     def behave(self, **faults: Any) -> None:
         """Set faults by name, see `Faults`; `frozen=True` also freezes the connections there are."""
-        known = {one.name for one in fields(Faults)}
-        unknown = set(faults) - known
-        if unknown:
-            raise TypeError(
-                f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-            )
-        self._ask(lambda: self._misbehave(faults))
+        self._ask(lambda: self.misbehave(faults))
 
     def calm(self) -> None:
         """Take all faults back. Frozen connections stay frozen."""
-        plain = {one.name: getattr(Faults(), one.name) for one in fields(Faults) if one.name != "lock"}
-        self.behave(**plain)
+        self.behave(**self.no_faults())
 
     def answer(
         self,
@@ -233,13 +227,36 @@ class TestNode:
         """How often a prompt really ran."""
         return self.executed.count(prompt_id)
 
+    def misbehave(self, faults: Mapping[str, Any]) -> None:
+        """`behave` for callers in the node's own thread."""
+        known = set(self.no_faults())
+        if not known.issuperset(faults):
+            unknown = ", ".join(sorted(set(faults) - known))
+            raise TypeError(f"no such fault: {unknown}; there are {', '.join(sorted(known))}")
+        for name, value in faults.items():
+            setattr(self.faults, name, value)
+        if self._server:
+            self._server.unreachable = self.faults.unreachable
+            if faults.get("frozen") or faults.get("unreachable"):
+                for connection in self._server.connections:
+                    connection.freeze()
+        self._api.worker.wake()
+
+    def no_faults(self) -> dict[str, Any]:
+        return {one.name: getattr(Faults(), one.name) for one in fields(Faults) if one.name != "lock"}
+
+    async def _answer(self, request: Request, connection: Connection) -> Reply | None:
+        if request.path.startswith(control.PREFIX):
+            return control.answer(self, request)
+        return await self._api.answer(request, connection)
+
     async def _serve(self) -> None:
         queue, hub = Queue(), Hub(self.faults)
         queue.on_change = lambda: hub.status(queue.remaining)
         worker = Worker(queue, hub, self.files, self._machine, self.faults, self._previews)
         worker.records = self._records
         self._api = Api(self._site, worker, self._seen)
-        self._server = Server(self._api.answer, self._site.max_upload_bytes)
+        self._server = Server(self._answer, self._site.max_upload_bytes)
         self.port = await self._server.listen(self._host, self.port, self._tls)
         self._working = asyncio.get_running_loop().create_task(worker.work())
 
@@ -248,14 +265,6 @@ class TestNode:
             self._working.cancel()
         if self._server:
             self._server.stop()
-
-    def _misbehave(self, faults: Mapping[str, Any]) -> None:
-        for name, value in faults.items():
-            setattr(self.faults, name, value)
-        if faults.get("frozen") and self._server:
-            for connection in self._server.connections:
-                connection.freeze()
-        self._api.worker.wake()
 
     def _ask(self, question: Callable[[], T]) -> T:
         async def answer() -> T:

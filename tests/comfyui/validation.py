@@ -41,9 +41,10 @@ def validate(
     refused = _unknown(graph, catalogue)
     if refused:
         return Verdict(refused)
+    # The server keeps them in a set, so their order means nothing; as recorded, later ones come first.
     outputs = [
         name
-        for name, node in graph.items()
+        for name, node in reversed(graph.items())
         if catalogue.is_output(node["class_type"]) and (targets is None or name in targets)
     ]
     if not outputs:

@@ -95,6 +95,11 @@ def system_stats(version: str, new: bool, device: str, machine: Machine) -> dict
     }
 
 
+def model_file(name: str) -> dict[str, Any]:
+    """A model as /experiment/models shows it; all have one size and age."""
+    return {"name": name, "pathIndex": 0, "modified": 1.7e9, "created": 1.7e9, "size": 2 * MIB}
+
+
 def _quoted(head: str, name: str) -> str:
     for part in head.replace("\r\n", ";").split(";"):
         key, _, value = part.strip().partition("=")

@@ -108,7 +108,8 @@ def controls(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, images:
         apply = add(
             graph, str(first + 4), "ControlNetApplyAdvanced", f"Apply ControlNet {number + 1}", **inputs
         )
-        for output, input_ in reversed(list(enumerate(taken))):
+        # Last the positive one: where there is only one input, it is for that.
+        for output, input_ in ((1, taken[1]), (0, taken[0])):
             graph[sampling]["inputs"][input_] = [apply, output]
 
 

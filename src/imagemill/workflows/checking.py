@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from imagemill.workflows.declarations import BRANCHING, CHOICE, Declared, NodeClass, unfold
 from imagemill.workflows.errors import KIND_WORDS
-from imagemill.workflows.files import file_kind
+from imagemill.workflows.files import MODEL_FILES, file_kind
 from imagemill.workflows.loose import number, sequence, shown
 
 FaultKind = Literal[
@@ -64,7 +64,7 @@ def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) ->
     if cycle:
         said = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
         found.append(Fault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, said))
-    for id_ in _reached(graph, outputs):
+    for id_ in reached(graph, outputs):
         kind = classes.get(_class_of(graph, id_))
         if kind is not None and kind.readable:
             found += _node_faults(_Node(id_, kind, graph[id_]["inputs"]), graph, classes, files)
@@ -101,7 +101,7 @@ def _sources(graph: Graph, id_: str) -> list[str]:
     return [link[0] for link in links if link is not None and link[0] in graph]
 
 
-def _reached(graph: Graph, outputs: list[str]) -> list[str]:
+def reached(graph: Graph, outputs: list[str]) -> list[str]:
     """What the outputs depend on, in the graph's order: the server looks at nothing else."""
     seen, waiting = set(outputs), list(outputs)
     while waiting:
@@ -190,7 +190,10 @@ def _choice_fault(node: _Node, name: str, declared: Declared, value: Any, is_fil
     choices = declared.choices or ()
     if declared.is_upload or declared.settings.get("multiselect") or value in choices:
         return None
-    if is_file:
+    looks_a_file = isinstance(value, str) and value.lower().endswith(MODEL_FILES)
+    if not choices and not looks_a_file:
+        return None  # some nodes fill their lists on the canvas, and check the value themselves
+    if is_file or looks_a_file:
         kind = KIND_WORDS[file_kind(node.kind.name, name) or "file"]
         said = f"names the {kind} {shown(value)}, which is not among the {len(choices)} files the node lists"
         return node.fault(name, "missing_file", value, said)

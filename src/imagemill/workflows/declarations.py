@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagemill.workflows.files import MODEL_FILES
 from imagemill.workflows.loose import is_array, mapping, number, sequence, text
 
 CHOICE, BRANCHING, GROWING = "COMBO", "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
@@ -17,8 +18,6 @@ WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING
 
 UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload", "upload")
 """Settings of an input whose files are uploaded before each run: what it lists is old when it matters."""
-
-MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx", ".pkl")
 
 _DEEPEST_BRANCH = 8
 

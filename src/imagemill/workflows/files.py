@@ -2,6 +2,8 @@
 
 import re
 
+MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx", ".pkl")
+
 GENERIC_NAMES = frozenset(
     {"model", "diffusion_pytorch_model", "pytorch_model", "pytorch_lora_weights", "adapter_model"}
 )
@@ -33,6 +35,12 @@ def file_kind(class_type: str, input_name: str) -> str | None:
     if known is not None:
         return known
     return next((kind for pattern, kind in _BY_INPUT if pattern.fullmatch(input_name)), None)
+
+
+def names_a_file(input_name: str, value: str) -> bool:
+    """Whether an input of no known kind holds a model's file, by the value's ending and the input's name."""
+    is_named_so = input_name.rsplit(".", 1)[-1].endswith(("name", "model", "file"))
+    return is_named_so and value.lower().endswith(MODEL_FILES) and "://" not in value
 
 
 class Listing:

@@ -12,7 +12,7 @@ from imagemill.domain import air
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.checking import linked
 from imagemill.workflows.errors import BadGraph, MissingFile, UiFormat
-from imagemill.workflows.files import file_kind
+from imagemill.workflows.files import file_kind, names_a_file
 from imagemill.workflows.loose import is_array, is_object, mapping, shown
 
 Graph = dict[str, dict[str, Any]]
@@ -252,7 +252,10 @@ def file_inputs(
         for name, value in node["inputs"].items():
             if isinstance(value, str):
                 kind = file_kind(class_type, name)
-                if kind is None and catalogue is not None and catalogue.lists_files(class_type, name):
+                if kind is None and (
+                    names_a_file(name, value)
+                    or (catalogue is not None and catalogue.lists_files(class_type, name))
+                ):
                     kind = "file"
                 if kind is not None and value not in ("", "None"):
                     yield id_, (name,), kind, value

@@ -53,7 +53,7 @@ class Need:
 
 
 def needs_of(work: Work) -> tuple[Need, ...]:
-    """Each once, sorted. Of a graph: all its classes, and all files its loaders name, whatever their kind."""
+    """Each once, sorted. Of a graph (a normal one): all its classes, and all files its loaders name."""
     found = _needs_of_graph(work) if isinstance(work, GraphSpec) else _needs_of_spec(work)
     return tuple(sorted(set(found)))
 

@@ -23,7 +23,7 @@ LORA_TYPES = ("lora", "lycoris", "dora")
 
 
 def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: Mapping[str, str]) -> Graph:
-    """``images``: an input's name -> the name the node gave the uploaded file.
+    """``prefix``: SaveImage's, as it is; ``images``: an input's name -> the name the node gave the file.
 
     Without a catalogue, names are taken as they are. Raises `MissingFile` for what the node lacks and
     `Unsupported` for what no node can do.
