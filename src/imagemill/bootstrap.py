@@ -129,7 +129,7 @@ class Mill:
             self.store,
             self.blobs,
             self.lifeline,
-            SweepRules(settings.sweep_s, settings.job.retention_days * 86_400, settings.job.life_s),
+            self._sweep_rules(),
         )
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
@@ -206,6 +206,12 @@ class Mill:
             previews=self.settings.comfyui.ask_previews,
         )
         return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
+
+    def _sweep_rules(self) -> SweepRules:
+        job = self.settings.job
+        outliving = frozenset(backend.name for backend in self.backends.values() if backend.outlives)
+        retention_s = job.retention_days * 86_400
+        return SweepRules(self.settings.sweep_s, retention_s, job.life_s, outliving, job.reattach_s)
 
     def _inputs(self) -> InputPictures:
         limit = self.settings.limit

@@ -82,6 +82,11 @@ class JobSettings(_Group):
         default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
     )
     lease_s: float = Field(default=30.0, ge=1, description="A worker silent for so long has lost its job.")
+    reattach_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long a lost worker's job is left to the ComfyUI node that may still render it.",
+    )
     heartbeat_s: float = Field(
         default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
     )

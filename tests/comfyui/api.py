@@ -159,8 +159,8 @@ class Api:
             extra["client_id"] = body["client_id"]
         if new:
             extra["create_time"] = timestamps(self.faults)()
-        self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.queue.put((number, prompt_id, graph, extra, verdict.outputs))
+        self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.worker.wake()
         return json_reply({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 

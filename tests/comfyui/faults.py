@@ -31,6 +31,7 @@ class Faults:
     stalled: bool = False  # the running prompt goes no further
     silent: bool = False  # sockets are accepted, then nothing is ever sent on them
     frozen: bool = False  # connections of now neither read nor write any more, without an end (half open)
+    unreachable: bool = False  # frozen, and every new connection is so from its start
     duplicate: bool = False  # every event comes twice
     disorder: bool = False  # neighbouring events change places
     lose_answers: int = 0  # POST /prompt is accepted, then the connection drops

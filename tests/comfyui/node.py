@@ -239,9 +239,11 @@ class TestNode:
             raise TypeError(f"no such fault: {unknown}; there are {', '.join(sorted(known))}")
         for name, value in faults.items():
             setattr(self.faults, name, value)
-        if faults.get("frozen") and self._server:
-            for connection in self._server.connections:
-                connection.freeze()
+        if self._server:
+            self._server.unreachable = self.faults.unreachable
+            if faults.get("frozen") or faults.get("unreachable"):
+                for connection in self._server.connections:
+                    connection.freeze()
         self._api.worker.wake()
 
     def no_faults(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Queue:
         return -taken if front else taken
 
     def put(self, entry: Entry) -> None:
+        """Raises TypeError when the tie is met here already; the entry is in the heap all the same."""
         heapq.heappush(self.pending, entry)
         self.on_change()
 

@@ -57,6 +57,7 @@ class Server:
         self.answer = answer
         self.largest_body = largest_body
         self.connections: set[Connection] = set()
+        self.unreachable = False  # new connections are taken and then ignored
         self._listening: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
+        self.frozen = self._server.unreachable
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)

@@ -57,6 +57,10 @@ class FakeBackend:
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
 
+    @property
+    def outlives(self) -> bool:
+        return False
+
     def nodes(self) -> Sequence[Node]:
         return [
             Node(name, self.name, frozenset({"gpu"}), 2, memory_mb=self.memory_mb.get(name))

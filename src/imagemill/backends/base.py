@@ -132,6 +132,11 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def outlives(self) -> bool:
+        """Whether a render goes on, and is found again by its reference, when the process that sent it ends."""
+        ...
+
     def nodes(self) -> Sequence[Node]:
         """The nodes as they are now; cheap, no network."""
         ...

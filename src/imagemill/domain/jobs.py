@@ -197,6 +197,7 @@ class Retried:
     run_after: int | None
     avoid_node: str | None = None
     avoid_until: int | None = None
+    """Without ``avoid_node``: until then only the node it was on may take the job."""
     memory_mb: int | None = None
     """Memory a node must have from now on; None: as before."""
     counts: bool = True

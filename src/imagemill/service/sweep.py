@@ -27,6 +27,10 @@ class SweepRules:
     retention_s: float
     life_s: float
     """How long a job may wait."""
+    outliving: frozenset[str] = frozenset()
+    """Backends whose renders go on without the worker that sent them."""
+    reattach_s: float = 0.0
+    """How long their jobs are left to the node that may have the render."""
 
 
 class Sweeper:
@@ -52,7 +56,9 @@ class Sweeper:
         """One round; the seconds until something is known to be due."""
         now = now_us()
         dead = self._lifeline.dead(self._store.workers_with_leases())
-        while self._store.reclaim(Reclaim(now, dead, _CHUNK)) == _CHUNK:
+        rules = self._rules
+        reattach_us = round(rules.reattach_s * SECOND)
+        while self._store.reclaim(Reclaim(now, dead, _CHUNK, rules.outliving, reattach_us)) == _CHUNK:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass

@@ -33,6 +33,7 @@ class Locked:
     failures: int
     max_failures: int
     node: str | None
+    backend: str | None
     last_seq: int
     cancel_requested_at: int | None
     callback_url: str | None
@@ -50,6 +51,7 @@ class Change:
     run_after: int | None = None
     avoid_node: str | None = None
     avoid_until: int | None = None
+    """Without ``avoid_node``: until then only the node it was on may take the job."""
     keep_reference: bool = False
     """The render may still go on at the backend: leave the way back to it."""
     artifacts: tuple[Artifact, ...] = ()
@@ -63,6 +65,7 @@ _LOCKED = sa.select(
     _jobs.failures,
     _jobs.max_failures,
     _jobs.node,
+    _jobs.backend,
     _jobs.last_seq,
     _jobs.cancel_requested_at,
     _jobs.callback_url,

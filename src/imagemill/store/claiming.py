@@ -69,7 +69,9 @@ _pick = (
         _first.c.lane == sa.bindparam("pick_lane"),
         _first.c.expires_at > sa.bindparam("pick_now"),
         sa.or_(
-            _first.c.avoid_node.is_(None),
+            sa.and_(_first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None)),
+            # Until then its render may be found again where it was.
+            sa.and_(_first.c.avoid_node.is_(None), _first.c.node == sa.bindparam("pick_node")),
             _first.c.avoid_node != sa.bindparam("pick_node"),
             _first.c.avoid_until < sa.bindparam("pick_now"),
         ),

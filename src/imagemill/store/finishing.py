@@ -169,6 +169,10 @@ class Reclaim:
     now: int
     dead_workers: tuple[str, ...] = ()
     limit: int = 500
+    outliving: frozenset[str] = frozenset()
+    """Backends whose renders go on without the worker that sent them."""
+    reattach_us: int = 0
+    """How long such a job is left to the node it was on, whose render may be found again."""
 
 
 def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
@@ -196,7 +200,10 @@ def _reclaim_one(tx: Tx, request: Reclaim) -> int:
         if retry is None:
             changes.append(_fail(row, failure, request.now, details={}))
         else:
-            changes.append(_retry(row, Retried(failure, run_after=None, counts=False), request.now))
+            held = row.backend in request.outliving and request.reattach_us > 0
+            until = request.now + request.reattach_us if held else None
+            outcome = Retried(failure, run_after=None, avoid_until=until, counts=False)
+            changes.append(_retry(row, outcome, request.now))
     apply(tx, changes)
     return len(changes)
 

@@ -13,6 +13,7 @@ from imagemill.domain.images import GraphSpec, ImageSpec, Work
 from imagemill.domain.nodes import NodeConfig
 from tests.comfyui.node import TestNode
 
+FILES = {"checkpoints": ["sd1/civitai/4384/128713.safetensors"], "loras": []}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 
 

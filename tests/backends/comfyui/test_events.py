@@ -56,6 +56,11 @@ def test_a_broken_or_unknown_text_frame_is_no_event(frame: str) -> None:
     assert events.read_text(frame) is None
 
 
+def test_a_frame_that_only_repeats_is_recognised_by_its_beginning() -> None:
+    assert events.is_repetition(text("progress_state", prompt_id=PROMPT, nodes={}))
+    assert not events.is_repetition(text("progress", prompt_id=PROMPT))
+
+
 def test_the_prompt_of_a_frame_is_found_without_reading_it() -> None:
     assert events.prompt_of(text("executing", node=None, prompt_id=PROMPT)) == PROMPT
     assert events.prompt_of(text("status", status={})) is None

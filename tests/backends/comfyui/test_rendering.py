@@ -2,7 +2,6 @@
 
 import io
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -337,11 +336,3 @@ def test_an_examination_finds_a_good_node_good(comfy: ComfyUI, node: TestNode) -
     }  # fmt: skip
     assert [f for f in findings if f.level == "error"] == []
     assert len(node.prompts) == 1
-
-
-def test_following_costs_little_time(comfy: ComfyUI, node: TestNode) -> None:
-    render(comfy, order(graph(1)))
-    started = time.perf_counter()
-    for colour in range(2, 12):
-        render(comfy, order(graph(colour)))
-    assert (time.perf_counter() - started) / 10 < 0.25

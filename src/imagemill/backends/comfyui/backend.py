@@ -91,6 +91,10 @@ class ComfyUI:
             checkup.link.retired = True
             checkup.stop()
 
+    @property
+    def outlives(self) -> bool:
+        return True
+
     def nodes(self) -> Sequence[Node]:
         return [link.view(self._name) for link in self._links]
 

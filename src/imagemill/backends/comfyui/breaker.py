@@ -26,12 +26,6 @@ class Breaker:
     def is_open(self) -> bool:
         return self._open_until is not None
 
-    @property
-    def due(self) -> bool:
-        """Open, and a check of health may close it half."""
-        until = self._open_until
-        return until is not None and self._clock() >= until
-
     def succeed(self) -> None:
         with self._lock:
             self._failures = self._opened = 0

@@ -15,6 +15,8 @@ _TWIN_CHECKS = 3
 """How often a node is compared with each other one after it may have been restarted."""
 CLOSE_S = 2.0
 """How long the end of a node's last check and the tidying up of its history are waited for."""
+UNFOLLOWED_S = 120.0
+"""A prompt is followed within milliseconds of being sent, or never by this process."""
 _IDLE_POLLS = 2
 """Checks in a row that must see prompts waiting and none running."""
 
@@ -26,9 +28,7 @@ class Checkup:
     def __init__(self, link: NodeLink, peers: Peers) -> None:
         self.link = link
         self._peers = peers
-        self._bell = threading.Condition()
-        self._rung = False
-        self._closed = False
+        self._closed = threading.Event()
         self._idle_polls = 0
         self._compared: dict[str, int] = {}
         self.started = False
@@ -38,31 +38,20 @@ class Checkup:
         self.started = True
         self._thread.start()
 
-    def ring(self) -> None:
-        """Check now."""
-        with self._bell:
-            self._rung = True
-            self._bell.notify_all()
-
     def stop(self) -> None:
-        with self._bell:
-            self._closed = True
-            self._bell.notify_all()
+        self._closed.set()
 
     def join(self) -> None:
         """After `stop`. Does not wait for a check that hangs: its thread ends with it."""
         self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 self.check()
             except Exception:
                 log.exception("the health check of %s met a bug and goes on", self.link.name)
-            with self._bell:
-                if not self._rung and not self._closed:
-                    self._bell.wait(self.link.settings.health_s)
-                self._rung = False
+            self._closed.wait(self.link.settings.health_s)
         self._tidy(everything=True)
         self.link.close()
 
@@ -72,7 +61,7 @@ class Checkup:
         try:
             self._examine()
         except (WireError, BadCatalogue) as error:
-            if not self._closed:
+            if not self._closed.is_set():
                 link.missed(error)
         if was_well and link.trouble:
             log.warning("%s", link.trouble)
@@ -94,6 +83,7 @@ class Checkup:
         link.socket.start()
         self._look_for_wedge()
         link.breaker.probe()
+        self._drop_unfollowed()
         self._take_off_abandoned()
         self._tidy()
 
@@ -135,22 +125,31 @@ class Checkup:
             if (flight := link.flights.get(reference)) is not None:
                 flight.poke(link.trouble)
 
-    def _twin(self) -> str:
-        """The name of an earlier node that is this server; empty: there is none."""
+    def _twin(self) -> NodeLink | None:
+        """An earlier node that is this server."""
         link = self.link
         for other in self._peers():
             if other is link:
-                return ""
-            if other.config.url == link.config.url or other.name == link.twin:
-                return other.name
+                return None
+            if other.config.url == link.config.url or other is link.twin:
+                return other
             if other.marker is None or other.vitals.fingerprint != link.vitals.fingerprint:
                 continue
             checks = self._compared.get(other.name, 0)
             if checks < _TWIN_CHECKS and not other.twin:
                 self._compared[other.name] = checks + 1
                 if link.client.history(other.marker) is not None:
-                    return other.name
-        return ""
+                    return other
+        return None
+
+    def _drop_unfollowed(self) -> None:
+        """Sent, and its sender failed before it followed: its next attempt finds it on the node."""
+        link = self.link
+        with link.lock:
+            due = link.clock() - UNFOLLOWED_S
+            for flight in tuple(link.flights.values()):
+                if flight.followers <= 0 and flight.sent_at < due:
+                    del link.flights[flight.reference]
 
     def _take_off_abandoned(self) -> None:
         """Prompts that were given up while it was away are not rendered for nobody."""

@@ -16,7 +16,7 @@ _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _JPEG, _PNG = 1, 2
 _PROMPT = re.compile(r'"prompt_id"\s*:\s*"([^"]*)"')
 _VERBOSE = '{"type": "progress_state"'
-"""Repeats every started node with each step; `progress` says the same in a line."""
+"""Repeats every started node with each step, so that its volume grows with the square of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,12 @@ def prompt_of(text: str) -> str | None:
     return match[1] if match else None
 
 
+def is_repetition(text: str) -> bool:
+    """Tells only what other events tell, at length; recognised by its first characters."""
+    return text.startswith(_VERBOSE)
+
+
 def read_text(text: str) -> Event | None:
-    if text.startswith(_VERBOSE):
-        return None
     try:
         message = from_json(text)
         return _read(message["type"], message["data"])

@@ -82,10 +82,9 @@ class NodeLink:
         self.vitals = Vitals()
         self.stock: Stock | None = None
         self.stock_at = 0.0
-        self.reachable = False
-        self.wire_trouble = "was not reached yet"
+        self.reachable, self.wire_trouble = False, "was not reached yet"
         self.wedged = False
-        self.twin = ""
+        self.twin: NodeLink | None = None
         """Another link to the same server."""
         self.suspect = True
         """It may have been restarted since it was last seen."""
@@ -101,7 +100,7 @@ class NodeLink:
         self.collected: OrderedDict[str, float] = OrderedDict()
         """Prompts whose history entry is no longer needed, and since when."""
         self.retired = False
-        """It was taken off and is closed."""
+        """Taken off, and closed."""
         self.lock = threading.Lock()
         self._path_of = path_of
         self._resident: OrderedDict[str, None] = OrderedDict()
@@ -116,7 +115,7 @@ class NodeLink:
     def trouble(self) -> str:
         """Why it gets no jobs, in a sentence; empty: it is well."""
         if self.twin:
-            return f"{self.name} is the same server as {self.twin}: remove one of the two"
+            return f"{self.name} is the same server as {self.twin.name}: remove one of the two"
         if not self.reachable:
             return f"{self.name} {self.wire_trouble}"
         if self.wedged:
@@ -182,6 +181,9 @@ class NodeLink:
     def frame(self, frame: str | bytes) -> None:
         """Other people's prompts are dropped before anything of them is read."""
         now = self.clock()
+        if isinstance(frame, str) and events.is_repetition(frame):
+            self.heard_at = now
+            return
         prompt = events.prompt_of(frame) if isinstance(frame, str) else None
         if prompt is not None and prompt not in self.flights:
             self.heard_at = now
@@ -206,7 +208,8 @@ class NodeLink:
 
     def _at_work(self) -> Flight | None:
         """Whose a preview without a name is."""
-        working = [flight for flight in tuple(self.flights.values()) if flight.node is not None]
+        flights = tuple(self.flights.values())
+        working = [flight for flight in flights if flight.node is not None and not flight.ending]
         return working[0] if len(working) == 1 else None
 
     # Prompts.

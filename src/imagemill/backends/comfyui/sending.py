@@ -114,8 +114,7 @@ def _attach(link: NodeLink, order: Order) -> Flight | None:
 
 
 def _send(link: NodeLink, order: Order) -> Flight:
-    if not link.socket.trouble:
-        link.socket.wait_open(FIRST_SOCKET_S)
+    link.socket.wait_tried(FIRST_SOCKET_S)
     stock = link.stock or link.read_stock()
     try:
         graph = prepared(link, order, stock)
@@ -252,11 +251,7 @@ def _post(link: NodeLink, flight: Flight) -> None:
     )
     if refused is not None:
         take_off(link, flight.reference)
-        raise (
-            BackendError(FailureCode.INVALID_GRAPH, str(refused))
-            if (refused.failure is not FailureCode.MISSING_MODEL)
-            else refused
-        )
+        raise refused
 
 
 def _arrived(link: NodeLink, flight: Flight) -> bool:

@@ -67,6 +67,7 @@ class NodeSocket:
         self._connect_s, self._ping_s = connect_s, ping_s
         self._closed = threading.Event()
         self._open = threading.Event()
+        self._tried = threading.Event()
         self._connection: ClientConnection | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -86,8 +87,9 @@ class NodeSocket:
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
 
-    def wait_open(self, seconds: float) -> bool:
-        return self._open.wait(seconds)
+    def wait_tried(self, seconds: float) -> None:
+        """Until the first opening went well or failed."""
+        self._tried.wait(seconds)
 
     def close(self) -> None:
         with self._lock:
@@ -124,6 +126,7 @@ class NodeSocket:
                 connection.send(GREETING)
                 opened, self.trouble = True, ""
                 self._open.set()
+                self._tried.set()
                 self._listener.connected()
                 for frame in connection:
                     self._listener.frame(frame)
@@ -135,6 +138,7 @@ class NodeSocket:
             with self._lock:
                 self._connection = None
             self._open.clear()
+            self._tried.set()
             if opened:
                 self._listener.lost()
         return opened

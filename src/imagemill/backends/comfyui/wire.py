@@ -88,10 +88,6 @@ class NodeClient:
     def queue(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/queue"), "queue_running", "queue_pending")
 
-    def prompt_count(self) -> int:
-        answer = _mapping(self._get_json("/prompt"), "exec_info")
-        return int(answer["exec_info"]["queue_remaining"])
-
     def post_prompt(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Raises `BadStatus` 400 with the rejection as its body."""
         return _mapping(_json(self._post_json("/prompt", body, self._read_s), "/prompt"), "prompt_id")

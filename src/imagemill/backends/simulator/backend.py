@@ -100,6 +100,10 @@ class Simulator:
         """Take no more jobs, since real nodes do the work; or take some again."""
         self._resting = resting
 
+    @property
+    def outlives(self) -> bool:
+        return False
+
     def nodes(self) -> Sequence[Node]:
         views = [node.view for node in self._nodes.values()]
         return [replace(view, draining=True) for view in views] if self._resting else views

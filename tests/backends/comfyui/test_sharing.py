@@ -1,0 +1,141 @@
+"""Nodes that others use too, that are listed twice, or that guard their door; workers that take over."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from imagemill.backends.base import RenderCanceled, Watch
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.domain.nodes import NodeConfig
+from tests.backends.comfyui.support import (
+    FILES,
+    backend,
+    graph,
+    order,
+    pace,
+    render,
+    settings,
+    until,
+    wait_well,
+)
+from tests.comfyui.node import CERTIFICATE, TestNode
+
+
+@pytest.fixture
+def node() -> Iterator[TestNode]:
+    with TestNode(models=FILES) as built:
+        yield built
+
+
+@pytest.fixture
+def comfy(node: TestNode) -> Iterator[ComfyUI]:
+    built = backend(node)
+    yield built
+    built.close()
+
+
+def test_a_foreign_clients_prompts_are_waited_behind_and_left_alone(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.3)
+    foreign = node.enqueue_foreign(graph(7).graph)
+    watch = Watch()
+    asked = order(graph(1))
+    comfy.send(asked)
+    watch.stop()
+    with pytest.raises(RenderCanceled):
+        comfy.follow(asked, asked.reference, watch)
+    assert render(comfy, order(graph(2))).outputs
+    assert foreign in node.executed
+
+
+def test_the_same_server_listed_twice_gets_jobs_once(node: TestNode) -> None:
+    comfy = ComfyUI(settings())
+    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", node.url)])
+    until(lambda: comfy.nodes()[0].healthy and comfy.nodes()[1].trouble, "b is told")
+    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    comfy.close()
+
+
+def test_the_same_server_under_two_addresses_is_noticed_after_its_first_prompt(node: TestNode) -> None:
+    comfy = ComfyUI(settings())
+    other = node.url.replace("127.0.0.1", "localhost")
+    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", other)])
+    wait_well(comfy)
+    render(comfy, order(graph()))
+    comfy._link("b").suspect = True  # pyright: ignore[reportPrivateUsage]
+    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    comfy.close()
+
+
+def test_two_servers_of_one_make_are_two(node: TestNode) -> None:
+    with TestNode(models=FILES) as other:
+        comfy = backend(node, other)
+        render(comfy, order(graph()))
+        link = comfy._link("b")  # pyright: ignore[reportPrivateUsage]
+        seen = link.seen_at
+        until(lambda: (link.seen_at or 0) > (seen or 0), "b is checked")
+        assert all(view.healthy for view in comfy.nodes())
+        comfy.close()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_worker_that_died_after_sending_is_taken_over_without_a_second_render(
+    node: TestNode, ended: bool
+) -> None:
+    pace(node, work_s=0.3)
+    first = backend(node)
+    asked = order(graph())
+    first.send(asked)  # and its process dies, before the reference is written down
+    if ended:
+        until(lambda: node.executed, "it was rendered")
+    second = backend(node)
+    again = order(graph(), job_id=asked.job_id, attempt=2, reference=asked.reference)
+    assert render(second, again).outputs
+    assert len(node.prompts) == len(node.executed) == 1
+    second.close()
+    first.close()
+
+
+def test_without_the_right_token_a_node_says_what_to_do() -> None:
+    with TestNode(token="right") as guarded:
+        comfy = ComfyUI(settings())
+        comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer wrong"})])
+        until(lambda: "check the node's token" in comfy.nodes()[0].trouble, "the trouble is told")
+        comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer right"})])
+        wait_well(comfy)
+        assert render(comfy, order(graph())).outputs
+        comfy.close()
+
+
+def test_a_certificate_is_checked_against_the_file_named_or_not_at_all() -> None:
+    with TestNode(tls=True) as secured:
+        comfy = ComfyUI(settings())
+        comfy.configure([NodeConfig("a", secured.url)])
+        until(lambda: "TLS fails" in comfy.nodes()[0].trouble, "the trouble is told")
+        for changes in ({"ca_file": str(CERTIFICATE)}, {"verify_tls": False}):
+            comfy.configure([replace(NodeConfig("a", secured.url), **changes)])
+            wait_well(comfy)
+            assert render(comfy, order(graph())).outputs
+        comfy.close()
+
+
+def test_an_examination_of_a_node_that_is_away_says_so_and_stops() -> None:
+    comfy = ComfyUI(settings())
+    comfy.configure([NodeConfig("a", "http://127.0.0.1:9")])
+    (finding,) = comfy.examine("a")
+    assert (finding.level, finding.subject) == ("error", "address")
+    assert "cannot be reached" in finding.message
+    comfy.close()
+
+
+def test_an_examination_tells_of_others_prompts_and_of_a_closed_socket(node: TestNode) -> None:
+    comfy = backend(node)
+    pace(node, work_s=2.0)
+    node.enqueue_foreign(graph(7).graph)
+    node.behave(refuse_sockets=True)
+    found = {finding.subject: finding for finding in comfy.examine("a")}
+    assert found["queue"].level == "warning"
+    assert found["socket"].level == "error"
+    assert "WebSockets" in found["socket"].message
+    assert "prompt" not in found
+    comfy.close()
