@@ -9,6 +9,7 @@ from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import PRIORITY_STEP_S
 from imagemill.store.engine import open_database
+from imagemill.store.finishing import Reclaim
 from imagemill.store.store import Store
 from tests.store.build import (
     LEASE,
@@ -276,6 +277,32 @@ def test_on_another_node_a_handed_back_job_begins_afresh(store: Store):
     first = claim(store)
     retry(store, first, counts=False)
     assert claim(store, node="node-2").job.backend_ref != first.job.backend_ref
+
+
+def test_a_lost_worker_s_job_is_left_to_the_node_that_may_still_render_it(store: Store):
+    add(store)
+    first = claim(store)
+    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    assert store.claim_next(ask(T0 + MINUTE, node="node-2")) is None
+    again = store.claim_next(ask(T0 + MINUTE))
+    assert again is not None
+    assert (again.job.backend_ref, again.attempt) == (first.job.backend_ref, 2)
+
+
+def test_a_lost_worker_s_job_goes_elsewhere_when_its_node_does_not_come(store: Store):
+    add(store)
+    first = claim(store)
+    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    again = store.claim_next(ask(T0 + 2 * MINUTE + 1, node="node-2"))
+    assert again is not None
+    assert again.job.backend_ref != first.job.backend_ref
+
+
+def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Store):
+    add(store)
+    claim(store)
+    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"fal"}), MINUTE))
+    assert store.claim_next(ask(T0 + MINUTE, node="node-2")) is not None
 
 
 def test_two_slots_never_get_one_job(store: Store, database_url: str):

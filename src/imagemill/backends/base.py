@@ -134,7 +134,7 @@ class Backend(Protocol):
 
     @property
     def outlives(self) -> bool:
-        """Whether a render goes on, and is found again by its reference, when the process that sent it ends."""
+        """Whether a render goes on, to be found by its reference, when the process that sent it ends."""
         ...
 
     def nodes(self) -> Sequence[Node]:

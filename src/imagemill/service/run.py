@@ -274,7 +274,7 @@ class Runner:
         larger = [
             node
             for node in nodes
-            if node.memory_mb is None or node.memory_mb > had
+            if not node.draining and (node.memory_mb is None or node.memory_mb > had)
             if not lane.backends or node.backend in lane.backends
         ]
         return had + 1 if larger else _NONE_HAS_MORE
