@@ -1,4 +1,4 @@
-"""Nothing lost and nothing rendered twice that need not be, when our own process is killed while nodes render."""
+"""Nothing lost, and nothing rendered twice that need not be, when servers and nodes die in mid-render."""
 
 import random
 import threading
