@@ -65,7 +65,7 @@ Declared = str | Config | Choice | Files
 
 @dataclass(frozen=True)
 class NodeClass:
-    """What a class takes and gives; `since_new` ones exist on 0.33 only."""
+    """What a class takes and gives. `since_new` classes and `added` inputs exist on 0.33 only."""
 
     required: Mapping[str, Declared]
     outputs: tuple[str, ...]
@@ -74,6 +74,7 @@ class NodeClass:
     optional: Mapping[str, Declared]
     output_node: bool = False
     since_new: bool = False
+    added: Mapping[str, Declared] = field(default_factory=dict)
 
     @property
     def typed(self) -> bool:
@@ -186,6 +187,11 @@ LOADERS = {
         "MODEL CLIP",
     ),
     "LoraLoaderModelOnly": core({"model": "MODEL", "lora_name": LORA, "strength_model": STRENGTH}, "MODEL"),
+    "HypernetworkLoader": extra(
+        "hypernetwork",
+        {"model": "MODEL", "hypernetwork_name": Files("hypernetworks"), "strength": real(1.0, -10.0, 10.0)},
+        "MODEL",
+    ),
     "ControlNetLoader": core({"control_net_name": Files("controlnet")}, "CONTROL_NET"),
     "UpscaleModelLoader": extra("upscale_model", {"model_name": Files("upscale_models")}, "UPSCALE_MODEL"),
 }
@@ -317,7 +323,9 @@ SAMPLING = {
         "MODEL",
         module="comfy_extras.nodes_model_advanced",
     ),
-    "DifferentialDiffusion": extra("differential_diffusion", {"model": "MODEL"}, "MODEL"),
+    "DifferentialDiffusion": extra(
+        "differential_diffusion", {"model": "MODEL"}, "MODEL", optional={"strength": DENOISE}
+    ),
 }
 LATENTS = {
     "EmptyLatentImage": core({"width": SIDE, "height": SIDE, "batch_size": BATCH}, "LATENT"),

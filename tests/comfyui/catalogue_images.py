@@ -86,6 +86,7 @@ IMAGES = {
         "post_processing",
         {"image": "IMAGE", "upscale_method": Choice(RESAMPLING), "megapixels": real(1.0, 0.01, 16.0)},
         "IMAGE",
+        added={"resolution_steps": whole(1, 1, 256, None, advanced=True)},
     ),
     "ImageInvert": core({"image": "IMAGE"}, "IMAGE"),
     "ImageUpscaleWithModel": extra(
@@ -144,7 +145,7 @@ IMAGES = {
     "SolidMask": extra(
         "mask", {"value": real(1.0, 0.0, 1.0), "width": SOLID_PIXELS, "height": SOLID_PIXELS}, "MASK"
     ),
-    "PrimitiveInt": extra("primitive", {"value": whole(0, -(2**63) + 1, 2**63 - 1, None)}, "INT"),
+    "PrimitiveInt": extra("primitive", {"value": ["INT", {"min": -(2**63) + 1, "max": 2**63 - 1}]}, "INT"),
     "PrimitiveString": extra("primitive", {"value": ["STRING", {"multiline": False}]}, "STRING"),
 }
 CLASSES: Mapping[str, NodeClass] = {**LOADERS, **CONDITIONING, **SAMPLING, **LATENTS, **IMAGES}
@@ -200,7 +201,8 @@ class Catalogue:
         }
 
     def _spelled(self, known: NodeClass) -> dict[str, dict[str, Config]]:
-        sections = {"required": known.required, **({"optional": known.optional} if known.optional else {})}
+        required = {**known.required, **(known.added if self.new else {})}
+        sections = {"required": required, **({"optional": known.optional} if known.optional else {})}
         return {
             section: {name: self._config(given, known.typed) for name, given in inputs.items()}
             for section, inputs in sections.items()

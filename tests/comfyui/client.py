@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.comfyui.node import TestNode
 
-PATIENCE_S = 10.0  # for any single answer or event, also on a busy machine
+PATIENCE_S = 30.0  # for any single answer or event, also on a busy machine
 Event = dict[str, Any]
 
 

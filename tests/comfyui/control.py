@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.comfyui.node import TestNode
 
 PREFIX = "/test-node/"  # no path of a real server begins so
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def answer(node: "TestNode", request: Request) -> Reply:

@@ -90,7 +90,13 @@ def apply_lora(run: Run, given: Inputs) -> Outputs:
     return changed, f"{given['clip']}<{given['lora_name']}:{given['strength_clip']}>"
 
 
-@does("LoraLoaderModelOnly", "ModelSamplingFlux", "ModelSamplingSD3", "DifferentialDiffusion")
+@does(
+    "LoraLoaderModelOnly",
+    "HypernetworkLoader",
+    "ModelSamplingFlux",
+    "ModelSamplingSD3",
+    "DifferentialDiffusion",
+)
 def change_model(run: Run, given: Inputs) -> Outputs:
     return (given["model"].changed(*(value for name, value in given.items() if name != "model")),)
 

@@ -7,7 +7,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.comfyui import graphs
-from tests.comfyui.client import Client, Event, listening, without_status
+from tests.comfyui.client import PATIENCE_S, Client, Event, listening, without_status
 from tests.comfyui.node import TestNode
 
 
@@ -273,13 +273,13 @@ def test_the_newer_of_two_sockets_hears_and_closing_the_older_silences_it(
 
 def test_a_socket_without_a_client_id_is_given_one(node: TestNode) -> None:
     with connect(node.url.replace("http", "ws") + "/ws", compression=None) as socket:
-        assert len(json.loads(socket.recv(timeout=10))["data"]["sid"]) == 32
+        assert len(json.loads(socket.recv(timeout=PATIENCE_S))["data"]["sid"]) == 32
 
 
 def test_pings_are_answered_and_junk_is_ignored(node: TestNode, client: Client) -> None:
     with listening(node) as listener:
         listener.socket.send("junk")
-        assert listener.socket.ping().wait(10)
+        assert listener.socket.ping().wait(PATIENCE_S)
         assert listener.until_end(client.submit(graphs.solid(), listener.client))
 
 

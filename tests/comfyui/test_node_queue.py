@@ -56,8 +56,9 @@ def test_a_tie_of_number_and_id_kills_the_worker_for_good(
     node: TestNode, client: Client, stalled: str
 ) -> None:
     twice = str(uuid4())
-    for colour in (1, 2, 3):
-        client.submit(graphs.solid(colour), number=5)
+    # In this order of ids the first take leaves the tie alone and the second meets it, as recorded.
+    for colour, first in ((1, "0"), (2, "2"), (3, "1")):
+        client.submit(graphs.solid(colour), number=5, prompt_id=first + str(uuid4())[1:])
     for colour in (4, 5, 6):
         client.submit(graphs.solid(colour), number=7, prompt_id=twice)
     node.calm()

@@ -1,7 +1,6 @@
 """What POST /prompt refuses, and in which words."""
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -9,6 +8,7 @@ from tests.comfyui import graphs
 from tests.comfyui.client import Client
 from tests.comfyui.node import NEW, TestNode
 
+ID = "6f9d6c9e-0d0b-4c7e-9f3a-2b1c5d4e7f80"
 UNKNOWN = {**graphs.solid(), "1": {**graphs.solid()["1"], "class_type": "NoSuchNode+Pack"}}
 NO_INPUTS = {**graphs.solid(), "1": {"class_type": "EmptyImage"}}
 NO_OUTPUT = {"1": graphs.solid()["1"]}
@@ -206,7 +206,7 @@ def test_a_body_over_the_limit_is_refused() -> None:
         assert client.upload("a.png", b"x" * 20_000).status == 413
 
 
-@pytest.mark.parametrize("prompt_id", ["job-1", uuid4().hex, str(uuid4()).upper()])
+@pytest.mark.parametrize("prompt_id", ["job-1", ID.replace("-", ""), ID.upper()])
 def test_the_newer_release_takes_only_canonical_ids(node: TestNode, client: Client, prompt_id: str) -> None:
     if node.version == NEW:
         assert refused(client, graphs.solid(), prompt_id=prompt_id)["error"]["type"] == "invalid_prompt_id"
