@@ -7,12 +7,10 @@ be killed or measured: `python -m tests.comfyui.node --port 0 --work-ms 50`, whi
 import argparse
 import asyncio
 import json
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
@@ -21,6 +19,7 @@ import uvloop
 from tests.comfyui import control
 from tests.comfyui.api import Accepted, Api, Seen, Site, Upload
 from tests.comfyui.catalogue import Models
+from tests.comfyui.certificate import server_context
 from tests.comfyui.execution import Records, Worker
 from tests.comfyui.faults import FOREVER, Answer, Faults, How
 from tests.comfyui.files import Folders
@@ -32,7 +31,6 @@ from tests.comfyui.wire import Connection, Reply, Request, Server
 NEW, OLD = "0.33.0", "0.3.64"
 MIB = 2**20
 PATIENCE_S = 30.0  # for the node's own thread to do what it is asked
-CERTIFICATE = Path(__file__).parent / "self_signed.pem"  # for 127.0.0.1 and localhost, with its key
 MODELS: Models = {
     "checkpoints": ["sd1.safetensors", "sd1_b.safetensors", "sdxl.safetensors"],
     "diffusion_models": ["flux_dev.safetensors", "flux_schnell.safetensors"],
@@ -85,7 +83,7 @@ class TestNode:
         self._records = Records()
         self._machine = Machine(costs or Costs(**times), self.faults)
         self._previews = previews
-        self._tls = _context() if tls else None
+        self._tls = server_context() if tls else None
         self._host = host
         self.port = port
         self._loop = uvloop.new_event_loop()
@@ -286,12 +284,6 @@ async def _settle() -> None:
     for other in others:
         other.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    return context
 
 
 def main(arguments: list[str]) -> None:

@@ -18,9 +18,10 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.comfyui import control, graphs
+from tests.comfyui.certificate import authority_file
 from tests.comfyui.client import PATIENCE_S, Client, listening, without_status
 from tests.comfyui.faults import How
-from tests.comfyui.node import CERTIFICATE, TestNode
+from tests.comfyui.node import TestNode
 from tests.comfyui.test_node_queue import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -280,7 +281,7 @@ def test_access_headers_are_needed_when_set() -> None:
 
 
 def test_tls_is_spoken_with_a_certificate_of_its_own() -> None:
-    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+    trusting = ssl.create_default_context(cafile=str(authority_file()))
     with TestNode(tls=True) as node:
         with urllib3.PoolManager(ssl_context=trusting) as pool:
             assert pool.request("GET", f"{node.url}/prompt", timeout=PATIENCE_S).status == 200

@@ -101,8 +101,6 @@ def test_steps_are_told_with_the_title_of_the_node(comfy: ComfyUI, node: TestNod
 def test_previews_come_only_when_somebody_asked(comfy: ComfyUI, node: TestNode) -> None:
     pace(node, step_s=0.02)
     told: list[Progress] = []
-    if node.version == "0.3.64":
-        pytest.skip("that release takes no wishes")
     render(comfy, order(previews=True), told)
     pictures = [progress.preview for progress in told if progress.preview]
     assert pictures

@@ -19,7 +19,8 @@ from tests.backends.comfyui.support import (
     until,
     wait_well,
 )
-from tests.comfyui.node import CERTIFICATE, TestNode
+from tests.comfyui.certificate import authority_file
+from tests.comfyui.node import TestNode
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_a_certificate_is_checked_against_the_file_named_or_not_at_all() -> None
         comfy = ComfyUI(settings())
         comfy.configure([NodeConfig("a", secured.url)])
         until(lambda: "TLS fails" in comfy.nodes()[0].trouble, "the trouble is told")
-        for changes in ({"ca_file": str(CERTIFICATE)}, {"verify_tls": False}):
+        for changes in ({"ca_file": str(authority_file())}, {"verify_tls": False}):
             comfy.configure([replace(NodeConfig("a", secured.url), **changes)])
             wait_well(comfy)
             assert render(comfy, order(graph())).outputs
