@@ -93,12 +93,12 @@ class JobSettings(_Group):
     affinity_bound_s: float = Field(
         default=150.0,
         ge=0,
-        description="A job that waits so long, and is so far ahead in fair order, gets its model loaded.",
+        description="A job that is first in fair order and waits so long gets its model loaded; seconds.",
     )
     fair_horizon_s: float = Field(
         default=400.0,
         gt=0,
-        description="Smaller: fairer at once, more loads. Seconds behind at which a job counts a third.",
+        description="So far behind in fair order a job counts a third; smaller: more loads. Seconds.",
     )
     load_s: float = Field(
         default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."

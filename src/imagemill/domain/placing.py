@@ -87,10 +87,9 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
     away = [head for head in fitting if head not in here]
     if stay and place.has_dwelt and (due := place.overdue(away, stay)):
         return due
-    if stay and all(place.at_best(head) <= place.weight(stay.job) for head in away):
-        return Choice(stay.lane, _stays(stay, "worth more than any load", held))
-    worth = place.of_here(here, peek) if stay else 0.0
-    best = min(place.loads(away, peek), key=lambda load: (-load.worth, load.head.order), default=None)
+    worth = place.of_here(here, stay, away, peek) if stay else 0.0
+    rivals = place.rivals(away, worth) if stay else away
+    best = min(place.loads(rivals, peek), key=lambda load: (-load.worth, load.head.order), default=None)
     if stay and (best is None or best.worth <= worth):
         return Choice(stay.lane, _stays(stay, "worth more than any load", held))
     if best is None:
@@ -143,7 +142,16 @@ class _Place:
         work_s = LOOKAHEAD * head.job.estimate_s
         return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
 
-    def of_here(self, here: Sequence[Head], peek: Peek) -> float:
+    def rivals(self, away: Sequence[Head], worth: float) -> list[Head]:
+        """The lanes of models that may be worth more: only they need a closer look."""
+        models = {head.key.model for head in away if self.at_best(head) > worth}
+        return [head for head in away if head.key.model in models]
+
+    def of_here(self, here: Sequence[Head], stay: Head, away: Sequence[Head], peek: Peek) -> float:
+        """What staying is worth; at least the weight of the next job, which often is enough to know."""
+        least = self.weight(stay.job)
+        if not self.rivals(away, least):
+            return least
         jobs = _merged(peek([head.lane for head in here], LOOKAHEAD))
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 

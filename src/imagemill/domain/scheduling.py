@@ -98,4 +98,4 @@ def virtual_time(running: Iterable[tuple[float, float]]) -> float | None:
     A node that stays with its model may be far ahead of the others: the smallest is what owners who come now
     have to be measured by. None when nothing tells.
     """
-    return min((start for start, run_s in running if run_s <= SHARED_RUN_S), default=None)
+    return min([start for start, run_s in running if run_s <= SHARED_RUN_S], default=None)

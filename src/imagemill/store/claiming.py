@@ -15,7 +15,7 @@ from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import Places
 from imagemill.store.rows import JOB_COLUMNS, job_from
-from imagemill.store.statements import Statement
+from imagemill.store.statements import Statement, driver
 
 VIRTUAL_QUANTUM_S = 1.0
 """The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
@@ -154,7 +154,7 @@ class Claiming:
         def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
             return _peek(tx.conn, lanes, count)
 
-        fleet = self._places.fleet(ask.now)
+        fleet = self._places.fleet(tx.conn, ask.now)
         while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
             rows = _TAKE.run(tx.conn, _parameters(ask, choice))
             if rows:
@@ -178,8 +178,7 @@ def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, li
     found: dict[int, list[Waiting]] = {}
     for start in range(0, len(lanes), _PEEKED_AT_ONCE):
         parts = [_PEEK.format(lane=lane, count=count) for lane in lanes[start : start + _PEEKED_AT_ONCE]]
-        rows = conn.exec_driver_sql(" UNION ALL ".join(parts))
-        for lane, *job in rows:
+        for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
             found.setdefault(lane, []).append(Waiting(*job))
     return found
 

@@ -1,7 +1,7 @@
 """What the nodes hold: by the running jobs in the database, and for idle nodes by what they last offered."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,14 +23,20 @@ _RUNNING = Statement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(NamedTuple):
+    """A running job, as `_RUNNING` reads it."""
+
     node: str
-    model: str
+    lane: int
     queue: str
-    start: float
-    """In virtual seconds, without the stretch of its priority."""
+    tag: float
+    priority: int
     started_at: int
+
+    @property
+    def start(self) -> float:
+        """In virtual seconds, without the stretch of its priority."""
+        return self.tag - priority_offset_s(self.priority)
 
 
 class Places:
@@ -46,46 +52,37 @@ class Places:
         self._offered[offer.node] = (offer.resident, now)
 
     def read(self, conn: sa.Connection) -> None:
-        self._running = self._read(conn)
-
-    def _read(self, conn: sa.Connection) -> list[_Running]:
-        return [
-            _Running(
-                node, self._lanes.key_of(conn, lane).model, queue, tag - priority_offset_s(priority), started
-            )
-            for node, lane, queue, tag, priority, started in _RUNNING.run(conn)
-        ]
+        self._running = _read(conn)
 
     def take(self, job: Job, *, loads: bool) -> None:
         """This transaction has claimed it."""
         assert job.node is not None  # noqa: S101 - the claim has just set it
         assert job.started_at is not None  # noqa: S101 - so was this
-        start = job.tag - priority_offset_s(job.priority)
-        model = self._lanes.known(job.lane).model
-        self._running.append(_Running(job.node, model, job.queue, start, job.started_at))
+        self._running.append(
+            _Running(job.node, job.lane, job.queue, job.tag, job.priority, job.started_at)
+        )  # fmt: skip
         if loads:
             self._loaded_at[job.node] = job.started_at
 
     def look(self, conn: sa.Connection, now: int) -> Fleet:
         """The fleet as it is, for a reader beside the claims."""
-        return self._fleet(self._read(conn), now)
+        return self._fleet(conn, _read(conn), now)
 
-    def fleet(self, now: int) -> Fleet:
-        return self._fleet(self._running, now)
+    def fleet(self, conn: sa.Connection, now: int) -> Fleet:
+        return self._fleet(conn, self._running, now)
 
-    def _fleet(self, jobs: Iterable[_Running], now: int) -> Fleet:
-        running: dict[str, list[str]] = {}
+    def _fleet(self, conn: sa.Connection, jobs: Iterable[_Running], now: int) -> Fleet:
+        running: dict[str, list[int]] = {}
         for job in jobs:
-            models = running.setdefault(job.node, [])
-            if job.model:
-                models.append(job.model)
+            running.setdefault(job.node, []).append(job.lane)
         holding = {
             node: resident
             for node, (resident, at) in self._offered.copy().items()
             if node in running or now - at <= OFFER_LIFE_US
         }
-        for node, models in running.items():
-            holding[node] = _held_after(holding.get(node, frozenset()), models)
+        for node, lanes in running.items():
+            latest = (self._lanes.key_of(conn, lane).model for lane in reversed(lanes))
+            holding[node] = _held_after(holding.get(node, frozenset()), next(filter(None, latest), None))
         return Fleet(now, holding, frozenset(running), self._loaded_at)
 
     def virtual_time(self, queue: str, now: int) -> float | None:
@@ -94,10 +91,13 @@ class Places:
         )
 
 
-def _held_after(resident: frozenset[str], models: list[str]) -> frozenset[str]:
-    """What a node will have loaded when the jobs in its hands, in this order, are done.
+def _read(conn: sa.Connection) -> list[_Running]:
+    return [_Running(*row) for row in _RUNNING.run(conn)]
+
+
+def _held_after(resident: frozenset[str], last: str | None) -> frozenset[str]:
+    """What a node will have loaded when the jobs in its hands are done, the last of which needs this model.
 
     A model still to be loaded may push out what is there now, so it alone is counted on.
     """
-    last = models[-1] if models else None
     return resident if last is None or last in resident else frozenset({last})

@@ -31,13 +31,13 @@ class Statement:
         text = self._text(conn, -1 if ids is None else len(ids))
         if ids is not None:
             given = {**given, **{f"ids_{number}": id_ for number, id_ in enumerate(ids, start=1)}}
-        cursor = _driver(conn).execute(text.sql, text.arguments(given))
+        cursor = driver(conn).execute(text.sql, text.arguments(given))
         return cursor.fetchall() if cursor.description else []
 
     def run_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> int:
         """Once for each row; how many rows that changed in all."""
         text = self._text(conn, -1)
-        cursor = _driver(conn).cursor()
+        cursor = driver(conn).cursor()
         cursor.executemany(text.sql, [text.arguments(row) for row in rows])
         return cursor.rowcount
 
@@ -49,7 +49,7 @@ class Statement:
         return text
 
 
-def _driver(conn: sa.Connection) -> Any:
+def driver(conn: sa.Connection) -> Any:
     """The sqlite3 or psycopg connection below; its errors are `conn.dialect.dbapi.Error`."""
     return conn.connection.driver_connection
 
