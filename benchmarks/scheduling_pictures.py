@@ -15,6 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from benchmarks.scheduling import (
@@ -66,9 +67,9 @@ class Line:
     colour: str
     values: Sequence[float]
     runs: Sequence[Callable[..., Played]]
+    labelled: Sequence[float]
     shift: tuple[int, int]
     """Where a point's label is put, in points, so that lines close by do not hide each other's."""
-    unlabelled: frozenset[float] = frozenset()
 
 
 LINES = (
@@ -77,6 +78,7 @@ LINES = (
         "#b0643c",
         SKETCH_BOUNDS_S,
         [partial(play, rules=Rules(bound_s=value), policy=sketch) for value in SKETCH_BOUNDS_S],
+        (150.0, 300.0, 600.0, 1000.0),
         (0, 11),
     ),
     Line(
@@ -84,16 +86,16 @@ LINES = (
         "#6f9a3e",
         BOUNDS_S,
         [partial(play, rules=Rules(bound_s=value)) for value in BOUNDS_S],
-        (9, 0),
-        frozenset({DEFAULT.bound_s}),
+        (30.0, 250.0),
+        (-8, 4),
     ),
     Line(
         "worth of a load, by the horizon",
         "#2f6db3",
         HORIZONS_S,
         [partial(play, rules=Rules(horizon_s=value)) for value in HORIZONS_S],
-        (-4, -12),
-        frozenset({DEFAULT.horizon_s}),
+        (100.0, 200.0, 1000.0),
+        (6, -8),
     ),
 )
 
@@ -144,12 +146,10 @@ def draw_frontier(target: Path, frontier: Frontier) -> None:
     whole.set(xlim=(1.0, 3.25), ylim=(0, 1500), title="All policies")
     whole.set_ylabel("longer mean wait of the worst-off small owner, seconds")
     whole.legend(frameon=False, loc="upper left")
-    corner.set(
-        xlim=(1.0, 1.5), ylim=(0, 140), title="The corner, with the value of the parameter at each point"
-    )
+    corner.set(xlim=(1.1, 1.45), ylim=(30, 100), title="The corner, with some values of the parameter")
     for line, points in zip(LINES, frontier.lines, strict=True):
         for value, point in zip(line.values, points, strict=True):
-            if point[0] < 1.5 and value not in line.unlabelled:
+            if value in line.labelled:
                 corner.annotate(
                     f"{value:.0f} s", point, xytext=line.shift, textcoords="offset points",
                     fontsize=9, color=line.colour, va="center", ha="left" if line.shift[0] >= 0 else "right",
@@ -177,14 +177,11 @@ def draw_timelines(target: Path, seed: int = 0) -> None:
             f"{played.loads:,} loads",
             loc="left",
         )
-    rows[1].annotate(
-        "ideal: no load costs anything", (ideal_s, -0.45), xytext=(1290, 0.6), color="#d02f4b", fontsize=10,
-        va="center", arrowprops={"arrowstyle": "-", "color": "#d02f4b"},
-    )  # fmt: skip
     rows[1].set_xlabel("seconds")
     handles = [Patch(color=colour, label=model) for model, colour in models.items()]
     handles += [Patch(color=LOAD, label="a load"), Patch(facecolor="white", edgecolor=FAINT, label="idle")]
-    figure.legend(handles=handles, loc="lower center", ncols=7, frameon=False)
+    handles.append(Line2D([], [], color="#d02f4b", lw=1.2, ls="--", label="end of the ideal schedule"))
+    figure.legend(handles=handles, loc="lower center", ncols=8, frameon=False)
     figure.tight_layout(rect=(0, 0.075, 1, 1))
     figure.savefig(target, dpi=110)
     plt.close(figure)
