@@ -14,7 +14,7 @@ from typing import Any
 
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.blobs.base import BlobStore
-from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
@@ -71,7 +71,7 @@ class Mill:
         self.lifeline = Lifeline(settings.data_dir / "run")
         self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
         self.store.ensure_owner(settings.owner, now_us())
-        self.blobs: BlobStore = LocalBlobs(settings.data_dir / "blobs")
+        self.blobs: BlobStore = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
@@ -93,12 +93,7 @@ class Mill:
             queues=self.roles.queues,
             poll_s=poll_s,
         )
-        self.sweeper = Sweeper(
-            self.store,
-            self.blobs,
-            self.lifeline,
-            SweepRules(settings.sweep_s, settings.job.retention_days * 86_400, settings.job.life_s),
-        )
+        self.sweeper = Sweeper(self.store, self.blobs, self.lifeline, self._sweep_rules())
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
         self.nodes = NodeRegistry(self.store, (), None)
@@ -169,9 +164,23 @@ class Mill:
             affinity_bound_s=job.affinity_bound_s,
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
-            limits=OutputLimits(self.settings.limit.image_pixels, self.settings.limit.output_bytes),
+            limits=OutputLimits(
+                self.settings.limit.image_pixels,
+                self.settings.limit.output_bytes,
+                self.settings.blobs.patience_s,
+            ),
         )
         return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
+
+    def _sweep_rules(self) -> SweepRules:
+        job, blobs = self.settings.job, self.settings.blobs
+        return SweepRules(
+            self.settings.sweep_s,
+            job.retention_days * 86_400,
+            job.life_s,
+            inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
+            search_every_s=blobs.search_s,
+        )
 
     def _inputs(self) -> InputPictures:
         limit = self.settings.limit
@@ -258,5 +267,6 @@ def application(mill: Mill) -> Any:
         [dialect.router(mill.services) for dialect in mill.dialects],
         allowed_hosts=settings.allowed_hosts,
         body_bytes=settings.limit.body_bytes,
+        redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
     )
