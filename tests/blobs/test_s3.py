@@ -205,6 +205,25 @@ def test_a_bucket_that_is_not_there_is_no_absent_blob(seaweed: Seaweed) -> None:
         blobs.read(key(), 0, 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # it is what is tested
+def test_a_store_that_was_used_before_a_fork_is_refused_after_it(blobs: S3Blobs) -> None:
+    """Its client would hang in the child."""
+    blobs.put(key(), b"x", "image/png")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            blobs.get(key())
+            os.write(writer, b"no error")
+        except StorageError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    assert b"open it after the fork" in os.read(reader, 1000)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -1,10 +1,12 @@
 """Blobs in a bucket of S3, or of a store that speaks like it: R2, MinIO, Yandex, SeaweedFS.
 
 Each object carries the SHA-256 of its bytes as metadata; `S3Blobs.get` holds what it reads against it. On
-the way up the request's signature covers the bytes, so the store refuses what was damaged on the way.
+the way up the SHA-256 of each request is sent along, so the store refuses what was damaged on the way; the
+signature covers it as well, but not every store looks (SeaweedFS 4.48 does not).
 """
 
 import hashlib
+import os
 import re
 import threading
 import time
@@ -52,6 +54,7 @@ class S3Blobs:
         self._ping_lock = threading.Lock()
         self._pinged: float | None = None
         self._complaint: str | None = None
+        self._user: int | None = None
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         check_key(key)
@@ -173,6 +176,10 @@ class S3Blobs:
     @contextmanager
     def _told(self, what: str, key: str | None = None) -> Generator[None]:
         """Translate what the client raises; with a key, that it is absent is told as such."""
+        self._user = self._user or os.getpid()
+        if self._user != os.getpid():
+            # The client's threads do not survive a fork: it would wait for them for ever.
+            raise StorageError("the bucket was used before this process was forked; open it after the fork")
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
@@ -200,6 +207,7 @@ def _reason(text: str) -> str:
 
 
 _SIGNS = (
+    ("timedout", "the store did not answer in time"),
     ("timed out", "the store did not answer in time"),
     ("connection refused", "the store refuses connections"),
     ("dns error", "the store's name is not known; check IMAGEMILL_S3__ENDPOINT"),
@@ -238,6 +246,8 @@ def _config(settings: S3Settings, endpoint: str | None) -> "S3Config":
         "region": settings.region,
         "virtual_hosted_style_request": not settings.path_style,
     }
+    if settings.checksums:
+        config["checksum_algorithm"] = "SHA256"
     if endpoint is not None:
         if not settings.path_style:
             parts = urlsplit(endpoint)

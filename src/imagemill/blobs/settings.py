@@ -92,6 +92,10 @@ class S3Settings(BaseModel):
         description="The store knows If-None-Match; else what lies there is looked up before a write.",
     )
 
+    checksums: bool = Field(
+        default=True, description="Send the SHA-256 of each upload, for the store to verify."
+    )
+
     @property
     def address(self) -> str | None:
         """Of the store; None is Amazon's."""
