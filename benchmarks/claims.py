@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from benchmarks.processes import Row
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, JobStatus, LaneKey
+from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.store import migrate, schema
 from imagemill.store.claiming import Ask
@@ -81,7 +82,7 @@ def _fill(path: Path, store: Store) -> None:
 def _ask() -> Ask:
     offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), resident=frozenset({"model-3"}))
     now = now_us()
-    return Ask(offer, "reference", now, now + 30 * SECOND, affinity_bound_s=15.0)
+    return Ask(offer, "reference", now, now + 30 * SECOND, Rules())
 
 
 def _claim(store: Store) -> float:

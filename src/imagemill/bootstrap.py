@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.backends.base import Backend, Surroundings
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
@@ -34,10 +39,13 @@ from imagemill.service.services import Services, Wire
 from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.service.views import ViewLoader
+from imagemill.service.workflows import Workflows
 from imagemill.store import migrate
 from imagemill.store.commits import Committed
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
+from imagemill.workflows.builtin import NAMES, builtin
+from imagemill.workflows.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +66,30 @@ class Roles:
     @property
     def alone(self) -> bool:
         return self.api and self.scheduler and self.worker
+
+
+class _Nodes:
+    """The nodes of the ComfyUI backend; while there are some, the simulator rests."""
+
+    def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
+        self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
+        comfyui = backends["comfyui"]
+        assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
+        self._comfyui = comfyui
+
+    def configure(self, nodes: Sequence[NodeConfig]) -> None:
+        self._comfyui.configure(nodes)
+        if isinstance(self._simulator, Simulator):
+            self._simulator.rest(bool(nodes))
+
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._comfyui.catalogues()
+
+    def reports(self) -> Sequence[NodeReport]:
+        return self._comfyui.reports()
+
+    def examine(self, name: str) -> Sequence[Finding]:
+        return self._comfyui.examine(name)
 
 
 class Mill:
@@ -96,7 +128,8 @@ class Mill:
         self.sweeper = Sweeper(self.store, self.blobs, self.lifeline, self._sweep_rules())
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
-        self.nodes = NodeRegistry(self.store, (), None)
+        self.node_backend = _Nodes(settings, self.backends)
+        self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
         self.store.listen(self._committed)
 
@@ -161,7 +194,7 @@ class Mill:
             lease_s=job.lease_s,
             heartbeat_s=job.heartbeat_s,
             timeout_s=job.timeout_s,
-            affinity_bound_s=job.affinity_bound_s,
+            placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
             limits=OutputLimits(
@@ -169,6 +202,7 @@ class Mill:
                 self.settings.limit.output_bytes,
                 self.settings.blobs.patience_s,
             ),
+            previews=self.settings.comfyui.ask_previews,
         )
         return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
 
@@ -208,6 +242,7 @@ class Mill:
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,
+            workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=Submitter(
                 self.store,
                 partial(OwnersShelf, self.registry, self.inputs),
@@ -269,4 +304,10 @@ def application(mill: Mill) -> Any:
         body_bytes=settings.limit.body_bytes,
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
+        paths=lambda: {
+            path: operations
+            for dialect in mill.dialects
+            if dialect.paths is not None
+            for path, operations in dialect.paths(mill.services).items()
+        },
     )

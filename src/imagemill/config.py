@@ -29,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 
@@ -54,6 +55,12 @@ ALIASES = {
     "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
+    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
+    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -95,7 +102,17 @@ class JobSettings(_Group):
         default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
     )
     affinity_bound_s: float = Field(
-        default=15.0, ge=0, description="How far fair order may be left to reuse a loaded model, in seconds."
+        default=150.0,
+        ge=0,
+        description="A job that waits so long, and is so far ahead in fair order, gets its model loaded.",
+    )
+    fair_horizon_s: float = Field(
+        default=400.0,
+        gt=0,
+        description="Smaller: fairer at once, more loads. Seconds behind at which a job counts a third.",
+    )
+    load_s: float = Field(
+        default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."
     )
     retention_days: float = Field(
         default=30.0, gt=0, description="Finished jobs and their files are deleted after."
@@ -210,6 +227,7 @@ class Settings(BaseSettings):
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
+    comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @property

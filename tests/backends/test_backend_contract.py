@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -16,11 +16,15 @@ import pytest
 from PIL import Image
 
 from imagemill.backends.base import Backend, Order, Progress, RenderCanceled, Rendered, Watch
+from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec
+from imagemill.domain.nodes import NodeConfig
+from tests.backends.comfyui.support import settings, wait_well
+from tests.comfyui.node import TestNode
 
 Properties = Mapping[str, Any]
 
@@ -65,7 +69,52 @@ def simulator() -> Iterator[Subject]:
     backend.close()
 
 
-SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {"simulator": simulator}
+class Hinted(ComfyUI):
+    """ComfyUI takes no hints from a job: here they change the order or the node before it is sent."""
+
+    def __init__(self, node: TestNode) -> None:
+        super().__init__(settings(cancel_s=1.0))
+        self.configure([NodeConfig("gpu-1", node.url)])
+        self._node = node
+
+    def send(self, order: Order) -> str:
+        work = order.work
+        match order.properties.get("make it"):
+            case "slow":
+                work = spec(steps=1000)
+            case FailureCode.OUT_OF_MEMORY:
+                self._node.behave(oom_times=2)
+            case FailureCode.INVALID_GRAPH:
+                self._node.behave(error_times=1)
+            case FailureCode.BACKEND_UNAVAILABLE:
+                self._node.answer("/prompt", "500", times=1, method="POST")
+            case FailureCode.MISSING_MODEL:
+                work = spec(model_path="absent.safetensors")
+            case FailureCode.MISSING_NODE:
+                work = GraphSpec({**GRAPH, "3": {"class_type": "Absent", "inputs": {}}})
+            case _:
+                pass
+        return super().send(replace(order, work=work))
+
+
+@contextmanager
+def comfyui() -> Iterator[Subject]:
+    codes = ("OUT_OF_MEMORY", "INVALID_GRAPH", "BACKEND_UNAVAILABLE", "MISSING_MODEL", "MISSING_NODE")
+    with TestNode(models={"checkpoints": [spec().model_path]}, step_s=0.005) as node:
+        backend = Hinted(node)
+        wait_well(backend)
+        yield Subject(
+            backend,
+            slow={"make it": "slow"},
+            failing={FailureCode[code]: {"make it": FailureCode[code]} for code in codes},
+        )
+        backend.close()
+
+
+SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
+    "simulator": simulator,
+    "comfyui": comfyui,
+}
 
 
 @pytest.fixture(params=SUBJECTS)

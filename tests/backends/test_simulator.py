@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from imagemill.backends.base import Order, Progress, RenderCanceled, Rendered, Watch
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
+from imagemill.backends.simulator.plans import request_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.graphs import text_to_image
 from imagemill.domain.images import GraphSpec, ImageSpec, Work
 from tests.backends.simulated import VirtualTime, simulated
 
@@ -97,7 +97,7 @@ def test_a_graphs_checkpoint_is_known_by_its_file_too() -> None:
     file = "sd1/civitai/4384/128713.safetensors"
     assert simulator.refusal(GraphSpec({}, models=(file,))) is None
     assert simulator.refusal(GraphSpec({}, models=("other.safetensors",))) is not None
-    render(simulator, order(GraphSpec(text_to_image(replace(FOX, model_path=file)), models=(file,))))
+    render(simulator, order(GraphSpec(request_of(replace(FOX, model_path=file)), models=(file,))))
     assert simulator.nodes()[0].resident == {SD1}
 
 
@@ -297,6 +297,6 @@ def test_what_cannot_be_painted_is_rejected(wrong: dict[str, Any]) -> None:
 
 def test_the_details_tell_graph_answer_and_load() -> None:
     details = render(simulated(), order(replace(FOX, count=2))).details
-    assert details["prompt_request"] == text_to_image(replace(FOX, count=2))
+    assert details["prompt_request"] == request_of(replace(FOX, count=2))
     assert details["prompt_response"] == {"prompt_id": "job", "outputs": 2, "node_errors": {}}
     assert (details["node"], details["loads"], details["loaded"]) == ("sim-1", 1, True)

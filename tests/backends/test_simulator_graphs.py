@@ -13,9 +13,9 @@ from imagemill.backends.base import Order, Output, Progress, Rendered, Watch
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.graphs import read_graph
+from imagemill.backends.simulator.plans import request_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.graphs import text_to_image
 from imagemill.domain.images import GraphSpec, ImageSpec
 
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -29,7 +29,7 @@ def render(simulator: Simulator, graph: Any, watch: Watch | None = None, **spec:
 
 def graph_of(**inputs: dict[str, Any]) -> dict[str, Any]:
     """The text-to-image graph of the fox, with some nodes' inputs changed (by class)."""
-    graph = text_to_image(replace(FOX, count=2, width=96, height=80))
+    graph = request_of(replace(FOX, count=2, width=96, height=80))
     for node in graph.values():
         node["inputs"].update(inputs.get(node["class_type"], {}))
     return graph

@@ -12,7 +12,7 @@ from imagemill.cli.app import app
 from tests.cli.programs import PROGRAM, environment, run
 
 ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings"]
-ALONE += ["jobs", "nodes", "resources"]
+ALONE += ["jobs", "nodes", "resources", "workflows"]
 COMMANDS = [
     [],
     *([name] for name in ALONE),
@@ -20,6 +20,7 @@ COMMANDS = [
     *(["nodes", name] for name in ["add", "list", "drain", "undrain", "remove", "doctor"]),
     *(["resources", name] for name in ["add", "list", "show", "remove"]),
 ]
+COMMANDS += [["workflows", name] for name in ["add", "list", "show", "edit", "versions", "remove", "run"]]
 HEAVY = ["fastapi", "starlette", "sqlalchemy", "uvicorn", "httpx2", "PIL", "pydantic", "rich.console"]
 
 

@@ -66,6 +66,8 @@ def test_a_sick_node_is_listed_with_its_trouble(server: Server) -> None:
     row = next(line for line in ask(server, "list").stdout.splitlines() if line.startswith("sick"))
     assert "troubled" in row
     assert "nobody answers" in row
+    ask(server, "drain", "sick")
+    assert "troubled, draining" in ask(server, "list").stdout
 
 
 def test_a_node_is_drained_and_taken_back(server: Server) -> None:

@@ -117,9 +117,9 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     (comfy({}), "params.workflow", "class_type"),
     (comfy([]), "params.workflow", "dictionary"),
     (comfy({"1": 5}), "params.workflow['1']", "class_type"),
-    (comfy({"1": {}}), "params.workflow['1'].class_type", "class"),
-    (comfy({"1": {"class_type": 5}}), "params.workflow['1'].class_type", "class"),
-    (comfy({"1": {"class_type": "X", "inputs": []}}), "params.workflow['1'].inputs", "object"),
+    (comfy({"1": {}}), "params.workflow['1']", "class"),
+    (comfy({"1": {"class_type": 5}}), "params.workflow['1']", "class"),
+    (comfy({"1": {"class_type": "X", "inputs": []}}), "params.workflow['1']", "object"),
     (
         comfy({"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "@civitai/1"}}}),
         "params.workflow['1'].inputs.ckpt_name",

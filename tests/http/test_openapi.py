@@ -43,6 +43,14 @@ ROUTES = {
     ("post", "/api/v1/nodes/{name}/drain"),
     ("delete", "/api/v1/nodes/{name}/drain"),
     ("post", "/api/v1/nodes/{name}/doctor"),
+    ("get", "/api/v1/workflows"),
+    ("post", "/api/v1/workflows"),
+    ("get", "/api/v1/workflows/{name}"),
+    ("put", "/api/v1/workflows/{name}"),
+    ("delete", "/api/v1/workflows/{name}"),
+    ("get", "/api/v1/workflows/{name}/versions"),
+    ("post", "/api/v1/workflows/{name}"),
+    ("post", "/api/v1/workflows/sd-text"),
     ("get", "/blobs/{name}"),
     ("get", "/health"),
     ("get", "/health/live"),
@@ -155,6 +163,10 @@ def test_every_body_is_described(document: dict[str, Any]) -> None:
         ("post", "/api/v1/jobs"),
         ("post", "/api/v1/nodes"),
         ("patch", "/api/v1/nodes/{name}"),
+        ("post", "/api/v1/workflows"),
+        ("put", "/api/v1/workflows/{name}"),
+        ("post", "/api/v1/workflows/{name}"),
+        ("post", "/api/v1/workflows/flux-text"),
     }
 
 

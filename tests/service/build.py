@@ -18,6 +18,7 @@ from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service.guard import Guard
@@ -144,7 +145,7 @@ def rules(**changes: Any) -> RunRules:
         "lease_s": 30.0,
         "heartbeat_s": 0.05,
         "timeout_s": 60.0,
-        "affinity_bound_s": 15.0,
+        "placing": Rules(),
         "avoid_node_s": 60.0,
         "backoff": Backoff(0.0, 0.0),
         "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0),

@@ -12,6 +12,7 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import JobStatus, Retried
+from imagemill.domain.placing import Rules
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.store.claiming import Ask
@@ -33,7 +34,7 @@ def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float | Non
 
 def lose(store: Store, worker: str = "worker-1", lease_s: float = 30.0) -> None:
     now = now_us()
-    assert store.claim_next(Ask(offer(worker=worker), "ref", now, now + round(lease_s * SECOND), 15.0))
+    assert store.claim_next(Ask(offer(worker=worker), "ref", now, now + round(lease_s * SECOND), Rules()))
 
 
 def test_a_job_whose_lease_ran_out_is_queued_again(store: Store, tmp_path: Path):
@@ -64,7 +65,7 @@ def test_a_job_past_its_time_expires(store: Store, tmp_path: Path):
 def test_a_sweep_says_when_the_next_retry_is_due(store: Store, tmp_path: Path):
     add(store)
     now = now_us()
-    claim = store.claim_next(Ask(offer(), "ref", now, now + SECOND, 15.0))
+    claim = store.claim_next(Ask(offer(), "ref", now, now + SECOND, Rules()))
     assert claim
     failure = Failure(FailureCode.STORAGE, "it broke")
     store.finish(Finish(claim, Retried(failure, run_after=now + 2 * SECOND), now))

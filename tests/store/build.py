@@ -11,6 +11,7 @@ from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Artifact, Claim, Draft, Failed, Job, JobStatus, LaneKey, Retried, Succeeded
+from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 T0 = 1_800_000_000 * SECOND
 """When most stories begin."""
+RULES = Rules()
 LIFE = 86_400 * SECOND
 LEASE = 30 * SECOND
 MINUTE = 60 * SECOND
@@ -78,8 +80,8 @@ def offer(**changes: Any) -> Offer:
     return Offer(**values)
 
 
-def ask(at: int = T0, *, bound_s: float = 15.0, lease: int = LEASE, **changes: Any) -> Ask:
-    return Ask(offer(**changes), str(uuid.uuid4()), at, at + lease, bound_s)
+def ask(at: int = T0, *, rules: Rules = RULES, lease: int = LEASE, **changes: Any) -> Ask:
+    return Ask(offer(**changes), str(uuid.uuid4()), at, at + lease, rules)
 
 
 def claim(store: Store, at: int = T0, **changes: Any) -> Claim:

@@ -6,6 +6,7 @@ import pytest
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Claim, JobStatus
+from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import PRIORITY_STEP_S
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
@@ -126,14 +127,65 @@ def test_a_job_of_low_priority_is_not_starved(store: Store):
 
 def test_a_loaded_model_is_kept_within_the_bound_and_left_beyond_it(store: Store):
     other = add(store, owner="bob", model="b")
-    submit(store, *(draft(model="a", estimate_s=2.0) for _ in range(10)))
+    submit(store, *(draft(model="a", estimate_s=2.0) for _ in range(20)))
     taken: list[str] = []
-    for _ in range(11):
-        next_ = claim(store, bound_s=5.0, resident=frozenset({"a"}))
+    for number in range(21):
+        next_ = claim(
+            store, T0 + 2 * number * SECOND, rules=Rules(bound_s=9.0), resident=frozenset({"a"})
+        )  # fmt: skip
         succeed(store, next_)
         taken.append(next_.id)
-    assert taken.index(other.id) == 3  # tags 0, 2 and 4 are within 5 s of the tag 0 of the other
+    assert taken.index(other.id) == 5  # tags 0 to 8 are within 9 s of the tag 0 of the other
     assert store.job(other.id).reason.startswith("fairness")
+
+
+def test_a_second_slot_takes_the_model_that_is_being_loaded(store: Store):
+    submit(store, *(draft(model="a") for _ in range(3)))
+    submit(store, *(draft(model="b") for _ in range(9)), owner="bob")
+    first = claim(store, capacity=2)
+    second = claim(store, capacity=2)
+    assert (first.job.lane, "loads" in first.job.reason) == (second.job.lane, True)
+    assert second.job.reason.endswith("is loaded")
+
+
+def test_a_model_that_is_loaded_elsewhere_is_left_there_while_that_is_sooner(store: Store):
+    submit(store, *(draft(model="a") for _ in range(4)))
+    submit(store, draft(model="b"), owner="bob")
+    assert store.lane(claim(store, node="node-1", resident=frozenset({"a"})).job.lane).model == "a"
+    assert store.lane(claim(store, node="node-2", resident=frozenset({"c"})).job.lane).model == "b"
+    assert store.claim_next(ask(node="node-3")) is None
+    late = claim(store, T0 + 11 * SECOND, node="node-3")
+    assert late.job.reason == "loads a: it waits for 11 s, node-1 did not come to it"
+
+
+def test_an_idle_node_with_the_model_is_given_time_to_take_the_job(store: Store):
+    assert store.claim_next(ask(node="node-1", resident=frozenset({"a"}))) is None
+    add(store, model="a")
+    assert store.claim_next(ask(T0 + SECOND, node="node-2")) is None
+    assert claim(store, T0 + SECOND, node="node-1", resident=frozenset({"a"})).job.node == "node-1"
+
+
+def test_an_idle_node_that_is_gone_is_not_waited_for(store: Store):
+    assert store.claim_next(ask(node="node-1", resident=frozenset({"a"}))) is None
+    add(store, model="a")
+    assert claim(store, T0 + 4 * SECOND, node="node-2").job.node == "node-2"
+
+
+def test_owners_are_measured_by_the_node_that_is_least_far(store: Store):
+    submit(store, *(draft(model="a") for _ in range(100)))
+    behind = claim(store, node="node-2", resident=frozenset({"a"}))
+    for _ in range(50):
+        succeed(store, claim(store, node="node-1", resident=frozenset({"a"})))
+    assert add(store, owner="bob").tag <= behind.job.tag + 1
+    succeed(store, behind)
+
+
+def test_where_a_queued_job_stands_is_told(store: Store):
+    jobs = submit(store, *(draft(model="a", estimate_s=4.0) for _ in range(4))).jobs
+    claim(store, node="node-1")
+    standing = store.standing(jobs[3], T0)
+    assert (standing.before, standing.before_s, standing.more) == (2, 8.0, False)
+    assert standing.fleet.servers("a") == ["node-1"]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +286,8 @@ def test_two_slots_never_get_one_job(store: Store, database_url: str):
     stores = [store, other] * 4
 
     def hammer(number: int) -> list[Claim]:
-        return claim_all(stores[number], node=f"node-{number % 3}", worker=f"w{number}")
+        # With loads for nothing no slot leaves a job to another.
+        return claim_all(stores[number], node=f"node-{number % 3}", worker=f"w{number}", load_s=0.0)
 
     try:
         taken = [each for claims in in_threads([lambda n=n: hammer(n) for n in range(8)]) for each in claims]
@@ -264,7 +317,7 @@ def test_the_heads_are_the_first_of_each_lane(store: Store):
     second = add(store, model="b")
     heads = {head.key.model: head for head in store.heads()}
     assert set(heads) == {"a", "b"}
-    assert (heads["a"].tag, heads["b"].tag) == (first.tag, second.tag)
+    assert (heads["a"].job.tag, heads["b"].job.tag) == (first.tag, second.tag)
 
 
 def test_a_job_is_found_among_hundreds_of_lanes(store: Store):

@@ -10,7 +10,7 @@ from tests.store.build import MINUTE, T0, in_threads
 
 
 def text(body: str = "a", name: str = "portrait") -> WorkflowText:
-    return WorkflowText(name, "Portrait", f"manifest {body}", f'{{"graph": "{body}"}}', f"digest {body}")
+    return WorkflowText(name, "Portrait", f"manifest {body}", f"digest {body}")
 
 
 def put(store: Store, what: WorkflowText, mode: Put = Put.CREATE, at: int = T0) -> StoredWorkflow:

@@ -24,6 +24,8 @@ class Node:
     """Loaded checkpoints, AIRs in lower case."""
     available: Container[str] | None = None
     """Checkpoints it could load (AIRs in lower case) and needs it meets (`Backend.needs`); None: any."""
+    load_s: float | None = None
+    """Seconds it takes to load a checkpoint; 0: nothing is ever loaded; None: unknown."""
     healthy: bool = True
     draining: bool = False
     """Finishes what it has and takes no more."""

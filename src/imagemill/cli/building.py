@@ -15,10 +15,14 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
     """Raises `Trouble`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap import Mill
+    from imagemill.domain.errors import InvalidInput
 
     with telling(settings):
         try:
             return Mill(settings, roles)
+        except InvalidInput as error:
+            # The nodes of the settings are the one thing that is checked as a client's input is.
+            raise Trouble(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
             raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
 

@@ -196,7 +196,7 @@ def _table(nodes: list[dict[str, Any]]) -> Any:
         seen = node["seen"] or {}
         table.add_row(
             node["name"],
-            Text(node["state"], style=_STYLES.get(node["state"], "")),
+            Text(_state(node), style=_STYLES.get(node["state"], "")),
             seen.get("version", ""),
             _memory(seen),
             str(seen.get("checkpoints", "")),
@@ -207,6 +207,12 @@ def _table(nodes: list[dict[str, Any]]) -> Any:
             node["trouble"],
         )
     return table
+
+
+def _state(node: dict[str, Any]) -> str:
+    """A drained node that is troubled, too, is both."""
+    is_both = node["draining"] and node["state"] != "draining"
+    return f"{node['state']}, draining" if is_both else node["state"]
 
 
 def _memory(seen: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ class Dialect:
     """Kept on each job that came in by it."""
     router: Callable[[Services], APIRouter]
     callback: Format
+    paths: Callable[[Services], Mapping[str, Any]] | None = None
+    """Further paths of the OpenAPI document, which come and go while the server runs. May block."""
 
 
 def no_callback(delivery: Delivery) -> Mapping[str, Any]:

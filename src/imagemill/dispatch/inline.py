@@ -145,6 +145,7 @@ class InlineDispatcher:
             resident=node.resident,
             available=node.available,
             capacity=node.slots,
+            load_s=node.load_s,
         )
 
 

@@ -1,23 +1,26 @@
-"""Which job a slot takes next: fair order by tag, then place by model.
+"""What a slot offers, what a lane wants, and the fair order between jobs.
 
 Order: start-time fair queueing. At submit a job gets ``tag = max(queue's virtual time, owner's last finish)
 + offset(priority)``, and the owner's last finish moves on by the job's estimated seconds over the owner's
 weight. The smallest tag is next, so owners share by cost, urgent jobs overtake by a bounded stretch, and a
 job that waits is overtaken ever more rarely.
 
-Place: a slot prefers a model it has resident, unless another lane's head is behind by more than a bound.
+Place, which job of the fair order goes to which node, is `imagemill.domain.placing`.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
 
 PRIORITY_STEP_S = 6.0
 """Virtual seconds a job is moved back for each step of priority; a smaller number is more urgent."""
 PRIORITY_BOUND = 100
 NAMED_PRIORITIES = {"high": -10, "normal": 0, "low": 10}
+
+SHARED_RUN_S = 60.0
+"""A job that runs longer than this no longer holds the virtual time back: an owner who comes then would be
+given what others have used meanwhile."""
 
 
 def priority_offset_s(priority: int) -> float:
@@ -42,6 +45,19 @@ class Offer:
     """Checkpoints the node could load, and needs of jobs it meets; None: all."""
     capacity: int | None = None
     """Jobs the node may have in flight, over all workers; None: unbounded."""
+    load_s: float | None = None
+    """Seconds the node takes to load a checkpoint; 0: it has none to load; None: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A claimable job as far as the choice needs it."""
+
+    tag: float
+    since: int
+    """When it was submitted, microseconds."""
+    estimate_s: float
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +66,11 @@ class Head:
 
     lane: int
     key: LaneKey
-    tag: float
-    since: int
-    """When it was submitted, microseconds."""
+    job: Waiting
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    lane: int
-    reason: str
+    @property
+    def order(self) -> tuple[float, int, int]:
+        return self.job.tag, self.job.since, self.lane
 
 
 def mismatch(offer: Offer, key: LaneKey) -> str | None:
@@ -80,50 +92,10 @@ def mismatch(offer: Offer, key: LaneKey) -> str | None:
     return None
 
 
-def choose(offer: Offer, heads: Iterable[Head], *, affinity_bound_s: float) -> Choice | None:
-    """The lane this slot should take from, and why; None when no head fits it."""
-    fitting = [head for head in heads if mismatch(offer, head.key) is None]
-    if not fitting:
-        return None
-    first = min(fitting, key=_order)
-    resident = [head for head in fitting if _is_resident(offer, head)]
-    if not resident:
-        if offer.resident and first.key.model:
-            return Choice(first.lane, f"next in fair order; loads {first.key.model}")
-        return Choice(first.lane, "next in fair order")
-    stay = min(resident, key=_order)
-    if stay.lane == first.lane:
-        return Choice(first.lane, _resident_reason(first, "next in fair order"))
-    behind_s = max(stay.tag - first.tag, (stay.since - first.since) / SECOND)
-    if behind_s > affinity_bound_s:
-        model = first.key.model or "no model"
-        return Choice(
-            first.lane,
-            f"fairness: {behind_s:.0f} s before the resident model's next job "
-            f"(bound {affinity_bound_s:.0f} s); loads {model}",
-        )
-    return Choice(
-        stay.lane, _resident_reason(stay, f"resident, within {affinity_bound_s:.0f} s of fair order")
-    )
+def virtual_time(running: Iterable[tuple[float, float]]) -> float | None:
+    """Where fair order stands: the smallest start among the jobs that run, given as (start, seconds run).
 
-
-def explain_wait(offers: Sequence[Offer], key: LaneKey) -> str:
-    """Why a queued job of this lane is not running, as far as the present slots tell."""
-    if not offers:
-        return "no worker is connected"
-    reasons = {offer.node: mismatch(offer, key) for offer in offers}
-    if any(reason is None for reason in reasons.values()):
-        return "waits for a free slot"
-    return "no node can take it: " + "; ".join(f"{node} {reason}" for node, reason in sorted(reasons.items()))
-
-
-def _order(head: Head) -> tuple[float, int, int]:
-    return head.tag, head.since, head.lane
-
-
-def _is_resident(offer: Offer, head: Head) -> bool:
-    return not head.key.model or head.key.model in offer.resident
-
-
-def _resident_reason(head: Head, order: str) -> str:
-    return f"{order}; {head.key.model} is resident" if head.key.model else order
+    A node that stays with its model may be far ahead of the others: the smallest is what owners who come now
+    have to be measured by. None when nothing tells.
+    """
+    return min((start for start, run_s in running if run_s <= SHARED_RUN_S), default=None)

@@ -1,74 +1,80 @@
-"""``comfy``: a ComfyUI graph in API format, as it is."""
+"""``comfy``: a ComfyUI graph in API format, as it is.
+
+AIRs anywhere in its inputs become the files a node has the models in, ``{seed}`` and other ``{words}`` the
+values given for them. What a node spells otherwise is settled when the graph is sent to it.
+"""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagemill.domain.air import InvalidAir, parse, short_version
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.checkpoints import checkpoint_of
+from imagemill.workflows import graphs
+from imagemill.workflows.errors import BadGraph
 
 MAX_NODES = 2000
-_CHECKPOINT_INPUTS = ("ckpt_name", "unet_name")
-_EXAMPLE = '{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {...}}}'
+Scalar = str | int | float | bool
 
 
 class Comfy(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     graph: dict[str, Any] = Field(description="Node id -> {class_type, inputs}: ComfyUI's API format.")
-    seed: int | None = Field(None, ge=-1, le=MAX_SEED)
-    checkpoint: str = Field("", description="The first checkpoint's AIR; filled in when accepted.")
+    seed: int | None = Field(
+        None, ge=-1, le=MAX_SEED, description="Stands for {seed} in the graph; -1 or absent: drawn."
+    )
+    variables: dict[str, Scalar] = Field(
+        default={}, max_length=100, description="Values for other {words} in the graph's texts."
+    )
+    number: int = Field(
+        default=0, ge=0, description="Of several pictures of one graph: seeds in it move on by this."
+    )
+    checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
 
 
 def complete(input_: Comfy, shelf: Shelf, path: str) -> Comfy:
-    if not input_.graph:
-        raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {_EXAMPLE}")
-    if len(input_.graph) > MAX_NODES:
-        raise InvalidInput.at(f"{path}workflow", f"has {len(input_.graph)} nodes; at most {MAX_NODES} pass")
-    checkpoints: list[str] = []
-    graph = {
-        node_id: _complete_node(node, shelf, f"{path}workflow[{node_id!r}]", checkpoints)
-        for node_id, node in input_.graph.items()
-    }
+    graph = _read(input_.graph, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
-    return Comfy(graph=graph, seed=seed, checkpoint=checkpoints[0] if checkpoints else "")
+    reseeded = graphs.reseed(graph, input_.number)
+    filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
+    resolved, checkpoint = _with_files(filled, shelf, f"{path}workflow")
+    used = seed if filled != graphs.substitute(reseeded, input_.variables) else _literal_seed(filled)
+    return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
 
 
-def _complete_node(node: Any, shelf: Shelf, path: str, checkpoints: list[str]) -> dict[str, Any]:
-    if not isinstance(node, dict):
-        raise InvalidInput.at(path, f"is not a node; a graph looks like {_EXAMPLE}")
-    class_type = node.get("class_type", node.get("classType"))
-    if not isinstance(class_type, str):
-        raise InvalidInput.at(f"{path}.class_type", "is missing: the name of the node's class")
-    inputs = node.get("inputs", {})
-    if not isinstance(inputs, dict):
-        raise InvalidInput.at(f"{path}.inputs", "must be an object of the node's inputs")
-    resolved: dict[str, Any] = {}
-    for name, value in inputs.items():
-        resolved[name] = value
-        if isinstance(value, str) and name.endswith("_name") and _is_air(value):
-            resource = shelf.resource(f"{path}.inputs.{name}", value)
-            resolved[name] = resource.path
-            if name in _CHECKPOINT_INPUTS:
-                checkpoints.append(str(resource.air))
-    complete_node: dict[str, Any] = {"class_type": class_type, "inputs": resolved}
-    title = node.get("_meta", node.get("meta"))
-    return complete_node if title is None else complete_node | {"_meta": title}
-
-
-def _is_air(value: str) -> bool:
-    if short_version(value):
-        return True
-    if not value.lower().startswith(("urn:air:", "air:")):
-        return False
+def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
+    if not raw:
+        raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
+    if len(raw) > MAX_NODES:
+        raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; at most {MAX_NODES} pass")
     try:
-        parse(value)
-    except InvalidAir:
-        return False
-    return True
+        return graphs.normalise(raw)
+    except BadGraph as error:
+        where = f"[{error.node_id!r}]" if error.node_id is not None else ""
+        raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
+
+
+def _with_files(graph: graphs.Graph, shelf: Shelf, path: str) -> tuple[graphs.Graph, str]:
+    """The graph with files for AIRs, and the first checkpoint it loads."""
+    changes: dict[tuple[str, graphs.Path], str] = {}
+    airs: dict[str, str] = {}
+    for id_, place, value in graphs.air_inputs(graph):
+        where = ".".join(str(part) for part in place)
+        resource = shelf.resource(f"{path}[{id_!r}].inputs.{where}", value)
+        changes[id_, place] = resource.path
+        airs[resource.path] = str(resource.air)
+    resolved = graphs.replaced(graph, changes)
+    return resolved, checkpoint_of(resolved, airs)
+
+
+def _literal_seed(graph: graphs.Graph) -> int | None:
+    """What is reported as the picture's seed where the graph has its own."""
+    found = (node["inputs"].get(name) for node in graph.values() for name in graphs.SEED_INPUTS)
+    return next((seed for seed in found if type(seed) is int and 0 <= seed <= MAX_SEED), None)
 
 
 def plan(input_: Comfy) -> Plan:

@@ -18,6 +18,7 @@ from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
 from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
@@ -41,7 +42,7 @@ class RunRules:
     lease_s: float
     heartbeat_s: float
     timeout_s: float
-    affinity_bound_s: float
+    placing: Rules
     avoid_node_s: float
     backoff: Backoff
     limits: outputs.OutputLimits
@@ -126,7 +127,7 @@ class Runner:
     def _ask(self, offer: Offer) -> Ask:
         now = now_us()
         lease_until = now + round(self._rules.lease_s * SECOND)
-        return Ask(offer, uuid7(), now, lease_until, self._rules.affinity_bound_s)
+        return Ask(offer, uuid7(), now, lease_until, self._rules.placing)
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""

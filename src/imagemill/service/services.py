@@ -15,6 +15,7 @@ from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
 from imagemill.service.views import ViewLoader
+from imagemill.service.workflows import Workflows
 from imagemill.store.store import Store
 
 
@@ -35,6 +36,7 @@ class Services:
     blobs: BlobStore
     registry: Registry
     nodes: NodeRegistry
+    workflows: Workflows
     submitter: Submitter
     views: ViewLoader
     guard: Guard

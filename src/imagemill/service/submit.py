@@ -173,8 +173,10 @@ class Submitter:
         for backend in candidates:
             if complaint := backend.complaint(wish.properties):
                 raise InvalidInput.at(f"{wish.path}properties", complaint)
-        refusals = {backend.name: backend.refusal(plan.work) for backend in candidates}
-        able = [backend for backend in candidates if not refusals[backend.name]]
+        # What a backend that is at rest would say of itself does not help whoever asked.
+        working = [each for each in candidates if any(not node.draining for node in each.nodes())]
+        refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
+        able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
             raise InvalidInput.at(f"{wish.path}model", "; ".join(filter(None, refusals.values())))
         return able

@@ -1,17 +1,19 @@
 """The claim: heads of lanes, one choice, one guarded statement. Its cost does not grow with the table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim, Job, JobStatus
-from imagemill.domain.scheduling import Choice, Head, Offer, choose, priority_offset_s
+from imagemill.domain.placing import Choice, Fleet, Policy, Rules, choose
+from imagemill.domain.scheduling import Head, Offer, Waiting
 from imagemill.store import log, schema
 from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
+from imagemill.store.places import Places
 from imagemill.store.rows import JOB_COLUMNS, job_from
 from imagemill.store.statements import Statement
 
@@ -28,7 +30,7 @@ class Ask:
     """A fresh id for the render, used unless an earlier attempt on this node may still be attached to."""
     now: int
     lease_until: int
-    affinity_bound_s: float
+    rules: Rules
 
 
 # The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
@@ -42,12 +44,21 @@ _HEADS = Statement(
                 ORDER BY jobs.lane LIMIT 1)
         FROM ready WHERE ready.lane IS NOT NULL
     )
-    SELECT head.lane, head.tag, head.created_at
+    SELECT head.lane, head.tag, head.created_at, head.estimate_s, head.priority
     FROM ready JOIN jobs AS head ON head.id = (
         SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1)
     """  # noqa: S608 - the condition is a constant of ours
     )
 )
+
+# A union, as both databases can walk an index for each of its parts and stop at the limit.
+_PEEK = f"""
+    SELECT {{lane}} AS lane, tag, created_at, estimate_s, priority FROM (
+        SELECT tag, created_at, estimate_s, priority FROM jobs
+        WHERE {schema.CLAIMABLE} AND lane = {{lane}} ORDER BY tag, id LIMIT {{count}}) AS lane_{{lane}}
+    """  # noqa: S608 - the condition is a constant of ours, the rest are numbers
+_PEEKED_AT_ONCE = 100
+"""SQLite takes at most 500 parts of a union."""
 
 _jobs = schema.jobs.c
 _first = schema.jobs.alias("first")
@@ -102,45 +113,73 @@ _ADVANCE = Statement(
 
 
 class Claiming:
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, policy: Policy = choose) -> None:
         self._lanes = lanes
+        self._policy = policy
+        self._places = Places(lanes)
         self._virtual: dict[str, float] = {}
         """What this process last tried to write; the database has it or is further."""
 
     def claim(self, tx: Tx, asks: Sequence[Ask]) -> list[Claim | None]:
         claims: list[Claim | None] = []
-        served: dict[str, float] = {}
+        for ask in asks:
+            self._places.note(ask.offer, ask.now)
         heads = self.heads(tx.conn)
+        if heads:
+            self._places.read(tx.conn)
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
             if job is not None:
-                start = job.tag - priority_offset_s(job.priority)
-                served[job.queue] = max(start, served.get(job.queue, start))
                 heads = self.heads(tx.conn) if ask is not asks[-1] else []
-        for queue, start in sorted(served.items()):
-            if start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
-                _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
-                tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
-        log.append(tx, [_event(claim.job) for claim in claims if claim is not None])
+        taken = [claim.job for claim in claims if claim is not None]
+        if taken:
+            self._advance(tx, {job.queue for job in taken}, max(ask.now for ask in asks))
+        log.append(tx, [_event(job) for job in taken])
         return claims
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
-        return [
-            Head(lane, self._lanes.key_of(conn, lane), tag, since) for lane, tag, since in _HEADS.run(conn)
-        ]
+        return [Head(lane, self._lanes.key_of(conn, lane), Waiting(*job)) for lane, *job in _HEADS.run(conn)]
+
+    def fleet(self, conn: sa.Connection, now: int) -> Fleet:
+        return self._places.look(conn, now)
 
     def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
         if not _has_room(tx, ask.offer):
             return None
-        while choice := choose(ask.offer, heads, affinity_bound_s=ask.affinity_bound_s):
+
+        def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+            return _peek(tx.conn, lanes, count)
+
+        fleet = self._places.fleet(ask.now)
+        while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
             rows = _TAKE.run(tx.conn, _parameters(ask, choice))
             if rows:
-                return job_from(rows[0])
+                job = job_from(rows[0])
+                self._places.take(job, loads=choice.loads)
+                return job
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]
         return None
+
+    def _advance(self, tx: Tx, queues: Iterable[str], now: int) -> None:
+        for queue in sorted(queues):
+            start = self._places.virtual_time(queue, now)
+            if start is not None and start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
+                _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
+                tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
+
+
+def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+    """The first claimable jobs of each of these lanes, ``count`` of each at most."""
+    found: dict[int, list[Waiting]] = {}
+    for start in range(0, len(lanes), _PEEKED_AT_ONCE):
+        parts = [_PEEK.format(lane=lane, count=count) for lane in lanes[start : start + _PEEKED_AT_ONCE]]
+        rows = conn.exec_driver_sql(" UNION ALL ".join(parts))
+        for lane, *job in rows:
+            found.setdefault(lane, []).append(Waiting(*job))
+    return found
 
 
 def _has_room(tx: Tx, offer: Offer) -> bool:

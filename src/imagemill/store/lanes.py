@@ -23,6 +23,10 @@ class Lanes:
             self._keys[lane] = lane_from(text)
         return self._keys[lane]
 
+    def known(self, lane: int) -> LaneKey:
+        """Of a lane that `key_of` was asked for before."""
+        return self._keys[lane]
+
     def _create(self, tx: Tx, key: LaneKey) -> int:
         text = lane_to(key)
         tx.conn.execute(tx.insert(schema.lanes).values(key=text).on_conflict_do_nothing())

@@ -27,6 +27,8 @@ _events = schema.events.c
 _artifacts = schema.artifacts.c
 
 POSITION_BOUND = 1000
+WORK_BOUND = 200
+"""Their rows are read, not only their index, for each queued job of a page."""
 """A job's place in its lane is counted no further than this."""
 
 
@@ -176,6 +178,19 @@ def preceding(conn: sa.Connection, job: Job) -> int:
         .subquery()
     )
     return conn.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one()
+
+
+def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
+    """Claimable jobs of the same lane before this one, their estimated seconds, and whether there are more
+    than the `WORK_BOUND` counted."""
+    ahead = (
+        sa.select(_jobs.estimate_s)
+        .where(sa.text(schema.CLAIMABLE), _jobs.lane == job.lane, _jobs.tag < job.tag)
+        .limit(WORK_BOUND + 1)
+    )
+    estimates = conn.execute(ahead).scalars().all()
+    counted = estimates[:WORK_BOUND]
+    return len(counted), sum(counted), len(estimates) > WORK_BOUND
 
 
 def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:

@@ -237,7 +237,6 @@ workflows = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("title", sa.String(200), nullable=False),
     sa.Column("manifest", sa.Text, nullable=False),
-    sa.Column("graph", sa.Text, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("deleted_at", _instant),

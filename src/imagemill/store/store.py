@@ -11,8 +11,10 @@ from sqlalchemy import exc
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
+from imagemill.domain.placing import Policy, choose
 from imagemill.domain.resources import Resource
 from imagemill.domain.scheduling import Head
+from imagemill.domain.waiting import Standing
 from imagemill.store import (
     annotating,
     beating,
@@ -42,15 +44,18 @@ _R = TypeVar("_R")
 
 
 class Store:
-    """``listener`` hears of every commit of this process, see `commits.Committed`."""
+    """``listener`` hears of every commit of this process, see `commits.Committed`; ``policy`` says which job
+    a slot takes."""
 
-    def __init__(self, database: Database, listener: Listener | None = None) -> None:
+    def __init__(
+        self, database: Database, listener: Listener | None = None, *, policy: Policy = choose
+    ) -> None:
         self._database = database
         self._listener: Listener = listener or _nobody
         lanes = Lanes()
         self._lanes = lanes
         self._submitting = Submitting(lanes)
-        self._claiming = Claiming(lanes)
+        self._claiming = Claiming(lanes, policy)
         self._finish = partial(finishing.finish, lanes)
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
@@ -162,6 +167,11 @@ class Store:
 
     def preceding(self, job: Job) -> int:
         return self._read(reading.preceding, job)
+
+    def standing(self, job: Job, now: int) -> Standing:
+        """Where a queued job stands, for `imagemill.domain.waiting.explain_wait`."""
+        before, before_s, more = self._read(reading.work_ahead, job)
+        return Standing(before, before_s, more, self._read(self._claiming.fleet, now))
 
     def artifact(self, artifact_id: str) -> tuple[Artifact, str] | None:
         return self._read(reading.artifact, artifact_id)

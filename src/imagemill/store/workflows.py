@@ -16,14 +16,14 @@ _workflows = schema.workflows.c
 
 @dataclass(frozen=True, slots=True)
 class WorkflowText:
-    """What people wrote. ``digest`` is equal when manifest and graph are."""
+    """What people wrote."""
 
     name: str
     title: str
     manifest: str
-    graph: str
-    """JSON."""
+    """With the graph in it."""
     digest: str
+    """Of the manifest: what is equal is no new version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,6 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
         "version": version,
         "title": text.title,
         "manifest": text.manifest,
-        "graph": text.graph,
         "digest": text.digest,
         "created_at": request.now,
     }
@@ -127,5 +126,5 @@ def versions(conn: sa.Connection, name: str) -> list[StoredWorkflow]:
 
 
 def _stored(row: sa.Row[Any]) -> StoredWorkflow:
-    text = WorkflowText(row.name, row.title, row.manifest, row.graph, row.digest)
+    text = WorkflowText(row.name, row.title, row.manifest, row.digest)
     return StoredWorkflow(text, row.version, row.created_at, row.deleted_at)

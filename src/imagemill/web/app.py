@@ -1,11 +1,14 @@
 """The HTTP application: the same object in tests and in production."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
+from pydantic_core import to_json
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import imagemill
@@ -16,7 +19,7 @@ from imagemill.web.edge import Edge
 
 _DESCRIPTION = (
     "A self-hosted image-generation orchestrator. Civitai's v1 jobs API under `/v1`, "
-    "the model registry under `/v2/resources`, our own jobs API under `/api/v1`."
+    "the model registry under `/v2/resources`, our own API under `/api/v1`: jobs, nodes, workflows."
 )
 
 
@@ -28,7 +31,9 @@ def create_app(
     body_bytes: int,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
+    paths: Callable[[], Mapping[str, Any]] = dict,
 ) -> ASGIApp:
+    """``paths``: what is in the OpenAPI document besides the routes; may block."""
     # The documentation pages load their scripts from us, not from a CDN: they work without the internet.
     app: FastAPI = FastAPIOffline(
         title="Imagemill",
@@ -46,4 +51,17 @@ def create_app(
         blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
     )
     app.include_router(health.router(services))
+    _describe(app, paths)
     return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes)
+
+
+def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:
+    """Answer the OpenAPI document with the paths of this moment; the routes' own part is made once."""
+
+    async def document(_: Request) -> Response:
+        routes = app.openapi()
+        further = await asyncio.to_thread(paths)
+        body = {**routes, "paths": {**routes["paths"], **further}}
+        return Response(to_json(body), media_type="application/json")
+
+    app.router.routes.insert(0, Route("/openapi.json", document, include_in_schema=False))

@@ -1,9 +1,11 @@
 """Reading requests: JSON bodies as hostile input, flags, the caller."""
 
+import asyncio
 import hashlib
 import math
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 from pydantic_core import from_json, to_json
@@ -35,6 +37,26 @@ async def json_body(request: Request) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH or _SUSPECT.search(body):
         _look_through(value, "", 1)
     return value
+
+
+_HEAVY_BODY = 32 * 1024
+"""Bytes from which a body may hold pictures or long lists, whose checking would hold up other requests."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+async def checked(
+    request: Request,
+    check: Callable[_Arguments, _Result],
+    *args: _Arguments.args,
+    **named: _Arguments.kwargs,
+) -> _Result:
+    """Call ``check`` on the body's content: here when it is small, in a thread when it is not."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) < _HEAVY_BODY:
+        return check(*args, **named)
+    return await asyncio.to_thread(check, *args, **named)
 
 
 def _look_through(value: Any, path: str, depth: int) -> None:

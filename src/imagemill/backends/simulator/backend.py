@@ -296,5 +296,6 @@ def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Itera
             slots=settings.slots,
             labels=frozenset(settings.labels),
             memory_mb=settings.memory_mb,
+            load_s=settings.load_ms / 1000,
             available=frozenset(model.lower() for model in settings.models) or None,
         )

@@ -13,8 +13,9 @@ from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSet
 from imagemill.domain import air
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.graphs import text_to_image
 from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.workflows import skeletons
+from imagemill.workflows.attachments import CORE_PREPROCESSORS
 
 LARGEST_SIDE = 16_384
 """Px; beyond it the memory for one picture is several gigabytes."""
@@ -76,9 +77,23 @@ def make_plan(order: Order, catalogue: Catalogue, rules: Sequence[FaultRule], se
     else:
         spec = _checked(order.work)
         pictures = tuple((spec, index) for index in range(spec.count))
-        model, steps, request = spec.model, max(1, spec.steps), text_to_image(spec)
+        model, steps, request = spec.model, max(1, spec.steps), request_of(spec)
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
     return Plan(pictures, catalogue.key(model), steps, request, hint, strike)
+
+
+def request_of(spec: ImageSpec) -> Mapping[str, Any]:
+    """The graph a ComfyUI server would be sent, with all names as they are.
+
+    Preprocessors that are no core node of ComfyUI count as done: here each of the wire contract works.
+    """
+    controls = tuple(
+        control if control.preprocessor.lower() in CORE_PREPROCESSORS else replace(control, preprocessor="")
+        for control in spec.controls
+    )
+    spec = replace(spec, controls=controls) if controls != spec.controls else spec
+    pictures = {name: name for name in skeletons.picture_names(spec)}
+    return skeletons.build(spec, None, prefix="imagemill", images=pictures)
 
 
 def outputs_of(plan: Plan, pace: Pace) -> Iterator[Output]:

@@ -9,6 +9,7 @@ from imagemill.dialects.civitai_v1.schemas import (
     NETWORK_TYPES,
     PROVIDERS,
     TEMPLATES,
+    ComfyParams,
     ComfyTemplate,
     ControlNet,
     Template,
@@ -228,4 +229,14 @@ def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
         graph = dict(params.model_extra or {})
         if not graph:
             raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
-    return [{"graph": graph, "seed": _seed(params.seed, index)} for index in range(template.quantity)]
+    variables = {} if params.workflow is None else _variables(params)
+    return [
+        {"graph": graph, "seed": _seed(params.seed, index), "variables": variables, "number": index}
+        for index in range(template.quantity)
+    ]
+
+
+def _variables(params: ComfyParams) -> dict[str, Any]:
+    """Whatever plain values stand beside the graph, for ``{words}`` in it."""
+    extra = params.model_extra or {}
+    return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}

@@ -25,6 +25,7 @@ from imagemill.store.submitting import Accepted
 from imagemill.web.problems import field_errors
 from imagemill.web.requests import (
     bearer,
+    checked,
     cursor,
     digest,
     flag,
@@ -90,7 +91,7 @@ class Jobs:
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        drafts = self._drafts(wishes, given_trace(request))
+        drafts = await checked(request, self._drafts, wishes, given_trace(request))
         if flag(request, "whatif"):
             return answer(_price(drafts))
         key = idempotency_key(request)

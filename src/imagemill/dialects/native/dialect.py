@@ -14,7 +14,7 @@ from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, 
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
-from imagemill.domain.scheduling import explain_wait
+from imagemill.domain.waiting import explain_wait
 from imagemill.service.services import Services
 from imagemill.service.submit import Wish
 from imagemill.store.finishing import Cancel
@@ -23,6 +23,7 @@ from imagemill.store.outbox import Delivery
 from imagemill.store.reading import Filter
 from imagemill.web.problems import field_errors, suggestion
 from imagemill.web.requests import (
+    checked,
     cursor,
     digest,
     flag,
@@ -88,14 +89,14 @@ class NativeJobs:
             limit=limit + 1,
         )
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
-        items = await self._bodies(request, jobs[:limit])
+        items = await self.bodies(request, jobs[:limit])
         return _answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
     async def submit(self, request: Request) -> Response:
         same_site(request)
         body = await json_body(request)
         wish = self._wish(body)
-        drafts = self._drafts(wish, given_trace(request))
+        drafts = await checked(request, self._drafts, wish, given_trace(request))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
             self._services.owner, drafts, key=key, digest=digest(body) if key else ""
@@ -103,7 +104,7 @@ class NativeJobs:
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
-        bodies = await self._bodies(request, accepted.jobs)
+        bodies = await self.bodies(request, accepted.jobs)
         return _answer(bodies[0], 200 if accepted.repeated else 201)
 
     def _wish(self, body: Any) -> Wish:
@@ -142,7 +143,7 @@ class NativeJobs:
             raise InvalidInput(renamed) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
-        bodies = await self._bodies(request, [await self._job(job_id)])
+        bodies = await self.bodies(request, [await self._job(job_id)])
         return _answer(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
@@ -157,7 +158,7 @@ class NativeJobs:
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
         again = await asyncio.to_thread(self._services.submitter.again, job)
-        bodies = await self._bodies(request, [again])
+        bodies = await self.bodies(request, [again])
         return _answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
@@ -172,7 +173,8 @@ class NativeJobs:
     async def _job(self, job_id: str) -> Job:
         return await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
 
-    async def _bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    async def bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """The jobs as they are now, as this API shows them."""
         services = self._services
         views = await services.views.load([job.id for job in jobs])
         base = services.wire.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
@@ -193,7 +195,8 @@ class NativeJobs:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        return explain_wait(self._services.offers(), self._services.store.lane(job.lane))
+        store = self._services.store
+        return explain_wait(self._services.offers(), store.lane(job.lane), store.standing(job, now_us()))
 
 
 def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:

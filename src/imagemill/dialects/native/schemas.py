@@ -1,5 +1,6 @@
 """What the native API reads and answers."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
@@ -14,7 +15,8 @@ from imagemill.store.reading import View
 from imagemill.web.blobs import picture_url
 from imagemill.web.stream import progress_body
 
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")]
+LABEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+Label = Annotated[str, Field(pattern=f"^{LABEL.pattern}$")]
 """Labels are part of the key that jobs are queued under, and an index holds no long keys."""
 
 

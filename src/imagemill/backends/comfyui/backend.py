@@ -1,0 +1,238 @@
+"""ComfyUI servers as a `imagemill.backends.base.Backend`."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from imagemill.backends.base import Node, Order, Rendered, Watch
+from imagemill.backends.comfyui import doctor, sending
+from imagemill.backends.comfyui.breaker import Clock
+from imagemill.backends.comfyui.checkup import Checkup
+from imagemill.backends.comfyui.faults import SICK, WireError, failure
+from imagemill.backends.comfyui.flight import Flight
+from imagemill.backends.comfyui.following import Following, Interrupted
+from imagemill.backends.comfyui.link import NodeLink
+from imagemill.backends.comfyui.settings import ComfySettings, configured
+from imagemill.backends.comfyui.stock import PathOf
+from imagemill.domain.errors import BackendError, NotFound
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.workflows import skeletons
+from imagemill.workflows.catalogue import Catalogue
+from imagemill.workflows.errors import BadGraph
+from imagemill.workflows.graphs import normalise
+from imagemill.workflows.needs import Need, needs_of
+
+REMEMBERED = 4096
+"""References that were sent by this process: sent again, they are looked for on the node first."""
+MOST_NEEDS = 5
+"""Missing things named in one refusal."""
+
+
+class ComfyUI:
+    """Thread-safe. Starts with the nodes of the settings; `configure` changes them at any time.
+
+    ``path_of`` gives the file a checkpoint should have, by its AIR in lower case.
+    """
+
+    def __init__(
+        self,
+        settings: ComfySettings,
+        path_of: PathOf = lambda _: None,
+        *,
+        clock: Clock = time.monotonic,
+        name: str = "comfyui",
+    ) -> None:
+        self._settings = settings
+        self._path_of = path_of
+        self._clock = clock
+        self._name = name
+        self._lock = threading.Lock()
+        self._checkups: dict[str, Checkup] = {}
+        self._retired: list[Checkup] = []
+        self._links: tuple[NodeLink, ...] = ()
+        self._sent: OrderedDict[str, NodeLink] = OrderedDict()
+        self.configure(tuple(configured(settings)))
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def configure(self, nodes: Sequence[NodeConfig]) -> None:
+        """From now on exactly these. Prompts on a node that is no longer named are let finish."""
+        with self._lock:
+            before, self._checkups = self._checkups, {}
+            for config in nodes:
+                checkup = before.get(config.name)
+                if checkup is not None and checkup.link.reconfigure(config):
+                    self._checkups[config.name] = before.pop(config.name)
+                else:
+                    self._checkups[config.name] = self._new(config)
+            self._links = tuple(checkup.link for checkup in self._checkups.values())
+            self._retired += before.values()
+            fresh = [checkup for checkup in self._checkups.values() if not checkup.started]
+        for checkup in fresh:
+            checkup.start()
+        self._let_go()
+
+    def _new(self, config: NodeConfig) -> Checkup:
+        return Checkup(NodeLink(config, self._settings, self._path_of, self._clock), lambda: self._links)
+
+    def _let_go(self) -> None:
+        """Close what was removed and has nothing in flight any more."""
+        with self._lock:
+            idle = [checkup for checkup in self._retired if not checkup.link.flights]
+            self._retired = [checkup for checkup in self._retired if checkup not in idle]
+        for checkup in idle:
+            checkup.link.retired = True
+            checkup.stop()
+
+    def nodes(self) -> Sequence[Node]:
+        return [link.view(self._name) for link in self._links]
+
+    def reports(self) -> list[NodeReport]:
+        return [link.report() for link in self._links]
+
+    def examine(self, name: str) -> list[Finding]:
+        """Look at a node closely; takes seconds. Raises `NotFound`."""
+        return list(doctor.examine(self._link(name)))
+
+    def catalogues(self) -> list[Catalogue]:
+        """What the nodes that have told it list."""
+        return [link.stock.catalogue for link in self._links if link.stock is not None]
+
+    def refusal(self, work: Work) -> str | None:
+        links = self._links
+        if not links:
+            return "no ComfyUI node is configured: add one with `imagemill nodes add`"
+        impossible = skeletons.refusal(work) if isinstance(work, ImageSpec) else None
+        if impossible is not None:
+            return impossible
+        try:
+            needs = _needs(work)
+        except BadGraph as error:
+            return str(error)
+        stocks = {link.name: link.stock for link in links}
+        lacking: dict[Need, list[str]] = {}
+        for name, stock in stocks.items():
+            missing = [need for need in needs if stock is not None and not stock.meets(need)]
+            if not missing:
+                return None
+            for need in missing:
+                lacking.setdefault(need, []).append(name)
+        sentences = [_lack(need, names, list(stocks)) for need, names in lacking.items()]
+        more = f"; and {len(sentences) - MOST_NEEDS} more" if len(sentences) > MOST_NEEDS else ""
+        return "; ".join(sentences[:MOST_NEEDS]) + more
+
+    def needs(self, work: Work) -> tuple[str, ...]:
+        stocks = [link.stock for link in self._links if link.stock is not None]
+        try:
+            needs = [need for need in _needs(work) if need.kind != "checkpoint"]
+        except BadGraph:
+            return ()  # the refusal says so
+        return tuple(sorted({str(n) for n in needs if not all(stock.meets(n) for stock in stocks)}))
+
+    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+        """None: it takes no hints."""
+        del properties
+        return None
+
+    def send(self, order: Order) -> str:
+        link = self._link_of(order)
+        known = order.attempt > 1 or order.reference in self._sent
+        _sent(link, order, known=known)
+        with self._lock:
+            self._sent[order.reference] = link
+            if len(self._sent) > REMEMBERED:
+                self._sent.popitem(last=False)
+        return order.reference
+
+    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+        link, flight = self._take_flight(order, reference)
+        try:
+            rendered = Following(link, flight, order, watch).run()
+        except WireError as error:
+            lost = failure(link.name, error)
+            _blame(link, lost)
+            raise lost from error
+        except BackendError as error:
+            _blame(link, error)
+            raise
+        else:
+            link.breaker.succeed()
+            return rendered
+        finally:
+            link.land(flight)
+            if self._retired:
+                self._let_go()
+
+    def close(self) -> None:
+        with self._lock:
+            checkups = [*self._checkups.values(), *self._retired]
+            self._checkups, self._retired, self._links = {}, [], ()
+        for checkup in checkups:
+            checkup.stop()
+        for checkup in checkups:
+            checkup.join()
+
+    def _link_of(self, order: Order) -> NodeLink:
+        """Where the order was sent already, else its node."""
+        known = self._sent.get(order.reference)
+        if known is not None and known.name == order.node and not known.retired:
+            return known
+        try:
+            return self._link(order.node)
+        except NotFound as error:
+            raise BackendError(FailureCode.NODE_LOST, str(error)) from error
+
+    def _link(self, name: str) -> NodeLink:
+        for link in self._links:
+            if link.name == name:
+                return link
+        present = ", ".join(link.name for link in self._links) or "none"
+        raise NotFound(f"{name} is no configured ComfyUI node; there are: {present}")
+
+    def _take_flight(self, order: Order, reference: str) -> tuple[NodeLink, Flight]:
+        """Together with everybody else who follows it."""
+        link = self._link_of(order)
+        with link.lock:
+            flight = link.flights.get(reference)
+            if flight is not None:
+                flight.followers += 1
+                return link, flight
+        flight = _sent(link, order, known=True)
+        with link.lock:
+            flight.followers += 1
+        return link, flight
+
+
+def _sent(link: NodeLink, order: Order, *, known: bool) -> Flight:
+    try:
+        return sending.send(link, order, known=known)
+    except BackendError as error:
+        _blame(link, error)
+        raise
+
+
+def _blame(link: NodeLink, error: BackendError) -> None:
+    if error.failure in SICK and not isinstance(error, Interrupted):
+        link.breaker.fail(str(error))
+
+
+def _needs(work: Work) -> tuple[Need, ...]:
+    """Raises `BadGraph`."""
+    return needs_of(replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work)
+
+
+def _lack(need: Need, lacking: list[str], all_: list[str]) -> str:
+    present = [name for name in all_ if name not in lacking]
+    where = f"{need} is missing on {_and(lacking)}"
+    return f"{where}, present on {_and(present)}" if present else where
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

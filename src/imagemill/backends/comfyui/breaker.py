@@ -1,0 +1,55 @@
+"""Keeps jobs off a sick node for a while."""
+
+import threading
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+
+class Breaker:
+    """Closed: jobs pass. Open after ``failures`` in a row: none pass until a time is over *and* a check of
+    health succeeded. Then half-open: the next failure opens it for twice as long, a success closes it.
+    """
+
+    def __init__(self, *, failures: int, base_s: float, cap_s: float, clock: Clock) -> None:
+        self._most, self._base_s, self._cap_s = failures, base_s, cap_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._opened = 0
+        """Times in a row."""
+        self._open_until: float | None = None
+        self.cause = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self._open_until is not None
+
+    @property
+    def due(self) -> bool:
+        """Open, and a check of health may close it half."""
+        until = self._open_until
+        return until is not None and self._clock() >= until
+
+    def succeed(self) -> None:
+        with self._lock:
+            self._failures = self._opened = 0
+            self._open_until = None
+
+    def fail(self, cause: str) -> None:
+        with self._lock:
+            self._failures += 1
+            self.cause = cause
+            if self._failures < self._most or self._open_until is not None:
+                return
+            pause_s = min(self._cap_s, self._base_s * 2 ** min(self._opened, 30))
+            self._opened += 1
+            self._open_until = self._clock() + pause_s
+
+    def probe(self) -> None:
+        """The node's health was checked and is good."""
+        with self._lock:
+            if self._open_until is not None and self._clock() >= self._open_until:
+                self._open_until = None
+                self._failures = self._most - 1

@@ -1,0 +1,179 @@
+"""A close look at one node: everything a job will need of it, each with a remedy."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from websockets.exceptions import WebSocketException
+
+from imagemill.backends.comfyui import verdicts
+from imagemill.backends.comfyui.faults import BadStatus, WireError
+from imagemill.backends.comfyui.link import LOADERS, NodeLink, files, read_vitals
+from imagemill.backends.comfyui.sending import SUBFOLDER, Place, locate
+from imagemill.backends.comfyui.socket import open_socket
+from imagemill.domain.nodes import Finding, Level
+from imagemill.workflows.errors import BadCatalogue
+from imagemill.workflows.loose import mapping, sequence
+
+CORE_CLASSES = frozenset(
+    {"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "LoadImage", "LoraLoader"}
+    | {"SaveImage", "VAEDecode", "VAEEncode"}
+)
+"""Without these no built-in workflow runs."""
+SLOW_S = 1.0
+"""An answer that takes longer makes the node wait for us between prompts."""
+LITTLE_FREE = 0.2
+"""Of its memory: less free while it is idle means that something else uses the device."""
+TEST_S = 15.0
+"""How long the test prompt may take on an idle node."""
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def examine(link: NodeLink) -> Iterator[Finding]:
+    """From the address upwards; ends early when what follows could not work."""
+    started = time.perf_counter()
+    try:
+        stats = link.client.system_stats()
+    except WireError as error:
+        yield Finding(Level.ERROR, "address", f"{link.config.url} {error}")
+        return
+    yield _address(link, time.perf_counter() - started)
+    if link.trouble:
+        yield Finding(Level.WARNING, "state", link.trouble)
+    link.vitals = read_vitals(stats)
+    yield from _machine(link)
+    try:
+        yield from _stock(link)
+        yield _socket(link)
+        queue = link.client.queue()
+        yield _queue(link, queue)
+        yield _previews(link, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))])
+        if not sequence(queue["queue_running"]) and not sequence(queue["queue_pending"]):
+            yield _trial(link)
+    except (WireError, BadCatalogue) as error:
+        yield Finding(Level.ERROR, "address", f"{link.name} {error}")
+
+
+def _address(link: NodeLink, took_s: float) -> Finding:
+    parts = urlsplit(link.config.url)
+    text = f"{link.config.url} answers in {took_s * 1000:.0f} ms"
+    if took_s > SLOW_S:
+        return Finding(Level.WARNING, "address", f"{text}: look at the network, or at what else it does")
+    if parts.scheme == "http" and link.config.headers and parts.hostname not in _LOOPBACK:
+        return Finding(Level.WARNING, "address", f"{text}; its token travels unencrypted: use https")
+    if parts.scheme == "https" and not link.config.verify_tls:
+        return Finding(Level.WARNING, "address", f"{text}; its certificate is not checked: name a CA file")
+    return Finding(Level.OK, "address", text)
+
+
+def _machine(link: NodeLink) -> Iterator[Finding]:
+    vitals = link.vitals
+    if vitals.version:
+        yield Finding(Level.OK, "version", f"ComfyUI {vitals.version}")
+    else:
+        yield Finding(Level.WARNING, "version", "it does not tell its version: update ComfyUI")
+    total, free = vitals.memory_mb, vitals.memory_free_mb
+    if total is None or free is None:
+        yield Finding(Level.WARNING, "memory", "it tells no device: set the node's memory yourself")
+        return
+    text = f"{vitals.device or 'device'}: {free} of {total} MB free"
+    if not link.flights and free < LITTLE_FREE * total:
+        yield Finding(Level.WARNING, "memory", f"{text}: something else uses it, or models are loaded")
+    else:
+        yield Finding(Level.OK, "memory", text)
+
+
+def _stock(link: NodeLink) -> Iterator[Finding]:
+    catalogue = link.read_stock().catalogue
+    counts = {kind: len(files(catalogue, kind)) for kind in LOADERS}
+    text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+    level = Level.OK if counts["checkpoint"] else Level.WARNING
+    remedy = "" if counts["checkpoint"] else ": put a model into models/checkpoints"
+    yield Finding(level, "models", text + remedy)
+    missing = sorted(CORE_CLASSES - catalogue.classes)
+    if missing:
+        text = f"core classes are missing: {', '.join(missing)}; is it a ComfyUI server, and up to date?"
+        yield Finding(Level.ERROR, "classes", text)
+    else:
+        yield Finding(Level.OK, "classes", f"{len(catalogue.classes)} node classes")
+
+
+def _socket(link: NodeLink) -> Finding:
+    """A connection of its own, so that the one in use is left alone."""
+    try:
+        with open_socket(link.config, str(uuid.uuid4()), connect_s=link.settings.connect_s) as connection:
+            connection.recv(timeout=link.settings.connect_s)
+    except TimeoutError:
+        text = "the socket opens and stays silent: a proxy in front of it must pass WebSockets through"
+        return Finding(Level.ERROR, "socket", text)
+    except (OSError, WebSocketException) as error:
+        text = f"the socket does not open ({error}): a proxy in front of it must pass WebSockets through"
+        return Finding(Level.ERROR, "socket", text)
+    return Finding(Level.OK, "socket", "opens and greets")
+
+
+def _queue(link: NodeLink, queue: Mapping[str, object]) -> Finding:
+    references = [
+        str(sequence(item)[1])
+        for items in ("queue_running", "queue_pending")
+        for item in sequence(queue[items])
+    ]
+    foreign = [reference for reference in references if reference not in link.flights]
+    text = f"{len(references)} prompts, {len(references) - len(foreign)} of them ours"
+    if foreign:
+        return Finding(Level.WARNING, "queue", f"{text}: others use it too, and our jobs wait behind theirs")
+    return Finding(Level.OK, "queue", text)
+
+
+def _previews(link: NodeLink, argv: list[str]) -> Finding:
+    old = link.vitals.version.startswith("0.3.")
+    if old and not any(part.startswith("--preview-method") for part in argv):
+        text = "off: this release needs to be started with --preview-method auto"
+        return Finding(Level.WARNING, "previews", text)
+    return Finding(Level.OK, "previews", "as its command line says" if old else "asked for with each prompt")
+
+
+def _trial(link: NodeLink) -> Finding:
+    """A prompt without a model: made, saved, fetched."""
+    reference = str(uuid.uuid4())
+    colour = uuid.UUID(reference).int & 0xFFFFFF
+    graph = {
+        "1": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": colour},
+        },
+        "2": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["1", 0], "filename_prefix": f"{SUBFOLDER}/doctor/{reference[:8]}"},
+        },
+    }
+    started = time.perf_counter()
+    try:
+        link.client.post_prompt({"prompt": graph, "prompt_id": reference, "client_id": str(uuid.uuid4())})
+        while (found := locate(link, reference)).place in (Place.WAITING, Place.RUNNING):
+            if time.perf_counter() - started > TEST_S:
+                link.client.delete_pending([reference])
+                link.client.interrupt(reference)
+                text = f"a test prompt did not end within {TEST_S:g} s: restart its ComfyUI"
+                return Finding(Level.ERROR, "prompt", text)
+            time.sleep(0.05)
+        return _delivered(link, reference, found.entry or {}, time.perf_counter() - started)
+    except BadStatus as error:
+        reason = verdicts.rejection(link.name, error, {}) if error.status == 400 else error
+        return Finding(Level.ERROR, "prompt", f"a test prompt was refused: {reason}")
+    finally:
+        link.collect(reference)
+
+
+def _delivered(link: NodeLink, reference: str, entry: Mapping[str, object], took_s: float) -> Finding:
+    outcome = verdicts.outcome_of(entry)
+    if outcome.verdict is not verdicts.Verdict.SUCCESS:
+        reason = verdicts.execution_failure(link.name, outcome.error, {})
+        return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
+    for file in verdicts.files_of(outcome.outputs, ("2",)):
+        link.client.view(file.name, file.subfolder, file.kind, most=link.settings.file_bytes)
+        text = f"a test prompt was made, saved and fetched in {took_s * 1000:.0f} ms"
+        return Finding(Level.OK, "prompt", text)
+    text = f"a test prompt ({reference}) saved nothing: look at its output folder's rights and space"
+    return Finding(Level.ERROR, "prompt", text)

@@ -1,0 +1,148 @@
+"""``workflow``: a stored graph with values for its named, typed inputs."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imagemill.domain.clock import random_below
+from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.resources import Resource
+from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.checkpoints import checkpoint_of
+from imagemill.workflows import graphs
+from imagemill.workflows.binding import bind
+from imagemill.workflows.manifest import Input, Workflow
+
+_PICTURES = ("image", "mask")
+_DRAW = -1
+"""What clients send for a seed they leave to us."""
+_LARGEST_KEPT_SEED = 2**63 - 1
+"""A database's whole number; ComfyUI's seeds go to twice that. A larger one is used, but not told."""
+
+
+class WorkflowRun(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=64)
+    version: int = Field(0, ge=0, description="0: built in.")
+    values: dict[str, Any] = Field({}, description="By the names of the workflow's inputs.")
+    definition: Any = Field(
+        default=None, exclude=True, description="The workflow itself, until the job is accepted."
+    )
+    graph: dict[str, Any] = Field({}, description="With the values in it; filled in when accepted.")
+    seed: int | None = Field(None, description="Of the first seed; filled in when accepted.")
+    checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
+    pictures: dict[str, str] = Field({}, description="Sources of pictures; filled in when accepted.")
+
+
+def complete(input_: WorkflowRun, shelf: Shelf, path: str) -> WorkflowRun:
+    """Raises `InvalidInput` at ``path`` + the name of the workflow's input, with every fault it can see."""
+    workflow = input_.definition
+    if not isinstance(workflow, Workflow):
+        raise InvalidInput.at(
+            f"{path}name", "names a workflow; run it by POST /api/v1/workflows/{name}, its inputs as the body"
+        )
+    values = _seeded(workflow, {name: value for name, value in input_.values.items() if value is not None})
+    found: list[Resource] = []
+    resolved = {
+        one.name: _with_files(one, values[one.name], shelf, f"{path}{one.name}", found)
+        for one in workflow.inputs
+        if one.name in values
+    }
+    given = [one for one in workflow.inputs if one.type in _PICTURES and one.name in values]
+    places = {one.name: placeholder(one.name) for one in given}
+    graph = _bound(workflow, {**values, **resolved}, places, path)
+    graph = _with_airs(graph, shelf, found)
+    pictures = {one.name: shelf.picture(f"{path}{one.name}", values[one.name]) for one in given}
+    seed = next((resolved[one.name] for one in workflow.inputs if one.type == "seed"), None)
+    return WorkflowRun(
+        name=workflow.name,
+        version=input_.version,
+        values=values | pictures,
+        graph=graph,
+        seed=int(seed) if seed is not None and seed <= _LARGEST_KEPT_SEED else None,
+        checkpoint=checkpoint_of(graph, {each.path: str(each.air) for each in found}),
+        pictures={f"picture_{name}": source for name, source in pictures.items()},
+    )
+
+
+def placeholder(name: str) -> str:
+    """What stands in the graph for a picture until a node has it: a variable named as the order's input."""
+    return f"{{picture_{name}}}"
+
+
+def _seeded(workflow: Workflow, values: dict[str, Any]) -> dict[str, Any]:
+    """A seed nobody chose is drawn, whatever the graph says, or every run would give the same picture."""
+    for one in workflow.inputs:
+        if one.type == "seed" and values.get(one.name, _DRAW) == _DRAW:
+            values[one.name] = random_below(MAX_SEED + 1)
+    return values
+
+
+def _with_files(one: Input, value: Any, shelf: Shelf, path: str, found: list[Resource]) -> Any:
+    """A model named by AIR becomes the file a node should have it in. What is no such value is left alone."""
+    if one.type == "model" and isinstance(value, str) and graphs.is_air(value):
+        found.append(shelf.resource(path, value))
+        return found[-1].path
+    if one.type == "loras" and isinstance(value, list):
+        return [_lora(entry, shelf, f"{path}[{index}]", found) for index, entry in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+    return value
+
+
+def _lora(entry: Any, shelf: Shelf, path: str, found: list[Resource]) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("air"), str) or entry.get("file"):  # pyright: ignore[reportUnknownMemberType] - any JSON
+        return entry  # pyright: ignore[reportUnknownVariableType] - any JSON
+    if not graphs.is_air(entry["air"]):
+        raise InvalidInput.at(f"{path}.air", f"is {entry['air'][:80]!r}, no AIR; name a file by `file`")
+    found.append(shelf.resource(f"{path}.air", entry["air"]))
+    named: dict[str, Any] = {**entry, "file": found[-1].path}
+    del named["air"]
+    return named
+
+
+def _bound(
+    workflow: Workflow, values: Mapping[str, Any], places: Mapping[str, str], path: str
+) -> graphs.Graph:
+    errors = list(_picture_errors(workflow, values))
+    try:
+        graph = bind(workflow, values, places)
+    except InvalidInput as error:
+        raise InvalidInput(
+            [FieldError(path + each.path, each.message) for each in (*errors, *error.errors)]
+        ) from error
+    if errors:
+        raise InvalidInput([FieldError(path + each.path, each.message) for each in errors])
+    return graph
+
+
+def _picture_errors(workflow: Workflow, values: Mapping[str, Any]) -> Iterator[FieldError]:
+    for one in workflow.inputs:
+        if one.type in _PICTURES and one.name in values and not isinstance(values[one.name], str):
+            yield FieldError(one.name, "should be a picture: a data URL, a URL, or blob: and a blob key")
+
+
+def _with_airs(graph: graphs.Graph, shelf: Shelf, found: list[Resource]) -> graphs.Graph:
+    """AIRs that stand in the graph itself, as the files a node should have them in."""
+    changes: dict[tuple[str, graphs.Path], Any] = {}
+    for id_, place, air in graphs.air_inputs(graph):
+        found.append(shelf.resource(f"workflow.graph[{id_!r}].inputs.{'.'.join(map(str, place))}", air))
+        changes[id_, place] = found[-1].path
+    return graphs.replaced(graph, changes)
+
+
+def plan(input_: WorkflowRun) -> Plan:
+    models = (input_.checkpoint,) if input_.checkpoint else ()
+    work = GraphSpec(input_.graph, seed=input_.seed, models=models)
+    return Plan(work=work, outputs=1, inputs=input_.pictures)
+
+
+RECIPE = Recipe(
+    name="workflow",
+    input=WorkflowRun,
+    complete=complete,
+    plan=plan,
+    model=lambda input_: input_.checkpoint.lower(),
+    price=lambda _: 4.0,
+)

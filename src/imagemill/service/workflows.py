@@ -1,0 +1,247 @@
+"""Workflows as recipes: graphs that people add, with the inputs found in them, and the built-in ones."""
+
+import hashlib
+import json
+import threading
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
+from imagemill.service.submit import Wish
+from imagemill.store.resources import Put
+from imagemill.store.store import Store
+from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowText
+from imagemill.workflows import graphs, manifest
+from imagemill.workflows.catalogue import Catalogue
+from imagemill.workflows.convert import convert
+from imagemill.workflows.errors import BadGraph, BadWorkflow
+from imagemill.workflows.graphs import Graph
+from imagemill.workflows.manifest import Input, Workflow
+from imagemill.workflows.reader import read
+
+BUILT_IN = 0
+"""The version of a workflow that came with the program."""
+_MANIFEST_BYTES = 2 * 2**20
+"""Larger ones cost seconds to read; the largest published workflows have a tenth."""
+_TITLE = 200
+_CACHE_SIZE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of a workflow. Equal ones are the same object for a while, so that they are read once."""
+
+    workflow: Workflow
+    version: int
+    text: str
+    """The manifest, with the graph in it, as it was written."""
+    created_at: int | None = None
+    deleted_at: int | None = None
+
+    @property
+    def is_built_in(self) -> bool:
+        return self.version == BUILT_IN
+
+
+class Workflows:
+    """``catalogues``: what the nodes that are known now have, for reading and converting graphs."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogues: Callable[[], Sequence[Catalogue]],
+        built_in: Sequence[Workflow] = (),
+    ) -> None:
+        self._store = store
+        self._catalogues = catalogues
+        self._built_in = {each.name: Kept(each, BUILT_IN, manifest.to_text(each)) for each in built_in}
+        self._lock = threading.Lock()
+        self._cache: dict[tuple[str, int, str], Kept] = {}
+
+    def views(self) -> list[Kept]:
+        """The newest version of each, the built-in ones first."""
+        heads = self._store.workflow_heads()
+        with self._lock:
+            known = {key: self._cache.get((key.name, key.version, key.digest)) for key in heads}
+        found = [known[key] or self._find(key.name, key.version) for key in heads]
+        return [*self._built_in.values(), *(kept for kept in found if kept is not None)]
+
+    def get(self, name: str, version: int | None = None) -> Kept:
+        """The newest, or one version, which may be deleted. Raises `NotFound`."""
+        built_in = self._built_in.get(name)
+        if built_in is not None and version in (None, BUILT_IN):
+            return built_in
+        found = None if built_in else self._find(name, version)
+        if found is None:
+            which = f"no version {version} of workflow" if version is not None else "no workflow"
+            raise NotFound(
+                f"there is {which} {name[:64]!r}; `imagemill workflows list` names those there are"
+            )
+        return found
+
+    def versions(self, name: str) -> list[Kept]:
+        """All there ever were, the newest first. Raises `NotFound`."""
+        if name in self._built_in:
+            return [self._built_in[name]]
+        found = [self._kept(stored) for stored in self._store.workflow_versions(name)]
+        if not found:
+            self.get(name)
+        return found
+
+    def add(self, name: str, graph: Any = None, text: str | None = None) -> Kept:
+        """From a graph in API or UI format, from a manifest, or from both: then the manifest's inputs are
+        taken for this graph.
+
+        Raises `InvalidInput` with the reason why it cannot be read, `Conflict` for a name that is taken.
+        """
+        if name in self._built_in:
+            raise Conflict(f"workflow {name} is built in; choose another name")
+        return self._put(self._made(name, graph, text), Put.CREATE)
+
+    def change(self, name: str, graph: Any = None, text: str | None = None) -> Kept:
+        """A new version, unless nothing has changed. A new graph keeps what was written about the inputs that
+        it still has. Raises as `add`, and `NotFound`."""
+        if name in self._built_in:
+            raise Conflict(f"workflow {name} is built in; add a copy under another name and change that")
+        before = self.get(name)
+        made = self._made(name, graph, text)
+        if text is None:
+            workflow = _carried_over(before.workflow, made[0])
+            made = workflow, manifest.to_text(workflow)
+        return self._put(made, Put.REPLACE)
+
+    def remove(self, name: str) -> None:
+        """Its name is free again; jobs keep what they have of it. Raises `NotFound`."""
+        if name in self._built_in:
+            raise Conflict(f"workflow {name} is built in and stays")
+        self._store.put_workflow(PutWorkflow(WorkflowText(name, "", "", ""), Put.DELETE, now_us()))
+
+    def wish(self, name: str, version: int | None, values: Mapping[str, Any]) -> Wish:
+        """A job that runs it. Raises `NotFound`, for a deleted workflow too."""
+        kept = self.get(name, version)
+        if kept.deleted_at is not None:
+            self.get(name)  # raises, unless the name is in use again
+            raise NotFound(f"version {version} of workflow {name} was deleted; run a newer one")
+        fields = {"name": name, "version": kept.version, "values": values, "definition": kept.workflow}
+        return Wish(recipe="workflow", input=fields)
+
+    def _made(self, name: str, graph: Any, text: str | None) -> tuple[Workflow, str]:
+        """The workflow and its text, which is the client's own where that can stay."""
+        if text is None and graph is None:
+            raise InvalidInput.at("graph", "is required: a workflow as ComfyUI exports it by Export (API)")
+        if text is None:
+            workflow = self._read(name, graph)
+            return workflow, manifest.to_text(workflow)
+        if len(text) > _MANIFEST_BYTES:
+            raise InvalidInput.at("manifest", f"is longer than {_MANIFEST_BYTES} characters")
+        normal = None if graph is None else self._graph(graph)
+        workflow = _parsed(text if normal is None else _with_graph(text, normal))
+        named = replace(workflow, name=name)
+        _check(named)
+        return (named, text) if named == workflow and normal is None else (named, manifest.to_text(named))
+
+    def _read(self, name: str, raw: Any) -> Workflow:
+        graph = self._graph(raw)
+        found = replace(read(graph, self._nearest(graph)), name=name, title=name)
+        _check(found)
+        return found
+
+    def _graph(self, raw: Any) -> Graph:
+        """Raises `InvalidInput` with the reason when it is none, or cannot be converted to one."""
+        try:
+            return self._converted(raw) if graphs.is_ui_format(raw) else graphs.normalise(raw)
+        except BadGraph as error:
+            raise InvalidInput.at("graph", str(error)) from error
+
+    def _converted(self, raw: Any) -> Graph:
+        catalogues = self._catalogues()
+        if not catalogues:
+            return graphs.normalise(raw)  # refuses with how to export it
+        refusals: list[BadGraph] = []
+        for catalogue in catalogues:
+            try:
+                return convert(raw, catalogue)
+            except BadGraph as error:
+                refusals.append(error)
+        raise refusals[0]
+
+    def _nearest(self, graph: Graph) -> Catalogue | None:
+        """The node that knows most of the graph's classes."""
+        classes = {node["class_type"] for node in graph.values()}
+        return max(self._catalogues(), key=lambda each: len(classes & each.classes), default=None)
+
+    def _put(self, made: tuple[Workflow, str], mode: Put) -> Kept:
+        workflow, text = made
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        put = PutWorkflow(WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest), mode, now_us())
+        stored = self._store.put_workflow(put)
+        assert stored is not None  # noqa: S101 - only a deletion answers nothing
+        return self._kept(stored)
+
+    def _find(self, name: str, version: int | None) -> Kept | None:
+        stored = self._store.workflow(name, version)
+        return self._kept(stored) if stored else None
+
+    def _kept(self, stored: StoredWorkflow) -> Kept:
+        key = (stored.text.name, stored.version, stored.text.digest)
+        with self._lock:
+            known = self._cache.get(key)
+        if known is None:
+            known = Kept(
+                _parsed(stored.text.manifest), stored.version, stored.text.manifest, stored.created_at
+            )
+            with self._lock:
+                if len(self._cache) >= _CACHE_SIZE:
+                    self._cache.clear()
+                self._cache[key] = known
+        return known if stored.deleted_at is None else replace(known, deleted_at=stored.deleted_at)
+
+
+def _parsed(text: str) -> Workflow:
+    try:
+        return manifest.from_text(text)
+    except BadWorkflow as error:
+        raise InvalidInput.at("manifest", str(error)) from error
+
+
+def _check(workflow: Workflow) -> None:
+    if complaints := manifest.check(workflow):
+        raise InvalidInput([_as_field(complaint) for complaint in complaints])
+
+
+def _as_field(complaint: str) -> FieldError:
+    field, _, message = complaint.partition(": ")
+    return FieldError(field if field == "name" else f"manifest.{field}", message)
+
+
+def _with_graph(text: str, graph: Graph) -> str:
+    """The manifest with this graph in place of its own, which it need not have."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput.at("manifest", f"the manifest is not TOML: {error}") from error
+    if "graph" not in content:
+        # A JSON text is a TOML text, but for the one control character that JSON leaves bare.
+        return f"{text}\n[graph]\njson = {json.dumps(json.dumps(graph))}\n".replace("\x7f", "\\u007f")
+    return manifest.to_text(replace(_parsed(text), graph=graph))
+
+
+def _carried_over(before: Workflow, now: Workflow) -> Workflow:
+    """What was written about inputs holds for those of the same name, type and place in the new graph."""
+
+    def carried(one: Input) -> Input:
+        old = before.input(one.name)
+        if old is None or old.type != one.type or set(old.targets) - set(one.targets):
+            return one
+        written = replace(old, targets=one.targets)
+        return written if not manifest.check(replace(now, inputs=(written,))) else one
+
+    return replace(
+        now,
+        title=before.title,
+        description=before.description,
+        inputs=tuple(map(carried, now.inputs)),
+    )

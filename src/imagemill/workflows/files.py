@@ -1,0 +1,74 @@
+"""Which inputs name model files, of what kind, and how a node spells them."""
+
+import re
+
+MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx", ".pkl")
+
+GENERIC_NAMES = frozenset(
+    {"model", "diffusion_pytorch_model", "pytorch_model", "pytorch_lora_weights", "adapter_model"}
+)
+"""Base names under which countless models are published: such a name alone does not tell the model."""
+
+_BY_CLASS = {
+    ("UpscaleModelLoader", "model_name"): "upscaler",
+    ("HypernetworkLoader", "hypernetwork_name"): "hypernet",
+}
+
+_BY_INPUT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind)
+    for pattern, kind in (
+        (r"(.*_)?(ckpt|checkpoint|unet)(_name)?(_?\d+)?", "checkpoint"),
+        (r"(.*_)?lora(_name)?(_?\d+)?", "lora"),
+        (r"(.*_)?lora_\d+_name", "lora"),
+        (r"(.*_)?vae(_name)?", "vae"),
+        (r"control_?net(_name)?(_?\d+)?|control_net_name", "controlnet"),
+        (r"hypernetwork(_name)?", "hypernet"),
+        (r"upscale_model(_name)?|upscaler(_name)?", "upscaler"),
+        (r"(text_encoder|clip|t5)_name\d*|text_encoder\d*", "text_encoder"),
+    )
+)
+
+
+def file_kind(class_type: str, input_name: str) -> str | None:
+    """The kind of model an input of this name holds a file of; None: by its name it holds none."""
+    known = _BY_CLASS.get((class_type, input_name))
+    if known is not None:
+        return known
+    return next((kind for pattern, kind in _BY_INPUT if pattern.fullmatch(input_name)), None)
+
+
+def names_a_file(input_name: str, value: str) -> bool:
+    """Whether an input of no known kind holds a model's file, by the value's ending and the input's name."""
+    is_named_so = input_name.rsplit(".", 1)[-1].endswith(("name", "model", "file"))
+    return is_named_so and value.lower().endswith(MODEL_FILES) and "://" not in value
+
+
+class Listing:
+    """Files as a node lists them, found by other spellings."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self._exact = frozenset(names)
+        self._alike: dict[str, str] = {}
+        self._by_base: dict[str, str | None] = {}
+        for name in names:
+            alike = _alike(name)
+            self._alike.setdefault(alike, name)
+            base = alike.rsplit("/", 1)[-1]
+            self._by_base[base] = None if base in self._by_base else name
+
+    def find(self, wanted: str, *, by_base_name: bool = True) -> str | None:
+        """The name itself; one that differs in case or slashes; else the only file of that base name."""
+        if wanted in self._exact:
+            return wanted
+        alike = _alike(wanted)
+        if alike in self._alike:
+            return self._alike[alike]
+        base = alike.rsplit("/", 1)[-1]
+        if not by_base_name or base.rsplit(".", 1)[0] in GENERIC_NAMES:
+            return None
+        return self._by_base.get(base)
+
+
+def _alike(name: str) -> str:
+    return name.replace("\\", "/").strip("/").casefold()

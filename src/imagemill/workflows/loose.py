@@ -1,0 +1,46 @@
+"""JSON of unknown make, taken apart without trust."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard, cast
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is an object (with its string keys only), else an empty one."""
+    if not isinstance(value, Mapping):
+        return {}
+    found = cast("Mapping[object, Any]", value)
+    if all(isinstance(key, str) for key in found):
+        return cast("Mapping[str, Any]", found)
+    return {key: content for key, content in found.items() if isinstance(key, str)}
+
+
+def sequence(value: object) -> tuple[Any, ...]:
+    """The value's items if it is an array, else none."""
+    return tuple(cast("Iterable[Any]", value)) if isinstance(value, list | tuple) else ()
+
+
+def text(value: object, default: str = "") -> str:
+    return value if isinstance(value, str) else default
+
+
+def number(value: object) -> int | float | None:
+    """The value if it is a number and no truth value, else None."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """The value in a message: quoted if it is a text, clipped if it is long."""
+    written = repr(value)
+    return written if len(written) <= longest else f"{written[: longest - 3]}..."

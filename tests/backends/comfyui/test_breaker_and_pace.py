@@ -1,0 +1,108 @@
+"""Rules that keep jobs off sick nodes and renders within their time."""
+
+from imagemill.backends.comfyui.breaker import Breaker
+from imagemill.backends.comfyui.pace import Pace
+from imagemill.backends.comfyui.settings import ComfySettings, configured
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def breaker(clock: Time) -> Breaker:
+    return Breaker(failures=3, base_s=5.0, cap_s=15.0, clock=clock)
+
+
+def broken(clock: Time) -> Breaker:
+    sick = breaker(clock)
+    for _ in range(3):
+        sick.fail("500")
+    return sick
+
+
+def test_failures_in_a_row_open_it() -> None:
+    sick = breaker(Time())
+    sick.fail("500")
+    sick.fail("500")
+    assert not sick.is_open
+    sick.fail("500")
+    assert sick.is_open
+
+
+def test_a_success_in_between_keeps_it_closed() -> None:
+    sick = breaker(Time())
+    for _ in range(5):
+        sick.fail("500")
+        sick.succeed()
+    assert not sick.is_open
+
+
+def test_good_health_closes_it_only_after_its_time() -> None:
+    clock = Time()
+    sick = broken(clock)
+    sick.probe()
+    assert sick.is_open
+    clock.now = 5.0
+    sick.probe()
+    assert not sick.is_open
+
+
+def test_half_open_the_next_failure_opens_it_for_longer_up_to_a_cap() -> None:
+    clock = Time()
+    sick = broken(clock)
+    for pause_s in (5.0, 10.0, 15.0, 15.0):
+        clock.now += pause_s - 0.1
+        sick.probe()
+        assert sick.is_open
+        clock.now += 0.1
+        sick.probe()
+        assert not sick.is_open
+        sick.fail("500")
+        assert sick.is_open
+
+
+def test_half_open_a_success_closes_it_for_good() -> None:
+    clock = Time()
+    sick = broken(clock)
+    clock.now = 5.0
+    sick.probe()
+    sick.succeed()
+    sick.fail("500")
+    assert not sick.is_open
+
+
+SETTINGS = ComfySettings(timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
+
+
+def test_a_node_that_has_not_rendered_with_a_model_gets_the_whole_time() -> None:
+    assert Pace(SETTINGS).limit_s("model", 20.0, 600.0) == 600.0
+
+
+def test_the_time_grows_with_the_load_and_with_what_it_took_before() -> None:
+    pace = Pace(SETTINGS)
+    pace.learn("model", load=20.0, seconds=40.0)
+    assert pace.limit_s("model", 20.0, 600.0) == 20.0 + 5.0 * 40.0
+    assert pace.limit_s("model", 10.0, 600.0) == 20.0 + 5.0 * 20.0
+    assert pace.limit_s("model", 900.0, 600.0) == 600.0
+
+
+def test_a_quick_repeat_from_the_cache_does_not_make_it_impatient() -> None:
+    pace = Pace(SETTINGS)
+    pace.learn("model", load=20.0, seconds=40.0)
+    pace.learn("model", load=20.0, seconds=0.0)
+    assert pace.limit_s("model", 20.0, 600.0) == 20.0 + 5.0 * 36.0
+
+
+def test_addresses_in_the_settings_become_named_nodes_with_their_token() -> None:
+    settings = ComfySettings(urls=("http://10.0.0.7:8188/", "https://gpu.example/comfy"), token="s3cret")  # type: ignore[arg-type]
+    nodes = list(configured(settings))
+    assert [(node.name, node.url) for node in nodes] == [
+        ("comfy-10.0.0.7-8188", "http://10.0.0.7:8188"),
+        ("comfy-gpu.example-comfy", "https://gpu.example/comfy"),
+    ]
+    assert nodes[0].headers == {"Authorization": "Bearer s3cret"}
+    assert "s3cret" not in repr(settings)

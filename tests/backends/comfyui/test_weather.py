@@ -1,0 +1,384 @@
+"""Bad weather: after each, a typed cause, and nothing rendered twice that need not be."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from imagemill.backends.base import Order, RenderCanceled, Rendered, Watch
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.nodes import NodeConfig
+from tests.backends.comfyui.support import (
+    backend,
+    graph,
+    order,
+    pace,
+    render,
+    settings,
+    spec,
+    until,
+    wait_well,
+)
+from tests.comfyui.node import TestNode
+
+FILES = {"checkpoints": ["sd1/civitai/4384/128713.safetensors"], "loras": []}
+
+
+@pytest.fixture
+def node() -> Iterator[TestNode]:
+    with TestNode(models=FILES) as built:
+        yield built
+
+
+@pytest.fixture
+def comfy(node: TestNode) -> Iterator[ComfyUI]:
+    built = backend(node)
+    yield built
+    built.close()
+
+
+class Follower:
+    """Follows in a thread of its own."""
+
+    def __init__(self, comfy: ComfyUI, asked: Order) -> None:
+        self.rendered: Rendered | None = None
+        self.error: BackendError | None = None
+        self._thread = threading.Thread(target=self._run, args=(comfy, asked), daemon=True)
+        self._thread.start()
+
+    def _run(self, comfy: ComfyUI, asked: Order) -> None:
+        try:
+            self.rendered = comfy.follow(asked, asked.reference, Watch())
+        except BackendError as error:
+            self.error = error
+
+    def failure(self) -> FailureCode:
+        self._thread.join(10)
+        assert self.error is not None, f"it did not fail: {self.rendered}"
+        return self.error.failure
+
+    def result(self) -> Rendered:
+        self._thread.join(10)
+        assert self.rendered is not None, f"it failed: {self.error}"
+        return self.rendered
+
+
+def started(comfy: ComfyUI, node: TestNode, asked: Order) -> Follower:
+    """Sent, running on the node, and followed."""
+    comfy.send(asked)
+    follower = Follower(comfy, asked)
+    until(lambda: node.running == asked.reference, "it runs")
+    return follower
+
+
+def test_a_node_killed_in_mid_prompt_loses_it_and_is_taken_back_when_it_is_there_again() -> None:
+    process, url = start_process()
+    comfy = ComfyUI(settings())
+    comfy.configure([NodeConfig("a", url)])
+    try:
+        wait_well(comfy)
+        asked = order(graph(), timeout_s=60)
+        comfy.send(asked)
+        follower = Follower(comfy, asked)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        assert follower.failure() is FailureCode.NODE_LOST
+        assert not comfy.nodes()[0].healthy
+        process.wait(5)
+        process, _ = start_process("--port", url.rpartition(":")[2], "--work-ms", "1")
+        wait_well(comfy)
+        assert render(comfy, order(graph())).outputs
+    finally:
+        process.kill()
+        process.wait(5)
+        comfy.close()
+
+
+def start_process(*more: str) -> tuple[subprocess.Popen[str], str]:
+    arguments = more or ("--port", "0", "--work-ms", "60000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.comfyui.node", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    assert found, f"the node told no address: {line!r}"
+    process.stdout.close()
+    return process, found[0]
+
+
+def test_a_restarted_node_has_lost_the_prompt_and_what_it_had_loaded(comfy: ComfyUI, node: TestNode) -> None:
+    render(comfy, order(spec(seed=1)))
+    pace(node, step_s=0.2)
+    follower = started(comfy, node, order(spec(steps=100)))
+    node.restart()
+    assert follower.failure() is FailureCode.NODE_LOST
+    pace(node, step_s=0.0)
+    until(lambda: not comfy.nodes()[0].resident, "nothing is resident")
+    wait_well(comfy)
+    assert render(comfy, order(spec(seed=2))).outputs
+
+
+def test_a_slow_node_is_waited_for(comfy: ComfyUI, node: TestNode) -> None:
+    node.answer("/history", None, delay_s=0.3, times=2)
+    pace(node, work_s=0.5)
+    assert render(comfy, order(graph())).outputs
+    assert len(node.executed) == 1
+
+
+def test_a_node_that_hangs_is_lost_and_gets_no_more_jobs(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, step_s=0.2)
+    follower = started(comfy, node, order(spec(steps=100)))
+    node.answer("/", "hang")
+    node.behave(silent=True)
+    assert follower.failure() is FailureCode.NODE_LOST
+    until(lambda: not comfy.nodes()[0].healthy, "it is noticed")
+    assert "does not answer" in comfy.nodes()[0].trouble
+
+
+def test_a_prompt_given_up_is_taken_off_the_node_when_it_is_back(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, step_s=0.1)
+    asked = order(spec(steps=1000))
+    follower = started(comfy, node, asked)
+    node.answer("/", "503")
+    node.behave(silent=True)
+    assert follower.failure() is FailureCode.NODE_LOST
+    assert node.running == asked.reference
+    node.calm()
+    node.behave(silent=False)
+    until(lambda: node.running is None, "it was stopped")
+
+
+@pytest.mark.parametrize("how", ["500", "html", "garbage"])
+def test_a_node_that_answers_nonsense_to_a_prompt_is_unavailable(
+    comfy: ComfyUI, node: TestNode, how: str
+) -> None:
+    node.answer("/prompt", how, method="POST")  # type: ignore[arg-type]
+    with pytest.raises(BackendError) as caught:
+        comfy.send(order(graph()))
+    assert caught.value.failure is FailureCode.BACKEND_UNAVAILABLE
+
+
+def test_failures_in_a_row_keep_jobs_off_it_until_it_is_well(comfy: ComfyUI, node: TestNode) -> None:
+    node.answer("/prompt", "500", method="POST")
+    for _ in range(3):
+        with pytest.raises(BackendError):
+            comfy.send(order(graph()))
+    assert not comfy.nodes()[0].healthy
+    assert "rests after failures" in comfy.nodes()[0].trouble
+    node.calm()
+    wait_well(comfy)
+    assert render(comfy, order(graph())).outputs
+
+
+def test_nonsense_in_mid_prompt_is_outlasted(comfy: ComfyUI, node: TestNode) -> None:
+    node.answer("/history", "html", times=1)
+    assert render(comfy, order(graph())).outputs
+    assert len(node.executed) == 1
+
+
+def test_a_truncated_picture_is_read_once_more(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(truncate="half")
+    with pytest.raises(BackendError) as caught:
+        render(comfy, order(graph()))
+    assert caught.value.failure is FailureCode.BAD_OUTPUT
+    assert len([path for _, path in node.requests if path.startswith("/view")]) == 2
+    node.behave(truncate="short")
+    with pytest.raises(BackendError) as caught:
+        render(comfy, order(graph(2)))
+    assert caught.value.failure is FailureCode.BAD_OUTPUT
+
+
+def test_a_lost_answer_is_looked_for_and_the_prompt_rendered_once(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(lose_answers=1)
+    assert render(comfy, order(graph())).outputs
+    assert len(node.prompts) == len(node.executed) == 1
+
+
+def test_a_prompt_that_never_arrived_is_sent_again(comfy: ComfyUI, node: TestNode) -> None:
+    node.answer("/prompt", "close", times=1, method="POST")
+    assert render(comfy, order(graph())).outputs
+    assert len(node.executed) == 1
+
+
+def test_a_silent_socket_is_met_with_polling(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(silent=True)
+    pace(node, work_s=0.3)
+    assert render(comfy, order(graph())).outputs
+    assert len(node.executed) == 1
+
+
+def test_a_socket_that_never_opens_is_met_with_polling(node: TestNode) -> None:
+    node.behave(refuse_sockets=True)
+    comfy = backend(node)
+    assert render(comfy, order(graph())).outputs
+    comfy.close()
+
+
+def test_a_half_open_connection_is_noticed_and_replaced(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=1.0)
+    follower = started(comfy, node, order(graph()))
+    node.behave(frozen=True)
+    assert follower.result().outputs
+    assert len(node.executed) == 1
+    link = comfy._link("a")  # pyright: ignore[reportPrivateUsage]
+    until(lambda: link.socket.is_open and node.sockets >= 1, "the socket is open again")
+    pace(node, work_s=0.0)
+    wait_well(comfy)
+    assert render(comfy, order(graph(2))).outputs
+
+
+def test_sockets_that_drop_in_mid_prompt_cost_nothing(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.4)
+    follower = started(comfy, node, order(graph()))
+    node.drop_sockets()
+    assert follower.result().outputs
+    assert len(node.executed) == 1
+
+
+@pytest.mark.parametrize("fault", ["disorder", "duplicate"])
+def test_events_out_of_order_or_doubled_change_nothing(comfy: ComfyUI, node: TestNode, fault: str) -> None:
+    node.behave(**{fault: True})
+    for seed in range(3):
+        assert len(render(comfy, order(spec(seed=seed))).outputs) == 1
+    assert len(node.executed) == 3
+
+
+def test_a_history_written_late_is_waited_for(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(history_lag_s=0.3)
+    assert render(comfy, order(graph())).outputs
+
+
+def test_a_nodes_wrong_clock_means_nothing(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(clock_skew_s=-86_400.0)
+    pace(node, work_s=0.1)
+    assert render(comfy, order(graph(), timeout_s=2.0)).outputs
+
+
+def test_a_foreign_clients_prompts_are_waited_behind_and_left_alone(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.3)
+    foreign = node.enqueue_foreign(graph(7).graph)
+    watch = Watch()
+    asked = order(graph(1))
+    comfy.send(asked)
+    watch.stop()
+    with pytest.raises(RenderCanceled):
+        comfy.follow(asked, asked.reference, watch)
+    assert render(comfy, order(graph(2))).outputs
+    assert foreign in node.executed
+
+
+def test_a_wedged_node_is_noticed_and_its_prompts_move_on(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(wedged=True)
+    asked = order(graph())
+    comfy.send(asked)
+    assert Follower(comfy, asked).failure() is FailureCode.NODE_LOST
+    assert "wedged" in comfy.nodes()[0].trouble
+    node.behave(wedged=False)
+    node.restart()
+    wait_well(comfy)
+    assert asked.reference not in node.executed
+
+
+def test_memory_that_ran_out_is_freed_and_the_prompt_sent_once_more(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(oom_until_freed=True)
+    assert render(comfy, order()).outputs
+    assert len([path for _, path in node.requests if path == "/free"]) == 1
+
+
+def test_memory_that_stays_short_is_told(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(oom_times=9)
+    with pytest.raises(BackendError) as caught:
+        render(comfy, order())
+    assert caught.value.failure is FailureCode.OUT_OF_MEMORY
+    assert len(node.prompts) == 2
+
+
+def test_a_failing_node_of_the_graph_is_named_without_paths(comfy: ComfyUI, node: TestNode) -> None:
+    node.behave(error_times=1)
+    with pytest.raises(BackendError) as caught:
+        render(comfy, order())
+    assert caught.value.failure is FailureCode.INVALID_GRAPH
+    assert re.match(r"a: node \S+ \(.+\): .+", str(caught.value))
+    assert "/" not in str(caught.value)
+
+
+def test_a_file_that_is_gone_is_saved_again_under_another_name(comfy: ComfyUI, node: TestNode) -> None:
+    node.answer("/view", "404", times=1)
+    assert render(comfy, order(graph())).outputs
+
+
+def test_the_same_server_listed_twice_gets_jobs_once(node: TestNode) -> None:
+    comfy = ComfyUI(settings())
+    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", node.url)])
+    until(lambda: comfy.nodes()[0].healthy and comfy.nodes()[1].trouble, "b is told")
+    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    comfy.close()
+
+
+def test_the_same_server_under_two_addresses_is_noticed_after_its_first_prompt(node: TestNode) -> None:
+    comfy = ComfyUI(settings())
+    other = node.url.replace("127.0.0.1", "localhost")
+    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", other)])
+    wait_well(comfy)
+    render(comfy, order(graph()))
+    comfy._link("b").suspect = True  # pyright: ignore[reportPrivateUsage]
+    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    comfy.close()
+
+
+def test_two_servers_of_one_make_are_two(node: TestNode) -> None:
+    with TestNode(models=FILES) as other:
+        comfy = backend(node, other)
+        render(comfy, order(graph()))
+        link = comfy._link("b")  # pyright: ignore[reportPrivateUsage]
+        seen = link.seen_at
+        until(lambda: (link.seen_at or 0) > (seen or 0), "b is checked")
+        assert all(view.healthy for view in comfy.nodes())
+        comfy.close()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_worker_that_died_after_sending_is_taken_over_without_a_second_render(
+    node: TestNode, ended: bool
+) -> None:
+    pace(node, work_s=0.3)
+    first = backend(node)
+    asked = order(graph())
+    first.send(asked)  # and its process dies, before the reference is written down
+    if ended:
+        until(lambda: node.executed, "it was rendered")
+    second = backend(node)
+    again = order(graph(), job_id=asked.job_id, attempt=2, reference=asked.reference)
+    assert render(second, again).outputs
+    assert len(node.prompts) == len(node.executed) == 1
+    second.close()
+    first.close()
+
+
+def test_a_prompt_removed_from_the_queue_is_lost_at_once(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=1.0)
+    comfy.send(order(graph(1)))
+    asked = order(graph(2))
+    comfy.send(asked)
+    follower = Follower(comfy, asked)
+    comfy._link("a").client.delete_pending([asked.reference])  # pyright: ignore[reportPrivateUsage]
+    assert follower.failure() is FailureCode.NODE_LOST
+
+
+def test_without_the_right_token_a_node_says_what_to_do() -> None:
+    with TestNode(token="right") as guarded:
+        comfy = ComfyUI(settings())
+        comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer wrong"})])
+        until(lambda: "check the node's token" in comfy.nodes()[0].trouble, "the trouble is told")
+        comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer right"})])
+        wait_well(comfy)
+        assert render(comfy, order(graph())).outputs
+        comfy.close()

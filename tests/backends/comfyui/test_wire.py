@@ -1,0 +1,210 @@
+"""What the client makes of answers, against a server that says what it is told to."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from imagemill.backends.comfyui.faults import BadStatus, Damaged, NotComfy, Unreachable, WireError, failure
+from imagemill.backends.comfyui.wire import NodeClient
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.nodes import NodeConfig
+
+STATS = b'{"system": {"comfyui_version": "0.33.0"}, "devices": []}'
+
+
+class Canned:
+    """Answers each request on each connection with the next of its answers, or the last one again."""
+
+    def __init__(self, *answers: bytes, stay: bool = True) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self._stay = stay
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.append(peer)
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        with peer:
+            while request := self._read(peer):
+                self.requests.append(request)
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                try:
+                    peer.sendall(answer)
+                except OSError:
+                    return
+                if not self._stay:
+                    return
+
+    @staticmethod
+    def _read(peer: socket.socket) -> bytes:
+        data = b""
+        try:
+            while b"\r\n\r\n" not in data and (more := peer.recv(65536)):
+                data += more
+            head, _, body = data.partition(b"\r\n\r\n")
+            lengths = [
+                line.split(b":")[1]
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length")
+            ]
+            while lengths and len(body) < int(lengths[0]) and (more := peer.recv(65536)):
+                body += more
+        except OSError:
+            return b""
+        return head + b"\r\n\r\n" + body if head else b""
+
+    def close(self) -> None:
+        self._server.close()
+        for peer in self._open:
+            peer.close()
+
+
+def answer(body: bytes, status: str = "200 OK", *, length: int | None = None, more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., tuple[Canned, NodeClient]]]:
+    made: list[Canned | NodeClient] = []
+
+    def make(
+        *answers: bytes, stay: bool = True, prefix: str = "", read_s: float = 5.0
+    ) -> tuple[Canned, NodeClient]:
+        server = Canned(*answers, stay=stay)
+        config = NodeConfig("gpu-1", server.url + prefix, headers={"Authorization": "Bearer t"})
+        client = NodeClient(config, connect_s=1.0, read_s=read_s)
+        made.extend((client, server))
+        return server, client
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Serve = Callable[..., tuple[Canned, NodeClient]]
+
+
+def test_requests_carry_the_headers_and_the_prefix(serve: Serve) -> None:
+    server, client = serve(answer(STATS), prefix="/comfy")
+    assert client.system_stats()["system"] == {"comfyui_version": "0.33.0"}
+    assert server.requests[0].startswith(b"GET /comfy/system_stats HTTP/1.1")
+    assert b"Authorization: Bearer t" in server.requests[0]
+
+
+def test_a_login_page_is_named_as_such(serve: Serve) -> None:
+    _, client = serve(answer(b"<!doctype html><title>Sign in</title>"))
+    with pytest.raises(NotComfy, match="HTML page titled 'Sign in': a login"):
+        client.system_stats()
+
+
+@pytest.mark.parametrize("body", [b"hello", b"{", b"[]", b"null", b'{"other": 1}'])
+def test_what_is_not_comfyuis_json_is_told(serve: Serve, body: bytes) -> None:
+    _, client = serve(answer(body))
+    with pytest.raises(NotComfy, match="is it a ComfyUI server"):
+        client.system_stats()
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("401 Unauthorized", "check the node's token"),
+        ("403 Forbidden", "check the node's token"),
+        ("302 Found", "redirects /system_stats"),
+        ("404 Not Found", "a path prefix included"),
+        ("413 Too Large", "--max-upload-size"),
+        ("500 Oops", "answers /system_stats with 500"),
+    ],
+)
+def test_a_status_that_is_no_success_comes_with_a_remedy(serve: Serve, status: str, remedy: str) -> None:
+    _, client = serve(answer(b"", status, more="Location: http://127.0.0.1:1/login\r\n"))
+    with pytest.raises(BadStatus, match=remedy):
+        client.system_stats()
+
+
+def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    client = NodeClient(NodeConfig("gpu-1", f"http://127.0.0.1:{port}"), connect_s=1.0, read_s=1.0)
+    with pytest.raises(Unreachable) as caught:
+        client.post_prompt({})
+    assert not caught.value.doubtful
+    client.close()
+
+
+def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) -> None:
+    server, client = serve(b"", stay=False)
+    with pytest.raises(Unreachable) as caught:
+        client.post_prompt({"prompt": {}})
+    assert caught.value.doubtful
+    assert len(server.requests) == 1
+
+
+def test_a_node_that_hangs_is_given_up_in_time(serve: Serve) -> None:
+    _, client = serve(b"", read_s=0.2)
+    with pytest.raises(Unreachable, match="does not answer /queue in time"):
+        client.queue()
+
+
+def test_a_question_is_asked_again_when_a_kept_connection_was_closed(serve: Serve) -> None:
+    server, client = serve(answer(STATS), answer(STATS), stay=False)
+    client.system_stats()
+    client.system_stats()
+    assert len(server.requests) == 2
+
+
+def test_a_file_that_breaks_off_is_damaged(serve: Serve) -> None:
+    _, client = serve(answer(b"half", length=100), stay=False)
+    with pytest.raises(Damaged, match="broke off"):
+        client.view("a.png", "", "output", most=1000)
+
+
+def test_a_file_beyond_the_limit_is_not_taken(serve: Serve) -> None:
+    _, client = serve(answer(b"x" * 101))
+    with pytest.raises(Damaged, match="more than 100 bytes"):
+        client.view("a.png", "", "output", most=100)
+
+
+def test_a_file_comes_with_its_type_and_its_name_is_escaped(serve: Serve) -> None:
+    server, client = serve(answer(b"data", more="Content-Type: video/mp4; x=1\r\n"))
+    assert client.view("a b&c.mp4", "x/y", "output", most=100) == (b"data", "video/mp4")
+    assert b"filename=a+b%26c.mp4&subfolder=x%2Fy&type=output" in server.requests[0]
+
+
+def test_an_upload_gives_the_name_the_node_chose(serve: Serve) -> None:
+    _, client = serve(answer(b'{"name": "a (1).png", "subfolder": "imagemill", "type": "input"}'))
+    assert client.upload_image(b"png", "a.png", "imagemill") == "imagemill/a (1).png"
+
+
+def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
+    server, client = serve(answer(b""))
+    with pytest.raises(ValueError, match="whatever runs"):
+        client.interrupt("")
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unreachable("x", doubtful=True), FailureCode.NODE_LOST),
+        (Damaged("x"), FailureCode.BAD_OUTPUT),
+        (BadStatus(413, "x"), FailureCode.BACKEND_REJECTED),
+        (BadStatus(500, "x"), FailureCode.BACKEND_UNAVAILABLE),
+        (NotComfy("x"), FailureCode.BACKEND_UNAVAILABLE),
+    ],
+)
+def test_every_wire_error_has_a_typed_cause(error: WireError, code: FailureCode) -> None:
+    assert failure("gpu-1", error).failure is code

@@ -1,0 +1,61 @@
+"""Why a job waits."""
+
+from dataclasses import replace
+
+from imagemill.domain.jobs import LaneKey
+from imagemill.domain.placing import Fleet
+from imagemill.domain.scheduling import Offer
+from imagemill.domain.waiting import Standing, explain_wait
+
+OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
+OTHER = replace(OFFER, node="node-2")
+FIRST = Standing(0, 0.0, False, Fleet(0))
+
+
+def holding(**nodes: str) -> Fleet:
+    return Fleet(0, {node.replace("_", "-"): frozenset({model}) for node, model in nodes.items()})
+
+
+def test_a_wait_without_workers_is_explained():
+    assert explain_wait([], LaneKey("gpu"), FIRST) == "no worker is connected"
+
+
+def test_a_wait_for_a_slot_names_the_nodes_that_fit():
+    render = replace(OTHER, queues=frozenset({"render"}))
+    text = explain_wait([render, OFFER], LaneKey("gpu"), FIRST)
+    assert text == "waits for a free slot on node-1; it is the first of its kind in fair order"
+
+
+def test_a_wait_no_node_can_end_is_explained_node_by_node():
+    render = replace(OTHER, queues=frozenset({"render"}))
+    text = explain_wait([render, OFFER], LaneKey("gpu", labels=("eu",)), FIRST)
+    assert text == "no node can take it: node-1 lacks the label eu; node-2 serves render, not queue gpu"
+
+
+def test_a_wait_for_nodes_that_serve_the_model_names_them_and_what_is_before():
+    standing = Standing(3, 12.4, False, holding(node_2="a", node_1="a"))
+    text = explain_wait([OFFER, OTHER], LaneKey("gpu", "a"), standing)
+    assert text == "node-1, node-2 serve a; 3 jobs (12 s of work) before it"
+
+
+def test_a_wait_for_a_load_names_the_model_the_work_and_the_nodes():
+    standing = Standing(1, 4.0, False, holding(node_1="b"))
+    text = explain_wait([OFFER, OTHER], LaneKey("gpu", "a"), standing)
+    assert text == "waits for a node to load a: 1 job (4 s of work) before it; node-1, node-2 could"
+
+
+def test_a_wait_behind_more_than_was_counted_says_so():
+    standing = Standing(200, 800.0, True, holding(node_1="a"))
+    text = explain_wait([OFFER], LaneKey("gpu", "a"), standing)
+    assert text == "node-1 serves a; at least 200 jobs (800 s of work) before it"
+
+
+def test_where_nothing_is_loaded_no_load_is_waited_for():
+    text = explain_wait([replace(OFFER, load_s=0.0)], LaneKey("gpu", "a"), FIRST)
+    assert text.startswith("waits for a free slot on node-1")
+
+
+def test_a_large_fleet_is_not_spelled_out():
+    offers = [replace(OFFER, node=f"node-{number}") for number in range(1, 8)]
+    text = explain_wait(offers, LaneKey("gpu"), FIRST)
+    assert text.startswith("waits for a free slot on node-1, node-2, node-3 and 4 more;")
