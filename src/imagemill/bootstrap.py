@@ -17,7 +17,7 @@ from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.settings import configured
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
-from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
@@ -103,7 +103,7 @@ class Mill:
         self.lifeline = Lifeline(settings.data_dir / "run")
         self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
         self.store.ensure_owner(settings.owner, now_us())
-        self.blobs: BlobStore = LocalBlobs(settings.data_dir / "blobs")
+        self.blobs: BlobStore = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
@@ -125,12 +125,7 @@ class Mill:
             queues=self.roles.queues,
             poll_s=poll_s,
         )
-        self.sweeper = Sweeper(
-            self.store,
-            self.blobs,
-            self.lifeline,
-            self._sweep_rules(),
-        )
+        self.sweeper = Sweeper(self.store, self.blobs, self.lifeline, self._sweep_rules())
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
         self.node_backend = _Nodes(settings, self.backends)
@@ -202,16 +197,27 @@ class Mill:
             placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
-            limits=OutputLimits(self.settings.limit.image_pixels, self.settings.limit.output_bytes),
+            limits=OutputLimits(
+                self.settings.limit.image_pixels,
+                self.settings.limit.output_bytes,
+                self.settings.blobs.patience_s,
+            ),
             previews=self.settings.comfyui.ask_previews,
         )
         return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
 
     def _sweep_rules(self) -> SweepRules:
-        job = self.settings.job
+        job, blobs = self.settings.job, self.settings.blobs
         outliving = frozenset(backend.name for backend in self.backends.values() if backend.outlives)
-        retention_s = job.retention_days * 86_400
-        return SweepRules(self.settings.sweep_s, retention_s, job.life_s, outliving, job.reattach_s)
+        return SweepRules(
+            self.settings.sweep_s,
+            job.retention_days * 86_400,
+            job.life_s,
+            outliving,
+            job.reattach_s,
+            inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
+            search_every_s=blobs.search_s,
+        )
 
     def _inputs(self) -> InputPictures:
         limit = self.settings.limit
@@ -299,6 +305,7 @@ def application(mill: Mill) -> Any:
         [dialect.router(mill.services) for dialect in mill.dialects],
         allowed_hosts=settings.allowed_hosts,
         body_bytes=settings.limit.body_bytes,
+        redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         paths=lambda: {
             path: operations

@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
+from imagemill.blobs.settings import BlobSettings, S3Settings
 
 PREFIX = "IMAGEMILL_"
 
@@ -39,6 +40,21 @@ ALIASES = {
     "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
     "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
     "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
+    # Who names an R2 bucket means R2, even where other variables of AWS are set too.
+    "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
+    "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
+    "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
+    "R2_ENDPOINT": "IMAGEMILL_S3__ENDPOINT",
+    "R2_ACCOUNT_ID": "IMAGEMILL_S3__R2_ACCOUNT_ID",
+    "R2_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
+    "R2_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
+    "S3_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
+    "AWS_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
+    "AWS_REGION_NAME": "IMAGEMILL_S3__REGION",
+    "AWS_REGION": "IMAGEMILL_S3__REGION",
+    "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
     "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
     "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
     "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
@@ -214,6 +230,8 @@ class Settings(BaseSettings):
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
+    s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
@@ -323,6 +341,8 @@ def complaints(error: ValidationError) -> list[str]:
         also = f" (or {', '.join(others[shown])})" if shown in others else ""
         if fault["type"] == "extra_forbidden":
             lines.extend(unknown([shown]) or [f"{shown} is not a setting"])
+        elif "SECRET" in shown or "TOKEN" in shown:
+            lines.append(f"{shown}{also}: {fault['msg']}")
         else:
             lines.append(f"{shown}{also}: {fault['msg']} (it is {_shown(fault['input'])})")
     return lines

@@ -1,11 +1,12 @@
 """What every blob store does, as a suite: a subclass says how to build one."""
 
 import threading
+import urllib.request
 
 import pytest
 
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.errors import NotFound, StorageError
+from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 JOB = "019abcde-0000-7000-8000-0000000000a1"
 OTHER = "019abcde-0000-7000-8000-0000000000b2"
@@ -81,6 +82,71 @@ class BlobStoreContract:
         assert not failed
         assert blobs.get(key()) in versions
 
+    def test_a_created_blob_is_got(self, blobs: BlobStore) -> None:
+        blobs.create(key(), b"made", "image/png")
+
+        assert blobs.get(key()) == b"made"
+        assert [blob.key for blob in blobs.list("jobs/")] == [key()]
+
+    def test_a_late_writer_does_not_replace_what_was_created(self, blobs: BlobStore) -> None:
+        blobs.create(key(), b"first", "image/png")
+
+        with pytest.raises(Conflict):
+            blobs.create(key(), b"other", "image/png")
+        assert blobs.get(key()) == b"first"
+        assert [blob.size for blob in blobs.list("jobs/")] == [5]
+
+    def test_the_same_bytes_are_created_twice_without_complaint(self, blobs: BlobStore) -> None:
+        for _ in range(2):
+            blobs.create(key(), b"same", "image/png")
+
+        assert blobs.get(key()) == b"same"
+
+    def test_a_key_may_be_created_again_after_a_delete(self, blobs: BlobStore) -> None:
+        blobs.create(key(), b"first", "image/png")
+        blobs.delete([key()])
+        blobs.create(key(), b"second", "image/png")
+
+        assert blobs.get(key()) == b"second"
+
+    def test_of_many_who_create_one_key_one_wins(self, blobs: BlobStore) -> None:
+        start = threading.Barrier(6)
+        won: list[bytes] = []
+        lost: list[bytes] = []
+
+        def create(data: bytes) -> None:
+            start.wait(10)
+            try:
+                blobs.create(key(), data, "image/png")
+                won.append(data)
+            except Conflict:
+                lost.append(data)
+
+        writers = [threading.Thread(target=create, args=(bytes([n]) * 100_000,)) for n in range(6)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+
+        assert (len(won), len(lost)) == (1, 5)
+        assert blobs.get(key()) == won[0]
+
+    @pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 10), (3, 7), (9, 10)])
+    def test_a_part_is_read(self, blobs: BlobStore, start: int, stop: int) -> None:
+        blobs.put(key(), b"0123456789", "image/png")
+
+        assert blobs.read(key(), start, stop) == b"0123456789"[start:stop]
+
+    def test_a_part_of_an_absent_blob_is_not_found(self, blobs: BlobStore) -> None:
+        with pytest.raises(NotFound):
+            blobs.read(key(), 0, 1)
+
+    def test_a_presigned_url_opens_the_blob_or_there_is_none(self, blobs: BlobStore) -> None:
+        blobs.put(key(), b"signed", "image/png")
+        url = blobs.presign("GET", key(), 60)
+
+        assert url is None or urllib.request.urlopen(url, timeout=10).read() == b"signed"
+
     def test_a_list_names_everything_below_its_prefix_and_nothing_else(self, blobs: BlobStore) -> None:
         for position in range(3):
             blobs.put(key(position=position), b"x" * position, "image/png")
@@ -149,6 +215,14 @@ class BlobStoreContract:
             blobs.get(bad)
         with pytest.raises(StorageError):
             blobs.delete([bad])
+        with pytest.raises(StorageError):
+            blobs.create(bad, b"x", "image/png")
+        with pytest.raises(StorageError):
+            blobs.read(bad, 0, 1)
+        with pytest.raises(StorageError):
+            blobs.location(bad)
+        with pytest.raises(StorageError):
+            blobs.presign("GET", bad, 60)
 
     def test_a_location_is_a_file_with_the_blob_or_nothing(self, blobs: BlobStore) -> None:
         assert blobs.location(key()) is None

@@ -7,7 +7,7 @@ import pytest
 
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
-from imagemill.domain.errors import NotFound, StorageError
+from imagemill.domain.errors import Conflict, NotFound, StorageError
 from tests.blobs.contract import JOB, OTHER, BlobStoreContract, key
 
 
@@ -74,6 +74,38 @@ def test_a_folder_that_became_a_file_is_an_error_of_the_storage(tmp_path: Path) 
         blobs.put(key(), b"x", "image/png")
     with pytest.raises((StorageError, NotFound)):
         blobs.get(key())
+
+
+def test_a_folder_in_a_blob_s_place_is_an_error_of_the_storage(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    (tmp_path / "inputs" / "x.png").mkdir(parents=True)
+
+    for act in (
+        lambda: blobs.put("inputs/x.png", b"x", "image/png"),
+        lambda: blobs.create("inputs/x.png", b"x", "image/png"),
+        lambda: blobs.get("inputs/x.png"),
+        lambda: blobs.read("inputs/x.png", 0, 1),
+        lambda: blobs.delete(["inputs/x.png"]),
+    ):
+        with pytest.raises(StorageError):
+            act()
+
+
+def test_a_folder_nobody_may_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    (tmp_path / "inputs").write_text("not a folder")
+
+    with pytest.raises(StorageError):
+        list(blobs.list("inputs/"))
+
+
+def test_what_was_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    blobs.create(key(), b"first", "image/png")
+    with pytest.raises(Conflict):
+        blobs.create(key(), b"other", "image/png")
+
+    assert len(files(tmp_path)) == 1
 
 
 def test_a_store_whose_folder_is_gone_does_not_answer_a_ping(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from PIL import Image
 from pydantic import BaseModel
 
 from imagemill.backends.base import Node, Order, Output, Rendered, Watch
-from imagemill.blobs.base import BlobInfo
+from imagemill.blobs.base import BlobInfo, Method
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.errors import NotFound
+from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
@@ -95,12 +95,23 @@ class MemoryBlobs:
     def put(self, key: str, data: bytes, media_type: str) -> None:
         self.files[key] = (data, now_us())
 
+    def create(self, key: str, data: bytes, media_type: str) -> None:
+        if self.files.get(key, (data, 0))[0] != data:
+            raise Conflict(key)
+        self.put(key, data, media_type)
+
     def get(self, key: str) -> bytes:
         if key not in self.files:
             raise NotFound(key)
         return self.files[key][0]
 
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        return self.get(key)[start:stop]
+
     def location(self, key: str) -> Path | None:
+        return None
+
+    def presign(self, method: Method, key: str, life_s: float) -> str | None:
         return None
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -141,7 +152,7 @@ def rules(**changes: Any) -> RunRules:
         "placing": Rules(),
         "avoid_node_s": 60.0,
         "backoff": Backoff(0.0, 0.0),
-        "limits": OutputLimits(10_000, 1_000_000),
+        "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0),
         **changes,
     }
     return RunRules(**values)

@@ -1,16 +1,19 @@
 """What becomes of what a render delivered, and of a render that ran out of memory."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from imagemill.backends.base import Order, Output, Watch
-from imagemill.domain.errors import BackendError
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.service.outputs import OutputLimits
+from imagemill.store.finishing import Cancel
 from imagemill.store.store import Store
 from tests.service.build import add, offer, output
 
@@ -67,3 +70,52 @@ def test_a_file_beyond_the_limit_is_refused_before_anything_is_stored(store: Sto
     error = store.job(job.id).error
     assert error is not None
     assert "at most 1000 are kept" in error.message
+
+
+class Away:
+    """A blob store's `create` that fails a few times, then hands on."""
+
+    def __init__(self, create: Callable[[str, bytes, str], None], times: int) -> None:
+        self._create = create
+        self.times = times
+        self.tried = threading.Event()
+
+    def __call__(self, key: str, data: bytes, media_type: str) -> None:
+        self.tried.set()
+        if self.times:
+            self.times -= 1
+            raise StorageError("away")
+        self._create(key, data, media_type)
+
+
+def test_a_render_waits_for_a_blob_store_that_is_away(store: Store, make: Any):
+    it, job = make(limits=OutputLimits(10_000, 1_000_000, patience_s=30.0)), add(store)
+    it.blobs.create = Away(it.blobs.create, times=2)
+    it.run()
+    found = store.job(job.id)
+    assert (found.status, found.attempt, found.failures) == (S.SUCCEEDED, 1, 0)
+    assert len(it.backend.orders) == 1
+
+
+def test_a_job_that_is_cancelled_while_its_render_waits_is_stopped(store: Store, make: Any):
+    it, job = make(limits=OutputLimits(10_000, 1_000_000, patience_s=30.0)), add(store)
+    away = it.blobs.create = Away(it.blobs.create, times=1000)
+    thread = it.start()
+    assert away.tried.wait(10)
+    store.cancel(Cancel(job.id, "ann", now_us()))
+    thread.join(10)
+    assert not thread.is_alive()
+    assert store.job(job.id).status is S.CANCELED
+
+
+def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: Store, make: Any):
+    """As after the database was restored from a backup: the job is tried again under another name."""
+    it, job = make(), add(store)
+    it.blobs.put(f"jobs/{job.id}/1/0.png", b"another picture", "image/png")
+    it.run()
+    error = store.job(job.id).error
+    assert error is not None
+    assert error.code is FailureCode.STORAGE
+    it.run()
+    assert store.job(job.id).status is S.SUCCEEDED
+    assert it.blobs.get(f"jobs/{job.id}/1/0.png") == b"another picture"

@@ -209,7 +209,7 @@ def test_a_blob_store_that_is_away_is_tried_again(store: Store, make: Any):
     def away(key: str, data: bytes, media_type: str) -> None:
         raise StorageError("no space left")
 
-    it.blobs.put = away
+    it.blobs.create = away
     it.run()
     error = store.job(job.id).error
     assert error is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -22,12 +23,12 @@ from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
 S = JobStatus
 
 
-def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float) -> Sweeper:
+def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float | None) -> Sweeper:
     return Sweeper(
         store,
         blobs,
         Lifeline(folder),
-        SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **rules}),
+        SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)}),
     )
 
 
@@ -117,6 +118,41 @@ def test_a_file_that_was_just_written_is_left_alone(store: Store, tmp_path: Path
     blobs.put(blob_key("gone", 1, 0, "png"), b"x", "image/png")
     assert sweeper(store, blobs, tmp_path / "run").delete_orphans() == 0
     assert len(blobs.files) == 1
+
+
+@pytest.mark.parametrize(("inputs_s", "deleted"), [(-10.0, 1), (3600.0, 0), (None, 0)])
+def test_input_pictures_are_kept_as_long_as_was_asked(
+    store: Store, tmp_path: Path, inputs_s: float | None, deleted: int
+):
+    blobs = MemoryBlobs()
+    blobs.put("inputs/ab/abcd.png", b"x", "image/png")
+    it = sweeper(store, blobs, tmp_path / "run", inputs_s=inputs_s, life_s=-10.0)
+    assert it.prune_inputs() == deleted
+
+
+def test_input_pictures_outlive_the_jobs_that_may_still_need_them(store: Store, tmp_path: Path):
+    blobs = MemoryBlobs()
+    blobs.put("inputs/ab/abcd.png", b"x", "image/png")
+    assert sweeper(store, blobs, tmp_path / "run", inputs_s=0.000001, life_s=3600.0).prune_inputs() == 0
+
+
+def test_all_files_are_listed_only_as_often_as_was_asked(store: Store, tmp_path: Path):
+    class Counted(MemoryBlobs):
+        listed = 0
+
+        def list(self, prefix: str) -> Iterator[BlobInfo]:
+            self.listed += 1
+            return super().list(prefix)
+
+    blobs, calls = Counted(), []
+    it = sweeper(store, blobs, tmp_path / "run", every_s=0.01, search_every_s=3600.0)
+    it.start()
+    for _ in range(3):
+        job = add(store, expires_at=now_us() - 1)
+        wait_until(lambda job=job: store.job(job.id).status is S.EXPIRED)
+        calls.append(blobs.listed)
+    it.close()
+    assert calls == [2, 2, 2]
 
 
 def test_a_sweeper_that_runs_sweeps_by_itself(store: Store, tmp_path: Path):

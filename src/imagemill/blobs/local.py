@@ -5,18 +5,19 @@ in 256 folders by the last two characters of the job's id: a folder for each job
 than the file in it.
 """
 
+import errno
 import os
-import re
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imagemill.blobs.base import BlobInfo
-from imagemill.domain.errors import NotFound, StorageError
+from imagemill.blobs.base import BlobInfo, Method, check_key
+from imagemill.domain.errors import Conflict, NotFound, StorageError
 
-_KEY = re.compile(r"(?!.*(?:^|/)(?:\.\.?)?(?:/|$))[A-Za-z0-9_\-./]{1,255}")
 _PARTIAL = ".partial"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links answer, such as exFAT and some shared folders."""
 
 
 class LocalBlobs:
@@ -26,43 +27,44 @@ class LocalBlobs:
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
-        # Two writers of one key must not share it: the one that is late would find it gone.
-        partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
-        try:
-            try:
-                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            with open(descriptor, "wb", buffering=0) as file:
-                file.write(data)
-            os.replace(partial, path)
-        except OSError as error:
-            raise StorageError(f"the blob could not be written: {error.strerror}") from error
+        with _told("written"):
+            os.replace(_written(path, data), path)
+
+    def create(self, key: str, data: bytes, media_type: str) -> None:
+        path = self._path(key)
+        with _told("written"):
+            if not _created(_written(path, data), path) and path.read_bytes() != data:
+                raise Conflict(f"another blob lies under {key}")
 
     def get(self, key: str) -> bytes:
-        try:
+        with _told("read"), _found(key):
             return self._path(key).read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(f"there is no blob {key}") from error
-        except OSError as error:
-            raise StorageError(f"the blob could not be read: {error.strerror}") from error
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        with _told("read"), _found(key), self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
 
     def location(self, key: str) -> Path | None:
         path = self._path(key)
         return path if path.is_file() else None
 
+    def presign(self, method: Method, key: str, life_s: float) -> str | None:
+        check_key(key)
+        return None
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = self._path(key)
-            with suppress(FileNotFoundError):
-                path.unlink()
+            with _told("deleted"):
+                path.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        for path in self._below(prefix):
-            with suppress(FileNotFoundError):
-                stat = path.stat()
-                yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
+        with _told("listed"):
+            for path in self._below(prefix):
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
 
     def _below(self, prefix: str) -> Iterator[Path]:
         parts = prefix.rstrip("/").split("/")
@@ -70,7 +72,7 @@ class LocalBlobs:
             first = self._path(prefix.rstrip("/"))
             yield from first.parent.glob(f"{first.name}_*")
             return
-        for folder, _, names in os.walk(self._root.joinpath(*parts)):
+        for folder, _, names in os.walk(self._root.joinpath(*parts), onerror=_unless_absent):
             yield from (Path(folder, name) for name in names)
 
     def ping(self) -> None:
@@ -78,8 +80,7 @@ class LocalBlobs:
             raise StorageError("the blob folder cannot be written to")
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise StorageError(f"{key!r} is no blob key")
+        check_key(key)
         parts = key.split("/")
         if parts[0] == "jobs" and len(parts) > 1:
             return Path(self._root, "jobs", parts[1][-2:], "_".join(parts[1:]))
@@ -90,3 +91,61 @@ class LocalBlobs:
         if parts[0] == "jobs":
             return "jobs/" + parts[-1].replace("_", "/", 2)
         return "/".join(parts)
+
+
+def _written(path: Path, data: bytes) -> str:
+    """A whole file beside ``path``, to be renamed or linked to it."""
+    # Two writers of one key must not share it: the one that is late would find it gone.
+    partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except OSError:
+        os.unlink(partial)  # the disk may be full
+        raise
+    return partial
+
+
+def _created(partial: str, path: Path) -> bool:
+    """Give a whole file its name, which may be taken: then False."""
+    try:
+        os.link(partial, path)  # unlike a rename it never replaces
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            return False
+        os.rename(partial, path)
+        return True
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+    return True
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"the blob could not be {what}: {error.strerror}") from error
+
+
+@contextmanager
+def _found(key: str) -> Generator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no blob {key}") from error
+
+
+def _unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

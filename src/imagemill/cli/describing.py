@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
@@ -143,7 +143,8 @@ def _kind(annotation: Any) -> tuple[str, bool]:
         item = get_args(annotation)[0]
         is_model = isinstance(item, type) and issubclass(item, BaseModel)
         return ("JSON list" if is_model else "list"), False
-    known = {str: "text", bool: "true or false", int: "integer", float: "number", Path: "path"}
+    known = {str: "text", SecretStr: "secret", Path: "path"}
+    known |= {bool: "true or false", int: "integer", float: "number"}
     return known.get(annotation, ""), False
 
 

@@ -1,25 +1,33 @@
 """Keep what a render delivered: pictures are checked and labelled, other files passed through."""
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
 
-from imagemill.backends.base import Output
+from imagemill.backends.base import Output, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.blobs import artifact_id, blob_key
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import BackendError
+from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Artifact, Claim
 from imagemill.media import pictures
 from imagemill.media.files import extension_of
 from imagemill.recipes.base import Plan
 
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class OutputLimits:
     pixels: int
     bytes: int
+    patience_s: float = 60.0
+    """How long a finished render waits for a blob store that is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,18 @@ class _Ready:
 
 
 def keep(
-    blobs: BlobStore, claim: Claim, plan: Plan, outputs: tuple[Output, ...], limits: OutputLimits
+    blobs: BlobStore,
+    claim: Claim,
+    plan: Plan,
+    outputs: tuple[Output, ...],
+    limits: OutputLimits,
+    watch: Watch,
 ) -> Kept:
-    """Raises `BackendError` for what is not as it was ordered, before anything is stored."""
+    """Raises `BackendError` for what is not as it was ordered, before anything is stored.
+
+    While the store is away it waits: the render is made already. Raises `StorageError` when its patience is
+    over, and `RenderCanceled` when the job is stopped meanwhile.
+    """
     if len(outputs) < plan.outputs:
         raise BackendError(
             FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
@@ -54,8 +71,9 @@ def keep(
     with pictures.CRAFT:
         ready = [_prepared(plan, position, output, limits) for position, output in enumerate(outputs)]
     converted = time.perf_counter()
+    shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
     artifacts = tuple(
-        _stored(blobs, claim, position, output, each)
+        _stored(shelf, claim, position, output, each)
         for position, (output, each) in enumerate(zip(outputs, ready, strict=True))
     )
     stored = time.perf_counter()
@@ -85,9 +103,32 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits) -
     return _Ready(data, info.media_type, info.width, info.height)
 
 
-def _stored(blobs: BlobStore, claim: Claim, position: int, output: Output, ready: _Ready) -> Artifact:
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    blobs: BlobStore
+    patient_until: float
+    watch: Watch
+
+    def put(self, key: str, ready: _Ready, job_id: str) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return self.blobs.create(key, ready.data, ready.media_type)
+            except Conflict as error:
+                # As after the database was restored from a backup; the next attempt has other names.
+                raise StorageError(f"{error}: an attempt of this number was made before") from error
+            except StorageError as error:
+                if time.monotonic() + pause_s > self.patient_until:
+                    raise
+                log.warning("a picture waits for the blob store: %s", error, extra={"job": job_id})
+            if self.watch.wait(pause_s):
+                raise RenderCanceled
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _stored(shelf: _Shelf, claim: Claim, position: int, output: Output, ready: _Ready) -> Artifact:
     key = blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
-    blobs.put(key, ready.data, ready.media_type)
+    shelf.put(key, ready, claim.id)
     return Artifact(
         id=artifact_id(claim.id, position),
         job_id=claim.id,

@@ -209,7 +209,8 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, self._rules.limits)
+        limits, watch = self._rules.limits, attempt.watch
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,

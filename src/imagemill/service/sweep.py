@@ -31,6 +31,10 @@ class SweepRules:
     """Backends whose renders go on without the worker that sent them."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
+    inputs_s: float | None = None
+    """How long input pictures are kept; None: for the life of a job and its retention."""
+    search_every_s: float = 3600.0
+    """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
 
 
 class Sweeper:
@@ -42,6 +46,7 @@ class Sweeper:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._next_prune = 0.0
+        self._next_search = 0.0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._serve, name="imagemill-sweep", daemon=True)
@@ -72,18 +77,18 @@ class Sweeper:
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         pruned = 0
         while ids := self._store.finished_before(oldest, _CHUNK):
-            for job_id in ids:
-                self._blobs.delete([blob.key for blob in self._blobs.list(f"jobs/{job_id}/")])
+            self._blobs.delete([blob.key for job_id in ids for blob in self._blobs.list(f"jobs/{job_id}/")])
             self._store.delete_jobs(ids)
             pruned += len(ids)
         return pruned
 
     def prune_inputs(self) -> int:
-        """Delete input pictures that nobody brought again for the life of a job and its retention; how many.
+        """Delete input pictures that nobody brought again for so long; how many.
 
         Bringing a picture again writes its file anew.
         """
-        oldest = now_us() - round((self._rules.retention_s + self._rules.life_s) * SECOND)
+        kept_s = self._rules.inputs_s or self._rules.retention_s + self._rules.life_s
+        oldest = now_us() - round(max(kept_s, self._rules.life_s) * SECOND)
         old = [blob.key for blob in self._blobs.list("inputs/") if blob.modified_at < oldest]
         self._blobs.delete(old)
         return len(old)
@@ -118,6 +123,8 @@ class Sweeper:
                 if time.monotonic() >= self._next_prune:
                     self._next_prune = time.monotonic() + _PRUNE_EVERY_S
                     self.prune()
+                if time.monotonic() >= self._next_search:
+                    self._next_search = time.monotonic() + self._rules.search_every_s
                     self.delete_orphans()
                     self.prune_inputs()
             except StorageError as error:

@@ -29,6 +29,7 @@ def create_app(
     *,
     allowed_hosts: Iterable[str],
     body_bytes: int,
+    redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     paths: Callable[[], Mapping[str, Any]] = dict,
 ) -> ASGIApp:
@@ -46,7 +47,9 @@ def create_app(
     for router in routers:
         app.include_router(router)
     signer: UrlSigner = services.wire.signer
-    app.include_router(blobs.router(signer, services.store.artifact, services.blobs.location))
+    app.include_router(
+        blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
+    )
     app.include_router(health.router(services))
     _describe(app, paths)
     return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes)

@@ -1,26 +1,35 @@
-"""Pictures by unguessable, expiring URLs: no token, ETag, ranges."""
+"""Pictures by unguessable, expiring URLs: no token, ETag, ranges.
+
+A local file is sent as it is. What lies in a bucket passes through piece by piece, so that neither memory nor
+one long request to the store is held for a slow client; or the client is sent there by a presigned URL.
+"""
 
 import asyncio
-import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.files import UNKNOWN, extension_of
 from imagemill.media.pictures import EXTENSIONS
+from imagemill.web import ranges
 
 PATH = "/blobs"
 
-_RANGE = re.compile(
-    rb"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})(?:, ?(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18}))*"
-)
+_PIECE_BYTES = 4 * 2**20
+"""Most pictures are one piece, thus one request to the store."""
+_READERS = 16
+_GONE = "the picture is gone: it was deleted or its retention is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,13 @@ def _extension(artifact: Artifact) -> str:
 def router(
     signer: UrlSigner,
     find: Callable[[str], tuple[Artifact, str] | None],
-    locate: Callable[[str], object],
+    blobs: BlobStore,
+    *,
+    redirect: bool = False,
 ) -> APIRouter:
-    """``find`` gives an artifact by its public name, ``locate`` the local file of a blob key."""
+    """``find`` gives an artifact by its public name; ``redirect`` sends clients to the store if it can."""
     routes = APIRouter()
+    remote = _Remote(blobs, redirect=redirect)
 
     @routes.head(PATH + "/{name}", include_in_schema=False)
     @routes.get(
@@ -59,9 +71,11 @@ def router(
             200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
             206: {"description": "A range of it"},
             304: {"description": "Not modified"},
+            307: {"description": "It is to be fetched from the store, by the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},
             404: {"description": "The picture is gone"},
             416: {"description": "The range lies outside"},
+            503: {"description": "The store is away; try again"},
         },
     )
     async def blob(request: Request, name: str, exp: str = "", sig: str = "") -> Response:
@@ -69,44 +83,103 @@ def router(
         if not signer.check(artifact_id, exp, sig):
             raise HTTPException(403, "this URL is wrong or has expired; ask for the job again for a new one")
         found = await asyncio.to_thread(find, artifact_id)
-        path = await asyncio.to_thread(locate, found[0].blob_key) if found else None
-        if found is None or path is None:
-            raise HTTPException(404, "the picture is gone: it was deleted or its retention is over")
-        if extension != _extension(found[0]):
-            raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(found[0])}")
-        return _answer(request, found[0], path, int(exp))
+        if found is None:
+            raise HTTPException(404, _GONE)
+        artifact = found[0]
+        path = await asyncio.to_thread(blobs.location, artifact.blob_key)
+        if extension != _extension(artifact):
+            raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")
+        left_s = max(0, int(exp) - now_us() // SECOND)
+        headers = _headers(artifact, left_s)
+        if path is None:
+            return await remote.answer(request, artifact, headers, left_s)
+        if _has_it(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return _Picture(str(path), media_type=artifact.media_type, headers=headers)
 
     return routes
 
 
-def _answer(request: Request, artifact: Artifact, path: object, expires_s: int) -> Response:
-    etag = f'"{artifact.sha256}"'
-    left_s = max(0, expires_s - now_us() // SECOND)
-    headers = {
-        "ETag": etag,
-        "Cache-Control": f"private, max-age={left_s}, immutable",
-    }
+def _headers(artifact: Artifact, left_s: int) -> dict[str, str]:
+    headers = {"ETag": f'"{artifact.sha256}"', "Cache-Control": f"private, max-age={left_s}, immutable"}
     if artifact.media_type == UNKNOWN:
         headers["Content-Disposition"] = "attachment"
+    return headers
+
+
+def _has_it(request: Request, etag: str) -> bool:
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if etag in asked or "*" in asked:
-        return Response(status_code=304, headers=headers)
-    return _Picture(str(path), media_type=artifact.media_type, headers=headers)
+    return etag in asked or "*" in asked
 
 
 class _Picture(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A range that is not understood is no range (RFC 9110, 14.2), where the framework refuses it."""
+        """A range that is not understood is no range, where the framework refuses it."""
         headers = [
             (name, value)
             for name, value in scope["headers"]
-            if name != b"range" or _is_range(value)
-        ]  # fmt: skip
+            if name != b"range" or ranges.is_range(value.decode("latin-1"))
+        ]
         await super().__call__({**scope, "headers": headers}, receive, send)
 
 
-def _is_range(value: bytes) -> bool:
-    if not _RANGE.fullmatch(value):
-        return False
-    spans = (span.strip().split(b"-") for span in value.removeprefix(b"bytes=").split(b","))
-    return all(not (first and last) or int(first) <= int(last) for first, last in spans)
+class _Remote:
+    """Pictures that lie in no folder of this machine."""
+
+    def __init__(self, blobs: BlobStore, *, redirect: bool) -> None:
+        self._blobs = blobs
+        self._redirect = redirect
+        # Of their own: a store that hangs must not keep the threads that everything else waits in.
+        self._readers = ThreadPoolExecutor(_READERS, "imagemill-blobs")
+
+    async def answer(
+        self, request: Request, artifact: Artifact, headers: dict[str, str], left_s: int
+    ) -> Response:
+        if self._redirect:
+            method: Literal["GET", "HEAD"] = "HEAD" if request.method == "HEAD" else "GET"
+            url = await asyncio.to_thread(self._blobs.presign, method, artifact.blob_key, left_s)
+            if url is not None:
+                return RedirectResponse(url, 307, {"Cache-Control": headers["Cache-Control"]})
+        if _has_it(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return await self._streamed(request, artifact, headers)
+
+    async def _streamed(self, request: Request, artifact: Artifact, headers: dict[str, str]) -> Response:
+        """The first piece is read before anything is answered, so that its absence can be told."""
+        headers |= {"Accept-Ranges": "bytes"}
+        asked = request.headers.get("range", "")
+        same = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
+        try:
+            part = ranges.span(asked, artifact.size) if asked and same else None
+        except ranges.OutsideError:
+            headers["Content-Range"] = f"bytes */{artifact.size}"
+            return Response(status_code=416, headers=headers)
+        start, stop = part or (0, artifact.size)
+        if part:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{artifact.size}"
+        headers["Content-Length"] = str(stop - start)
+        head = request.method == "HEAD"
+        first_stop = min(stop, start + (1 if head else _PIECE_BYTES))
+        try:
+            first = await self._read(artifact.blob_key, start, first_stop)
+        except NotFound as error:
+            raise HTTPException(404, _GONE) from error
+        status, media_type = 206 if part else 200, artifact.media_type
+        if head:
+            return Response(None, status, headers, media_type)
+        pieces = self._pieces(artifact.blob_key, first, start, stop)
+        return StreamingResponse(pieces, status, headers, media_type)
+
+    async def _pieces(self, key: str, first: bytes, start: int, stop: int) -> AsyncIterator[bytes]:
+        yield first
+        position = start + len(first)
+        while position < stop:
+            piece = await self._read(key, position, min(stop, position + _PIECE_BYTES))
+            yield piece
+            position += len(piece)
+
+    async def _read(self, key: str, start: int, stop: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        if start == stop:
+            return await loop.run_in_executor(self._readers, self._blobs.get, key)
+        return await loop.run_in_executor(self._readers, self._blobs.read, key, start, stop)

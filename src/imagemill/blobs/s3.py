@@ -1,0 +1,275 @@
+"""Blobs in a bucket of S3, or of a store that speaks like it: R2, MinIO, Yandex, SeaweedFS.
+
+Each object carries the SHA-256 of its bytes as metadata; `S3Blobs.get` holds what it reads against it. On
+the way up the SHA-256 of each request is sent along, so the store refuses what was damaged on the way; the
+signature covers it as well, but not every store looks (SeaweedFS 4.48 does not).
+"""
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import S3Store
+
+from imagemill.blobs.base import BlobInfo, Method, check_key
+from imagemill.blobs.settings import S3Settings
+from imagemill.domain.errors import Conflict, NotFound, StorageError
+
+if TYPE_CHECKING:
+    from obstore import Attributes, ObjectMeta
+    from obstore.store import ClientConfig, S3Config
+
+_DIGEST = "sha256"
+_MARKER = "health/marker"
+_PING_TIMEOUT_S = 2.0
+_PING_EVERY_S = 2.0
+"""Probes of several kinds share one request in so long."""
+_PARTS_AT_ONCE = 4
+_PAGE = 1000
+"""Names in one answer to a listing: the most a store gives."""
+_LONGEST_PRESIGNED_S = 7 * 86_400
+"""The protocol's bound."""
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"non-2xx status code: (\d+[ \w]*)")
+
+
+class S3Blobs:
+    def __init__(self, settings: S3Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises `StorageError` when the settings do not fit together. Connects to nothing."""
+        self._settings = settings
+        self._clock = clock
+        self._store = _open(settings, settings.address, settings.timeout_s, settings.retries)
+        self._signing = _open(settings, settings.public_endpoint or settings.address, settings.timeout_s, 0)
+        self._probing = _open(settings, settings.address, min(_PING_TIMEOUT_S, settings.timeout_s), 0)
+        self._ping_lock = threading.Lock()
+        self._pinged: float | None = None
+        self._complaint: str | None = None
+        self._user: int | None = None
+
+    def put(self, key: str, data: bytes, media_type: str) -> None:
+        check_key(key)
+        with self._told("written"):
+            self._upload(key, data, media_type, hashlib.sha256(data).hexdigest(), "overwrite")
+
+    def create(self, key: str, data: bytes, media_type: str) -> None:
+        check_key(key)
+        digest = hashlib.sha256(data).hexdigest()
+        with self._told("written"):
+            if self._settings.conditional_put and not self._in_parts(data):
+                with suppress(AlreadyExistsError):
+                    self._upload(key, data, media_type, digest, "create")
+                    return
+            # Parts know no condition; taken, absent again, or to be found out.
+            lies = self._digest_of(key)
+            if lies is None:
+                self._upload(key, data, media_type, digest, "overwrite")
+            elif lies != digest:
+                raise Conflict(f"another blob lies under {key}")
+
+    def get(self, key: str) -> bytes:
+        check_key(key)
+        with self._told("read", key):
+            found = obstore.get(self._store, key)
+            data = bytes(found.bytes())
+            digest = _digest_in(found.attributes)
+        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+            raise StorageError("the blob could not be read: it is damaged, its SHA-256 is another")
+        return data
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        check_key(key)
+        with self._told("read", key):
+            return bytes(obstore.get_range(self._store, key, start=start, end=stop))
+
+    def location(self, key: str) -> Path | None:
+        check_key(key)
+        return None
+
+    def presign(self, method: Method, key: str, life_s: float) -> str | None:
+        check_key(key)
+        life = timedelta(seconds=min(max(life_s, 1.0), _LONGEST_PRESIGNED_S))
+        with self._told("signed for"):
+            return obstore.sign(self._signing, method, key, life)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        given = tuple(keys)
+        for key in given:
+            check_key(key)
+        with self._told("deleted"):
+            obstore.delete(self._store, given)
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        check_key(prefix.rstrip("/"))
+        with self._told("listed"):
+            for page in self._pages(prefix):
+                for each in page:
+                    modified_at = round(each["last_modified"].timestamp() * 1_000_000)
+                    yield BlobInfo(each["path"], each["size"], modified_at)
+
+    def _pages(self, prefix: str) -> "Iterable[Sequence[ObjectMeta]]":
+        # One of its other forms returns types of a package that is not installed.
+        return obstore.list(self._store, prefix.rstrip("/"), chunk_size=_PAGE)  # pyright: ignore[reportUnknownMemberType]
+
+    def ping(self) -> None:
+        with self._ping_lock:
+            now = self._clock()
+            if self._pinged is None or now - self._pinged >= _PING_EVERY_S:
+                self._complaint = self._look()
+                self._pinged = self._clock()
+        if self._complaint is not None:
+            raise StorageError(self._complaint)
+
+    def _look(self) -> str | None:
+        """The marker is written once, then only looked at: that costs a tenth and needs the same rights."""
+        try:
+            with self._told("looked up"):
+                try:
+                    obstore.head(self._probing, _MARKER)
+                except FileNotFoundError:
+                    obstore.put(self._probing, _MARKER, b"imagemill", use_multipart=False)
+        except StorageError as error:
+            return str(error)
+        return None
+
+    def _in_parts(self, data: bytes) -> bool:
+        return len(data) > 2 * self._settings.part_bytes
+
+    def _upload(
+        self, key: str, data: bytes, media_type: str, digest: str, mode: Literal["create", "overwrite"]
+    ) -> None:
+        attributes: Attributes = {
+            "Content-Type": media_type,
+            "Cache-Control": "private, max-age=31536000, immutable",
+            _DIGEST: digest,
+        }
+        if not media_type.startswith(("image/", "video/", "audio/")) or "svg" in media_type:
+            attributes["Content-Disposition"] = "attachment"  # nothing a browser might run
+        obstore.put(
+            self._store,
+            key,
+            data,
+            attributes=attributes,
+            mode=mode,
+            use_multipart=self._in_parts(data),
+            chunk_size=self._settings.part_bytes,
+            max_concurrency=_PARTS_AT_ONCE,
+        )
+
+    def _digest_of(self, key: str) -> str | None:
+        """Of what lies under a key; None when nothing does."""
+        try:
+            attributes = obstore.get(self._store, key, options={"head": True}).attributes
+            return _digest_in(attributes) or hashlib.sha256(self.get(key)).hexdigest()
+        except (FileNotFoundError, NotFound):
+            return None
+
+    @contextmanager
+    def _told(self, what: str, key: str | None = None) -> Generator[None]:
+        """Translate what the client raises; with a key, that it is absent is told as such."""
+        self._user = self._user or os.getpid()
+        if self._user != os.getpid():
+            # The client's threads do not survive a fork: it would wait for them for ever.
+            raise StorageError("the bucket was used before this process was forked; open it after the fork")
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as error:
+            code = _CODE.search(str(error))
+            if isinstance(error, FileNotFoundError) and key and not (code and code[1] == "NoSuchBucket"):
+                raise NotFound(f"there is no blob {key}") from error
+            raise StorageError(f"the blob could not be {what}: {_reason(str(error))}") from error
+
+
+def _digest_in(attributes: "Attributes") -> str | None:
+    # Some stores write the names of metadata with a capital.
+    return next((value for name, value in attributes.items() if name.lower() == _DIGEST), None)
+
+
+def _reason(text: str) -> str:
+    """One line without addresses and keys: what the store answered, or why there was no answer."""
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status:
+        return f"the store answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
+    lowered = text.lower()
+    for sign, reason in _SIGNS:
+        if sign in lowered:
+            return reason
+    return text.partition("\n")[0][:200]
+
+
+_SIGNS = (
+    ("timedout", "the store did not answer in time"),
+    ("timed out", "the store did not answer in time"),
+    ("connection refused", "the store refuses connections"),
+    ("dns error", "the store's name is not known; check IMAGEMILL_S3__ENDPOINT"),
+    ("certificate", "the store's certificate is not trusted; see IMAGEMILL_S3__CA_FILE"),
+    ("error sending request", "the connection to the store broke"),
+    ("error decoding response", "the store's answer broke off"),
+)
+
+
+def _open(settings: S3Settings, endpoint: str | None, timeout_s: float, retries: int) -> S3Store:
+    assert settings.bucket is not None  # noqa: S101 - the opener looks
+    if (settings.access_key_id is None) != (settings.secret_access_key is None):
+        raise StorageError(
+            "IMAGEMILL_S3__ACCESS_KEY_ID and IMAGEMILL_S3__SECRET_ACCESS_KEY belong together; "
+            "set both, or none to use the role of the machine"
+        )
+    limit = timedelta(seconds=timeout_s)
+    try:
+        return S3Store(
+            settings.bucket,
+            prefix=settings.prefix.rstrip("/") or None,
+            config=_config(settings, endpoint),
+            client_options=_client(settings, endpoint, timeout_s),
+            retry_config={
+                "max_retries": retries,
+                "retry_timeout": limit,
+                "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2)},
+            },
+        )
+    except (BaseError, OSError, ValueError) as error:
+        raise StorageError(f"the settings of S3 cannot be used: {error}") from error
+
+
+def _config(settings: S3Settings, endpoint: str | None) -> "S3Config":
+    config: S3Config = {
+        "region": settings.region,
+        "virtual_hosted_style_request": not settings.path_style,
+    }
+    if settings.checksums:
+        config["checksum_algorithm"] = "SHA256"
+    if endpoint is not None:
+        if not settings.path_style:
+            parts = urlsplit(endpoint)
+            endpoint = parts._replace(netloc=f"{settings.bucket}.{parts.netloc}").geturl()
+        # The variable AWS_ENDPOINT_URL_S3 would go before the first one.
+        config |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
+    if settings.access_key_id and settings.secret_access_key:
+        config["access_key_id"] = settings.access_key_id
+        config["secret_access_key"] = settings.secret_access_key.get_secret_value()
+    if settings.session_token:
+        config["session_token"] = settings.session_token.get_secret_value()
+    return config
+
+
+def _client(settings: S3Settings, endpoint: str | None, timeout_s: float) -> "ClientConfig":
+    options: ClientConfig = {
+        "allow_http": endpoint is not None and endpoint.startswith("http://"),
+        "timeout": timedelta(seconds=timeout_s),
+        "connect_timeout": timedelta(seconds=min(5.0, timeout_s)),
+        "allow_invalid_certificates": not settings.verify_tls,
+        "user_agent": "imagemill",
+    }
+    if settings.ca_file is not None:
+        options["root_certificate"] = settings.ca_file.read_bytes()
+    return options

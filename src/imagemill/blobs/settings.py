@@ -1,0 +1,104 @@
+"""What an operator decides about files: where they lie, and how long."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+
+def _address(value: str) -> str:
+    if not value.startswith(("https://", "http://")) or "@" in value or "?" in value:
+        raise ValueError("should be https://host, or http://host:port, without name, password or query")
+    return value.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class BlobSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patience_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="How long a finished render waits for a store that is away, before it is given up.",
+    )
+    input_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="Pictures clients brought are deleted so long after they were last brought; "
+        "none: when the last job they can belong to is deleted.",
+    )
+    search_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="How often all files are listed, to delete old input pictures and what no job refers to.",
+    )
+
+
+class S3Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bucket: str | None = Field(
+        default=None, min_length=1, description="Where the files lie; none: in a folder of data_dir."
+    )
+    endpoint: Address | None = Field(
+        default=None,
+        description="Address of the store, such as https://storage.example:9000; none: Amazon's, by region.",
+    )
+    public_endpoint: Address | None = Field(
+        default=None, description="Address by which clients reach the store, when it is another."
+    )
+    r2_account_id: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{32}$", description="Cloudflare account, in place of an endpoint."
+    )
+    region: str = Field(default="us-east-1", min_length=1, description="Region that requests are signed for.")
+    access_key_id: str | None = Field(
+        default=None, description="Name of the key; none: the role of the machine."
+    )
+    secret_access_key: SecretStr | None = Field(default=None, description="The key's secret.")
+    session_token: SecretStr | None = Field(default=None, description="Of temporary keys.")
+    prefix: str = Field(
+        default="",
+        pattern=r"^(?:[A-Za-z0-9_\-]+(?:/[A-Za-z0-9_\-]+)*/?)?$",
+        description="Begins every name in the bucket, so that it can be shared: pictures/mill.",
+    )
+    path_style: bool = Field(
+        default=True,
+        description="Ask for https://endpoint/bucket/name, which all stores know; "
+        "else https://bucket.endpoint/name.",
+    )
+    verify_tls: bool = Field(default=True, description="Refuse a store whose certificate is not trusted.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of certificates to trust besides the usual ones."
+    )
+    delivery: Literal["stream", "redirect"] = Field(
+        default="stream",
+        description="Pictures pass through this server, or clients are sent to the store.",
+    )
+    timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest time of one request to the store, such as that for a part."
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="A request that failed is made again so often, within timeout_s."
+    )
+    part_bytes: int = Field(
+        default=8 * 2**20,
+        ge=5 * 2**20,
+        description="Files of more than two parts are sent in parts of this size.",
+    )
+    conditional_put: bool = Field(
+        default=True,
+        description="The store knows If-None-Match; else what lies there is looked up before a write.",
+    )
+
+    checksums: bool = Field(
+        default=True, description="Send the SHA-256 of each upload, for the store to verify."
+    )
+
+    @property
+    def address(self) -> str | None:
+        """Of the store; None is Amazon's."""
+        if self.endpoint is None and self.r2_account_id is not None:
+            return f"https://{self.r2_account_id}.r2.cloudflarestorage.com"
+        return self.endpoint
