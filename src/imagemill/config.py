@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -38,6 +39,7 @@ ALIASES = {
     "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
     "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
     "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
+    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -55,6 +57,21 @@ def _database(value: str) -> str:
     if separator and scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
         raise ValueError("should be sqlite:///path or postgresql://user@host/name")
     return value
+
+
+def _redis(value: str) -> str:
+    if not value.startswith(_REDIS):
+        raise ValueError("should be redis://host:6379/0, or rediss:// for TLS")
+    return value
+
+
+def _broker(value: str) -> str:
+    if not value.startswith((*_REDIS, "amqp://", "amqps://")):
+        raise ValueError("should be redis://host:6379/0, rediss:// or amqp://user@host, amqps://")
+    return value
+
+
+_REDIS = ("redis://", "rediss://")
 
 
 class _Group(BaseModel):
@@ -132,6 +149,37 @@ class CivitaiSettings(_Group):
     )
 
 
+class CelerySettings(_Group):
+    soft_time_limit_s: float = Field(
+        default=240.0,
+        gt=0,
+        description="Longest run of a Celery task; a render may take so long less token_s.",
+    )
+    time_limit_s: float = Field(
+        default=300.0, gt=0, description="A pool process whose task takes longer is killed and replaced."
+    )
+    token_s: float = Field(
+        default=10.0, ge=0, description="How long one wake-up goes on claiming jobs before it ends."
+    )
+    max_tasks_per_child: int = Field(
+        default=50, ge=1, description="A pool process is replaced after so many tasks."
+    )
+    prefetch: int = Field(default=1, ge=1, description="Wake-ups a slot may reserve.")
+    poll_s: float = Field(
+        default=2.0, gt=0, description="How often an idle worker looks by itself, should wake-ups be lost."
+    )
+    quorum_queues: bool = Field(default=False, description="Quorum queues, on RabbitMQ.")
+    events: bool = Field(
+        default=False, description="Send task events for Flower; costs several messages a task."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.token_s < self.soft_time_limit_s < self.time_limit_s:
+            raise ValueError("token_s, soft_time_limit_s and time_limit_s should rise in this order")
+        return self
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="IMAGEMILL_",
@@ -165,6 +213,15 @@ class Settings(BaseSettings):
         default=False,
         description="Survive power loss, not only a crash, at the price of a disk flush a commit.",
     )
+    broker_url: Annotated[str, AfterValidator(_broker)] | None = Field(
+        default=None,
+        description="Where wake-ups for workers on other machines go: redis://..., amqp://...; "
+        "without it processes look into the database.",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+        default=None,
+        description="Redis for live progress and news between processes; default: broker_url, if it is one.",
+    )
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,
@@ -172,6 +229,9 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(
         default=1.0, gt=0, description="How often lost, expired and due jobs are looked for."
+    )
+    leader_lease_s: float = Field(
+        default=10.0, ge=1, description="A scheduler silent for so long is followed by another one."
     )
     shutdown_grace_s: float = Field(
         default=30.0, ge=0, description="How long running jobs may finish at a stop."
@@ -190,9 +250,16 @@ class Settings(BaseSettings):
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
+    celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
+
+    @property
+    def news_url(self) -> str | None:
+        """The Redis of live progress and news."""
+        broker = self.broker_url or ""
+        return self.redis_url or (broker if broker.startswith(_REDIS) else None)
 
     @property
     def database(self) -> str:
