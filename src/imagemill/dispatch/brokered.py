@@ -30,19 +30,19 @@ def make_app(settings: "Settings", work: Work | None = None) -> Celery:
     """``work``: None in a process that only sends."""
     app: Any = Celery("imagemill", set_as_current=False)
     app.conf.update(_configuration(settings))
-    for queue in BROKERED:
-        _add_task(app, queue, work)
+    if work is not None:
+        for queue in BROKERED:
+            _add_task(app, queue, work)
     return app
 
 
-def _add_task(app: Any, queue: str, work: Work | None) -> None:
+def _add_task(app: Any, queue: str, work: Work) -> None:
     def run() -> str:
-        if work is None:
-            raise RuntimeError("this process sends wake-ups and does not work")
         ran = work(queue)
         return f"{ran} {'job' if ran == 1 else 'jobs'}"
 
-    app.task(name=task_name(queue))(run)
+    # Else Celery hands it to every application of the process, to those that only send, too.
+    app.task(name=task_name(queue), shared=False)(run)
 
 
 def _configuration(settings: "Settings") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.app import trace  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 from celery.worker import WorkController, state  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class CeleryConsumer:
             "without_mingle": True,  # workers have nothing to tell each other: the database knows
             "without_gossip": True,
         }
+        celery_trace: Any = trace
         try:
+            # As Celery's command does: without it no task finds its application.
+            celery_trace.setup_worker_optimizations(self._app, self._name)
             WorkController(self._app, **options).start()
         except Exception:
             log.exception("Celery's worker ended; idle slots go on looking by themselves")

@@ -62,6 +62,10 @@ class Tokens:
             self._asked.add(name)
             self._news.notify()
 
+    @property
+    def broker_is_away(self) -> bool:
+        return self._away
+
     def close(self) -> None:
         """What is wanted now is still sent, if the broker answers."""
         with self._news:

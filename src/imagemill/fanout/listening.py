@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 from imagemill.fanout.base import Ears, Fanout
 
@@ -17,6 +18,10 @@ class Listening:
     def start(self) -> None:
         self._task = self._loop.create_task(self._fanout.listen(self._ears))
         self._thread.start()
+
+    def call(self, act: Callable[[], object]) -> None:
+        """On the listener's event loop, soon."""
+        self._loop.call_soon_threadsafe(act)
 
     def close(self) -> None:
         if self._task is None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -102,7 +103,8 @@ class PostgresFanout:
             async for notify in connection.notifies(timeout=_ECHO_S, stop_after=1):
                 sender, news = unpack(notify.payload)
                 if sender != self._sender:
-                    ears.hear(news)
+                    if news:  # else it only calls itself
+                        ears.hear(news)
                 elif not heard:
                     heard = True
                     self._begin(ears)
@@ -114,9 +116,11 @@ class PostgresFanout:
 
 
 def _parts(news: News) -> list[News]:
-    rest = News((), news.stopped, news.woken, news.called_back)
-    chunks = [
-        News(news.notices[start : start + _MOST_NOTICES])
-        for start in range(0, len(news.notices), _MOST_NOTICES)
-    ]
-    return [part for part in (rest, *chunks) if part]
+    """The same news, each part small enough for a payload."""
+    first = replace(news, notices=news.notices[:_MOST_NOTICES])
+    more = range(_MOST_NOTICES, len(news.notices), _MOST_NOTICES)
+    return [part for part in (first, *(_of(news, start) for start in more)) if part]
+
+
+def _of(news: News, start: int) -> News:
+    return News(news.notices[start : start + _MOST_NOTICES])
