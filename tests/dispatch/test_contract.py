@@ -17,7 +17,9 @@ SLOW = {"properties": {"simulate": {"step_ms": 100}}, "params": {"steps": 10}}
 
 @pytest.fixture(params=["inline", "celery"])
 def fleet(request: pytest.FixtureRequest) -> Fleet:
-    return request.getfixturevalue(f"{request.param}_fleet")
+    fleet: Fleet = request.getfixturevalue(f"{request.param}_fleet")
+    fleet.ensure(1)
+    return fleet
 
 
 def test_a_wake_up_leads_to_a_run_long_before_a_sweep(fleet: Fleet):
@@ -52,7 +54,6 @@ def test_a_killed_workers_job_is_finished_by_another_one_exactly_once(fleet: Fle
 
 
 def test_a_worker_that_stops_finishes_what_it_runs_and_begins_nothing(fleet: Fleet):
-    fleet.ensure(1)
     job_id = fleet.submit(**SLOW)
     worker = fleet.worker_of(job_id)
     worker.signal()
@@ -67,7 +68,6 @@ def test_a_worker_that_stops_finishes_what_it_runs_and_begins_nothing(fleet: Fle
 
 
 def test_an_unknown_queue_wakes_nobody_in_vain_and_breaks_nothing(fleet: Fleet):
-    fleet.ensure(1)
     fleet.server.mill.dispatcher.wake("video")
     assert fleet.server.wait(fleet.submit())["status"] == "succeeded"
 
