@@ -3,32 +3,33 @@
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from imagemill import connecting
 from imagemill.backends.base import Backend, Surroundings
-from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.settings import configured
-from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
+from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
-from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
+from imagemill.fanout.base import Ears, News
+from imagemill.fanout.listening import Listening
+from imagemill.parts import RealNodes, secret_file
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
+from imagemill.service.leading import Leadership
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier, NotifyRules
@@ -45,7 +46,9 @@ from imagemill.store.commits import Committed
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
 from imagemill.workflows.builtin import NAMES, builtin
-from imagemill.workflows.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from imagemill.dispatch.fleet import FleetDispatcher
 
 log = logging.getLogger(__name__)
 
@@ -62,34 +65,14 @@ class Roles:
     worker: bool = True
     queues: frozenset[str] | None = None
     """Queues a worker serves; None: all."""
+    hosted: bool = False
+    """Celery's own command runs this process and brings the wake-ups."""
+    slots: int | None = None
+    """Jobs at once in a hosted process; None: as many as its nodes have slots."""
 
     @property
     def alone(self) -> bool:
         return self.api and self.scheduler and self.worker
-
-
-class _Nodes:
-    """The nodes of the ComfyUI backend; while there are some, the simulator rests."""
-
-    def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
-        self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
-        comfyui = backends["comfyui"]
-        assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
-        self._comfyui = comfyui
-
-    def configure(self, nodes: Sequence[NodeConfig]) -> None:
-        self._comfyui.configure(nodes)
-        if isinstance(self._simulator, Simulator):
-            self._simulator.rest(bool(nodes))
-
-    def catalogues(self) -> Sequence[Catalogue]:
-        return self._comfyui.catalogues()
-
-    def reports(self) -> Sequence[NodeReport]:
-        return self._comfyui.reports()
-
-    def examine(self, name: str) -> Sequence[Finding]:
-        return self._comfyui.examine(name)
 
 
 class Mill:
@@ -110,31 +93,35 @@ class Mill:
         self.backends = self._backends()
         self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _plugins("recipes")}
         poll_s = settings.scheduler_poll_ms / 1000
+        self.fanout = connecting.fanout(settings, self.lifeline.worker, alone=self.roles.alone)
         self.hub = Hub(
             self.store.progress_of,
             poll_s=_ALONE_POLL_S if self.roles.alone else poll_s,
             most=settings.limit.streams,
+            relay=self.fanout,
         )
         self.guard = Guard(settings.callback.allow_networks)
         self.inputs = self._inputs()
         self.runner = self._runner()
-        self.dispatcher = InlineDispatcher(
-            self.runner.run_all,
-            self.backends,
-            worker=self.lifeline.worker,
-            queues=self.roles.queues,
-            poll_s=poll_s,
-        )
-        self.sweeper = Sweeper(self.store, self.blobs, self.lifeline, self._sweep_rules())
+        self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
+        self.inline = self._inline()
+        self.fleet = self._fleet()
+        self.dispatcher: Dispatcher = self.fleet or self.inline
+        self.leadership = Leadership(self.store, self.lifeline, lease_s=settings.leader_lease_s)
+        self.sweeper = self._sweeper()
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
-        self.node_backend = _Nodes(settings, self.backends)
+        self.node_backend = RealNodes(settings, self.backends)
         self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
+        self._listening: Listening | None = None
         self.store.listen(self._committed)
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
+        if self.fanout is not None and not self.roles.api:
+            self._listening = Listening(self.fanout, self._ears())
+            self._listening.start()
         if self.settings.resources.seed:
             self.services.registry.seed()
         self.nodes.start()
@@ -147,8 +134,13 @@ class Mill:
 
     def drain(self) -> None:
         """Claim no more, let running jobs finish or hand them back, then let waiting requests go."""
+        self.dispatcher.leave()
         self.runner.close(self.settings.shutdown_grace_s)
         self.hub.close()
+
+    def work(self, queue: str) -> int:
+        """What a wake-up does in a process that Celery runs; how many jobs it ran."""
+        return self.fleet.work(queue) if self.fleet is not None else 0
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
@@ -156,22 +148,30 @@ class Mill:
         self.dispatcher.close()
         self.sweeper.close()
         self.notifier.close()
+        self.leadership.resign()
         self.nodes.close()
         self.inputs.close()
         for backend in self.backends.values():
             backend.close()
         self.store.close()
+        if self._listening is not None:
+            self._listening.close()
+        if self.fanout is not None:
+            self.fanout.close()
         self.lifeline.close()
 
     @contextlib.asynccontextmanager
     async def running(self, _app: Any = None) -> AsyncIterator[None]:
         """For as long as the HTTP server runs."""
         await asyncio.to_thread(self.start)
-        poll = asyncio.create_task(self.hub.poll())
+        tasks = [asyncio.create_task(self.hub.poll())]
+        if self.fanout is not None:
+            tasks.append(asyncio.create_task(self.fanout.listen(self._ears())))
         try:
             yield
         finally:
-            poll.cancel()
+            for task in tasks:
+                task.cancel()
             await asyncio.to_thread(self.close)
 
     def _committed(self, committed: Committed) -> None:
@@ -182,6 +182,78 @@ class Mill:
             self.dispatcher.wake(queue)
         if committed.called_back:
             self.notifier.wake()
+        if self.fanout is not None:
+            self.fanout.tell([self._news(committed)])
+
+    def _news(self, committed: Committed) -> News:
+        """Where there is a broker it wakes the slots of other processes."""
+        return News(
+            notices=tuple(committed.notices),
+            stopped=tuple(committed.stopped),
+            woken=() if self.fleet is not None else tuple(sorted(committed.woken)),
+            called_back=committed.called_back,
+        )
+
+    def _ears(self) -> Ears:
+        return Ears(self._hear, self.hub.see, self.hub.look)
+
+    def _hear(self, news: News) -> None:
+        """Of another process."""
+        self.hub.tell(news.notices)
+        for job_id in news.stopped:
+            self.runner.stop_job(job_id)
+        for queue in news.woken:
+            if self.fleet is not None:
+                self.fleet.look()
+            else:
+                self.inline.wake(queue)
+        if news.called_back:
+            self.notifier.wake()
+
+    def _call(self, queue: str) -> None:
+        if self.fanout is not None:
+            self.fanout.tell([News(woken=(queue,))])
+
+    def _waiting(self) -> set[str]:
+        return {head.key.queue for head in self.store.heads()}
+
+    def _remind(self) -> None:
+        """Wake-ups may have been lost."""
+        if self.fleet is not None:
+            for queue in self._waiting():
+                self.fleet.wake(queue)
+
+    def _inline(self) -> InlineDispatcher:
+        return InlineDispatcher(
+            self.runner.run_all,
+            self.backends,
+            worker=self.lifeline.worker,
+            queues=self.roles.queues,
+            poll_s=self.settings.scheduler_poll_ms / 1000,
+        )
+
+    def _fleet(self) -> "FleetDispatcher | None":
+        post = connecting.Post(
+            name=f"{self.lifeline.worker}@imagemill",
+            inline=self.inline if self.roles.alone else None,
+            works=self.roles.worker,
+            queues=self.roles.queues,
+            hosted=self.roles.hosted,
+            slots=self.roles.slots,
+        )
+        return connecting.fleet(
+            self.settings, post, self.runner.run_all, self.offers, self._waiting, self._call
+        )
+
+    def _sweeper(self) -> Sweeper:
+        return Sweeper(
+            self.store,
+            self.blobs,
+            self.lifeline,
+            self._sweep_rules(),
+            leads=self.leadership.leads,
+            remind=self._remind,
+        )
 
     def _backends(self) -> Mapping[str, Backend]:
         surroundings = Surroundings(self.lifeline.worker.rpartition("-")[2], self.registry.path_of)
@@ -193,7 +265,7 @@ class Mill:
         rules = RunRules(
             lease_s=job.lease_s,
             heartbeat_s=job.heartbeat_s,
-            timeout_s=job.timeout_s,
+            timeout_s=self._longest_s(),
             placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
@@ -219,6 +291,13 @@ class Mill:
             search_every_s=blobs.search_s,
         )
 
+    def _longest_s(self) -> float:
+        """A task that claims until its token is spent must still be within Celery's limit then."""
+        celery, longest_s = self.settings.celery, self.settings.job.timeout_s
+        if self.settings.broker_url is None or self.roles.alone:
+            return longest_s
+        return min(longest_s, celery.soft_time_limit_s - celery.token_s)
+
     def _inputs(self) -> InputPictures:
         limit = self.settings.limit
         limits = InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
@@ -233,7 +312,7 @@ class Mill:
             poll_s=self.settings.sweep_s,
         )
         formats = {dialect.name: dialect.callback for dialect in self.dialects}
-        return Notifier(self.store, formats, self.guard, rules)
+        return Notifier(self.store, formats, self.guard, rules, leads=self.leadership.leads)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -257,7 +336,7 @@ class Mill:
             guard=self.guard,
             recipes=self.recipes,
             backends=self.backends,
-            offers=self.dispatcher.offers,
+            offers=self.offers.all,
             owner=settings.owner,
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
@@ -274,19 +353,6 @@ class Mill:
             for backend in self.backends.values()
             for node in backend.nodes()
         )
-
-
-def secret_file(path: Path) -> bytes:
-    """A secret of this installation, drawn at first use, readable by its owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.write(descriptor, secrets.token_hex(32).encode())
-    os.close(descriptor)
-    with contextlib.suppress(FileExistsError):
-        os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
-    fresh.unlink()
-    return path.read_bytes()
 
 
 def _plugins(kind: str) -> list[Any]:

@@ -7,7 +7,6 @@ underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
 )
@@ -32,6 +30,14 @@ from pydantic_settings import (
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
+from imagemill.groups import (
+    CallbackSettings,
+    CelerySettings,
+    CivitaiSettings,
+    JobSettings,
+    LimitSettings,
+    ResourceSettings,
+)
 
 PREFIX = "IMAGEMILL_"
 
@@ -61,6 +67,7 @@ ALIASES = {
     "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
     "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
+    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -80,94 +87,19 @@ def _database(value: str) -> str:
     return value
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def _redis(value: str) -> str:
+    if not value.startswith(_REDIS):
+        raise ValueError("should be redis://host:6379/0, or rediss:// for TLS")
+    return value
 
 
-class JobSettings(_Group):
-    life_s: float = Field(default=86_400, gt=0, description="A job not started by then expires; seconds.")
-    timeout_s: float = Field(
-        default=600, gt=0, description="Longest render of one attempt, unless the job says less."
-    )
-    max_failures: int = Field(default=5, ge=1, le=100, description="Tries of a job before it fails for good.")
-    retry_base_s: float = Field(
-        default=1.0, ge=0, description="Delay before the first retry; doubles each time."
-    )
-    retry_cap_s: float = Field(default=60.0, ge=0, description="Longest delay between two tries.")
-    avoid_node_s: float = Field(
-        default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
-    )
-    lease_s: float = Field(default=30.0, ge=1, description="A worker silent for so long has lost its job.")
-    reattach_s: float = Field(
-        default=30.0,
-        ge=0,
-        description="How long a lost worker's job is left to the ComfyUI node that may still render it.",
-    )
-    heartbeat_s: float = Field(
-        default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
-    )
-    affinity_bound_s: float = Field(
-        default=150.0,
-        ge=0,
-        description="A job that is first in fair order and waits so long gets its model loaded; seconds.",
-    )
-    fair_horizon_s: float = Field(
-        default=400.0,
-        gt=0,
-        description="So far behind in fair order a job counts a third; smaller: more loads. Seconds.",
-    )
-    load_s: float = Field(
-        default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."
-    )
-    retention_days: float = Field(
-        default=30.0, gt=0, description="Finished jobs and their files are deleted after."
-    )
+def _broker(value: str) -> str:
+    if not value.startswith((*_REDIS, "amqp://", "amqps://")):
+        raise ValueError("should be redis://host:6379/0, rediss:// or amqp://user@host, amqps://")
+    return value
 
 
-class LimitSettings(_Group):
-    body_bytes: int = Field(
-        default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
-    )
-    prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
-    jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
-    input_bytes: int = Field(
-        default=32 * 2**20, ge=1024, description="Largest picture a client may bring or have fetched."
-    )
-    output_bytes: int = Field(default=2**30, ge=1024, description="Largest file a render may deliver.")
-    fetch_s: float = Field(default=30.0, gt=0, description="Longest time the fetch of a picture may take.")
-    image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
-    wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
-    streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
-
-
-class CallbackSettings(_Group):
-    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(),
-        description="Private networks callbacks and fetches may reach, such as 127.0.0.0/8, comma-separated; "
-        "by default public addresses only.",
-    )
-    timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
-    tries: int = Field(default=12, ge=1, description="Deliveries are tried this often, over about a day.")
-    retry_base_s: float = Field(
-        default=5.0, gt=0, description="Delay before the second try; doubles each time."
-    )
-    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
-
-
-class ResourceSettings(_Group):
-    strict: bool = Field(
-        default=True, description="Additional networks must be registered, like checkpoints."
-    )
-    seed: bool = Field(
-        default=True, description="Fill an empty registry with the models that clients' samples use."
-    )
-
-
-class CivitaiSettings(_Group):
-    result_shape: Literal["object", "array"] = Field(
-        default="object",
-        description="v1 'result': an object as the published clients read it, or today's array.",
-    )
+_REDIS = ("redis://", "rediss://")
 
 
 class Settings(BaseSettings):
@@ -203,6 +135,15 @@ class Settings(BaseSettings):
         default=False,
         description="Survive power loss, not only a crash, at the price of a disk flush a commit.",
     )
+    broker_url: Annotated[str, AfterValidator(_broker)] | None = Field(
+        default=None,
+        description="Where wake-ups for workers on other machines go: redis://..., amqp://...; "
+        "without it processes look into the database.",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+        default=None,
+        description="Redis for live progress and news between processes; default: broker_url, if it is one.",
+    )
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,
@@ -210,6 +151,9 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(
         default=1.0, gt=0, description="How often lost, expired and due jobs are looked for."
+    )
+    leader_lease_s: float = Field(
+        default=10.0, ge=1, description="A scheduler silent for so long is followed by another one."
     )
     shutdown_grace_s: float = Field(
         default=30.0, ge=0, description="How long running jobs may finish at a stop."
@@ -228,12 +172,19 @@ class Settings(BaseSettings):
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
+    celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
+
+    @property
+    def news_url(self) -> str | None:
+        """The Redis of live progress and news."""
+        broker = self.broker_url or ""
+        return self.redis_url or (broker if broker.startswith(_REDIS) else None)
 
     @property
     def database(self) -> str:

@@ -15,6 +15,7 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
     """Raises `Trouble`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap import Mill
+    from imagemill.connecting import MissingExtra
     from imagemill.domain.errors import InvalidInput
 
     with telling(settings):
@@ -25,6 +26,8 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
             raise Trouble(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
             raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
+        except MissingExtra as error:
+            raise Trouble(str(error), UNUSABLE) from error
 
 
 @contextmanager
@@ -49,7 +52,9 @@ def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
     """Raises `Trouble` for names that neither a recipe nor a node knows; the mill is closed then."""
     if wanted is None:
         return
-    known = {recipe.queue for recipe in mill.recipes.values()} | RESERVED_QUEUES
+    from imagemill.dispatch.queues import BROKERED
+
+    known = {recipe.queue for recipe in mill.recipes.values()} | set(BROKERED)
     known |= {
         queue for backend in mill.backends.values() for node in backend.nodes() for queue in node.queues
     }
@@ -58,9 +63,6 @@ def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
         mill.close()
         shown = ", ".join(wrong) or "nothing"
         raise Trouble(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
-
-
-RESERVED_QUEUES = frozenset({"gpu", "remote", "render"})
 
 
 def shown_database(settings: "Settings") -> str:

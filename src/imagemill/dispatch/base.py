@@ -10,6 +10,10 @@ class Dispatcher(Protocol):
 
     def start(self) -> None: ...
 
+    def leave(self) -> None:
+        """Take no more wake-ups; what runs goes on. Never blocks."""
+        ...
+
     def close(self) -> None:
         """Start no more work; return once all slots are idle."""
         ...

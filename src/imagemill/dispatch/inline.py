@@ -4,7 +4,8 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from imagemill.backends.base import Backend, Node
+from imagemill.backends.base import Backend
+from imagemill.dispatch.offers import Offers, find
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import Offer
 
@@ -35,8 +36,7 @@ class InlineDispatcher:
     ) -> None:
         self._run_all = run_all
         self._backends = backends
-        self._worker = worker
-        self._queues = queues
+        self._offers = Offers(backends, worker=worker, chosen=queues)
         self._poll_s = poll_s
         self._bell = threading.Condition()
         self._rings = 0
@@ -54,10 +54,14 @@ class InlineDispatcher:
         self._staff()
         self._roll_call.start()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         with self._bell:
             self._closed = True
             self._bell.notify_all()
+
+    def close(self) -> None:
+        self.leave()
+        with self._bell:
             slots = list(self._slots.values())
         if self._roll_call.is_alive():
             self._roll_call.join()
@@ -66,12 +70,7 @@ class InlineDispatcher:
 
     def offers(self) -> list[Offer]:
         """What each node can take now."""
-        return [
-            self._offer(backend, node)
-            for backend in self._backends.values()
-            for node in backend.nodes()
-            if node.healthy and not node.draining
-        ]
+        return self._offers.all()
 
     def _call_roll(self) -> None:
         while not self._closed:
@@ -112,7 +111,7 @@ class InlineDispatcher:
 
     def _leaves(self, backend: Backend, place: _Place) -> bool:
         """Whether the slot is no longer needed; then it gives its place up."""
-        node = _find(backend, place[1])
+        node = find(backend, place[1])
         if not self._closed and node is not None and place[2] < node.slots:
             return False
         with self._bell:
@@ -121,9 +120,7 @@ class InlineDispatcher:
 
     def _look(self, backend: Backend, node_name: str) -> bool:
         def offer() -> Offer | None:
-            node = _find(backend, node_name)
-            usable = node is not None and node.healthy and not node.draining and not self._closed
-            return self._offer(backend, node) if node is not None and usable else None
+            return None if self._closed else self._offers.find(backend.name, node_name)
 
         return self._run_all(offer)
 
@@ -132,22 +129,3 @@ class InlineDispatcher:
         with self._bell:
             if not self._closed and self._rings == rings:
                 self._bell.wait(seconds)
-
-    def _offer(self, backend: Backend, node: Node) -> Offer:
-        queues = node.queues if self._queues is None else node.queues & self._queues
-        return Offer(
-            worker=self._worker,
-            node=node.name,
-            backend=backend.name,
-            queues=queues,
-            labels=node.labels,
-            memory_mb=node.memory_mb,
-            resident=node.resident,
-            available=node.available,
-            capacity=node.slots,
-            load_s=node.load_s,
-        )
-
-
-def _find(backend: Backend, name: str) -> Node | None:
-    return next((node for node in backend.nodes() if node.name == name), None)

@@ -1,16 +1,17 @@
 """Telling waiting requests and streams of this process what happened, without a thread for each.
 
 The event log is the truth; the hub only says "look now". Notices of this process's own commits arrive at
-once, those of other processes by a slow poll of the jobs somebody watches. Progress and previews are
-ephemeral: the latest of each job, in memory.
+once, those of other processes over the relay, where there is one, and by a poll of the jobs somebody watches.
+Progress and previews are ephemeral: the latest of each job, in memory.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, StorageError
@@ -109,17 +110,44 @@ ReadProgress = Callable[[Sequence[str]], dict[str, tuple[int, bool]]]
 """The newest sequence number of each job and whether it is finished; reads the database."""
 
 
-class Hub:
-    """``poll_s``: how often watched jobs are looked up, for what other processes write."""
+class Relay(Protocol):
+    """What carries live progress between processes; `imagemill.fanout.base.Fanout` is one."""
 
-    def __init__(self, read: ReadProgress, *, poll_s: float, most: int) -> None:
+    @property
+    def hears(self) -> bool: ...
+
+    def show(self, job_id: str, progress: Progress) -> None: ...
+
+    def follow(self, ids: Iterable[str]) -> None: ...
+
+    def unfollow(self, ids: Iterable[str]) -> None: ...
+
+
+class Hub:
+    """``poll_s``: how often watched jobs are looked up, for what other processes write; ``rest_s``: the same
+    while the relay brings their news."""
+
+    def __init__(
+        self,
+        read: ReadProgress,
+        *,
+        poll_s: float,
+        most: int,
+        relay: Relay | None = None,
+        rest_s: float = 2.0,
+    ) -> None:
         self._read = read
         self._poll_s = poll_s
         self._most = most
+        self._relay = relay
+        self._rest_s = rest_s
+        self._alarm = asyncio.Event()
         self._lock = threading.Lock()
         self._watchers: dict[str, set[Watcher]] = {}
         self._count = 0
         self._live: dict[str, Progress] = {}
+        self._foreign: set[str] = set()
+        """Jobs of `_live` that other processes run; known only while somebody watches."""
 
     def watch(self, ids: Iterable[str]) -> Watcher:
         """Watch from now on; call on the event loop, use as a context manager.
@@ -131,10 +159,13 @@ class Hub:
             if self._count >= self._most:
                 raise TooManyStreams(f"{self._most} requests are waiting for events already")
             self._count += 1
+            fresh = watcher.ids - self._watchers.keys()
             for job_id in watcher.ids:
                 self._watchers.setdefault(job_id, set()).add(watcher)
                 if job_id in self._live:
                     watcher.see(job_id, self._live[job_id])
+        if self._relay is not None:
+            self._relay.follow(fresh)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -145,6 +176,13 @@ class Hub:
                 others.discard(watcher)
                 if not others:
                     self._watchers.pop(job_id, None)
+            left = watcher.ids - self._watchers.keys()
+            if self._relay is not None:
+                for job_id in left & self._foreign:
+                    self._live.pop(job_id, None)
+                self._foreign -= left
+        if self._relay is not None:
+            self._relay.unfollow(left)
 
     def tell(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
         """From any thread: these events are committed. ``views``: finished jobs, where known whole."""
@@ -153,6 +191,7 @@ class Hub:
             for notice in notices:
                 if notice.terminal:
                     self._live.pop(notice.job_id, None)
+                    self._foreign.discard(notice.job_id)
             heard = [
                 (watcher, notice)
                 for notice in notices
@@ -166,7 +205,20 @@ class Hub:
             _call(loop, lambda pairs=pairs: [w.hear(n, known.get(n.job_id)) for w, n in pairs])
 
     def show(self, job_id: str, progress: Progress) -> None:
-        """From any thread: where a render stands now. Only the latest is kept."""
+        """From any thread: where a render of this process stands now. Only the latest is kept."""
+        self._keep(job_id, progress)
+        if self._relay is not None:
+            self._relay.show(job_id, progress)
+
+    def see(self, job_id: str, progress: Progress) -> None:
+        """From any thread: where a watched render of another process stands now."""
+        with self._lock:
+            if job_id not in self._watchers:
+                return
+            self._foreign.add(job_id)
+        self._keep(job_id, progress)
+
+    def _keep(self, job_id: str, progress: Progress) -> None:
         with self._lock:
             self._live[job_id] = progress
             watchers = [w for w in self._watchers.get(job_id, ()) if not w.ends_only]
@@ -189,10 +241,17 @@ class Hub:
         for watcher in watchers:
             _call(watcher.loop, watcher.let_go)
 
+    def look(self) -> None:
+        """On the event loop: news of other processes were missed; look them up now."""
+        self._alarm.set()
+
     async def poll(self) -> None:
         """Look for what other processes wrote; runs as long as the server does."""
         while True:
-            await asyncio.sleep(self._poll_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._alarm.wait()
+            self._alarm.clear()
             with self._lock:
                 ids = list(self._watchers)
             for start in range(0, len(ids), 500):
@@ -204,6 +263,9 @@ class Hub:
                     break
                 notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
                 self.tell([notice for notice in notices if self._is_news(notice)])
+
+    def _pause_s(self) -> float:
+        return self._rest_s if self._relay is not None and self._relay.hears else self._poll_s
 
     def _is_news(self, notice: Notice) -> bool:
         with self._lock:

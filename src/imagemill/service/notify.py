@@ -39,10 +39,21 @@ class NotifyRules:
 
 
 class Notifier:
-    def __init__(self, store: Store, formats: Mapping[str, Format], guard: Guard, rules: NotifyRules) -> None:
+    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        formats: Mapping[str, Format],
+        guard: Guard,
+        rules: NotifyRules,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._formats = formats
         self._rules = rules
+        self._leads = leads
         self._client = httpx2.Client(
             transport=GuardedTransport(guard),
             timeout=rules.timeout_s,
@@ -77,8 +88,10 @@ class Notifier:
     def _serve(self) -> None:
         while not self._stop.is_set():
             try:
-                self._send_due()
-                pause_s = self._pause()
+                pause_s = self._rules.poll_s
+                if self._leads():
+                    self._send_due()
+                    pause_s = self._pause()
             except StorageError as error:
                 log.warning("callbacks are held up: %s", error)
                 pause_s = self._rules.poll_s

@@ -110,16 +110,17 @@ class Runner:
         self._run(claim, None)
         return True
 
-    def run_all(self, offer: Callable[[], Offer | None]) -> bool:
+    def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
         """Run jobs until there is none for this slot; False when there was none at all.
 
         The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
-        claim what the slot can do then; None stops.
+        claim what the slot can do then; None stops. ``claimed`` hears of the first claim, before it runs.
         """
         first = None if self._stopping.is_set() else offer()
         claim = self._store.claim_next(self._ask(first)) if first else None
         if claim is None:
             return False
+        claimed()
         while claim is not None:
             claim = self._run(claim, offer)
         return True

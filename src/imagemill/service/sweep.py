@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from imagemill.blobs.base import BlobStore
@@ -38,11 +39,25 @@ class SweepRules:
 
 
 class Sweeper:
-    def __init__(self, store: Store, blobs: BlobStore, lifeline: Lifeline, rules: SweepRules) -> None:
+    """``leads``: whether this process is the one that sweeps. ``remind``: told after each round, for queued
+    jobs whose wake-up was lost."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        lifeline: Lifeline,
+        rules: SweepRules,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        remind: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._lifeline = lifeline
         self._rules = rules
+        self._leads = leads
+        self._remind = remind
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._next_prune = 0.0
@@ -119,7 +134,11 @@ class Sweeper:
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             try:
+                if not self._leads():
+                    pause_s = self._rules.every_s
+                    continue
                 pause_s = self.sweep()
+                self._remind()
                 if time.monotonic() >= self._next_prune:
                     self._next_prune = time.monotonic() + _PRUNE_EVERY_S
                     self.prune()

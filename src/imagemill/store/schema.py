@@ -6,7 +6,7 @@ searched by the database, and text is the same on both.
 
 import sqlalchemy as sa
 
-REVISION = "0003"
+REVISION = "0004"
 """The Alembic head this code works on; compared at start without importing Alembic."""
 
 metadata = sa.MetaData()
@@ -240,4 +240,13 @@ workflows = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("deleted_at", _instant),
+)
+
+# Who does what only one process may do, and until when. No lock of a session, which poolers share.
+leaders = sa.Table(
+    "leaders",
+    metadata,
+    sa.Column("office", sa.String(64), primary_key=True),
+    sa.Column("holder", sa.String(128), nullable=False),
+    sa.Column("until", _instant, nullable=False),
 )

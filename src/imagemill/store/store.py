@@ -19,6 +19,7 @@ from imagemill.store import (
     annotating,
     beating,
     finishing,
+    leading,
     nodes,
     outbox,
     reading,
@@ -33,6 +34,7 @@ from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Wr
 from imagemill.store.engine import Database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
 from imagemill.store.lanes import Lanes
+from imagemill.store.leading import Resign, Stand
 from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
@@ -123,6 +125,13 @@ class Store:
     def delete_jobs(self, ids: Sequence[str]) -> None:
         """With their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
+
+    def stand(self, stand: Stand) -> str:
+        """Who holds the office now."""
+        return self._write(leading.stand, stand)
+
+    def resign(self, resign: Resign) -> None:
+        self._write(leading.resign, resign)
 
     def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
         self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})

@@ -1,0 +1,88 @@
+"""For Celery's own command: ``python -m celery -A imagemill.dispatch.celery worker -Q gpu,celery``.
+
+Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
+"""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+
+from imagemill import logs
+from imagemill.config import Settings
+from imagemill.dispatch.brokered import make_app
+
+if TYPE_CHECKING:
+    from imagemill.bootstrap import Mill
+
+
+class Host:
+    """The worker of this process, built when it is first needed: after the pool has forked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mill: Mill | None = None
+        self._left = False
+        self.queues: frozenset[str] = frozenset()
+        self.slots: int | None = 1
+        """Jobs at once; None: as many as the nodes have slots."""
+
+    def work(self, queue: str) -> int:
+        self.begin()
+        mill = self._mill
+        return mill.work(queue) if mill is not None else 0
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._mill is None and not self._left:
+                from imagemill.bootstrap import Mill, Roles
+
+                roles = Roles(api=False, scheduler=False, queues=self.queues, hosted=True, slots=self.slots)
+                self._mill = Mill(_settings, roles)
+                self._mill.start()
+
+    def leave(self) -> None:
+        """Let running jobs finish for a while, hand the rest back."""
+        with self._lock:
+            self._left = True
+            if self._mill is not None:
+                self._mill.close()
+                self._mill = None
+
+
+signals: Any = celery_signals
+_settings = Settings()
+_host = Host()
+app = make_app(_settings, _host.work)
+
+
+@signals.setup_logging.connect
+def _set_logging_up(**_: Any) -> None:
+    logs.configure(_settings.log_level, _settings.log_format)
+
+
+@signals.celeryd_after_setup.connect
+def _know_queues(instance: Any, **_: Any) -> None:
+    _host.queues = frozenset(instance.app.amqp.queues.consume_from)
+    if not instance.pool_cls.__module__.endswith("prefork"):
+        _host.slots = None
+
+
+@signals.worker_process_init.connect
+def _begin_child(**_: Any) -> None:
+    _host.begin()
+
+
+@signals.worker_process_shutdown.connect
+def _end_child(**_: Any) -> None:
+    _host.leave()
+
+
+@signals.worker_shutting_down.connect
+def _stop_claiming(**_: Any) -> None:
+    threading.Thread(target=_host.leave, name="imagemill-stop").start()
+
+
+@signals.worker_shutdown.connect
+def _end(**_: Any) -> None:
+    _host.leave()

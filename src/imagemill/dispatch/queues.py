@@ -1,0 +1,24 @@
+"""The names of the queues, and who serves what."""
+
+NAMED = ("gpu", "remote", "render")
+"""Each has wake-ups of its own."""
+
+FALLBACK = "celery"
+"""Wake-ups for jobs of all other queues: of recipes and nodes that bring their own names."""
+
+INGRESS = "generator_queue"
+"""Where applications that know nothing but Celery leave their messages."""
+
+BROKERED = (*NAMED, FALLBACK, INGRESS)
+
+
+def route(queue: str) -> str:
+    """The broker's queue for wake-ups of jobs in ``queue``."""
+    return queue if queue in NAMED else FALLBACK
+
+
+def served(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
+    """What a worker that serves the ``chosen`` queues does of those a node offers; None: all."""
+    if chosen is None:
+        return offered
+    return frozenset(queue for queue in offered if queue in chosen or route(queue) in chosen)

@@ -1,0 +1,129 @@
+"""Groups of settings that have no module of their own; see `imagemill.config`."""
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Group(BaseModel):
+    """Settings that belong together; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobSettings(Group):
+    life_s: float = Field(default=86_400, gt=0, description="A job not started by then expires; seconds.")
+    timeout_s: float = Field(
+        default=600, gt=0, description="Longest render of one attempt, unless the job says less."
+    )
+    max_failures: int = Field(default=5, ge=1, le=100, description="Tries of a job before it fails for good.")
+    retry_base_s: float = Field(
+        default=1.0, ge=0, description="Delay before the first retry; doubles each time."
+    )
+    retry_cap_s: float = Field(default=60.0, ge=0, description="Longest delay between two tries.")
+    avoid_node_s: float = Field(
+        default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
+    )
+    lease_s: float = Field(default=30.0, ge=1, description="A worker silent for so long has lost its job.")
+    reattach_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long a lost worker's job is left to the ComfyUI node that may still render it.",
+    )
+    heartbeat_s: float = Field(
+        default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
+    )
+    affinity_bound_s: float = Field(
+        default=150.0,
+        ge=0,
+        description="A job that is first in fair order and waits so long gets its model loaded; seconds.",
+    )
+    fair_horizon_s: float = Field(
+        default=400.0,
+        gt=0,
+        description="So far behind in fair order a job counts a third; smaller: more loads. Seconds.",
+    )
+    load_s: float = Field(
+        default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."
+    )
+    retention_days: float = Field(
+        default=30.0, gt=0, description="Finished jobs and their files are deleted after."
+    )
+
+
+class LimitSettings(Group):
+    body_bytes: int = Field(
+        default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
+    )
+    prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
+    jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
+    input_bytes: int = Field(
+        default=32 * 2**20, ge=1024, description="Largest picture a client may bring or have fetched."
+    )
+    output_bytes: int = Field(default=2**30, ge=1024, description="Largest file a render may deliver.")
+    fetch_s: float = Field(default=30.0, gt=0, description="Longest time the fetch of a picture may take.")
+    image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
+    wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
+    streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
+
+
+class CallbackSettings(Group):
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Private networks callbacks and fetches may reach, such as 127.0.0.0/8, comma-separated; "
+        "by default public addresses only.",
+    )
+    timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
+    tries: int = Field(default=12, ge=1, description="Deliveries are tried this often, over about a day.")
+    retry_base_s: float = Field(
+        default=5.0, gt=0, description="Delay before the second try; doubles each time."
+    )
+    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
+
+
+class ResourceSettings(Group):
+    strict: bool = Field(
+        default=True, description="Additional networks must be registered, like checkpoints."
+    )
+    seed: bool = Field(
+        default=True, description="Fill an empty registry with the models that clients' samples use."
+    )
+
+
+class CivitaiSettings(Group):
+    result_shape: Literal["object", "array"] = Field(
+        default="object",
+        description="v1 'result': an object as the published clients read it, or today's array.",
+    )
+
+
+class CelerySettings(Group):
+    soft_time_limit_s: float = Field(
+        default=240.0,
+        gt=0,
+        description="Longest run of a Celery task; a render may take so long less token_s.",
+    )
+    time_limit_s: float = Field(
+        default=300.0, gt=0, description="A pool process whose task takes longer is killed and replaced."
+    )
+    token_s: float = Field(
+        default=10.0, ge=0, description="How long one wake-up goes on claiming jobs before it ends."
+    )
+    max_tasks_per_child: int = Field(
+        default=50, ge=1, description="A pool process is replaced after so many tasks."
+    )
+    prefetch: int = Field(default=1, ge=1, description="Wake-ups a slot may reserve.")
+    poll_s: float = Field(
+        default=2.0, gt=0, description="How often an idle worker looks by itself, should wake-ups be lost."
+    )
+    quorum_queues: bool = Field(default=False, description="Quorum queues, on RabbitMQ.")
+    events: bool = Field(
+        default=False, description="Send task events for Flower; costs several messages a task."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.token_s < self.soft_time_limit_s < self.time_limit_s:
+            raise ValueError("token_s, soft_time_limit_s and time_limit_s should rise in this order")
+        return self

@@ -1,0 +1,51 @@
+"""Small parts that only `imagemill.bootstrap` builds with."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from imagemill.backends.base import Backend
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.simulator.backend import Simulator
+from imagemill.config import Settings
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.workflows.catalogue import Catalogue
+
+
+class RealNodes:
+    """The nodes of the ComfyUI backend; while there are some, the simulator rests."""
+
+    def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
+        self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
+        comfyui = backends["comfyui"]
+        assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
+        self._comfyui = comfyui
+
+    def configure(self, nodes: Sequence[NodeConfig]) -> None:
+        self._comfyui.configure(nodes)
+        if isinstance(self._simulator, Simulator):
+            self._simulator.rest(bool(nodes))
+
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._comfyui.catalogues()
+
+    def reports(self) -> Sequence[NodeReport]:
+        return self._comfyui.reports()
+
+    def examine(self, name: str) -> Sequence[Finding]:
+        return self._comfyui.examine(name)
+
+
+def secret_file(path: Path) -> bytes:
+    """A secret of this installation, drawn at first use, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(descriptor, secrets.token_hex(32).encode())
+    os.close(descriptor)
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
+    fresh.unlink()
+    return path.read_bytes()

@@ -1,0 +1,193 @@
+"""Wake-ups over a broker: how few are sent, and what a slot does with one; with a broker that is a fake."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from imagemill.backends.base import Node
+from imagemill.connecting import consumed
+from imagemill.dispatch.floor import Floor
+from imagemill.dispatch.offers import Offers
+from imagemill.dispatch.queues import served
+from imagemill.dispatch.tokens import BrokerAway, Tokens
+from imagemill.domain.scheduling import Offer
+from tests.service.build import FakeBackend, wait_until
+
+
+class FakeBroker:
+    """Messages stay until a test takes them."""
+
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+        self.waiting: Counter[str] = Counter()
+        self.away = False
+
+    def pending(self, queue: str) -> int:
+        if self.away:
+            raise BrokerAway("it is away")
+        return self.waiting[queue]
+
+    def post(self, queue: str) -> None:
+        self.posted.append(queue)
+        self.waiting[queue] += 1
+
+    def close(self) -> None:
+        self.away = True
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def waits() -> set[str]:
+    """Queues with claimable jobs."""
+    return set()
+
+
+@pytest.fixture
+def tokens(broker: FakeBroker, waits: set[str]) -> Iterator[Tokens]:
+    tokens = Tokens(broker, lambda: waits)
+    yield tokens
+    tokens.close()
+
+
+def settled(tokens: Tokens, broker: FakeBroker) -> list[str]:
+    """What was sent for all that was asked before."""
+    tokens.wake("render")
+    wait_until(lambda: "render" in broker.posted)
+    broker.waiting["render"] = 0
+    return [queue for queue in broker.posted if queue != "render"]
+
+
+def test_no_second_token_is_sent_while_one_is_pending(tokens: Tokens, broker: FakeBroker):
+    tokens.wake("gpu")
+    wait_until(lambda: broker.posted)
+    for _ in range(100):
+        tokens.wake("gpu")
+    assert settled(tokens, broker) == ["gpu"]
+
+
+def test_a_queue_nobody_named_is_woken_by_the_fallback(tokens: Tokens, broker: FakeBroker):
+    tokens.wake("video")
+    assert settled(tokens, broker) == ["celery"]
+
+
+def test_whoever_claims_wakes_the_next_slot_only_if_more_waits(
+    tokens: Tokens, broker: FakeBroker, waits: set[str]
+):
+    tokens.more("gpu")
+    assert settled(tokens, broker) == []
+    broker.posted.clear()
+    waits.add("gpu")
+    tokens.more("gpu")
+    assert settled(tokens, broker) == ["gpu"]
+
+
+def test_a_wake_up_is_sent_once_the_broker_is_back(tokens: Tokens, broker: FakeBroker):
+    broker.away = True
+    tokens.wake("gpu")
+    wait_until(lambda: tokens.broker_is_away)
+    broker.away = False
+    wait_until(lambda: broker.posted == ["gpu"])
+
+
+class Jobs:
+    """A store of nothing but a number: `run_all` of a runner whose jobs take no time."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+        self.ran_on: list[str] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self._lock = threading.Lock()
+
+    def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None], /) -> bool:
+        ran = False
+        while (given := offer()) is not None and self._take(given):
+            if not ran:
+                claimed()
+            ran = True
+            self.hold.wait(5)
+        return ran
+
+    def _take(self, offer: Offer) -> bool:
+        with self._lock:
+            if not self.left or "gpu" not in offer.queues:
+                return False
+            self.left -= 1
+            self.ran_on.append(offer.node)
+            return True
+
+
+class Nodes(FakeBackend):
+    def __init__(self, *there: Node) -> None:
+        super().__init__()
+        self.there = there
+
+    def nodes(self) -> tuple[Node, ...]:
+        return self.there
+
+
+def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> Floor:
+    offers = Offers({"fake": Nodes(*nodes)}, worker="w", chosen=None)
+    values = {"token_s": 10.0, "poll_s": 60.0, **changes}
+    return Floor(jobs.run_all, offers, token_s=values["token_s"], poll_s=values["poll_s"])
+
+
+def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:
+    return Node(name, "fake", frozenset({queue}), slots)
+
+
+def test_a_token_goes_on_until_there_is_nothing_left():
+    assert floor_of(Jobs(3), node("a")).work() == (3, False)
+
+
+def test_a_spent_token_says_that_there_may_be_more():
+    assert floor_of(Jobs(3), node("a"), token_s=0.0).work() == (1, True)
+
+
+def test_a_node_that_can_do_nothing_is_passed_over():
+    jobs = Jobs(1)
+    assert floor_of(jobs, node("a", queue="render"), node("b")).work() == (1, False)
+    assert jobs.ran_on == ["b"]
+
+
+def test_as_many_tokens_work_at_once_as_there_are_slots():
+    jobs = Jobs(10)
+    jobs.hold.clear()
+    floor = floor_of(jobs, node("a", slots=2), node("b"))
+    threads = [threading.Thread(target=floor.work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(jobs.ran_on) == 3)
+    assert Counter(jobs.ran_on) == {"a": 2, "b": 1}
+    assert floor.work() == (0, False)
+    jobs.hold.set()
+    for thread in threads:
+        thread.join(5)
+    assert jobs.left == 0
+
+
+def test_an_idle_worker_finds_work_though_nobody_told_it():
+    jobs = Jobs(4)
+    jobs.hold.clear()
+    floor = floor_of(jobs, node("a", slots=3), poll_s=0.01)
+    floor.start()
+    wait_until(lambda: len(jobs.ran_on) == 3)
+    jobs.hold.set()
+    wait_until(lambda: jobs.left == 0)
+    floor.close()
+
+
+def test_a_worker_serves_its_own_queues_and_with_the_fallback_those_nobody_named():
+    offered = frozenset({"gpu", "render", "video"})
+    assert served(offered, None) == offered
+    assert served(offered, frozenset({"gpu"})) == {"gpu"}
+    assert served(offered, frozenset({"gpu", "celery"})) == {"gpu", "video"}
+    assert served(offered, frozenset({"video"})) == {"video"}
+    assert consumed(frozenset({"video", "gpu"})) == {"gpu", "celery"}
+    assert consumed(frozenset({"generator_queue"})) == {"generator_queue"}

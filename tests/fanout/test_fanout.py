@@ -1,0 +1,154 @@
+"""What one process tells the others, over a real Redis and a real PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from imagemill.backends.base import Progress
+from imagemill.domain.clock import uuid7
+from imagemill.domain.events import Notice
+from imagemill.fanout.base import Ears, Fanout, News
+from imagemill.fanout.listening import Listening
+from imagemill.fanout.postgres import PostgresFanout
+from imagemill.fanout.redis import RedisFanout
+from tests.redis import RedisServer
+from tests.service.build import wait_until
+
+NEWS = News((Notice("job-1", 3, True),), stopped=("job-2",), woken=("gpu",), called_back=True)
+
+
+@dataclass
+class Listener:
+    """A process that listens."""
+
+    fanout: Fanout
+    heard: list[News] = field(default_factory=list)
+    seen: list[tuple[str, Progress]] = field(default_factory=list)
+    begun: int = 0
+
+    def __post_init__(self) -> None:
+        ears = Ears(self.heard.append, lambda id_, progress: self.seen.append((id_, progress)), self._begin)
+        self.listening = Listening(self.fanout, ears)
+
+    def _begin(self) -> None:
+        self.begun += 1
+
+    def close(self) -> None:
+        self.listening.close()
+        self.fanout.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def over_redis(redis: RedisServer) -> Callable[[], Fanout]:
+    return lambda: RedisFanout(redis.url, uuid7())
+
+
+@pytest.fixture
+def over_postgres(postgres_url: str) -> Callable[[], Fanout]:
+    url = sa.make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return lambda: PostgresFanout(url, uuid7())
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
+    made: list[Listener] = []
+    build = request.getfixturevalue(f"over_{request.param}")
+
+    def make() -> Listener:
+        listener = Listener(build())
+        made.append(listener)
+        listener.listening.start()
+        wait_until(lambda: listener.fanout.hears)
+        return listener
+
+    yield make
+    for listener in made:
+        listener.close()
+
+
+def test_all_others_hear_what_one_tells_and_it_does_not_hear_itself(make: Callable[[], Listener]):
+    one, two, three = make(), make(), make()
+    one.fanout.tell([NEWS])
+    wait_until(lambda: two.heard and three.heard)
+    assert two.heard == three.heard == [NEWS]
+    two.fanout.tell([News(called_back=True)])
+    wait_until(lambda: one.heard)
+    assert one.heard == [News(called_back=True)]
+
+
+def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listener]):
+    one, two = make(), make()
+    notices = [Notice(uuid7(), number, False) for number in range(1000)]
+    one.fanout.tell([News((notice,)) for notice in notices])
+    wait_until(lambda: sum(len(news.notices) for news in two.heard) == 1000)
+    assert [notice for news in two.heard for notice in news.notices] == notices
+
+
+@dataclass
+class Watched:
+    sender: Listener
+    watcher: Listener
+
+
+@pytest.fixture
+def watched(redis: RedisServer) -> Iterator[Watched]:
+    both = [Listener(RedisFanout(redis.url, name)) for name in ("one", "two")]
+    for each in both:
+        each.listening.start()
+        wait_until(lambda each=each: each.fanout.hears)
+    yield Watched(*both)
+    for each in both:
+        each.close()
+
+
+def test_progress_goes_to_those_who_follow_and_the_preview_once_somebody_does(watched: Watched):
+    picture = b"\xff\xd8 a line\nanother"
+    watched.watcher.listening.call(lambda: watched.watcher.fanout.follow(["job-1"]))
+    step = 0
+
+    def tell() -> bool:
+        nonlocal step
+        step += 1
+        watched.sender.fanout.show("job-1", Progress(step, 100, "samples", picture))
+        watched.sender.fanout.show("job-2", Progress(step, 100, "samples", picture))
+        return any(progress.preview for _, progress in watched.watcher.seen)
+
+    wait_until(tell)
+    job_id, last = watched.watcher.seen[-1]
+    assert job_id == "job-1"
+    assert (last.total, last.note, last.preview) == (100, "samples", picture)
+    assert {job_id for job_id, _ in watched.watcher.seen} == {"job-1"}
+
+
+def test_news_are_heard_again_after_redis_was_away(tmp_path: Path):
+    server = RedisServer(tmp_path)
+    server.start()
+    one, two = (Listener(RedisFanout(server.url, name)) for name in ("one", "two"))
+    for each in (one, two):
+        each.listening.start()
+        wait_until(lambda each=each: each.fanout.hears)
+    server.stop()
+    wait_until(lambda: not two.fanout.hears)
+    server.start()
+    wait_until(lambda: two.fanout.hears)
+    assert two.begun == 2
+
+    def told() -> bool:
+        one.fanout.tell([NEWS])
+        return NEWS in two.heard
+
+    wait_until(told)
+    for each in (one, two):
+        each.close()
+    server.stop()
