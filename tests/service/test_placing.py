@@ -36,7 +36,8 @@ def loads_of(store: Store, nodes: int, slots: int, models: list[str]) -> int:
     ]  # fmt: skip
     hub_ = hub(store)
     recipes = {"fox": replace(recipe(), name="fox", plan=plan)}
-    runner = Runner(store, recipes, {"simulator": simulator}, MemoryBlobs(), hub_, rules())
+    blobs = MemoryBlobs()
+    runner = Runner(store, recipes, {"simulator": simulator}, blobs, blobs.get, hub_, rules())
     dispatcher = InlineDispatcher(
         runner.run_all, {"simulator": simulator}, worker="w", queues=None, poll_s=0.02
     )  # fmt: skip
