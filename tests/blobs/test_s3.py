@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -39,8 +40,13 @@ class TestS3BlobsInParts(BlobStoreContract):
     def blobs(self, seaweed: Seaweed) -> BlobStore:
         return build(seaweed, conditional_put=False)
 
-    @pytest.mark.skip(reason="without conditions the last of those who write at the same moment wins")
-    def test_of_many_who_create_one_key_one_wins(self, blobs: BlobStore) -> None: ...
+    def test_of_many_who_create_one_key_one_wins(self, blobs: BlobStore) -> None:
+        """Without conditions any of those who write at the same moment wins, but whole and only one."""
+        contents = [bytes([number]) * 1000 for number in range(4)]
+        with ThreadPoolExecutor() as pool:
+            done = [pool.submit(blobs.create, "jobs/j/1/0.png", each, "image/png") for each in contents]
+        assert all(isinstance(each.exception(), (Conflict, type(None))) for each in done)
+        assert blobs.get("jobs/j/1/0.png") in contents
 
 
 def test_two_prefixes_of_a_bucket_do_not_see_each_other(seaweed: Seaweed) -> None:
