@@ -271,3 +271,21 @@ def test_two_prompts_are_in_flight_on_a_node_and_no_more(tmp_path: Path):
         finally:
             served.stop()
     assert most == 2
+
+
+def test_health_tells_nodes_at_rest_and_in_trouble(tmp_path: Path):
+    with TestNode() as node:
+        served = Served(tmp_path, [node.url])
+        served.start()
+        try:
+            nodes = {each["backend"]: each for each in served.get("/health")["nodes"]}
+            assert nodes["comfyui"]["draining"] is False
+            assert nodes["simulator"]["draining"] is True
+            node.kill()
+            end = time.monotonic() + 20
+            while not (trouble := served.get("/health")["nodes"][0]["trouble"]):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert "cannot be reached" in trouble
+        finally:
+            served.stop()
