@@ -289,3 +289,20 @@ def test_health_tells_nodes_at_rest_and_in_trouble(tmp_path: Path):
             assert "cannot be reached" in trouble
         finally:
             served.stop()
+
+
+@pytest.mark.parametrize(
+    ("file", "guided"), [("flux_dev.safetensors", True), ("flux_schnell.safetensors", False)]
+)
+def test_flux_is_made_of_separate_files(served: Served, file: str, guided: bool):
+    air = f"urn:air:flux1:checkpoint:civitai:{len(file)}@{len(file)}"
+    answer = httpx2.post(f"{served.url}/v2/resources", json={"air": air, "fileName": file}, headers=TOKEN)
+    assert answer.status_code in (201, 409), answer.text
+    status, events = run(served, image(air, width=128, height=128))
+    graph = graph_of(events)
+    assert picture(status).size == (128, 128)
+    assert {"UNETLoader", "DualCLIPLoader", "VAELoader", "SamplerCustomAdvanced"} <= set(classes(graph))
+    assert ("FluxGuidance" in classes(graph)) is guided
+    chosen = {node["class_type"]: node["inputs"] for node in graph.values()}
+    assert chosen["KSamplerSelect"]["sampler_name"] == "euler"
+    assert chosen["BasicScheduler"]["scheduler"] == "simple"
