@@ -277,6 +277,7 @@ def test_health_tells_nodes_at_rest_and_in_trouble(tmp_path: Path):
     with TestNode() as node:
         served = Served(tmp_path, [node.url])
         served.start()
+        served.register()
         try:
             nodes = {each["backend"]: each for each in served.get("/health")["nodes"]}
             assert nodes["comfyui"]["draining"] is False
@@ -287,6 +288,8 @@ def test_health_tells_nodes_at_rest_and_in_trouble(tmp_path: Path):
                 assert time.monotonic() < end
                 time.sleep(0.1)
             assert "cannot be reached" in trouble
+            job = served.post("/api/v1/jobs", {"recipe": "textToImage", "input": {"model": SD1}})
+            assert served.job(job["id"])["waits"] == f"no node takes jobs now: {trouble}"
         finally:
             served.stop()
 
