@@ -81,7 +81,8 @@ def test_jobs_are_listed_shown_and_watched(served: Program) -> None:
 
 
 def test_watch_in_json_is_an_event_a_line(served: Program) -> None:
-    job = submitted(served, steps=5, properties={"simulate": {"step_ms": 20}})
+    # Long enough for the watch to begin on a busy machine.
+    job = submitted(served, steps=10, properties={"simulate": {"step_ms": 200}})
     events = [json.loads(line) for line in ask(served, "jobs", "watch", job, "--json").stdout.splitlines()]
     assert events[0]["event"] == "Initialized"
     assert events[-1]["event"] == "Succeeded"

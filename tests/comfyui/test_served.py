@@ -271,3 +271,41 @@ def test_two_prompts_are_in_flight_on_a_node_and_no_more(tmp_path: Path):
         finally:
             served.stop()
     assert most == 2
+
+
+def test_health_tells_nodes_at_rest_and_in_trouble(tmp_path: Path):
+    with TestNode() as node:
+        served = Served(tmp_path, [node.url])
+        served.start()
+        served.register()
+        try:
+            nodes = {each["backend"]: each for each in served.get("/health")["nodes"]}
+            assert nodes["comfyui"]["draining"] is False
+            assert nodes["simulator"]["draining"] is True
+            node.kill()
+            end = time.monotonic() + 20
+            while not (trouble := served.get("/health")["nodes"][0]["trouble"]):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert "cannot be reached" in trouble
+            job = served.post("/api/v1/jobs", {"recipe": "textToImage", "input": {"model": SD1}})
+            assert served.job(job["id"])["waits"] == f"no node takes jobs now: {trouble}"
+        finally:
+            served.stop()
+
+
+@pytest.mark.parametrize(
+    ("file", "guided"), [("flux_dev.safetensors", True), ("flux_schnell.safetensors", False)]
+)
+def test_flux_is_made_of_separate_files(served: Served, file: str, guided: bool):
+    air = f"urn:air:flux1:checkpoint:civitai:{len(file)}@{len(file)}"
+    answer = httpx2.post(f"{served.url}/v2/resources", json={"air": air, "fileName": file}, headers=TOKEN)
+    assert answer.status_code in (201, 409), answer.text
+    status, events = run(served, image(air, width=128, height=128))
+    graph = graph_of(events)
+    assert picture(status).size == (128, 128)
+    assert {"UNETLoader", "DualCLIPLoader", "VAELoader", "SamplerCustomAdvanced"} <= set(classes(graph))
+    assert ("FluxGuidance" in classes(graph)) is guided
+    chosen = {node["class_type"]: node["inputs"] for node in graph.values()}
+    assert chosen["KSamplerSelect"]["sampler_name"] == "euler"
+    assert chosen["BasicScheduler"]["scheduler"] == "simple"

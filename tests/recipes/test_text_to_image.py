@@ -13,6 +13,7 @@ from imagemill.recipes.base import Plan
 from imagemill.recipes.text_to_image import TextToImage
 
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
+FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
 CANNY = "urn:air:sd1:controlnet:civitai:38784@44716"
 UPSCALER = "urn:air:other:upscaler:civitai:147759@164821"
 
@@ -86,3 +87,18 @@ def test_an_upscaler_decides_about_the_size():
     assert plan.size is None
     assert spec(plan).upscale is not None
     assert spec(plan).upscale.model_path == parse(UPSCALER).path  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "expected"),
+    [
+        (SD1, {}, (7.5, "dpmpp_2m")),
+        (FLUX, {}, (3.5, "euler")),
+        (FLUX, {"cfg_scale": 7.5, "sampler": "Heun"}, (7.5, "heun")),
+    ],
+)
+def test_flux_has_defaults_of_its_own(model: str, given: dict[str, Any], expected: tuple[float, str]):
+    accepted = text_to_image.complete(TextToImage(model=model, seed=1, **given), Shelf(), "input.")
+    stored = TextToImage.model_validate(accepted.model_dump(exclude_defaults=True))
+    planned_ = spec(text_to_image.plan(stored))
+    assert (planned_.cfg_scale, planned_.sampler) == expected

@@ -62,6 +62,8 @@ def _show_health(out: Out, url: str, report: dict[str, Any]) -> None:
     depths = {name: count for name, count in (report.get("queue") or {}).items() if count}
     line("queue", ", ".join(f"{count} {name}" for name, count in depths.items()) or "empty", True)
     for node in report.get("nodes", ()):
-        loaded = ", ".join(node["resident"]) or "nothing loaded"
+        loaded = node["trouble"] or ", ".join(node["resident"]) or "nothing loaded"
+        if node["draining"]:
+            loaded += "; takes no more jobs"
         slots = f"{node['slots']} slot{'s' if node['slots'] != 1 else ''}"
         line("node", f"{node['name']} ({node['backend']}, {slots}): {loaded}", node["healthy"])

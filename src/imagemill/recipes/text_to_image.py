@@ -66,6 +66,10 @@ class TextToImage(BaseModel):
     background: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 
 
+_FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
+"""What Flux is made to be sampled with; a client's own choice goes before."""
+
+
 def complete(input_: TextToImage, shelf: Shelf, path: str) -> TextToImage:
     checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
     networks = [
@@ -74,10 +78,12 @@ def complete(input_: TextToImage, shelf: Shelf, path: str) -> TextToImage:
     ]
     if input_.mask and not input_.image:
         raise InvalidInput.at(f"{path}mask", "needs `image`: the picture it is the mask of")
+    usual = _FLUX_DEFAULTS if checkpoint.air.family == "flux1" else {}
     drawn = input_.seed is None or input_.seed < 0
     upscaler = shelf.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
     return input_.model_copy(
         update={
+            **{name: value for name, value in usual.items() if name not in input_.model_fields_set},
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
             "networks": networks,

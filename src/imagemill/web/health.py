@@ -43,6 +43,8 @@ def _report(services: Services) -> Response:
             "name": node.name,
             "backend": node.backend,
             "healthy": node.healthy,
+            "draining": node.draining,
+            "trouble": node.trouble,
             "slots": node.slots,
             "resident": sorted(node.resident),
         }

@@ -185,13 +185,14 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
         "model": template.model,
         "prompt": params.prompt,
         "negative_prompt": params.negative_prompt or "",
-        "sampler": params.scheduler or "Undefined",
         "networks": _networks(path, template),
         "controls": [
             _control(f"{path}controlNets[{index}].", control, params.steps)
             for index, control in enumerate(template.control_nets or ())
         ],
     }
+    if params.scheduler:
+        base["sampler"] = params.scheduler
     for name in ("steps", "cfg_scale", "width", "height", "clip_skip"):
         value = getattr(params, name)
         if value is not None:

@@ -195,8 +195,16 @@ class NativeJobs:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        store = self._services.store
-        return explain_wait(self._services.offers(), store.lane(job.lane), store.standing(job, now_us()))
+        offers, store = self._services.offers(), self._services.store
+        if not offers and (troubles := self._troubles()):
+            return f"no node takes jobs now: {'; '.join(troubles)}"
+        return explain_wait(offers, store.lane(job.lane), store.standing(job, now_us()))
+
+    def _troubles(self) -> list[str]:
+        """Why the nodes this process knows take nothing; of those at rest, that they are drained."""
+        nodes = [node for backend in self._services.backends.values() for node in backend.nodes()]
+        troubled = [node.trouble for node in nodes if node.trouble]
+        return troubled or [f"{node.name} is drained" for node in nodes if node.draining]
 
 
 def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
