@@ -73,6 +73,8 @@ class Meters:
             "status",
         )
         self._callbacks = self._counter("callbacks", "Deliveries of callbacks that were tried.", "result")
+        for result in ("delivered", "failed", "given_up"):
+            self._callbacks(result)  # a series that is born with its first count hides that count from a rate
         registry = self.registry
         self._batch = Histogram(
             "imagemill_commit_writes",
