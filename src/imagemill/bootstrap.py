@@ -13,6 +13,7 @@ from imagemill import connecting
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
+from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.base import Dispatcher
@@ -24,6 +25,7 @@ from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
+from imagemill.metering import Metering
 from imagemill.parts import RealNodes, secret_file
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
@@ -86,7 +88,9 @@ class Mill:
         self.lifeline = Lifeline(settings.data_dir / "run")
         self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
         self.store.ensure_owner(settings.owner, now_us())
-        self.blobs: BlobStore = open_blobs(settings.data_dir / "blobs", settings.s3)
+        self.metering = Metering(settings.metrics, self.lifeline.suffix)
+        stored = open_blobs(settings.data_dir / "blobs", settings.s3)
+        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.meters.blob)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
@@ -116,9 +120,11 @@ class Mill:
         self.services = self._services()
         self._listening: Listening | None = None
         self.store.listen(self._committed)
+        self.metering.look_at(self.offers, self.store if self.roles.api or self.roles.scheduler else None)
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
+        self.metering.start(hosted=self.roles.hosted)
         if self.fanout is not None and not self.roles.api:
             self._listening = Listening(self.fanout, self._ears())
             self._listening.start()
@@ -158,6 +164,7 @@ class Mill:
             self._listening.close()
         if self.fanout is not None:
             self.fanout.close()
+        self.metering.close()
         self.lifeline.close()
 
     @contextlib.asynccontextmanager
@@ -175,6 +182,7 @@ class Mill:
             await asyncio.to_thread(self.close)
 
     def _committed(self, committed: Committed) -> None:
+        self.metering.note(committed)
         self.hub.tell(committed.notices, committed.views)
         for job_id in committed.stopped:
             self.runner.stop_job(job_id)
@@ -256,7 +264,7 @@ class Mill:
         )
 
     def _backends(self) -> Mapping[str, Backend]:
-        surroundings = Surroundings(self.lifeline.worker.rpartition("-")[2], self.registry.path_of)
+        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of)
         built = [factory(self.settings, surroundings) for factory in _plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
@@ -276,7 +284,8 @@ class Mill:
             ),
             previews=self.settings.comfyui.ask_previews,
         )
-        return Runner(self.store, self.recipes, self.backends, self.blobs, self.inputs.load, self.hub, rules)
+        load, meters = self.inputs.load, self.metering.meters
+        return Runner(self.store, self.recipes, self.backends, self.blobs, load, self.hub, rules, meters)
 
     def _sweep_rules(self) -> SweepRules:
         job, blobs = self.settings.job, self.settings.blobs
@@ -312,7 +321,8 @@ class Mill:
             poll_s=self.settings.sweep_s,
         )
         formats = {dialect.name: dialect.callback for dialect in self.dialects}
-        return Notifier(self.store, formats, self.guard, rules, leads=self.leadership.leads)
+        leads, meters = self.leadership.leads, self.metering.meters
+        return Notifier(self.store, formats, self.guard, rules, leads=leads, meters=meters)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -373,6 +383,7 @@ def application(mill: Mill) -> Any:
         body_bytes=settings.limit.body_bytes,
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
+        meters=mill.metering.meters,
         paths=lambda: {
             path: operations
             for dialect in mill.dialects

@@ -36,6 +36,7 @@ from imagemill.groups import (
     CivitaiSettings,
     JobSettings,
     LimitSettings,
+    MetricsSettings,
     ResourceSettings,
 )
 
@@ -173,6 +174,7 @@ class Settings(BaseSettings):
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
+    metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")

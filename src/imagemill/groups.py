@@ -82,6 +82,19 @@ class CallbackSettings(Group):
     retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
 
 
+class MetricsSettings(Group):
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of its own for metrics, for workers and schedulers; 0: any free, none: no port.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address of that port; whoever reaches it may read the names of queues and nodes.",
+    )
+
+
 class ResourceSettings(Group):
     strict: bool = Field(
         default=True, description="Additional networks must be registered, like checkpoints."

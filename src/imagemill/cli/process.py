@@ -18,7 +18,8 @@ from imagemill.bootstrap import Mill, Roles, application
 from imagemill.cli import announcing
 from imagemill.cli.building import build, check_queues
 from imagemill.cli.listening import check_host, listen, url_of
-from imagemill.cli.output import Trouble
+from imagemill.cli.output import UNUSABLE, Trouble
+from imagemill.metrics.serving import MetricsPortTaken
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -57,12 +58,21 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    mill.start()
+    _start(mill)
     announcing.working(mill, which)
     stop.wait()
     announcing.stopping(mill)
     mill.close()
     log.info("stopped")
+
+
+def _start(mill: Mill) -> None:
+    """Raises `Trouble` when the port for metrics is taken; the mill is closed then."""
+    try:
+        mill.start()
+    except MetricsPortTaken as error:
+        mill.close()
+        raise Trouble(str(error), UNUSABLE) from error
 
 
 def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:

@@ -64,6 +64,11 @@ def uuid7(instant_us: int | None = None) -> str:
     return str(uuid.UUID(int=value))
 
 
+def uuid7_us(text: str) -> int:
+    """When a canonical UUID of version 7 was made, to the millisecond; microseconds since the epoch."""
+    return int(text[:8] + text[9:13], 16) * 1000
+
+
 def new_trace() -> str:
     """A W3C traceparent, not sampled: ``00-{32 hex}-{16 hex}-00``."""
     drawn = random_bytes(24).hex()

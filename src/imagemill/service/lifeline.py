@@ -29,6 +29,11 @@ class Lifeline:
         if fcntl is not None:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    @property
+    def suffix(self) -> str:
+        """Ends the names of what is this process's own."""
+        return self.worker.rpartition("-")[2]
+
     def dead(self, workers: Iterable[str]) -> tuple[str, ...]:
         """Those of ``workers`` that ran on this machine and are gone."""
         return tuple(worker for worker in workers if self._is_dead(worker))

@@ -14,6 +14,7 @@ import httpx2
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
+from imagemill.metrics.meters import Meters
 from imagemill.service.deadline import Deadline
 from imagemill.service.guard import Guard, GuardedTransport
 from imagemill.store.outbox import Delivered, Delivery
@@ -49,11 +50,13 @@ class Notifier:
         rules: NotifyRules,
         *,
         leads: Callable[[], bool] = lambda: True,
+        meters: Meters | None = None,
     ) -> None:
         self._store = store
         self._formats = formats
         self._rules = rules
         self._leads = leads
+        self._meters = meters or Meters()
         self._client = httpx2.Client(
             transport=GuardedTransport(guard),
             timeout=rules.timeout_s,
@@ -166,9 +169,11 @@ class Notifier:
     def _result(self, delivery: Delivery, error: str | None) -> Delivered:
         now = now_us()
         if error is None:
+            self._meters.called_back("delivered")
             return Delivered(delivery, now)
         tries = delivery.tries + 1
         log.warning("callback failed (%d): %s", tries, error, extra={"job": delivery.job.id})
+        self._meters.called_back("given_up" if tries >= self._rules.tries else "failed")
         if tries >= self._rules.tries:
             return Delivered(delivery, now, error)
         delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries

@@ -20,6 +20,7 @@ from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
 from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
+from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
 from imagemill.service.hub import Hub
@@ -88,6 +89,7 @@ class Runner:
         load_input: Callable[[str], bytes],
         hub: Hub,
         rules: RunRules,
+        meters: Meters | None = None,
     ) -> None:
         self._store = store
         self._recipes = recipes
@@ -96,6 +98,7 @@ class Runner:
         self._load_input = load_input
         self._hub = hub
         self._rules = rules
+        self._meters = meters or Meters()
         self._active: dict[str, _Attempt] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -136,6 +139,7 @@ class Runner:
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
         with self._lock:
             self._active[claim.id] = attempt
+        self._meters.begin(claim.job)
         try:
             attempt.pass_stage(Stage.CLAIMED, 1)
             outcome = self._attempt(attempt)
@@ -143,6 +147,7 @@ class Runner:
         finally:
             with self._lock:
                 self._active.pop(claim.id, None)
+            self._meters.end(claim.job, attempt.stages)
             self._hub.forget(claim.id)
 
     def stop_job(self, job_id: str) -> None:

@@ -15,7 +15,7 @@ from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
 from imagemill.store import log, schema
-from imagemill.store.commits import Tx
+from imagemill.store.commits import Move, Tx
 from imagemill.store.rows import failure_to
 from imagemill.store.statements import Statement
 
@@ -37,6 +37,7 @@ class Locked:
     last_seq: int
     cancel_requested_at: int | None
     callback_url: str | None
+    recipe: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ _LOCKED = sa.select(
     _jobs.last_seq,
     _jobs.cancel_requested_at,
     _jobs.callback_url,
+    _jobs.recipe,
 )
 _LOCK_BY_ID = Statement(
     _LOCKED.where(_jobs.id.in_(sa.bindparam("ids", expanding=True))).order_by(_jobs.id).with_for_update()
@@ -131,6 +133,9 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
         _INSERT_ARTIFACT.run_many(tx.conn, rows)
     log.append(tx, [_entry(change) for change in changes])
     for change in changes:
+        if change.to.is_terminal or change.error is not None:
+            failure = change.error.code if change.error is not None else None
+            tx.moves.append(Move(change.row.recipe, change.to, failure))
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.woken.add(change.row.queue)
     return _follow_up(tx, changes)

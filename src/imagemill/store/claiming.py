@@ -160,6 +160,8 @@ class Claiming:
             if rows:
                 job = job_from(rows[0])
                 self._places.take(job, loads=choice.loads)
+                if choice.loads:
+                    tx.loads.append(ask.offer.node)
                 return job
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -24,6 +24,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.jobs import JobStatus
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,14 @@ _GATHER_S = 0.003
 """On a busy store the next transaction waits this long for more to join it."""
 _TRANSIENT_TRIES = 4
 """A deadlock or serialisation failure on PostgreSQL is tried again this often."""
+
+
+class Move(NamedTuple):
+    """A job that ended, or went back to its queue because of a failure."""
+
+    recipe: str
+    to: JobStatus
+    failure: FailureCode | None
 
 
 @dataclass(slots=True)
@@ -49,6 +59,11 @@ class Committed:
     """Whether the outbox has something new to deliver."""
     views: dict[str, Any] = field(default_factory=dict[str, Any])
     """Finished jobs as they are now, where the transaction knew them whole: they need not be read again."""
+    moves: list[Move] = field(default_factory=list[Move])
+    loads: list[str] = field(default_factory=list[str])
+    """Nodes that have to load a model for a job they were given."""
+    writes: int = 0
+    """How many shared the transaction."""
 
 
 @dataclass(slots=True)
@@ -238,7 +253,7 @@ class Commits:
         self._connection = None
         try:
             with conn.begin():
-                tx = Tx(conn=conn)
+                tx = Tx(conn=conn, writes=len(batch))
                 for write, requests in sorted(kinds.items(), key=lambda kind: kind[0] is self._last):
                     results = write(tx, [request.payload for request in requests])
                     answers.extend(zip(requests, results, strict=True))

@@ -20,6 +20,7 @@ from imagemill.store import (
     beating,
     finishing,
     leading,
+    measuring,
     nodes,
     outbox,
     reading,
@@ -190,6 +191,10 @@ class Store:
 
     def depths(self) -> dict[str, int]:
         return self._read(reading.depths)
+
+    def measure(self, now: int) -> dict[str, measuring.Depth]:
+        """How full each queue is."""
+        return self._read(measuring.measure, self._lanes.key_of, now)
 
     def lane(self, lane: int) -> LaneKey:
         return self._read(self._lanes.key_of, lane)

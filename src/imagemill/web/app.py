@@ -13,8 +13,9 @@ from starlette.types import ASGIApp
 
 import imagemill
 from imagemill.domain.signing import UrlSigner
+from imagemill.metrics.meters import Meters
 from imagemill.service.services import Services
-from imagemill.web import blobs, health, problems
+from imagemill.web import blobs, health, metrics, problems
 from imagemill.web.edge import Edge
 
 _DESCRIPTION = (
@@ -31,6 +32,7 @@ def create_app(
     body_bytes: int,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
+    meters: Meters,
     paths: Callable[[], Mapping[str, Any]] = dict,
 ) -> ASGIApp:
     """``paths``: what is in the OpenAPI document besides the routes; may block."""
@@ -51,8 +53,9 @@ def create_app(
         blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
     )
     app.include_router(health.router(services))
+    app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes)
+    return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
 
 
 def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:

@@ -1,7 +1,8 @@
 """The outermost layer: which hosts are answered, how large a body may be, CORS, the trace of a request."""
 
 import fnmatch
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -28,14 +29,25 @@ _PREFLIGHT = [
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
+Told = Callable[[str, str, int, float], None]
+"""Method, route, status and seconds of a request whose answer begins."""
+
+
+def _nobody(method: str, route: str, status: int, seconds: float) -> None:
+    """Whom requests are told to, by default."""
+
+
 class Edge:
     """Pure ASGI, as it is passed by every request."""
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str], body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Sequence[str], body_bytes: int, told: Told = _nobody
+    ) -> None:
         self._app = app
         self._hosts = tuple(host.lower() for host in allowed_hosts)
         self._known: set[bytes] = set()
         self._body_bytes = body_bytes
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -44,7 +56,7 @@ class Edge:
         trace = scope["imagemill.trace"] = trace_of(scope["headers"])
         is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PREFIXES)
         if scope["type"] == "http":
-            send = _with_headers(send, _CORS if is_open else [], trace)
+            send = _with_headers(_telling(send, scope, self._told), _CORS if is_open else [], trace)
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(Request(scope), *refusal)(scope, receive, send)
@@ -96,6 +108,19 @@ class Edge:
 
     def _too_large(self) -> str:
         return f"the body is larger than the {self._body_bytes} bytes that are accepted"
+
+
+def _telling(send: Send, scope: Scope, told: Told) -> Send:
+    start = time.perf_counter()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # Never the path itself, which clients choose: what matched no route of ours is one label.
+            route = getattr(scope.get("route"), "path", "other")
+            told(scope["method"], route, message["status"], time.perf_counter() - start)
+        await send(message)
+
+    return sending
 
 
 def _with_headers(send: Send, cors: list[tuple[bytes, bytes]], trace: str) -> Send:

@@ -1,0 +1,71 @@
+"""Any blob store, with the time of each operation told to somebody."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from imagemill.blobs.base import BlobInfo, BlobStore, Method
+from imagemill.domain.errors import Conflict, NotFound
+
+Told = Callable[[str, str, float], None]
+"""Operation, how it ended (``ok``, ``absent``, ``conflict``, ``error``), seconds."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class MeteredBlobs:
+    def __init__(self, blobs: BlobStore, told: Told) -> None:
+        self._blobs = blobs
+        self._told = told
+
+    def put(self, key: str, data: bytes, media_type: str) -> None:
+        self._timed("put", self._blobs.put, key, data, media_type)
+
+    def create(self, key: str, data: bytes, media_type: str) -> None:
+        self._timed("create", self._blobs.create, key, data, media_type)
+
+    def get(self, key: str) -> bytes:
+        return self._timed("get", self._blobs.get, key)
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        return self._timed("read", self._blobs.read, key, start, stop)
+
+    def location(self, key: str) -> Path | None:
+        return self._blobs.location(key)
+
+    def presign(self, method: Method, key: str, life_s: float) -> str | None:
+        return self._blobs.presign(method, key, life_s)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._timed("delete", self._blobs.delete, keys)
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """Not timed: how long it takes is up to the reader."""
+        return self._blobs.list(prefix)
+
+    def ping(self) -> None:
+        self._timed("ping", self._blobs.ping)
+
+    def _timed(
+        self,
+        operation: str,
+        do: Callable[_P, _R],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> _R:
+        result = "error"
+        start = time.perf_counter()
+        try:
+            done = do(*args, **named)
+            result = "ok"
+        except NotFound:
+            result = "absent"
+            raise
+        except Conflict:
+            result = "conflict"
+            raise
+        finally:
+            self._told(operation, result, time.perf_counter() - start)
+        return done

@@ -1,0 +1,46 @@
+"""How full the queues are: read from the indexes of open jobs alone, whatever else the table holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from imagemill.domain.clock import SECOND, uuid7_us
+from imagemill.domain.jobs import LaneKey
+from imagemill.store import schema
+
+_jobs = schema.jobs.c
+_CLAIMABLE = (
+    sa.select(_jobs.lane, sa.func.count(), sa.func.min(_jobs.id))
+    .where(sa.text(schema.CLAIMABLE))
+    .group_by(_jobs.lane)
+)
+_PARKED = sa.text("SELECT queue, count(*) FROM jobs WHERE run_after IS NOT NULL GROUP BY queue")
+_RUNNING = sa.text("SELECT queue, count(*) FROM jobs WHERE status = 'running' GROUP BY queue")
+
+
+@dataclass(slots=True)
+class Depth:
+    """``oldest_s``: age of the oldest claimable job; 0 without one."""
+
+    queued: int = 0
+    retrying: int = 0
+    running: int = 0
+    oldest_s: float = 0.0
+
+
+def measure(
+    conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
+) -> dict[str, Depth]:
+    """By queue, those that ever had a job; jobs that wait for others are not counted."""
+    depths = {queue: Depth() for queue in conn.execute(sa.select(schema.queues.c.name)).scalars()}
+    for lane, count, first in conn.execute(_CLAIMABLE):
+        depth = depths.setdefault(key_of(conn, lane).queue, Depth())
+        depth.queued += count
+        # Ids begin with the instant of submission, so the index knows the oldest job of a lane.
+        depth.oldest_s = max(depth.oldest_s, (now - uuid7_us(first)) / SECOND)
+    for queue, count in conn.execute(_PARKED):
+        depths.setdefault(queue, Depth()).retrying = count
+    for queue, count in conn.execute(_RUNNING):
+        depths.setdefault(queue, Depth()).running = count
+    return depths

@@ -1,0 +1,160 @@
+"""Counting and looking up, without a server."""
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imagemill.blobs.base import BlobStore
+from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.metered import MeteredBlobs
+from imagemill.config import Settings
+from imagemill.domain.clock import SECOND, now_us, uuid7, uuid7_us
+from imagemill.domain.errors import Conflict, NotFound, StorageError
+from imagemill.domain.jobs import LaneKey
+from imagemill.metering import Metering
+from imagemill.metrics.looking import Queues, QueueState
+from imagemill.metrics.meters import Meters
+from imagemill.metrics.occupancy import Occupancy
+from imagemill.metrics.serving import Endpoint, MetricsPortTaken
+from imagemill.store.store import Store
+from tests.blobs.contract import BlobStoreContract, key
+from tests.metrics.scraped import parse, scrape
+from tests.service.build import add
+from tests.service.build import mill as build_mill
+
+
+class TestMeteredBlobs(BlobStoreContract):
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> BlobStore:
+        return MeteredBlobs(LocalBlobs(tmp_path / "blobs"), Meters().blob)
+
+
+def test_blob_operations_are_told_with_how_they_ended(tmp_path: Path) -> None:
+    meters = Meters()
+    blobs = MeteredBlobs(LocalBlobs(tmp_path), meters.blob)
+    blobs.create(key(), b"one", "image/png")
+    with pytest.raises(Conflict):
+        blobs.create(key(), b"two", "image/png")
+    with pytest.raises(NotFound):
+        blobs.get(key(position=7))
+    with pytest.raises(StorageError):
+        blobs.get("../secrets")
+
+    seen, count = scrape(meters.registry), "imagemill_blob_seconds_count"
+
+    assert seen.value(count, operation="create", result="ok") == 1
+    assert seen.value(count, operation="create", result="conflict") == 1
+    assert seen.value(count, operation="get", result="absent") == 1
+    assert seen.value(count, operation="get", result="error") == 1
+
+
+def test_a_node_with_two_jobs_is_busy_once() -> None:
+    occupancy = Occupancy()
+    start = time.monotonic()
+    occupancy.enter("a")
+    occupancy.enter("a")
+    while time.monotonic() - start < 0.05:
+        time.sleep(0.01)
+    jobs, busy_s = occupancy.look()["a"]
+    passed_s = time.monotonic() - start
+
+    assert jobs == 2
+    assert 0.05 <= busy_s <= passed_s
+
+
+def test_an_idle_node_gets_no_busier() -> None:
+    occupancy = Occupancy()
+    occupancy.enter("a")
+    occupancy.leave("a")
+    first = occupancy.look()["a"]
+    time.sleep(0.02)
+
+    assert occupancy.look()["a"] == first
+
+
+def test_scrapes_that_come_together_share_one_look() -> None:
+    looks: list[int] = []
+
+    def look() -> Sequence[QueueState]:
+        looks.append(1)
+        return [QueueState("gpu", 3, 0, 1, 4.0)]
+
+    registry = CollectorRegistry()
+    registry.register(Queues(look, fresh_s=60))
+    threads = [threading.Thread(target=scrape, args=(registry,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert scrape(registry).value("imagemill_queue_jobs", queue="gpu", state="queued") == 3
+    assert len(looks) == 1
+
+
+def test_a_database_that_is_away_is_told_and_spoils_no_scrape() -> None:
+    def look() -> Sequence[QueueState]:
+        raise StorageError("it is away")
+
+    meters = Meters()
+    meters.registry.register(Queues(look))
+    meters.called_back("delivered")
+
+    seen = scrape(meters.registry)
+
+    assert seen.matching("imagemill_database_up") == [({}, 0.0)]
+    assert seen.matching("imagemill_queue_jobs") == []
+    assert seen.value("imagemill_callbacks_total", result="delivered") == 1
+
+
+def test_queues_are_measured_by_state(store: Store) -> None:
+    store.ensure_owner("ann", now_us())
+    mill = build_mill(store)
+    for lane in (LaneKey("gpu"), LaneKey("gpu", model="m"), LaneKey("render")):
+        add(store, lane=lane, queue=lane.queue)
+    before = store.measure(now_us() + 10 * SECOND)
+    mill.run()
+    mill.runner.close(5)
+
+    assert (before["gpu"].queued, before["render"].queued) == (2, 1)
+    assert 10 <= before["gpu"].oldest_s < 30
+    assert store.measure(now_us())["gpu"].queued == 1
+
+
+def test_an_id_knows_when_it_was_made() -> None:
+    instant = 1_790_000_000_123_000
+
+    assert uuid7_us(uuid7(instant)) == instant
+
+
+def test_a_port_that_is_taken_is_refused_with_the_setting_to_change() -> None:
+    meters = Meters()
+    first = Endpoint("127.0.0.1", 0, meters.registry)
+    try:
+        with pytest.raises(MetricsPortTaken, match="IMAGEMILL_METRICS__PORT"):
+            Endpoint("127.0.0.1", first.port, meters.registry)
+        answer = httpx2.get(f"http://127.0.0.1:{first.port}/metrics")
+        assert parse(answer.text).matching("imagemill_callbacks_total")
+    finally:
+        first.close()
+
+
+def test_of_a_pool_only_the_first_process_gets_the_port() -> None:
+    def metering(port: int) -> Metering:
+        return Metering(Settings(_env_file=None, metrics={"port": port}).metrics, "abc")
+
+    first = metering(0)
+    first.start(hosted=True)
+    second = metering(first.port or 0)
+    try:
+        second.start(hosted=True)
+        assert second.port is None
+        with pytest.raises(MetricsPortTaken):
+            second.start(hosted=False)
+    finally:
+        second.close()
+        first.close()
