@@ -128,7 +128,7 @@ class Claiming:
             self._places.note(ask.offer, ask.now)
         heads = self.heads(tx.conn)
         if heads:
-            self._places.read(tx.conn)
+            self._places.read(tx.conn, [ask.offer.node for ask in asks])
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
@@ -159,7 +159,7 @@ class Claiming:
             rows = _TAKE.run(tx.conn, _parameters(ask, choice))
             if rows:
                 job = job_from(rows[0])
-                self._places.take(job, loads=choice.loads)
+                self._places.take(tx.conn, job, loads=choice.loads)
                 return job
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]
