@@ -37,7 +37,7 @@ def others(database_url: str) -> Iterator[Store]:
 
 
 def run(store: Store, node: str, jobs: int = 1) -> None:
-    submit(store, *(draft(model="a") for _ in range(jobs)))
+    submit(store, *(draft(model=node) for _ in range(jobs)))
     for _ in range(jobs):
         claim(store, node=node)
 
@@ -60,7 +60,7 @@ def test_in_a_large_fleet_the_node_that_asks_is_seen_as_it_is(conn: sa.Connectio
     assert busy(places, conn, "asking") == {"large"}
     run(others, "asking")
     assert busy(places, conn, "asking") == {"large", "asking"}
-    assert places.fleet(conn, T0).holding["asking"] == {"a"}
+    assert places.fleet(conn, T0).holding["asking"] == {"asking"}
 
 
 def test_in_a_large_fleet_other_nodes_are_seen_soon(conn: sa.Connection, others: Store):
