@@ -1,4 +1,4 @@
-"""A connection the server ended is replaced before anybody notices."""
+"""PostgreSQL's connections: lost ones are replaced, and a pooler's are not counted on to last."""
 
 import sqlalchemy as sa
 
@@ -34,3 +34,20 @@ def test_each_kind_of_write_survives_the_loss_of_idle_connections(postgres_url: 
     cut(postgres_url)
     assert store.job(job.id).status.value == "running"
     store.close()
+
+
+def test_behind_a_pooler_no_statement_is_prepared_for_a_session(postgres_url: str):
+    assert prepared(postgres_url, pooler=True) == 0
+    assert prepared(postgres_url, pooler=False) > 0
+
+
+def prepared(url: str, *, pooler: bool) -> int:
+    """Statements the session knows after the same one was sent often."""
+    database = open_database(url, pooler=pooler)
+    try:
+        with database.reader.connect() as conn:
+            for _ in range(10):
+                conn.execute(sa.text("SELECT 1"))
+            return conn.execute(sa.text("SELECT count(*) FROM pg_prepared_statements")).scalar_one()
+    finally:
+        database.close()
