@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench lock clean format
+.PHONY: demo test serve check bench chaos lock clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -28,6 +28,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the blows.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.storm
 
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev

@@ -86,7 +86,13 @@ class Mill:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         migrate.upgrade(settings.database)
         self.lifeline = Lifeline(settings.data_dir / "run")
-        self.store = Store(open_database(settings.database, sqlite_full_sync=settings.sqlite_full_sync))
+        self.store = Store(
+            open_database(
+                settings.database,
+                sqlite_full_sync=settings.sqlite_full_sync,
+                pooler=settings.database_pooler,
+            )
+        )
         self.store.ensure_owner(settings.owner, now_us())
         self.metering = Metering(settings.metrics, self.lifeline.suffix)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)

@@ -132,6 +132,14 @@ class Settings(BaseSettings):
         default=None,
         description="postgresql://... or sqlite:///path; default: a file in data_dir.",
     )
+    database_pooler: bool = Field(
+        default=False,
+        description="PostgreSQL is behind PgBouncer in transaction mode or its like: nothing is prepared.",
+    )
+    database_direct_url: Annotated[str, AfterValidator(_database)] | None = Field(
+        default=None,
+        description="The same database past its pooler, for LISTEN; without it: Redis or polling.",
+    )
     sqlite_full_sync: bool = Field(
         default=False,
         description="Survive power loss, not only a crash, at the price of a disk flush a commit.",
@@ -187,6 +195,12 @@ class Settings(BaseSettings):
         """The Redis of live progress and news."""
         broker = self.broker_url or ""
         return self.redis_url or (broker if broker.startswith(_REDIS) else None)
+
+    @property
+    def listening_url(self) -> str | None:
+        """PostgreSQL where a session lasts; None: there is none."""
+        url = self.database_direct_url or (None if self.database_pooler else self.database)
+        return url if url is not None and url.startswith("postgres") else None
 
     @property
     def database(self) -> str:

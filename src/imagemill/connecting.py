@@ -40,10 +40,10 @@ def fanout(settings: Settings, sender: str, *, alone: bool) -> "Fanout | None":
         except ModuleNotFoundError as error:
             raise _missing(error) from error
         return RedisFanout(settings.news_url, sender)
-    if settings.database.startswith("postgres") and not alone:
+    if settings.listening_url and not alone:
         from imagemill.fanout.postgres import PostgresFanout
 
-        scheme, _, rest = settings.database.partition("://")
+        scheme, _, rest = settings.listening_url.partition("://")
         return PostgresFanout(f"{scheme.partition('+')[0]}://{rest}", sender)
     return None
 

@@ -12,7 +12,7 @@ loads' time with the model it has: the wait is bounded, and forced loads never e
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagemill.domain.clock import SECOND
@@ -55,6 +55,15 @@ class Fleet:
 
     def servers(self, model: str, without: str = "") -> list[str]:
         return sorted(node for node, held in self.holding.items() if model in held and node != without)
+
+    def serving(self, models: Container[str], without: str) -> dict[str, list[str]]:
+        """The nodes of each model that has any: one look at a large fleet, however many models there are."""
+        nodes: dict[str, list[str]] = {}
+        for node, held in self.holding.items():
+            for model in held:
+                if model in models and node != without:
+                    nodes.setdefault(model, []).append(node)
+        return nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +120,12 @@ class _Load:
     more: bool
     """Whether there are more than were looked at."""
     work_s: float
-    servers: tuple[str, ...]
+    servers: Sequence[str]
 
     def reason(self) -> str:
         least = "at least " if self.more else ""
         jobs = f"{least}{self.jobs} {'job waits' if self.jobs == 1 else 'jobs wait'}"
-        others = f"{', '.join(self.servers)} would not get to it sooner" if self.servers else ""
+        others = f"{', '.join(sorted(self.servers))} would not get to it sooner" if self.servers else ""
         return (
             f"loads {self.head.key.model}: {jobs} for it ({self.work_s:.0f} s), "
             f"{others or 'no other node serves it'}"
@@ -160,9 +169,9 @@ class _Place:
         lanes: dict[str, list[Head]] = {}
         for head in away:
             lanes.setdefault(head.key.model, []).append(head)
-        servers = {model: self.fleet.servers(model, self.offer.node) for model in lanes}
         if not away:
             return []
+        servers = self.fleet.serving(lanes, self.offer.node)
         least_s = max(_LEAST_S, min(head.job.estimate_s for head in away))
         taken = max(map(len, servers.values()), default=0) * math.ceil(self.load_s / least_s)
         count = min(MOST_PEEKED, LOOKAHEAD + taken)
@@ -171,13 +180,13 @@ class _Place:
         for model, heads in lanes.items():
             jobs = _merged({head.lane: seen.get(head.lane, ()) for head in heads})
             full = any(len(seen.get(head.lane, ())) >= count for head in heads)
-            left = self._left(jobs, len(servers[model]) * self.load_s, full)
+            left = self._left(jobs, len(servers.get(model, ())) * self.load_s, full)
             if not left:
                 continue
             worth = self._worth(left[:LOOKAHEAD], LOAD_PAYS * self.load_s)
             work_s = sum(job.estimate_s for job in jobs)
             head = min(heads, key=_order)
-            loads.append(_Load(head, worth, len(jobs), full, work_s, tuple(servers[model])))
+            loads.append(_Load(head, worth, len(jobs), full, work_s, servers.get(model, ())))
         return loads
 
     @property

@@ -34,9 +34,7 @@ class Ask:
 
 
 # The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
-_HEADS = Statement(
-    sa.text(
-        f"""
+_READY = f"""
     WITH RECURSIVE ready(lane) AS (
         SELECT (SELECT lane FROM jobs WHERE {schema.CLAIMABLE} ORDER BY lane LIMIT 1)
         UNION ALL
@@ -44,12 +42,17 @@ _HEADS = Statement(
                 ORDER BY jobs.lane LIMIT 1)
         FROM ready WHERE ready.lane IS NOT NULL
     )
-    SELECT head.lane, head.tag, head.created_at, head.estimate_s, head.priority
-    FROM ready JOIN jobs AS head ON head.id = (
-        SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1)
-    """  # noqa: S608 - the condition is a constant of ours
-    )
-)
+    SELECT ready.lane, head.tag, head.created_at, head.estimate_s, head.priority FROM ready"""  # noqa: S608
+_FIRST = f"FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1"
+_HEADS = {
+    "sqlite": Statement(sa.text(f"{_READY} JOIN jobs AS head ON head.id = (SELECT id {_FIRST})")),
+    # There the join above reads the whole table while it is small, for 12 ms among 12,000 jobs.
+    "postgresql": Statement(
+        sa.text(
+            f"{_READY} CROSS JOIN LATERAL (SELECT tag, created_at, estimate_s, priority {_FIRST}) AS head"
+        )
+    ),
+}
 
 # A union, as both databases can walk an index for each of its parts and stop at the limit.
 _PEEK = f"""
@@ -128,7 +131,7 @@ class Claiming:
             self._places.note(ask.offer, ask.now)
         heads = self.heads(tx.conn)
         if heads:
-            self._places.read(tx.conn)
+            self._places.read(tx.conn, [ask.offer.node for ask in asks])
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
@@ -142,7 +145,8 @@ class Claiming:
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
-        return [Head(lane, self._lanes.key_of(conn, lane), Waiting(*job)) for lane, *job in _HEADS.run(conn)]
+        rows = _HEADS[conn.dialect.name].run(conn)
+        return [Head(lane, self._lanes.key_of(conn, lane), Waiting(*job)) for lane, *job in rows]
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._places.look(conn, now)
@@ -159,7 +163,7 @@ class Claiming:
             rows = _TAKE.run(tx.conn, _parameters(ask, choice))
             if rows:
                 job = job_from(rows[0])
-                self._places.take(job, loads=choice.loads)
+                self._places.take(tx.conn, job, loads=choice.loads)
                 if choice.loads:
                     tx.loads.append(ask.offer.node)
                 return job

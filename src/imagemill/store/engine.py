@@ -42,8 +42,10 @@ def normalise(url: str) -> str:
     return url
 
 
-def open_database(url: str, *, sqlite_full_sync: bool = False) -> Database:
-    """Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
+def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Database:
+    """``pooler``: PostgreSQL is behind one that gives a session for a transaction only.
+
+    Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
     try:
         parsed = sa.make_url(normalise(url))
     except exc.ArgumentError as error:
@@ -51,7 +53,7 @@ def open_database(url: str, *, sqlite_full_sync: bool = False) -> Database:
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, sqlite_full_sync)
     if parsed.get_backend_name() == "postgresql":
-        return _open_postgres(parsed)
+        return _open_postgres(parsed, pooler)
     raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
 
 
@@ -90,9 +92,13 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
     return Database(writer, reader)
 
 
-def _open_postgres(url: sa.URL) -> Database:
+def _open_postgres(url: sa.URL, pooler: bool) -> Database:
+    # A statement prepared in one session is unknown in the next.
+    prepare = {"prepare_threshold": None} if pooler else {}
     try:
-        writer = sa.create_engine(url, pool_size=4, max_overflow=8, pool_pre_ping=True)
+        writer = sa.create_engine(
+            url, pool_size=4, max_overflow=8, pool_pre_ping=True, connect_args=prepare
+        )  # fmt: skip
     except ImportError as error:
         raise StorageError("PostgreSQL needs the extra: pip install 'imagemill[postgres]'") from error
     return Database(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))

@@ -13,9 +13,6 @@ from imagemill.domain.errors import StorageError
 from imagemill.store import schema
 from imagemill.store.engine import normalise, open_unpooled
 
-_LOCK = 0x1_4A6E_0001
-"""Any number; all our processes take the same advisory lock on PostgreSQL."""
-
 
 def current(url: str) -> str | None:
     """The revision of the database, or None for an empty one."""
@@ -38,9 +35,7 @@ def upgrade(url: str, target: str = "head") -> str | None:
     engine = open_unpooled(url)
     try:
         with engine.connect() as conn:
-            if conn.dialect.name == "postgresql":
-                conn.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-            else:
+            if conn.dialect.name == "sqlite":
                 # Another process that migrates the same file holds the write lock; wait for it.
                 conn.exec_driver_sql("PRAGMA busy_timeout=60000")
                 conn.exec_driver_sql("PRAGMA journal_mode=WAL")

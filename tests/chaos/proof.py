@@ -1,0 +1,176 @@
+"""What must be true after the storm, read from the database and the bucket."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.blobs import attempt_of
+from imagemill.domain.clock import SECOND
+from imagemill.service.lifeline import Lifeline
+from imagemill.service.sweep import Sweeper, SweepRules
+from imagemill.store.engine import open_database
+from imagemill.store.store import Store
+from tests.chaos.rig import LEASE_S, Rig
+from tests.chaos.weather import Blow
+
+_OPEN = ("waiting", "queued", "running")
+_TERMINAL = {"Succeeded", "Failed", "Canceled", "Expired"}
+_LOST = "ClaimExpired"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    seq: int
+    type: str
+    at: int
+    attempt: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything the database says of the jobs."""
+
+    statuses: dict[str, str]
+    attempts: dict[str, int]
+    events: dict[str, list[Entry]]
+    artifacts: list[tuple[str, int, str, int]]
+    """Job, attempt, key, size."""
+
+    @property
+    def retries(self) -> int:
+        return sum(attempt - 1 for attempt in self.attempts.values() if attempt)
+
+    def lost(self) -> list[tuple[str, str, int]]:
+        """Job, worker and instant of each claim that was taken back."""
+        found: list[tuple[str, str, int]] = []
+        for job_id, entries in self.events.items():
+            worker = ""
+            for entry in entries:
+                worker = entry.data.get("worker", worker) if entry.type == "Claimed" else worker
+                if entry.type == _LOST:
+                    found.append((job_id, worker, entry.at))
+        return found
+
+
+def wait_until_all_ended(rig: Rig, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    query = sa.text("SELECT status, count(*) FROM jobs GROUP BY status")
+    while True:
+        with rig.engine.connect() as conn:
+            counts = dict(conn.execute(query).all())
+        if not counts.keys() & set(_OPEN):
+            return
+        assert time.monotonic() < end, f"jobs are stuck: {counts}"
+        time.sleep(0.2)
+
+
+def read(rig: Rig) -> Found:
+    with rig.engine.connect() as conn:
+        jobs = conn.execute(sa.text("SELECT id, status, attempt FROM jobs")).all()
+        log = conn.execute(
+            sa.text("SELECT job_id, seq, type, at, attempt, data FROM events ORDER BY job_id, seq")
+        ).all()
+        artifacts = conn.execute(sa.text("SELECT job_id, attempt, blob_key, size FROM artifacts")).all()
+    events: dict[str, list[Entry]] = {}
+    for job_id, seq, kind, at, attempt, data in log:
+        events.setdefault(job_id, []).append(Entry(seq, kind, at, attempt, json.loads(data)))
+    return Found(
+        {row.id: row.status for row in jobs},
+        {row.id: row.attempt for row in jobs},
+        events,
+        [tuple(row) for row in artifacts],
+    )
+
+
+def check_jobs(found: Found, accepted: Sequence[str]) -> None:
+    missing = set(accepted) - set(found.statuses)
+    assert not missing, f"{len(missing)} accepted jobs are gone"
+    assert Counter(found.statuses.values()) == {"succeeded": len(found.statuses)}
+    assert len(accepted) == len(set(accepted)), "two requests were answered with one job"
+
+
+def check_events(found: Found) -> None:
+    assert found.events.keys() == found.statuses.keys()
+    for job_id, entries in found.events.items():
+        kinds = [entry.type for entry in entries]
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1)), (job_id, "gap", kinds)
+        assert sum(kind in _TERMINAL for kind in kinds) == 1, (job_id, "ends", kinds)
+        assert kinds[-1] == "Succeeded", (job_id, kinds)
+        assert kinds.count("Claimed") == found.attempts[job_id], (job_id, kinds)
+        assert entries[-1].attempt == found.attempts[job_id], (job_id, "an old attempt finished it")
+
+
+def check_claims(found: Found, blows: Sequence[Blow]) -> None:
+    """A claim is taken back only from a worker that was killed, or soon after its connections were cut."""
+    killed = [blow.worker for blow in blows if blow.worker]
+    cuts = [blow.at for blow in blows if blow.kind == "database connections"]
+    for job_id, worker, at in found.lost():
+        died = any(part in worker for part in killed)
+        was_cut = any(0 <= at - cut <= 2 * LEASE_S * SECOND for cut in cuts)
+        assert died or was_cut, f"job {job_id} was taken from {worker}, which was well"
+
+
+def check_files(rig: Rig, found: Found, folder: Path) -> int:
+    """One set of artifacts a job, each with its file; after a sweep no other file. How many it deleted."""
+    store = Store(open_database(rig.database))
+    lifeline = Lifeline(folder)
+    sweeper = Sweeper(store, rig.blobs, lifeline, SweepRules(1, 86_400, 86_400))
+    orphans = sweeper.delete_orphans(grace_s=0)
+    lifeline.close()
+    store.close()
+    assert Counter(job_id for job_id, *_ in found.artifacts) == dict.fromkeys(found.statuses, 1)
+    assert {job_id: attempt for job_id, attempt, *_ in found.artifacts} == found.attempts
+    files = {blob.key: blob.size for blob in rig.blobs.list("jobs/") if attempt_of(blob.key)}
+    assert files == {key: size for *_, key, size in found.artifacts}
+    return orphans
+
+
+def check_leaders(rig: Rig) -> None:
+    """One row says who leads, and of the schedulers that live one believes it."""
+    end = time.monotonic() + 4 * LEASE_S
+    while True:
+        with rig.engine.connect() as conn:
+            holder = conn.execute(sa.text("SELECT holder FROM leaders")).scalars().all()
+        named = [member for member in rig.of("scheduler") if f"-{member.pid}-" in "".join(holder)]
+        believing = [member for member in rig.of("scheduler") if _believes(member.log)]
+        if len(holder) == 1 and named and believing == named:
+            return
+        assert time.monotonic() < end, f"{holder}: {len(believing)} schedulers believe that they lead"
+        time.sleep(0.2)
+
+
+def _believes(log: Path) -> bool:
+    """By its last word on it since it started."""
+    leads = False
+    for line in log.read_text().splitlines():
+        if not line.startswith("{"):
+            continue
+        event = json.loads(line)["event"]
+        if "scheduler started" in event:
+            leads = False
+        elif event in ("this process leads", "another process leads"):
+            leads = event == "this process leads"
+    return leads
+
+
+def recovery_s(found: Found, blow: Blow) -> float | None:
+    """From the blow until a job accepted after it was done, and until every job held then had gone on."""
+    fresh = [
+        entries[-1].at - blow.at for entries in found.events.values() if entries and entries[0].at > blow.at
+    ]
+    again = [
+        min(
+            (entry.at for entry in found.events[job] if entry.at > blow.at and entry.type != _LOST), default=0
+        )
+        - blow.at
+        for job in blow.held
+    ]
+    times = [*([min(fresh)] if fresh else []), *again]
+    return max(times) / SECOND if times else None

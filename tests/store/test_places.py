@@ -1,0 +1,74 @@
+"""What a claim knows of the fleet: small ones anew each time, large ones by what was read a moment ago."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from imagemill.store import migrate
+from imagemill.store.engine import Database, open_database
+from imagemill.store.lanes import Lanes
+from imagemill.store.places import READ_WHOLE, Places
+from imagemill.store.store import Store
+from tests.store.build import T0, claim, draft, submit
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    migrate.upgrade(database_url)
+    database = open_database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def conn(database: Database) -> Iterator[sa.Connection]:
+    with database.reader.connect() as conn:
+        yield conn
+
+
+@pytest.fixture
+def others(database_url: str) -> Iterator[Store]:
+    """Another process."""
+    store = Store(open_database(database_url))
+    yield store
+    store.close()
+
+
+def run(store: Store, node: str, jobs: int = 1) -> None:
+    submit(store, *(draft(model=node) for _ in range(jobs)))
+    for _ in range(jobs):
+        claim(store, node=node)
+
+
+def busy(places: Places, conn: sa.Connection, asking: str) -> frozenset[str]:
+    places.read(conn, [asking])
+    return places.fleet(conn, T0).busy
+
+
+def test_a_small_fleet_is_read_anew_for_each_claim(conn: sa.Connection, others: Store):
+    places = Places(Lanes())
+    assert busy(places, conn, "asking") == set()
+    run(others, "other")
+    assert busy(places, conn, "asking") == {"other"}
+
+
+def test_in_a_large_fleet_the_node_that_asks_is_seen_as_it_is(conn: sa.Connection, others: Store):
+    run(others, "large", READ_WHOLE + 1)
+    places = Places(Lanes())
+    assert busy(places, conn, "asking") == {"large"}
+    run(others, "asking")
+    assert busy(places, conn, "asking") == {"large", "asking"}
+    assert places.fleet(conn, T0).holding["asking"] == {"asking"}
+
+
+def test_in_a_large_fleet_other_nodes_are_seen_soon(conn: sa.Connection, others: Store):
+    run(others, "large", READ_WHOLE + 1)
+    places = Places(Lanes())
+    assert busy(places, conn, "asking") == {"large"}
+    run(others, "new")
+    end = time.monotonic() + 5
+    while busy(places, conn, "asking") != {"large", "new"}:
+        assert time.monotonic() < end, "the picture is never renewed"
+        time.sleep(0.02)
