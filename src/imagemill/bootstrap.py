@@ -26,7 +26,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
-from imagemill.parts import RealNodes, secret_file
+from imagemill.parts import RealNodes, signing_key
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
@@ -333,7 +333,6 @@ class Mill:
     def _services(self) -> Services:
         settings = self.settings
         defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
-        secret = secret_file(settings.data_dir / "secrets" / "url-signing.key")
         return Services(
             store=self.store,
             hub=self.hub,
@@ -357,7 +356,7 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=Wire(
-                UrlSigner(secret, life_s=settings.url_life_s),
+                UrlSigner(signing_key(settings), life_s=settings.url_life_s),
                 settings.public_url.rstrip("/") if settings.public_url else None,
                 settings.civitai.result_shape,
             ),

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    SecretStr,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
@@ -168,6 +169,11 @@ class Settings(BaseSettings):
         default=30.0, ge=0, description="How long running jobs may finish at a stop."
     )
     url_life_s: float = Field(default=3600, gt=0, description="How long a picture's URL is valid.")
+    url_signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Signs pictures' URLs, alike on all API machines; none: a key drawn into data_dir.",
+    )
     owner: str = Field(
         default="local", min_length=1, max_length=64, description="Who owns all jobs on this machine."
     )
@@ -308,13 +314,15 @@ def complaints(error: ValidationError) -> list[str]:
         also = f" (or {', '.join(others[shown])})" if shown in others else ""
         if fault["type"] == "extra_forbidden":
             lines.extend(unknown([shown]) or [f"{shown} is not a setting"])
-        elif "SECRET" in shown or "TOKEN" in shown:
+        elif any(word in shown for word in _SECRETS):
             lines.append(f"{shown}{also}: {fault['msg']}")
         else:
             lines.append(f"{shown}{also}: {fault['msg']} (it is {_shown(fault['input'])})")
     return lines
 
 
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN")
+"""In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 
 

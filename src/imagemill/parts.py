@@ -38,6 +38,13 @@ class RealNodes:
         return self._comfyui.examine(name)
 
 
+def signing_key(settings: Settings) -> bytes:
+    """Of the settings, where several machines share one; else this installation's own."""
+    if settings.url_signing_key is not None:
+        return settings.url_signing_key.get_secret_value().encode()
+    return secret_file(settings.data_dir / "secrets" / "url-signing.key")
+
+
 def secret_file(path: Path) -> bytes:
     """A secret of this installation, drawn at first use, readable by its owner only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
