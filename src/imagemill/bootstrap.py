@@ -130,7 +130,7 @@ class Mill:
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
-        self.metering.start(hosted=self.roles.hosted)
+        self.metering.start(needed=not (self.roles.hosted or self.roles.api))
         if self.fanout is not None and not self.roles.api:
             self._listening = Listening(self.fanout, self._ears())
             self._listening.start()

@@ -69,17 +69,17 @@ class Metering:
             if move.failure is not None:
                 meters.failed(move.failure.value, retried=not move.to.is_terminal)
 
-    def start(self, *, hosted: bool) -> None:
-        """Answer on a port of our own, if one is set. Raises `MetricsPortTaken`; of the several processes
-        of a ``hosted`` pool only the first gets the port."""
+    def start(self, *, needed: bool) -> None:
+        """Answer on a port of our own, if one is set. Raises `MetricsPortTaken` where it is ``needed``:
+        an API answers on its own port too, and of the processes of a Celery pool only one can have it."""
         if self._settings.port is None:
             return
         try:
             self._endpoint = Endpoint(self._settings.host, self._settings.port, self.meters.registry)
         except MetricsPortTaken as error:
-            if not hosted:
+            if needed:
                 raise
-            log.warning("this process has no metrics: %s", error)
+            log.warning("metrics have no port of their own here: %s", error)
         else:
             log.info("metrics on %s port %d", self._settings.host, self._endpoint.port)
 

@@ -143,18 +143,18 @@ def test_a_port_that_is_taken_is_refused_with_the_setting_to_change() -> None:
         first.close()
 
 
-def test_of_a_pool_only_the_first_process_gets_the_port() -> None:
+def test_a_taken_port_ends_only_a_process_that_needs_it() -> None:
     def metering(port: int) -> Metering:
         return Metering(Settings(_env_file=None, metrics={"port": port}).metrics, "abc")
 
     first = metering(0)
-    first.start(hosted=True)
+    first.start(needed=False)
     second = metering(first.port or 0)
     try:
-        second.start(hosted=True)
+        second.start(needed=False)
         assert second.port is None
         with pytest.raises(MetricsPortTaken):
-            second.start(hosted=False)
+            second.start(needed=True)
     finally:
         second.close()
         first.close()
