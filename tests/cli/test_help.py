@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from imagemill.cli.app import app
 from tests.cli.programs import PROGRAM, environment, run
 
-ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings"]
+ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings", "doctor"]
 ALONE += ["jobs", "nodes", "resources", "workflows"]
 COMMANDS = [
     [],

@@ -1,0 +1,238 @@
+"""compose.yaml against the shape of the Compose specification, and against our own rules."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagemill.config import Settings, names
+from tests.deploy import compose, plain_yaml
+from tests.deploy.compose import FILE, FOLDER, ROOT, Missing
+
+SECRETS = {
+    name: f"{name.lower().replace('_', '')}{'0' * 32}"
+    for name in (
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "S3_ACCESS_KEY_ID",
+        "S3_SECRET_ACCESS_KEY",
+        "IMAGEMILL_URL_SIGNING_KEY",
+    )
+}
+LOADED = compose.load(SECRETS)
+OURS = ("api", "scheduler", "worker-gpu", "worker-render")
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "build": dict,
+    "cap_drop": list,
+    "command": list,
+    "depends_on": dict,
+    "environment": dict,
+    "gpus": str,
+    "healthcheck": dict,
+    "image": str,
+    "init": bool,
+    "network_mode": str,
+    "ports": list,
+    "profiles": list,
+    "read_only": bool,
+    "restart": str,
+    "security_opt": list,
+    "shm_size": str,
+    "stop_grace_period": str,
+    "tmpfs": list,
+    "volumes": list,
+}
+"""The attributes of a service that are used here, as the specification has them."""
+DURATION = re.compile(r"(\d+(ms|s|m|h))+")
+CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+
+
+def each_service() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", LOADED.services)
+
+
+def test_the_file_has_the_parts_compose_knows() -> None:
+    found = compose.raw()
+    assert {key for key in found if not key.startswith("x-")} == {"name", "services", "volumes"}
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", found["name"])
+
+
+@each_service()
+def test_attributes_are_of_their_kind(name: str) -> None:
+    for key, value in LOADED.services[name].items():
+        assert key in KINDS, f"{key} is no attribute that is known here"
+        assert isinstance(value, KINDS[key]), key
+    texts = [
+        *LOADED.services[name].get("command", ()),
+        *LOADED.services[name].get("environment", {}).values(),
+    ]
+    assert [text for text in texts if not isinstance(text, str)] == []
+
+
+@each_service()
+def test_a_service_has_a_pinned_image_or_a_dockerfile(name: str) -> None:
+    service = LOADED.services[name]
+    if "build" not in service:
+        assert re.fullmatch(r"[a-z0-9./-]+:\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?", service["image"])
+        return
+    build = service["build"]
+    assert set(build) <= {"context", "dockerfile", "args"}
+    context = (FOLDER / build["context"]).resolve()
+    assert (context / build.get("dockerfile", "Dockerfile")).is_file()
+
+
+@each_service()
+def test_a_service_says_how_it_is_found_to_be_healthy(name: str) -> None:
+    service = LOADED.services[name]
+    if service["restart"] == "no":
+        assert "healthcheck" not in service, "it ends, and is waited for"
+        return
+    check = service["healthcheck"]
+    assert set(check) <= {"test", "interval", "timeout", "retries", "start_period"}
+    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert len(check["test"]) == 2 or check["test"][0] == "CMD"
+    assert all(DURATION.fullmatch(check[key]) for key in ("interval", "timeout"))
+    assert isinstance(check["retries"], int)
+
+
+@each_service()
+def test_what_a_service_depends_on_is_there_and_can_come_true(name: str) -> None:
+    for other, how in LOADED.services[name].get("depends_on", {}).items():
+        assert how["condition"] in CONDITIONS
+        assert "profiles" not in LOADED.services[other], "it may not be started"
+        ends = LOADED.services[other]["restart"] == "no"
+        assert (how["condition"] == "service_completed_successfully") == ends
+        assert ends or "healthcheck" in LOADED.services[other]
+
+
+def test_our_processes_start_after_all_they_need() -> None:
+    order = [name for names in LOADED.order() for name in names]
+    for name in OURS:
+        for needed in ("postgres", "redis", "seaweedfs", "migrate"):
+            assert order.index(needed) < order.index(name)
+
+
+@each_service()
+def test_volumes_are_declared_or_lie_beside_the_file(name: str) -> None:
+    for volume in LOADED.services[name].get("volumes", ()):
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        assert mode in ([], ["ro"])
+        if source.startswith("."):
+            assert mode == ["ro"], "what is of the machine is not written to"
+        else:
+            assert source in LOADED.volumes
+
+
+def test_comfyui_and_the_worker_share_the_models() -> None:
+    mounts = {name: LOADED.services[name]["volumes"] for name in ("comfyui", "worker-gpu")}
+    assert "models_cache:/models" in mounts["comfyui"]
+    assert "models_cache:/models:ro" in mounts["worker-gpu"]
+    assert "./insightface:/opt/comfyui/models/insightface:ro" in mounts["comfyui"]
+
+
+@each_service()
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    ports = LOADED.services[name].get("ports", [])
+    assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)] == []
+    assert LOADED.services[name].get("network_mode", "") in ("", "service:api")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_nothing_starts_without_a_secret(name: str) -> None:
+    with pytest.raises(Missing, match=name):
+        compose.load({**SECRETS, name: ""})
+
+
+def test_no_secret_stands_in_the_file() -> None:
+    def texts(value: Any, key: str = "") -> "list[tuple[str, str]]":
+        if isinstance(value, dict):
+            return [pair for name, each in value.items() for pair in texts(each, name)]
+        return [(key, str(value))] if not isinstance(value, list) else [(key, str(each)) for each in value]
+
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|SIGNING_KEY|ACCESS_KEY|_AUTH")
+    for key, text in texts(compose.raw()["services"]):
+        if secret.search(key):
+            assert re.fullmatch(r"\$\{\w+:[-?][^}]*\}", text), f"{key} is written out"
+        assert not re.search(r"://[^/@$]*:[^/@$]+@", text), f"{key} holds a password"
+    for name, how in compose.variables(FILE.read_text(encoding="utf-8")).items():
+        if secret.search(name) and how == ":-":
+            assert f"${{{name}:-}}" in FILE.read_text(encoding="utf-8"), f"{name} has a default"
+
+
+def test_the_example_environment_names_every_variable_and_gives_no_secret() -> None:
+    lines = (FOLDER / "env.example").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert set(given) == set(compose.variables(FILE.read_text(encoding="utf-8")))
+    assert [name for name in SECRETS if given[name]] == []
+
+
+@pytest.mark.parametrize("name", [*OURS, "migrate"])
+def test_our_settings_are_settings(name: str) -> None:
+    known = {name for name, _ in names()}
+    assert set(LOADED.services[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", [*OURS, "migrate"])
+def test_our_processes_are_given_as_long_to_stop_as_they_may_take(name: str) -> None:
+    service = LOADED.services[name]
+    grace_s = float(service["environment"]["IMAGEMILL_SHUTDOWN_GRACE_S"])
+    assert grace_s < float(service["stop_grace_period"].removesuffix("s")) <= 120
+
+
+def test_every_process_knows_the_same_fleet() -> None:
+    common = {name: LOADED.services[name]["environment"] for name in OURS}
+    for key, value in common["scheduler"].items():
+        assert {environment[key] for environment in common.values()} == {value}
+
+
+def test_the_edge_passes_on_to_the_port_the_server_listens_on() -> None:
+    port = LOADED.services["api"]["environment"]["IMAGEMILL_PORT"]
+    text = (FOLDER / "nginx" / "edge.conf").read_text(encoding="utf-8")
+    assert f"proxy_pass http://127.0.0.1:{port};" in text
+    published = LOADED.services["api"]["ports"][0].rpartition(":")[2]
+    assert f"listen {published};" in text
+
+
+def test_proxies_let_a_full_body_through_and_hold_no_event_back() -> None:
+    for name in ("edge.conf", "imagemill.conf"):
+        text = (FOLDER / "nginx" / name).read_text(encoding="utf-8")
+        largest = int(re.search(r"client_max_body_size (\d+)m;", text)[1]) * 2**20  # type: ignore[index]
+        assert largest > Settings.model_fields["limit"].default.body_bytes
+        assert "proxy_buffering off;" in text
+        assert text.count("{") == text.count("}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\na: 2",
+        "a: b: c",
+        "a:\n\t- b",
+        "a: [b, c",
+        "a: 'b",
+        "a: yes",
+        "a:\n  b: 1\n c: 2",
+        "a: *nowhere",
+        "- a\nb: c",
+    ],
+)
+def test_what_readers_take_differently_is_refused(text: str) -> None:
+    with pytest.raises(plain_yaml.NotPlain):
+        plain_yaml.read(text)
+
+
+def test_anchors_merges_and_quotes_are_read() -> None:
+    text = "x: &x\n  a: 1\n  b: 'it''s'\ny:\n  <<: *x\n  a: [\"1\", {c: true}]\n"
+    assert plain_yaml.read(text)["y"] == {"a": ["1", {"c": True}], "b": "it's"}
+
+
+def test_the_ignored_files_leave_what_the_dockerfile_copies() -> None:
+    kept = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line.startswith("!")
+    }
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", Path(FOLDER, "Dockerfile").read_text(), re.MULTILINE)
+    assert {source for line in copied for source in line.split()} == kept

@@ -1,0 +1,199 @@
+"""`imagemill doctor`: what it looks at, what it says, and how it ends."""
+
+import json
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from imagemill.blobs.local import LocalBlobs
+from imagemill.domain.errors import StorageError
+from imagemill.domain.nodes import Finding, Level
+from imagemill.service import doctor
+from imagemill.service.doctor import NodeLook
+from imagemill.store import migrate
+from imagemill.store.looking import look
+from tests.cli.programs import run
+
+
+@dataclass(frozen=True)
+class Seen:
+    kind: str = "postgresql"
+    revision: str | None = "0004"
+    wanted: str = "0004"
+    ahead_s: float = 0.0
+    took_s: float = 0.001
+
+
+def database(seen: Seen) -> dict[str, Finding]:
+    return {each.subject: each for each in doctor.check_database(lambda: seen, "postgresql://db", 10.0)}
+
+
+def levels(findings: Iterator[Finding]) -> list[str]:
+    return [finding.level.value for finding in findings]
+
+
+def said(text: str) -> Mapping[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in json.loads(text)["findings"]:
+        found.setdefault(finding["subject"], []).append(finding)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("revision", "level", "remedy"),
+    [
+        ("0004", Level.OK, "as this version wants"),
+        (None, Level.WARNING, "imagemill migrate"),
+        ("0003", Level.WARNING, "imagemill migrate"),
+        ("0005", Level.ERROR, "update this machine"),
+    ],
+)
+def test_the_databases_revision_is_judged(revision: str | None, level: Level, remedy: str) -> None:
+    finding = database(Seen(revision=revision))["revision"]
+    assert finding.level is level
+    assert remedy in finding.message
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "level", "text"),
+    [
+        (0.01, Level.OK, "ahead of"),
+        (-0.7, Level.WARNING, "0.700 s behind"),
+        (30, Level.ERROR, "time synchronisation"),
+    ],
+)
+def test_clocks_that_differ_are_told_by_what_it_breaks(ahead_s: float, level: Level, text: str) -> None:
+    finding = database(Seen(ahead_s=ahead_s))["clock"]
+    assert finding.level is level
+    assert text in finding.message
+
+
+def test_the_clocks_of_one_machine_are_one() -> None:
+    assert "clock" not in database(Seen(kind="sqlite"))
+
+
+def test_a_real_database_is_seen_as_it_is(database_url: str) -> None:
+    assert look(database_url).revision is None
+    migrate.upgrade(database_url)
+    seen = look(database_url)
+    assert seen.revision == seen.wanted
+    assert abs(seen.ahead_s) < 1
+
+
+def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:
+    assert look(f"sqlite:///{tmp_path / 'none.db'}").revision is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_probe_of_the_blobs_leaves_nothing(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    assert levels(doctor.check_blobs(lambda: blobs, "the folder", "look at its rights")) == ["ok"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Forgetful(LocalBlobs):
+    def get(self, key: str) -> bytes:
+        return super().get(key)[:-1]
+
+
+class Refusing(LocalBlobs):
+    def put(self, key: str, data: bytes, media_type: str) -> None:
+        raise StorageError("the store answered 403")
+
+
+def test_a_store_that_changes_bytes_is_an_error(tmp_path: Path) -> None:
+    assert levels(doctor.check_blobs(lambda: Forgetful(tmp_path), "the bucket x", "ask")) == ["error"]
+
+
+def test_a_store_that_refuses_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    check = lambda: doctor.check_blobs(lambda: Refusing(tmp_path), "the bucket x", "look at its key")  # noqa: E731
+    (finding,) = doctor.run([("blobs", check)])
+    assert finding.level is Level.ERROR
+    assert finding.message == "the bucket x: the store answered 403: look at its key"
+
+
+def test_one_part_that_fails_does_not_hide_the_next() -> None:
+    def fails() -> Iterator[Finding]:
+        raise doctor.Unreached("away", "start it")
+        yield
+
+    found = list(doctor.run([("broker", fails), ("redis", lambda: doctor.check_answer("redis", str))]))
+    assert [(each.subject, each.level.value) for each in found] == [("broker", "error"), ("redis", "ok")]
+
+
+@pytest.mark.parametrize(("free", "level"), [(2**20, "error"), (2**30, "warning"), (2**36, "ok")])
+def test_little_room_is_told_before_there_is_none(free: int, level: str) -> None:
+    assert doctor.room(Path("data"), free).level.value == level
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (finding,) = doctor.run([("folder", lambda: doctor.check_folder(tmp_path / "file" / "data"))])
+    assert finding.level is Level.ERROR
+    assert "IMAGEMILL_DATA_DIR" in finding.message
+
+
+def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir(mode=0o755)
+    (tmp_path / "secrets").chmod(stat.S_IRWXU | stat.S_IROTH)
+    found = {each.subject: each for each in doctor.check_folder(tmp_path)}
+    assert "chmod 700" in found["rights"].message
+
+
+def test_a_node_that_is_away_is_an_error_only_when_none_is_left() -> None:
+    well, away = NodeLook("a", "http://a", version="0.33.0"), NodeLook("b", "http://b", trouble="is away")
+    assert levels(doctor.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
+    assert levels(doctor.check_nodes(lambda: [away], simulated=True)) == ["error"]
+    assert levels(doctor.check_nodes(list, simulated=True)) == ["warning"]
+
+
+def test_a_fresh_machine_is_well(tmp_path: Path) -> None:
+    done = run("doctor", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    found = said(done.stdout)
+    assert set(found) == {"settings", "folder", "database", "revision", "blobs", "nodes"}
+    assert not (tmp_path / "imagemill-data" / "imagemill.db").exists()
+
+
+def test_what_is_away_is_told_with_a_remedy_and_no_password(tmp_path: Path) -> None:
+    done = run(
+        "doctor",
+        "--json",
+        cwd=tmp_path,
+        DATABASE_URL="postgresql://mill:hidden@127.0.0.1:1/mill",
+        CELERY_BROKER_URL="redis://:hidden@127.0.0.1:1/0",
+        COMFYUI_URL="http://127.0.0.1:1",
+    )
+    assert done.returncode == 1
+    assert "hidden" not in done.stdout + done.stderr
+    found = said(done.stdout)
+    for part in ("database", "broker", "redis", "nodes"):
+        assert "error" in [each["level"] for each in found[part]]
+    assert "IMAGEMILL_BROKER_URL" in found["broker"][0]["message"]
+
+
+def test_unknown_names_are_found_wherever_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("IMAGEMILL_DATADIR=x\n")
+    (tmp_path / "imagemill.toml").write_text("prot = 8701\n")
+    done = run("doctor", "--json", "--only", "settings", cwd=tmp_path, IMAGEMILL_POTR="1")
+    text = " ".join(each["message"] for each in said(done.stdout)["settings"])
+    for name in ("IMAGEMILL_DATADIR", "IMAGEMILL_PROT", "IMAGEMILL_POTR"):
+        assert f"{name} is not a setting" in text
+
+
+def test_settings_that_cannot_be_read_are_an_error_that_shows_no_key(tmp_path: Path) -> None:
+    done = run("doctor", cwd=tmp_path, IMAGEMILL_URL_SIGNING_KEY="much-too-short", IMAGEMILL_PORT="x")
+    assert done.returncode == 1
+    assert "IMAGEMILL_URL_SIGNING_KEY" in done.stdout
+    assert "IMAGEMILL_PORT" in done.stdout
+    assert "much-too-short" not in done.stdout + done.stderr
+
+
+def test_a_part_there_is_not_is_named(tmp_path: Path) -> None:
+    done = run("doctor", "--only", "weather", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "weather" in done.stderr
+    assert "broker" in done.stderr
