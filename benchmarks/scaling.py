@@ -18,14 +18,13 @@ from statistics import median
 import sqlalchemy as sa
 
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.jobs import Draft, JobStatus, LaneKey, Succeeded
+from imagemill.domain.jobs import Draft, LaneKey, Succeeded
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.store import migrate, schema
 from imagemill.store.claiming import Ask
 from imagemill.store.engine import normalise, open_database
 from imagemill.store.finishing import Finish
-from imagemill.store.rows import job_row
 from imagemill.store.store import Store
 from imagemill.store.submitting import Submission
 from tests.postgres import server_url
@@ -149,12 +148,19 @@ def fill(url: str, store: Store) -> None:
     claim = store.claim_next(ask("node", "model-0"))
     assert claim is not None
     store.finish(Finish(claim, Succeeded(()), now_us()))
-    row = dict(job_row(claim.job)) | {"status": JobStatus.SUCCEEDED.value, "finished_at": now_us()}
+    copied = [column.name for column in schema.jobs.columns if column.name not in ("id", "lane")]
     engine = sa.create_engine(url)
     with engine.begin() as conn:
-        for start in range(0, FINISHED, 20_000):
-            rows = [{**row, "id": uuid7(), "lane": 1 + (start + n) % MODELS} for n in range(20_000)]
-            conn.execute(sa.insert(schema.jobs), rows)
+        conn.execute(
+            sa.text(
+                f"INSERT INTO jobs (id, lane, {', '.join(copied)}) "
+                "WITH RECURSIVE numbers(n) AS "
+                "(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count) "
+                f"SELECT '00000000-0000-7000-8000-' || (100000000000 + n), 1 + n % {MODELS}, "
+                f"{', '.join(copied)} FROM numbers, jobs WHERE id = :id"
+            ),
+            {"count": FINISHED, "id": claim.id},
+        )
     with engine.begin() as conn:
         conn.execute(sa.text("ANALYZE"))
     engine.dispose()
