@@ -42,6 +42,8 @@ _LONGEST_PRESIGNED_S = 7 * 86_400
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d+[ \w]*)")
 
+_LOOK_AGAIN_S = 0.1
+
 
 class S3Blobs:
     def __init__(self, settings: S3Settings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,6 +73,10 @@ class S3Blobs:
                     return
             # Parts know no condition; taken, absent again, or to be found out.
             lies = self._digest_of(key)
+            if lies is None and self._in_parts(data):
+                # Seen once on a busy SeaweedFS: absent, right after its parts had been put together.
+                time.sleep(_LOOK_AGAIN_S)
+                lies = self._digest_of(key)
             if lies is None:
                 self._upload(key, data, media_type, digest, "overwrite")
             elif lies != digest:
