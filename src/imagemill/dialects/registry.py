@@ -16,9 +16,9 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import to_json
 
 from imagemill.dialects import openapi
+from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.fields import Whole, one_of
 from imagemill.domain.air import InvalidAir, parse, short_version
@@ -167,16 +167,16 @@ class Resources:
             raise InvalidInput.at("q", "must be at most 200 characters of text")
         total, found = await asyncio.to_thread(self._registry.page, query, page, limit)
         items = [resource_info(resource) for resource in found]
-        return _answer({"page": page, "limit": limit, "total": total, "items": items})
+        return answer({"page": page, "limit": limit, "total": total, "items": items})
 
     async def create(self, request: Request) -> Response:
         bearer(request)
         resource = _resource(await _read(request, ResourceBody))
-        return _answer(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
+        return answer(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
 
     async def get(self, request: Request, air: str) -> Response:
         bearer(request)
-        return _answer(resource_info(await self._find(air)))
+        return answer(resource_info(await self._find(air)))
 
     async def put(self, request: Request, air: str) -> Response:
         bearer(request)
@@ -186,7 +186,7 @@ class Resources:
             raise InvalidInput.at(
                 "air", f"is {resource.air}, but the path names {there.air}; they must be equal"
             )
-        return _answer(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
+        return answer(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
 
     async def patch(self, request: Request, air: str) -> Response:
         bearer(request)
@@ -198,7 +198,7 @@ class Resources:
         # null puts a field back to its default.
         kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
         changed = Resource(there.air, kept, there.created_at)
-        return _answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
+        return answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
 
     async def delete(self, request: Request, air: str) -> Response:
         bearer(request)
@@ -235,10 +235,6 @@ def _resource(body: ResourceBody) -> Resource:
         raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
     fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})
     return Resource(air, fields)
-
-
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body), status, media_type="application/json")
 
 
 DIALECT = Dialect(name="registry", router=lambda services: Resources(services).router(), callback=no_callback)

@@ -27,9 +27,9 @@ _events = schema.events.c
 _artifacts = schema.artifacts.c
 
 POSITION_BOUND = 1000
-WORK_BOUND = 200
-"""Their rows are read, not only their index, for each queued job of a page."""
 """A job's place in its lane is counted no further than this."""
+WORK_BOUND = 200
+"""Jobs whose work is added up: their rows are read, not only the index, for each queued job of a page."""
 
 
 @dataclass(frozen=True, slots=True)

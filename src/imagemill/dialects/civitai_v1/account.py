@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from imagemill.backends.base import Backend
+from imagemill.dialects.answers import answer
 from imagemill.dialects.civitai_v1 import openapi
-from imagemill.dialects.civitai_v1.routes import Jobs, answer
+from imagemill.dialects.civitai_v1.routes import Jobs
 from imagemill.dialects.civitai_v1.views import date_time
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput

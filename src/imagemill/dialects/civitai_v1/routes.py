@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
-from pydantic_core import to_json
 
+from imagemill.dialects.answers import answer
 from imagemill.dialects.civitai_v1 import openapi, reading
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
@@ -37,10 +37,6 @@ from imagemill.web.requests import (
 
 NAME = "civitai.v1"
 _PAGE = 50
-
-
-def answer(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body), status, media_type="application/json")
 
 
 def base_url(request: Request) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from imagemill.dialects import openapi
+from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect
 from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, moment
 from imagemill.domain.clock import now_us
@@ -90,7 +90,7 @@ class NativeJobs:
         )
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
         items = await self.bodies(request, jobs[:limit])
-        return _answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
+        return answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
     async def submit(self, request: Request) -> Response:
         same_site(request)
@@ -105,7 +105,7 @@ class NativeJobs:
         if not accepted.jobs:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         bodies = await self.bodies(request, accepted.jobs)
-        return _answer(bodies[0], 200 if accepted.repeated else 201)
+        return answer(bodies[0], 200 if accepted.repeated else 201)
 
     def _wish(self, body: Any) -> Wish:
         try:
@@ -144,7 +144,7 @@ class NativeJobs:
 
     async def get(self, request: Request, job_id: str) -> Response:
         bodies = await self.bodies(request, [await self._job(job_id)])
-        return _answer(bodies[0])
+        return answer(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
         same_site(request)
@@ -159,7 +159,7 @@ class NativeJobs:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
         again = await asyncio.to_thread(self._services.submitter.again, job)
         bodies = await self.bodies(request, [again])
-        return _answer(bodies[0], 201)
+        return answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
         job = await self._job(job_id)
@@ -167,7 +167,7 @@ class NativeJobs:
         after = min(_last_event_id(request), job.last_seq)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
-            return _answer({"items": [event_body(event) for event in events]})
+            return answer({"items": [event_body(event) for event in events]})
         return EventStream(self._services.store, self._services.hub, job.id, after)
 
     async def _job(self, job_id: str) -> Job:
@@ -223,10 +223,6 @@ def _last_event_id(request: Request) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
-
-
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body), status, media_type="application/json")
 
 
 def _callback(delivery: Delivery) -> Mapping[str, Any]:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import to_json
 
 from imagemill.dialects import openapi
+from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.fields import Whole
 from imagemill.dialects.native.schemas import Label, moment
@@ -90,17 +90,17 @@ class Nodes:
     async def list(self, request: Request) -> Response:
         bearer(request)
         views = await asyncio.to_thread(self._registry.views)
-        return _answer({"items": [node_body(view) for view in views]})
+        return answer({"items": [node_body(view) for view in views]})
 
     async def add(self, request: Request) -> Response:
         _administer(request)
         body = _read(await json_body(request), NodeBody)
         config = NodeConfig(name=body.name, **_changes(body, {}))
-        return _answer(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
+        return answer(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
 
     async def get(self, request: Request, name: str) -> Response:
         bearer(request)
-        return _answer(node_body(await asyncio.to_thread(self._registry.get, name)))
+        return answer(node_body(await asyncio.to_thread(self._registry.get, name)))
 
     async def patch(self, request: Request, name: str) -> Response:
         _administer(request)
@@ -110,7 +110,7 @@ class Nodes:
         body = _read(raw, NodeFields)
         view = await asyncio.to_thread(self._registry.get, name)
         changes = _changes(body, view.config.headers)
-        return _answer(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
+        return answer(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
 
     async def remove(self, request: Request, name: str) -> Response:
         _administer(request)
@@ -119,16 +119,16 @@ class Nodes:
 
     async def drain(self, request: Request, name: str) -> Response:
         _administer(request)
-        return _answer(node_body(await asyncio.to_thread(self._registry.drain, name)))
+        return answer(node_body(await asyncio.to_thread(self._registry.drain, name)))
 
     async def undrain(self, request: Request, name: str) -> Response:
         _administer(request)
-        return _answer(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
+        return answer(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
 
     async def examine(self, request: Request, name: str) -> Response:
         _administer(request)
         findings = await asyncio.to_thread(self._registry.examine, name)
-        return _answer(
+        return answer(
             {
                 "name": name,
                 "ok": all(finding.level is not Level.ERROR for finding in findings),
@@ -239,10 +239,6 @@ def _discreet(error: FieldError) -> FieldError:
     """Without the value, where it may be a secret."""
     is_secret = error.path.startswith(("headers", "token"))
     return FieldError(error.path, error.message.partition("; it is ")[0]) if is_secret else error
-
-
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body), status, media_type="application/json")
 
 
 DIALECT = Dialect(name="nodes", router=lambda services: Nodes(services.nodes).router(), callback=no_callback)

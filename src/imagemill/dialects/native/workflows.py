@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
 
 from imagemill.dialects import openapi
+from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.native.dialect import NAME, NativeJobs
 from imagemill.dialects.native.schemas import LABEL, moment
@@ -93,23 +93,23 @@ class WorkflowRoutes:
     async def list(self, request: Request) -> Response:
         bearer(request)
         found = await asyncio.to_thread(self._workflows.views)
-        return _answer({"items": [summary_body(kept) for kept in found]})
+        return answer({"items": [summary_body(kept) for kept in found]})
 
     async def add(self, request: Request) -> Response:
         _administer(request)
         body = await _read(request, WorkflowBody)
         kept = await asyncio.to_thread(self._workflows.add, body.name, body.graph, body.manifest)
-        return _answer(whole_body(kept), 201)
+        return answer(whole_body(kept), 201)
 
     async def get(self, request: Request, name: str) -> Response:
         bearer(request)
-        return _answer(whole_body(await asyncio.to_thread(self._workflows.get, name, _version(request))))
+        return answer(whole_body(await asyncio.to_thread(self._workflows.get, name, _version(request))))
 
     async def put(self, request: Request, name: str) -> Response:
         _administer(request)
         body = await _read(request, WorkflowChange)
         kept = await asyncio.to_thread(self._workflows.change, name, body.graph, body.manifest)
-        return _answer(whole_body(kept))
+        return answer(whole_body(kept))
 
     async def remove(self, request: Request, name: str) -> Response:
         _administer(request)
@@ -119,7 +119,7 @@ class WorkflowRoutes:
     async def versions(self, request: Request, name: str) -> Response:
         bearer(request)
         found = await asyncio.to_thread(self._workflows.versions, name)
-        return _answer({"items": [summary_body(kept) for kept in found]})
+        return answer({"items": [summary_body(kept) for kept in found]})
 
     async def run(self, request: Request, name: str) -> Response:
         _administer(request)
@@ -131,7 +131,7 @@ class WorkflowRoutes:
         if not wait:
             job, repeated = await self._accept(request, name, values, drafts)
             bodies = await self._jobs.bodies(request, [job])
-            return _answer(bodies[0], 200 if repeated else 201)
+            return answer(bodies[0], 200 if repeated else 201)
         # The watch comes first: when there are too many, nothing has been accepted yet.
         with self._services.hub.watch(draft.id for draft in drafts) as watcher:
             job, repeated = await self._accept(request, name, values, drafts)
@@ -141,7 +141,7 @@ class WorkflowRoutes:
                 now = await asyncio.to_thread(self._services.store.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(self._services.wait_s)
         bodies = await self._jobs.bodies(request, [job])
-        return _answer(bodies[0], 200 if done else 202)
+        return answer(bodies[0], 200 if done else 202)
 
     def _drafts(self, request: Request, name: str, values: Mapping[str, Any]) -> tuple[Draft, ...]:
         query = request.query_params
@@ -263,10 +263,6 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         return model.model_validate(await json_body(request))
     except ValidationError as error:
         raise InvalidInput(field_errors(error, model)) from error
-
-
-def _answer(body: Any, status: int = 200) -> Response:
-    return Response(to_json(body), status, media_type="application/json")
 
 
 DIALECT = Dialect(
