@@ -26,7 +26,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
-from imagemill.parts import RealNodes, signing_key
+from imagemill.parts import RealNodes, access, signing_key
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
@@ -335,6 +335,7 @@ class Mill:
         defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
         return Services(
             store=self.store,
+            access=access(settings, self.store),
             hub=self.hub,
             blobs=self.blobs,
             registry=self.registry,
@@ -352,7 +353,6 @@ class Mill:
             recipes=self.recipes,
             backends=self.backends,
             offers=self.offers.all,
-            owner=settings.owner,
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=Wire(
@@ -384,6 +384,7 @@ def application(mill: Mill) -> Any:
     return create_app(
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
+        [permit for dialect in mill.dialects for permit in dialect.permits],
         allowed_hosts=settings.allowed_hosts,
         body_bytes=settings.limit.body_bytes,
         redirect_to_blobs=settings.s3.delivery == "redirect",

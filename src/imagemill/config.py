@@ -32,6 +32,7 @@ from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.groups import (
+    AuthSettings,
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
@@ -184,6 +185,7 @@ class Settings(BaseSettings):
         default="text",
         description="Log lines for people or for machines.",
     )
+    auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
@@ -321,7 +323,7 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN")
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY")
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

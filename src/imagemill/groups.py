@@ -3,13 +3,31 @@
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Group(BaseModel):
     """Settings that belong together; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AuthSettings(Group):
+    required: Literal["auto", "always"] = Field(
+        default="auto",
+        description="auto: on loopback nobody has to say who they are until the first key or user is made.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="An administrator's key, for installations whose first key comes from a secret store.",
+    )
+    remember_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="A key revoked in another process is refused here after so long; seconds.",
+    )
 
 
 class JobSettings(Group):

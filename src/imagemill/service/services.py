@@ -9,6 +9,7 @@ from imagemill.blobs.base import BlobStore
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
+from imagemill.service.access import Access
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.nodes import NodeRegistry
@@ -32,6 +33,7 @@ class Wire:
 @dataclass(frozen=True, slots=True)
 class Services:
     store: Store
+    access: Access
     hub: Hub
     blobs: BlobStore
     registry: Registry
@@ -44,8 +46,6 @@ class Services:
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]
     """What the slots of this process can take now; empty where none runs."""
-    owner: str
-    """Who owns what a request makes, until there are keys."""
     prompt_chars: int
     wait_s: float
     wire: Wire

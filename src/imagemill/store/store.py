@@ -28,6 +28,7 @@ from imagemill.store import (
     schema,
     workflows,
 )
+from imagemill.store.accounts import Accounts
 from imagemill.store.annotating import Annotate
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
@@ -64,6 +65,7 @@ class Store:
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
         self._commits = Commits(database.writer, self._tell, last=self._claim)
+        self.accounts = Accounts(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener

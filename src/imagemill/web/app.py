@@ -17,6 +17,8 @@ from imagemill.metrics.meters import Meters
 from imagemill.service.services import Services
 from imagemill.web import blobs, health, metrics, problems
 from imagemill.web.edge import Edge
+from imagemill.web.gate import Gate
+from imagemill.web.permits import PUBLIC, Permit, Permits
 
 _DESCRIPTION = (
     "A self-hosted image-generation orchestrator. Civitai's v1 jobs API under `/v1`, "
@@ -27,6 +29,7 @@ _DESCRIPTION = (
 def create_app(
     services: Services,
     routers: Iterable[APIRouter],
+    permits: Iterable[Permit],
     *,
     allowed_hosts: Iterable[str],
     body_bytes: int,
@@ -55,7 +58,8 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
+    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
+    return Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
 
 
 def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:

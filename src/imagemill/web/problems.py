@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 STATUSES = {
     "invalid_input": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "illegal_transition": 409,

@@ -9,12 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 from pydantic_core import from_json, to_json
-from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
 from imagemill.domain.errors import InvalidInput
-
-MAX_BEARER = 4096
 
 MAX_DEPTH = 100
 """Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
@@ -125,20 +123,8 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
     return text
 
 
-def bearer(request: Request) -> str:
-    """The caller's token. Raises a 401 that says what to send."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip() or len(token) > MAX_BEARER:
-        raise HTTPException(
-            401,
-            "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    return token.strip()
-
-
-def same_site(request: Request) -> None:
-    """Pages of other origins may not act on the jobs of whoever looks at them.
+def is_same_site(request: HTTPConnection) -> bool:
+    """Whether a call does not come from another site's page.
 
     Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
     where a call comes from name at least its origin; what is no browser sends neither.
@@ -146,9 +132,8 @@ def same_site(request: Request) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site is None and origin is not None:
-        site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
-    if site not in (None, "same-origin", "none"):
-        raise HTTPException(403, "this route may not be called from another site's page")
+        return origin.partition("://")[2] == request.headers.get("host")
+    return site in (None, "same-origin", "none")
 
 
 def idempotency_key(request: Request) -> str | None:
