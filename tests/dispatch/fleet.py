@@ -23,7 +23,7 @@ POLL_S = 60.0
 """Workers look by themselves so rarely that in these tests only wake-ups and sweeps count."""
 
 
-CELERY = "celery -A imagemill.dispatch.celery worker -Q gpu,celery --concurrency=1 -n own"
+CELERY = "celery -A imagemill.dispatch.celery worker -Q gpu,celery --concurrency=1 -n own@%h"
 
 
 class Fleet:
