@@ -243,6 +243,7 @@ class Mill:
             self.backends,
             worker=self.lifeline.worker,
             queues=self.roles.queues,
+            heads=self.store.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
         )
 
