@@ -38,7 +38,7 @@ from imagemill.service.notify import Notifier, NotifyRules
 from imagemill.service.outputs import OutputLimits
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner, RunRules
-from imagemill.service.services import Services, Wire
+from imagemill.service.services import Services, SocketRules, Wire
 from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.service.views import ViewLoader
@@ -360,6 +360,7 @@ class Mill:
                 settings.public_url.rstrip("/") if settings.public_url else None,
                 settings.civitai.result_shape,
             ),
+            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:

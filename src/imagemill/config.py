@@ -39,6 +39,7 @@ from imagemill.groups import (
     LimitSettings,
     MetricsSettings,
     ResourceSettings,
+    SocketSettings,
 )
 
 PREFIX = "IMAGEMILL_"
@@ -186,6 +187,7 @@ class Settings(BaseSettings):
     )
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi import Request
 from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
 from imagemill.domain.errors import InvalidInput
@@ -137,7 +138,7 @@ def bearer(request: Request) -> str:
     return token.strip()
 
 
-def same_site(request: Request) -> None:
+def same_site(request: HTTPConnection) -> None:
     """Pages of other origins may not act on the jobs of whoever looks at them.
 
     Another port of this machine is the same site to a browser, but not our page. Browsers that do not say

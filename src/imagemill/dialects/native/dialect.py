@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
@@ -33,6 +34,7 @@ from imagemill.web.requests import (
     number,
     same_site,
 )
+from imagemill.web.sockets import EventSocket, Previews, Wanted
 from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
@@ -55,6 +57,7 @@ _EVENTS = openapi.query(
 class NativeJobs:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -76,6 +79,7 @@ class NativeJobs:
                 response_class=Response,
                 openapi_extra=extra,
             )
+        routes.add_api_websocket_route(f"{one}/ws", self.socket)
         return routes
 
     async def page(self, request: Request) -> Response:
@@ -162,13 +166,26 @@ class NativeJobs:
         return answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        job = await self._job(job_id)
-        # A reader that is ahead of the log, of a restored database say, reads on from its end.
-        after = min(_last_event_id(request), job.last_seq)
+        job, after = await self._reader(request, job_id)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
             return answer({"items": [event_body(event) for event in events]})
         return EventStream(self._services.store, self._services.hub, job.id, after)
+
+    async def socket(self, socket: WebSocket, job_id: str) -> None:
+        async def admit() -> Wanted:
+            # An answer of another origin's page is kept from it by the browser; a WebSocket is not.
+            same_site(socket)
+            job, after = await self._reader(socket, job_id)
+            return Wanted(job.id, after, _previews(socket))
+
+        await self._sockets.serve(socket, admit)
+
+    async def _reader(self, request: HTTPConnection, job_id: str) -> tuple[Job, int]:
+        """Who may follow a job, however they do, and from where on."""
+        job = await self._job(job_id)
+        # A reader that is ahead of the log, of a restored database say, reads on from its end.
+        return job, min(_last_event_id(request), job.last_seq)
 
     async def _job(self, job_id: str) -> Job:
         return await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
@@ -218,11 +235,18 @@ def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
     return frozenset(found)
 
 
-def _last_event_id(request: Request) -> int:
+def _last_event_id(request: HTTPConnection) -> int:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
+
+
+def _previews(request: HTTPConnection) -> Previews:
+    text = request.query_params.get("previews") or "base64"
+    if text not in ("base64", "binary", "none"):
+        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
+    return text
 
 
 def _callback(delivery: Delivery) -> Mapping[str, Any]:
