@@ -302,7 +302,7 @@ class Mill:
             job.life_s,
             outliving,
             job.reattach_s,
-            inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
+            retention=blobs.retention,
             search_every_s=blobs.search_s,
         )
 
