@@ -38,7 +38,7 @@ from imagemill.service.notify import Notifier, NotifyRules
 from imagemill.service.outputs import OutputLimits
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner, RunRules
-from imagemill.service.services import Services, Wire
+from imagemill.service.services import Services, SocketRules, Wire
 from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.service.views import ViewLoader
@@ -303,7 +303,7 @@ class Mill:
             job.life_s,
             outliving,
             job.reattach_s,
-            inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
+            retention=blobs.retention,
             search_every_s=blobs.search_s,
         )
 
@@ -361,6 +361,7 @@ class Mill:
                 settings.public_url.rstrip("/") if settings.public_url else None,
                 settings.civitai.result_shape,
             ),
+            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:

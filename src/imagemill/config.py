@@ -40,6 +40,7 @@ from imagemill.groups import (
     LimitSettings,
     MetricsSettings,
     ResourceSettings,
+    SocketSettings,
 )
 
 PREFIX = "IMAGEMILL_"
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")

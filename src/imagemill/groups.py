@@ -86,6 +86,22 @@ class LimitSettings(Group):
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
 
 
+class SocketSettings(Group):
+    ping_s: float = Field(
+        default=20.0, gt=0, description="How often a WebSocket is pinged; below the time-outs of proxies."
+    )
+    pong_s: float = Field(
+        default=20.0, gt=0, description="A client that answers no ping for so long is taken for gone."
+    )
+    slow_s: float = Field(
+        default=10.0, gt=0, description="A client that reads nothing for so long is cut; it can resume."
+    )
+    message_bytes: int = Field(
+        default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
+    )
+    messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
+
+
 class CallbackSettings(Group):
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(),

@@ -31,6 +31,21 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketRules:
+    """What WebSockets are held to."""
+
+    ping_s: float = 20.0
+    pong_s: float = 20.0
+    """A client that leaves a ping unanswered for so long is gone."""
+    slow_s: float = 10.0
+    """A client that takes nothing for so long is cut."""
+    message_bytes: int = 4096
+    """Largest message of a client."""
+    messages: int = 20
+    """Most messages of a client in ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     store: Store
     access: Access
@@ -49,3 +64,4 @@ class Services:
     prompt_chars: int
     wait_s: float
     wire: Wire
+    sockets: SocketRules = SocketRules()

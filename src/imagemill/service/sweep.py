@@ -4,12 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blobs import attempt_of
+from imagemill.blobs.retention import Retention
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
+from imagemill.service.housekeeping import Housekeeping, Needs
 from imagemill.service.lifeline import Lifeline
 from imagemill.store.finishing import Expire, Reclaim, Unpark
 from imagemill.store.store import Store
@@ -32,8 +33,8 @@ class SweepRules:
     """Backends whose renders go on without the worker that sent them."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
-    inputs_s: float | None = None
-    """How long input pictures are kept; None: for the life of a job and its retention."""
+    retention: Retention = field(default_factory=Retention)
+    """How long files are kept, where that is less than their jobs need."""
     search_every_s: float = 3600.0
     """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
 
@@ -60,6 +61,7 @@ class Sweeper:
         self._remind = remind
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
         self._next_prune = 0.0
         self._next_search = 0.0
 
@@ -98,37 +100,12 @@ class Sweeper:
         return pruned
 
     def prune_inputs(self) -> int:
-        """Delete input pictures that nobody brought again for so long; how many.
-
-        Bringing a picture again writes its file anew.
-        """
-        kept_s = self._rules.inputs_s or self._rules.retention_s + self._rules.life_s
-        oldest = now_us() - round(max(kept_s, self._rules.life_s) * SECOND)
-        old = [blob.key for blob in self._blobs.list("inputs/") if blob.modified_at < oldest]
-        self._blobs.delete(old)
-        return len(old)
+        """Delete input pictures that nobody brought again for so long; how many."""
+        return self._files.tidy_inputs()
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
-        """Delete files no job refers to: of attempts that were lost after they wrote; how many."""
-        youngest = now_us() - round(grace_s * SECOND)
-        deleted = 0
-        chunk: dict[str, tuple[str, int]] = {}
-        for blob in self._blobs.list("jobs/"):
-            attempt = attempt_of(blob.key)
-            if attempt is not None and blob.modified_at < youngest:
-                chunk[blob.key] = attempt
-            if len(chunk) >= _CHUNK:
-                deleted += self._delete_unreferenced(chunk)
-                chunk = {}
-        return deleted + self._delete_unreferenced(chunk)
-
-    def _delete_unreferenced(self, blobs: dict[str, tuple[str, int]]) -> int:
-        if not blobs:
-            return 0
-        kept = self._store.referenced_attempts(sorted(set(blobs.values())))
-        orphans = [key for key, attempt in blobs.items() if attempt not in kept]
-        self._blobs.delete(orphans)
-        return len(orphans)
+        """Delete files no job refers to, and those of jobs whose retention is over; how many."""
+        return self._files.tidy_results(grace_s)
 
     def _serve(self) -> None:
         pause_s = 0.0

@@ -18,6 +18,7 @@ from imagemill.domain.waiting import Standing
 from imagemill.store import (
     annotating,
     beating,
+    files,
     finishing,
     leading,
     measuring,
@@ -129,6 +130,11 @@ class Store:
         """With their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
 
+    def give_up_files(self, keys: Sequence[str]) -> None:
+        """From now on the artifacts say that these files are gone."""
+        if keys:
+            self._write(files.give_up, tuple(keys))
+
     def stand(self, stand: Stand) -> str:
         """Who holds the office now."""
         return self._write(leading.stand, stand)
@@ -206,6 +212,10 @@ class Store:
 
     def workers_with_leases(self) -> list[str]:
         return self._read(reading.workers_with_leases)
+
+    def ended(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Owner and end of those of the jobs that have ended."""
+        return self._read(files.ended, ids)
 
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(reading.referenced_attempts, pairs)

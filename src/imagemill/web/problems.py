@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput
@@ -42,7 +43,7 @@ _LONGEST_VALUE = 60
 
 
 def problem(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     detail: str,
     *,

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
@@ -35,6 +36,7 @@ from imagemill.web.requests import (
     json_body,
     number,
 )
+from imagemill.web.sockets import EventSocket, Previews, Wanted
 from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
@@ -57,6 +59,7 @@ _EVENTS = openapi.query(
 class NativeJobs:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -78,6 +81,7 @@ class NativeJobs:
                 response_class=Response,
                 openapi_extra=extra,
             )
+        routes.add_api_websocket_route(f"{one}/ws", self.socket)
         return routes
 
     async def page(self, request: Request) -> Response:
@@ -161,15 +165,26 @@ class NativeJobs:
         return answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        job = await self._job(request, job_id)
-        # A reader that is ahead of the log, of a restored database say, reads on from its end.
-        after = min(_last_event_id(request), job.last_seq)
+        job, after = await self._reader(request, job_id)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
             return answer({"items": [event_body(event) for event in events]})
         return EventStream(self._services.store, self._services.hub, job.id, after)
 
-    async def _job(self, request: Request, job_id: str) -> Job:
+    async def socket(self, socket: WebSocket, job_id: str) -> None:
+        async def admit() -> Wanted:
+            job, after = await self._reader(socket, job_id)
+            return Wanted(job.id, after, _previews(socket))
+
+        await self._sockets.serve(socket, admit)
+
+    async def _reader(self, request: HTTPConnection, job_id: str) -> tuple[Job, int]:
+        """Who may follow a job, however they do, and from where on."""
+        job = await self._job(request, job_id)
+        # A reader that is ahead of the log, of a restored database say, reads on from its end.
+        return job, min(_last_event_id(request), job.last_seq)
+
+    async def _job(self, request: HTTPConnection, job_id: str) -> Job:
         return await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
 
     async def bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -217,11 +232,18 @@ def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
     return frozenset(found)
 
 
-def _last_event_id(request: Request) -> int:
+def _last_event_id(request: HTTPConnection) -> int:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
+
+
+def _previews(request: HTTPConnection) -> Previews:
+    text = request.query_params.get("previews") or "base64"
+    if text not in ("base64", "binary", "none"):
+        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
+    return text
 
 
 def _callback(delivery: Delivery) -> Mapping[str, Any]:
