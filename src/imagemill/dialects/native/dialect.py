@@ -27,10 +27,10 @@ from imagemill.web.requests import (
     cursor,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
     same_site,
 )
 from imagemill.web.stream import EventStream, event_body
@@ -96,7 +96,7 @@ class NativeJobs:
         same_site(request)
         body = await json_body(request)
         wish = self._wish(body)
-        drafts = await checked(request, self._drafts, wish, given_trace(request))
+        drafts = await checked(request, self._drafts, wish, request_trace(request))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
             self._services.owner, drafts, key=key, digest=digest(body) if key else ""
@@ -157,7 +157,7 @@ class NativeJobs:
         job = await self._job(job_id)
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-        again = await asyncio.to_thread(self._services.submitter.again, job)
+        again = await asyncio.to_thread(self._services.submitter.again, job, request_trace(request))
         bodies = await self.bodies(request, [again])
         return answer(bodies[0], 201)
 

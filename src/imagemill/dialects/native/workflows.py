@@ -22,10 +22,10 @@ from imagemill.web.requests import (
     bearer,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
     same_site,
 )
 from imagemill.workflows import manifest
@@ -163,7 +163,7 @@ class WorkflowRoutes:
             labels=tuple(labels),
             callback_url=callback,
         )
-        trace = given_trace(request)
+        trace = request_trace(request)
         return self._services.submitter.drafts(self._services.owner, [wish], dialect=NAME, trace=trace)
 
     async def _accept(
