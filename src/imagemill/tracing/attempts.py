@@ -62,13 +62,14 @@ class AttemptTrace:
     def close(self) -> None:
         """Tell the spans. Of an attempt whose end is not its own any more, who took the job back tells."""
         self._tracer.leave(self._token, self._job.id)
-        now = now_us()
-        over = self._over or now
-        error = self._error()
         marks = [self._began + round(stage["atMs"] * 1000) for stage in self._stages]
+        # The marks are of another clock, which may be a little ahead.
+        over = max([self._over or now_us(), *marks])
+        now = max(now_us(), over)
+        error = self._error()
         for step, start, end in zip(_STEPS, marks, [*marks[1:], over], strict=False):
             whole = len(marks) > _STEPS.index(step) + 1
-            self._emit(step, start, end if whole else max(start, over), "" if whole else error)
+            self._emit(step, start, end if whole else over, "" if whole else error)
         self._emit("finish", over, now, "" if self._status else "unrecorded")
         if self._status is not None:
             self._tell(now, error, self._status)

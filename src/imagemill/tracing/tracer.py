@@ -6,6 +6,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Protocol
 
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Job
 from imagemill.tracing import spans
 from imagemill.tracing.attempts import AttemptTrace
@@ -67,9 +68,10 @@ class RequestTrace:
 class DeliveryTrace:
     """The span of one try to deliver a callback, from its making to `close`."""
 
-    def __init__(self, emit: Callable[[Span], None], job: Job) -> None:
+    def __init__(self, emit: Callable[[Span], None], job: Job, event: EventType) -> None:
         self._emit = emit
         self._job = job
+        self._event = event
         self._start = now_us()
         self._span = secrets.token_hex(8)
 
@@ -81,7 +83,8 @@ class DeliveryTrace:
     def close(self, number: int, error: str | None) -> None:
         """``number``: of the try. ``error``: what went wrong, or None."""
         job, wrong = self._job, "undelivered" if error else ""
-        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.try": number}
+        event = self._event.value
+        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.event": event, "imagemill.try": number}
         trace, parent, end = spans.trace_of(job.trace), spans.of_job(job.id), now_us()
         start, kind = self._start, Kind.CLIENT
         self._emit(Span("callback", trace, self._span, parent, start, end, kind, attributes, wrong))
@@ -125,9 +128,9 @@ class Tracer:
         id_ = secrets.token_hex(8)
         self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
 
-    def of_delivery(self, job: Job) -> DeliveryTrace | None:
+    def of_delivery(self, job: Job, event: EventType) -> DeliveryTrace | None:
         """A callback of the job is about to be sent. None: its trace is not told."""
-        return DeliveryTrace(self.emit, job) if self.samples(job.trace) else None
+        return DeliveryTrace(self.emit, job, event) if self.samples(job.trace) else None
 
     def changed(self, ended: Iterable[Job], others: Iterable[str], lost: Iterable[str]) -> None:
         """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that
