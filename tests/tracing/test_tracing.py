@@ -1,5 +1,6 @@
 """The parts of tracing by themselves, against a real receiver, a silent one and none at all."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -145,6 +146,19 @@ def test_a_collector_that_is_away_costs_a_warning_and_no_more(caplog: pytest.Log
     assert "spans were not delivered to http://127.0.0.1" in line
     assert "IMAGEMILL_OTEL__ENDPOINT" in line
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_more_spans_than_are_delivered_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes connections and says nothing
+        out = Otlp(f"http://127.0.0.1:{hanging.getsockname()[1]}", {}, {}, timeout_s=1)
+        for number in range(8000):
+            out.emit(span(str(number)))
+        began = time.perf_counter()
+        out.close()
+
+    assert time.perf_counter() - began < 5
+
+    assert sum("Queue full" in line for line in warnings(caplog)) == 1
 
 
 def test_a_collector_that_refuses_is_named_with_its_answer(caplog: pytest.LogCaptureFixture) -> None:

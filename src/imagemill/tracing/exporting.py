@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _WARN_EVERY_S = 60.0
 _PATH = "/v1/traces"
+_QUEUE_LOGGER = "opentelemetry.sdk._shared_internal"
+"""Which says when more spans come than are delivered."""
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _KINDS = {
     Kind.INTERNAL: SpanKind.INTERNAL,
@@ -113,7 +115,9 @@ class _Exporter(SpanExporter):
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], timeout_s: float) -> None:
         self._cause = _Cause()
-        logging.getLogger(trace_exporter.__name__).addFilter(self._cause)
+        self._sieves = {trace_exporter.__name__: self._cause, _QUEUE_LOGGER: _Seldom()}
+        for name, sieve in self._sieves.items():
+            logging.getLogger(name).addFilter(sieve)
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._closed = False
@@ -134,7 +138,8 @@ class _Exporter(SpanExporter):
                 return
             self._closed = True
         self._exporter.shutdown()
-        logging.getLogger(trace_exporter.__name__).removeFilter(self._cause)
+        for name, sieve in self._sieves.items():
+            logging.getLogger(name).removeFilter(sieve)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
@@ -162,3 +167,17 @@ class _Cause(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         self.last = record.getMessage()
         return False
+
+
+class _Seldom(logging.Filter):
+    """Lets one line a minute through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._silent_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if time.monotonic() < self._silent_until:
+            return False
+        self._silent_until = time.monotonic() + _WARN_EVERY_S
+        return True

@@ -1,6 +1,7 @@
 """Spans that need what the database knows: read by a thread of its own, where nobody waits."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000
 """Reads that may wait: what a sweep brings at most. Beyond them spans are left out."""
+_PATIENCE_S = 5.0
+"""How long a stop waits for these reads."""
 _MOST_EVENTS = 5000
 """Of one job: an hour of progress, told every second, over several attempts."""
 _BACK = frozenset({EventType.REJECTED, EventType.CLAIM_EXPIRED})
@@ -35,11 +38,18 @@ class History:
         self._store = store
         self._emit = emit
         self._samples = samples
-        self._waiting = 0
+        self._room = threading.BoundedSemaphore(_MOST_WAITING)
+        self._closed = False
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="imagemill-tracing")
 
     def close(self) -> None:
-        self._reader.shutdown(wait=True)
+        """Tell what waits to be told, for a while."""
+        self._closed = True
+        try:
+            self._reader.submit(int).result(timeout=_PATIENCE_S)
+        except TimeoutError:
+            log.warning("spans are left out, as the database does not answer in time")
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     def queued(self, job: Job) -> None:
         """It has just been claimed: the span of its time in the queue."""
@@ -121,13 +131,11 @@ class History:
         self._emit(Span(name, trace, id_, parent, start, max(start, end or start), kind, attributes, error))
 
     def _read(self, tell: Callable[[_About], None], about: _About) -> None:
-        if self._waiting >= _MOST_WAITING:
-            return
-        self._waiting += 1
-        self._reader.submit(self._do, tell, about)
+        if not self._closed and self._room.acquire(blocking=False):
+            self._reader.submit(self._do, tell, about)
 
     def _do(self, tell: Callable[[_About], None], about: _About) -> None:
-        self._waiting -= 1
+        self._room.release()
         try:
             tell(about)
         except NotFound:
