@@ -94,9 +94,9 @@ class Mill:
             )
         )
         self.store.ensure_owner(settings.owner, now_us())
-        self.metering = Metering(settings.metrics, self.lifeline.suffix)
+        self.metering = Metering.of(settings, self.lifeline, self.store)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
-        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.meters.blob)
+        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.blob)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
@@ -165,12 +165,12 @@ class Mill:
         self.inputs.close()
         for backend in self.backends.values():
             backend.close()
+        self.metering.close()
         self.store.close()
         if self._listening is not None:
             self._listening.close()
         if self.fanout is not None:
             self.fanout.close()
-        self.metering.close()
         self.lifeline.close()
 
     @contextlib.asynccontextmanager
@@ -276,7 +276,7 @@ class Mill:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        job = self.settings.job
+        job, limit = self.settings.job, self.settings.limit
         rules = RunRules(
             lease_s=job.lease_s,
             heartbeat_s=job.heartbeat_s,
@@ -284,15 +284,12 @@ class Mill:
             placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
-            limits=OutputLimits(
-                self.settings.limit.image_pixels,
-                self.settings.limit.output_bytes,
-                self.settings.blobs.patience_s,
-            ),
+            limits=OutputLimits(limit.image_pixels, limit.output_bytes, self.settings.blobs.patience_s),
             previews=self.settings.comfyui.ask_previews,
         )
-        load, meters = self.inputs.load, self.metering.meters
-        return Runner(self.store, self.recipes, self.backends, self.blobs, load, self.hub, rules, meters)
+        load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
+        parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
+        return Runner(*parts, rules, meters, tracer)
 
     def _sweep_rules(self) -> SweepRules:
         job, blobs = self.settings.job, self.settings.blobs
@@ -328,8 +325,9 @@ class Mill:
             poll_s=self.settings.sweep_s,
         )
         formats = {dialect.name: dialect.callback for dialect in self.dialects}
-        leads, meters = self.leadership.leads, self.metering.meters
-        return Notifier(self.store, formats, self.guard, rules, leads=leads, meters=meters)
+        leads, seen = self.leadership.leads, self.metering
+        told = {"meters": seen.meters, "tracer": seen.tracer}
+        return Notifier(self.store, formats, self.guard, rules, leads=leads, **told)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -392,6 +390,7 @@ def application(mill: Mill) -> Any:
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,
+        tracer=mill.metering.tracer,
         paths=lambda: {
             path: operations
             for dialect in mill.dialects

@@ -42,6 +42,7 @@ from imagemill.groups import (
     ResourceSettings,
     SocketSettings,
 )
+from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
 
@@ -72,6 +73,9 @@ ALIASES = {
     "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
     "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
+    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -193,6 +197,7 @@ class Settings(BaseSettings):
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
+    otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
@@ -325,7 +330,7 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY")
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "OTEL__HEADERS")
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

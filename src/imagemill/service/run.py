@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
@@ -28,6 +29,8 @@ from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
 from imagemill.store.store import Store
+from imagemill.tracing.attempts import AttemptTrace
+from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +67,14 @@ class _Attempt:
     """The progress the event log knows."""
     superseded: bool = False
     handed_back: bool = False
+    trace: AttemptTrace | None = None
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
         since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
         self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
         if log.isEnabledFor(logging.INFO):
-            job = self.claim.job
-            log.info(
-                "step %d/5 %s",
-                number,
-                stage.value,
-                extra={"job": job.id, "trace": job.trace, "ms": round(since_ms, 1)},
-            )
+            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
 
 
 class Runner:
@@ -90,6 +88,7 @@ class Runner:
         hub: Hub,
         rules: RunRules,
         meters: Meters | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._recipes = recipes
@@ -99,6 +98,7 @@ class Runner:
         self._hub = hub
         self._rules = rules
         self._meters = meters or Meters()
+        self._tracer = tracer
         self._active: dict[str, _Attempt] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -137,18 +137,23 @@ class Runner:
         """Run one attempt to its end, and claim what follows."""
         attempt = _Attempt(claim, Watch())
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
+        if self._tracer is not None:
+            attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
             self._active[claim.id] = attempt
         self._meters.begin(claim.job)
         try:
-            attempt.pass_stage(Stage.CLAIMED, 1)
-            outcome = self._attempt(attempt)
-            return self._finish(attempt, outcome, following)
+            with logs.of_job(claim.job.id, claim.job.trace):
+                attempt.pass_stage(Stage.CLAIMED, 1)
+                outcome = self._attempt(attempt)
+                return self._finish(attempt, outcome, following)
         finally:
             with self._lock:
                 self._active.pop(claim.id, None)
             self._meters.end(claim.job, attempt.stages)
             self._hub.forget(claim.id)
+            if attempt.trace is not None:
+                attempt.trace.close()
 
     def stop_job(self, job_id: str) -> None:
         """Somebody cancelled it: stop its render if it is ours."""
@@ -192,7 +197,7 @@ class Runner:
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
-            log.exception("a bug ended an attempt", extra={"job": attempt.claim.id})
+            log.exception("a bug ended an attempt")
             failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
         return self._failed(attempt, failure)
 
@@ -297,6 +302,8 @@ class Runner:
         self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
     ) -> Claim | None:
         """Record the end, and claim what follows in the same transaction."""
+        if attempt.trace is not None:
+            attempt.trace.ended(outcome)
         offer = following() if following and not self._stopping.is_set() else None
         if attempt.superseded:
             return self._store.claim_next(self._ask(offer)) if offer else None
@@ -318,16 +325,18 @@ class Runner:
             try:
                 status = finish()
             except Superseded:
-                log.warning("a superseded attempt changed nothing", extra={"job": claim.id})
+                log.warning("a superseded attempt changed nothing")
                 return
             except StorageError as error:
-                log.warning("an end could not be recorded: %s", error, extra={"job": claim.id})
+                log.warning("an end could not be recorded: %s", error)
                 time.sleep(min(2.0**number, 30.0))
                 finish = lambda: self._store.finish(Finish(claim, outcome, now_us()))  # noqa: E731
             else:
+                if attempt.trace is not None:
+                    attempt.trace.recorded(status)
                 _log_end(attempt, outcome, status)
                 return
-        log.error("an end was given up; the lease will bring the job back", extra={"job": claim.id})
+        log.error("an end was given up; the lease will bring the job back")
 
     def _progressed(self, attempt: _Attempt, progress: Progress) -> None:
         attempt.progress = progress
@@ -379,8 +388,6 @@ def _news(attempt: _Attempt) -> dict[str, Any] | None:
 def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:
     job = attempt.claim.job
     facts: dict[str, Any] = {
-        "job": job.id,
-        "trace": job.trace,
         "attempt": job.attempt,
         "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
     }

@@ -53,7 +53,7 @@ class Edge:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        trace = scope["imagemill.trace"] = trace_of(scope["headers"])
+        trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PREFIXES)
         if scope["type"] == "http":
             send = _with_headers(_telling(send, scope, self._told), _CORS if is_open else [], trace)

@@ -143,18 +143,25 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def given_trace(request: Request) -> str | None:
-    """The trace the caller started, to be continued by the jobs of the request."""
-    return str(request.scope["imagemill.trace"]) if "traceparent" in request.headers else None
+def request_trace(request: Request) -> str:
+    """The trace that the jobs of the request continue: its caller's, or its own."""
+    return str(request.scope["imagemill.trace"])
 
 
 def trace_of(headers: list[tuple[bytes, bytes]]) -> str:
     """The caller's W3C trace, continued, or a new one."""
+    given = inbound_trace(headers)
+    return f"00-{given[3:35]}-{new_trace()[36:52]}-00" if given else new_trace()
+
+
+def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The traceparent the caller sent, where it is one."""
     for name, value in headers:
         if name == b"traceparent" and len(value) == 55:
-            parts = value.decode("ascii", "replace").lower().split("-")
+            given = value.decode("ascii", "replace").lower()
+            parts = given.split("-")
             if [len(part) for part in parts] == [2, 32, 16, 2] and all(
                 set(part) <= set("0123456789abcdef") for part in parts
             ):
-                return f"00-{parts[1]}-{new_trace()[36:52]}-00" if int(parts[1], 16) else new_trace()
-    return new_trace()
+                return given if int(parts[1], 16) and int(parts[2], 16) else None
+    return None

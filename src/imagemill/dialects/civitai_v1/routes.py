@@ -31,10 +31,10 @@ from imagemill.web.requests import (
     cursor,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
 )
 
 NAME = "civitai.v1"
@@ -93,7 +93,7 @@ class Jobs:
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        drafts = await checked(request, self._drafts, caller(request).owner, wishes, given_trace(request))
+        drafts = await checked(request, self._drafts, caller(request).owner, wishes, request_trace(request))
         if flag(request, "whatif"):
             return answer(_price(drafts))
         key = idempotency_key(request)

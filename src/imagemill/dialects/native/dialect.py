@@ -31,10 +31,10 @@ from imagemill.web.requests import (
     cursor,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
 )
 from imagemill.web.sockets import EventSocket, Previews, Wanted
 from imagemill.web.stream import EventStream, event_body
@@ -101,7 +101,7 @@ class NativeJobs:
     async def submit(self, request: Request) -> Response:
         body = await json_body(request)
         wish = self._wish(body)
-        drafts = await checked(request, self._drafts, caller(request).owner, wish, given_trace(request))
+        drafts = await checked(request, self._drafts, caller(request).owner, wish, request_trace(request))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
             caller(request).owner, drafts, key=key, digest=digest(body) if key else ""
@@ -160,7 +160,7 @@ class NativeJobs:
         job = await self._job(request, job_id)
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-        again = await asyncio.to_thread(self._services.submitter.again, job)
+        again = await asyncio.to_thread(self._services.submitter.again, job, request_trace(request))
         bodies = await self.bodies(request, [again])
         return answer(bodies[0], 201)
 

@@ -24,10 +24,10 @@ from imagemill.web.problems import field_errors
 from imagemill.web.requests import (
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
 )
 from imagemill.workflows import manifest
 from imagemill.workflows.manifest import Input
@@ -157,7 +157,7 @@ class WorkflowRoutes:
             labels=tuple(labels),
             callback_url=callback,
         )
-        trace = given_trace(request)
+        trace = request_trace(request)
         return self._services.submitter.drafts(caller(request).owner, [wish], dialect=NAME, trace=trace)
 
     async def _accept(
