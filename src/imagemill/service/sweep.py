@@ -1,6 +1,7 @@
 """Sweep: what time brings about. Lost leases, due retries, expired jobs, old jobs, orphan files."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 500
 _PRUNE_EVERY_S = 600.0
+_PRUNE_CHUNK = 100
+"""Jobs deleted in a transaction, for which other writes wait some 10 ms."""
+_PRUNE_FOR_S = 0.5
+"""Lost leases and due retries wait no longer than this for old jobs, however many there are."""
 _ORPHAN_GRACE_S = 3600.0
 """A file younger than this may belong to an attempt that has not been recorded yet."""
 
@@ -89,14 +94,17 @@ class Sweeper:
             return self._rules.every_s
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
 
-    def prune(self) -> int:
-        """Delete finished jobs past their retention, files first; how many."""
+    def prune(self, for_s: float = math.inf) -> int:
+        """Delete finished jobs past their retention, files first, for about so long; how many."""
         oldest = now_us() - round(self._rules.retention_s * SECOND)
+        end = time.monotonic() + for_s
         pruned = 0
-        while ids := self._store.finished_before(oldest, _CHUNK):
+        while ids := self._store.finished_before(oldest, _PRUNE_CHUNK):
             self._blobs.delete([blob.key for job_id in ids for blob in self._blobs.list(f"jobs/{job_id}/")])
             self._store.delete_jobs(ids)
             pruned += len(ids)
+            if time.monotonic() >= end:
+                break
         return pruned
 
     def prune_inputs(self) -> int:
@@ -106,6 +114,15 @@ class Sweeper:
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files no job refers to, and those of jobs whose retention is over; how many."""
         return self._files.tidy_results(grace_s)
+
+    def _prune_for_a_while(self) -> float:
+        """The seconds until it should go on."""
+        end = time.monotonic() + _PRUNE_FOR_S
+        self.prune(_PRUNE_FOR_S)
+        if time.monotonic() >= end:
+            return 0.0
+        self._next_prune = time.monotonic() + _PRUNE_EVERY_S
+        return _PRUNE_EVERY_S
 
     def _serve(self) -> None:
         pause_s = 0.0
@@ -117,8 +134,7 @@ class Sweeper:
                 pause_s = self.sweep()
                 self._remind()
                 if time.monotonic() >= self._next_prune:
-                    self._next_prune = time.monotonic() + _PRUNE_EVERY_S
-                    self.prune()
+                    pause_s = min(pause_s, self._prune_for_a_while())
                 if time.monotonic() >= self._next_search:
                     self._next_search = time.monotonic() + self._rules.search_every_s
                     self.delete_orphans()

@@ -305,11 +305,16 @@ def _nobody(_: Committed) -> None:
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
     jobs, keys = schema.jobs.c, schema.submissions
     for ids in requests:
-        batches = set(tx.conn.execute(sa.select(jobs.batch).where(jobs.id.in_(ids))).scalars())
+        found = tx.conn.execute(sa.select(jobs.batch, jobs.created_at).where(jobs.id.in_(ids))).all()
         tx.conn.execute(sa.delete(schema.jobs).where(jobs.id.in_(ids)))
-        # A key whose jobs are gone is free again: it must not answer with nothing.
+        # A key whose jobs are gone is free again: it must not answer with nothing. Keys are found by their
+        # instant, which is their jobs', as that has an index.
         left = sa.exists().where(jobs.owner == keys.c.owner, jobs.batch == keys.c.batch)
-        tx.conn.execute(sa.delete(keys).where(keys.c.batch.in_(batches), ~left))
+        of_these = sa.and_(
+            keys.c.created_at.in_({row.created_at for row in found}),
+            keys.c.batch.in_({row.batch for row in found}),
+        )
+        tx.conn.execute(sa.delete(keys).where(of_these, ~left))
     return [None] * len(requests)
 
 
