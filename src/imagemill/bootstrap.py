@@ -16,6 +16,7 @@ from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
+from imagemill.dialects.webhooks.schemas import renderer
 from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
@@ -30,6 +31,7 @@ from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputPictures, OwnersShelf
 from imagemill.service.leading import Leadership
 from imagemill.service.lifeline import Lifeline
+from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier
 from imagemill.service.registry import Registry
@@ -38,6 +40,7 @@ from imagemill.service.services import Services, SocketRules
 from imagemill.service.submit import Submitter
 from imagemill.service.sweep import Sweeper
 from imagemill.service.views import ViewLoader
+from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
 from imagemill.store import migrate
 from imagemill.store.commits import Committed
@@ -106,7 +109,7 @@ class Mill:
             most=settings.limit.streams,
             relay=self.fanout,
         )
-        self.guard = Guard(settings.callback.allow_networks)
+        self.guard = Guard(settings.allow_networks)
         self.inputs = InputPictures(self.store, self.blobs, self.guard, rules.of_inputs(settings))
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
@@ -114,6 +117,7 @@ class Mill:
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
         self.leadership = Leadership(self.store, self.lifeline, lease_s=settings.leader_lease_s)
+        self.messenger = self._messenger()
         self.sweeper = self._sweeper()
         self.dialects = _plugins("dialects")
         self.notifier = self._notifier()
@@ -137,6 +141,7 @@ class Mill:
             self.sweeper.sweep()
             self.sweeper.start()
             self.notifier.start()
+            self.messenger.start()
         if self.roles.worker:
             self.dispatcher.start()
 
@@ -156,6 +161,7 @@ class Mill:
         self.dispatcher.close()
         self.sweeper.close()
         self.notifier.close()
+        self.messenger.close()
         self.leadership.resign()
         self.nodes.close()
         self.inputs.close()
@@ -192,6 +198,7 @@ class Mill:
             self.dispatcher.wake(queue)
         if committed.called_back:
             self.notifier.wake()
+            self.messenger.wake()
         if self.fanout is not None:
             self.fanout.tell([self._news(committed)])
 
@@ -219,6 +226,7 @@ class Mill:
                 self.inline.wake(queue)
         if news.called_back:
             self.notifier.wake()
+            self.messenger.wake()
 
     def _call(self, queue: str) -> None:
         if self.fanout is not None:
@@ -264,6 +272,7 @@ class Mill:
             rules.of_sweeps(self.settings, self.backends),
             leads=self.leadership.leads,
             remind=self._remind,
+            tidy=self.messenger.prune,
         )
 
     def _backends(self) -> Mapping[str, Backend]:
@@ -284,6 +293,14 @@ class Mill:
         told = {"meters": seen.meters, "tracer": seen.tracer}
         return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
 
+    def _messenger(self) -> Messenger:
+        settings = self.settings
+        render = renderer(rules.of_answers(settings).signer, rules.address(settings))
+        leads, meters = self.leadership.leads, self.metering.meters
+        return Messenger(
+            self.store, self.guard, rules.of_messages(settings), render, leads=leads, meters=meters
+        )
+
     def _services(self) -> Services:
         settings = self.settings
         return Services(
@@ -302,6 +319,7 @@ class Mill:
                 rules.of_submits(settings),
             ),
             views=ViewLoader(self.store),
+            webhooks=Webhooks(self.store, self.guard, rules.of_webhooks(settings), self.messenger.rouse),
             guard=self.guard,
             recipes=self.recipes,
             backends=self.backends,

@@ -7,6 +7,7 @@ underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -41,6 +43,7 @@ from imagemill.groups import (
     MetricsSettings,
     ResourceSettings,
     SocketSettings,
+    WebhookSettings,
 )
 from imagemill.tracing.settings import OtelSettings
 
@@ -76,8 +79,9 @@ ALIASES = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
     "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
+    "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
 }
-"""Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
+"""Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
 CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
 """Of the client commands: which server, with which token."""
@@ -190,11 +194,17 @@ class Settings(BaseSettings):
         default="text",
         description="Log lines for people or for machines.",
     )
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Private networks that callbacks, webhooks and fetches may reach, such as 127.0.0.0/8, "
+        "comma-separated; by default public addresses only.",
+    )
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
+    webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
@@ -204,6 +214,16 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        """Settings under their former names, in files."""
+        callback = given.get("callback") if isinstance(given, Mapping) else None
+        if not isinstance(callback, Mapping) or "allow_networks" not in callback:
+            return given
+        rest = {name: value for name, value in callback.items() if name != "allow_networks"}
+        return {"allow_networks": callback["allow_networks"], **given, "callback": rest}
 
     @property
     def news_url(self) -> str | None:
@@ -265,7 +285,8 @@ def _with_aliases(found: Mapping[str, str | None]) -> Mapping[str, str | None]:
         for alias, setting in reversed(ALIASES.items())
         if found.get(alias.lower())
     }
-    return {**given, **found}
+    former = {alias.lower() for alias in ALIASES if alias.startswith(PREFIX)}
+    return {**given, **{name: value for name, value in found.items() if name not in former}}
 
 
 def _decoded(value: Any, decode: Callable[[], Any]) -> Any:
@@ -301,7 +322,7 @@ def aliases() -> dict[str, list[str]]:
 
 def unknown(environment: Iterable[str]) -> list[str]:
     """One sentence a variable that looks like a setting of ours and is none."""
-    known = [name for name, _ in names()]
+    known = [*(name for name, _ in names()), *(alias for alias in ALIASES if alias.startswith(PREFIX))]
     groups = {name.rpartition("__")[0] for name in known}
     lines: list[str] = []
     for name in sorted(environment):

@@ -1,6 +1,5 @@
 """Groups of settings that have no module of their own; see `imagemill.config`."""
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -103,17 +102,36 @@ class SocketSettings(Group):
 
 
 class CallbackSettings(Group):
-    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(),
-        description="Private networks callbacks and fetches may reach, such as 127.0.0.0/8, comma-separated; "
-        "by default public addresses only.",
-    )
     timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
-    tries: int = Field(default=12, ge=1, description="Deliveries are tried this often, over about a day.")
+    tries: int = Field(default=20, ge=1, description="Deliveries are tried this often, over about a day.")
     retry_base_s: float = Field(
         default=5.0, gt=0, description="Delay before the second try; doubles each time."
     )
     retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
+
+
+class WebhookSettings(Group):
+    endpoints: int = Field(default=10, ge=1, le=1000, description="Most endpoints of an owner.")
+    timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=60,
+        description="Longest time one delivery may take, from the look-up of the name on.",
+    )
+    tries: int = Field(default=20, ge=1, description="A message is tried this often, over about a day.")
+    retry_base_s: float = Field(
+        default=5.0, gt=0, description="Delay before the second try; doubles each time."
+    )
+    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
+    pause_after_s: float = Field(
+        default=86_400.0, gt=0, description="A receiver that takes nothing for so long is paused."
+    )
+    rotation_s: float = Field(
+        default=86_400.0, ge=0, description="A secret that was replaced still signs for so long."
+    )
+    retention_days: float = Field(
+        default=14.0, gt=0, description="Messages and their attempts are deleted after, delivered or not."
+    )
 
 
 class MetricsSettings(Group):

@@ -9,12 +9,14 @@ from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
 from imagemill.service.inputs import InputLimits
+from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
 from imagemill.service.outputs import OutputLimits
 from imagemill.service.run import RunRules
 from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
 from imagemill.service.sweep import SweepRules
+from imagemill.service.webhooks import WebhookRules
 
 
 def of_submits(settings: Settings) -> Defaults:
@@ -66,6 +68,30 @@ def of_callbacks(settings: Settings) -> NotifyRules:
         backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
         poll_s=settings.sweep_s,
     )
+
+
+def of_messages(settings: Settings) -> MessageRules:
+    webhook = settings.webhook
+    return MessageRules(
+        timeout_s=webhook.timeout_s,
+        tries=webhook.tries,
+        backoff=Backoff(webhook.retry_base_s, webhook.retry_cap_s),
+        poll_s=settings.sweep_s,
+        pause_after_s=webhook.pause_after_s,
+        retention_s=webhook.retention_days * 86_400,
+    )
+
+
+def of_webhooks(settings: Settings) -> WebhookRules:
+    return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
+
+
+def address(settings: Settings) -> str:
+    """Where this installation is reached, for those who are not answered but called."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - no bind
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def of_inputs(settings: Settings) -> InputLimits:

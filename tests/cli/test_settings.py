@@ -49,7 +49,7 @@ def test_lists_are_comma_separated_or_json(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("IMAGEMILL_SIMULATOR__LABELS", '["a", "b"]')
     settings = Settings()
     assert settings.allowed_hosts == ("mill.example", "localhost")
-    assert [str(network) for network in settings.callback.allow_networks] == ["10.0.0.0/8"]
+    assert [str(network) for network in settings.allow_networks] == ["10.0.0.0/8"]
     assert settings.simulator.labels == ("a", "b")
 
 
@@ -85,7 +85,7 @@ def test_the_order_is_argument_environment_file(monkeypatch: pytest.MonkeyPatch,
             "mysql://mill@host/x",
             "IMAGEMILL_DATABASE_URL (or DATABASE_URL): Value error, should",
         ),
-        ("IMAGEMILL_CALLBACK__ALLOW_NETWORKS", "home", "IMAGEMILL_CALLBACK__ALLOW_NETWORKS__0"),
+        ("IMAGEMILL_ALLOW_NETWORKS", "home", "IMAGEMILL_ALLOW_NETWORKS__0"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:

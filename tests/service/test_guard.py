@@ -64,7 +64,7 @@ def test_an_address_that_is_not_public_is_refused_at_submit(address: str):
     with pytest.raises(InvalidInput) as refused:
         Guard().check_url("callbackUrl", url_of(address))
     assert refused.value.errors[0].path == "callbackUrl"
-    assert "IMAGEMILL_CALLBACK__ALLOW_NETWORKS" in refused.value.errors[0].message
+    assert "IMAGEMILL_ALLOW_NETWORKS" in refused.value.errors[0].message
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -76,7 +76,7 @@ def test_an_address_that_is_not_public_is_refused_at_delivery(address: str):
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_called(address: str):
     assert Guard().check_url("callbackUrl", url_of(address))
-    assert Guard().resolve(address, 80) == address
+    assert list(Guard().resolve(address, 80)) == [address]
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "017700000001", "127.0.1", "0"])
@@ -149,7 +149,7 @@ LOCAL = Guard([ip_network("127.0.0.0/8")])
 def test_an_allowed_network_is_called():
     assert LOCAL.check_url("callbackUrl", "http://127.0.0.1:9/")
     assert LOCAL.check_url("callbackUrl", "http://localhost/")
-    assert LOCAL.resolve("127.0.0.1", 80) == "127.0.0.1"
+    assert list(LOCAL.resolve("127.0.0.1", 80)) == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1", "64:ff9b::a00:1"])
@@ -190,14 +190,11 @@ class Receiver:
 
 
 class Rebinding(Guard):
-    """A guard whose names resolve to a local receiver, as a name server of an attacker's would answer."""
+    """A guard whose resolver answers as a name server of an attacker's would: something else each time."""
 
     def __init__(self, answers: list[str]) -> None:
-        super().__init__([ip_network("127.0.0.0/8")])
+        super().__init__([ip_network("127.0.0.0/8")], resolver=lambda host, port: [answers.pop(0)])
         self.answers = answers
-
-    def resolve(self, host: str, port: int) -> str:
-        return super().resolve(self.answers.pop(0), port)
 
 
 def test_the_checked_address_is_the_one_that_is_called_and_the_name_is_kept():

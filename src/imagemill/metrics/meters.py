@@ -73,7 +73,9 @@ class Meters:
             "status",
         )
         self._callbacks = self._counter("callbacks", "Deliveries of callbacks that were tried.", "result")
+        self._webhooks = self._counter("webhooks", "Deliveries of webhooks that were tried.", "result")
         for result in ("delivered", "failed", "given_up"):
+            self._webhooks(result)
             self._callbacks(result)  # a series that is born with its first count hides that count from a rate
         registry = self.registry
         self._batch = Histogram(
@@ -119,6 +121,10 @@ class Meters:
 
     def called_back(self, result: str) -> None:
         self._callbacks(result).inc()
+
+    def told(self, result: str) -> None:
+        """A message of a webhook."""
+        self._webhooks(result).inc()
 
     def _counter(self, name: str, help: str, *labels: str) -> _Family[Counter]:
         return _Family(Counter(f"imagemill_{name}", help, labels, registry=self.registry))

@@ -2,21 +2,44 @@
 
 import re
 import socket
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 import httpx2
 
 from imagemill.domain.errors import InvalidInput
+from imagemill.service.deadline import Deadline
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
+Resolver = Callable[[str, int], Sequence[str]]
+"""All addresses of a host. Raises `OSError` or `UnicodeError` when it has none."""
 
-# Addresses that the standard library takes for global: site-local, IPv4 in its older IPv6 forms, and
-# NAT64 for local use.
-_NOT_PUBLIC = tuple(map(IPv6Network, ("fec0::/10", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48")))
+# Addresses that a standard library, older or newer, takes for global.
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "fec0::/10",  # site-local
+        "::/96",  # IPv4 in its older IPv6 forms
+        "::ffff:0:0:0/96",
+        "64:ff9b:1::/48",  # NAT64 for local use
+        "2001::/23",  # Teredo and other protocols' own
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segments of a provider's own network
+        "192.0.0.0/24",  # protocols' own, and a cloud's metadata
+        "192.88.99.0/24",  # relays of 6to4
+        "168.63.129.16/32",  # a cloud's metadata, in spite of its look
+    )
+)
 
 MAX_URL = 2000
+SETTING = "IMAGEMILL_ALLOW_NETWORKS"
+_REMEDY = f"the operator can allow its network with {SETTING}"
+_MOST_ADDRESSES = 4
+"""Of a host that are tried, one after the other."""
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?")
 """A name, already in its ASCII spelling, or an address; httpx2 leaves blanks in it, percent-encoded."""
 
@@ -25,11 +48,17 @@ class Refused(httpx2.TransportError):
     """The address may not be called; the message says why and which setting allows it."""
 
 
+def look_up(host: str, port: int) -> Sequence[str]:
+    """The system's resolver."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
 class Guard:
     """``allowed``: private networks that may be called all the same."""
 
-    def __init__(self, allowed: Sequence[Network] = ()) -> None:
+    def __init__(self, allowed: Sequence[Network] = (), *, resolver: Resolver = look_up) -> None:
         self._allowed = tuple(allowed)
+        self._resolver = resolver
 
     def check_url(self, path: str, url: str) -> str:
         """Refuse at submit what is wrong without looking a name up. Raises `InvalidInput` at ``path``."""
@@ -50,33 +79,43 @@ class Guard:
             literal = ip_address("127.0.0.1" if parsed.host == "localhost" else parsed.host)
         except ValueError:
             return url
-        if complaint := self._complaint(literal):
-            raise InvalidInput.at(path, complaint)
+        if not self._allows(literal):
+            raise InvalidInput.at(path, f"{literal} is not a public address; {_REMEDY}")
         return url
 
-    def resolve(self, host: str, port: int) -> str:
-        """The address to call for a host name. Every address it has must be allowed. Raises `Refused`."""
+    def resolve(self, host: str, port: int) -> Sequence[str]:
+        """The addresses that may be called for a host name: all it has. Raises `Refused`."""
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = self._resolver(host, port)
         except (OSError, UnicodeError) as error:
             raise Refused(f"{host} has no address: {error}") from error
-        addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
-            if complaint := self._complaint(ip_address(address.split("%", 1)[0])):
-                raise Refused(f"{host}: {complaint}")
-        return addresses[0]
+            # Which address is no business of whoever gave the name: names inside would be told.
+            if not self._allows(ip_address(address.split("%", 1)[0])):
+                raise Refused(f"{host} has an address that is not public; {_REMEDY}")
+        if not addresses:
+            raise Refused(f"{host} has no address")
+        return addresses
 
-    def _complaint(self, address: Address) -> str | None:
+    def _allows(self, address: Address) -> bool:
         real = _unwrapped(address)
-        hidden = any(real.version == network.version and real in network for network in _NOT_PUBLIC)
-        if real.is_global and not real.is_multicast and not hidden:
-            return None
-        if any(real.version == network.version and real in network for network in self._allowed):
-            return None
-        return (
-            f"{address} is not a public address; the operator can allow its network "
-            "with IMAGEMILL_CALLBACK__ALLOW_NETWORKS"
-        )
+        if real.is_global and not real.is_multicast and not _is_in(real, _NOT_PUBLIC):
+            return True
+        return _is_in(real, self._allowed)
+
+
+def guarded_client(guard: Guard, *, timeout_s: float, headers: Mapping[str, str]) -> httpx2.Client:
+    """For addresses users gave: it follows no redirect, keeps no cookie, and reads no proxy or password of
+    the environment."""
+    return httpx2.Client(
+        transport=GuardedTransport(guard),
+        timeout=timeout_s,
+        follow_redirects=False,
+        trust_env=False,
+        # One user's receiver would see what it, or another one there, was given for another user.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        headers=headers,
+    )
 
 
 class GuardedTransport(httpx2.BaseTransport):
@@ -92,19 +131,55 @@ class GuardedTransport(httpx2.BaseTransport):
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = request.url
-        address = self._guard.resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
+        url, deadline = request.url, Deadline.of(request.extensions)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        addresses = self._resolve(url.host, port, deadline)[:_MOST_ADDRESSES]
+        for address in addresses[:-1]:
+            try:
+                return self._call(request, address, deadline)
+            except httpx2.ConnectError:
+                continue  # nothing was sent yet; the last one's error is told
+        return self._call(request, addresses[-1], deadline)
+
+    def _call(self, request: httpx2.Request, address: str, deadline: Deadline | None) -> httpx2.Response:
+        extensions: dict[str, Any] = {**request.extensions, "sni_hostname": request.url.host}
+        if deadline is not None:
+            extensions["timeout"] = {**extensions.get("timeout", {}), "connect": max(0.001, deadline.left_s)}
         pinned = httpx2.Request(
             request.method,
-            url.copy_with(host=address),
+            request.url.copy_with(host=address),
             headers=request.headers,
             stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": url.host},
+            extensions=extensions,
         )
         return self._transport.handle_request(pinned)
 
+    def _resolve(self, host: str, port: int, deadline: Deadline | None) -> Sequence[str]:
+        """In a thread of its own where time counts: a system's resolver takes all the time it wants."""
+        if deadline is None:
+            return self._guard.resolve(host, port)
+        found: list[Sequence[str] | Exception] = []
+
+        def resolve() -> None:
+            try:
+                found.append(self._guard.resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+                found.append(error)
+
+        thread = threading.Thread(target=resolve, name="imagemill-resolve", daemon=True)
+        thread.start()
+        thread.join(deadline.left_s)
+        answer = found[0] if found else httpx2.ConnectTimeout(f"{host} was not found in time")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     def close(self) -> None:
         self._transport.close()
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _unwrapped(address: Address) -> Address:

@@ -19,11 +19,13 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.resources import Resource
 from imagemill.media import pictures
 from imagemill.service.deadline import Deadline
-from imagemill.service.guard import Guard, GuardedTransport
+from imagemill.service.guard import Guard, guarded_client
 from imagemill.service.registry import Registry
 from imagemill.store.store import Store
 
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
+_MOST_REDIRECTS = 3
+_REDIRECTS = (301, 302, 303, 307, 308)
 _OWN = "blob:"
 _KEY = re.compile(r"[0-9A-F]{64}")
 
@@ -42,12 +44,8 @@ class InputPictures:
         self._blobs = blobs
         self._guard = guard
         self._limits = limits
-        self._client = httpx2.Client(
-            transport=GuardedTransport(guard),
-            timeout=limits.fetch_s,
-            follow_redirects=False,
-            headers={"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"},
-        )
+        headers = {"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"}
+        self._client = guarded_client(guard, timeout_s=limits.fetch_s, headers=headers)
 
     def close(self) -> None:
         self._client.close()
@@ -96,17 +94,30 @@ class InputPictures:
         return found[0].blob_key
 
     def _fetch(self, url: str) -> bytes:
-        deadline = Deadline()
-        stream = self._client.stream("GET", url, extensions=deadline.extensions)
-        shown = _shown(url)
+        deadline, shown = Deadline(self._limits.fetch_s), _shown(url)
         try:
-            with deadline.within(self._limits.fetch_s), stream as response:
-                if response.status_code != 200:
-                    raise BackendError(FailureCode.BAD_INPUT, f"{shown} answered {response.status_code}")
-                return self._read(response, shown)
+            with deadline.running():
+                return self._follow(url, deadline, shown)
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             cause = f"took longer than {self._limits.fetch_s:g} s" if deadline.passed else str(error)
             raise BackendError(FailureCode.BAD_INPUT, f"{shown} cannot be fetched: {cause}") from error
+
+    def _follow(self, url: str, deadline: Deadline, shown: str) -> bytes:
+        """Each address that a redirect names goes through the guard like the first one."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._client.stream("GET", url, extensions=deadline.extensions) as response:
+                if response.status_code == 200:
+                    return self._read(response, shown)
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    raise BackendError(FailureCode.BAD_INPUT, f"{shown} answered {response.status_code}")
+                url = str(httpx2.URL(url).join(location))
+            try:
+                self._guard.check_url("Location", url)
+            except InvalidInput as error:
+                message = f"{shown} leads to an address that may not be fetched: {error}"
+                raise BackendError(FailureCode.BAD_INPUT, message) from error
+        raise BackendError(FailureCode.BAD_INPUT, f"{shown} leads on more than {_MOST_REDIRECTS} times")
 
     def _read(self, response: httpx2.Response, shown: str) -> bytes:
         # Raw: what a receiver compresses in spite of our header may be a bomb; it fails as no picture.

@@ -16,6 +16,7 @@ from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
 from imagemill.service.views import ViewLoader
+from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
 from imagemill.store.store import Store
 
@@ -56,6 +57,7 @@ class Services:
     workflows: Workflows
     submitter: Submitter
     views: ViewLoader
+    webhooks: Webhooks
     guard: Guard
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]

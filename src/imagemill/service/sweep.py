@@ -46,7 +46,7 @@ class SweepRules:
 
 class Sweeper:
     """``leads``: whether this process is the one that sweeps. ``remind``: told after each round, for queued
-    jobs whose wake-up was lost."""
+    jobs whose wake-up was lost. ``tidy``: told when old jobs are deleted, for what else grows old."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Sweeper:
         *,
         leads: Callable[[], bool] = lambda: True,
         remind: Callable[[], None] = lambda: None,
+        tidy: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -64,6 +65,7 @@ class Sweeper:
         self._rules = rules
         self._leads = leads
         self._remind = remind
+        self._tidy = tidy
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))

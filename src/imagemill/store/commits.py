@@ -274,7 +274,7 @@ class Commits:
 
     def _tell(self, tx: Tx) -> None:
         """The write is committed: a listener that fails must not make it look undone."""
-        if not (tx.notices or tx.woken or tx.stopped):
+        if not (tx.notices or tx.woken or tx.stopped or tx.called_back):
             return
         try:
             self._listener(tx)

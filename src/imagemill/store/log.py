@@ -1,4 +1,4 @@
-"""Appending to the event log, and to the outbox of those who asked for a callback."""
+"""Appending to the event log, and to the outboxes of those who want to be told."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.domain.events import EventType, Notice
-from imagemill.store import schema
+from imagemill.store import announcing, schema
 from imagemill.store.commits import Tx
 from imagemill.store.rows import dump
 from imagemill.store.statements import Statement
@@ -37,7 +37,8 @@ _INSERT_DELIVERY = Statement(
 def append(tx: Tx, entries: Iterable[Entry]) -> None:
     rows: list[dict[str, Any]] = []
     outgoing: list[dict[str, Any]] = []
-    for entry in entries:
+    written = list(entries)
+    for entry in written:
         rows.append(
             {
                 "job_id": entry.job_id,
@@ -64,3 +65,5 @@ def append(tx: Tx, entries: Iterable[Entry]) -> None:
     if outgoing:
         _INSERT_DELIVERY.run_many(tx.conn, outgoing)
         tx.called_back = True
+    if rows:
+        announcing.announce(tx, written)

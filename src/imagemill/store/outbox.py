@@ -24,6 +24,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Without:
+    """Deliveries to leave out: of an account and its end users, to URLs that begin so; None: any."""
+
+    account: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """How an attempt to deliver ended."""
 
@@ -45,25 +53,29 @@ def _is_first() -> sa.ColumnElement[bool]:
     )
 
 
-def due(conn: sa.Connection, now: int, limit: int, without: Sequence[str] = ()) -> list[Delivery]:
-    """The first undelivered event of each job, where due; to no URL that begins as one of ``without``."""
+def _is_kept(without: Without) -> sa.ColumnElement[bool]:
+    owner, conditions = schema.jobs.c.owner, list[sa.ColumnElement[bool]]()
+    if without.account is not None:
+        of_end_user = owner.startswith(f"{without.account}:", autoescape=True)
+        conditions.append(sa.or_(owner == without.account, of_end_user))
+    if without.url is not None:
+        conditions.append(_deliveries.url.startswith(without.url, autoescape=True))
+    return ~sa.and_(*conditions)
+
+
+def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Without] = ()) -> list[Delivery]:
+    """The first undelivered event of each job, where due."""
+    event_of = sa.and_(schema.events.c.job_id == _deliveries.job_id, schema.events.c.seq == _deliveries.seq)
     statement = (
         sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
-        .join(
-            schema.events,
-            sa.and_(
-                schema.events.c.job_id == _deliveries.job_id, schema.events.c.seq == _deliveries.seq
-            ),
-        )
-        .where(
-            _deliveries.due_at.is_not(None),
-            _deliveries.due_at <= now,
-            *(~_deliveries.url.startswith(prefix, autoescape=True) for prefix in without),
-            _is_first(),
-        )
+        .join_from(schema.deliveries, schema.events, event_of)
+        .where(_deliveries.due_at.is_not(None), _deliveries.due_at <= now, _is_first())
         .order_by(_deliveries.due_at)
         .limit(limit)
-    )  # fmt: skip
+    )
+    if without:
+        statement = statement.join(schema.jobs, schema.jobs.c.id == _deliveries.job_id)
+        statement = statement.where(*map(_is_kept, without))
     rows = conn.execute(statement).all()
     events = [event_from(row[2:]) for row in rows]
     jobs = jobs_by_id(conn, {event.job_id for event in events}) if events else {}

@@ -184,7 +184,7 @@ messages = sa.Table(
     sa.Column("delivered_at", _instant),
     sa.Index("ix_messages_endpoint", "endpoint_id", "id"),
     sa.Index("ix_messages_order", "endpoint_id", "job_id", "seq"),
-    _partial("ix_messages_due", "due_at", where="due_at IS NOT NULL"),
+    _partial("ix_messages_due", "endpoint_id", "due_at", where="due_at IS NOT NULL"),
 )
 
 attempts = sa.Table(
@@ -201,6 +201,14 @@ attempts = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("took_ms", sa.Integer, nullable=False),
+)
+
+# Replaced when something changes that processes remember: they read the mark to know whether it did.
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("mark", sa.String(36), nullable=False),
 )
 
 # What the checks of prompts and pictures decided: by digest, never the text.

@@ -42,6 +42,7 @@ from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.submitting import Accepted, Submission, Submitting
+from imagemill.store.webhooks import Webhooks
 from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
@@ -67,6 +68,7 @@ class Store:
         self._claim = cast(Write, self._claiming.claim)
         self._commits = Commits(database.writer, self._tell, last=self._claim)
         self.accounts = Accounts(self._write, self._read)
+        self.webhooks = Webhooks(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -225,7 +227,9 @@ class Store:
 
     # The outbox of callbacks
 
-    def due_deliveries(self, now: int, limit: int, without: Sequence[str] = ()) -> list[outbox.Delivery]:
+    def due_deliveries(
+        self, now: int, limit: int, without: Sequence[outbox.Without] = ()
+    ) -> list[outbox.Delivery]:
         return self._read(outbox.due, now, limit, without)
 
     def next_delivery(self) -> int | None:

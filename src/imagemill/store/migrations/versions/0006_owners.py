@@ -217,7 +217,7 @@ def _webhooks() -> None:
     op.create_index(
         "ix_messages_due",
         "messages",
-        ["due_at"],
+        ["endpoint_id", "due_at"],
         unique=False,
         sqlite_where=sa.text("due_at IS NOT NULL"),
         postgresql_where=sa.text("due_at IS NOT NULL"),
@@ -234,6 +234,12 @@ def _webhooks() -> None:
         sa.Column("took_ms", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["message_id"], ["messages.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("message_id", "number"),
+    )
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("mark", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
 
 
@@ -264,6 +270,7 @@ def downgrade() -> None:
     op.drop_column("owners", "name")
     op.drop_column("owners", "parent")
     op.drop_column("owners", "role")
+    op.drop_table("marks")
     op.drop_table("attempts")
     op.drop_index("ix_messages_order", table_name="messages")
     op.drop_index("ix_messages_endpoint", table_name="messages")

@@ -1,0 +1,1 @@
+"""``/api/v1/webhooks``: endpoints that are told what becomes of an owner's jobs."""
