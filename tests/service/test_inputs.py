@@ -22,10 +22,14 @@ class Site:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = png()
+        self.asked = 0
+        self.cookies: list[str | None] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                site.asked += 1
+                site.cookies.append(self.headers["Cookie"])
                 self.send_response(site.status)
                 for name, value in {"Content-Length": str(len(site.body)), **site.headers}.items():
                     self.send_header(name, value)
@@ -141,9 +145,42 @@ def test_an_answer_that_is_no_picture_names_its_status(store: Store, site: Site)
     assert "secret" not in unusable(store, site.url + "?signature=secret")
 
 
-def test_a_redirect_is_not_followed(store: Store, site: Site):
-    site.status, site.headers = 302, {"Location": "http://127.0.0.1:1/"}
-    assert "answered 302" in unusable(store, site.url)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed(store: Store, site: Site, status: int):
+    other = Site()
+    site.status, site.headers = status, {"Location": other.url}
+    assert inputs(store).load(site.url) == png()
+    other.close()
+
+
+def test_redirects_are_followed_three_times(store: Store, site: Site):
+    site.status, site.headers = 302, {"Location": "/again"}
+    assert "leads on more than 3 times" in unusable(store, site.url)
+    assert site.asked == 4
+
+
+@pytest.mark.parametrize(
+    "location", ["http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/", "http://[::ffff:10.0.0.1]/"]
+)
+def test_a_redirect_to_a_private_address_is_refused(store: Store, site: Site, location: str):
+    site.status, site.headers = 302, {"Location": location}
+    assert "not a public address" in unusable(store, site.url)
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://example.com/", "http://ann:pw@example.com/"]
+)
+def test_a_redirect_to_what_is_no_plain_url_is_refused(store: Store, site: Site, location: str):
+    site.status, site.headers = 302, {"Location": location}
+    assert "leads to an address that may not be fetched" in unusable(store, site.url)
+
+
+def test_a_redirect_keeps_no_cookie(store: Store, site: Site):
+    taken = inputs(store)
+    site.headers = {"Set-Cookie": "user=ann"}
+    taken.load(site.url)
+    taken.load(site.url)
+    assert site.cookies == [None, None]
 
 
 def test_a_compressed_answer_is_not_unpacked(store: Store, site: Site):

@@ -96,13 +96,14 @@ class Senders:
             record.is_slow = took_s > _SLOW_S
             record.failures = 0 if well else record.failures + 1
             over = record.failures - _RESTS_AFTER
-            rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** min(over, 30)) if over >= 0 else 0.0
-            record.rests_until = now + rest_s
+            rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** max(0, min(over, 30)))
+            record.rests_until = now + rest_s if over >= 0 else 0.0
 
     def rouse(self, lane: Lane) -> None:
-        """Somebody says that it is well again."""
+        """It need not rest any longer. What is known of it stays: nobody gets more senders by saying so."""
         with self._lock:
-            self._known.pop(lane, None)
+            if lane in self._known:
+                self._known[lane].rests_until = 0.0
 
     def _hold(self, lane: Lane, now: float) -> Hold | None:
         busy, known = self._busy.values(), self._known.get(lane)

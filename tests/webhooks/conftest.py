@@ -1,0 +1,96 @@
+"""A store, its messenger, and owners with endpoints."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from imagemill.dialects.webhooks.schemas import renderer
+from imagemill.domain.access import Role
+from imagemill.domain.clock import now_us
+from imagemill.domain.failures import Backoff
+from imagemill.domain.jobs import Job
+from imagemill.domain.signing import UrlSigner
+from imagemill.domain.webhooks import ENDS
+from imagemill.service.guard import Guard, Resolver, look_up
+from imagemill.service.messages import MessageRules, Messenger
+from imagemill.service.webhooks import WebhookRules, Webhooks
+from imagemill.store.accounts import Owner
+from imagemill.store.endpoints import Endpoint
+from imagemill.store.store import Store
+from imagemill.store.webhooks import Attempt, Message, Page
+from tests.service.build import add, mill, wait_until
+
+LOCAL = [ip_network("127.0.0.0/8")]
+ANN = "ann"
+
+
+@dataclass
+class Post:
+    """The whole of webhooks around one store."""
+
+    store: Store
+    webhooks: Webhooks
+    messenger: Messenger
+
+    def endpoint(self, url: str, owner: str = ANN, types: Sequence[str] = ENDS) -> Endpoint:
+        return self.webhooks.add(owner, url, "", types)
+
+    def run(self, count: int = 1, owner: str = ANN) -> list[Job]:
+        """Jobs that are submitted and run."""
+        jobs = [add(self.store, owner=owner) for _ in range(count)]
+        it = mill(self.store)
+        for _ in jobs:
+            it.run()
+        return jobs
+
+    def again(self, endpoint: Endpoint) -> Endpoint:
+        return self.webhooks.get(endpoint.owner, endpoint.id)
+
+    def messages(self, endpoint: Endpoint) -> list[tuple[Message, Attempt | None]]:
+        return list(self.webhooks.messages(endpoint.owner, Page(endpoint.id, limit=500)))
+
+    def attempts(self, endpoint: Endpoint, message: Message) -> Sequence[Attempt]:
+        return self.webhooks.message(endpoint.owner, endpoint.id, message.id)[1]
+
+    def settle(self, *endpoints: Endpoint, seconds: float = 10) -> None:
+        """Until nothing more is to be delivered."""
+        wait_until(
+            lambda: not any(message.due_at for each in endpoints for message, _ in self.messages(each)),
+            seconds,
+        )
+
+
+@pytest.fixture
+def make_post(store: Store) -> Iterator[Callable[..., Post]]:
+    running: list[Messenger] = []
+
+    def make(
+        *, resolver: Resolver = look_up, allow: bool = True, starts: bool = True, **changes: Any
+    ) -> Post:
+        values: Mapping[str, Any] = {
+            "timeout_s": 0.5, "tries": 4, "backoff": Backoff(0.02, 0.05), "poll_s": 0.05,
+            "pause_after_s": 3600.0, "retention_s": 3600.0, **changes,
+        }  # fmt: skip
+        guard = Guard(LOCAL if allow else [], resolver=resolver)
+        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
+        messenger = Messenger(store, guard, MessageRules(**values), render)
+        webhooks = Webhooks(store, guard, WebhookRules(20, 3600.0), messenger.rouse)
+        store.listen(lambda committed: messenger.wake() if committed.called_back else None)
+        if starts:
+            messenger.start()
+        running.append(messenger)
+        return Post(store, webhooks, messenger)
+
+    for name in (ANN, "bob"):
+        store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
+    yield make
+    for messenger in running:
+        messenger.close()
+
+
+@pytest.fixture
+def post(make_post: Callable[..., Post]) -> Post:
+    return make_post()
