@@ -301,7 +301,8 @@ class Mill:
             job.retention_days * 86_400,
             job.life_s,
             outliving,
-            job.reattach_s,
+            heartbeat_s=job.heartbeat_s,
+            reattach_s=job.reattach_s,
             inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
             search_every_s=blobs.search_s,
         )

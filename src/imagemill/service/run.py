@@ -357,9 +357,9 @@ class Runner:
         told = [a.progress for a in attempts]
         for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
             attempt.told = progress
-            if pulse is Pulse.SUPERSEDED:
+            if pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER):
                 attempt.superseded = True
-                attempt.watch.stop()
+                attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
             elif pulse is Pulse.CANCEL:
                 attempt.watch.stop()
 

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 500
 _PRUNE_EVERY_S = 600.0
+_RENEWALS = 5
+"""Heartbeats that workers have to extend leases which ran out while the database was away."""
 _ORPHAN_GRACE_S = 3600.0
 """A file younger than this may belong to an attempt that has not been recorded yet."""
 
@@ -30,6 +32,8 @@ class SweepRules:
     """How long a job may wait."""
     outliving: frozenset[str] = frozenset()
     """Backends whose renders go on without the worker that sent them."""
+    heartbeat_s: float = 0.0
+    """How often workers extend their leases."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
     inputs_s: float | None = None
@@ -60,6 +64,9 @@ class Sweeper:
         self._remind = remind
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._away = True
+        """Whether the database was, or may have been, since the last round."""
+        self._patient_until = 0.0
         self._next_prune = 0.0
         self._next_search = 0.0
 
@@ -74,11 +81,13 @@ class Sweeper:
 
     def sweep(self) -> float:
         """One round; the seconds until something is known to be due."""
-        now = now_us()
         dead = self._lifeline.dead(self._store.workers_with_leases())
-        rules = self._rules
-        reattach_us = round(rules.reattach_s * SECOND)
-        while self._store.reclaim(Reclaim(now, dead, _CHUNK, rules.outliving, reattach_us)) == _CHUNK:
+        if self._away:
+            self._away = False
+            self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
+        now = now_us()
+        reclaim = self._reclaim(now, dead)
+        while self._store.reclaim(reclaim) == _CHUNK:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
@@ -86,6 +95,17 @@ class Sweeper:
         if due is None:
             return self._rules.every_s
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
+
+    def _reclaim(self, now: int, dead: tuple[str, ...]) -> Reclaim:
+        rules = self._rules
+        return Reclaim(
+            now,
+            dead,
+            _CHUNK,
+            leases=time.monotonic() >= self._patient_until,
+            outliving=rules.outliving,
+            reattach_us=round(rules.reattach_s * SECOND),
+        )
 
     def prune(self) -> int:
         """Delete finished jobs past their retention, files first; how many."""
@@ -135,6 +155,7 @@ class Sweeper:
         while not self._stop.wait(pause_s):
             try:
                 if not self._leads():
+                    self._away = True
                     pause_s = self._rules.every_s
                     continue
                 pause_s = self.sweep()
@@ -147,6 +168,7 @@ class Sweeper:
                     self.delete_orphans()
                     self.prune_inputs()
             except StorageError as error:
+                self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)
                 pause_s = self._rules.every_s
             except Exception:

@@ -173,6 +173,8 @@ class Reclaim:
     """Backends whose renders go on without the worker that sent them."""
     reattach_us: int = 0
     """How long such a job is left to the node it was on, whose render may be found again."""
+    leases: bool = True
+    """Whether a lease that ran out counts; else only dead workers do."""
 
 
 def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
@@ -181,7 +183,7 @@ def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
 
 
 def _reclaim_one(tx: Tx, request: Reclaim) -> int:
-    gone = _jobs.lease_until < request.now
+    gone = _jobs.lease_until < request.now if request.leases else sa.false()
     if request.dead_workers:
         gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
     rows = lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)
