@@ -288,6 +288,7 @@ class Mill:
                 self.settings.limit.output_bytes,
                 self.settings.blobs.patience_s,
             ),
+            reattach_s=job.reattach_s,
             previews=self.settings.comfyui.ask_previews,
         )
         load, meters = self.inputs.load, self.metering.meters

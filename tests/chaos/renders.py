@@ -15,6 +15,8 @@ from tests.chaos.nodes import Death, Render
 from tests.chaos.records import Entry, Found
 
 _NODE_FAULTS = {"node_lost", "backend_unavailable", "bad_output"}
+_NOT_THE_NODES = {"worker_lost", "storage"}
+"""Of attempts that failed for another reason than their node's: its render is as good as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Account:
     interrupted: list[str]
     """Jobs whose render was stopped on its node, though nobody cancelled them."""
     found_again: int
-    """Attempts whose worker was lost, and whose render served the next one."""
+    """Attempts whose worker was lost, or had no store for a picture, and whose render served the next one."""
     simulated: Counter[str]
     """Attempts on simulated nodes, by how they ended."""
 
@@ -50,7 +52,7 @@ class Account:
         return [
             f"{self.jobs} jobs done by ComfyUI nodes with {self.renders} renders: {self.spoiled} again for "
             f"a node's fault, {self.killed} for a killed node, {sum(self.needless.values())} needless",
-            f"{self.found_again} renders found again after their worker was lost, "
+            f"{self.found_again} renders found again after their worker or its store was lost, "
             f"{len(self.interrupted)} stopped for nothing",
             f"attempts on simulated nodes: {simulated}",
         ]
@@ -82,7 +84,7 @@ def account(found: Found, renders: Sequence[Render], deaths: Sequence[Death]) ->
         jobs += here
         extra = len(by_job[job_id]) - here
         rejected = sum(one.code in _NODE_FAULTS for one in real)
-        lost = [one for one in real if one.code == "worker_lost"]
+        lost = [one for one in real if one.code in _NOT_THE_NODES]
         died = sum(_died(one, entries[-1].at, deaths) for one in lost)
         spoiled += min(extra, rejected)
         killed += min(max(0, extra - rejected), died)

@@ -229,14 +229,15 @@ def _settings(
 
 
 def _members(root: Path, settings: dict[str, str], ports: list[int]) -> Iterator[Member]:
-    """The last worker has a data folder of its own, as on another machine: its death shows by its lease."""
+    """The last worker has a data folder of its own, as on another machine: its death shows by its lease. It
+    also gives up soon what it cannot store, where the others wait."""
     commands = [
         *(("api", "--port", str(port)) for port in ports),
         *[("scheduler",)] * SCHEDULERS,
         *[("worker", "--queues", "gpu")] * WORKERS,
     ]
     for number, command in enumerate(commands):
-        data = root / ("data-far" if number == len(commands) - 1 else "data")
+        far = number == len(commands) - 1
         folder = root / f"{command[0]}-{number}"
         folder.mkdir()
         yield Member(
@@ -244,5 +245,10 @@ def _members(root: Path, settings: dict[str, str], ports: list[int]) -> Iterator
             command,
             folder,
             folder / "log.jsonl",
-            {**settings, "IMAGEMILL_DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"},
+            {
+                **settings,
+                "IMAGEMILL_DATA_DIR": str(root / ("data-far" if far else "data")),
+                "IMAGEMILL_BLOBS__PATIENCE_S": "1" if far else "60",
+                "PYTHONUNBUFFERED": "1",
+            },
         )

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from tests.chaos.clients import Clients
 from tests.chaos.followers import Followers
 from tests.chaos.records import Found
 from tests.chaos.renders import Account, account
-from tests.chaos.rig import Rig, running_rig
+from tests.chaos.rig import Broker, Rig, running_rig
 from tests.chaos.weather import Weather
+from tests.redis import RedisServer
 
 _END_S = 300.0
 """Far more than the work that is left needs, also on a busy machine."""
@@ -70,9 +72,9 @@ class Outcome:
         return "\n".join(rows)
 
 
-def storm(root: Path, plan: Plan) -> Outcome:
+def storm(root: Path, plan: Plan, make_broker: Callable[[Path], Broker] = RedisServer) -> Outcome:
     """Raises `AssertionError` with what was lost, doubled or left behind."""
-    with running_rig(root) as rig:
+    with running_rig(root, make_broker) as rig:
         return _blow(rig, plan, root)
 
 

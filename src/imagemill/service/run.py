@@ -17,7 +17,7 @@ from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
-from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import Canceled, Claim, Failed, Job, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
@@ -47,6 +47,8 @@ class RunRules:
     avoid_node_s: float
     backoff: Backoff
     limits: outputs.OutputLimits
+    reattach_s: float = 0.0
+    """How long a job whose picture could not be stored is left to the node that may still have it."""
     previews: bool = False
     """Whether nodes are asked for preview frames."""
 
@@ -263,13 +265,19 @@ class Runner:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
+        held_s = retry.delay_s + self._rules.reattach_s if self._may_be_found_again(job, failure) else 0.0
+        closed_s = self._rules.avoid_node_s if avoid else held_s
         return Retried(
             failure,
             run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
             avoid_node=avoid,
-            avoid_until=now + round(self._rules.avoid_node_s * SECOND) if avoid else None,
+            avoid_until=now + round(closed_s * SECOND) if avoid or held_s else None,
             memory_mb=memory_mb,
         )
+
+    def _may_be_found_again(self, job: Job, failure: Failure) -> bool:
+        backend = self._backends.get(job.backend or "")
+        return failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
 
     def _memory_to_ask_for(self, claim: Claim) -> int | None:
         """More than the node has that ran out of it; `_NONE_HAS_MORE`; None when nobody says what it has."""

@@ -115,7 +115,8 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
         run_after=outcome.run_after,
         avoid_node=outcome.avoid_node,
         avoid_until=outcome.avoid_until,
-        keep_reference=not outcome.counts,
+        # What could not be stored was rendered, and may be fetched from its node again.
+        keep_reference=not outcome.counts or outcome.failure.code is FailureCode.STORAGE,
     )
 
 
