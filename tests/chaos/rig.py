@@ -1,8 +1,9 @@
 """A whole fleet as real processes on one machine, each of which can be killed and comes back."""
 
+import importlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from tests.chaos.ports import free_port
 from tests.cli.programs import PROGRAM, environment
 from tests.conftest import SD1, SDXL, TOKEN
 from tests.postgres import KillableServer
-from tests.redis import RedisServer
 from tests.seaweed import Seaweed, SeaweedServer, running_server
 
 WORKERS, SCHEDULERS, APIS, NODES = 3, 2, 2, 2
@@ -86,6 +86,26 @@ class Broker(Protocol):
     def stop(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class BrokerKind:
+    """``place``: module and name of the server, imported when it is asked for: not every machine has each."""
+
+    place: tuple[str, str]
+    settings: Mapping[str, str]
+
+    def make(self, folder: Path) -> Broker:
+        folder.mkdir()
+        module, name = self.place
+        return getattr(importlib.import_module(module), name)(folder)
+
+
+BROKERS = {
+    "redis": BrokerKind(("tests.redis", "RedisServer"), {}),
+    # News of jobs and live progress then come by PostgreSQL, as there is no Redis.
+    "rabbitmq": BrokerKind(("tests.rabbit", "RabbitServer"), {"IMAGEMILL_CELERY__QUORUM_QUEUES": "true"}),
+}
+
+
 @dataclass
 class Rig:
     database: str
@@ -136,12 +156,12 @@ class Rig:
 
 
 @contextmanager
-def running_rig(root: Path, make_broker: Callable[[Path], Broker] = RedisServer) -> Iterator[Rig]:
+def running_rig(root: Path, broker_kind: str = "redis") -> Iterator[Rig]:
     with ExitStack() as stack:
         postgres = KillableServer(root / "postgres")
         stack.callback(postgres.close)
         postgres.start()
-        broker = make_broker(root)
+        broker = BROKERS[broker_kind].make(root / broker_kind)
         stack.callback(broker.stop)
         broker.start()
         store = stack.enter_context(running_server(root / "seaweed"))
@@ -153,7 +173,8 @@ def running_rig(root: Path, make_broker: Callable[[Path], Broker] = RedisServer)
         _create(postgres.url, "chaos")
         named = database.render_as_string(hide_password=False)
         migrate.upgrade(named)
-        settings = _settings(root, named, broker, store.seaweed, nodes)
+        settings = _settings(root, named, store.seaweed, nodes)
+        settings |= {"CELERY_BROKER_URL": broker.url, **BROKERS[broker_kind].settings}
         ports = [free_port() for _ in range(APIS)]
         members = list(_members(root, settings, ports))
         engine = sa.create_engine(named, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
@@ -194,14 +215,11 @@ def _register(url: str) -> None:
                 break
 
 
-def _settings(
-    root: Path, database: str, broker: Broker, store: Seaweed, nodes: list[NodeProcess]
-) -> dict[str, str]:
+def _settings(root: Path, database: str, store: Seaweed, nodes: list[NodeProcess]) -> dict[str, str]:
     scenario = root / "faults.toml"
     scenario.write_text(FAULTS)
     return {
         "DATABASE_URL": database,
-        "CELERY_BROKER_URL": broker.url,
         "IMAGEMILL_LOG_FORMAT": "json",
         "IMAGEMILL_SWEEP_S": "0.5",
         "IMAGEMILL_LEADER_LEASE_S": "3",

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from tests.chaos.clients import Clients
 from tests.chaos.followers import Followers
 from tests.chaos.records import Found
 from tests.chaos.renders import Account, account
-from tests.chaos.rig import Broker, Rig, running_rig
+from tests.chaos.rig import BROKERS, Rig, running_rig
 from tests.chaos.weather import Weather
-from tests.redis import RedisServer
 
 _END_S = 300.0
 """Far more than the work that is left needs, also on a busy machine."""
@@ -33,6 +31,7 @@ class Plan:
     followers: int = 3
     client_pause_s: float = 0.3
     seed: int = 1
+    broker: str = "redis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,9 @@ class Outcome:
         return "\n".join(rows)
 
 
-def storm(root: Path, plan: Plan, make_broker: Callable[[Path], Broker] = RedisServer) -> Outcome:
+def storm(root: Path, plan: Plan) -> Outcome:
     """Raises `AssertionError` with what was lost, doubled or left behind."""
-    with running_rig(root, make_broker) as rig:
+    with running_rig(root, plan.broker) as rig:
         return _blow(rig, plan, root)
 
 
@@ -150,9 +149,12 @@ def _reasons(found: Found) -> Counter[str]:
 def main() -> int:
     seconds = float(os.environ.get("CHAOS_SECONDS", "600"))
     seed = int(os.environ.get("CHAOS_SEED", str(random.randrange(10_000))))
+    broker = os.environ.get("CHAOS_BROKER", "redis")
+    if broker not in BROKERS:
+        sys.exit(f"CHAOS_BROKER is {broker!r}; it should be one of {', '.join(BROKERS)}")
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    print(f"{seconds:.0f} s of chaos, CHAOS_SEED={seed}; logs in {folder}", flush=True)
-    outcome = storm(folder, Plan(seconds, (0.5, 4.0), seed=seed))
+    print(f"{seconds:.0f} s of chaos, CHAOS_SEED={seed} CHAOS_BROKER={broker}; logs in {folder}", flush=True)
+    outcome = storm(folder, Plan(seconds, (0.5, 4.0), seed=seed, broker=broker))
     shutil.rmtree(folder, ignore_errors=True)  # they stay when something was found
     print(outcome.table())
     return 0
