@@ -20,6 +20,7 @@ from imagemill.config import Settings
 from imagemill.store import migrate
 from imagemill.store.engine import normalise, open_database
 from imagemill.store.store import Store
+from imagemill.web import sockets
 from tests.postgres import server_url
 
 TOKEN = {"Authorization": "Bearer test"}
@@ -105,7 +106,9 @@ def running_server(
     """``prepare`` puts fakes into the process before it starts."""
     mill = Mill(settings, roles)
     prepare(mill)
-    config = uvicorn.Config(application(mill), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
+    wire = sockets.wire(mill.services.sockets)
+    app = application(mill)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from imagemill import connecting
+from imagemill import connecting, rules
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -20,27 +20,23 @@ from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import now_us
-from imagemill.domain.failures import Backoff
-from imagemill.domain.placing import Rules
-from imagemill.domain.signing import UrlSigner
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
-from imagemill.parts import RealNodes, signing_key
+from imagemill.parts import RealNodes, access
 from imagemill.recipes.base import Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
-from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
+from imagemill.service.inputs import InputPictures, OwnersShelf
 from imagemill.service.leading import Leadership
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.nodes import NodeRegistry
-from imagemill.service.notify import Notifier, NotifyRules
-from imagemill.service.outputs import OutputLimits
+from imagemill.service.notify import Notifier
 from imagemill.service.registry import Registry
-from imagemill.service.run import Runner, RunRules
-from imagemill.service.services import Services, Wire
-from imagemill.service.submit import Defaults, Submitter
-from imagemill.service.sweep import Sweeper, SweepRules
+from imagemill.service.run import Runner
+from imagemill.service.services import Services, SocketRules
+from imagemill.service.submit import Submitter
+from imagemill.service.sweep import Sweeper
 from imagemill.service.views import ViewLoader
 from imagemill.service.workflows import Workflows
 from imagemill.store import migrate
@@ -94,9 +90,9 @@ class Mill:
             )
         )
         self.store.ensure_owner(settings.owner, now_us())
-        self.metering = Metering(settings.metrics, self.lifeline.suffix)
+        self.metering = Metering.of(settings, self.lifeline, self.store)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
-        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.meters.blob)
+        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.blob)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
@@ -111,7 +107,7 @@ class Mill:
             relay=self.fanout,
         )
         self.guard = Guard(settings.callback.allow_networks)
-        self.inputs = self._inputs()
+        self.inputs = InputPictures(self.store, self.blobs, self.guard, rules.of_inputs(settings))
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
         self.inline = self._inline()
@@ -165,12 +161,12 @@ class Mill:
         self.inputs.close()
         for backend in self.backends.values():
             backend.close()
+        self.metering.close()
         self.store.close()
         if self._listening is not None:
             self._listening.close()
         if self.fanout is not None:
             self.fanout.close()
-        self.metering.close()
         self.lifeline.close()
 
     @contextlib.asynccontextmanager
@@ -243,6 +239,7 @@ class Mill:
             self.backends,
             worker=self.lifeline.worker,
             queues=self.roles.queues,
+            heads=self.store.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
         )
 
@@ -264,7 +261,7 @@ class Mill:
             self.store,
             self.blobs,
             self.lifeline,
-            self._sweep_rules(),
+            rules.of_sweeps(self.settings, self.backends),
             leads=self.leadership.leads,
             remind=self._remind,
         )
@@ -275,68 +272,23 @@ class Mill:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        job = self.settings.job
-        rules = RunRules(
-            lease_s=job.lease_s,
-            heartbeat_s=job.heartbeat_s,
-            timeout_s=self._longest_s(),
-            placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
-            avoid_node_s=job.avoid_node_s,
-            backoff=Backoff(job.retry_base_s, job.retry_cap_s),
-            limits=OutputLimits(
-                self.settings.limit.image_pixels,
-                self.settings.limit.output_bytes,
-                self.settings.blobs.patience_s,
-            ),
-            reattach_s=job.reattach_s,
-            previews=self.settings.comfyui.ask_previews,
-        )
-        load, meters = self.inputs.load, self.metering.meters
-        return Runner(self.store, self.recipes, self.backends, self.blobs, load, self.hub, rules, meters)
-
-    def _sweep_rules(self) -> SweepRules:
-        job, blobs = self.settings.job, self.settings.blobs
-        outliving = frozenset(backend.name for backend in self.backends.values() if backend.outlives)
-        return SweepRules(
-            self.settings.sweep_s,
-            job.retention_days * 86_400,
-            job.life_s,
-            outliving,
-            heartbeat_s=job.heartbeat_s,
-            reattach_s=job.reattach_s,
-            inputs_s=blobs.input_days * 86_400 if blobs.input_days else None,
-            search_every_s=blobs.search_s,
-        )
-
-    def _longest_s(self) -> float:
-        """A task that claims until its token is spent must still be within Celery's limit then."""
-        celery, longest_s = self.settings.celery, self.settings.job.timeout_s
-        if self.settings.broker_url is None or self.roles.alone:
-            return longest_s
-        return min(longest_s, celery.soft_time_limit_s - celery.token_s)
-
-    def _inputs(self) -> InputPictures:
-        limit = self.settings.limit
-        limits = InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
-        return InputPictures(self.store, self.blobs, self.guard, limits)
+        run_rules = rules.of_runs(self.settings, alone=self.roles.alone)
+        load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
+        parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
+        return Runner(*parts, run_rules, meters, tracer)
 
     def _notifier(self) -> Notifier:
-        callback = self.settings.callback
-        rules = NotifyRules(
-            timeout_s=callback.timeout_s,
-            tries=callback.tries,
-            backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
-            poll_s=self.settings.sweep_s,
-        )
+        notify_rules = rules.of_callbacks(self.settings)
         formats = {dialect.name: dialect.callback for dialect in self.dialects}
-        leads, meters = self.leadership.leads, self.metering.meters
-        return Notifier(self.store, formats, self.guard, rules, leads=leads, meters=meters)
+        leads, seen = self.leadership.leads, self.metering
+        told = {"meters": seen.meters, "tracer": seen.tracer}
+        return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
 
     def _services(self) -> Services:
         settings = self.settings
-        defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
         return Services(
             store=self.store,
+            access=access(settings, self.store),
             hub=self.hub,
             blobs=self.blobs,
             registry=self.registry,
@@ -347,21 +299,17 @@ class Mill:
                 partial(OwnersShelf, self.registry, self.inputs),
                 self.recipes,
                 self.backends,
-                defaults,
+                rules.of_submits(settings),
             ),
             views=ViewLoader(self.store),
             guard=self.guard,
             recipes=self.recipes,
             backends=self.backends,
             offers=self.offers.all,
-            owner=settings.owner,
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
-            wire=Wire(
-                UrlSigner(signing_key(settings), life_s=settings.url_life_s),
-                settings.public_url.rstrip("/") if settings.public_url else None,
-                settings.civitai.result_shape,
-            ),
+            wire=rules.of_answers(settings),
+            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:
@@ -386,11 +334,13 @@ def application(mill: Mill) -> Any:
     return create_app(
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
+        [permit for dialect in mill.dialects for permit in dialect.permits],
         allowed_hosts=settings.allowed_hosts,
         body_bytes=settings.limit.body_bytes,
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,
+        tracer=mill.metering.tracer,
         paths=lambda: {
             path: operations
             for dialect in mill.dialects

@@ -32,6 +32,7 @@ from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.groups import (
+    AuthSettings,
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
@@ -39,7 +40,9 @@ from imagemill.groups import (
     LimitSettings,
     MetricsSettings,
     ResourceSettings,
+    SocketSettings,
 )
+from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
 
@@ -70,6 +73,9 @@ ALIASES = {
     "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
     "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
+    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -184,11 +190,14 @@ class Settings(BaseSettings):
         default="text",
         description="Log lines for people or for machines.",
     )
+    auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
+    otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
@@ -321,7 +330,7 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN")
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "OTEL__HEADERS")
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

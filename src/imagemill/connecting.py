@@ -72,7 +72,7 @@ def fleet(
     if not post.works or post.inline is not None:
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
-    floor = Floor(run_all, offers, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
+    floor = Floor(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
     dispatcher = FleetDispatcher(tokens, waits, call, floor=floor)
     if not post.hosted:
         from imagemill.dispatch.consumer import CeleryConsumer

@@ -3,13 +3,31 @@
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Group(BaseModel):
     """Settings that belong together; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AuthSettings(Group):
+    required: Literal["auto", "always"] = Field(
+        default="auto",
+        description="auto: on loopback nobody has to say who they are until the first key or user is made.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="An administrator's key, for installations whose first key comes from a secret store.",
+    )
+    remember_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="A key revoked in another process is refused here after so long; seconds.",
+    )
 
 
 class JobSettings(Group):
@@ -66,6 +84,22 @@ class LimitSettings(Group):
     image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
     wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
+
+
+class SocketSettings(Group):
+    ping_s: float = Field(
+        default=20.0, gt=0, description="How often a WebSocket is pinged; below the time-outs of proxies."
+    )
+    pong_s: float = Field(
+        default=20.0, gt=0, description="A client that answers no ping for so long is taken for gone."
+    )
+    slow_s: float = Field(
+        default=10.0, gt=0, description="A client that reads nothing for so long is cut; it can resume."
+    )
+    message_bytes: int = Field(
+        default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
+    )
+    messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
 
 
 class CallbackSettings(Group):

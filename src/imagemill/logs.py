@@ -9,6 +9,9 @@ caller 7, and its thread does the same work again under the same interpreter loc
 import logging
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, TextIO
 
 from pydantic_core import to_json
@@ -25,6 +28,19 @@ _CONTROLS |= {10: "\\n", 13: "\\r", 9: "\\t"}
 
 _COLORS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+
+_NONE: Mapping[str, str] = {}
+_job: ContextVar[Mapping[str, str]] = ContextVar("imagemill_job", default=_NONE)
+
+
+@contextmanager
+def of_job(id: str, trace: str) -> Iterator[None]:
+    """Every line that this thread writes meanwhile, whatever code it is in, tells of this job."""
+    token = _job.set({"job": id, "trace": trace})
+    try:
+        yield
+    finally:
+        _job.reset(token)
 
 
 def configure(
@@ -85,6 +101,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
+        line |= _job.get()
         line |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -125,6 +142,8 @@ class TextLines(logging.Formatter):
                 if key not in _STANDARD and value is not None
             ]
         )
+        if job := _job.get():
+            facts = f" job={job['job']} trace={job['trace']}{facts}"
         millis = int((created - second) * 1000)
         if self._colors:
             color = _COLORS.get(number, "")

@@ -1,17 +1,24 @@
-"""The meters of a process, connected to what they look at."""
+"""The meters and the tracer of a process, connected to what they look at."""
 
 import logging
+from typing import Self
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
+import imagemill
+from imagemill.config import Settings
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import now_us
+from imagemill.domain.failures import FailureCode
 from imagemill.groups import MetricsSettings
 from imagemill.metrics.looking import Nodes, NodeState, Queues, QueueState
 from imagemill.metrics.meters import Meters
 from imagemill.metrics.serving import Endpoint, MetricsPortTaken
+from imagemill.service.lifeline import Lifeline
 from imagemill.store.commits import Committed
 from imagemill.store.store import Store
+from imagemill.tracing.opening import open_tracer
+from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +26,17 @@ log = logging.getLogger(__name__)
 class Metering:
     """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
 
-    def __init__(self, settings: MetricsSettings, own_suffix: str) -> None:
+    @classmethod
+    def of(cls, settings: Settings, lifeline: Lifeline, store: Store) -> Self:
+        named = {"service.version": imagemill.__version__, "service.instance.id": lifeline.worker}
+        return cls(settings.metrics, lifeline.suffix, open_tracer(settings.otel, named, store))
+
+    def __init__(self, settings: MetricsSettings, own_suffix: str, tracer: Tracer | None = None) -> None:
         self._settings = settings
         self._suffix = own_suffix
         self._endpoint: Endpoint | None = None
         self.meters = Meters(shown=self.shown)
+        self.tracer = tracer
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.meters.registry)
 
@@ -68,6 +81,14 @@ class Metering:
                 meters.ended(move.recipe, move.to.value)
             if move.failure is not None:
                 meters.failed(move.failure.value, retried=not move.to.is_terminal)
+        if self.tracer is not None:
+            _trace(self.tracer, committed)
+
+    def blob(self, operation: str, result: str, seconds: float) -> None:
+        """An operation of the blob store is over."""
+        self.meters.blob(operation, result, seconds)
+        if self.tracer is not None:
+            self.tracer.blob(operation, result, seconds)
 
     def start(self, *, needed: bool) -> None:
         """Answer on a port of our own, if one is set. Raises `MetricsPortTaken` where it is ``needed``:
@@ -87,6 +108,16 @@ class Metering:
         if self._endpoint is not None:
             self._endpoint.close()
             self._endpoint = None
+        if self.tracer is not None:
+            self.tracer.close()
 
     def shown(self, node: str) -> str:
         return node.removesuffix(f".{self._suffix}")
+
+
+def _trace(tracer: Tracer, committed: Committed) -> None:
+    """Ends and losses. A job that this process ran itself is there as it ended; others have to be read."""
+    views = committed.views
+    ended = [move.job for move in committed.moves if move.to.is_terminal and move.job not in views]
+    lost = [move.job for move in committed.moves if move.failure is FailureCode.WORKER_LOST]
+    tracer.changed([view.job for view in views.values()], ended, lost)

@@ -10,7 +10,10 @@ from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.config import Settings
+from imagemill.domain.credentials import digest
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.service.access import Access, AccessRules
+from imagemill.store.store import Store
 from imagemill.workflows.catalogue import Catalogue
 
 
@@ -36,6 +39,17 @@ class RealNodes:
 
     def examine(self, name: str) -> Sequence[Finding]:
         return self._comfyui.examine(name)
+
+
+def access(settings: Settings, store: Store) -> Access:
+    auth, key = settings.auth, settings.auth.admin_key
+    rules = AccessRules(
+        owner=settings.owner,
+        always=auth.required == "always",
+        admin_key=digest(key.get_secret_value()) if key is not None else None,
+        remember_s=auth.remember_s,
+    )
+    return Access(store.accounts, rules)
 
 
 def signing_key(settings: Settings) -> bytes:

@@ -6,12 +6,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from imagemill import logs
 
-STAGE = {"job": "019a0000-0000-7000-8000-000000000000", "trace": "00-11-22-00", "ms": 0.4}
+STAGE: dict[str, Any] = {"job": "019a0000-0000-7000-8000-000000000000", "trace": "00-11-22-00", "ms": 0.4}
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,30 @@ def test_a_traceback_is_kept(format: str) -> None:
     assert "Traceback" in text
     assert "ValueError: the cause" in text
     assert len(text.splitlines()) == 1 if format == "json" else text.splitlines()[1].startswith("    ")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_lines_of_a_jobs_work_tell_of_it_whoever_writes_them(format: str) -> None:
+    stream = io.StringIO()
+    logs.configure("info", format, stream)  # type: ignore[arg-type]
+    with logs.of_job(STAGE["job"], STAGE["trace"]):
+        logging.getLogger("httpx2").warning("slow", extra={"ms": 4})
+    logging.getLogger("imagemill").warning("idle")
+    of_job, other = stream.getvalue().splitlines()
+
+    if format == "json":
+        assert {**json.loads(of_job), "ts": ""} == {
+            "ts": "",
+            "level": "warning",
+            "logger": "httpx2",
+            "event": "slow",
+            **STAGE,
+            "ms": 4,
+        }
+        assert "job" not in json.loads(other)
+    else:
+        assert of_job.endswith(f"slow  job={STAGE['job']} trace=00-11-22-00 ms=4")
+        assert other.endswith("idle")
 
 
 def test_no_message_forges_a_line_or_a_colour() -> None:

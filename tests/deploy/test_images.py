@@ -32,7 +32,11 @@ def pins(path: Path) -> dict[str, str]:
 
 @each_dockerfile()
 def test_every_base_is_pinned_to_a_version(path: Path) -> None:
-    bases = [rest.split(" ")[0] for word, rest in instructions(path) if word == "FROM"]
+    given = dict(
+        rest.split("=", 1) for word, rest in instructions(path) if word == "ARG" and "_IMAGE=" in rest
+    )
+    named = [rest.split(" ")[0] for word, rest in instructions(path) if word == "FROM"]
+    bases = [given[base[2:-1]] if base.startswith("${") else base for base in named]
     assert bases
     assert [base for base in bases if not PINNED.fullmatch(base)] == []
 

@@ -1,22 +1,29 @@
 """A fleet on one machine: an API in this process, a scheduler and workers as real processes."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from imagemill.bootstrap import Roles
 from imagemill.config import Settings
-from tests.cli.programs import Program, running
+from tests.cli.programs import Program, environment, running
 from tests.conftest import Server, image_job, running_server
-from tests.redis import RedisServer
 
 SWEEP_S = 1.5
 HEARTBEAT_S = 8.0
 """So rare that a wish to cancel which comes sooner came another way."""
 POLL_S = 60.0
 """Workers look by themselves so rarely that in these tests only wake-ups and sweeps count."""
+
+
+CELERY = "celery -A imagemill.dispatch.celery worker -Q gpu,celery --concurrency=1 -n own@%h"
 
 
 class Fleet:
@@ -43,15 +50,38 @@ class Fleet:
         for worker in self._workers:
             worker.ended()
 
+    @contextmanager
+    def only_worker(self, *arguments: str, **variables: str) -> Iterator[Program]:
+        """A worker with settings of its own that gets all jobs; ``arguments``: none for Celery's command."""
+        variables = self.environment | variables
+        if arguments:
+            started = running(*arguments, cwd=self.folder, **variables)
+        else:
+            started = running_celery(self.folder, **variables)
+        with started as worker:
+            self.stop_workers()
+            yield worker
+
     def worker_of(self, job_id: str) -> Program:
         """The process that runs the job; waits until one does."""
-        end = time.monotonic() + 20
-        while (job := self.server.mill.store.job(job_id)).status.value != "running":
+        self.wait_for(job_id, "running")
+        pid = self.process_of(job_id)
+        return next(worker for worker in self._workers if worker.process.pid == pid)
+
+    def process_of(self, job_id: str) -> int:
+        worker = self.server.mill.store.job(job_id).worker
+        assert worker is not None
+        return int(worker.split("-")[1])
+
+    def claims(self, job_id: str) -> int:
+        """How often it was begun."""
+        return self.kinds(job_id).count("Claimed")
+
+    def wait_for(self, job_id: str, status: str, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while (job := self.server.mill.store.job(job_id)).status.value != status:
             assert time.monotonic() < end, f"the job is {job.status}"
             time.sleep(0.01)
-        assert job.worker is not None
-        pid = int(job.worker.split("-")[1])
-        return next(worker for worker in self._workers if worker.process.pid == pid)
 
     def submit(self, **changes: Any) -> str:
         answer = self.server.submit(image_job(**changes))
@@ -66,20 +96,46 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, redis: RedisServer | None) -> Iterator[Fleet]:
-    """With ``redis``: dispatch by Celery; without: every worker looks into the database by itself."""
+def running_celery(folder: Path, **variables: str) -> Iterator[Program]:
+    """Celery's own command; killed at the end with its children, if it still runs then."""
+    log = folder / f"celery-{time.monotonic_ns()}.log"
+    given = environment(**variables, IMAGEMILL_LOG_FORMAT="json", REMAP_SIGTERM="SIGQUIT")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *CELERY.split()],
+            cwd=folder,
+            env=given,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        yield Program(process, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def running_fleet(folder: Path, broker_url: str | None, *, quorum_queues: bool = False) -> Iterator[Fleet]:
+    """With a broker: dispatch by Celery; without: every worker looks into the database by itself."""
     shared: dict[str, Any] = {
         "data_dir": folder / "data",
         "sweep_s": SWEEP_S,
         "shutdown_grace_s": 10,
-        "broker_url": redis.url if redis else None,
+        "broker_url": broker_url,
+        "celery": {"poll_s": POLL_S, "quorum_queues": quorum_queues},
     }
-    environment = {f"IMAGEMILL_{name.upper()}": str(value) for name, value in shared.items() if value}
-    environment |= {
-        "IMAGEMILL_CELERY__POLL_S": str(POLL_S),
+    variables = {
+        f"IMAGEMILL_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in shared.items()
+        if value
+    }
+    variables |= {
         "IMAGEMILL_JOB__HEARTBEAT_S": str(HEARTBEAT_S),
     }
     settings = Settings(_env_file=None, **shared)
     with ExitStack() as stack:
         server = stack.enter_context(running_server(settings, Roles(scheduler=False, worker=False)))
-        yield Fleet(server, folder, environment, stack)
+        yield Fleet(server, folder, variables, stack)

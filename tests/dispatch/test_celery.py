@@ -1,21 +1,16 @@
-"""What only a broker and Redis bring: few messages, an outage survived, news between processes at once."""
+"""What only Redis brings: few messages, and news between processes at once."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.cli.programs import environment
 from tests.conftest import image_job
 from tests.dispatch.fleet import HEARTBEAT_S, Fleet
 from tests.redis import RedisServer
 
-CELERY = "celery -A imagemill.dispatch.celery worker -Q gpu,celery --concurrency=1 -n own"
 STEPS = {"properties": {"simulate": {"step_ms": 100}}, "params": {"steps": 10}}
 
 
@@ -58,31 +53,6 @@ def test_a_job_costs_at_most_one_message_and_a_fifth(fleet: Fleet, redis: RedisS
     assert {fleet.server.wait(job_id)["status"] for job_id in ids} == {"succeeded"}
     assert one_by_one <= 1.2
     assert (redis.pushes() - before) / 50 <= 1.2
-
-
-def test_jobs_are_taken_while_the_broker_is_away_and_run_once_it_is_back(fleet: Fleet, redis: RedisServer):
-    redis.stop()
-    try:
-        start = time.monotonic()
-        ids = [fleet.submit() for _ in range(3)]
-        assert time.monotonic() - start < 2
-    finally:
-        redis.start()
-    assert {fleet.server.wait(job_id, 40)["status"] for job_id in ids} == {"succeeded"}
-
-
-def test_celerys_own_command_works_too(fleet: Fleet):
-    worker = subprocess.Popen(
-        [sys.executable, "-m", *CELERY.split()],
-        cwd=fleet.folder,
-        env=environment(**fleet.environment, IMAGEMILL_LOG_FORMAT="json", REMAP_SIGTERM="SIGQUIT"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    fleet.stop_workers()
-    assert fleet.server.wait(fleet.submit(), 30)["status"] == "succeeded"
-    worker.terminate()
-    assert worker.wait(20) == os.EX_OK
 
 
 def held(fleet: Fleet) -> Any:

@@ -1,4 +1,5 @@
-"""What every way of dispatch promises, on real processes: inline on one database, and Celery on Redis."""
+"""What every way of dispatch promises, on real processes: inline on one database, Celery on Redis and
+on RabbitMQ."""
 
 import time
 
@@ -15,7 +16,7 @@ from tests.dispatch.fleet import SWEEP_S, Fleet
 SLOW = {"properties": {"simulate": {"step_ms": 100}}, "params": {"steps": 10}}
 
 
-@pytest.fixture(params=["inline", "celery"])
+@pytest.fixture(params=["inline", "celery", "rabbit"])
 def fleet(request: pytest.FixtureRequest) -> Fleet:
     fleet: Fleet = request.getfixturevalue(f"{request.param}_fleet")
     fleet.ensure(1)

@@ -8,7 +8,8 @@ import pytest
 
 from imagemill.backends.base import Node
 from imagemill.dispatch.inline import InlineDispatcher
-from imagemill.domain.scheduling import Offer
+from imagemill.domain.jobs import LaneKey
+from imagemill.domain.scheduling import Head, Offer, Waiting
 from tests.service.build import FakeBackend, wait_until
 
 
@@ -27,15 +28,30 @@ def node(name: str, slots: int = 1, **changes: Any) -> Node:
     return Node(name, "fake", frozenset({"gpu"}), slots, **changes)
 
 
-class Floor:
-    """Counts who asks for work, and gives none."""
+def head(tag: float = 1.0, queue: str = "gpu") -> Head:
+    return Head(1, LaneKey(queue, "m"), Waiting(tag, 0, 1.0))
 
-    def __init__(self, *nodes: Node) -> None:
+
+class Floor:
+    """Counts who asks for work, and gives none. At each poll another job waits, or what a test says."""
+
+    def __init__(self, *nodes: Node, heads: list[Head] | None = None) -> None:
         self.backend = Nodes(*nodes)
+        self.heads = heads
+        self.polls = 0
         self.asked: list[str] = []
         self.dispatcher = InlineDispatcher(
-            self._run_all, {"fake": self.backend}, worker="w", queues=None, poll_s=0.01
+            self._run_all, {"fake": self.backend}, worker="w", queues=None, heads=self._heads, poll_s=0.01
         )
+
+    def _heads(self) -> list[Head]:
+        self.polls += 1
+        return [head(self.polls)] if self.heads is None else self.heads
+
+    def polled(self, times: int = 20) -> None:
+        """Wait for so many polls to come."""
+        before = self.polls
+        wait_until(lambda: self.polls >= before + times)
 
     def _run_all(self, offer: Callable[[], Offer | None]) -> bool:
         given = offer()
@@ -93,3 +109,46 @@ def test_nothing_is_asked_for_once_it_is_closed():
     wait_until(lambda: floor.asked)
     floor.dispatcher.close()
     assert floor.threads("dispatch-d") == 0
+
+
+@pytest.fixture
+def many() -> Iterator[Floor]:
+    """A hundred idle nodes that have looked once, and nothing that waits."""
+    floor = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[])
+    floor.dispatcher.start()
+    wait_until(lambda: len(floor.asked) == 100)
+    yield floor
+    floor.dispatcher.close()
+
+
+def test_idle_slots_are_looked_out_for_by_one_question(many: Floor):
+    many.polled()
+    assert len(many.asked) == 100
+
+
+def test_a_job_nobody_told_of_is_seen_by_the_next_poll(many: Floor):
+    many.heads = [head()]
+    many.polled(5)
+    wait_until(lambda: len(many.asked) >= 200)
+
+
+def test_a_job_of_a_queue_nobody_serves_wakes_no_slot(many: Floor):
+    many.heads = [head(queue="render")]
+    many.polled()
+    assert len(many.asked) == 100
+
+
+def test_a_job_that_none_can_take_is_looked_at_ever_more_seldom(many: Floor):
+    many.heads = [head()]
+    many.polled(100)
+    assert 200 <= len(many.asked) <= 100 * 12
+
+
+def test_a_node_that_becomes_healthy_looks_at_what_waits(many: Floor):
+    many.backend.there.append(node("dispatch-ill", healthy=False))
+    many.heads = [head()]
+    wait_until(lambda: many.threads("dispatch-ill") == 1)
+    many.polled(60)
+    many.backend.there[-1] = node("dispatch-ill")
+    many.polled(5)
+    wait_until(lambda: "dispatch-ill" in many.asked)

@@ -100,10 +100,16 @@ class Jobs:
 
     def __init__(self, number: int) -> None:
         self.left = number
+        self.asked = 0
+        self.claims = 0
         self.ran_on: list[str] = []
         self.hold = threading.Event()
         self.hold.set()
         self._lock = threading.Lock()
+
+    def waits(self) -> set[str]:
+        self.asked += 1
+        return {"gpu"} if self.left else set()
 
     def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None], /) -> bool:
         ran = False
@@ -116,6 +122,7 @@ class Jobs:
 
     def _take(self, offer: Offer) -> bool:
         with self._lock:
+            self.claims += 1
             if not self.left or "gpu" not in offer.queues:
                 return False
             self.left -= 1
@@ -135,7 +142,7 @@ class Nodes(FakeBackend):
 def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> Floor:
     offers = Offers({"fake": Nodes(*nodes)}, worker="w", chosen=None)
     values = {"token_s": 10.0, "poll_s": 60.0, **changes}
-    return Floor(jobs.run_all, offers, token_s=values["token_s"], poll_s=values["poll_s"])
+    return Floor(jobs.run_all, offers, jobs.waits, token_s=values["token_s"], poll_s=values["poll_s"])
 
 
 def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:
@@ -181,6 +188,15 @@ def test_an_idle_worker_finds_work_though_nobody_told_it():
     jobs.hold.set()
     wait_until(lambda: jobs.left == 0)
     floor.close()
+
+
+def test_an_idle_worker_asks_once_for_all_its_nodes():
+    jobs = Jobs(0)
+    floor = floor_of(jobs, *(node(f"n{number}") for number in range(200)), poll_s=0.01)
+    floor.start()
+    wait_until(lambda: jobs.asked >= 10)
+    floor.close()
+    assert jobs.claims == 0
 
 
 def test_a_worker_serves_its_own_queues_and_with_the_fallback_those_nobody_named():

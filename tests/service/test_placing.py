@@ -39,7 +39,7 @@ def loads_of(store: Store, nodes: int, slots: int, models: list[str]) -> int:
     blobs = MemoryBlobs()
     runner = Runner(store, recipes, {"simulator": simulator}, blobs, blobs.get, hub_, rules())
     dispatcher = InlineDispatcher(
-        runner.run_all, {"simulator": simulator}, worker="w", queues=None, poll_s=0.02
+        runner.run_all, {"simulator": simulator}, worker="w", queues=None, heads=store.heads, poll_s=0.02
     )  # fmt: skip
     dispatcher.start()
     try:

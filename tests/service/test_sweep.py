@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from imagemill.blobs.base import BlobInfo
+from imagemill.blobs.retention import Keep, Retention
 from imagemill.domain.blobs import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
@@ -23,12 +24,17 @@ from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
 S = JobStatus
 
 
-def sweeper(store: Store, blobs: MemoryBlobs, folder: Path, **rules: float | None) -> Sweeper:
+def sweeper(
+    store: Store, blobs: MemoryBlobs, folder: Path, *, inputs_s: float | None = None, **rules: float
+) -> Sweeper:
     return Sweeper(
         store,
         blobs,
         Lifeline(folder),
-        SweepRules(**{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)}),
+        SweepRules(
+            **{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)},
+            retention=Retention(Keep(inputs_s=inputs_s)),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from imagemill.domain.jobs import Artifact, Claim, Draft, Failed, Job, JobStatus
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.store.claiming import Ask
+from imagemill.store.engine import Database, open_database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim
 from imagemill.store.store import Store
 from imagemill.store.submitting import Accepted, Submission
@@ -27,7 +28,14 @@ LIFE = 86_400 * SECOND
 LEASE = 30 * SECOND
 MINUTE = 60 * SECOND
 
+POOLED = "pooled_"
+"""How the names of databases begin that are reached through a pooler."""
+
 _ids = itertools.count()
+
+
+def opened(url: str) -> Database:
+    return open_database(url, pooler=f"/{POOLED}" in url)
 
 
 def fresh_id() -> str:

@@ -8,7 +8,6 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import PRIORITY_STEP_S
-from imagemill.store.engine import open_database
 from imagemill.store.finishing import Reclaim
 from imagemill.store.store import Store
 from tests.store.build import (
@@ -23,6 +22,7 @@ from tests.store.build import (
     draft,
     event_types,
     in_threads,
+    opened,
     retry,
     submit,
     succeed,
@@ -317,7 +317,7 @@ def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Store):
 
 
 def test_two_slots_never_get_one_job(store: Store, database_url: str):
-    other = Store(open_database(database_url))
+    other = Store(opened(database_url))
     ids = {
         job.id for n in range(6) for job in submit(store, *(draft(model=f"m{n % 3}") for _ in range(20))).jobs
     }
@@ -337,7 +337,7 @@ def test_two_slots_never_get_one_job(store: Store, database_url: str):
 
 
 def test_many_workers_never_overfill_a_node(store: Store, database_url: str):
-    other = Store(open_database(database_url))
+    other = Store(opened(database_url))
     submit(store, *(draft() for _ in range(30)))
     stores = [store, other] * 4
     try:

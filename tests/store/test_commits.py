@@ -15,12 +15,23 @@ from imagemill.store import migrate
 from imagemill.store.commits import Commits, Committed, Tx
 from imagemill.store.engine import Database, open_database
 from imagemill.store.store import Store
-from tests.store.build import add, cancel, claim, draft, in_threads, running, submission, submit, succeed
+from tests.store.build import (
+    add,
+    cancel,
+    claim,
+    draft,
+    in_threads,
+    opened,
+    running,
+    submission,
+    submit,
+    succeed,
+)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    database = open_database(database_url)
+    database = opened(database_url)
     with database.writer.begin() as conn:
         conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
     yield database
@@ -240,7 +251,7 @@ def test_a_released_job_wakes_its_queue(store: Store):
 
 def test_a_closed_store_answers_all_that_was_asked(database_url: str):
     migrate.upgrade(database_url)
-    store = Store(open_database(database_url))
+    store = Store(opened(database_url))
     futures = [store.begin_submit(submission(draft())) for _ in range(40)]
     store.close()
     assert all(len(future.result(0).jobs) == 1 for future in futures)

@@ -7,7 +7,6 @@ from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.jobs import JobStatus as S
 from imagemill.store.beating import Beat
-from imagemill.store.engine import open_database
 from imagemill.store.finishing import Unpark
 from imagemill.store.store import Store
 from tests.store.build import (
@@ -25,6 +24,7 @@ from tests.store.build import (
     fail,
     fresh_id,
     in_threads,
+    opened,
     reclaim,
     retry,
     running,
@@ -60,7 +60,7 @@ def test_a_job_is_released_when_all_it_needs_succeeded(store: Store):
 
 
 def test_two_needs_that_end_at_the_same_moment_release_the_job_once(store: Store, database_url: str):
-    other = Store(open_database(database_url))
+    other = Store(opened(database_url))
     try:
         for _ in range(5):
             drafts = diamond(store)
@@ -186,7 +186,7 @@ def test_a_job_that_kills_every_worker_fails_in_the_end(store: Store):
 
 
 def test_two_sweeps_at_once_take_a_job_back_once(store: Store, database_url: str):
-    other = Store(open_database(database_url))
+    other = Store(opened(database_url))
     submit(store, *(draft() for _ in range(10)))
     claims = claim_all(store)
     try:

@@ -9,7 +9,6 @@ from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Canceled, Claim, JobStatus
 from imagemill.store.beating import Beat, Pulse
-from imagemill.store.engine import open_database
 from imagemill.store.finishing import Finish, Unpark
 from imagemill.store.store import Store
 from tests.store.build import (
@@ -28,6 +27,7 @@ from tests.store.build import (
     fail,
     failure,
     in_threads,
+    opened,
     reclaim,
     retry,
     running,
@@ -164,7 +164,7 @@ def test_an_end_happens_once(store: Store, end: Any):
 
 
 def test_of_many_ends_at_once_one_counts(store: Store, database_url: str):
-    other = Store(open_database(database_url))
+    other = Store(opened(database_url))
     taken = running(store)
     try:
         answers = in_threads([lambda each=each: succeed(each, taken) for each in (store, other) * 4])

@@ -15,7 +15,16 @@ from imagemill.domain.errors import StorageError
 from imagemill.store import migrate, schema
 from imagemill.store.engine import open_database, open_unpooled
 from imagemill.store.store import Store
-from tests.store.build import T0, add, claim, draft, submit, succeed
+from tests.store.build import T0, add, claim, draft, opened, submit, succeed
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Empty, and without the pooler: see `test_pgbouncer`."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
 
 MIGRATIONS = Path(migrate.__file__).parent / "migrations"
 
@@ -47,7 +56,7 @@ def test_migrations_build_the_tables_the_code_knows(database_url: str):
 
 def test_a_database_that_is_up_to_date_is_left_alone(database_url: str):
     migrate.upgrade(database_url)
-    store = Store(open_database(database_url))
+    store = Store(opened(database_url))
     job = add(store)
     assert migrate.upgrade(database_url) == schema.REVISION
     assert store.job(job.id) == job
@@ -57,7 +66,7 @@ def test_a_database_that_is_up_to_date_is_left_alone(database_url: str):
 def test_the_previous_revision_is_upgraded_with_all_its_rows(database_url: str):
     migrate.upgrade(database_url, "0001")
     assert migrate.current(database_url) == "0001"
-    store = Store(open_database(database_url))
+    store = Store(opened(database_url))
     first = draft(properties={"a": 1})
     jobs = submit(store, first, draft(needs=(first.id,))).jobs
     succeed(store, claim(store))
@@ -72,7 +81,7 @@ def test_the_previous_revision_is_upgraded_with_all_its_rows(database_url: str):
 
 def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(database_url: str):
     migrate.upgrade(database_url, "0002")
-    store = Store(open_database(database_url))
+    store = Store(opened(database_url))
     job = add(store, callback_url="https://example.com/")
     before = store.view(job.id)
     assert migrate.upgrade(database_url) == "0002"

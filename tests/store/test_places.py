@@ -7,17 +7,17 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.store import migrate
-from imagemill.store.engine import Database, open_database
+from imagemill.store.engine import Database
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import READ_WHOLE, Places
 from imagemill.store.store import Store
-from tests.store.build import T0, claim, draft, submit
+from tests.store.build import T0, claim, draft, opened, submit
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     migrate.upgrade(database_url)
-    database = open_database(database_url)
+    database = opened(database_url)
     yield database
     database.close()
 
@@ -31,7 +31,7 @@ def conn(database: Database) -> Iterator[sa.Connection]:
 @pytest.fixture
 def others(database_url: str) -> Iterator[Store]:
     """Another process."""
-    store = Store(open_database(database_url))
+    store = Store(opened(database_url))
     yield store
     store.close()
 

@@ -9,7 +9,6 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.jobs import JobStatus
 from imagemill.store.annotating import Annotate
-from imagemill.store.engine import open_database
 from imagemill.store.reading import Consumption, Filter
 from imagemill.store.store import Store
 from tests.store.build import (
@@ -22,6 +21,7 @@ from tests.store.build import (
     draft,
     fresh_id,
     in_threads,
+    opened,
     retry,
     running,
     submit,
@@ -215,8 +215,9 @@ def test_deleting_nothing_is_fine(store: Store):
     assert store.job(job.id) == job
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 def test_a_database_without_tables_is_a_storage_error(database_url: str):
-    empty = Store(open_database(database_url))
+    empty = Store(opened(database_url))
     try:
         for read in (
             lambda: empty.job("a"),

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from imagemill.blobs.retention import Keep, Retention
+
 
 def _address(value: str) -> str:
     if not value.startswith(("https://", "http://")) or "@" in value or "?" in value:
@@ -15,6 +17,18 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+_DAY_S = 86_400.0
+
+
+class OwnerDays(BaseModel):
+    """Null is no end of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    result_days: float | None = Field(default=None, gt=0)
+    input_days: float | None = Field(default=None, gt=0)
+
+
 class BlobSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,17 +37,45 @@ class BlobSettings(BaseModel):
         ge=0,
         description="How long a finished render waits for a store that is away, before it is given up.",
     )
+    result_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="Files of finished jobs are deleted so long after their end, the job then says that they "
+        "are gone; none: with the job.",
+    )
     input_days: float | None = Field(
         default=None,
         gt=0,
         description="Pictures clients brought are deleted so long after they were last brought; "
         "none: when the last job they can belong to is deleted.",
     )
+    owners: dict[str, OwnerDays] = Field(
+        default={},
+        description="Owners for whom it is otherwise, as JSON: "
+        '{"alice": {"result_days": 7, "input_days": null}}; what is left out is as for all.',
+    )
     search_s: float = Field(
         default=3600.0,
         gt=0,
-        description="How often all files are listed, to delete old input pictures and what no job refers to.",
+        description="How often all files are listed, to delete those whose time is over and what no job "
+        "refers to.",
     )
+
+    @property
+    def retention(self) -> Retention:
+        default = {"result_days": self.result_days, "input_days": self.input_days}
+        return Retention(
+            _keep(default),
+            {
+                owner: _keep({**default, **days.model_dump(exclude_unset=True)})
+                for owner, days in self.owners.items()
+            },
+        )
+
+
+def _keep(days: dict[str, float | None]) -> Keep:
+    results, inputs = days["result_days"], days["input_days"]
+    return Keep(results and results * _DAY_S, inputs and inputs * _DAY_S)
 
 
 class S3Settings(BaseModel):

@@ -143,6 +143,8 @@ def _kind(annotation: Any) -> tuple[str, bool]:
         item = get_args(annotation)[0]
         is_model = isinstance(item, type) and issubclass(item, BaseModel)
         return ("JSON list" if is_model else "list"), False
+    if origin is dict:
+        return "JSON object", False
     known = {str: "text", SecretStr: "secret", Path: "path"}
     known |= {bool: "true or false", int: "integer", float: "number"}
     return known.get(annotation, ""), False

@@ -20,6 +20,8 @@ from imagemill.cli.building import build, check_queues
 from imagemill.cli.listening import check_host, listen, url_of
 from imagemill.cli.output import UNUSABLE, Trouble
 from imagemill.metrics.serving import MetricsPortTaken
+from imagemill.service.services import SocketRules
+from imagemill.web import sockets
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -93,7 +95,7 @@ def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> No
         reload_dirs=[os.path.dirname(os.path.dirname(os.path.abspath(__file__)))],
         port=settings.port,
         timeout_graceful_shutdown=1,
-        **_wire(host),
+        **_wire(settings, host),
     )
 
 
@@ -118,7 +120,7 @@ class Server(uvicorn.Server):
                 application(mill),
                 lifespan="on",
                 timeout_graceful_shutdown=round(grace_s + 10),
-                **_wire(sock.getsockname()[0]),
+                **_wire(mill.settings, sock.getsockname()[0]),
             )
         )
         self._mill = mill
@@ -150,15 +152,15 @@ class Server(uvicorn.Server):
         await asyncio.to_thread(self._mill.drain)
 
 
-def _wire(host: str) -> dict[str, Any]:
+def _wire(settings: "Settings", host: str) -> dict[str, Any]:
     """How uvicorn speaks: its fast parts, no access log, no header that names it."""
     return {
         "host": host,
         "loop": "auto",
         "http": "httptools",
-        "ws": "websockets-sansio",
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "backlog": 2048,
+        **sockets.wire(SocketRules(**settings.socket.model_dump())),
     }

@@ -10,6 +10,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.service.notify import Format
 from imagemill.service.services import Services
 from imagemill.store.outbox import Delivery
+from imagemill.web.permits import Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Dialect:
     """Kept on each job that came in by it."""
     router: Callable[[Services], APIRouter]
     callback: Format
+    permits: tuple[Permit, ...] = ()
+    """What its routes need; what none of them names is for admins only."""
     paths: Callable[[Services], Mapping[str, Any]] | None = None
     """Further paths of the OpenAPI document, which come and go while the server runs. May block."""
 

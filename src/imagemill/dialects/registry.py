@@ -21,13 +21,15 @@ from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.fields import Whole, one_of
+from imagemill.domain.access import Scope
 from imagemill.domain.air import InvalidAir, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.resources import Resource
 from imagemill.service.services import Services
+from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
-from imagemill.web.requests import bearer, json_body, number
+from imagemill.web.requests import json_body, number
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Word = Annotated[str, Field(max_length=200)]
@@ -159,7 +161,6 @@ class Resources:
         return routes
 
     async def page(self, request: Request) -> Response:
-        bearer(request)
         limit = number(request, "limit", 20, 1, 100)
         page = number(request, "page", 1, 1, 1_000_000)
         query = request.query_params.get("q", "")
@@ -170,16 +171,13 @@ class Resources:
         return answer({"page": page, "limit": limit, "total": total, "items": items})
 
     async def create(self, request: Request) -> Response:
-        bearer(request)
         resource = _resource(await _read(request, ResourceBody))
         return answer(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
 
     async def get(self, request: Request, air: str) -> Response:
-        bearer(request)
         return answer(resource_info(await self._find(air)))
 
     async def put(self, request: Request, air: str) -> Response:
-        bearer(request)
         resource = _resource(await _read(request, ResourceBody))
         there = await self._find(air)
         if resource.air.key != there.air.key:
@@ -189,7 +187,6 @@ class Resources:
         return answer(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
 
     async def patch(self, request: Request, air: str) -> Response:
-        bearer(request)
         body = await json_body(request)
         there = await self._find(air)
         if isinstance(body, Mapping) and "air" in body:
@@ -201,7 +198,6 @@ class Resources:
         return answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
 
     async def delete(self, request: Request, air: str) -> Response:
-        bearer(request)
         there = await self._find(air)
         await asyncio.to_thread(self._registry.remove, str(there.air))
         return Response(status_code=204)
@@ -237,4 +233,12 @@ def _resource(body: ResourceBody) -> Resource:
     return Resource(air, fields)
 
 
-DIALECT = Dialect(name="registry", router=lambda services: Resources(services).router(), callback=no_callback)
+DIALECT = Dialect(
+    name="registry",
+    router=lambda services: Resources(services).router(),
+    callback=no_callback,
+    permits=(
+        Permit("/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, asks=True),
+        Permit("/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, asks=True),
+    ),
+)

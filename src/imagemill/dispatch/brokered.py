@@ -65,6 +65,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
         "worker_prefetch_multiplier": celery.prefetch,
         "worker_max_tasks_per_child": celery.max_tasks_per_child,
         "worker_soft_shutdown_timeout": settings.shutdown_grace_s,
+        "worker_consumer": "imagemill.dispatch.blueprint:Consumer",
         "worker_proc_alive_timeout": 60.0,  # a child builds all of Imagemill before it is up
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -3,6 +3,7 @@
 Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
 """
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,30 @@ from celery import signals as celery_signals  # pyright: ignore[reportMissingTyp
 from imagemill import logs
 from imagemill.config import Settings
 from imagemill.dispatch.brokered import make_app
+from imagemill.dispatch.cord import Cord
 
 if TYPE_CHECKING:
     from imagemill.bootstrap import Mill
 
 
+log = logging.getLogger(__name__)
+
+_HAND_BACK_S = 10.0
+"""What a child may take, past the grace, to hand its job back and to close."""
+
+
 class Host:
-    """The worker of this process, built when it is first needed: after the pool has forked."""
+    """The worker of this process, built when it is first needed: after the pool has forked.
+
+    In the process that forked a pool it has no slots: there it ends those of the children.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._mill: Mill | None = None
         self._left = False
+        self.cord: Cord | None = None
+        """To the children, until they are asked to leave."""
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
         """Jobs at once; None: as many as the nodes have slots."""
@@ -41,10 +54,19 @@ class Host:
                 self._mill = Mill(_settings, roles)
                 self._mill.start()
 
+    def hold(self) -> None:
+        """In a child."""
+        cord, self.cord = self.cord, None
+        if cord is not None:
+            cord.hold(self.leave)
+
     def leave(self) -> None:
-        """Let running jobs finish for a while, hand the rest back."""
+        """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
         with self._lock:
             self._left = True
+            cord, self.cord = self.cord, None
+            if cord is not None and not cord.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
+                log.warning("a child of the pool does not leave; what it runs is found again by its lease")
             if self._mill is not None:
                 self._mill.close()
                 self._mill = None
@@ -64,12 +86,17 @@ def _set_logging_up(**_: Any) -> None:
 @signals.celeryd_after_setup.connect
 def _know_queues(instance: Any, **_: Any) -> None:
     _host.queues = frozenset(instance.app.amqp.queues.consume_from)
-    if not instance.pool_cls.__module__.endswith("prefork"):
+    # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
+    instance.wait_for_soft_shutdown = _host.leave
+    if instance.pool_cls.__module__.endswith("prefork"):
+        _host.cord = Cord()
+    else:
         _host.slots = None
 
 
 @signals.worker_process_init.connect
 def _begin_child(**_: Any) -> None:
+    _host.hold()
     _host.begin()
 
 

@@ -2,12 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from imagemill.backends.base import Backend
+from imagemill.dispatch.lookout import Lookout
 from imagemill.dispatch.offers import Offers, find
 from imagemill.domain.errors import StorageError
-from imagemill.domain.scheduling import Offer
+from imagemill.domain.scheduling import Head, Offer
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ _Place = tuple[str, str, int]
 class InlineDispatcher:
     """``run_all`` claims and runs jobs for a slot until there is none, and says whether there was one.
 
-    ``poll_s``: how often an idle slot looks without being told, for jobs of other processes.
+    ``poll_s``: how often is looked for work nobody told of, by one question (``heads``) for all idle slots.
     """
 
     def __init__(
@@ -32,27 +34,27 @@ class InlineDispatcher:
         *,
         worker: str,
         queues: frozenset[str] | None,
+        heads: Callable[[], Sequence[Head]],
         poll_s: float,
     ) -> None:
         self._run_all = run_all
         self._backends = backends
         self._offers = Offers(backends, worker=worker, chosen=queues)
+        self._lookout = Lookout(heads, self._offers, poll_s)
         self._poll_s = poll_s
         self._bell = threading.Condition()
         self._rings = 0
         self._closed = False
         self._slots: dict[_Place, threading.Thread] = {}
-        self._roll_call = threading.Thread(target=self._call_roll, name="imagemill-nodes", daemon=True)
+        self._watch = threading.Thread(target=self._keep_watch, name="imagemill-watch", daemon=True)
 
     def wake(self, queue: str) -> None:
         del queue  # all slots look: which of them fits the job is the claim's to say
-        with self._bell:
-            self._rings += 1
-            self._bell.notify_all()
+        self._ring()
 
     def start(self) -> None:
         self._staff()
-        self._roll_call.start()
+        self._watch.start()
 
     def leave(self) -> None:
         with self._bell:
@@ -63,8 +65,8 @@ class InlineDispatcher:
         self.leave()
         with self._bell:
             slots = list(self._slots.values())
-        if self._roll_call.is_alive():
-            self._roll_call.join()
+        if self._watch.is_alive():
+            self._watch.join()
         for thread in slots:
             thread.join()
 
@@ -72,27 +74,48 @@ class InlineDispatcher:
         """What each node can take now."""
         return self._offers.all()
 
-    def _call_roll(self) -> None:
+    def _ring(self) -> None:
+        with self._bell:
+            self._rings += 1
+            self._bell.notify_all()
+
+    def _keep_watch(self) -> None:
+        called = time.monotonic()
+        pause_s = self._poll_s
         while not self._closed:
             with self._bell:
-                self._bell.wait_for(lambda: self._closed, _ROLL_CALL_S)
-            self._staff()
+                self._bell.wait_for(lambda: self._closed, pause_s)
+            pause_s = self._poll_s
+            try:
+                if time.monotonic() >= called + _ROLL_CALL_S:
+                    called = time.monotonic()
+                    self._staff()
+                if self._lookout.calls():
+                    self._ring()
+            except StorageError as error:
+                log.warning("it cannot be seen what waits: %s", error)
+                pause_s = max(pause_s, _AFTER_ERROR_S)
+            except Exception:
+                log.exception("the watch over idle slots met a bug and goes on")
 
     def _staff(self) -> None:
-        """A thread for each slot that has none."""
-        places: list[tuple[_Place, Backend]] = [
-            ((backend.name, node.name, number), backend)
+        """A thread for each slot that has none; those without a slot are told to leave."""
+        places: dict[_Place, Backend] = {
+            (backend.name, node.name, number): backend
             for backend in self._backends.values()
             for node in backend.nodes()
             for number in range(node.slots)
-        ]
+        }
         with self._bell:
-            missing = [] if self._closed else [pair for pair in places if pair[0] not in self._slots]
-            for place, backend in missing:
+            for place in () if self._closed else places.keys() - self._slots.keys():
                 name = f"imagemill-{place[1]}-{place[2]}"
-                thread = threading.Thread(target=self._serve, args=(backend, place), name=name, daemon=True)
+                arguments = (places[place], place)
+                thread = threading.Thread(target=self._serve, args=arguments, name=name, daemon=True)
                 self._slots[place] = thread
                 thread.start()
+            superfluous = self._slots.keys() - places.keys()
+        if superfluous:
+            self._ring()
 
     def _serve(self, backend: Backend, place: _Place) -> None:
         while not self._leaves(backend, place):
@@ -107,7 +130,7 @@ class InlineDispatcher:
                 log.exception("a slot of %s met a bug and goes on", place[1])
                 ran = False
             if not ran:
-                self._rest(rings, self._poll_s)
+                self._rest(rings, None)
 
     def _leaves(self, backend: Backend, place: _Place) -> bool:
         """Whether the slot is no longer needed; then it gives its place up."""
@@ -124,8 +147,7 @@ class InlineDispatcher:
 
         return self._run_all(offer)
 
-    def _rest(self, rings: int, seconds: float) -> None:
-        """Sleep until somebody rings; a ring since ``rings`` was read counts."""
+    def _rest(self, rings: int, seconds: float | None) -> None:
+        """Sleep until somebody rings, so long at most; a ring since ``rings`` was read counts."""
         with self._bell:
-            if not self._closed and self._rings == rings:
-                self._bell.wait(seconds)
+            self._bell.wait_for(lambda: self._closed or self._rings != rings, seconds)

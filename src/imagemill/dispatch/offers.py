@@ -24,6 +24,10 @@ class Offers:
         """What each node can take now."""
         return [self.of(node) for _, node in self.nodes() if node.healthy and not node.draining]
 
+    def queues(self) -> frozenset[str]:
+        """Whose jobs some node can take now."""
+        return frozenset[str]().union(*(offer.queues for offer in self.all()))
+
     def find(self, backend: str, name: str) -> Offer | None:
         """None when the node is gone, ill or takes no more."""
         node = find(self._backends[backend], name)

@@ -2,6 +2,8 @@
 
     ImagemillError
       InvalidInput        what a client sent is wrong; names each field
+      Unauthenticated     nobody we know calls
+      Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
       Conflict            the request does not fit the present state
         IllegalTransition a status change the life of a job does not have
@@ -45,6 +47,14 @@ class InvalidInput(ImagemillError):
     @classmethod
     def at(cls, path: str, message: str) -> "InvalidInput":
         return cls([FieldError(path, message)])
+
+
+class Unauthenticated(ImagemillError):
+    code = "unauthenticated"
+
+
+class Forbidden(ImagemillError):
+    code = "forbidden"
 
 
 class NotFound(ImagemillError):

@@ -166,7 +166,7 @@ class Artifact:
     position: int
     attempt: int
     blob_key: str
-    """Where the bytes are in the blob store: ``jobs/{job}/{attempt}/{position}.{ext}``."""
+    """Where the bytes are in the blob store: ``jobs/{job}/{attempt}/{position}.{ext}``; empty: gone."""
     media_type: str
     size: int
     width: int
@@ -174,6 +174,11 @@ class Artifact:
     sha256: str
     seed: int | None
     created_at: int
+
+    @property
+    def available(self) -> bool:
+        """Whether its file is kept; it may be deleted before the job is."""
+        return bool(self.blob_key)
 
 
 @dataclass(frozen=True, slots=True)

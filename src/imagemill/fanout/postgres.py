@@ -1,7 +1,8 @@
 """News over PostgreSQL's LISTEN and NOTIFY, where there is no Redis. Progress is too large for it.
 
-Needs a session of its own, which a pooler in transaction mode does not give: each listener calls itself by
-name now and then, and one that does not hear itself counts as deaf, so that events are polled as before.
+Needs a session of its own, which a pooler in transaction mode does not give: each listener is called by its
+own process now and then, and one that does not hear it counts as deaf, so that events are polled as before.
+The call comes from another session, as a pooler does hand a client what its own transaction notified.
 """
 
 import asyncio
@@ -72,13 +73,15 @@ class PostgresFanout:
             raise Unsent(str(error)) from error
 
     async def listen(self, ears: Ears) -> None:
-        pause_s = _AGAIN_S
+        pause_s, told = _AGAIN_S, False
         while True:
             try:
                 await self._session(ears)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if self._hears:
-                    pause_s = _AGAIN_S
+                    pause_s, told = _AGAIN_S, False
+                if not told:
+                    told = True
                     log.warning("news of other processes are looked up until they are heard: %s", error)
             finally:
                 self._hears = False
@@ -91,8 +94,15 @@ class PostgresFanout:
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
             while True:
-                await connection.execute(_NOTIFY, (_CHANNEL, pack(self._sender, News()).decode()))
+                await self._call()
                 await self._hear_for(connection, ears)
+
+    async def _call(self) -> None:
+        """A session for a moment: a third one to hold for this would be idle nearly always."""
+        async with await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=2
+        ) as caller:
+            await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, News()).decode()))
 
     async def _hear_for(self, connection: Any, ears: Ears) -> None:
         """Until it is time to call oneself again."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import httpx2
 
 from imagemill.blobs.base import BlobStore
+from imagemill.domain.blobs import input_key
 from imagemill.domain.errors import BackendError, InvalidInput, NotFound
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.resources import Resource
@@ -21,9 +22,6 @@ from imagemill.service.deadline import Deadline
 from imagemill.service.guard import Guard, GuardedTransport
 from imagemill.service.registry import Registry
 from imagemill.store.store import Store
-
-PREFIX = "inputs/"
-"""Blob keys of stored input pictures."""
 
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
 _OWN = "blob:"
@@ -57,7 +55,7 @@ class InputPictures:
     def accept(self, path: str, text: str, owner: str) -> str:
         """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
         if text[:5].lower() == "data:":
-            return self._keep(path, _decoded(path, text))
+            return self._keep(path, _decoded(path, text), owner)
         if text.startswith(_OWN):
             return self._own(path, text.removeprefix(_OWN), owner)
         return self._guard.check_url(path, text)
@@ -77,7 +75,7 @@ class InputPictures:
             raise BackendError(FailureCode.BAD_INPUT, f"the picture at {_shown(source)}: {error}") from error
         return data
 
-    def _keep(self, path: str, data: bytes) -> str:
+    def _keep(self, path: str, data: bytes, owner: str) -> str:
         if len(data) > self._limits.bytes:
             raise InvalidInput.at(path, f"has {len(data)} bytes; at most {self._limits.bytes} are accepted")
         try:
@@ -85,7 +83,7 @@ class InputPictures:
         except pictures.BadPicture as error:
             raise InvalidInput.at(path, f"{error}; send a PNG, JPEG or WebP") from error
         digest = hashlib.sha256(data).hexdigest()
-        key = f"{PREFIX}{digest[:2]}/{digest}.{pictures.EXTENSIONS[info.media_type]}"
+        key = input_key(owner, digest, pictures.EXTENSIONS[info.media_type])
         self._blobs.put(key, data, info.media_type)
         return key
 
@@ -93,6 +91,8 @@ class InputPictures:
         found = self._store.artifact(key) if _KEY.fullmatch(key) else None
         if found is None or found[1] != owner:
             raise InvalidInput.at(path, "names no finished picture of yours by its blobKey")
+        if not found[0].available:
+            raise InvalidInput.at(path, "names a picture that is gone: its retention is over")
         return found[0].blob_key
 
     def _fetch(self, url: str) -> bytes:

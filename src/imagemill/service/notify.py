@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from imagemill import logs
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
@@ -19,6 +20,7 @@ from imagemill.service.deadline import Deadline
 from imagemill.service.guard import Guard, GuardedTransport
 from imagemill.store.outbox import Delivered, Delivery
 from imagemill.store.store import Store
+from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,14 @@ class Notifier:
         *,
         leads: Callable[[], bool] = lambda: True,
         meters: Meters | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._formats = formats
         self._rules = rules
         self._leads = leads
         self._meters = meters or Meters()
+        self._tracer = tracer
         self._client = httpx2.Client(
             transport=GuardedTransport(guard),
             timeout=rules.timeout_s,
@@ -135,9 +139,8 @@ class Notifier:
 
     def _send(self, delivery: Delivery, key: tuple[str, int]) -> None:
         try:
-            self._store.record_delivery(self._deliver(delivery))
-        except Exception:
-            log.exception("a callback could not be recorded", extra={"job": delivery.job.id})
+            with logs.of_job(delivery.job.id, delivery.job.trace):
+                self._settle(delivery)
         finally:
             with self._lock:
                 self._busy.pop(key, None)
@@ -145,18 +148,32 @@ class Notifier:
             # The job's next event may go now.
             self._news.set()
 
+    def _settle(self, delivery: Delivery) -> None:
+        try:
+            self._store.record_delivery(self._deliver(delivery))
+        except Exception:
+            log.exception("a callback could not be recorded")
+
     def _deliver(self, delivery: Delivery) -> Delivered:
         try:
             body = self._formats[delivery.job.dialect](delivery)
         except Exception:
-            log.exception("a bug keeps a callback from being written", extra={"job": delivery.job.id})
+            log.exception("a bug keeps a callback from being written")
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
-        return self._result(delivery, self._post(delivery, body))
+        job, event = delivery.job, delivery.event.type
+        trace = None if self._tracer is None else self._tracer.of_delivery(job, event)
+        if trace is None:
+            return self._result(delivery, self._post(delivery, body, {}))
+        error = self._post(delivery, body, {"traceparent": trace.header})
+        trace.close(delivery.tries + 1, error)
+        return self._result(delivery, error)
 
-    def _post(self, delivery: Delivery, body: Mapping[str, Any]) -> str | None:
+    def _post(self, delivery: Delivery, body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
         """What went wrong, or None. The answer's body is not read: it is of no use and may be endless."""
         deadline = Deadline()
-        stream = self._client.stream("POST", delivery.url, json=body, extensions=deadline.extensions)
+        stream = self._client.stream(
+            "POST", delivery.url, json=body, headers=headers, extensions=deadline.extensions
+        )
         try:
             with deadline.within(self._rules.timeout_s), stream as response:
                 status = response.status_code
@@ -172,7 +189,7 @@ class Notifier:
             self._meters.called_back("delivered")
             return Delivered(delivery, now)
         tries = delivery.tries + 1
-        log.warning("callback failed (%d): %s", tries, error, extra={"job": delivery.job.id})
+        log.warning("callback failed (%d): %s", tries, error)
         self._meters.called_back("given_up" if tries >= self._rules.tries else "failed")
         if tries >= self._rules.tries:
             return Delivered(delivery, now, error)

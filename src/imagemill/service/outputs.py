@@ -109,7 +109,7 @@ class _Shelf:
     patient_until: float
     watch: Watch
 
-    def put(self, key: str, ready: _Ready, job_id: str) -> None:
+    def put(self, key: str, ready: _Ready) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -120,7 +120,7 @@ class _Shelf:
             except StorageError as error:
                 if time.monotonic() + pause_s > self.patient_until:
                     raise
-                log.warning("a picture waits for the blob store: %s", error, extra={"job": job_id})
+                log.warning("a picture waits for the blob store: %s", error)
             if self.watch.wait(pause_s):
                 raise RenderCanceled
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -128,7 +128,7 @@ class _Shelf:
 
 def _stored(shelf: _Shelf, claim: Claim, position: int, output: Output, ready: _Ready) -> Artifact:
     key = blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
-    shelf.put(key, ready, claim.id)
+    shelf.put(key, ready)
     return Artifact(
         id=artifact_id(claim.id, position),
         job_id=claim.id,

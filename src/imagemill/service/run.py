@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
-from imagemill.domain.jobs import Canceled, Claim, Failed, Job, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
@@ -28,6 +29,8 @@ from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
 from imagemill.store.store import Store
+from imagemill.tracing.attempts import AttemptTrace
+from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -66,19 +69,14 @@ class _Attempt:
     """The progress the event log knows."""
     superseded: bool = False
     handed_back: bool = False
+    trace: AttemptTrace | None = None
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
         since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
         self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
         if log.isEnabledFor(logging.INFO):
-            job = self.claim.job
-            log.info(
-                "step %d/5 %s",
-                number,
-                stage.value,
-                extra={"job": job.id, "trace": job.trace, "ms": round(since_ms, 1)},
-            )
+            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
 
 
 class Runner:
@@ -92,6 +90,7 @@ class Runner:
         hub: Hub,
         rules: RunRules,
         meters: Meters | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._recipes = recipes
@@ -101,6 +100,7 @@ class Runner:
         self._hub = hub
         self._rules = rules
         self._meters = meters or Meters()
+        self._tracer = tracer
         self._active: dict[str, _Attempt] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -139,18 +139,23 @@ class Runner:
         """Run one attempt to its end, and claim what follows."""
         attempt = _Attempt(claim, Watch())
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
+        if self._tracer is not None:
+            attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
             self._active[claim.id] = attempt
         self._meters.begin(claim.job)
         try:
-            attempt.pass_stage(Stage.CLAIMED, 1)
-            outcome = self._attempt(attempt)
-            return self._finish(attempt, outcome, following)
+            with logs.of_job(claim.job.id, claim.job.trace):
+                attempt.pass_stage(Stage.CLAIMED, 1)
+                outcome = self._attempt(attempt)
+                return self._finish(attempt, outcome, following)
         finally:
             with self._lock:
                 self._active.pop(claim.id, None)
             self._meters.end(claim.job, attempt.stages)
             self._hub.forget(claim.id)
+            if attempt.trace is not None:
+                attempt.trace.close()
 
     def stop_job(self, job_id: str) -> None:
         """Somebody cancelled it: stop its render if it is ours."""
@@ -194,7 +199,7 @@ class Runner:
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
-            log.exception("a bug ended an attempt", extra={"job": attempt.claim.id})
+            log.exception("a bug ended an attempt")
             failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
         return self._failed(attempt, failure)
 
@@ -265,7 +270,9 @@ class Runner:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
-        held_s = retry.delay_s + self._rules.reattach_s if self._may_be_found_again(job, failure) else 0.0
+        backend = self._backends.get(job.backend or "")
+        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
+        held_s = retry.delay_s + self._rules.reattach_s if found_again else 0.0
         closed_s = self._rules.avoid_node_s if avoid else held_s
         return Retried(
             failure,
@@ -274,10 +281,6 @@ class Runner:
             avoid_until=now + round(closed_s * SECOND) if avoid or held_s else None,
             memory_mb=memory_mb,
         )
-
-    def _may_be_found_again(self, job: Job, failure: Failure) -> bool:
-        backend = self._backends.get(job.backend or "")
-        return failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
 
     def _memory_to_ask_for(self, claim: Claim) -> int | None:
         """More than the node has that ran out of it; `_NONE_HAS_MORE`; None when nobody says what it has."""
@@ -305,6 +308,8 @@ class Runner:
         self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
     ) -> Claim | None:
         """Record the end, and claim what follows in the same transaction."""
+        if attempt.trace is not None:
+            attempt.trace.ended(outcome)
         offer = following() if following and not self._stopping.is_set() else None
         if attempt.superseded:
             return self._store.claim_next(self._ask(offer)) if offer else None
@@ -326,16 +331,18 @@ class Runner:
             try:
                 status = finish()
             except Superseded:
-                log.warning("a superseded attempt changed nothing", extra={"job": claim.id})
+                log.warning("a superseded attempt changed nothing")
                 return
             except StorageError as error:
-                log.warning("an end could not be recorded: %s", error, extra={"job": claim.id})
+                log.warning("an end could not be recorded: %s", error)
                 time.sleep(min(2.0**number, 30.0))
                 finish = lambda: self._store.finish(Finish(claim, outcome, now_us()))  # noqa: E731
             else:
+                if attempt.trace is not None:
+                    attempt.trace.recorded(status)
                 _log_end(attempt, outcome, status)
                 return
-        log.error("an end was given up; the lease will bring the job back", extra={"job": claim.id})
+        log.error("an end was given up; the lease will bring the job back")
 
     def _progressed(self, attempt: _Attempt, progress: Progress) -> None:
         attempt.progress = progress
@@ -376,19 +383,13 @@ def _news(attempt: _Attempt) -> dict[str, Any] | None:
     progress = attempt.progress
     if progress is None or progress is attempt.told:
         return None
-    return {
-        "stage": attempt.stages[-1]["stage"],
-        "step": progress.step,
-        "total": progress.total,
-        "progress": round(progress.fraction, 4),
-    }
+    done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
+    return {"stage": attempt.stages[-1]["stage"], **done}
 
 
 def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:
     job = attempt.claim.job
     facts: dict[str, Any] = {
-        "job": job.id,
-        "trace": job.trace,
         "attempt": job.attempt,
         "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
     }

@@ -9,6 +9,7 @@ from imagemill.blobs.base import BlobStore
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
+from imagemill.service.access import Access
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.nodes import NodeRegistry
@@ -30,8 +31,24 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketRules:
+    """What WebSockets are held to."""
+
+    ping_s: float = 20.0
+    pong_s: float = 20.0
+    """A client that leaves a ping unanswered for so long is gone."""
+    slow_s: float = 10.0
+    """A client that takes nothing for so long is cut."""
+    message_bytes: int = 4096
+    """Largest message of a client."""
+    messages: int = 20
+    """Most messages of a client in ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     store: Store
+    access: Access
     hub: Hub
     blobs: BlobStore
     registry: Registry
@@ -44,8 +61,7 @@ class Services:
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]
     """What the slots of this process can take now; empty where none runs."""
-    owner: str
-    """Who owns what a request makes, until there are keys."""
     prompt_chars: int
     wait_s: float
     wire: Wire
+    sockets: SocketRules = SocketRules()

@@ -95,7 +95,7 @@ class Submitter:
     ) -> Accepted:
         return self.begin(owner, drafts, key=key, digest=digest).result()
 
-    def again(self, job: Job) -> Job:
+    def again(self, job: Job, trace: str | None = None) -> Job:
         """A new job that asks for exactly what ``job`` asked for."""
         draft = Draft(
             id=uuid7(),
@@ -104,7 +104,7 @@ class Submitter:
             lane=self._store.lane(job.lane),
             input=job.input,
             expires_at=now_us() + round(self._defaults.life_s * SECOND),
-            trace=new_trace(),
+            trace=trace or new_trace(),
             estimate_s=job.estimate_s,
             cost=job.cost,
             priority=job.priority,

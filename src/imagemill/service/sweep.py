@@ -1,15 +1,17 @@
 """Sweep: what time brings about. Lost leases, due retries, expired jobs, old jobs, orphan files."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blobs import attempt_of
+from imagemill.blobs.retention import Retention
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
+from imagemill.service.housekeeping import Housekeeping, Needs
 from imagemill.service.lifeline import Lifeline
 from imagemill.store.finishing import Expire, Reclaim, Unpark
 from imagemill.store.store import Store
@@ -20,6 +22,10 @@ _CHUNK = 500
 _PRUNE_EVERY_S = 600.0
 _RENEWALS = 5
 """Heartbeats that workers have to extend leases which ran out while the database was away."""
+_PRUNE_CHUNK = 100
+"""Jobs deleted in a transaction, for which other writes wait some 10 ms."""
+_PRUNE_FOR_S = 0.5
+"""Lost leases and due retries wait no longer than this for old jobs, however many there are."""
 _ORPHAN_GRACE_S = 3600.0
 """A file younger than this may belong to an attempt that has not been recorded yet."""
 
@@ -36,8 +42,8 @@ class SweepRules:
     """How often workers extend their leases."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
-    inputs_s: float | None = None
-    """How long input pictures are kept; None: for the life of a job and its retention."""
+    retention: Retention = field(default_factory=Retention)
+    """How long files are kept, where that is less than their jobs need."""
     search_every_s: float = 3600.0
     """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
 
@@ -67,6 +73,7 @@ class Sweeper:
         self._away = True
         """Whether the database was, or may have been, since the last round."""
         self._patient_until = 0.0
+        self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
         self._next_prune = 0.0
         self._next_search = 0.0
 
@@ -107,48 +114,35 @@ class Sweeper:
             reattach_us=round(rules.reattach_s * SECOND),
         )
 
-    def prune(self) -> int:
-        """Delete finished jobs past their retention, files first; how many."""
+    def prune(self, for_s: float = math.inf) -> int:
+        """Delete finished jobs past their retention, files first, for about so long; how many."""
         oldest = now_us() - round(self._rules.retention_s * SECOND)
+        end = time.monotonic() + for_s
         pruned = 0
-        while ids := self._store.finished_before(oldest, _CHUNK):
+        while ids := self._store.finished_before(oldest, _PRUNE_CHUNK):
             self._blobs.delete([blob.key for job_id in ids for blob in self._blobs.list(f"jobs/{job_id}/")])
             self._store.delete_jobs(ids)
             pruned += len(ids)
+            if time.monotonic() >= end:
+                break
         return pruned
 
     def prune_inputs(self) -> int:
-        """Delete input pictures that nobody brought again for so long; how many.
-
-        Bringing a picture again writes its file anew.
-        """
-        kept_s = self._rules.inputs_s or self._rules.retention_s + self._rules.life_s
-        oldest = now_us() - round(max(kept_s, self._rules.life_s) * SECOND)
-        old = [blob.key for blob in self._blobs.list("inputs/") if blob.modified_at < oldest]
-        self._blobs.delete(old)
-        return len(old)
+        """Delete input pictures that nobody brought again for so long; how many."""
+        return self._files.tidy_inputs()
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
-        """Delete files no job refers to: of attempts that were lost after they wrote; how many."""
-        youngest = now_us() - round(grace_s * SECOND)
-        deleted = 0
-        chunk: dict[str, tuple[str, int]] = {}
-        for blob in self._blobs.list("jobs/"):
-            attempt = attempt_of(blob.key)
-            if attempt is not None and blob.modified_at < youngest:
-                chunk[blob.key] = attempt
-            if len(chunk) >= _CHUNK:
-                deleted += self._delete_unreferenced(chunk)
-                chunk = {}
-        return deleted + self._delete_unreferenced(chunk)
+        """Delete files no job refers to, and those of jobs whose retention is over; how many."""
+        return self._files.tidy_results(grace_s)
 
-    def _delete_unreferenced(self, blobs: dict[str, tuple[str, int]]) -> int:
-        if not blobs:
-            return 0
-        kept = self._store.referenced_attempts(sorted(set(blobs.values())))
-        orphans = [key for key, attempt in blobs.items() if attempt not in kept]
-        self._blobs.delete(orphans)
-        return len(orphans)
+    def _prune_for_a_while(self) -> float:
+        """The seconds until it should go on."""
+        end = time.monotonic() + _PRUNE_FOR_S
+        self.prune(_PRUNE_FOR_S)
+        if time.monotonic() >= end:
+            return 0.0
+        self._next_prune = time.monotonic() + _PRUNE_EVERY_S
+        return _PRUNE_EVERY_S
 
     def _serve(self) -> None:
         pause_s = 0.0
@@ -161,8 +155,7 @@ class Sweeper:
                 pause_s = self.sweep()
                 self._remind()
                 if time.monotonic() >= self._next_prune:
-                    self._next_prune = time.monotonic() + _PRUNE_EVERY_S
-                    self.prune()
+                    pause_s = min(pause_s, self._prune_for_a_while())
                 if time.monotonic() >= self._next_search:
                     self._next_search = time.monotonic() + self._rules.search_every_s
                     self.delete_orphans()

@@ -135,7 +135,7 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     for change in changes:
         if change.to.is_terminal or change.error is not None:
             failure = change.error.code if change.error is not None else None
-            tx.moves.append(Move(change.row.recipe, change.to, failure))
+            tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.woken.add(change.row.queue)
     return _follow_up(tx, changes)

@@ -44,6 +44,7 @@ class Move(NamedTuple):
     recipe: str
     to: JobStatus
     failure: FailureCode | None
+    job: str
 
 
 @dataclass(slots=True)

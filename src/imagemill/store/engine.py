@@ -105,5 +105,7 @@ def _open_postgres(url: sa.URL, pooler: bool) -> Database:
 
 
 def open_unpooled(url: str) -> sa.Engine:
-    """For migrations: one connection, closed at the end."""
-    return sa.create_engine(normalise(url), poolclass=NullPool)
+    """For migrations: one connection, closed at the end, that leaves nothing in a pooler's session."""
+    parsed = sa.make_url(normalise(url))
+    options = {} if parsed.get_backend_name() == "sqlite" else {"prepare_threshold": None}
+    return sa.create_engine(parsed, poolclass=NullPool, connect_args=options)

@@ -244,7 +244,9 @@ def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -
     """Which of these attempts may still need their files: delivered ones, and those that run now."""
     ids = sorted({job_id for job_id, _ in pairs})
     kept = conn.execute(
-        sa.select(_artifacts.job_id, _artifacts.attempt).where(_artifacts.job_id.in_(ids)).distinct()
+        sa.select(_artifacts.job_id, _artifacts.attempt)
+        .where(_artifacts.job_id.in_(ids), _artifacts.blob_key != "")
+        .distinct()
     )
     running = conn.execute(
         sa.select(_jobs.id, _jobs.attempt).where(_jobs.id.in_(ids), sa.text("status = 'running'"))

@@ -6,7 +6,7 @@ searched by the database, and text is the same on both.
 
 import sqlalchemy as sa
 
-REVISION = "0004"
+REVISION = "0006"
 """The Alembic head this code works on; compared at start without importing Alembic."""
 
 metadata = sa.MetaData()
@@ -155,6 +155,11 @@ owners = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("weight", sa.Double, nullable=False),
     sa.Column("created_at", _instant, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False, server_default="user"),
+    sa.Column("parent", sa.String(64)),
+    sa.Column("name", sa.String(200)),
+    sa.Column("disabled_at", _instant),
+    sa.Index("ix_owners_parent", "parent"),
 )
 
 shares = sa.Table(

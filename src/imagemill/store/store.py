@@ -18,6 +18,7 @@ from imagemill.domain.waiting import Standing
 from imagemill.store import (
     annotating,
     beating,
+    files,
     finishing,
     leading,
     measuring,
@@ -28,6 +29,7 @@ from imagemill.store import (
     schema,
     workflows,
 )
+from imagemill.store.accounts import Accounts
 from imagemill.store.annotating import Annotate
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
@@ -64,6 +66,7 @@ class Store:
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
         self._commits = Commits(database.writer, self._tell, last=self._claim)
+        self.accounts = Accounts(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -126,6 +129,11 @@ class Store:
     def delete_jobs(self, ids: Sequence[str]) -> None:
         """With their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
+
+    def give_up_files(self, keys: Sequence[str]) -> None:
+        """From now on the artifacts say that these files are gone."""
+        if keys:
+            self._write(files.give_up, tuple(keys))
 
     def stand(self, stand: Stand) -> str:
         """Who holds the office now."""
@@ -204,6 +212,10 @@ class Store:
 
     def workers_with_leases(self) -> list[str]:
         return self._read(reading.workers_with_leases)
+
+    def ended(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Owner and end of those of the jobs that have ended."""
+        return self._read(files.ended, ids)
 
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(reading.referenced_attempts, pairs)
@@ -293,11 +305,16 @@ def _nobody(_: Committed) -> None:
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
     jobs, keys = schema.jobs.c, schema.submissions
     for ids in requests:
-        batches = set(tx.conn.execute(sa.select(jobs.batch).where(jobs.id.in_(ids))).scalars())
+        found = tx.conn.execute(sa.select(jobs.batch, jobs.created_at).where(jobs.id.in_(ids))).all()
         tx.conn.execute(sa.delete(schema.jobs).where(jobs.id.in_(ids)))
-        # A key whose jobs are gone is free again: it must not answer with nothing.
+        # A key whose jobs are gone is free again: it must not answer with nothing. Keys are found by their
+        # instant, which is their jobs', as that has an index.
         left = sa.exists().where(jobs.owner == keys.c.owner, jobs.batch == keys.c.batch)
-        tx.conn.execute(sa.delete(keys).where(keys.c.batch.in_(batches), ~left))
+        of_these = sa.and_(
+            keys.c.created_at.in_({row.created_at for row in found}),
+            keys.c.batch.in_({row.batch for row in found}),
+        )
+        tx.conn.execute(sa.delete(keys).where(of_these, ~left))
     return [None] * len(requests)
 
 

@@ -15,8 +15,12 @@ import imagemill
 from imagemill.domain.signing import UrlSigner
 from imagemill.metrics.meters import Meters
 from imagemill.service.services import Services
+from imagemill.tracing.tracer import Tracer
 from imagemill.web import blobs, health, metrics, problems
 from imagemill.web.edge import Edge
+from imagemill.web.gate import Gate
+from imagemill.web.permits import PUBLIC, Permit, Permits
+from imagemill.web.tracing import Traced
 
 _DESCRIPTION = (
     "A self-hosted image-generation orchestrator. Civitai's v1 jobs API under `/v1`, "
@@ -27,12 +31,14 @@ _DESCRIPTION = (
 def create_app(
     services: Services,
     routers: Iterable[APIRouter],
+    permits: Iterable[Permit],
     *,
     allowed_hosts: Iterable[str],
     body_bytes: int,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
+    tracer: Tracer | None = None,
     paths: Callable[[], Mapping[str, Any]] = dict,
 ) -> ASGIApp:
     """``paths``: what is in the OpenAPI document besides the routes; may block."""
@@ -55,7 +61,9 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    return Edge(app, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
+    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
+    edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
+    return edge if tracer is None else Traced(edge, tracer)
 
 
 def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:

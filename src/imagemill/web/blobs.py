@@ -29,6 +29,7 @@ PATH = "/blobs"
 _PIECE_BYTES = 4 * 2**20
 """Most pictures are one piece, thus one request to the store."""
 _READERS = 16
+_OVER = "the picture is gone: its retention is over; its job can be submitted again"
 _GONE = "the picture is gone: it was deleted or its retention is over"
 
 
@@ -74,6 +75,7 @@ def router(
             307: {"description": "It is to be fetched from the store, by the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},
             404: {"description": "The picture is gone"},
+            410: {"description": "Its retention is over; the job is still there"},
             416: {"description": "The range lies outside"},
             503: {"description": "The store is away; try again"},
         },
@@ -86,6 +88,8 @@ def router(
         if found is None:
             raise HTTPException(404, _GONE)
         artifact = found[0]
+        if not artifact.available:
+            raise HTTPException(410, _OVER)
         path = await asyncio.to_thread(blobs.location, artifact.blob_key)
         if extension != _extension(artifact):
             raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")

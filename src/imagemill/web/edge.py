@@ -4,8 +4,8 @@ import fnmatch
 import time
 from collections.abc import Callable, Sequence
 
-from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.web.problems import problem
@@ -53,13 +53,13 @@ class Edge:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        trace = scope["imagemill.trace"] = trace_of(scope["headers"])
+        trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PREFIXES)
         if scope["type"] == "http":
             send = _with_headers(_telling(send, scope, self._told), _CORS if is_open else [], trace)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await problem(Request(scope), *refusal)(scope, receive, send)
+            await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
         elif is_open and scope["method"] == "OPTIONS":
             await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
             await send({"type": "http.response.body"})

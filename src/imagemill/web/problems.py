@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 STATUSES = {
     "invalid_input": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "illegal_transition": 409,
@@ -40,7 +43,7 @@ _LONGEST_VALUE = 60
 
 
 def problem(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     detail: str,
     *,

@@ -9,12 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 from pydantic_core import from_json, to_json
-from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
 from imagemill.domain.errors import InvalidInput
-
-MAX_BEARER = 4096
 
 MAX_DEPTH = 100
 """Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
@@ -125,20 +123,8 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
     return text
 
 
-def bearer(request: Request) -> str:
-    """The caller's token. Raises a 401 that says what to send."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip() or len(token) > MAX_BEARER:
-        raise HTTPException(
-            401,
-            "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    return token.strip()
-
-
-def same_site(request: Request) -> None:
-    """Pages of other origins may not act on the jobs of whoever looks at them.
+def is_same_site(request: HTTPConnection) -> bool:
+    """Whether a call does not come from another site's page.
 
     Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
     where a call comes from name at least its origin; what is no browser sends neither.
@@ -146,9 +132,8 @@ def same_site(request: Request) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site is None and origin is not None:
-        site = "same-origin" if origin.partition("://")[2] == request.headers.get("host") else "cross-site"
-    if site not in (None, "same-origin", "none"):
-        raise HTTPException(403, "this route may not be called from another site's page")
+        return origin.partition("://")[2] == request.headers.get("host")
+    return site in (None, "same-origin", "none")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -158,18 +143,25 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def given_trace(request: Request) -> str | None:
-    """The trace the caller started, to be continued by the jobs of the request."""
-    return str(request.scope["imagemill.trace"]) if "traceparent" in request.headers else None
+def request_trace(request: Request) -> str:
+    """The trace that the jobs of the request continue: its caller's, or its own."""
+    return str(request.scope["imagemill.trace"])
 
 
 def trace_of(headers: list[tuple[bytes, bytes]]) -> str:
     """The caller's W3C trace, continued, or a new one."""
+    given = inbound_trace(headers)
+    return f"00-{given[3:35]}-{new_trace()[36:52]}-00" if given else new_trace()
+
+
+def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The traceparent the caller sent, where it is one."""
     for name, value in headers:
         if name == b"traceparent" and len(value) == 55:
-            parts = value.decode("ascii", "replace").lower().split("-")
+            given = value.decode("ascii", "replace").lower()
+            parts = given.split("-")
             if [len(part) for part in parts] == [2, 32, 16, 2] and all(
                 set(part) <= set("0123456789abcdef") for part in parts
             ):
-                return f"00-{parts[1]}-{new_trace()[36:52]}-00" if int(parts[1], 16) else new_trace()
-    return new_trace()
+                return given if int(parts[1], 16) and int(parts[2], 16) else None
+    return None

@@ -158,9 +158,7 @@ class Following:
             message = f"{link.name}: somebody interrupted the prompt on the node"
             raise Interrupted(FailureCode.BACKEND_UNAVAILABLE, message)
         if verdicts.is_out_of_memory(outcome.error) and flight.may_resend("out of memory"):
-            log.info(
-                "%s ran out of memory: freed and sent again", link.name, extra={"job": self._order.job_id}
-            )
+            log.info("%s ran out of memory: freed and sent again", link.name)
             link.client.free()
             link.unload()
             resend(link, flight, flight.graph)

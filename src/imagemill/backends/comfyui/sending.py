@@ -102,7 +102,7 @@ def _attach(link: NodeLink, order: Order) -> Flight | None:
             link.client.delete_history([order.reference])
             return None
         graph = mapping([*sequence(found.entry.get("prompt")), None, None, None][2])
-    log.info("%s has the prompt already: attached to it", link.name, extra={"job": order.job_id})
+    log.info("%s has the prompt already: attached to it", link.name)
     flight = _flight(link, order, graph or {})
     # Its events go to the socket it was sent by, which is another process's or gone: it is polled.
     flight.client_id = ""

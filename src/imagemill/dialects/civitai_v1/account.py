@@ -15,7 +15,8 @@ from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.resources import Resource
 from imagemill.service.services import Services
-from imagemill.web.requests import bearer, cursor, number
+from imagemill.web.gate import caller
+from imagemill.web.requests import cursor, number
 
 _MOST_MODELS = 100
 _MONTH_US = 30 * 86_400 * SECOND
@@ -45,7 +46,6 @@ class Account:
         return routes
 
     async def coverage(self, request: Request) -> Response:
-        bearer(request)
         models = request.query_params.getlist("model")
         if not models:
             raise InvalidInput.at("model", "is required: one AIR or more, as ?model=a&model=b")
@@ -63,13 +63,12 @@ class Account:
         return {"availability": "Available" if workers else "Unavailable", "workers": workers}
 
     async def consumption(self, request: Request) -> Response:
-        bearer(request)
         now = now_us()
         start = _instant(request, "startDate", now - _MONTH_US)
         end = _instant(request, "endDate", now)
         if end < start:
             raise InvalidInput.at("endDate", "is before startDate")
-        used = await asyncio.to_thread(self._services.store.consumption, self._services.owner, start, end)
+        used = await asyncio.to_thread(self._services.store.consumption, caller(request).owner, start, end)
         return answer(
             {
                 "images": used.images,
@@ -80,10 +79,9 @@ class Account:
         )
 
     async def requests(self, request: Request) -> Response:
-        bearer(request)
         take = number(request, "take", 20, 1, 100)
         before = cursor(request.query_params.get("cursor"), "cursor", "nextId")
-        store, owner = self._services.store, self._services.owner
+        store, owner = self._services.store, caller(request).owner
         batches = await asyncio.to_thread(store.batches, owner, before, take + 1)
         entries = [await self._request(request, batch) for batch in batches[:take]]
         body: dict[str, Any] = {"requests": entries}
@@ -92,7 +90,7 @@ class Account:
         return answer(body)
 
     async def _request(self, request: Request, batch: str) -> dict[str, Any]:
-        jobs = await asyncio.to_thread(self._services.store.batch, self._services.owner, batch)
+        jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, batch)
         statuses = await self._jobs.statuses(request, jobs, detailed=True)
         return {
             "dateTime": date_time(jobs[0].created_at) if jobs else "",

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from imagemill.dialects.base import Dialect
 from imagemill.dialects.civitai_v1.account import Account
-from imagemill.dialects.civitai_v1.routes import NAME, Jobs
+from imagemill.dialects.civitai_v1.routes import NAME, PERMITS, Jobs
 from imagemill.dialects.civitai_v1.views import Shape, callback
 from imagemill.service.services import Services
 
@@ -18,4 +18,4 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-DIALECT = Dialect(name=NAME, router=router, callback=callback)
+DIALECT = Dialect(name=NAME, router=router, callback=callback, permits=PERMITS)

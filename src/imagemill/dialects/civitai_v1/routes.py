@@ -12,6 +12,7 @@ from imagemill.dialects.answers import answer
 from imagemill.dialects.civitai_v1 import openapi, reading
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
+from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
@@ -22,20 +23,26 @@ from imagemill.store.annotating import Annotate
 from imagemill.store.finishing import Cancel
 from imagemill.store.reading import Filter, View
 from imagemill.store.submitting import Accepted
+from imagemill.web.gate import caller
+from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
 from imagemill.web.requests import (
-    bearer,
     checked,
     cursor,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
+    request_trace,
 )
 
 NAME = "civitai.v1"
+PERMITS = (
+    Permit("/v1/consumer/jobs/query", Scope.JOBS_READ, Scope.JOBS_READ, asks=True),
+    Permit("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+    Permit("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+)
 _PAGE = 50
 
 
@@ -77,7 +84,6 @@ class Jobs:
         return routes
 
     async def submit(self, request: Request) -> Response:
-        bearer(request)
         services = self._services
         wait, detailed = flag(request, "wait"), flag(request, "detailed")
         body = await json_body(request)
@@ -87,14 +93,15 @@ class Jobs:
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        drafts = await checked(request, self._drafts, wishes, given_trace(request))
+        drafts = await checked(request, self._drafts, caller(request).owner, wishes, request_trace(request))
         if flag(request, "whatif"):
             return answer(_price(drafts))
         key = idempotency_key(request)
 
         async def accept() -> Accepted:
             marks = {"key": key, "digest": digest(body)} if key else {}
-            accepted = await asyncio.wrap_future(services.submitter.begin(services.owner, drafts, **marks))
+            future = services.submitter.begin(caller(request).owner, drafts, **marks)
+            accepted = await asyncio.wrap_future(future)
             if not accepted.jobs:
                 raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
             return accepted
@@ -105,9 +112,9 @@ class Jobs:
         views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
         return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
 
-    def _drafts(self, wishes: Sequence[Wish], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, wishes: Sequence[Wish], trace: str | None) -> tuple[Draft, ...]:
         try:
-            drafts = self._services.submitter.drafts(self._services.owner, wishes, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.drafts(owner, wishes, dialect=NAME, trace=trace)
         except InvalidInput as error:
             raise InvalidInput([_in_our_words(each) for each in error.errors]) from error
         return tuple(
@@ -137,7 +144,6 @@ class Jobs:
         )
 
     async def by_token(self, request: Request) -> Response:
-        bearer(request)
         token, jobs = await self._of_token(request)
         if flag(request, "wait"):
             return await self._wait(request, token, jobs, flag(request, "detailed"))
@@ -147,47 +153,41 @@ class Jobs:
         )
 
     async def by_id(self, request: Request, job_id: str) -> Response:
-        bearer(request)
-        job = await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
+        job = await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
         statuses = await self.statuses(request, [job], flag(request, "detailed"))
         return answer(statuses[0])
 
     async def cancel_all(self, request: Request) -> Response:
-        bearer(request)
         flag(request, "force", default=True)
         _, jobs = await self._of_token(request)
         for job in jobs:
-            await self._cancel(job.id)
+            await self._cancel(request, job.id)
         return Response(status_code=200)
 
     async def cancel(self, request: Request, job_id: str) -> Response:
-        bearer(request)
         flag(request, "force", default=True)
-        await self._cancel(job_id)
+        await self._cancel(request, job_id)
         return Response(status_code=200)
 
     async def taint_all(self, request: Request) -> Response:
-        bearer(request)
         _, jobs = await self._of_token(request)
         note = await _read_taint(request)
         for job in jobs:
-            await self._annotate(job.id, note)
+            await self._annotate(request, job.id, note)
         return answer({"jobs": len(jobs)})
 
     async def taint(self, request: Request, job_id: str) -> Response:
-        bearer(request)
-        await self._annotate(job_id, await _read_taint(request))
+        await self._annotate(request, job_id, await _read_taint(request))
         return Response(status_code=200)
 
     async def query(self, request: Request) -> Response:
-        bearer(request)
         body = await json_body(request)
         try:
             query = Query.model_validate(body)
         except ValidationError as error:
             raise InvalidInput(field_errors(error, Query)) from error
         wanted = Filter(
-            owner=self._services.owner,
+            owner=caller(request).owner,
             recipe={"textToImageV2": "textToImage"}.get(query.job_type or "", query.job_type),
             properties=tuple((query.properties or {}).items()),
             before=cursor(query.cursor, "cursor", "cursor"),
@@ -199,10 +199,9 @@ class Jobs:
         return answer({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        bearer(request)
         store = self._services.store
         take = number(request, "take", 100, 1, 1000)
-        job = await asyncio.to_thread(store.job, job_id, self._services.owner)
+        job = await asyncio.to_thread(store.job, job_id, caller(request).owner)
         if flag(request, "descending"):
             events = await asyncio.to_thread(store.last_events, job.id, take)
         else:
@@ -226,18 +225,18 @@ class Jobs:
         token = request.query_params.get("token", "")
         if not token:
             raise InvalidInput.at("token", "is required: the token that the submission was answered with")
-        jobs = await asyncio.to_thread(self._services.store.batch, self._services.owner, token)
+        jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, token)
         if not jobs:
             raise NotFound("there are no jobs for this token")
         return token, jobs
 
-    async def _cancel(self, job_id: str) -> JobStatus:
-        wish = Cancel(job_id, self._services.owner, now_us())
+    async def _cancel(self, request: Request, job_id: str) -> JobStatus:
+        wish = Cancel(job_id, caller(request).owner, now_us())
         return await asyncio.to_thread(self._services.store.cancel, wish)
 
-    async def _annotate(self, job_id: str, note: Taint) -> None:
+    async def _annotate(self, request: Request, job_id: str, note: Taint) -> None:
         taint = {"taint": {"reason": note.reason, "context": note.context, "at": now_us()}}
-        wish = Annotate(job_id, self._services.owner, taint, note.properties or {})
+        wish = Annotate(job_id, caller(request).owner, taint, note.properties or {})
         await asyncio.to_thread(self._services.store.annotate, wish)
 
     async def _collection(

@@ -81,6 +81,8 @@ def _result(job: Job, artifacts: tuple[Artifact, ...], shape: Shape, base_url: s
 
 
 def _available(job: Job, artifact: Artifact, shape: Shape, base_url: str) -> dict[str, Any]:
+    if not artifact.available:
+        return {"blobKey": artifact.id, "available": False}
     signed = picture_url(shape.signer, base_url, artifact)
     entry: dict[str, Any] = {
         "blobKey": artifact.id,

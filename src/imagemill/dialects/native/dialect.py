@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect
 from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, moment
+from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
@@ -21,18 +23,20 @@ from imagemill.store.finishing import Cancel
 from imagemill.store.indexing import MAX_KEY
 from imagemill.store.outbox import Delivery
 from imagemill.store.reading import Filter
+from imagemill.web.gate import caller
+from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors, suggestion
 from imagemill.web.requests import (
     checked,
     cursor,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
-    same_site,
+    request_trace,
 )
+from imagemill.web.sockets import EventSocket, Previews, Wanted
 from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
@@ -55,6 +59,7 @@ _EVENTS = openapi.query(
 class NativeJobs:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -76,12 +81,13 @@ class NativeJobs:
                 response_class=Response,
                 openapi_extra=extra,
             )
+        routes.add_api_websocket_route(f"{one}/ws", self.socket)
         return routes
 
     async def page(self, request: Request) -> Response:
         limit = number(request, "limit", 50, 1, 500)
         wanted = Filter(
-            owner=self._services.owner,
+            owner=caller(request).owner,
             statuses=_statuses(request.query_params.getlist("status")),
             recipe=request.query_params.get("recipe") or None,
             batch=request.query_params.get("batch") or None,
@@ -93,13 +99,12 @@ class NativeJobs:
         return answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
     async def submit(self, request: Request) -> Response:
-        same_site(request)
         body = await json_body(request)
         wish = self._wish(body)
-        drafts = await checked(request, self._drafts, wish, given_trace(request))
+        drafts = await checked(request, self._drafts, caller(request).owner, wish, request_trace(request))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
-            self._services.owner, drafts, key=key, digest=digest(body) if key else ""
+            caller(request).owner, drafts, key=key, digest=digest(body) if key else ""
         )  # fmt: skip
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
@@ -131,9 +136,9 @@ class NativeJobs:
             labels=tuple(wanted.labels),
         )
 
-    def _drafts(self, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.drafts(self._services.owner, [wish], dialect=NAME, trace=trace)
+            return self._services.submitter.drafts(owner, [wish], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             renamed = [
@@ -143,35 +148,44 @@ class NativeJobs:
             raise InvalidInput(renamed) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
-        bodies = await self.bodies(request, [await self._job(job_id)])
+        bodies = await self.bodies(request, [await self._job(request, job_id)])
         return answer(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
-        same_site(request)
-        wish = Cancel(job_id, self._services.owner, now_us())
+        wish = Cancel(job_id, caller(request).owner, now_us())
         await asyncio.to_thread(self._services.store.cancel, wish)
         return await self.get(request, job_id)
 
     async def replay(self, request: Request, job_id: str) -> Response:
-        same_site(request)
-        job = await self._job(job_id)
+        job = await self._job(request, job_id)
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-        again = await asyncio.to_thread(self._services.submitter.again, job)
+        again = await asyncio.to_thread(self._services.submitter.again, job, request_trace(request))
         bodies = await self.bodies(request, [again])
         return answer(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        job = await self._job(job_id)
-        # A reader that is ahead of the log, of a restored database say, reads on from its end.
-        after = min(_last_event_id(request), job.last_seq)
+        job, after = await self._reader(request, job_id)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
             return answer({"items": [event_body(event) for event in events]})
         return EventStream(self._services.store, self._services.hub, job.id, after)
 
-    async def _job(self, job_id: str) -> Job:
-        return await asyncio.to_thread(self._services.store.job, job_id, self._services.owner)
+    async def socket(self, socket: WebSocket, job_id: str) -> None:
+        async def admit() -> Wanted:
+            job, after = await self._reader(socket, job_id)
+            return Wanted(job.id, after, _previews(socket))
+
+        await self._sockets.serve(socket, admit)
+
+    async def _reader(self, request: HTTPConnection, job_id: str) -> tuple[Job, int]:
+        """Who may follow a job, however they do, and from where on."""
+        job = await self._job(request, job_id)
+        # A reader that is ahead of the log, of a restored database say, reads on from its end.
+        return job, min(_last_event_id(request), job.last_seq)
+
+    async def _job(self, request: HTTPConnection, job_id: str) -> Job:
+        return await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
 
     async def bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """The jobs as they are now, as this API shows them."""
@@ -218,15 +232,30 @@ def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
     return frozenset(found)
 
 
-def _last_event_id(request: Request) -> int:
+def _last_event_id(request: HTTPConnection) -> int:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
 
 
+def _previews(request: HTTPConnection) -> Previews:
+    text = request.query_params.get("previews") or "base64"
+    if text not in ("base64", "binary", "none"):
+        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
+    return text
+
+
 def _callback(delivery: Delivery) -> Mapping[str, Any]:
     return {"job": delivery.job.id, "error": error_body(delivery.job), **event_body(delivery.event)}
 
 
-DIALECT = Dialect(name=NAME, router=lambda services: NativeJobs(services).router(), callback=_callback)
+DIALECT = Dialect(
+    name=NAME,
+    router=lambda services: NativeJobs(services).router(),
+    callback=_callback,
+    permits=(
+        Permit("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        Permit("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+    ),
+)

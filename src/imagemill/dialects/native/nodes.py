@@ -13,11 +13,13 @@ from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.fields import Whole
 from imagemill.dialects.native.schemas import Label, moment
+from imagemill.domain.access import Scope
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
 from imagemill.service.nodes import MAX_SLOTS, NodeRegistry, NodeView
+from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
-from imagemill.web.requests import bearer, json_body, same_site
+from imagemill.web.requests import json_body
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Secret = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -88,22 +90,18 @@ class Nodes:
         return routes
 
     async def list(self, request: Request) -> Response:
-        bearer(request)
         views = await asyncio.to_thread(self._registry.views)
         return answer({"items": [node_body(view) for view in views]})
 
     async def add(self, request: Request) -> Response:
-        _administer(request)
         body = _read(await json_body(request), NodeBody)
         config = NodeConfig(name=body.name, **_changes(body, {}))
         return answer(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
 
     async def get(self, request: Request, name: str) -> Response:
-        bearer(request)
         return answer(node_body(await asyncio.to_thread(self._registry.get, name)))
 
     async def patch(self, request: Request, name: str) -> Response:
-        _administer(request)
         raw = await json_body(request)
         if isinstance(raw, Mapping) and "name" in raw:
             raise InvalidInput.at("name", "cannot be changed; add the node under its new name instead")
@@ -113,20 +111,16 @@ class Nodes:
         return answer(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
 
     async def remove(self, request: Request, name: str) -> Response:
-        _administer(request)
         await asyncio.to_thread(self._registry.remove, name)
         return Response(status_code=204)
 
     async def drain(self, request: Request, name: str) -> Response:
-        _administer(request)
         return answer(node_body(await asyncio.to_thread(self._registry.drain, name)))
 
     async def undrain(self, request: Request, name: str) -> Response:
-        _administer(request)
         return answer(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
 
     async def examine(self, request: Request, name: str) -> Response:
-        _administer(request)
         findings = await asyncio.to_thread(self._registry.examine, name)
         return answer(
             {
@@ -223,11 +217,6 @@ def _headers(body: NodeFields, there: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _administer(request: Request) -> None:
-    bearer(request)
-    same_site(request)
-
-
 def _read(body: Any, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(body)
@@ -241,4 +230,12 @@ def _discreet(error: FieldError) -> FieldError:
     return FieldError(error.path, error.message.partition("; it is ")[0]) if is_secret else error
 
 
-DIALECT = Dialect(name="nodes", router=lambda services: Nodes(services.nodes).router(), callback=no_callback)
+DIALECT = Dialect(
+    name="nodes",
+    router=lambda services: Nodes(services.nodes).router(),
+    callback=no_callback,
+    permits=(
+        Permit("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, asks=True),
+        Permit("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, asks=True),
+    ),
+)

@@ -88,7 +88,8 @@ def _artifact_body(artifact: Artifact, signer: UrlSigner, base_url: str) -> dict
         "height": artifact.height,
         "sha256": artifact.sha256,
         "seed": artifact.seed,
-        "url": picture_url(signer, base_url, artifact).url,
+        "available": artifact.available,
+        "url": picture_url(signer, base_url, artifact).url if artifact.available else None,
     }
 
 

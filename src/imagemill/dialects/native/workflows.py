@@ -13,20 +13,21 @@ from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.native.dialect import NAME, NativeJobs
 from imagemill.dialects.native.schemas import LABEL, moment
+from imagemill.domain.access import Scope
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job
 from imagemill.service.services import Services
 from imagemill.service.workflows import Kept
+from imagemill.web.gate import caller
+from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
 from imagemill.web.requests import (
-    bearer,
     digest,
     flag,
-    given_trace,
     idempotency_key,
     json_body,
     number,
-    same_site,
+    request_trace,
 )
 from imagemill.workflows import manifest
 from imagemill.workflows.manifest import Input
@@ -91,38 +92,31 @@ class WorkflowRoutes:
         return routes
 
     async def list(self, request: Request) -> Response:
-        bearer(request)
         found = await asyncio.to_thread(self._workflows.views)
         return answer({"items": [summary_body(kept) for kept in found]})
 
     async def add(self, request: Request) -> Response:
-        _administer(request)
         body = await _read(request, WorkflowBody)
         kept = await asyncio.to_thread(self._workflows.add, body.name, body.graph, body.manifest)
         return answer(whole_body(kept), 201)
 
     async def get(self, request: Request, name: str) -> Response:
-        bearer(request)
         return answer(whole_body(await asyncio.to_thread(self._workflows.get, name, _version(request))))
 
     async def put(self, request: Request, name: str) -> Response:
-        _administer(request)
         body = await _read(request, WorkflowChange)
         kept = await asyncio.to_thread(self._workflows.change, name, body.graph, body.manifest)
         return answer(whole_body(kept))
 
     async def remove(self, request: Request, name: str) -> Response:
-        _administer(request)
         await asyncio.to_thread(self._workflows.remove, name)
         return Response(status_code=204)
 
     async def versions(self, request: Request, name: str) -> Response:
-        bearer(request)
         found = await asyncio.to_thread(self._workflows.versions, name)
         return answer({"items": [summary_body(kept) for kept in found]})
 
     async def run(self, request: Request, name: str) -> Response:
-        _administer(request)
         values = await json_body(request)
         if not isinstance(values, Mapping):
             raise InvalidInput.at("", "should be an object with values for the workflow's inputs")
@@ -163,8 +157,8 @@ class WorkflowRoutes:
             labels=tuple(labels),
             callback_url=callback,
         )
-        trace = given_trace(request)
-        return self._services.submitter.drafts(self._services.owner, [wish], dialect=NAME, trace=trace)
+        trace = request_trace(request)
+        return self._services.submitter.drafts(caller(request).owner, [wish], dialect=NAME, trace=trace)
 
     async def _accept(
         self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]
@@ -173,7 +167,7 @@ class WorkflowRoutes:
         key = idempotency_key(request)
         asked = {"workflow": name, "query": sorted(request.query_params.multi_items()), "values": values}
         future = self._services.submitter.begin(
-            self._services.owner, drafts, key=key, digest=digest(asked) if key else ""
+            caller(request).owner, drafts, key=key, digest=digest(asked) if key else ""
         )
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
@@ -253,11 +247,6 @@ def _version(request: Request) -> int | None:
     return number(request, "version", 0, 0, _MOST_VERSIONS)
 
 
-def _administer(request: Request) -> None:
-    bearer(request)
-    same_site(request)
-
-
 async def _read(request: Request, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(await json_body(request))
@@ -270,4 +259,15 @@ DIALECT = Dialect(
     router=lambda services: WorkflowRoutes(services).router(),
     callback=no_callback,
     paths=described_paths,
+    permits=(
+        Permit("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, asks=True),
+        Permit("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, asks=True),
+        Permit(
+            "/api/v1/workflows/{name}",
+            Scope.WORKFLOWS_READ,
+            Scope.WORKFLOWS_WRITE,
+            methods={"POST": Scope.JOBS_WRITE},
+            asks=True,
+        ),
+    ),
 )

@@ -1,0 +1,83 @@
+"""What the settings mean to the parts: each part's rules, made of the settings it does not know."""
+
+from collections.abc import Mapping
+
+from imagemill.backends.base import Backend
+from imagemill.config import Settings
+from imagemill.domain.failures import Backoff
+from imagemill.domain.placing import Rules
+from imagemill.domain.signing import UrlSigner
+from imagemill.parts import signing_key
+from imagemill.service.inputs import InputLimits
+from imagemill.service.notify import NotifyRules
+from imagemill.service.outputs import OutputLimits
+from imagemill.service.run import RunRules
+from imagemill.service.services import Wire
+from imagemill.service.submit import Defaults
+from imagemill.service.sweep import SweepRules
+
+
+def of_submits(settings: Settings) -> Defaults:
+    job = settings.job
+    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request)
+
+
+def of_runs(settings: Settings, *, alone: bool) -> RunRules:
+    """``alone``: no other process works on these jobs."""
+    job, limit = settings.job, settings.limit
+    return RunRules(
+        lease_s=job.lease_s,
+        heartbeat_s=job.heartbeat_s,
+        timeout_s=_longest_s(settings, alone),
+        placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
+        avoid_node_s=job.avoid_node_s,
+        backoff=Backoff(job.retry_base_s, job.retry_cap_s),
+        limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        reattach_s=job.reattach_s,
+        previews=settings.comfyui.ask_previews,
+    )
+
+
+def _longest_s(settings: Settings, alone: bool) -> float:
+    """A task that claims until its token is spent must still be within Celery's limit then."""
+    celery, longest_s = settings.celery, settings.job.timeout_s
+    if settings.broker_url is None or alone:
+        return longest_s
+    return min(longest_s, celery.soft_time_limit_s - celery.token_s)
+
+
+def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules:
+    job, blobs = settings.job, settings.blobs
+    return SweepRules(
+        settings.sweep_s,
+        job.retention_days * 86_400,
+        job.life_s,
+        frozenset(backend.name for backend in backends.values() if backend.outlives),
+        heartbeat_s=job.heartbeat_s,
+        reattach_s=job.reattach_s,
+        retention=blobs.retention,
+        search_every_s=blobs.search_s,
+    )
+
+
+def of_callbacks(settings: Settings) -> NotifyRules:
+    callback = settings.callback
+    return NotifyRules(
+        timeout_s=callback.timeout_s,
+        tries=callback.tries,
+        backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
+        poll_s=settings.sweep_s,
+    )
+
+
+def of_inputs(settings: Settings) -> InputLimits:
+    limit = settings.limit
+    return InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
+
+
+def of_answers(settings: Settings) -> Wire:
+    return Wire(
+        UrlSigner(signing_key(settings), life_s=settings.url_life_s),
+        settings.public_url.rstrip("/") if settings.public_url else None,
+        settings.civitai.result_shape,
+    )

@@ -1,0 +1,156 @@
+"""Access: from what a request carries to whom it is answered for."""
+
+import hmac
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagemill.domain import credentials
+from imagemill.domain.access import Caller, Role, end_user
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import Forbidden, Unauthenticated
+from imagemill.store.accounts import Accounts, Owner, StoredKey, UseKey
+
+MAX_CREDENTIAL = 4096
+"""Characters of an Authorization header."""
+_MOST_REMEMBERED = 10_000
+_USE_NOTED_S = 60
+"""When a key was used last is kept to the minute: a write a request would be too much."""
+_SCHEMES = ("bearer", "key")
+"""As Civitai's clients and ours send a key, and as fal's do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request carries to say who calls."""
+
+    authorization: str = ""
+    acting_for: str | None = None
+    """The end user a service key acts for."""
+
+    @property
+    def token(self) -> str:
+        """The key or token; empty when there is none, or none of a kind we know."""
+        scheme, _, token = self.authorization.partition(" ")
+        known = scheme.lower() in _SCHEMES and len(self.authorization) <= MAX_CREDENTIAL
+        return token.strip() if known else ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    owner: str
+    """Who everybody is where nobody has to say who they are, and who the administrator's key is."""
+    always: bool
+    """Credentials are needed even when none was made yet."""
+    admin_key: str | None
+    """Digest of an administrator's key that the settings give."""
+    remember_s: float
+    """How long what was found out is taken for true without looking again."""
+
+
+Token = Callable[[str], Caller | None]
+"""Whose session token a text is; None when it is no token. Raises `Unauthenticated`."""
+
+
+class Access:
+    def __init__(self, accounts: Accounts, rules: AccessRules, token: Token = lambda _: None) -> None:
+        self._accounts = accounts
+        self._rules = rules
+        self._token = token
+        self._lock = threading.Lock()
+        self._found: dict[Credentials, tuple[float, Caller]] = {}
+        self._is_closed = rules.always or rules.admin_key is not None
+
+    def caller(self, given: Credentials) -> Caller:
+        """May read the database. Raises `Unauthenticated`, `Forbidden`, `InvalidInput`."""
+        caller = self._caller(given)
+        with self._lock:
+            if len(self._found) >= _MOST_REMEMBERED:
+                self._found.clear()
+            self._found[given] = (time.monotonic(), caller)
+        return caller
+
+    def remembered(self, given: Credentials) -> Caller | None:
+        """As `caller`, when it was found out a moment ago; blocks nowhere."""
+        found = self._found.get(given)
+        if found is None or time.monotonic() - found[0] > self._rules.remember_s:
+            return None
+        return found[1]
+
+    def forget(self) -> None:
+        """A key was revoked, a session ended, an owner changed: look again, here at once."""
+        with self._lock:
+            self._found.clear()
+
+    def is_open(self) -> bool:
+        """Whether nobody has to say who they are: no key and no user was ever made."""
+        if not self._is_closed:
+            self._is_closed = self._accounts.has_credentials()
+        return not self._is_closed
+
+    def _caller(self, given: Credentials) -> Caller:
+        if self.is_open():
+            return self._everybody()
+        token = given.token
+        if not token:
+            raise Unauthenticated("send the header 'Authorization: Bearer <key>' with a key of this server")
+        key_id = credentials.key_id(token)
+        if key_id is not None:
+            return self._by_key(key_id, token, given.acting_for)
+        if (caller := self._by_admin_key(token) or self._token(token)) is None:
+            raise Unauthenticated(_UNKNOWN)
+        if given.acting_for is not None:
+            raise Forbidden(_NO_SERVICE)
+        return caller
+
+    def _everybody(self) -> Caller:
+        owner = self._rules.owner
+        return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, is_open=True)
+
+    def _by_admin_key(self, token: str) -> Caller | None:
+        expected = self._rules.admin_key
+        if expected is None or not hmac.compare_digest(credentials.digest(token), expected):
+            return None
+        owner = self._rules.owner
+        return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, credential="settings")
+
+    def _by_key(self, key_id: str, token: str, acting_for: str | None) -> Caller:
+        found = self._accounts.key(key_id)
+        if found is None or not hmac.compare_digest(found[0].digest, credentials.digest(token)):
+            raise Unauthenticated(_UNKNOWN)
+        key, account = found
+        now = now_us()
+        _check_valid(key, account, now)
+        if key.used_at is None or now - key.used_at > _USE_NOTED_S * SECOND:
+            self._accounts.use_key(UseKey(key.id, now))
+        scopes = key.scopes & account.role.scopes
+        if acting_for is None:
+            return Caller(account.id, account.role, scopes, account.id, key.id)
+        if not key.is_service:
+            raise Forbidden(_NO_SERVICE)
+        owner = self._end_user(account, acting_for, now)
+        # Whom a key acts for is nobody's operator or administrator.
+        return Caller(owner, Role.USER, scopes & Role.USER.scopes, account.id, key.id)
+
+    def _end_user(self, account: Owner, name: str, now: int) -> str:
+        id_ = end_user(account.id, name)
+        there = self._accounts.owner(id_)
+        if there is None:
+            self._accounts.ensure_owner(Owner(id_, Role.USER, now, parent=account.id, name=name))
+        elif there.disabled_at is not None:
+            raise Forbidden(f"the end user {name!r} is disabled")
+        return id_
+
+
+def _check_valid(key: StoredKey, account: Owner, now: int) -> None:
+    if key.revoked_at is not None:
+        raise Unauthenticated(f"the key {key.id} was revoked; make another one")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise Unauthenticated(f"the key {key.id} has expired; make another one")
+    if account.disabled_at is not None:
+        raise Unauthenticated(f"the account {account.id} is disabled")
+
+
+_UNKNOWN = "the key or token is not known here; `imagemill keys create` makes one"
+_NO_SERVICE = "X-Imagemill-User: only a service key may act for an end user"

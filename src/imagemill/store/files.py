@@ -1,0 +1,34 @@
+"""The files of finished jobs. One that was given up leaves its artifact without a key."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from imagemill.domain.blobs import attempt_of
+from imagemill.store import schema
+from imagemill.store.commits import Tx
+
+_jobs = schema.jobs.c
+_artifacts = schema.artifacts.c
+
+
+def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Of the jobs that have ended: owner and when."""
+    statement = sa.select(_jobs.id, _jobs.owner, _jobs.finished_at).where(
+        _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
+    )
+    return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
+
+
+def give_up(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
+    for keys in requests:
+        attempts = [attempt for key in keys if (attempt := attempt_of(key)) is not None]
+        tx.conn.execute(
+            sa.update(schema.artifacts)
+            .where(
+                _artifacts.job_id.in_(sorted({job_id for job_id, _ in attempts})),
+                _artifacts.blob_key.in_(keys),
+            )
+            .values(blob_key="")
+        )
+    return [None] * len(requests)

@@ -1,0 +1,51 @@
+"""Where spans go, and how many."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+
+def _http(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError(
+            "should be http://host:4318 or https://host, of a collector that takes OTLP over HTTP"
+        )
+    return value
+
+
+def _pairs(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        _read(value)
+    return value
+
+
+def _read(value: SecretStr) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in value.get_secret_value().split(",") if pair.strip()]
+    if any(not name.strip() or not separator for name, separator, _ in pairs):
+        raise ValueError("should be name=value pairs, separated by commas")
+    return {name.strip().lower(): text.strip() for name, _, text in pairs}
+
+
+class OtelSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Annotated[str, AfterValidator(_http)] | None = Field(
+        default=None,
+        description="Collector of spans (OTLP over HTTP), like http://127.0.0.1:4318; none: no spans.",
+    )
+    headers: Annotated[SecretStr | None, AfterValidator(_pairs)] = Field(
+        default=None, description="Sent to the collector: name=value, comma-separated; a token, say."
+    )
+    ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of traces that are told, chosen by their ids."
+    )
+    service_name: str = Field(
+        default="imagemill", min_length=1, description="What traces call this installation."
+    )
+    timeout_s: float = Field(
+        default=5.0, gt=0, description="Longest delivery of spans, and longest wait for it at a stop."
+    )
+
+    @property
+    def given_headers(self) -> dict[str, str]:
+        return _read(self.headers) if self.headers is not None else {}

@@ -1,0 +1,160 @@
+"""Where spans begin: requests, attempts, operations on blobs, deliveries, and what becomes of jobs."""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar, Token
+from typing import Any, Protocol
+
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.events import EventType
+from imagemill.domain.jobs import Job
+from imagemill.tracing import spans
+from imagemill.tracing.attempts import AttemptTrace
+from imagemill.tracing.history import History, Log
+from imagemill.tracing.spans import Kind, Span, Value
+
+_BITS = 64
+"""Of a trace id that decide on its sampling: the last ones, as in OpenTelemetry's own sampler."""
+
+
+class Place(Protocol):
+    """What is being done by a thread or a request."""
+
+    @property
+    def trace(self) -> str: ...
+
+    @property
+    def span(self) -> str:
+        """The parent of what begins now."""
+        ...
+
+
+class Out(Protocol):
+    """Where spans go: must not block, nor fail."""
+
+    def emit(self, span: Span) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_here: ContextVar[Place | None] = ContextVar("imagemill_place", default=None)
+
+
+class RequestTrace:
+    """The span of one HTTP request, from its making to `close`."""
+
+    def __init__(self, emit: Callable[[Span], None], traceparent: str, parent: str | None) -> None:
+        self._emit = emit
+        self._parent = parent
+        self._start = now_us()
+        self.trace = spans.trace_of(traceparent)
+        self.span = spans.span_of(traceparent)
+        self._token = _here.set(self)
+
+    def close(self, method: str, route: str, status: int | None) -> None:
+        """``status``: None when there was no answer."""
+        _here.reset(self._token)
+        attributes: dict[str, Value] = {"http.request.method": method}
+        if route:
+            attributes["http.route"] = route
+        if status is not None:
+            attributes["http.response.status_code"] = status
+        error = "" if status is not None and status < 500 else str(status or "unanswered")
+        name = f"{method} {route}".rstrip()
+        end, kind = now_us(), Kind.SERVER
+        self._emit(Span(name, self.trace, self.span, self._parent, self._start, end, kind, attributes, error))
+
+
+class DeliveryTrace:
+    """The span of one try to deliver a callback, from its making to `close`."""
+
+    def __init__(self, emit: Callable[[Span], None], job: Job, event: EventType) -> None:
+        self._emit = emit
+        self._job = job
+        self._event = event
+        self._start = now_us()
+        self._span = secrets.token_hex(8)
+
+    @property
+    def header(self) -> str:
+        """The traceparent to send."""
+        return f"00-{spans.trace_of(self._job.trace)}-{self._span}-01"
+
+    def close(self, number: int, error: str | None) -> None:
+        """``number``: of the try. ``error``: what went wrong, or None."""
+        job, wrong = self._job, "undelivered" if error else ""
+        event = self._event.value
+        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.event": event, "imagemill.try": number}
+        trace, parent, end = spans.trace_of(job.trace), spans.of_job(job.id), now_us()
+        start, kind = self._start, Kind.CLIENT
+        self._emit(Span("callback", trace, self._span, parent, start, end, kind, attributes, wrong))
+
+
+class Tracer:
+    """The spans of one process. ``ratio``: of all traces, those that are told; each whole or not at all."""
+
+    def __init__(self, out: Out, ratio: float, log: Log) -> None:
+        self._out = out
+        self._bound = round(ratio * (1 << _BITS))
+        self._history = History(log, self.emit, self.samples)
+        self._handed_back: set[str] = set()
+
+    def samples(self, traceparent: str) -> bool:
+        """By the trace's id alone, so that all processes decide alike."""
+        return int(traceparent[19:35], 16) < self._bound
+
+    def emit(self, span: Span) -> None:
+        self._out.emit(span)
+
+    def request(self, traceparent: str, parent: str | None) -> RequestTrace | None:
+        """``parent``: the caller's span. None: this trace is not told."""
+        return RequestTrace(self.emit, traceparent, parent) if self.samples(traceparent) else None
+
+    def attempt(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> AttemptTrace | None:
+        """An attempt was claimed. None: its trace is not told."""
+        if not self.samples(job.trace):
+            return None
+        self._history.queued(job)
+        return AttemptTrace(self, job, stages)
+
+    def blob(self, operation: str, result: str, seconds: float) -> None:
+        """An operation of the blob store is over: a span, where it is part of one."""
+        place = _here.get()
+        if place is None:
+            return
+        end = now_us()
+        name, error = f"blob {operation}", result if result == "error" else ""
+        start, attributes = end - round(seconds * SECOND), {"imagemill.result": result}
+        id_ = secrets.token_hex(8)
+        self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
+
+    def of_delivery(self, job: Job, event: EventType) -> DeliveryTrace | None:
+        """A callback of the job is about to be sent. None: its trace is not told."""
+        return DeliveryTrace(self.emit, job, event) if self.samples(job.trace) else None
+
+    def changed(self, ended: Iterable[Job], others: Iterable[str], lost: Iterable[str]) -> None:
+        """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that
+        were taken back from their workers. Does not block."""
+        for job in ended:
+            self._history.over(job)
+        for job_id in lost:
+            if job_id not in self._handed_back:
+                self._history.lost(job_id)
+        for job_id in others:
+            self._history.ended(job_id)
+
+    def enter(self, place: Place) -> "Token[Place | None]":
+        return _here.set(place)
+
+    def leave(self, token: "Token[Place | None]", job_id: str) -> None:
+        _here.reset(token)
+        self._handed_back.discard(job_id)
+
+    def hand_back(self, job_id: str) -> None:
+        """Its own worker gives it back, and tells of the attempt itself."""
+        self._handed_back.add(job_id)
+
+    def close(self) -> None:
+        """Deliver what is there, within a bounded time."""
+        self._history.close()
+        self._out.close()

@@ -1,0 +1,63 @@
+"""Which scope a route needs: declared by whoever brings the route, else it is for admins only."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from imagemill.domain.access import Scope
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """``path`` is a route's path or, with a slash at its end, all paths below it."""
+
+    path: str
+    read: Scope | None
+    """None: no key is needed, whoever knows the address may."""
+    write: Scope | None = None
+    methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
+    """Methods that need something else."""
+    asks: bool = False
+    """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
+
+    def scope(self, method: str) -> Scope | None:
+        return self.methods.get(method, self.read if method in SAFE else self.write)
+
+
+PUBLIC = (
+    Permit("/health", None),
+    Permit("/health/", None),
+    Permit("/openapi.json", None),
+    Permit("/docs", None),
+    Permit("/docs/", None),
+    Permit("/redoc", None),
+    Permit("/static-offline-docs/", None),
+    Permit("/blobs/", None),  # their URLs are signed
+    Permit("/metrics", Scope.METRICS_READ),
+)
+_UNKNOWN = Permit("", Scope.ADMIN, Scope.ADMIN)
+
+
+class Permits:
+    """The longest declared path that fits a request's path decides."""
+
+    def __init__(self, permits: Iterable[Permit]) -> None:
+        longest_first = sorted(permits, key=lambda permit: -len(permit.path))
+        self._patterns = [(_pattern(permit.path), permit) for permit in longest_first]
+
+    def of(self, path: str) -> Permit:
+        return next((permit for pattern, permit in self._patterns if pattern.match(path)), _UNKNOWN)
+
+    def declares(self, path: str) -> bool:
+        return self.of(path) is not _UNKNOWN
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
+    return re.compile(text if path.endswith("/") else f"{text}$")
+
+
+_PARTS = re.compile(r"(\{[^}]*\})")

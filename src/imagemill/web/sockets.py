@@ -1,0 +1,191 @@
+"""A job's events over a WebSocket: the same objects as the server-sent events, one message each.
+
+The socket is for listening. What a client sends has no meaning; it is bounded, so that nobody can keep the
+server busy with it. A connection's memory is bounded too: what a reader has not taken yet is one message and
+what the transport buffers (64 KiB); a reader that takes nothing for a while is cut, and resumes by `after`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import WebSocket, WebSocketDisconnect
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from imagemill.backends.base import Progress
+from imagemill.domain.errors import ImagemillError
+from imagemill.domain.events import Event
+from imagemill.service.hub import Hub, Watcher
+from imagemill.service.services import SocketRules
+from imagemill.store.store import Store
+from imagemill.web.problems import STATUSES
+from imagemill.web.stream import End, job_news, told
+
+log = logging.getLogger(__name__)
+
+Previews = Literal["base64", "binary", "none"]
+
+RATE_S = 10.0
+"""In so long a client may send `SocketRules.messages`."""
+_FAREWELL_S = 2.0
+"""Longest wait for a close to be taken."""
+_LONGEST_REASON = 120
+"""Bytes: a close frame holds 125, two of them the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    code: int
+    reason: str
+
+
+_ENDS = {
+    End.FINISHED: Close(1000, "the job has ended"),
+    End.GONE: Close(4404, "the job was deleted"),
+    End.STOPPED: Close(1012, "this server stops; resume at another"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client asks for."""
+
+    job_id: str
+    after: int
+    previews: Previews
+
+
+class EventSocket:
+    def __init__(self, store: Store, hub: Hub, rules: SocketRules) -> None:
+        self._store = store
+        self._hub = hub
+        self._rules = rules
+
+    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[Wanted]]) -> None:
+        """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
+        with suppress(WebSocketDisconnect):
+            # Only an open socket has a close code: before, a browser sees no more than that it failed.
+            await socket.accept()
+            close = await self._served(socket, admit)
+            if close is not None:
+                # One that takes nothing does not take the farewell either.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL_S):
+                        await socket.close(close.code, close.reason)
+
+    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[Wanted]]) -> Close | None:
+        """How to close; None when the client has gone."""
+        try:
+            wanted = await admit()
+            with self._hub.watch([wanted.job_id]) as watcher:
+                return await self._follow(socket, watcher, wanted)
+        except (ImagemillError, HTTPException) as error:
+            return refusal(error)
+        except WebSocketDisconnect:
+            return None
+        except Exception:
+            log.exception("a WebSocket met a bug", extra={"trace": socket.scope.get("imagemill.trace")})
+            return Close(1011, "a bug in the server; its log has more")
+
+    async def _follow(self, socket: WebSocket, watcher: Watcher, wanted: Wanted) -> Close | None:
+        """Talk and listen until either ends."""
+        talking = asyncio.create_task(self._talk(socket, watcher, wanted))
+        listening = asyncio.create_task(self._listen(socket))
+        both = (talking, listening)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            return talking.result() if talking.done() else listening.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _talk(self, socket: WebSocket, watcher: Watcher, wanted: Wanted) -> Close:
+        async for news in job_news(self._store, watcher, wanted.job_id, wanted.after):
+            if isinstance(news, End):
+                return _ENDS[news]
+            if news is None:
+                continue  # the server's pings keep the connection alive
+            try:
+                async with asyncio.timeout(self._rules.slow_s):
+                    for message in _messages(news, wanted.previews):
+                        await socket.send(message)
+            except TimeoutError:
+                return Close(4408, f"nothing was read for {self._rules.slow_s:g} s; resume by after")
+        raise AssertionError("news end with an End")
+
+    async def _listen(self, socket: WebSocket) -> Close | None:
+        times: deque[float] = deque(maxlen=self._rules.messages)
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return None
+            text = message.get("text")
+            size = len(text.encode() if text is not None else message.get("bytes") or b"")
+            if size > self._rules.message_bytes:
+                return Close(1009, f"a message of {size} bytes; at most {self._rules.message_bytes} are read")
+            now = time.monotonic()
+            if len(times) == self._rules.messages and now - times[0] < RATE_S:
+                return Close(1008, f"more than {self._rules.messages} messages in {RATE_S:g} s; send none")
+            times.append(now)
+
+
+def _messages(news: Event | Progress, previews: Previews) -> Iterator[dict[str, Any]]:
+    body = told(news, preview=previews == "base64").body
+    picture: bytes | None = None
+    if previews == "binary" and isinstance(news, Progress) and news.preview is not None:
+        picture = news.preview
+        body |= {"previewType": news.preview_type, "previewBytes": len(picture)}
+    yield {"type": "websocket.send", "text": to_json(body).decode()}
+    if picture is not None:
+        yield {"type": "websocket.send", "bytes": picture}
+
+
+def refusal(error: ImagemillError | HTTPException) -> Close:
+    """4000 and the status an HTTP route would answer; 1013 where trying again may help."""
+    if isinstance(error, HTTPException):
+        code, text = 4000 + error.status_code, str(error.detail)
+    elif error.retryable:
+        code, text = 1013, str(error)
+    else:
+        code, text = 4000 + STATUSES.get(error.code, 500), str(error)
+    return Close(code, text.encode()[:_LONGEST_REASON].decode(errors="ignore"))
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, but a connection that takes nothing is not waited for when it is to be closed.
+
+    It would be kept, with all that is buffered for it, for as long as the other side holds it open.
+    """
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.close" and not self.writable.is_set():
+            self.stop_keepalive()
+            self.transport.abort()
+            return
+        await super().send(message)
+
+    def keepalive_timeout(self) -> None:
+        stuck = not self.writable.is_set()
+        super().keepalive_timeout()
+        if stuck:
+            self.transport.abort()
+
+
+def wire(rules: SocketRules) -> dict[str, Any]:
+    """uvicorn's settings for WebSockets."""
+    return {
+        "ws": SocketProtocol,
+        "ws_max_size": rules.message_bytes,
+        "ws_ping_interval": rules.ping_s,
+        "ws_ping_timeout": rules.pong_s,
+        # Previews are compressed already, and a connection's tables cost more than its events.
+        "ws_per_message_deflate": False,
+    }
