@@ -33,6 +33,7 @@ def of_runs(settings: Settings, *, alone: bool) -> RunRules:
         avoid_node_s=job.avoid_node_s,
         backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        reattach_s=job.reattach_s,
         previews=settings.comfyui.ask_previews,
     )
 
@@ -52,7 +53,8 @@ def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules
         job.retention_days * 86_400,
         job.life_s,
         frozenset(backend.name for backend in backends.values() if backend.outlives),
-        job.reattach_s,
+        heartbeat_s=job.heartbeat_s,
+        reattach_s=job.reattach_s,
         retention=blobs.retention,
         search_every_s=blobs.search_s,
     )

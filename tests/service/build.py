@@ -56,10 +56,7 @@ class FakeBackend:
     needed: tuple[str, ...] = ()
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
-
-    @property
-    def outlives(self) -> bool:
-        return False
+    outlives: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [

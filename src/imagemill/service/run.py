@@ -50,6 +50,8 @@ class RunRules:
     avoid_node_s: float
     backoff: Backoff
     limits: outputs.OutputLimits
+    reattach_s: float = 0.0
+    """How long a job whose picture could not be stored is left to the node that may still have it."""
     previews: bool = False
     """Whether nodes are asked for preview frames."""
 
@@ -268,11 +270,15 @@ class Runner:
             return Failed(failure, {"stages": attempt.stages})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
+        backend = self._backends.get(job.backend or "")
+        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
+        held_s = retry.delay_s + self._rules.reattach_s if found_again else 0.0
+        closed_s = self._rules.avoid_node_s if avoid else held_s
         return Retried(
             failure,
             run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
             avoid_node=avoid,
-            avoid_until=now + round(self._rules.avoid_node_s * SECOND) if avoid else None,
+            avoid_until=now + round(closed_s * SECOND) if avoid or held_s else None,
             memory_mb=memory_mb,
         )
 
@@ -366,9 +372,9 @@ class Runner:
         told = [a.progress for a in attempts]
         for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
             attempt.told = progress
-            if pulse is Pulse.SUPERSEDED:
+            if pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER):
                 attempt.superseded = True
-                attempt.watch.stop()
+                attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
             elif pulse is Pulse.CANCEL:
                 attempt.watch.stop()
 
@@ -377,12 +383,8 @@ def _news(attempt: _Attempt) -> dict[str, Any] | None:
     progress = attempt.progress
     if progress is None or progress is attempt.told:
         return None
-    return {
-        "stage": attempt.stages[-1]["stage"],
-        "step": progress.step,
-        "total": progress.total,
-        "progress": round(progress.fraction, 4),
-    }
+    done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
+    return {"stage": attempt.stages[-1]["stage"], **done}
 
 
 def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:

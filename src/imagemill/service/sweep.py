@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 500
 _PRUNE_EVERY_S = 600.0
+_RENEWALS = 5
+"""Heartbeats that workers have to extend leases which ran out while the database was away."""
 _PRUNE_CHUNK = 100
 """Jobs deleted in a transaction, for which other writes wait some 10 ms."""
 _PRUNE_FOR_S = 0.5
@@ -36,6 +38,8 @@ class SweepRules:
     """How long a job may wait."""
     outliving: frozenset[str] = frozenset()
     """Backends whose renders go on without the worker that sent them."""
+    heartbeat_s: float = 0.0
+    """How often workers extend their leases."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
     retention: Retention = field(default_factory=Retention)
@@ -66,6 +70,9 @@ class Sweeper:
         self._remind = remind
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._away = True
+        """Whether the database was, or may have been, since the last round."""
+        self._patient_until = 0.0
         self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
         self._next_prune = 0.0
         self._next_search = 0.0
@@ -81,11 +88,13 @@ class Sweeper:
 
     def sweep(self) -> float:
         """One round; the seconds until something is known to be due."""
-        now = now_us()
         dead = self._lifeline.dead(self._store.workers_with_leases())
-        rules = self._rules
-        reattach_us = round(rules.reattach_s * SECOND)
-        while self._store.reclaim(Reclaim(now, dead, _CHUNK, rules.outliving, reattach_us)) == _CHUNK:
+        if self._away:
+            self._away = False
+            self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
+        now = now_us()
+        reclaim = self._reclaim(now, dead)
+        while self._store.reclaim(reclaim) == _CHUNK:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
@@ -93,6 +102,17 @@ class Sweeper:
         if due is None:
             return self._rules.every_s
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
+
+    def _reclaim(self, now: int, dead: tuple[str, ...]) -> Reclaim:
+        rules = self._rules
+        return Reclaim(
+            now,
+            dead,
+            _CHUNK,
+            leases=time.monotonic() >= self._patient_until,
+            outliving=rules.outliving,
+            reattach_us=round(rules.reattach_s * SECOND),
+        )
 
     def prune(self, for_s: float = math.inf) -> int:
         """Delete finished jobs past their retention, files first, for about so long; how many."""
@@ -129,6 +149,7 @@ class Sweeper:
         while not self._stop.wait(pause_s):
             try:
                 if not self._leads():
+                    self._away = True
                     pause_s = self._rules.every_s
                     continue
                 pause_s = self.sweep()
@@ -140,6 +161,7 @@ class Sweeper:
                     self.delete_orphans()
                     self.prune_inputs()
             except StorageError as error:
+                self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)
                 pause_s = self._rules.every_s
             except Exception:
