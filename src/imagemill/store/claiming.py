@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import Places
 from imagemill.store.rows import JOB_COLUMNS, job_from
-from imagemill.store.statements import Statement, driver
+from imagemill.store.statements import Statement, driver, run_together
 
 VIRTUAL_QUANTUM_S = 1.0
 """The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
@@ -110,7 +111,6 @@ _TAKE = Statement(
     )
     .returning(*JOB_COLUMNS)
 )
-_COUNT_RUNNING = Statement(sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node"))
 _LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
 _ADVANCE = Statement(
     sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
@@ -129,9 +129,7 @@ class Claiming:
         claims: list[Claim | None] = []
         for ask in asks:
             self._places.note(ask.offer, ask.now)
-        heads = self.heads(tx.conn)
-        if heads:
-            self._places.read(tx.conn, [ask.offer.node for ask in asks])
+        heads = self._look(tx, asks)
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
@@ -145,14 +143,34 @@ class Claiming:
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
-        rows = _HEADS[conn.dialect.name].run(conn)
+        return self._heads_of(conn, _HEADS[conn.dialect.name].run(conn))
+
+    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[Head]:
         return [Head(lane, self._lanes.key_of(conn, lane), Waiting(*job)) for lane, *job in rows]
+
+    def _look(self, tx: Tx, asks: Sequence[Ask]) -> list[Head]:
+        """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
+        a job meanwhile. One round trip."""
+        heads = _HEADS[tx.conn.dialect.name].call()
+        if tx.conn.dialect.name == "sqlite":  # which lets one write at a time, and answers at once
+            found = self._heads_of(tx.conn, heads.begin(tx.conn).rows())
+            if found:
+                self._places.read(tx.conn, [ask.offer.node for ask in asks])
+            return found
+        # In one order, so that no two processes wait for each other.
+        locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
+        running = self._places.reading([ask.offer.node for ask in asks])
+        *_, waiting, jobs = run_together(
+            tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
+        )
+        self._places.see(tx.conn, running, jobs.rows())
+        return self._heads_of(tx.conn, waiting.rows())
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._places.look(conn, now)
 
     def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
-        if not _has_room(tx, ask.offer):
+        if not self._places.has_room(ask.offer):
             return None
 
         def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
@@ -187,14 +205,6 @@ def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, li
         for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
             found.setdefault(lane, []).append(Waiting(*job))
     return found
-
-
-def _has_room(tx: Tx, offer: Offer) -> bool:
-    if offer.capacity is None:
-        return True
-    if tx.conn.dialect.name == "postgresql":
-        _LOCK_NODE.run(tx.conn, {"node": offer.node})
-    return _COUNT_RUNNING.run(tx.conn, {"node": offer.node})[0][0] < offer.capacity
 
 
 def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:
