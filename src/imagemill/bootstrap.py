@@ -99,7 +99,8 @@ class Mill:
         self.backends = self._backends()
         self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _plugins("recipes")}
         poll_s = settings.scheduler_poll_ms / 1000
-        self.fanout = connecting.fanout(settings, self.lifeline.worker, alone=self.roles.alone)
+        me, alone = self.lifeline.worker, self.roles.alone
+        self.fanout = connecting.fanout(settings, me, alone=alone, notices=self.roles.api)
         self.hub = Hub(
             self.store.progress_of,
             poll_s=_ALONE_POLL_S if self.roles.alone else poll_s,

@@ -4,7 +4,7 @@ All go through `apply`: the rows are locked, the change is checked against the t
 names its precondition, and the event and what depends on the job follow in the same transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from imagemill.domain.jobs import Artifact, JobStatus
 from imagemill.store import log, schema
 from imagemill.store.commits import Move, Tx
 from imagemill.store.rows import failure_to
-from imagemill.store.statements import Statement
+from imagemill.store.statements import Statement, run_together
 
 _jobs = schema.jobs.c
 
@@ -125,12 +125,16 @@ def apply(tx: Tx, changes: Sequence[Change]) -> None:
 
 def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     """What has to change because of these changes."""
-    changed = _APPLY.run_many(tx.conn, [_parameters(change) for change in changes])
-    if changed != len(changes):
-        raise IllegalTransition(f"{len(changes)} jobs were to change, {changed} did")
-    rows = [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
-    if rows:
-        _INSERT_ARTIFACT.run_many(tx.conn, rows)
+    ended = {change.row.id: change for change in changes if change.to.is_terminal}
+    depending = [_DEPENDENTS.call({"ids": sorted(ended)})] if ended else []
+    applied, *dependents = run_together(
+        tx.conn, _APPLY.call_many([_parameters(change) for change in changes]), *depending
+    )
+    if applied.changed != len(changes):
+        raise IllegalTransition(f"{len(changes)} jobs were to change, {applied.changed} did")
+    tx.insert_late(
+        _INSERT_ARTIFACT, [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
+    )
     log.append(tx, [_entry(change) for change in changes])
     for change in changes:
         if change.to.is_terminal or change.error is not None:
@@ -138,7 +142,7 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
             tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.woken.add(change.row.queue)
-    return _follow_up(tx, changes)
+    return _follow_up(tx, ended, [pair for found in dependents for pair in found.rows()])
 
 
 def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
@@ -190,12 +194,9 @@ _UNMET = sa.text(
 _RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status = 'waiting'")
 
 
-def _follow_up(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
-    """What depends on a finished job is released, or has to be cancelled with it."""
-    ended = {change.row.id: change for change in changes if change.to.is_terminal}
-    if not ended:
-        return ()
-    pairs = _DEPENDENTS.run(tx.conn, {"ids": sorted(ended)})
+def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:
+    """What depends on a finished job is released, or has to be cancelled with it. ``pairs``: ended jobs and
+    those that need them."""
     if not pairs:
         return ()
     waiting = {

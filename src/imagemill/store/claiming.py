@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import Places
 from imagemill.store.rows import JOB_COLUMNS, job_from
-from imagemill.store.statements import Statement, driver
+from imagemill.store.statements import Statement, driver, run_together
 
 _FOUND_AGAIN = "its render may be found again on this node"
 """Whatever is loaded there now: otherwise a busy node would let the job's time to find it run out."""
@@ -124,7 +125,6 @@ def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
 
 _TAKE = _taking(_open)
 _TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
-_COUNT_RUNNING = Statement(sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node"))
 _LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
 _ADVANCE = Statement(
     sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
@@ -143,9 +143,7 @@ class Claiming:
         claims: list[Claim | None] = []
         for ask in asks:
             self._places.note(ask.offer, ask.now)
-        heads = self.heads(tx.conn)
-        if heads:
-            self._places.read(tx.conn, [ask.offer.node for ask in asks])
+        heads = self._look(tx, asks)
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
@@ -159,16 +157,36 @@ class Claiming:
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
-        rows = _HEADS[conn.dialect.name].run(conn)
+        return self._heads_of(conn, _HEADS[conn.dialect.name].run(conn))
+
+    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[Head]:
         return [
             Head(lane, self._lanes.key_of(conn, lane), Waiting(*job), bool(held)) for lane, *job, held in rows
         ]
+
+    def _look(self, tx: Tx, asks: Sequence[Ask]) -> list[Head]:
+        """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
+        a job meanwhile. One round trip."""
+        heads = _HEADS[tx.conn.dialect.name].call()
+        if tx.conn.dialect.name == "sqlite":  # which lets one write at a time, and answers at once
+            found = self._heads_of(tx.conn, heads.begin(tx.conn).rows())
+            if found:
+                self._places.read(tx.conn, [ask.offer.node for ask in asks])
+            return found
+        # In one order, so that no two processes wait for each other.
+        locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
+        running = self._places.reading([ask.offer.node for ask in asks])
+        *_, waiting, jobs = run_together(
+            tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
+        )
+        self._places.see(tx.conn, running, jobs.rows())
+        return self._heads_of(tx.conn, waiting.rows())
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._places.look(conn, now)
 
     def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
-        if not _has_room(tx, ask.offer):
+        if not self._places.has_room(ask.offer):
             return None
 
         def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
@@ -210,14 +228,6 @@ def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, li
         for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
             found.setdefault(lane, []).append(Waiting(*job))
     return found
-
-
-def _has_room(tx: Tx, offer: Offer) -> bool:
-    if offer.capacity is None:
-        return True
-    if tx.conn.dialect.name == "postgresql":
-        _LOCK_NODE.run(tx.conn, {"node": offer.node})
-    return _COUNT_RUNNING.run(tx.conn, {"node": offer.node})[0][0] < offer.capacity
 
 
 def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:

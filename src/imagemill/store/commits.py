@@ -26,6 +26,7 @@ from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
+from imagemill.store.statements import Parameters, Statement, run_together
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,18 @@ class Tx(Committed):
     conn: sa.Connection = field(kw_only=True)
     on_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Run by the committing thread once the rows are there for everybody."""
+    _late: dict[Statement, list[Parameters]] = field(default_factory=dict[Statement, list[Parameters]])
+
+    def insert_late(self, statement: Statement, rows: Sequence[Parameters]) -> None:
+        """Insert what nothing in this transaction reads: with all else of the kind, before the commit."""
+        if rows:
+            self._late.setdefault(statement, []).extend(rows)
+
+    def insert_now(self) -> None:
+        """What was left for later, in the order in which the tables were first named."""
+        if self._late:
+            late, self._late = self._late, {}
+            run_together(self.conn, *(statement.call_many(rows) for statement, rows in late.items()))
 
     def insert(self, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
@@ -258,6 +271,7 @@ class Commits:
                 for write, requests in sorted(kinds.items(), key=lambda kind: kind[0] is self._last):
                     results = write(tx, [request.payload for request in requests])
                     answers.extend(zip(requests, results, strict=True))
+                tx.insert_now()
         except Exception:
             # It may be broken: the next transaction gets another one.
             conn.close()

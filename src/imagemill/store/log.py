@@ -59,8 +59,7 @@ def append(tx: Tx, entries: Iterable[Entry]) -> None:
                 }
             )
         tx.notices.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
-    if rows:
-        _INSERT_EVENT.run_many(tx.conn, rows)
+    tx.insert_late(_INSERT_EVENT, rows)
     if outgoing:
-        _INSERT_DELIVERY.run_many(tx.conn, outgoing)
+        tx.insert_late(_INSERT_DELIVERY, outgoing)
         tx.called_back = True

@@ -291,11 +291,12 @@ class Store:
     def _read(
         self, query: Callable[Concatenate[sa.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
+        driver: Any = self._database.reader.dialect.dbapi
         try:
             with self._database.reader.connect() as conn:
                 return query(conn, *args, **kwargs)
-        except exc.DBAPIError as error:
-            raise StorageError(f"the database refused a read: {error.orig}") from error
+        except (exc.DBAPIError, driver.Error) as error:  # hot statements raise the driver's own
+            raise StorageError(f"the database refused a read: {getattr(error, 'orig', error)}") from error
 
 
 def _nobody(_: Committed) -> None:

@@ -14,7 +14,7 @@ from imagemill.store.commits import Tx
 from imagemill.store.indexing import property_rows
 from imagemill.store.lanes import Lanes
 from imagemill.store.rows import JOB_COLUMNS, job_from, job_row
-from imagemill.store.statements import Statement
+from imagemill.store.statements import Statement, run_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,10 @@ class Submitting:
                 if job.status is JobStatus.QUEUED:
                     tx.woken.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
-        _INSERT_JOB.run_many(tx.conn, [job_row(job) for job in everything])
+        tx.insert_late(_INSERT_JOB, [job_row(job) for job in everything])
         log.append(tx, entries)
+        # The rest of the transaction may look for these jobs: a claim does.
+        tx.insert_now()
         drafts = [draft for submission in submissions for draft in submission.drafts]
         needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.needs]
         if needs:
@@ -189,8 +191,9 @@ def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
         for draft in submission.drafts:
             place = (draft.queue, submission.owner)
             totals[place] = totals.get(place, 0.0) + draft.estimate_s
-    virtual = dict[str, float](_QUEUES.run(tx.conn))
-    weights = dict[str, float](_WEIGHTS.run(tx.conn, {"ids": sorted({o for _, o in totals})}))
+    owners = sorted({owner for _, owner in totals})
+    queues, known = run_together(tx.conn, _QUEUES.call(), _WEIGHTS.call({"ids": owners}))
+    virtual, weights = dict[str, float](queues.rows()), dict[str, float](known.rows())
     tags = _Tags()
     # Sorted, so that two processes lock the rows in the same order.
     for (queue, owner), total in sorted(totals.items()):
