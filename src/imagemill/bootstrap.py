@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from imagemill import connecting
+from imagemill import connecting, parts
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -28,6 +28,7 @@ from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
 from imagemill.parts import RealNodes, access, signing_key
 from imagemill.recipes.base import Recipe
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
@@ -39,7 +40,6 @@ from imagemill.service.outputs import OutputLimits
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner, RunRules
 from imagemill.service.services import Services, Wire
-from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.service.views import ViewLoader
 from imagemill.service.workflows import Workflows
@@ -332,7 +332,8 @@ class Mill:
 
     def _services(self) -> Services:
         settings = self.settings
-        defaults = Defaults(settings.job.life_s, settings.job.max_failures, settings.limit.jobs_per_request)
+        shelf = partial(OwnersShelf, self.registry, self.inputs)
+        submitter = parts.submitter(settings, self.store, shelf, self.recipes, self.backends)
         return Services(
             store=self.store,
             access=access(settings, self.store),
@@ -341,13 +342,9 @@ class Mill:
             registry=self.registry,
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
-            submitter=Submitter(
-                self.store,
-                partial(OwnersShelf, self.registry, self.inputs),
-                self.recipes,
-                self.backends,
-                defaults,
-            ),
+            submitter=submitter,
+            throttle=parts.throttle(settings, self.store),
+            credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
             guard=self.guard,
             recipes=self.recipes,

@@ -36,9 +36,11 @@ from imagemill.groups import (
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
+    CreditSettings,
     JobSettings,
     LimitSettings,
     MetricsSettings,
+    QuotaSettings,
     ResourceSettings,
 )
 
@@ -188,6 +190,8 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
+    quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")

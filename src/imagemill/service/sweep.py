@@ -88,7 +88,8 @@ class Sweeper:
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
 
     def prune(self) -> int:
-        """Delete finished jobs past their retention, files first; how many."""
+        """Delete finished jobs past their retention, files first, and counters that are over; how many."""
+        self._store.limits.prune(now_us())
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         pruned = 0
         while ids := self._store.finished_before(oldest, _CHUNK):

@@ -58,7 +58,7 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
+    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]), services.throttle)
     return Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
 
 
