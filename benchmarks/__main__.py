@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, footprint, latency, scheduling, throughput
+from benchmarks import claims, comfyui, footprint, latency, money, scheduling, throughput
 
 
 def main() -> int:
@@ -15,6 +15,7 @@ def main() -> int:
             *latency.measure(root),
             *throughput.measure(root),
             *claims.measure(root),
+            *money.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
         ]

@@ -113,25 +113,28 @@ class CreditSettings(Group):
     )
 
 
-class OwnerLimits(Group):
-    requests_per_minute: int | None = Field(default=None, ge=0, description="none: any number.")
-    jobs_in_flight: int | None = Field(
-        default=None, ge=0, description="Waiting, queued and running together; none: any number."
-    )
-    megapixels_per_day: float | None = Field(
-        default=None, ge=0, description="Of pictures asked for, by days in UTC; none: any number."
-    )
-    cooldown_s: dict[str, Factor] = Field(
-        default={}, description='Seconds between two submits of a recipe, as JSON: {"comfy": 10}.'
-    )
-
-
 class QuotaSettings(Group):
     enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
-    account: OwnerLimits = Field(
-        default=OwnerLimits(), description="Of an account, its end users' use included."
+    requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an account with its end users; none: any number."
     )
-    end_user: OwnerLimits = Field(default=OwnerLimits(), description="Of an end user of an account.")
+    jobs_in_flight: int | None = Field(
+        default=None, ge=0, description="Waiting, queued and running, of an account with its end users."
+    )
+    megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of pictures asked for, by days in UTC, of an account."
+    )
+    cooldown_s: dict[str, Factor] = Field(
+        default={}, description='Seconds between an account\'s submits of a recipe, as JSON: {"comfy": 10}.'
+    )
+    user_requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_jobs_in_flight: int | None = Field(default=None, ge=0, description="Of an end user of an account.")
+    user_megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_cooldown_s: dict[str, Factor] = Field(default={}, description="Of an end user of an account.")
     roles: tuple[Literal["user", "operator", "admin"], ...] = Field(
         default=("user",), description="Whom they hold; limits of an owner's own hold for every role."
     )

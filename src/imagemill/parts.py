@@ -15,7 +15,6 @@ from imagemill.domain.credentials import digest
 from imagemill.domain.limits import Limits, Terms
 from imagemill.domain.money import Rate
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.groups import OwnerLimits
 from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
 from imagemill.service.limits import QueueWatch, Quotas, Throttle
@@ -92,12 +91,20 @@ def terms(settings: Settings) -> Terms | None:
     quota = settings.quota
     if not quota.enabled:
         return None
-    roles = frozenset[str](quota.roles)
-    return Terms(_limits(quota.account), _limits(quota.end_user), roles, quota.most_jobs)
-
-
-def _limits(given: OwnerLimits) -> Limits:
-    return Limits(given.requests_per_minute, given.jobs_in_flight, given.megapixels_per_day, given.cooldown_s)
+    return Terms(
+        account=Limits(
+            quota.requests_per_minute, quota.jobs_in_flight, quota.megapixels_per_day, quota.cooldown_s
+        ),
+        end_user=Limits(
+            quota.user_requests_per_minute,
+            quota.user_jobs_in_flight,
+            quota.user_megapixels_per_day,
+            quota.user_cooldown_s,
+        ),
+        roles=frozenset(quota.roles),
+        free=frozenset({settings.owner}),
+        most_jobs=quota.most_jobs,
+    )
 
 
 def signing_key(settings: Settings) -> bytes:

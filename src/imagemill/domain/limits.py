@@ -50,12 +50,15 @@ class Terms:
     end_user: Limits = Limits()
     roles: frozenset[str] = frozenset({"user"})
     """Roles the settings' limits hold for; an owner's own hold for all."""
+    free: frozenset[str] = frozenset()
+    """Owners whom only limits of their own hold: whoever runs the installation."""
     most_jobs: int | None = None
     """Open jobs of all owners together."""
 
     def of(self, owner: str, role: str, own: Mapping[str, float]) -> Limits:
         usual = self.end_user if ":" in owner else self.account
-        return (usual if role in self.roles else Limits()).overridden(own)
+        held = role in self.roles and owner not in self.free
+        return (usual if held else Limits()).overridden(own)
 
 
 @dataclass(frozen=True, slots=True)
