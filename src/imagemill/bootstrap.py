@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from imagemill import connecting, rules
+from imagemill import connecting, parts, rules
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -25,6 +25,7 @@ from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
 from imagemill.parts import RealNodes, access
 from imagemill.recipes.base import Recipe
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputPictures, OwnersShelf
@@ -35,7 +36,6 @@ from imagemill.service.notify import Notifier
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
-from imagemill.service.submit import Submitter
 from imagemill.service.sweep import Sweeper
 from imagemill.service.views import ViewLoader
 from imagemill.service.workflows import Workflows
@@ -287,6 +287,9 @@ class Mill:
 
     def _services(self) -> Services:
         settings = self.settings
+        shelf = partial(OwnersShelf, self.registry, self.inputs)
+        defaults = rules.of_submits(settings)
+        submitter = parts.submitter(settings, defaults, self.store, shelf, self.recipes, self.backends)
         return Services(
             store=self.store,
             access=access(settings, self.store),
@@ -295,13 +298,9 @@ class Mill:
             registry=self.registry,
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
-            submitter=Submitter(
-                self.store,
-                partial(OwnersShelf, self.registry, self.inputs),
-                self.recipes,
-                self.backends,
-                rules.of_submits(settings),
-            ),
+            submitter=submitter,
+            throttle=parts.throttle(settings, self.store),
+            credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
             guard=self.guard,
             recipes=self.recipes,

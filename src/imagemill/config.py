@@ -36,9 +36,11 @@ from imagemill.groups import (
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
+    CreditSettings,
     JobSettings,
     LimitSettings,
     MetricsSettings,
+    QuotaSettings,
     ResourceSettings,
     SocketSettings,
 )
@@ -194,6 +196,8 @@ class Settings(BaseSettings):
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
+    credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
+    quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")

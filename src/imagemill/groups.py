@@ -1,7 +1,7 @@
 """Groups of settings that have no module of their own; see `imagemill.config`."""
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -100,6 +100,66 @@ class SocketSettings(Group):
         default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
     )
     messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
+
+
+class PriceSettings(Group):
+    """Credits a picture of a recipe."""
+
+    base: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    megapixel: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    step: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    megapixel_step: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    minimum: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+
+
+Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+
+
+class CreditSettings(Group):
+    enabled: bool = Field(
+        default=False, description="Jobs are paid for; otherwise their cost is shown and nobody pays."
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default={},
+        description="By recipe, in place of its own price, as JSON: credits for base, megapixel, step, "
+        "megapixel_step, and a minimum, a picture.",
+    )
+    backends: dict[str, Factor] = Field(
+        default={}, description='What prices are multiplied by, as JSON: {"comfyui": 1.5}.'
+    )
+
+
+class QuotaSettings(Group):
+    enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an account with its end users; none: any number."
+    )
+    jobs_in_flight: int | None = Field(
+        default=None, ge=0, description="Waiting, queued and running, of an account with its end users."
+    )
+    megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of pictures asked for, by days in UTC, of an account."
+    )
+    cooldown_s: dict[str, Factor] = Field(
+        default={}, description='Seconds between an account\'s submits of a recipe, as JSON: {"comfy": 10}.'
+    )
+    user_requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_jobs_in_flight: int | None = Field(default=None, ge=0, description="Of an end user of an account.")
+    user_megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_cooldown_s: dict[str, Factor] = Field(default={}, description="Of an end user of an account.")
+    roles: tuple[Literal["user", "operator", "admin"], ...] = Field(
+        default=("user",), description="Whom they hold; limits of an owner's own hold for every role."
+    )
+    most_jobs: int | None = Field(
+        default=None, ge=1, description="Open jobs of all owners together; none: any number."
+    )
+    refuse_late: bool = Field(
+        default=True, description="Refuse jobs that would expire before their turn in the queue."
+    )
 
 
 class CallbackSettings(Group):

@@ -1,9 +1,10 @@
 """Small parts that only `imagemill.bootstrap` builds with."""
 
 import contextlib
+import logging
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imagemill.backends.base import Backend
@@ -11,10 +12,18 @@ from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.config import Settings
 from imagemill.domain.credentials import digest
+from imagemill.domain.limits import Limits, Terms
+from imagemill.domain.money import Rate
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
+from imagemill.service.limits import QueueWatch, Quotas, Throttle
+from imagemill.service.prices import Prices
+from imagemill.service.submit import Defaults, Submitter
 from imagemill.store.store import Store
 from imagemill.workflows.catalogue import Catalogue
+
+log = logging.getLogger(__name__)
 
 
 class RealNodes:
@@ -50,6 +59,52 @@ def access(settings: Settings, store: Store) -> Access:
         remember_s=auth.remember_s,
     )
     return Access(store.accounts, rules)
+
+
+def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
+    rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
+    for name in sorted(set(rates) - set(recipes)):
+        log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
+    return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
+
+
+def submitter(
+    settings: Settings,
+    defaults: Defaults,
+    store: Store,
+    shelf: Callable[[str], Shelf],
+    recipes: Mapping[str, Recipe],
+    backends: Mapping[str, Backend],
+) -> Submitter:
+    quotas = Quotas()
+    if (held_to := terms(settings)) is not None:
+        quotas = Quotas(held_to, QueueWatch(store.workload) if settings.quota.refuse_late else None)
+    return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas)
+
+
+def throttle(settings: Settings, store: Store) -> Throttle | None:
+    held_to = terms(settings)
+    return Throttle(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
+
+
+def terms(settings: Settings) -> Terms | None:
+    quota = settings.quota
+    if not quota.enabled:
+        return None
+    return Terms(
+        account=Limits(
+            quota.requests_per_minute, quota.jobs_in_flight, quota.megapixels_per_day, quota.cooldown_s
+        ),
+        end_user=Limits(
+            quota.user_requests_per_minute,
+            quota.user_jobs_in_flight,
+            quota.user_megapixels_per_day,
+            quota.user_cooldown_s,
+        ),
+        roles=frozenset(quota.roles),
+        free=frozenset({settings.owner}),
+        most_jobs=quota.most_jobs,
+    )
 
 
 def signing_key(settings: Settings) -> bytes:

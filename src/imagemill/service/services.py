@@ -10,8 +10,10 @@ from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.access import Access
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.limits import Throttle
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
@@ -55,6 +57,9 @@ class Services:
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
+    credits: Credits
+    throttle: Throttle | None
+    """None: nobody is held to limits."""
     views: ViewLoader
     guard: Guard
     recipes: Mapping[str, Recipe]

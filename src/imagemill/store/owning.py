@@ -97,16 +97,19 @@ balances = sa.Table(
     sa.Column("available", sa.BigInteger, nullable=False),
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("is_exempt", sa.Boolean, nullable=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
     sa.CheckConstraint("available >= 0", name="ck_balances_available"),
     sa.CheckConstraint("held >= 0", name="ck_balances_held"),
 )
 
-# Only ever added to. `available` and `held` are the changes, `balance` is what was available afterwards.
+# Only ever added to. An owner's entries are numbered without a gap, in the order in which they became true.
+# `available` and `held` are the changes, `balance` is what was available afterwards. What is set aside for a
+# job stands in `jobs.held` until it ends.
 ledger = sa.Table(
     "ledger",
     metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    _owned(),
+    _owned(primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("at", _instant, nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("available", sa.BigInteger, nullable=False),
@@ -114,18 +117,12 @@ ledger = sa.Table(
     sa.Column("balance", sa.BigInteger, nullable=False),
     sa.Column("job_id", sa.String(36)),
     sa.Column("actor", _owner, nullable=False),
+    sa.Column("key", sa.String(200)),
     sa.Column("note", sa.Text, nullable=False),
-    sa.Index("ix_ledger_owner", "owner", "id"),
     # A job is held, settled and released once each, whatever happens.
     _partial("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
-)
-
-holds = sa.Table(
-    "holds",
-    metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
-    _owned(),
-    sa.Column("amount", sa.BigInteger, nullable=False),
+    # What an administrator does under one key is done once.
+    _partial("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
 )
 
 # Limits

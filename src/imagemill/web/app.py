@@ -61,7 +61,7 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
+    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]), services.throttle)
     edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
     return edge if tracer is None else Traced(edge, tracer)
 

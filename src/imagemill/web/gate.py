@@ -10,12 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import Forbidden, ImagemillError, NotFound, Unauthenticated
 from imagemill.service.access import Access, Credentials
+from imagemill.service.limits import Throttle
 from imagemill.web.permits import SAFE, Permits
-from imagemill.web.problems import STATUSES, problem
+from imagemill.web.problems import STATUSES, told
 from imagemill.web.requests import is_same_site
+from imagemill.web.throttle import counted
 
-UNAUTHENTICATED, FORBIDDEN = 4401, 4403
+UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED = 4401, 4403, 4429
 """Close codes of WebSockets."""
+_CLOSE_CODES = {401: UNAUTHENTICATED, 429: RATE_LIMITED}
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -30,8 +33,11 @@ def caller(request: HTTPConnection) -> Caller:
 class Gate:
     """Pure ASGI, behind `imagemill.web.edge.Edge`."""
 
-    def __init__(self, app: ASGIApp, access: Access, permits: Permits) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, permits: Permits, throttle: Throttle | None = None
+    ) -> None:
         self._app = app
+        self._throttle = throttle
         self._access = access
         self._permits = permits
 
@@ -39,6 +45,7 @@ class Gate:
         if scope["type"] in ("http", "websocket"):
             try:
                 await self._admit(scope)
+                send = await counted(self._throttle, scope, send)
             except ImagemillError as error:
                 await _refuse(scope, receive, send, error)
                 return
@@ -92,8 +99,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: ImagemillEr
         # Accepted first: only then a browser's script sees the code.
         await receive()
         await send({"type": "websocket.accept"})
-        code = UNAUTHENTICATED if status == 401 else FORBIDDEN
+        code = _CLOSE_CODES.get(status, FORBIDDEN)
         await send({"type": "websocket.close", "code": code, "reason": str(error)[:120]})
         return
     headers = _CHALLENGE if status == 401 else None
-    await problem(Request(scope), status, str(error), code=error.code, headers=headers)(scope, receive, send)
+    await told(Request(scope), error, headers)(scope, receive, send)
