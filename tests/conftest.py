@@ -105,7 +105,9 @@ def running_server(
     """``prepare`` puts fakes into the process before it starts."""
     mill = Mill(settings, roles)
     prepare(mill)
-    config = uvicorn.Config(application(mill), host="127.0.0.1", port=0, log_level="warning", lifespan="on")
+    config = uvicorn.Config(
+        application(mill), host="127.0.0.1", port=0, log_level="warning", lifespan="on", proxy_headers=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

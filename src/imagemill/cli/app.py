@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from imagemill.cli import demo, doctor, jobs, nodes, resources, serving, settings, upkeep, workflows
+from imagemill.cli import (
+    demo,
+    doctor,
+    jobs,
+    keys,
+    nodes,
+    resources,
+    serving,
+    settings,
+    upkeep,
+    users,
+    workflows,
+)
 from imagemill.cli.output import complain
 
 app = typer.Typer(
@@ -46,6 +58,8 @@ app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(upkeep.health)
 app.command(rich_help_panel=UPKEEP)(doctor.doctor)
+app.add_typer(keys.commands, name="keys", rich_help_panel=UPKEEP)
+app.add_typer(users.commands, name="users", rich_help_panel=UPKEEP)
 app.command(rich_help_panel=UPKEEP)(upkeep.migrate)
 app.command(rich_help_panel=UPKEEP)(settings.settings)
 

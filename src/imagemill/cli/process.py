@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from imagemill import logs
 from imagemill.bootstrap import Mill, Roles, application
 from imagemill.cli import announcing
 from imagemill.cli.building import build, check_queues
-from imagemill.cli.listening import check_host, listen, url_of
+from imagemill.cli.listening import check_guarded, check_host, listen, url_of
 from imagemill.cli.output import UNUSABLE, Trouble
 from imagemill.metrics.serving import MetricsPortTaken
+from imagemill.web.connections import Connection
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -31,6 +33,7 @@ def run_http(settings: "Settings", which: str) -> None:
     """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     sock = listen(settings.host, settings.port)
+    check_guarded(settings)
     whole = which == "serve"
     mill = build(settings, Roles(api=True, scheduler=whole, worker=whole))
     server = Server(mill, sock)
@@ -79,6 +82,7 @@ def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> No
     """Started again by uvicorn whenever our code changes; options reach it through the environment."""
     host = check_host(settings.host)
     listen(host, settings.port).close()  # for the message when the port is in use
+    check_guarded(settings)
     for name, value in given.items():
         if value is not None:
             os.environ[f"IMAGEMILL_{name.upper()}"] = str(value)
@@ -93,7 +97,7 @@ def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> No
         reload_dirs=[os.path.dirname(os.path.dirname(os.path.abspath(__file__)))],
         port=settings.port,
         timeout_graceful_shutdown=1,
-        **_wire(host),
+        **_wire(host, settings.limit.head_s),
     )
 
 
@@ -118,7 +122,7 @@ class Server(uvicorn.Server):
                 application(mill),
                 lifespan="on",
                 timeout_graceful_shutdown=round(grace_s + 10),
-                **_wire(sock.getsockname()[0]),
+                **_wire(sock.getsockname()[0], mill.settings.limit.head_s),
             )
         )
         self._mill = mill
@@ -150,12 +154,13 @@ class Server(uvicorn.Server):
         await asyncio.to_thread(self._mill.drain)
 
 
-def _wire(host: str) -> dict[str, Any]:
-    """How uvicorn speaks: its fast parts, no access log, no header that names it."""
+def _wire(host: str, head_s: float) -> dict[str, Any]:
+    """How uvicorn speaks: its fast parts, no access log, no header that names it, no proxy by itself."""
     return {
         "host": host,
         "loop": "auto",
-        "http": "httptools",
+        "http": partial(Connection, head_s=head_s),
+        "proxy_headers": False,
         "ws": "websockets-sansio",
         "log_config": None,
         "access_log": False,

@@ -5,6 +5,8 @@
       Unauthenticated     nobody we know calls
       Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
+      Busy                too much at once; the same call works later
+      TooManyAttempts     somebody may be guessing
       Conflict            the request does not fit the present state
         IllegalTransition a status change the life of a job does not have
         Superseded        a claim whose attempt is no longer the job's
@@ -55,6 +57,20 @@ class Unauthenticated(ImagemillError):
 
 class Forbidden(ImagemillError):
     code = "forbidden"
+
+
+class Busy(ImagemillError):
+    code = "busy"
+    retryable = True
+
+
+class TooManyAttempts(ImagemillError):
+    code = "too_many_attempts"
+    retryable = True
+
+    def __init__(self, message: str, *, after_s: int) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class NotFound(ImagemillError):

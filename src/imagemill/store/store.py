@@ -30,6 +30,7 @@ from imagemill.store import (
 )
 from imagemill.store.accounts import Accounts
 from imagemill.store.annotating import Annotate
+from imagemill.store.audit import AuditLog
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
@@ -40,7 +41,9 @@ from imagemill.store.leading import Resign, Stand
 from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
+from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submission, Submitting
+from imagemill.store.users import Users
 from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
@@ -66,6 +69,9 @@ class Store:
         self._claim = cast(Write, self._claiming.claim)
         self._commits = Commits(database.writer, self._tell, last=self._claim)
         self.accounts = Accounts(self._write, self._read)
+        self.users = Users(self._write, self._read)
+        self.sessions = Sessions(self._write, self._read)
+        self.audit = AuditLog(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener

@@ -16,7 +16,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.metrics.meters import Meters
 from imagemill.service.services import Services
 from imagemill.web import blobs, health, metrics, problems
-from imagemill.web.edge import Edge
+from imagemill.web.edge import Edge, EdgeRules
 from imagemill.web.gate import Gate
 from imagemill.web.permits import PUBLIC, Permit, Permits
 
@@ -31,8 +31,7 @@ def create_app(
     routers: Iterable[APIRouter],
     permits: Iterable[Permit],
     *,
-    allowed_hosts: Iterable[str],
-    body_bytes: int,
+    edge: EdgeRules,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
@@ -58,8 +57,8 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
-    return Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
+    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]), services.audit)
+    return Edge(gate, edge, told=meters.request)
 
 
 def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:

@@ -27,6 +27,8 @@ STATUSES = {
     "illegal_transition": 409,
     "superseded": 409,
     "storage": 503,
+    "busy": 503,
+    "too_many_attempts": 429,
     "too_many_streams": 503,
 }
 _RETRY_AFTER_S = "2"
@@ -78,7 +80,8 @@ def install(app: FastAPI) -> None:
         status = STATUSES.get(error.code, 500)
         if status >= 500:
             log.error("%s: %s", error.code, error, extra={"trace": request.scope.get("imagemill.trace")})
-        headers = {"Retry-After": _RETRY_AFTER_S} if error.retryable else None
+        after = str(getattr(error, "after_s", _RETRY_AFTER_S))
+        headers = {"Retry-After": after} if error.retryable else None
         if isinstance(error, InvalidInput):
             return problem(request, status, _sentence(error.errors), errors=error.errors, code=error.code)
         return problem(request, status, str(error), code=error.code, headers=headers)
