@@ -37,6 +37,8 @@ def has_credentials(settings: "Settings") -> bool:
     from imagemill.store.engine import open_database
     from imagemill.store.store import Store
 
+    if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
+        return False
     with telling(settings):
         if migrate.current(settings.database) is None:
             return False

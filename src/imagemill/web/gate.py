@@ -77,7 +77,9 @@ class Gate:
             _check_open(scope, method, permit.asks, credentials)
         if not found.may(needed):
             if not self._permits.declares(scope["path"]):
-                raise NotFound(f"there is no {method} {scope['path'][:200]} here; /docs lists what there is")
+                raise NotFound(
+                    f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
+                )
             raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
         scope["imagemill.caller"] = found
 
@@ -101,6 +103,11 @@ class Gate:
             await send(message)
 
         return sending
+
+
+def _shown(path: str) -> str:
+    """Within a sentence, whatever the client wrote."""
+    return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
 
 
 def _is_audited(method: str, permit: Permit) -> bool:

@@ -63,7 +63,7 @@ class Permits:
 
 def _pattern(path: str) -> re.Pattern[str]:
     text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
-    return re.compile(text if path.endswith("/") else f"{text}$")
+    return re.compile(text if path.endswith("/") else rf"{text}\Z")
 
 
 _PARTS = re.compile(r"(\{[^}]*\})")
