@@ -1,16 +1,14 @@
 """Mail to people: a seam with two ways out, by SMTP and into a folder."""
 
 import logging
-import smtplib
-import ssl
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate, make_msgid
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from imagemill.domain.clock import uuid7
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +44,10 @@ class SmtpOutbox:
         self._rules = rules
 
     def send(self, mail: Mail) -> None:
+        # Here, as a server that sends no mail should not wait for it to be loaded.
+        import smtplib
+        import ssl
+
         rules, context = self._rules, ssl.create_default_context()
         if rules.tls == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -76,7 +78,11 @@ class FolderOutbox:
         log.info("a mail was written to %s", path)
 
 
-def _message(mail: Mail, sender: str) -> EmailMessage:
+def _message(mail: Mail, sender: str) -> "EmailMessage":
+    from email.message import EmailMessage
+    from email.policy import SMTP
+    from email.utils import formatdate, make_msgid
+
     message = EmailMessage(policy=SMTP)
     message["From"], message["To"], message["Subject"] = sender, mail.to, mail.subject
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="imagemill.invalid")
