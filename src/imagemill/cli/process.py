@@ -32,8 +32,8 @@ log = logging.getLogger("imagemill.cli")
 def run_http(settings: "Settings", which: str) -> None:
     """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
-    sock = listen(settings.host, settings.port)
     check_guarded(settings)
+    sock = listen(settings.host, settings.port)
     whole = which == "serve"
     mill = build(settings, Roles(api=True, scheduler=whole, worker=whole))
     server = Server(mill, sock)
@@ -81,8 +81,8 @@ def _start(mill: Mill) -> None:
 def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:
     """Started again by uvicorn whenever our code changes; options reach it through the environment."""
     host = check_host(settings.host)
-    listen(host, settings.port).close()  # for the message when the port is in use
     check_guarded(settings)
+    listen(host, settings.port).close()  # for the message when the port is in use
     for name, value in given.items():
         if value is not None:
             os.environ[f"IMAGEMILL_{name.upper()}"] = str(value)
