@@ -6,8 +6,10 @@
       Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
       CreditsInsufficient the owner cannot pay for the request
+      Busy                too much at once; the same call works later
       Refused             not now: the error says when
         RateLimited       the owner has asked for as much as it may
+        TooManyAttempts   somebody may be guessing
         QueueFull         the queue holds as much as it can do
       Conflict            the request does not fit the present state
         IllegalTransition a status change the life of a job does not have
@@ -68,6 +70,11 @@ class Forbidden(ImagemillError):
     code = "forbidden"
 
 
+class Busy(ImagemillError):
+    code = "busy"
+    retryable = True
+
+
 class NotFound(ImagemillError):
     code = "not_found"
 
@@ -119,6 +126,10 @@ class RateLimited(Refused):
     def __init__(self, message: str, *, after_s: float, standing: Standing) -> None:
         super().__init__(message, after_s=after_s)
         self.standing = standing
+
+
+class TooManyAttempts(Refused):
+    code = "too_many_attempts"
 
 
 class QueueFull(Refused):

@@ -51,14 +51,15 @@ api_keys = sa.Table(
     sa.Index("ix_api_keys_owner", "owner"),
 )
 
-# A session is a login. Its refresh token changes at each use; the former one's digest shows a theft.
+# A session is a login. Its refresh token changes at each use; all of them share the family, so that a former
+# one, shown again, tells of a theft.
 sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     _owned(),
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
-    sa.Column("former", sa.String(64), index=True),
+    sa.Column("family", sa.String(64), nullable=False, index=True),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("expires_at", _instant, nullable=False, index=True),
     sa.Column("revoked_at", _instant),

@@ -35,6 +35,7 @@ from imagemill.store import (
 from imagemill.store.accounts import Accounts
 from imagemill.store.admitting import Submission
 from imagemill.store.annotating import Annotate
+from imagemill.store.audit import AuditLog
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
@@ -47,7 +48,9 @@ from imagemill.store.limits import LimitStore
 from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
+from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
+from imagemill.store.users import Users
 from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
@@ -76,6 +79,9 @@ class Store:
         self.accounts = Accounts(self._write, self._read)
         self.ledger = Ledger(self._write, self._read)
         self.limits = LimitStore(self._write, self._read)
+        self.users = Users(self._write, self._read)
+        self.sessions = Sessions(self._write, self._read)
+        self.audit = AuditLog(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener

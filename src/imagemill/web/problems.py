@@ -33,6 +33,8 @@ STATUSES = {
     "rate_limited": 429,
     "queue_full": 503,
     "storage": 503,
+    "busy": 503,
+    "too_many_attempts": 429,
     "too_many_streams": 503,
 }
 _RETRY_AFTER_S = "2"

@@ -56,7 +56,7 @@ def _access() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("former", sa.String(length=64), nullable=True),
+        sa.Column("family", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -68,7 +68,7 @@ def _access() -> None:
         sa.UniqueConstraint("digest"),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
-    op.create_index("ix_sessions_former", "sessions", ["former"], unique=False)
+    op.create_index("ix_sessions_family", "sessions", ["family"], unique=False)
     op.create_index("ix_sessions_owner", "sessions", ["owner"], unique=False)
     op.create_table(
         "resets",
