@@ -28,9 +28,10 @@ from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
 from imagemill.parts import RealNodes, access, signing_key
 from imagemill.recipes.base import Recipe
+from imagemill.safeguards import Safeguards, body_bytes
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
-from imagemill.service.inputs import InputLimits, InputPictures, OwnersShelf
+from imagemill.service.inputs import OwnersShelf
 from imagemill.service.leading import Leadership
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.nodes import NodeRegistry
@@ -111,7 +112,8 @@ class Mill:
             relay=self.fanout,
         )
         self.guard = Guard(settings.callback.allow_networks)
-        self.inputs = self._inputs()
+        self.safeguards = Safeguards(settings, self.store)
+        self.inputs = self.safeguards.inputs(self.store, self.blobs, self.guard)
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
         self.inline = self._inline()
@@ -285,6 +287,7 @@ class Mill:
             avoid_node_s=job.avoid_node_s,
             backoff=Backoff(job.retry_base_s, job.retry_cap_s),
             limits=OutputLimits(limit.image_pixels, limit.output_bytes, self.settings.blobs.patience_s),
+            examination=self.safeguards.examination,
             previews=self.settings.comfyui.ask_previews,
         )
         load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
@@ -310,11 +313,6 @@ class Mill:
         if self.settings.broker_url is None or self.roles.alone:
             return longest_s
         return min(longest_s, celery.soft_time_limit_s - celery.token_s)
-
-    def _inputs(self) -> InputPictures:
-        limit = self.settings.limit
-        limits = InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
-        return InputPictures(self.store, self.blobs, self.guard, limits)
 
     def _notifier(self) -> Notifier:
         callback = self.settings.callback
@@ -346,9 +344,11 @@ class Mill:
                 self.recipes,
                 self.backends,
                 defaults,
+                self.safeguards.prompts,
             ),
             views=ViewLoader(self.store),
             guard=self.guard,
+            inputs=self.inputs,
             recipes=self.recipes,
             backends=self.backends,
             offers=self.offers.all,
@@ -386,7 +386,7 @@ def application(mill: Mill) -> Any:
         [dialect.router(mill.services) for dialect in mill.dialects],
         [permit for dialect in mill.dialects for permit in dialect.permits],
         allowed_hosts=settings.allowed_hosts,
-        body_bytes=settings.limit.body_bytes,
+        body_bytes=body_bytes(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,

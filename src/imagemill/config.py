@@ -40,6 +40,7 @@ from imagemill.groups import (
     LimitSettings,
     MetricsSettings,
     ResourceSettings,
+    SafetySettings,
     SocketSettings,
 )
 from imagemill.tracing.settings import OtelSettings
@@ -193,6 +194,9 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    safety: SafetySettings = Field(
+        default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
+    )
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")

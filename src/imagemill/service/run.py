@@ -50,6 +50,7 @@ class RunRules:
     avoid_node_s: float
     backoff: Backoff
     limits: outputs.OutputLimits
+    examination: outputs.Examination | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""
 
@@ -220,13 +221,14 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        limits, watch = self._rules.limits, attempt.watch
-        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch)
+        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.examination
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,
             "convertMs": round(kept.convert_ms, 3),
             "uploadMs": round(kept.upload_ms, 3),
+            **({"flags": list(kept.flags)} if kept.flags else {}),
             **rendered.details,
         }
         return Succeeded(kept.artifacts, details)

@@ -12,6 +12,7 @@ from imagemill.recipes.base import Recipe
 from imagemill.service.access import Access
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.inputs import InputPictures
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
@@ -57,6 +58,7 @@ class Services:
     submitter: Submitter
     views: ViewLoader
     guard: Guard
+    inputs: InputPictures
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]

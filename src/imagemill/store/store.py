@@ -34,6 +34,7 @@ from imagemill.store.annotating import Annotate
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
+from imagemill.store.decisions import Decisions
 from imagemill.store.engine import Database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
 from imagemill.store.lanes import Lanes
@@ -67,6 +68,7 @@ class Store:
         self._claim = cast(Write, self._claiming.claim)
         self._commits = Commits(database.writer, self._tell, last=self._claim)
         self.accounts = Accounts(self._write, self._read)
+        self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener

@@ -34,7 +34,7 @@ def create_app(
     permits: Iterable[Permit],
     *,
     allowed_hosts: Iterable[str],
-    body_bytes: int,
+    body_bytes: Mapping[str, int],
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
@@ -62,7 +62,8 @@ def create_app(
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
     gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
-    edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
+    hosts = tuple(allowed_hosts)
+    edge = Edge(gate, allowed_hosts=hosts, body_bytes=body_bytes, told=meters.request)
     return edge if tracer is None else Traced(edge, tracer)
 
 

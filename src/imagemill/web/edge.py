@@ -2,7 +2,7 @@
 
 import fnmatch
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -38,15 +38,20 @@ def _nobody(method: str, route: str, status: int, seconds: float) -> None:
 
 
 class Edge:
-    """Pure ASGI, as it is passed by every request."""
+    """Pure ASGI, as it is passed by every request. ``body_bytes``: by path; the empty one is all others."""
 
     def __init__(
-        self, app: ASGIApp, *, allowed_hosts: Sequence[str], body_bytes: int, told: Told = _nobody
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Sequence[str],
+        body_bytes: int | Mapping[str, int],
+        told: Told = _nobody,
     ) -> None:
         self._app = app
         self._hosts = tuple(host.lower() for host in allowed_hosts)
         self._known: set[bytes] = set()
-        self._body_bytes = body_bytes
+        self._body_bytes = body_bytes if isinstance(body_bytes, Mapping) else {"": body_bytes}
         self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +69,7 @@ class Edge:
             await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
             await send({"type": "http.response.body"})
         else:
-            await self._app(scope, self._limited(receive), send)
+            await self._app(scope, self._limited(receive, self._most(scope)), send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -82,8 +87,8 @@ class Edge:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return 400, "the URL holds a NUL character (%00), which no text may"
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if length.isdigit() and int(length) > self._body_bytes:
-            return 413, self._too_large()
+        if length.isdigit() and int(length) > (most := self._most(scope)):
+            return 413, _too_large(most)
         return None
 
     def _is_allowed(self, host: str) -> bool:
@@ -92,7 +97,10 @@ class Edge:
             name = name.rpartition(":")[0] if ":" in name else name
         return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _most(self, scope: Scope) -> int:
+        return self._body_bytes.get(scope["path"], self._body_bytes[""])
+
+    def _limited(self, receive: Receive, most: int) -> Receive:
         """For bodies that do not say their length."""
         received = 0
 
@@ -100,14 +108,15 @@ class Edge:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._body_bytes:
-                raise HTTPException(413, self._too_large())
+            if received > most:
+                raise HTTPException(413, _too_large(most))
             return message
 
         return limited
 
-    def _too_large(self) -> str:
-        return f"the body is larger than the {self._body_bytes} bytes that are accepted"
+
+def _too_large(most: int) -> str:
+    return f"the body is larger than the {most} bytes that are accepted"
 
 
 def _telling(send: Send, scope: Scope, told: Told) -> Send:
