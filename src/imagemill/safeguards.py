@@ -36,7 +36,7 @@ class Safeguards:
         classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
         self.prompts = PromptGate(Chain(checks), store)
         pictures = PictureGate(classifiers, store, self.intake.raster)
-        self.examination = Examination(self.intake.inspect, pictures.judge)
+        self.examination = Examination(self.intake.inspect, pictures.judge, own=_OWN)
 
     def inputs(self, store: Store, blobs: BlobStore, guard: Guard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
@@ -46,6 +46,9 @@ def body_bytes(settings: Settings) -> dict[str, int]:
     """The largest body by path; of all other paths by the empty one."""
     usual = settings.limit.body_bytes
     return {"": usual, UPLOADS: max(usual, settings.limit.input_bytes + FORM_BYTES)}
+
+
+_OWN = frozenset({"simulator"})
 
 
 class InvalidSafety(ValueError):

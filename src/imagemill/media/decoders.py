@@ -1,6 +1,7 @@
 """Processes that decode pictures: few, kept between decodes, ended when one takes too long."""
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -111,9 +112,11 @@ class Decoders:
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
-                # A fork shares its parent's pipes, which two may not use.
-                if child.owner == os.getpid() and child.alive:
+                if child.owner != os.getpid():
+                    continue  # a fork shares its parent's pipes, which two may not use
+                if child.alive:
                     return child
+                child.end()
         return None
 
     def _give_back(self, child: "_Child") -> None:
@@ -207,6 +210,8 @@ class _Child:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):  # what it did not read any more
-                    stream.close()
+            assert isinstance(stream, (io.BufferedReader, io.BufferedWriter))  # noqa: S101 - they are pipes
+            try:
+                stream.close()
+            except OSError:  # of what it did not read any more
+                stream.raw.close()

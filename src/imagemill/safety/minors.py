@@ -60,7 +60,8 @@ class Minors:
     def judge(self, question: Question) -> Ruling:
         wording = question.wording
         text = folded(wording.whole)
-        found = words(_HARMLESS.sub(" ", text))
+        # The same text as for other checks, whose words are known then.
+        found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else wording.whole)
         if _ALONE.within(found) or any(_is_compound(word) for word in found):
             return _BLOCKED
         if not (_YOUNG.within(found) or _is_young(text) or _NINO.search(wording.whole.lower())):

@@ -9,10 +9,12 @@ from imagemill.domain.judging import Wording
 
 # Cyrillic, Greek, and letters that are not made of another and a mark.
 _CONFUSABLE = str.maketrans(
-    "авекмнорстухіјѕԁһӏьԛԝёαβεζηικμνορτυχϲłøđıħŧɡɑ",
-    "abekmhopctyxijsdhlbqweabeznikmvoptyxclodihtga",
+    "авекмнорстухіјѕԁһӏьԛԝёαβεζηικμνορτυχϲłøđıħŧɡɑпги",
+    "abekmhopctyxijsdhlbqweabeznikmvoptyxclodihtganru",
 )
 _LEET = str.maketrans("013456789@$!|+€£", "oieasgtbgasiltel")
+_WHOLE_WORDS = re.compile("[\ufdf0-\ufdfd]")
+"""Single signs for Arabic phrases, which normalising would make eighteen times as long."""
 _LONG = re.compile(r"(\w)\1{2,}")
 _TOKEN = re.compile(r"[^\W_]+(?:[@$!|+€£][^\W_]+)*[@$]?|[@$][^\W_]+")
 _LEET_SIGNS = re.compile(r"[^\W\d_]")
@@ -22,6 +24,7 @@ _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4")
 def folded(text: str) -> str:
     """Small letters without marks, look-alikes, and signs that are not seen."""
     if not text.isascii():
+        text = _WHOLE_WORDS.sub(" ", text)
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
         text = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Cf", "Me"))
         text = text.translate(_CONFUSABLE)
@@ -33,21 +36,19 @@ def words(text: str) -> tuple[str, ...]:
     """Its words in order; letters that stand apart are put together, digits in words read as letters."""
     found: list[str] = []
     apart: list[str] = []
-    for token in _TOKEN.findall(folded(text)):
-        word = _LONG.sub(r"\1", _letters(token)) if len(token) > 2 else _letters(token)
-        if len(word) == 1:
-            apart.append(word)
+    for token in _TOKEN.findall(_LONG.sub(r"\1", folded(text))):
+        if len(token) == 1:
+            apart.append(token)
             continue
-        _put_together(found, apart)
-        found.append(word)
+        if apart:
+            _put_together(found, apart)
+        found.append(token if token.isalpha() else _letters(token))
     _put_together(found, apart)
     return tuple(found)
 
 
 def _letters(token: str) -> str:
-    if token.isalpha() or not _LEET_SIGNS.search(token):
-        return token
-    return token.translate(_LEET)
+    return token.translate(_LEET) if _LEET_SIGNS.search(token) else token
 
 
 def _put_together(found: list[str], apart: list[str]) -> None:

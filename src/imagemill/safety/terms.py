@@ -17,7 +17,7 @@ class Terms:
                 stems.append(term[:-1])
             else:
                 self._words.add(term)
-        self._stems = re.compile("|".join(map(re.escape, stems))) if stems else None
+        self._stems = re.compile("(?:^| )(?:" + "|".join(map(re.escape, stems)) + ")") if stems else None
 
     def has(self, word: str) -> bool:
         """A word by itself."""
@@ -25,7 +25,11 @@ class Terms:
 
     def within(self, words: Sequence[str]) -> bool:
         """Anywhere, as a word or a phrase."""
-        return any(self.has(word) or self._begins(words, index) for index, word in enumerate(words))
+        if not self._words.isdisjoint(words) or (self._stems and self._stems.search(" ".join(words))):
+            return True
+        if self._phrases.keys().isdisjoint(words):
+            return False
+        return any(self._begins(words, index) for index in range(len(words)))
 
     def _begins(self, words: Sequence[str], index: int) -> bool:
         return any(

@@ -52,6 +52,8 @@ class Examination:
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.service.safety.PictureGate.judge`."""
+    own: frozenset[str] = frozenset()
+    """Backends whose pictures are painted in this process: those are decoded in it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,12 @@ def keep(
             FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
         )
     seen = examination or Examination()
+    inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
     begin = time.perf_counter()
     with pictures.CRAFT:
-        ready = [_prepared(plan, position, output, limits, seen) for position, output in enumerate(outputs)]
+        ready = [
+            _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
+        ]
         # None is stored before all have been looked at.
         flags = [flag for each in ready if each.width for flag in seen.judge(claim.job, each.data, each.info)]
     converted = time.perf_counter()
@@ -114,7 +119,7 @@ def keep(
     return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000, tuple(sorted(set(flags))))
 
 
-def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, seen: Examination) -> _Ready:
+def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
     if len(output.data) > limits.bytes:
         raise BackendError(
             FailureCode.BAD_OUTPUT,
@@ -123,7 +128,7 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, s
     if output.media_type not in pictures.EXTENSIONS:
         return _Ready(output.data, output.media_type)
     try:
-        info = seen.inspect(output.data, max_pixels=limits.pixels)
+        info = inspect(output.data, max_pixels=limits.pixels)
     except BadPicture as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
     if plan.size and (info.width, info.height) != plan.size:
