@@ -66,6 +66,7 @@ def test_the_url_shows_what_is_kept(server: Server):
         (png(size=(60_000, 60_000)), 422, "pixels"),
         (png(size=(20_000, 1)), 422, "a side"),
     ],
+    ids=["gif", "page", "nothing", "cut", "archive behind", "animated", "huge", "long"],
 )
 def test_what_cannot_be_used_is_told_by_its_field(server: Server, data: bytes, status: int, said: str):
     told = problem(upload(server, data), status)
