@@ -29,7 +29,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the blows.
+# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the blows;
+# CHAOS_BROKER is redis or rabbitmq.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.storm
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, footprint, latency, scheduling, throughput
+from benchmarks import claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
 
 
 def main() -> int:
@@ -14,7 +14,9 @@ def main() -> int:
             *footprint.measure(root),
             *latency.measure(root),
             *throughput.measure(root),
+            *fleet.measure(root),
             *claims.measure(root),
+            *money.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
         ]

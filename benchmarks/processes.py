@@ -34,13 +34,14 @@ class Running:
 
 
 @contextmanager
-def imagemill(data_dir: Path, **settings: str) -> Iterator[Running]:
-    """`imagemill serve` in a fresh folder; ``settings`` by their environment names without the prefix."""
+def imagemill(data_dir: Path, role: str = "serve", **settings: str) -> Iterator[Running]:
+    """`imagemill serve`, or another ``role`` that listens, in a fresh folder; ``settings`` by their names in
+    the environment without the prefix."""
     port = free_port()
     environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(data_dir), "IMAGEMILL_LOG_LEVEL": "warning"}
     environment |= {f"IMAGEMILL_{name}": value for name, value in settings.items()}
     start = time.perf_counter()
-    command = [sys.executable, "-m", "imagemill", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "imagemill", role, "--port", str(port)]
     process = subprocess.Popen(command, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:

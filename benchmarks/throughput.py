@@ -65,7 +65,7 @@ def _celery(folder: Path) -> float:
         )
         try:
             time.sleep(4)
-            client = [sys.executable, "-m", "benchmarks.celery_noop", str(CLIENTS), str(TASKS)]
+            client = [sys.executable, "-m", "benchmarks.celery_noop", "loop", str(CLIENTS), str(TASKS)]
             done = subprocess.run(client, check=True, capture_output=True, text=True, env=environment)
             return float(done.stdout)
         finally:

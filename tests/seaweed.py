@@ -37,26 +37,64 @@ class Seaweed:
         return S3Settings.model_validate({**given, **changes})
 
 
+class SeaweedServer:
+    """One that can be killed and started again on its ports, with its files."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(parents=True)
+        self._data = data
+        self._ports = _free_ports()
+        self.seaweed = Seaweed(self._ports["s3"])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._remove_sockets()
+        command = _command(self._data, self._ports, self.seaweed)
+        self._process = subprocess.Popen(command, cwd=self._data, stderr=subprocess.DEVNULL)
+
+    def answers(self) -> bool:
+        """Wait until its bucket takes files; False when it ended instead."""
+        return self._process is not None and _answers(self.seaweed, self._process)
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
+        for role in ("master", "volume", "filer", "s3"):  # it has no option for where these lie
+            Path(f"/tmp/seaweedfs-{role}-grpc-{self._ports[f'{role}.grpc']}.sock").unlink(missing_ok=True)
+
+
 @contextmanager
-def running(folder: Path) -> Generator[Seaweed]:
+def running_server(folder: Path) -> Generator[SeaweedServer]:
     """A server whose bucket takes files; another try when somebody was faster at one of its ports."""
     for attempt in range(3):
-        data = folder / str(attempt)
-        data.mkdir(parents=True)
-        ports = _free_ports()
-        seaweed = Seaweed(ports["s3"])
-        process = subprocess.Popen(_command(data, ports, seaweed), cwd=data, stderr=subprocess.DEVNULL)
+        server = SeaweedServer(folder / str(attempt))
+        server.start()
         try:
-            if _answers(seaweed, process):
-                yield seaweed
+            if server.answers():
+                yield server
                 return
         finally:
-            process.kill()  # its files are thrown away
-            process.wait(10)
-            shutil.rmtree(data, ignore_errors=True)
-            for role in ("master", "volume", "filer", "s3"):  # it has no option for where these lie
-                Path(f"/tmp/seaweedfs-{role}-grpc-{ports[f'{role}.grpc']}.sock").unlink(missing_ok=True)
+            server.close()
     raise RuntimeError("SeaweedFS did not start")
+
+
+@contextmanager
+def running(folder: Path) -> Generator[Seaweed]:
+    """See `running_server`."""
+    with running_server(folder) as server:
+        yield server.seaweed
 
 
 def _free_ports() -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -38,10 +39,15 @@ from imagemill.groups import (
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
+    CorsSettings,
+    CreditSettings,
     JobSettings,
     LimitSettings,
+    MailSettings,
     MetricsSettings,
+    QuotaSettings,
     ResourceSettings,
+    SafetySettings,
     SocketSettings,
     WebhookSettings,
 )
@@ -80,6 +86,9 @@ ALIASES = {
     "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
     "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
     "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
+    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
+    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
+    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
 }
 """Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -128,7 +137,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; loopback only until keys exist."
+        default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
     )
     port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
     public_url: str | None = Field(
@@ -136,7 +145,12 @@ class Settings(BaseSettings):
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
-        description="Host headers that are answered, comma-separated (guards against DNS rebinding).",
+        description="Host headers that are answered, comma-separated, besides those of host and public_url "
+        "(guards against DNS rebinding).",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 127.0.0.1.",
     )
     data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
@@ -200,9 +214,16 @@ class Settings(BaseSettings):
         "comma-separated; by default public addresses only.",
     )
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
+    mail: MailSettings = Field(default=MailSettings(), description="Mail to people who log in.")
+    cors: CorsSettings = Field(default=CorsSettings(), description="Pages of other sites.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    safety: SafetySettings = Field(
+        default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
+    )
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
+    credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
+    quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
@@ -224,6 +245,14 @@ class Settings(BaseSettings):
             return given
         rest = {name: value for name, value in callback.items() if name != "allow_networks"}
         return {"allow_networks": callback["allow_networks"], **given, "callback": rest}
+
+    @property
+    def answered_hosts(self) -> tuple[str, ...]:
+        """Host headers that are answered."""
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        public = urlsplit(self.public_url or "").hostname or ""
+        shown = f"[{public}]" if ":" in public else public
+        return (*self.allowed_hosts, *(host for host in (own, shown) if host))
 
     @property
     def news_url(self) -> str | None:
@@ -351,7 +380,7 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "OTEL__HEADERS")
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "FORMER_KEYS", "PASSWORD", "OTEL__HEADERS")
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

@@ -32,14 +32,15 @@ class Post:
     slots: int | None
 
 
-def fanout(settings: Settings, sender: str, *, alone: bool) -> "Fanout | None":
-    """None where nobody else is expected, or nothing carries news: then the database is polled."""
+def fanout(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "Fanout | None":
+    """None where nobody else is expected, or nothing carries news: then the database is polled. ``notices``:
+    whether anybody in this process waits for events of jobs."""
     if settings.news_url:
         try:
             from imagemill.fanout.redis import RedisFanout
         except ModuleNotFoundError as error:
             raise _missing(error) from error
-        return RedisFanout(settings.news_url, sender)
+        return RedisFanout(settings.news_url, sender, notices=notices)
     if settings.listening_url and not alone:
         from imagemill.fanout.postgres import PostgresFanout
 

@@ -8,10 +8,9 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
-from imagemill.service.inputs import InputLimits
 from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
-from imagemill.service.outputs import OutputLimits
+from imagemill.service.outputs import Examination, OutputLimits
 from imagemill.service.run import RunRules
 from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
@@ -24,7 +23,7 @@ def of_submits(settings: Settings) -> Defaults:
     return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request)
 
 
-def of_runs(settings: Settings, *, alone: bool) -> RunRules:
+def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:
     """``alone``: no other process works on these jobs."""
     job, limit = settings.job, settings.limit
     return RunRules(
@@ -35,6 +34,8 @@ def of_runs(settings: Settings, *, alone: bool) -> RunRules:
         avoid_node_s=job.avoid_node_s,
         backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        examination=examination,
+        reattach_s=job.reattach_s,
         previews=settings.comfyui.ask_previews,
     )
 
@@ -54,7 +55,8 @@ def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules
         job.retention_days * 86_400,
         job.life_s,
         frozenset(backend.name for backend in backends.values() if backend.outlives),
-        job.reattach_s,
+        heartbeat_s=job.heartbeat_s,
+        reattach_s=job.reattach_s,
         retention=blobs.retention,
         search_every_s=blobs.search_s,
     )
@@ -92,11 +94,6 @@ def address(settings: Settings) -> str:
         return settings.public_url.rstrip("/")
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - no bind
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-
-
-def of_inputs(settings: Settings) -> InputLimits:
-    limit = settings.limit
-    return InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
 
 
 def of_answers(settings: Settings) -> Wire:

@@ -3,10 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,47 +14,14 @@ from imagemill.service.lifeline import Lifeline
 from imagemill.service.sweep import Sweeper, SweepRules
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
+from tests.chaos.followers import Followers
+from tests.chaos.records import LOST, Found
+from tests.chaos.renders import Account
 from tests.chaos.rig import LEASE_S, Rig
 from tests.chaos.weather import Blow
 
 _OPEN = ("waiting", "queued", "running")
 _TERMINAL = {"Succeeded", "Failed", "Canceled", "Expired"}
-_LOST = "ClaimExpired"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    seq: int
-    type: str
-    at: int
-    attempt: int
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Everything the database says of the jobs."""
-
-    statuses: dict[str, str]
-    attempts: dict[str, int]
-    events: dict[str, list[Entry]]
-    artifacts: list[tuple[str, int, str, int]]
-    """Job, attempt, key, size."""
-
-    @property
-    def retries(self) -> int:
-        return sum(attempt - 1 for attempt in self.attempts.values() if attempt)
-
-    def lost(self) -> list[tuple[str, str, int]]:
-        """Job, worker and instant of each claim that was taken back."""
-        found: list[tuple[str, str, int]] = []
-        for job_id, entries in self.events.items():
-            worker = ""
-            for entry in entries:
-                worker = entry.data.get("worker", worker) if entry.type == "Claimed" else worker
-                if entry.type == _LOST:
-                    found.append((job_id, worker, entry.at))
-        return found
 
 
 def wait_until_all_ended(rig: Rig, seconds: float) -> None:
@@ -69,24 +34,6 @@ def wait_until_all_ended(rig: Rig, seconds: float) -> None:
             return
         assert time.monotonic() < end, f"jobs are stuck: {counts}"
         time.sleep(0.2)
-
-
-def read(rig: Rig) -> Found:
-    with rig.engine.connect() as conn:
-        jobs = conn.execute(sa.text("SELECT id, status, attempt FROM jobs")).all()
-        log = conn.execute(
-            sa.text("SELECT job_id, seq, type, at, attempt, data FROM events ORDER BY job_id, seq")
-        ).all()
-        artifacts = conn.execute(sa.text("SELECT job_id, attempt, blob_key, size FROM artifacts")).all()
-    events: dict[str, list[Entry]] = {}
-    for job_id, seq, kind, at, attempt, data in log:
-        events.setdefault(job_id, []).append(Entry(seq, kind, at, attempt, json.loads(data)))
-    return Found(
-        {row.id: row.status for row in jobs},
-        {row.id: row.attempt for row in jobs},
-        events,
-        [tuple(row) for row in artifacts],
-    )
 
 
 def check_jobs(found: Found, accepted: Sequence[str]) -> None:
@@ -108,13 +55,31 @@ def check_events(found: Found) -> None:
 
 
 def check_claims(found: Found, blows: Sequence[Blow]) -> None:
-    """A claim is taken back only from a worker that was killed, or soon after its connections were cut."""
+    """A claim is taken back only from a worker that was killed, or soon after it lost the database."""
     killed = [blow.worker for blow in blows if blow.worker]
-    cuts = [blow.at for blow in blows if blow.kind == "database connections"]
+    grace = 2 * LEASE_S * SECOND
+    cuts = [
+        (blow.at, max(blow.at, blow.until) + grace)
+        for blow in blows
+        if blow.kind in ("database connections", "PostgreSQL")
+    ]
     for job_id, worker, at in found.lost():
         died = any(part in worker for part in killed)
-        was_cut = any(0 <= at - cut <= 2 * LEASE_S * SECOND for cut in cuts)
+        was_cut = any(begin <= at <= end for begin, end in cuts)
         assert died or was_cut, f"job {job_id} was taken from {worker}, which was well"
+
+
+def check_followers(found: Found, followers: Followers) -> None:
+    """Whoever follows a job hears of every event once and in order, over however many connections."""
+    assert not followers.wrong, followers.wrong[:3]
+    assert followers.ended == followers.heard.keys()
+    for job_id, heard in followers.heard.items():
+        assert heard == [entry.seq for entry in found.events[job_id]], (job_id, heard)
+
+
+def check_renders(account: Account) -> None:
+    assert not account.needless, f"rendered again without a reason: {account.needless}"
+    assert not account.interrupted, f"renders were stopped for nothing: {account.interrupted}"
 
 
 def check_files(rig: Rig, found: Found, folder: Path) -> int:
@@ -166,9 +131,7 @@ def recovery_s(found: Found, blow: Blow) -> float | None:
         entries[-1].at - blow.at for entries in found.events.values() if entries and entries[0].at > blow.at
     ]
     again = [
-        min(
-            (entry.at for entry in found.events[job] if entry.at > blow.at and entry.type != _LOST), default=0
-        )
+        min((entry.at for entry in found.events[job] if entry.at > blow.at and entry.type != LOST), default=0)
         - blow.at
         for job in blow.held
     ]

@@ -35,6 +35,7 @@ def answer(node: "TestNode", request: Request) -> Reply:
 def _record(node: "TestNode") -> dict[str, Any]:
     return {
         "prompts": [prompt.prompt_id for prompt in node.prompts],
+        "saved_as": {prompt.prompt_id: _prefix(prompt.graph) for prompt in node.prompts},
         "started": node.started,
         "executed": node.executed,
         "ended": dict(node.ended),
@@ -42,6 +43,12 @@ def _record(node: "TestNode") -> dict[str, Any]:
         "requests": node.requests,
         "uploads": [upload.name for upload in node.uploads],
     }
+
+
+def _prefix(graph: Mapping[str, Any]) -> str | None:
+    """The name its pictures are saved under."""
+    names = (node["inputs"].get("filename_prefix") for node in graph.values())
+    return next((name for name in names if name is not None), None)
 
 
 def record(url: str) -> dict[str, Any]:

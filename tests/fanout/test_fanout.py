@@ -95,6 +95,23 @@ def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listene
     assert [notice for news in two.heard for notice in news.notices] == notices
 
 
+def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(redis: RedisServer):
+    api = Listener(RedisFanout(redis.url, "api"))
+    worker = Listener(RedisFanout(redis.url, "worker", notices=False))
+    for each in (api, worker):
+        each.listening.start()
+        wait_until(lambda each=each: each.fanout.hears)
+    api.fanout.tell([News((Notice("job-1", 1, False),))])
+    api.fanout.tell([NEWS])
+    worker.fanout.tell([NEWS])
+    wait_until(lambda: worker.heard and api.heard)
+    assert {news.notices for news in worker.heard} == {()}
+    assert worker.heard[-1].stopped == ("job-2",)
+    assert api.heard == [NEWS]
+    for each in (api, worker):
+        each.close()
+
+
 @dataclass
 class Watched:
     sender: Listener

@@ -18,7 +18,6 @@ from websockets.sync.client import ClientConnection, connect
 from imagemill.backends.base import Progress
 from imagemill.bootstrap import Roles
 from imagemill.config import Settings
-from imagemill.domain.clock import uuid7
 from imagemill.domain.events import Notice
 from imagemill.service.services import SocketRules
 from imagemill.web.sockets import refusal
@@ -186,7 +185,7 @@ def test_a_page_of_our_own_may_follow(idle: Server) -> None:
         assert json.loads(connection.recv(10))["seq"] == 1
 
 
-@pytest.mark.parametrize("job_id", [uuid7(), "nonsense"])
+@pytest.mark.parametrize("job_id", ["01890000-0000-7000-8000-000000000000", "nonsense"])
 def test_an_unknown_job_is_a_4404(idle: Server, job_id: str) -> None:
     assert closing(idle, job_id)[0] == 4404
 

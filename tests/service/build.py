@@ -1,5 +1,6 @@
 """Fakes at the seams: a backend that does what a test tells it, blobs in memory, one recipe."""
 
+import atexit
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,11 @@ from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.money import Rate
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
+from imagemill.media.decoders import DecodeLimits, Decoders
+from imagemill.media.intake import Intake, PictureLimits
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
@@ -40,6 +44,11 @@ def output(data: bytes | None = None) -> Output:
     return Output(png() if data is None else data, "image/png", seed=7)
 
 
+DECODERS = Decoders(DecodeLimits(pixels=10_000))
+"""One for all tests of a session: it starts its process when it is first needed."""
+atexit.register(DECODERS.close)
+
+
 Follow = Callable[[Order, Watch], Sequence[Output]]
 
 
@@ -56,10 +65,7 @@ class FakeBackend:
     needed: tuple[str, ...] = ()
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
-
-    @property
-    def outlives(self) -> bool:
-        return False
+    outlives: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [
@@ -140,7 +146,7 @@ def recipe() -> Recipe:
         complete=lambda input_, shelf, path: input_,
         plan=lambda input_: Plan(GraphSpec({}), input_.pictures, (input_.side, input_.side)),
         model=lambda input_: input_.model,
-        price=lambda input_: 1.0,
+        rate=Rate(base=1.0),
     )
 
 
@@ -192,7 +198,9 @@ def inputs(store: Store, blobs: MemoryBlobs | None = None, **limits: float) -> I
     """Pictures from clients; servers on this machine may be asked."""
     values: dict[str, Any] = {"bytes": 100_000, "pixels": 10_000, "fetch_s": 5.0, **limits}
     guard = Guard([ip_network("127.0.0.0/8")])
-    return InputPictures(store, blobs or MemoryBlobs(), guard, InputLimits(**values))
+    intake = Intake(PictureLimits(values["bytes"], values["pixels"]), DECODERS)
+    given = InputLimits(values["bytes"], values["fetch_s"])
+    return InputPictures(store, blobs or MemoryBlobs(), guard, given, intake)
 
 
 def offer(node: str = "node-1", worker: str = "worker-1") -> Offer:

@@ -97,6 +97,21 @@ def test_a_render_waits_for_a_blob_store_that_is_away(store: Store, make: Any):
     assert len(it.backend.orders) == 1
 
 
+@pytest.mark.parametrize("outlives", [True, False])
+def test_a_picture_that_could_not_be_stored_is_looked_for_on_its_node(
+    store: Store, make: Any, outlives: bool
+):
+    it, job = make(reattach_s=60.0), add(store)
+    it.backend.outlives = outlives
+    it.blobs.create = Away(it.blobs.create, times=1)
+    it.run("node-1")
+    assert it.run("node-2") is not outlives, "it is left to the node that may still have it"
+    it.run("node-1")
+    first, second = it.backend.orders
+    assert (second.attempt, store.job(job.id).status) == (2, S.SUCCEEDED)
+    assert (second.reference == first.reference) is outlives
+
+
 def test_a_job_that_is_cancelled_while_its_render_waits_is_stopped(store: Store, make: Any):
     it, job = make(limits=OutputLimits(10_000, 1_000_000, patience_s=30.0)), add(store)
     away = it.blobs.create = Away(it.blobs.create, times=1000)

@@ -239,6 +239,24 @@ def test_a_superseded_attempt_changes_nothing_and_is_stopped(store: Store, make:
     assert types(store, job) == ["Initialized", "Claimed", "ClaimExpired", "Claimed", "Succeeded"]
 
 
+def test_a_superseded_attempt_leaves_its_render_to_the_next_one_on_its_node(store: Store, make: Any):
+    watches: list[Watch] = []
+    held = Held()
+
+    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+        watches.append(watch)
+        return held(order, watch)
+
+    it = make(follow)
+    add(store)
+    thread = it.start()
+    held.begun.wait(5)
+    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    thread.join(5)
+    assert held.stopped.is_set()
+    assert watches[0].left
+
+
 def test_a_render_that_ends_after_it_was_superseded_delivers_nothing(store: Store, make: Any):
     held = Held()
     it, job = make(held, heartbeat_s=5.0), add(store)

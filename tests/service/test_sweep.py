@@ -62,6 +62,24 @@ def test_a_dead_process_s_job_is_queued_again_before_its_lease_ran_out(store: St
     assert store.job(job.id).status is S.QUEUED
 
 
+def test_leases_that_ran_out_while_the_database_was_away_may_be_extended_first(store: Store, tmp_path: Path):
+    dead = Lifeline(tmp_path / "run")
+    well, lost = add(store), add(store)
+    lose(store, lease_s=-1)
+    lose(store, worker=dead.worker)
+    dead.close()
+    it = sweeper(store, MemoryBlobs(), tmp_path / "run", heartbeat_s=0.1)
+    it.sweep()
+    states = {store.job(well.id).status, store.job(lost.id).status}
+    assert states == {S.RUNNING, S.QUEUED}, "who is known to be dead is not waited for"
+
+    def taken_back() -> bool:
+        it.sweep()
+        return store.job(well.id).status is S.QUEUED and store.job(lost.id).status is S.QUEUED
+
+    wait_until(taken_back)
+
+
 def test_a_job_past_its_time_expires(store: Store, tmp_path: Path):
     job = add(store, expires_at=now_us() - 1)
     sweeper(store, MemoryBlobs(), tmp_path / "run").sweep()

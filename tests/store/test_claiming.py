@@ -298,6 +298,17 @@ def test_a_lost_worker_s_job_goes_elsewhere_when_its_node_does_not_come(store: S
     assert again.job.backend_ref != first.job.backend_ref
 
 
+def test_a_render_that_may_be_found_again_comes_before_jobs_whose_model_is_loaded(store: Store):
+    lost = add(store, model="a")
+    claim(store)
+    submit(store, *(draft(model="b") for _ in range(5)))
+    store.reclaim(Reclaim(T0 + 1, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    elsewhere = claim(store, T0 + 1, node="node-2", resident=frozenset({"b"}))
+    assert store.lane(elsewhere.job.lane).model == "b"
+    assert store.claim_next(ask(T0 + 1, queues=frozenset({"render"}))) is None
+    assert claim(store, T0 + 1, resident=frozenset({"b"})).id == lost.id
+
+
 def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Store):
     add(store)
     claim(store)

@@ -140,6 +140,16 @@ def test_a_void_claim_extends_no_lease(store: Store):
     assert snapshot(store, second) == before
 
 
+def test_a_void_claim_learns_whether_its_render_is_followed_on_its_node(store: Store):
+    first = running(store)
+    reclaim(store, T0 + LEASE + 1)
+    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.TAKEN_OVER]
+    second = claim(store, T0 + MINUTE)
+    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.TAKEN_OVER]
+    succeed(store, second)
+    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.SUPERSEDED]
+
+
 @pytest.mark.parametrize("end", [succeed, fail])
 def test_an_end_happens_once(store: Store, end: Any):
     taken = running(store)

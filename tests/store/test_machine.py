@@ -136,7 +136,7 @@ class Jobs(RuleBasedStateMachine):
         beat = Beat(claim, self.now, self.now + LEASE, {"step": 1} if news else None)
         (pulse,) = self.store.beat([beat])
         if not self.holds(claim):
-            assert pulse is Pulse.SUPERSEDED
+            assert pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER)
             return
         job = self.known[claim.id]
         assert pulse is (Pulse.CANCEL if job.wished else Pulse.GO_ON)

@@ -40,7 +40,7 @@ class Fleet:
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
             "IMAGEMILL_OTEL__HEADERS": "X-Scope=mill,authorization=Bearer s3cret",
             "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "127.0.0.0/8",
+            "IMAGEMILL_ALLOW_NETWORKS": "127.0.0.0/8",
             "IMAGEMILL_JOB__RETRY_BASE_S": "0.05",
             "IMAGEMILL_JOB__LEASE_S": "2",
             "IMAGEMILL_JOB__HEARTBEAT_S": "0.5",

@@ -106,17 +106,25 @@ class Watch:
     def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         self._on_progress = on_progress
         self._stop = threading.Event()
+        self._left = False
 
     def progress(self, progress: Progress) -> None:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def stop(self) -> None:
+    def stop(self, *, leave: bool = False) -> None:
+        """``leave``: the render is another attempt's now, which follows it on its node."""
+        self._left = leave
         self._stop.set()
 
     @property
     def stopped(self) -> bool:
         return self._stop.is_set()
+
+    @property
+    def left(self) -> bool:
+        """Whether a render that outlives its follower is to go on."""
+        return self._left
 
     def wait(self, seconds: float) -> bool:
         """Sleep, or return True at once when the render should stop."""

@@ -2,9 +2,18 @@
 
     ImagemillError
       InvalidInput        what a client sent is wrong; names each field
+        UnsupportedPicture  a file of a type we do not take
+        UnusablePicture   a picture that is damaged, too large or not a still
+        ContentBlocked    a prompt that may not be rendered here
       Unauthenticated     nobody we know calls
       Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
+      CreditsInsufficient the owner cannot pay for the request
+      Busy                too much at once; the same call works later
+      Refused             not now: the error says when
+        RateLimited       the owner has asked for as much as it may
+        TooManyAttempts   somebody may be guessing
+        QueueFull         the queue holds as much as it can do
       Conflict            the request does not fit the present state
         IllegalTransition a status change the life of a job does not have
         Superseded        a claim whose attempt is no longer the job's
@@ -15,15 +24,22 @@ Each leaf has a ``code`` (stable, for machines) and ``retryable`` (would the sam
 HTTP statuses live in one table at the edge (`imagemill.web.problems`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
+from imagemill.domain.limits import Standing
 
 
 class ImagemillError(Exception):
     code = "error"
     retryable = False
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Further members of the problem a client is answered with."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +61,24 @@ class InvalidInput(ImagemillError):
         super().__init__("; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in self.errors))
 
     @classmethod
-    def at(cls, path: str, message: str) -> "InvalidInput":
+    def at(cls, path: str, message: str) -> Self:
         return cls([FieldError(path, message)])
+
+    def renamed(self, rename: Callable[[str], str]) -> Self:
+        """The same with the paths of another dialect."""
+        return type(self)([FieldError(rename(error.path), error.message) for error in self.errors])
+
+
+class UnsupportedPicture(InvalidInput):
+    code = "unsupported_media_type"
+
+
+class UnusablePicture(InvalidInput):
+    code = "unusable_picture"
+
+
+class ContentBlocked(InvalidInput):
+    code = "content_blocked"
 
 
 class Unauthenticated(ImagemillError):
@@ -55,6 +87,11 @@ class Unauthenticated(ImagemillError):
 
 class Forbidden(ImagemillError):
     code = "forbidden"
+
+
+class Busy(ImagemillError):
+    code = "busy"
+    retryable = True
 
 
 class NotFound(ImagemillError):
@@ -73,6 +110,49 @@ class Superseded(Conflict):
     """The job went on without this claim: its lease ran out, or it was decided elsewhere."""
 
     code = "superseded"
+
+
+class CreditsInsufficient(ImagemillError):
+    """``needed`` and ``available`` in credits."""
+
+    code = "credits_insufficient"
+
+    def __init__(self, message: str, *, needed: float, available: float) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.available = available
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {"needed": self.needed, "available": self.available}
+
+
+class Refused(ImagemillError):
+    """Refused for now, with nothing half-done. ``after_s``: when it may be different."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class RateLimited(Refused):
+    """``standing``: of the limit that is reached."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, after_s: float, standing: Standing) -> None:
+        super().__init__(message, after_s=after_s)
+        self.standing = standing
+
+
+class TooManyAttempts(Refused):
+    code = "too_many_attempts"
+
+
+class QueueFull(Refused):
+    code = "queue_full"
 
 
 class StorageError(ImagemillError):

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from imagemill.domain.failures import Failure
+from imagemill.domain.judging import Judgement
 
 
 class JobStatus(StrEnum):
@@ -68,6 +69,8 @@ class Draft:
     """Expected seconds of work: what fairness between owners is counted in."""
     cost: float = 0.0
     """The price shown to the client."""
+    megapixels: float = 0.0
+    """Of all its pictures: what limits count."""
     priority: int = 0
     max_failures: int = 5
     timeout_s: float | None = None
@@ -78,6 +81,8 @@ class Draft:
     callback_url: str | None = None
     needs: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
+    judgements: tuple[Judgement, ...] = ()
+    """What checks said of its texts, when they said something."""
 
 
 @dataclass(frozen=True, slots=True)

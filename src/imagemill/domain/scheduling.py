@@ -67,6 +67,8 @@ class Head:
     lane: int
     key: LaneKey
     job: Waiting
+    held: bool = False
+    """Whether it was left to the node that may still have its render, for a while."""
 
     @property
     def order(self) -> tuple[float, int, int]:

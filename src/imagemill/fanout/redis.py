@@ -1,12 +1,15 @@
 """News and progress over Redis: publish and subscribe, nothing is stored there.
 
 News of all jobs are one channel: they are small, and a process that subscribed at its start misses none
-between a submit and its answer. Progress is a channel a job, so previews go only where they are watched.
+between a submit and its answer. What asks somebody to act is a channel, too, for processes in which nobody
+waits for a job: to read of each event of the whole fleet costs more than to send it. Progress is a channel a
+job, so previews go only where they are watched.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,14 +32,16 @@ _AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
 
 
 class RedisFanout:
-    """``sender`` names this process."""
+    """``sender`` names this process. ``notices``: whether it wants to hear of events."""
 
-    def __init__(self, url: str, sender: str) -> None:
+    def __init__(self, url: str, sender: str, *, notices: bool = True) -> None:
         self._url = url
         self._sender = sender
         # Installations on one Redis differ by the number of the database, which channels do not know.
         database = urlsplit(url).path.strip("/") or "0"
         self._news = f"imagemill/{database}/news"
+        self._calls = f"imagemill/{database}/calls"
+        self._heard = self._news if notices else self._calls
         self._live = f"imagemill/{database}/live/"
         self._client: Any = redis.Redis.from_url(
             url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S, socket_keepalive=True
@@ -69,6 +74,8 @@ class RedisFanout:
             pipeline.publish(self._live + job_id, pack_progress(self._sender, latest, whole=whole))
         if news:
             pipeline.publish(self._news, pack(self._sender, news))
+        if calls := replace(news, notices=()):
+            pipeline.publish(self._calls, pack(self._sender, calls))
         try:
             takers: list[int] = pipeline.execute()
         except (RedisError, OSError) as error:
@@ -111,7 +118,7 @@ class RedisFanout:
             health_check_interval=_ALIVE_S,
         )
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(self._news, *(self._live + job_id for job_id in self._followed))
+            await pubsub.subscribe(self._heard, *(self._live + job_id for job_id in self._followed))
             self._pubsub = pubsub
             ears.begin()
             while True:
@@ -122,7 +129,7 @@ class RedisFanout:
     def _take(self, message: dict[str, Any], ears: Ears) -> None:
         channel: str = message["channel"].decode()
         try:
-            if channel == self._news:
+            if channel == self._heard:
                 sender, news = unpack(message["data"])
                 if sender != self._sender:
                     ears.hear(news)

@@ -10,11 +10,16 @@ from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.access import Access
+from imagemill.service.audit import Audit
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.inputs import InputPictures
+from imagemill.service.limits import Throttle
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
+from imagemill.service.users import Users
 from imagemill.service.views import ViewLoader
 from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
@@ -50,15 +55,21 @@ class SocketRules:
 class Services:
     store: Store
     access: Access
+    users: Users
+    audit: Audit
     hub: Hub
     blobs: BlobStore
     registry: Registry
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
+    credits: Credits
+    throttle: Throttle | None
+    """None: nobody is held to limits."""
     views: ViewLoader
     webhooks: Webhooks
     guard: Guard
+    inputs: InputPictures
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]

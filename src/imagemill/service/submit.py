@@ -10,11 +10,15 @@ from pydantic import BaseModel, ValidationError
 from imagemill.backends.base import Backend
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import FieldError, InvalidInput
-from imagemill.domain.images import render_cost_s
+from imagemill.domain.images import measure, render_cost_s
 from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.service.limits import Quotas
+from imagemill.service.prices import Prices
+from imagemill.service.safety import Admitted, PromptGate
+from imagemill.store.admitting import Submission
 from imagemill.store.store import Store
-from imagemill.store.submitting import Accepted, Submission
+from imagemill.store.submitting import Accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,26 @@ class Submitter:
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         defaults: Defaults,
+        prices: Prices | None = None,
+        quotas: Quotas = Quotas(),
+        gate: PromptGate | None = None,
     ) -> None:
+        self._gate = gate
         self._store = store
         self._shelf = shelf
         self._recipes = recipes
         self._backends = backends
         self._defaults = defaults
+        self.prices = prices or Prices(recipes)
+        self._quotas = quotas
 
     def drafts(
         self, owner: str, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None
     ) -> tuple[Draft, ...]:
         """Complete, checked and priced, but not stored: what a price enquiry shows.
 
-        Raises `InvalidInput` with every fault of the first wish that has one.
+        Raises `InvalidInput` with every fault of the first wish that has one, and `ContentBlocked`. The
+        texts of all are judged before anything of one is kept.
         """
         if not wishes:
             raise InvalidInput.at("jobs", "is empty: at least one job is needed")
@@ -78,17 +89,26 @@ class Submitter:
         # Ids rise within a request, so that its jobs list in the order they were asked for.
         ids = sorted(uuid7(now) for _ in wishes)
         after = _dependencies(wishes, ids)
+        admitted = self._admitted(owner, wishes)
         shelf = self._shelf(owner)
         return tuple(
-            self._draft(wish, shelf, id_, needs, now, dialect, trace)
-            for wish, id_, needs in zip(wishes, ids, after, strict=True)
+            self._draft(wish, each, shelf, id_, needs, now, dialect, trace)
+            for wish, each, id_, needs in zip(wishes, admitted, ids, after, strict=True)
         )
 
     def begin(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> "Future[Accepted]":
-        """Store the jobs; they are durable once the future is done."""
-        return self._store.begin_submit(Submission(uuid7(), owner, drafts, now_us(), key, digest))
+        """Store the jobs; they are durable once the future is done. What was judged of them is, too."""
+        charged = self.prices.is_charged
+        now = now_us()
+        if self._quotas.queue is not None:
+            self._quotas.queue.check(drafts, now)
+        if self._gate is not None:
+            self._gate.record(owner, drafts)
+        return self._store.begin_submit(
+            Submission(uuid7(), owner, drafts, now, key, digest, charged, self._quotas.terms)
+        )
 
     def submit(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
@@ -96,31 +116,59 @@ class Submitter:
         return self.begin(owner, drafts, key=key, digest=digest).result()
 
     def again(self, job: Job, trace: str | None = None) -> Job:
-        """A new job that asks for exactly what ``job`` asked for."""
+        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules."""
+        recipe = self._recipes.get(job.recipe)
+        admitted = Admitted(job.input)
+        if self._gate is not None and recipe is not None:
+            admitted = self._gate.admit(recipe, _validated(recipe, job.input, ""), job.owner, "")
         draft = Draft(
             id=uuid7(),
             recipe=job.recipe,
             queue=job.queue,
             lane=self._store.lane(job.lane),
-            input=job.input,
+            input=admitted.dumped,
             expires_at=now_us() + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=job.estimate_s,
             cost=job.cost,
+            megapixels=self._megapixels(job),
             priority=job.priority,
             max_failures=job.max_failures,
             timeout_s=job.timeout_s,
             name=job.name,
             dialect=job.dialect,
-            client={**job.client, "replayOf": job.id},
+            client={**job.client, **admitted.marks, "replayOf": job.id},
+            judgements=admitted.judgements,
             properties=job.properties,
             callback_url=job.callback_url,
         )
         return self.submit(job.owner, (draft,)).jobs[0]
 
+    def _megapixels(self, job: Job) -> float:
+        recipe = self._recipes.get(job.recipe)
+        if recipe is None or self._quotas.terms is None:
+            return 0.0
+        return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
+
+    def _admitted(self, owner: str, wishes: Sequence[Wish]) -> list[Admitted]:
+        """The input of each, validated, with texts that may be rendered."""
+        valid = [(self._recipe(wish), wish) for wish in wishes]
+        inputs = [(recipe, _validated(recipe, wish.input, wish.path), wish) for recipe, wish in valid]
+        if self._gate is None:
+            return [Admitted(input_) for _, input_, _ in inputs]
+        return [self._gate.admit(recipe, input_, owner, wish.path) for recipe, input_, wish in inputs]
+
+    def _recipe(self, wish: Wish) -> Recipe:
+        recipe = self._recipes.get(wish.recipe)
+        if recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
+        return recipe
+
     def _draft(
         self,
         wish: Wish,
+        admitted: Admitted,
         shelf: Shelf,
         id_: str,
         needs: tuple[str, ...],
@@ -128,13 +176,11 @@ class Submitter:
         dialect: str,
         trace: str | None,
     ) -> Draft:
-        recipe = self._recipes.get(wish.recipe)
-        if recipe is None:
-            known = ", ".join(sorted(self._recipes))
-            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
-        completed = recipe.complete(_validated(recipe, wish), shelf, wish.path)
+        recipe = self._recipes[wish.recipe]
+        completed = recipe.complete(admitted.input, shelf, wish.path)
         plan = recipe.plan(completed)
         able = self._able(plan, wish)
+        size = measure(plan.work)
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -150,13 +196,15 @@ class Submitter:
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(plan.work),
-            cost=recipe.price(completed),
+            cost=self.prices.of(recipe.name, size, [backend.name for backend in able]),
+            megapixels=size.pixels,
             priority=wish.priority,
             max_failures=wish.max_failures or self._defaults.max_failures,
             timeout_s=wish.timeout_s,
             name=wish.name,
             dialect=dialect,
-            client=wish.client,
+            client={**wish.client, **admitted.marks},
+            judgements=admitted.judgements,
             properties=wish.properties,
             callback_url=wish.callback_url,
             needs=needs,
@@ -187,13 +235,13 @@ def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
     return able[0].needs(plan.work) if len(able) == 1 else ()
 
 
-def _validated(recipe: Recipe, wish: Wish) -> BaseModel:
+def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:
     try:
-        return recipe.input.model_validate(wish.input)
+        return recipe.input.model_validate(input_)
     except ValidationError as error:
         raise InvalidInput(
             [
-                FieldError(wish.path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
+                FieldError(path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
                 for fault in error.errors()
             ]
         ) from error

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 500
 _PRUNE_EVERY_S = 600.0
+_RENEWALS = 5
+"""Heartbeats that workers have to extend leases which ran out while the database was away."""
 _PRUNE_CHUNK = 100
 """Jobs deleted in a transaction, for which other writes wait some 10 ms."""
 _PRUNE_FOR_S = 0.5
@@ -36,6 +38,8 @@ class SweepRules:
     """How long a job may wait."""
     outliving: frozenset[str] = frozenset()
     """Backends whose renders go on without the worker that sent them."""
+    heartbeat_s: float = 0.0
+    """How often workers extend their leases."""
     reattach_s: float = 0.0
     """How long their jobs are left to the node that may have the render."""
     retention: Retention = field(default_factory=Retention)
@@ -68,6 +72,9 @@ class Sweeper:
         self._tidy = tidy
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._away = True
+        """Whether the database was, or may have been, since the last round."""
+        self._patient_until = 0.0
         self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
         self._next_prune = 0.0
         self._next_search = 0.0
@@ -83,11 +90,13 @@ class Sweeper:
 
     def sweep(self) -> float:
         """One round; the seconds until something is known to be due."""
-        now = now_us()
         dead = self._lifeline.dead(self._store.workers_with_leases())
-        rules = self._rules
-        reattach_us = round(rules.reattach_s * SECOND)
-        while self._store.reclaim(Reclaim(now, dead, _CHUNK, rules.outliving, reattach_us)) == _CHUNK:
+        if self._away:
+            self._away = False
+            self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
+        now = now_us()
+        reclaim = self._reclaim(now, dead)
+        while self._store.reclaim(reclaim) == _CHUNK:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
@@ -96,8 +105,23 @@ class Sweeper:
             return self._rules.every_s
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
 
+    def _reclaim(self, now: int, dead: tuple[str, ...]) -> Reclaim:
+        rules = self._rules
+        return Reclaim(
+            now,
+            dead,
+            _CHUNK,
+            leases=time.monotonic() >= self._patient_until,
+            outliving=rules.outliving,
+            reattach_us=round(rules.reattach_s * SECOND),
+        )
+
     def prune(self, for_s: float = math.inf) -> int:
-        """Delete finished jobs past their retention, files first, for about so long; how many."""
+        """Delete counters that are over, and finished jobs past their retention for about so long.
+
+        Files first; how many jobs.
+        """
+        self._store.limits.prune(now_us())
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         end = time.monotonic() + for_s
         pruned = 0
@@ -112,6 +136,10 @@ class Sweeper:
     def prune_inputs(self) -> int:
         """Delete input pictures that nobody brought again for so long; how many."""
         return self._files.tidy_inputs()
+
+    def prune_decisions(self) -> int:
+        """Delete what checks decided, as old as jobs that are deleted; how many."""
+        return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files no job refers to, and those of jobs whose retention is over; how many."""
@@ -131,6 +159,7 @@ class Sweeper:
         while not self._stop.wait(pause_s):
             try:
                 if not self._leads():
+                    self._away = True
                     pause_s = self._rules.every_s
                     continue
                 pause_s = self.sweep()
@@ -141,7 +170,9 @@ class Sweeper:
                     self._next_search = time.monotonic() + self._rules.search_every_s
                     self.delete_orphans()
                     self.prune_inputs()
+                    self.prune_decisions()
             except StorageError as error:
+                self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)
                 pause_s = self._rules.every_s
             except Exception:

@@ -6,7 +6,7 @@ replaces: a transaction reads the mark alone. It reads it under a shared lock th
 over: what happens after the answer is told.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from imagemill.domain.clock import uuid7
 from imagemill.domain.webhooks import TYPES
 from imagemill.store import owning, schema
 from imagemill.store.commits import Tx
-from imagemill.store.statements import Statement, driver
+from imagemill.store.statements import Statement
 
 if TYPE_CHECKING:
     from imagemill.store.log import Entry
@@ -42,10 +42,7 @@ _NOBODY = Audience()
 _READ_MARK = Statement(
     sa.select(owning.marks.c.mark).where(owning.marks.c.name == sa.bindparam("name", _ENDPOINTS))
 )
-_READ_LOCKED = "; ".join(
-    (f"SELECT pg_advisory_xact_lock_shared({_LOCK})", "SELECT mark FROM marks WHERE name = 'endpoints'")
-)
-"""Two statements at once: the second one sees what was committed while the first one waited."""
+_LOCK_SHARED = Statement(sa.text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})"))
 _OWNERS = Statement(
     sa.select(schema.jobs.c.id, schema.jobs.c.owner, schema.owners.c.parent)
     .join_from(
@@ -59,10 +56,12 @@ _INSERT = Statement(
 )  # fmt: skip
 
 
-def announce(tx: Tx, entries: Iterable["Entry"]) -> None:
-    """Write a message for each endpoint that wants to know of an event."""
-    audience = _audience(tx.conn)
-    wanted = [entry for entry in entries if TYPES[entry.type] in audience.types]
+def announce(tx: Tx) -> None:
+    """Write a message for each endpoint that wants to know of an event of this transaction, at its end."""
+    if not tx.logged:
+        return
+    audience = _audience(tx)
+    wanted: list[Entry] = [entry for entry in tx.logged if TYPES[entry.type] in audience.types]
     if not wanted:
         return
     owners = {
@@ -77,9 +76,8 @@ def announce(tx: Tx, entries: Iterable["Entry"]) -> None:
         for owner in owners[entry.job_id]:
             endpoints = audience.by_owner.get(owner, ())
             rows += [_row(entry, type_, endpoint) for endpoint, types in endpoints if type_ in types]
-    if rows:
-        _INSERT.run_many(tx.conn, rows)
-        tx.called_back = True
+    tx.insert_late(_INSERT, rows)
+    tx.called_back = tx.called_back or bool(rows)
 
 
 def change_audience(tx: Tx) -> None:
@@ -107,23 +105,20 @@ def _row(entry: "Entry", type_: str, endpoint: str) -> dict[str, Any]:
     }
 
 
-def _audience(conn: sa.Connection) -> Audience:
-    mark = _mark(conn)
+def _audience(tx: Tx) -> Audience:
+    mark, info = _mark(tx), tx.conn.info
     if mark is None:
         return _NOBODY
-    known: Audience | None = conn.info.get(_REMEMBERED)
+    known: Audience | None = info.get(_REMEMBERED)
     if known is None or known.mark != mark:
-        known = conn.info[_REMEMBERED] = _read(conn, mark)
+        known = info[_REMEMBERED] = _read(tx.conn, mark)
     return known
 
 
-def _mark(conn: sa.Connection) -> str | None:
-    if conn.dialect.name == "postgresql":
-        cursor = driver(conn).execute(_READ_LOCKED, prepare=False)
-        cursor.nextset()
-        rows = cursor.fetchall()
-    else:
-        rows = _READ_MARK.run(conn)
+def _mark(tx: Tx) -> str | None:
+    """Read with what is inserted anyway, and after the lock: in a statement that sees what its holder did."""
+    locks = [_LOCK_SHARED.call()] if tx.conn.dialect.name == "postgresql" else []
+    rows = tx.insert_now(*locks, _READ_MARK.call())[-1].rows()
     return rows[0][0] if rows else None
 
 

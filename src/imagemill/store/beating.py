@@ -11,7 +11,7 @@ from imagemill.domain.errors import Superseded
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.store import log, schema
-from imagemill.store.changes import lock
+from imagemill.store.changes import Locked, lock
 from imagemill.store.commits import Tx
 
 
@@ -30,6 +30,9 @@ class Pulse(StrEnum):
     GO_ON = "go_on"
     CANCEL = "cancel"
     SUPERSEDED = "superseded"
+    """The claim is void, and nobody needs its render."""
+    TAKEN_OVER = "taken_over"
+    """The claim is void; the next attempt follows its render, or will, on the same node."""
 
 
 _EXTEND = sa.text(
@@ -46,7 +49,7 @@ def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
         row = rows.get(one.claim.id)
         held = row is not None and row.status is JobStatus.RUNNING and row.attempt == one.claim.attempt
         if row is None or not held or row.id in updates:
-            pulses.append(Pulse.SUPERSEDED if not held else Pulse.GO_ON)
+            pulses.append(Pulse.GO_ON if held else _void(one.claim, row))
             continue
         pulses.append(Pulse.GO_ON if row.cancel_requested_at is None else Pulse.CANCEL)
         seq = row.last_seq + (one.progress is not None)
@@ -66,6 +69,12 @@ def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
         tx.conn.execute(_EXTEND, list(updates.values()))
     log.append(tx, entries)
     return pulses
+
+
+def _void(claim: Claim, row: Locked | None) -> Pulse:
+    """As the database was away for longer than the lease: the worker and its render are well."""
+    goes_on = row is not None and not row.status.is_terminal and row.node == claim.job.node
+    return Pulse.TAKEN_OVER if goes_on else Pulse.SUPERSEDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ All go through `apply`: the rows are locked, the change is checked against the t
 names its precondition, and the event and what depends on the job follow in the same transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from imagemill.domain.errors import IllegalTransition
 from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
+from imagemill.domain.money import Due
 from imagemill.store import log, schema
 from imagemill.store.commits import Move, Tx
 from imagemill.store.rows import failure_to
-from imagemill.store.statements import Statement
+from imagemill.store.statements import Statement, run_together
 
 _jobs = schema.jobs.c
 
@@ -38,6 +39,8 @@ class Locked:
     cancel_requested_at: int | None
     callback_url: str | None
     recipe: str
+    owner: str
+    held: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ _LOCKED = sa.select(
     _jobs.cancel_requested_at,
     _jobs.callback_url,
     _jobs.recipe,
+    _jobs.owner,
+    _jobs.held,
 )
 _LOCK_BY_ID = Statement(
     _LOCKED.where(_jobs.id.in_(sa.bindparam("ids", expanding=True))).order_by(_jobs.id).with_for_update()
@@ -94,6 +99,7 @@ _APPLY = Statement(
         avoid_until=sa.bindparam("to_avoid_until"),
         backend_ref=sa.case((sa.bindparam("to_keep") == 1, _jobs.backend_ref), else_=sa.null()),
         lease_until=sa.null(),
+        held=sa.case((sa.bindparam("to_open") == 1, _jobs.held), else_=sa.null()),
     )
 )
 _ARTIFACT_NAMES = tuple(column.name for column in schema.artifacts.columns)
@@ -125,20 +131,26 @@ def apply(tx: Tx, changes: Sequence[Change]) -> None:
 
 def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     """What has to change because of these changes."""
-    changed = _APPLY.run_many(tx.conn, [_parameters(change) for change in changes])
-    if changed != len(changes):
-        raise IllegalTransition(f"{len(changes)} jobs were to change, {changed} did")
-    rows = [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
-    if rows:
-        _INSERT_ARTIFACT.run_many(tx.conn, rows)
+    ended = {change.row.id: change for change in changes if change.to.is_terminal}
+    depending = [_DEPENDENTS.call({"ids": sorted(ended)})] if ended else []
+    applied, *dependents = run_together(
+        tx.conn, _APPLY.call_many([_parameters(change) for change in changes]), *depending
+    )
+    if applied.changed != len(changes):
+        raise IllegalTransition(f"{len(changes)} jobs were to change, {applied.changed} did")
+    tx.insert_late(
+        _INSERT_ARTIFACT, [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
+    )
     log.append(tx, [_entry(change) for change in changes])
     for change in changes:
+        if change.to.is_terminal and change.row.held is not None:
+            tx.dues.append(_due(change, change.row.held))
         if change.to.is_terminal or change.error is not None:
             failure = change.error.code if change.error is not None else None
             tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.woken.add(change.row.queue)
-    return _follow_up(tx, changes)
+    return _follow_up(tx, ended, [pair for found in dependents for pair in found.rows()])
 
 
 def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
@@ -163,7 +175,14 @@ def _parameters(change: Change) -> dict[str, Any]:
         "to_avoid": change.avoid_node,
         "to_avoid_until": change.avoid_until,
         "to_keep": int(change.keep_reference),
+        "to_open": int(not change.to.is_terminal),
     }
+
+
+def _due(change: Change, held: int) -> Due:
+    """What was delivered is paid, nothing else."""
+    is_paid = change.to is JobStatus.SUCCEEDED and bool(change.artifacts)
+    return Due(change.row.id, change.row.owner, held, is_paid, change.at)
 
 
 def _entry(change: Change) -> log.Entry:
@@ -190,12 +209,9 @@ _UNMET = sa.text(
 _RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status = 'waiting'")
 
 
-def _follow_up(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
-    """What depends on a finished job is released, or has to be cancelled with it."""
-    ended = {change.row.id: change for change in changes if change.to.is_terminal}
-    if not ended:
-        return ()
-    pairs = _DEPENDENTS.run(tx.conn, {"ids": sorted(ended)})
+def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:
+    """What depends on a finished job is released, or has to be cancelled with it. ``pairs``: ended jobs and
+    those that need them."""
     if not pairs:
         return ()
     waiting = {

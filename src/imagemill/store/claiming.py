@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,8 +16,10 @@ from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import Places
 from imagemill.store.rows import JOB_COLUMNS, job_from
-from imagemill.store.statements import Statement, driver
+from imagemill.store.statements import Statement, driver, run_together
 
+_FOUND_AGAIN = "its render may be found again on this node"
+"""Whatever is loaded there now: otherwise a busy node would let the job's time to find it run out."""
 VIRTUAL_QUANTUM_S = 1.0
 """The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
 
@@ -42,14 +45,16 @@ _READY = f"""
                 ORDER BY jobs.lane LIMIT 1)
         FROM ready WHERE ready.lane IS NOT NULL
     )
-    SELECT ready.lane, head.tag, head.created_at, head.estimate_s, head.priority FROM ready"""  # noqa: S608
+    SELECT ready.lane, head.tag, head.created_at, head.estimate_s, head.priority,
+        head.avoid_until IS NOT NULL AND head.avoid_node IS NULL FROM ready"""  # noqa: S608
 _FIRST = f"FROM jobs WHERE {schema.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1"
 _HEADS = {
     "sqlite": Statement(sa.text(f"{_READY} JOIN jobs AS head ON head.id = (SELECT id {_FIRST})")),
     # There the join above reads the whole table while it is small, for 12 ms among 12,000 jobs.
     "postgresql": Statement(
         sa.text(
-            f"{_READY} CROSS JOIN LATERAL (SELECT tag, created_at, estimate_s, priority {_FIRST}) AS head"
+            f"{_READY} CROSS JOIN LATERAL (SELECT tag, created_at, estimate_s, priority, avoid_until, "
+            f"avoid_node {_FIRST}) AS head"
         )
     ),
 }
@@ -65,52 +70,61 @@ _PEEKED_AT_ONCE = 100
 
 _jobs = schema.jobs.c
 _first = schema.jobs.alias("first")
-_pick = (
-    sa.select(_first.c.id)
-    .where(
-        sa.text("first.status = 'queued' AND first.run_after IS NULL"),
-        _first.c.lane == sa.bindparam("pick_lane"),
-        _first.c.expires_at > sa.bindparam("pick_now"),
-        sa.or_(
-            sa.and_(_first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None)),
-            # Until then its render may be found again where it was.
-            sa.and_(_first.c.avoid_node.is_(None), _first.c.node == sa.bindparam("pick_node")),
-            _first.c.avoid_node != sa.bindparam("pick_node"),
-            _first.c.avoid_until < sa.bindparam("pick_now"),
-        ),
-    )
-    .order_by(_first.c.tag, _first.c.id)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-    .scalar_subquery()
+_is_held = sa.and_(_first.c.avoid_node.is_(None), _first.c.node == sa.bindparam("pick_node"))
+_open = sa.or_(
+    sa.and_(_first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None)),
+    # Until then its render may be found again where it was.
+    _is_held,
+    _first.c.avoid_node != sa.bindparam("pick_node"),
+    _first.c.avoid_until < sa.bindparam("pick_now"),
 )
-_TAKE = Statement(
-    sa.update(schema.jobs)
-    .where(_jobs.id == _pick, _jobs.status == JobStatus.QUEUED.value)
-    .values(
-        status=JobStatus.RUNNING.value,
-        attempt=_jobs.attempt + 1,
-        last_seq=_jobs.last_seq + 1,
-        worker=sa.bindparam("to_worker"),
-        node=sa.bindparam("to_node"),
-        backend=sa.bindparam("to_backend"),
-        # A render that may still go on there is attached to; elsewhere a fresh one begins.
-        backend_ref=sa.case(
-            (
-                sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
-                _jobs.backend_ref,
+
+
+def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
+    """Take the first job of a lane of those this node is allowed."""
+    pick = (
+        sa.select(_first.c.id)
+        .where(
+            sa.text("first.status = 'queued' AND first.run_after IS NULL"),
+            _first.c.lane == sa.bindparam("pick_lane"),
+            _first.c.expires_at > sa.bindparam("pick_now"),
+            allowed,
+        )
+        .order_by(_first.c.tag, _first.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return Statement(
+        sa.update(schema.jobs)
+        .where(_jobs.id == pick, _jobs.status == JobStatus.QUEUED.value)
+        .values(
+            status=JobStatus.RUNNING.value,
+            attempt=_jobs.attempt + 1,
+            last_seq=_jobs.last_seq + 1,
+            worker=sa.bindparam("to_worker"),
+            node=sa.bindparam("to_node"),
+            backend=sa.bindparam("to_backend"),
+            # A render that may still go on there is attached to; elsewhere a fresh one begins.
+            backend_ref=sa.case(
+                (
+                    sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
+                    _jobs.backend_ref,
+                ),
+                else_=sa.bindparam("to_ref", type_=sa.String),
             ),
-            else_=sa.bindparam("to_ref", type_=sa.String),
-        ),
-        reason=sa.bindparam("to_reason"),
-        started_at=sa.bindparam("to_start"),
-        lease_until=sa.bindparam("to_lease"),
-        avoid_node=sa.null(),
-        avoid_until=sa.null(),
+            reason=sa.bindparam("to_reason"),
+            started_at=sa.bindparam("to_start"),
+            lease_until=sa.bindparam("to_lease"),
+            avoid_node=sa.null(),
+            avoid_until=sa.null(),
+        )
+        .returning(*JOB_COLUMNS)
     )
-    .returning(*JOB_COLUMNS)
-)
-_COUNT_RUNNING = Statement(sa.text("SELECT count(*) FROM jobs WHERE status = 'running' AND node = :node"))
+
+
+_TAKE = _taking(_open)
+_TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
 _LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
 _ADVANCE = Statement(
     sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
@@ -129,9 +143,7 @@ class Claiming:
         claims: list[Claim | None] = []
         for ask in asks:
             self._places.note(ask.offer, ask.now)
-        heads = self.heads(tx.conn)
-        if heads:
-            self._places.read(tx.conn, [ask.offer.node for ask in asks])
+        heads = self._look(tx, asks)
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
@@ -145,19 +157,48 @@ class Claiming:
 
     def heads(self, conn: sa.Connection) -> list[Head]:
         """The first claimable job of each lane that has one."""
-        rows = _HEADS[conn.dialect.name].run(conn)
-        return [Head(lane, self._lanes.key_of(conn, lane), Waiting(*job)) for lane, *job in rows]
+        return self._heads_of(conn, _HEADS[conn.dialect.name].run(conn))
+
+    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[Head]:
+        return [
+            Head(lane, self._lanes.key_of(conn, lane), Waiting(*job), bool(held)) for lane, *job, held in rows
+        ]
+
+    def _look(self, tx: Tx, asks: Sequence[Ask]) -> list[Head]:
+        """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
+        a job meanwhile. One round trip."""
+        heads = _HEADS[tx.conn.dialect.name].call()
+        if tx.conn.dialect.name == "sqlite":  # which lets one write at a time, and answers at once
+            found = self._heads_of(tx.conn, heads.begin(tx.conn).rows())
+            if found:
+                self._places.read(tx.conn, [ask.offer.node for ask in asks])
+            return found
+        # In one order, so that no two processes wait for each other.
+        locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
+        running = self._places.reading([ask.offer.node for ask in asks])
+        *_, waiting, jobs = run_together(
+            tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
+        )
+        self._places.see(tx.conn, running, jobs.rows())
+        return self._heads_of(tx.conn, waiting.rows())
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._places.look(conn, now)
 
     def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
-        if not _has_room(tx, ask.offer):
+        if not self._places.has_room(ask.offer):
             return None
 
         def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
             return _peek(tx.conn, lanes, count)
 
+        for head in heads:
+            if head.held and head.key.queue in ask.offer.queues:
+                rows = _TAKE_HELD.run(tx.conn, _parameters(ask, Choice(head.lane, _FOUND_AGAIN)))
+                if rows:
+                    job = job_from(rows[0])
+                    self._places.take(tx.conn, job, loads=False)
+                    return job
         fleet = self._places.fleet(tx.conn, ask.now)
         while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
             rows = _TAKE.run(tx.conn, _parameters(ask, choice))
@@ -187,14 +228,6 @@ def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, li
         for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
             found.setdefault(lane, []).append(Waiting(*job))
     return found
-
-
-def _has_room(tx: Tx, offer: Offer) -> bool:
-    if offer.capacity is None:
-        return True
-    if tx.conn.dialect.name == "postgresql":
-        _LOCK_NODE.run(tx.conn, {"node": offer.node})
-    return _COUNT_RUNNING.run(tx.conn, {"node": offer.node})[0][0] < offer.capacity
 
 
 def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:

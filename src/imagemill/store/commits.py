@@ -26,6 +26,8 @@ from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
+from imagemill.domain.money import Due
+from imagemill.store.statements import Begun, Call, Parameters, Statement, run_together
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,22 @@ class Tx(Committed):
     conn: sa.Connection = field(kw_only=True)
     on_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Run by the committing thread once the rows are there for everybody."""
+    dues: list[Due] = field(default_factory=list[Due])
+    """Money of jobs that have ended, still to be booked in this transaction."""
+    logged: list[Any] = field(default_factory=list[Any])
+    """Entries of the event log, for those who announce them."""
+    _late: dict[Statement, list[Parameters]] = field(default_factory=dict[Statement, list[Parameters]])
+
+    def insert_late(self, statement: Statement, rows: Sequence[Parameters]) -> None:
+        """Insert what nothing in this transaction reads: with all else of the kind, before the commit."""
+        if rows:
+            self._late.setdefault(statement, []).extend(rows)
+
+    def insert_now(self, *then: Call) -> list[Begun]:
+        """What was left for later, in the order in which the tables were first named; ``then`` these."""
+        late, self._late = self._late, {}
+        calls = [statement.call_many(rows) for statement, rows in late.items()]
+        return run_together(self.conn, *calls, *then)[len(calls) :] if calls or then else []
 
     def insert(self, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
@@ -129,12 +147,24 @@ class _Request:
 
 
 class Commits:
-    """``last``: the kind of write that runs after all others of its transaction, and sees what they did."""
+    """``late``: the kinds of write that run after all others of their transaction, in this order, and see
+    what they did. ``settle``: what a transaction does before the last of them, or at its end. ``announce``:
+    what it does last."""
 
-    def __init__(self, engine: sa.Engine, listener: Listener, *, last: Write | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        listener: Listener,
+        *,
+        late: Sequence[Write] = (),
+        settle: Callable[[Tx], None] = lambda _: None,
+        announce: Callable[[Tx], None] = lambda _: None,
+    ) -> None:
         self._engine = engine
         self._listener = listener
-        self._last = last
+        self._order = {write: number for number, write in enumerate(late, start=1)}
+        self._settle = settle
+        self._announce = announce
         self._waiting: deque[_Request] = deque()
         self._leading = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -255,9 +285,14 @@ class Commits:
         try:
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
-                for write, requests in sorted(kinds.items(), key=lambda kind: kind[0] is self._last):
-                    results = write(tx, [request.payload for request in requests])
-                    answers.extend(zip(requests, results, strict=True))
+                for write in sorted(kinds, key=self._place):
+                    if self._place(write) == len(self._order):
+                        self._settle(tx)
+                    results = write(tx, [request.payload for request in kinds[write]])
+                    answers.extend(zip(kinds[write], results, strict=True))
+                self._settle(tx)
+                self._announce(tx)
+                tx.insert_now()
         except Exception:
             # It may be broken: the next transaction gets another one.
             conn.close()
@@ -271,6 +306,9 @@ class Commits:
             else:
                 request.future.set_result(answer)
         self._tell(tx)
+
+    def _place(self, write: Write) -> int:
+        return self._order.get(write, 0)
 
     def _tell(self, tx: Tx) -> None:
         """The write is committed: a listener that fails must not make it look undone."""

@@ -115,7 +115,8 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
         run_after=outcome.run_after,
         avoid_node=outcome.avoid_node,
         avoid_until=outcome.avoid_until,
-        keep_reference=not outcome.counts,
+        # What could not be stored was rendered, and may be fetched from its node again.
+        keep_reference=not outcome.counts or outcome.failure.code is FailureCode.STORAGE,
     )
 
 
@@ -173,6 +174,8 @@ class Reclaim:
     """Backends whose renders go on without the worker that sent them."""
     reattach_us: int = 0
     """How long such a job is left to the node it was on, whose render may be found again."""
+    leases: bool = True
+    """Whether a lease that ran out counts; else only dead workers do."""
 
 
 def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
@@ -181,7 +184,7 @@ def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
 
 
 def _reclaim_one(tx: Tx, request: Reclaim) -> int:
-    gone = _jobs.lease_until < request.now
+    gone = _jobs.lease_until < request.now if request.leases else sa.false()
     if request.dead_workers:
         gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
     rows = lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.domain.events import EventType, Notice
-from imagemill.store import announcing, schema
+from imagemill.store import schema
 from imagemill.store.commits import Tx
 from imagemill.store.rows import dump
 from imagemill.store.statements import Statement
@@ -37,8 +37,8 @@ _INSERT_DELIVERY = Statement(
 def append(tx: Tx, entries: Iterable[Entry]) -> None:
     rows: list[dict[str, Any]] = []
     outgoing: list[dict[str, Any]] = []
-    written = list(entries)
-    for entry in written:
+    for entry in entries:
+        tx.logged.append(entry)
         rows.append(
             {
                 "job_id": entry.job_id,
@@ -60,10 +60,7 @@ def append(tx: Tx, entries: Iterable[Entry]) -> None:
                 }
             )
         tx.notices.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
-    if rows:
-        _INSERT_EVENT.run_many(tx.conn, rows)
+    tx.insert_late(_INSERT_EVENT, rows)
     if outgoing:
-        _INSERT_DELIVERY.run_many(tx.conn, outgoing)
+        tx.insert_late(_INSERT_DELIVERY, outgoing)
         tx.called_back = True
-    if rows:
-        announcing.announce(tx, written)

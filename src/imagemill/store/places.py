@@ -1,8 +1,8 @@
 """What the nodes hold: by the running jobs in the database, and for idle nodes by what they last offered."""
 
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -12,7 +12,7 @@ from imagemill.domain.placing import Fleet
 from imagemill.domain.scheduling import Offer, priority_offset_s, virtual_time
 from imagemill.store import schema
 from imagemill.store.lanes import Lanes
-from imagemill.store.statements import Statement
+from imagemill.store.statements import Call, Statement
 
 OFFER_LIFE_US = 3 * SECOND
 """An idle slot looks several times a second; a node silent for so long is not waited for."""
@@ -104,6 +104,13 @@ class _Picture:
         self.left[node] = frozenset() if latest is None else frozenset({latest})
 
 
+class Reading(NamedTuple):
+    """A question for running jobs: those on the ``nodes``; None: all."""
+
+    call: Call
+    nodes: tuple[str, ...] | None
+
+
 class Places:
     """What is remembered between transactions that claim is of this process alone."""
 
@@ -118,12 +125,28 @@ class Places:
 
     def read(self, conn: sa.Connection, nodes: Iterable[str]) -> None:
         """What runs on the nodes that ask, and on the others as it is or was a moment ago."""
+        reading = self.reading(nodes)
+        self.see(conn, reading, reading.call.begin(conn).rows())
+
+    def reading(self, nodes: Iterable[str]) -> "Reading":
+        """What has to be asked for that."""
         if self._picture is None or not self._picture.is_fresh:
-            self._picture = self._look(conn)
-            return
-        asking = sorted(set(nodes))
-        rows = _RUNNING_ON.run(conn, {"ids": asking})
-        self._picture.renew(conn, asking, [_Running(*row) for row in rows])
+            return Reading(_RUNNING.call(), None)
+        asking = tuple(sorted(set(nodes)))
+        return Reading(_RUNNING_ON.call({"ids": asking}), asking)
+
+    def see(self, conn: sa.Connection, reading: "Reading", rows: Iterable[Sequence[Any]]) -> None:
+        """The answer."""
+        jobs = [_Running(*row) for row in rows]
+        if self._picture is None or reading.nodes is None:
+            self._picture = _Picture(self._lanes, conn, jobs)
+        else:
+            self._picture.renew(conn, reading.nodes, jobs)
+
+    def has_room(self, offer: Offer) -> bool:
+        """By what was read of its node in this transaction, and taken since."""
+        running = self._picture.nodes.get(offer.node, ()) if self._picture else ()
+        return offer.capacity is None or len(running) < offer.capacity
 
     def take(self, conn: sa.Connection, job: Job, *, loads: bool) -> None:
         """This transaction has claimed it."""

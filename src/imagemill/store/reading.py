@@ -21,6 +21,7 @@ from imagemill.store.rows import (
     event_from,
     job_from,
 )
+from imagemill.store.statements import Statement
 
 _jobs = schema.jobs.c
 _events = schema.events.c
@@ -86,6 +87,14 @@ _EVENTS_AFTER = (
     .order_by(_events.seq)
     .limit(sa.bindparam("limit"))
 )
+
+_AHEAD = (
+    sa.select(_jobs.id)
+    .where(sa.text(schema.CLAIMABLE), _jobs.lane == sa.bindparam("lane"), _jobs.tag < sa.bindparam("tag"))
+    .limit(sa.literal_column(str(POSITION_BOUND)))
+    .subquery()
+)
+_PRECEDING = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
 
 
 def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
@@ -171,13 +180,7 @@ def progress_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int,
 
 def preceding(conn: sa.Connection, job: Job) -> int:
     """Claimable jobs of the same lane that are ahead of this one, at most `POSITION_BOUND`."""
-    ahead = (
-        sa.select(_jobs.id)
-        .where(sa.text(schema.CLAIMABLE), _jobs.lane == job.lane, _jobs.tag < job.tag)
-        .limit(POSITION_BOUND)
-        .subquery()
-    )
-    return conn.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one()
+    return _PRECEDING.run(conn, {"lane": job.lane, "tag": job.tag})[0][0]
 
 
 def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:

@@ -4,9 +4,14 @@ SQLAlchemy looks a statement up in its cache by walking it at every execution an
 which costs several times what the database does for a keyed row. The few statements each job passes through
 are compiled once a database and then go straight to the driver, in the transaction SQLAlchemy has begun.
 Their parameters and columns are of types that need no conversion.
+
+PostgreSQL is asked over a socket, and each question costs both sides a switch from one process to the other,
+which is more than most of these statements cost. So those that do not need each other's answers are sent
+together, see `run_together`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,20 +31,32 @@ class Statement:
 
     def run(self, conn: sa.Connection, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         """The rows it returns, if it returns any."""
-        given = parameters or {}
+        return self.call(parameters).begin(conn).rows()
+
+    def run_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> int:
+        """Once for each row; how many rows that changed in all."""
+        return self.call_many(rows).begin(conn).changed
+
+    def call(self, parameters: Parameters | None = None) -> "Call":
+        """To `run` it together with others."""
+        return Call(self, parameters or {})
+
+    def call_many(self, rows: Sequence[Parameters]) -> "Call":
+        """To `run_many` it together with others."""
+        return Call(self, {}, rows)
+
+    def begin(self, conn: sa.Connection, given: Parameters) -> "Begun":
         ids = given.get("ids")
         text = self._text(conn, -1 if ids is None else len(ids))
         if ids is not None:
             given = {**given, **{f"ids_{number}": id_ for number, id_ in enumerate(ids, start=1)}}
-        cursor = driver(conn).execute(text.sql, text.arguments(given))
-        return cursor.fetchall() if cursor.description else []
+        return Begun(driver(conn).execute(text.sql, text.arguments(given)), text.returns)
 
-    def run_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> int:
-        """Once for each row; how many rows that changed in all."""
+    def begin_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> "Begun":
         text = self._text(conn, -1)
         cursor = driver(conn).cursor()
         cursor.executemany(text.sql, [text.arguments(row) for row in rows])
-        return cursor.rowcount
+        return Begun(cursor, returns=False)
 
     def _text(self, conn: sa.Connection, count: int) -> "_Text":
         key = (conn.dialect.name, count)
@@ -47,6 +64,44 @@ class Statement:
         if text is None:
             text = self._texts[key] = _compile(self._statement, conn.dialect, count)
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A statement with what it is to be run with. ``many``: run it once for each."""
+
+    statement: Statement
+    parameters: Parameters
+    many: Sequence[Parameters] | None = None
+
+    def begin(self, conn: sa.Connection) -> "Begun":
+        if self.many is None:
+            return self.statement.begin(conn, self.parameters)
+        return self.statement.begin_many(conn, self.many)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that is on its way, or done."""
+
+    cursor: Any
+    returns: bool
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.cursor.fetchall() if self.returns else []
+
+    @property
+    def changed(self) -> int:
+        return self.cursor.rowcount
+
+
+def run_together(conn: sa.Connection, *calls: Call) -> list[Begun]:
+    """Run them in their order, each seeing what those before it did, in one round trip where there are round
+    trips. Raises what the first that failed raises; those after it were not run."""
+    if conn.dialect.name == "sqlite" or len(calls) == 1:
+        return [call.begin(conn) for call in calls]
+    with driver(conn).pipeline():
+        return [call.begin(conn) for call in calls]
 
 
 def driver(conn: sa.Connection) -> Any:
@@ -57,6 +112,8 @@ def driver(conn: sa.Connection) -> Any:
 class _Text:
     def __init__(self, sql: str, order: Sequence[str] | None, constants: Parameters) -> None:
         self.sql = sql
+        self.returns = "RETURNING" in sql or sql.lstrip().startswith(("SELECT", "WITH"))
+        """Asked of the text, as the driver describes every column to answer that."""
         self._order = order
         self._constants = constants
 

@@ -17,7 +17,7 @@ from imagemill.metrics.meters import Meters
 from imagemill.service.services import Services
 from imagemill.tracing.tracer import Tracer
 from imagemill.web import blobs, health, metrics, problems
-from imagemill.web.edge import Edge
+from imagemill.web.edge import Edge, EdgeRules
 from imagemill.web.gate import Gate
 from imagemill.web.permits import PUBLIC, Permit, Permits
 from imagemill.web.tracing import Traced
@@ -33,8 +33,7 @@ def create_app(
     routers: Iterable[APIRouter],
     permits: Iterable[Permit],
     *,
-    allowed_hosts: Iterable[str],
-    body_bytes: int,
+    edge: EdgeRules,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
@@ -61,9 +60,10 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, paths)
-    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
-    edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
-    return edge if tracer is None else Traced(edge, tracer)
+    permitted = Permits([*PUBLIC, *permits])
+    gate = Gate(app, services.access, permitted, services.audit, services.throttle)
+    outermost = Edge(gate, edge, told=meters.request)
+    return outermost if tracer is None else Traced(outermost, tracer)
 
 
 def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:

@@ -97,6 +97,20 @@ def test_a_worker_that_died_after_sending_is_taken_over_without_a_second_render(
     first.close()
 
 
+def test_a_worker_whose_render_was_taken_over_leaves_it_on_the_node(node: TestNode) -> None:
+    pace(node, work_s=0.5)
+    first, second = backend(node), backend(node)
+    asked, watch = order(graph()), Watch()
+    first.send(asked)
+    watch.stop(leave=True)
+    with pytest.raises(RenderCanceled):
+        first.follow(asked, asked.reference, watch)
+    assert render(second, replace(asked, attempt=2)).outputs
+    assert node.executed == [asked.reference]
+    second.close()
+    first.close()
+
+
 def test_without_the_right_token_a_node_says_what_to_do() -> None:
     with TestNode(token="right") as guarded:
         comfy = ComfyUI(settings())

@@ -48,11 +48,12 @@ class Following:
         self._model = model.lower()
 
     def run(self) -> Rendered:
-        """Raises `BackendError`, or `RenderCanceled` after the watch said stop and the prompt is stopped."""
+        """Raises `BackendError`, or `RenderCanceled` when the watch says stop: the prompt is off, or left."""
         flight, version = self._flight, -1
         while True:
             if self._watch.stopped:
-                self._cancel()
+                if not self._watch.left:
+                    self._cancel()
                 raise RenderCanceled
             if flight.doom:
                 raise BackendError(FailureCode.NODE_LOST, flight.doom)

@@ -87,10 +87,10 @@ class ComfySettings(BaseModel):
     )
     breaker_cap_s: float = Field(default=300.0, gt=0, description="How long it is at most; seconds.")
     keep_history_s: float = Field(
-        default=60.0,
+        default=180.0,
         ge=0,
-        description="How long a collected prompt stays in a node's history, "
-        "for a worker that takes over; seconds.",
+        description="How long a collected prompt stays in a node's history, for a worker that takes over or "
+        "cannot store its picture; seconds.",
     )
     file_bytes: int = Field(
         default=512 * 2**20, ge=1, description="Largest file that is fetched from a node; bytes."

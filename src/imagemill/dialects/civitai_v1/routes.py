@@ -1,6 +1,7 @@
 """Civitai v1, the job routes: section 1.1 of the wire contract."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,9 +13,10 @@ from imagemill.dialects.answers import answer
 from imagemill.dialects.civitai_v1 import openapi, reading
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
+from imagemill.dialects.credits.estimates import priced
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.service.services import Services
@@ -61,9 +63,10 @@ class Jobs:
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
+        submission = openapi.SUBMIT | priced(self._services.credits.prices)
         history = "/v1/producer/jobs/{job_id}/events"
         for method, path, handler, summary, extra in (
-            ("POST", all_, self.submit, "Submit jobs", openapi.SUBMIT),
+            ("POST", all_, self.submit, "Submit jobs", submission),
             ("GET", all_, self.by_token, "The jobs of a token", openapi.BY_TOKEN),
             ("PUT", all_, self.taint_all, "Taint the jobs of a token", openapi.TAINT_ALL),
             ("DELETE", all_, self.cancel_all, "Cancel the jobs of a token", openapi.CANCEL_ALL),
@@ -116,7 +119,7 @@ class Jobs:
         try:
             drafts = self._services.submitter.drafts(owner, wishes, dialect=NAME, trace=trace)
         except InvalidInput as error:
-            raise InvalidInput([_in_our_words(each) for each in error.errors]) from error
+            raise error.renamed(_in_our_words) from error
         return tuple(
             replace(draft, client={**draft.client, "dependencies": list(draft.needs)})
             if draft.needs
@@ -293,8 +296,10 @@ async def _read_taint(request: Request) -> Taint:
     return taint
 
 
-def _in_our_words(error: FieldError) -> FieldError:
-    """A comfy graph stands below ``params`` here; to its recipe it is the first thing there is."""
-    prefix, found, rest = error.path.partition("workflow")
-    at_root = not prefix or (prefix.startswith("jobs[") and prefix.endswith("]."))
-    return FieldError(f"{prefix}params.workflow{rest}", error.message) if found and at_root else error
+def _in_our_words(path: str) -> str:
+    """Prompts and graphs stand below ``params`` here; to their recipes they are the first thing there is."""
+    found = _OF_PARAMS.match(path)
+    return f"{found[1]}params.{found[2]}{path[found.end() :]}" if found else path
+
+
+_OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")

@@ -1,0 +1,167 @@
+"""What webhooks cost those who have none, how fast messages go out, and what bad receivers do to good ones.
+
+``python -m benchmarks.webhooks``: on SQLite, and on PostgreSQL from a wheel.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+
+from benchmarks.processes import Row
+from imagemill.dialects.webhooks.schemas import renderer
+from imagemill.domain.access import Role
+from imagemill.domain.clock import now_us
+from imagemill.domain.failures import Backoff
+from imagemill.domain.signing import UrlSigner
+from imagemill.domain.webhooks import CHOICES
+from imagemill.service.guard import Guard
+from imagemill.service.messages import MessageRules, Messenger
+from imagemill.service.webhooks import WebhookRules, Webhooks
+from imagemill.store import migrate
+from imagemill.store.accounts import Owner
+from imagemill.store.commits import Commits, Tx
+from imagemill.store.endpoints import Endpoint
+from imagemill.store.engine import open_database
+from imagemill.store.store import Store
+from tests.postgres import server_url
+from tests.service.build import add
+from tests.webhooks.receivers import dripping, hanging, receiving
+
+SUBMITS = 600
+MESSAGES = 400
+PATIENCE_S = 60.0
+
+
+class Bench:
+    def __init__(self, url: str) -> None:
+        migrate.upgrade(url)
+        self.store = Store(open_database(url))
+        for name in ("ann", "bob", "carl"):
+            self.store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
+        guard = Guard([ip_network("127.0.0.0/8")])
+        rules = MessageRules(2.0, 20, Backoff(0.5, 60.0), 1.0, 86_400.0, 86_400.0)
+        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
+        self.messenger = Messenger(self.store, guard, rules, render)
+        self.webhooks = Webhooks(self.store, guard, WebhookRules(100, 60.0), self.messenger.rouse)
+        self.store.listen(lambda committed: self.messenger.wake() if committed.called_back else None)
+
+    def close(self) -> None:
+        self.messenger.close()
+        self.store.close()
+
+    def submit_us(self, owner: str) -> float:
+        """Median of a submission on its own, the shortest transaction there is."""
+        took: list[float] = []
+        for _ in range(SUBMITS):
+            begin = time.perf_counter()
+            add(self.store, owner=owner)
+            took.append(time.perf_counter() - begin)
+        return statistics.median(took) * 1e6
+
+    def test_ms(self, endpoint: Endpoint, count: int) -> tuple[float, float]:
+        """From a test message's writing to the receiver's answer: median and 95th of a hundred."""
+        took: list[float] = []
+        for _ in range(count):
+            sent = self.webhooks.test(endpoint.owner, endpoint.id)
+
+            def delivered(id_: str = sent.id) -> int | None:
+                return self.webhooks.message(endpoint.owner, endpoint.id, id_)[0].delivered_at
+
+            _wait(lambda: delivered() is not None)
+            took.append(((delivered() or 0) - sent.created_at) / 1000)
+        return statistics.median(took), statistics.quantiles(took, n=20)[-1]
+
+
+def measure(url: str, name: str) -> list[Row]:
+    bench = Bench(url)
+    try:
+        return [*_costs(bench, name), *_rates(bench, name), *_crowds(bench, name)]
+    finally:
+        bench.close()
+
+
+def _costs(bench: Bench, name: str) -> list[Row]:
+    """Turn and turn about is not possible: what is compared is the installation's state."""
+    bare = Store(bench.store._database)
+    bare._commits.close()
+    bare._commits = Commits(bench.store._database.writer, lambda _: None, announce=_insert)
+    rows: list[Row] = []
+    whole, bench.store = bench.store, bare
+    before_us = bench.submit_us("ann")
+    bench.store = whole
+    rows.append((f"{name}: submit, without announcing", f"{before_us:.0f} us", ""))
+    rows.append((f"{name}: submit, no endpoint anywhere", f"{bench.submit_us('ann'):.0f} us", ""))
+    bench.webhooks.add("bob", "http://127.0.0.1:9/", "", ["job.failed"])
+    rows.append((f"{name}: submit, an endpoint of another kind", f"{bench.submit_us('ann'):.0f} us", ""))
+    bench.webhooks.add("bob", "http://127.0.0.1:9/", "", CHOICES)
+    rows.append((f"{name}: submit, another owner's endpoint", f"{bench.submit_us('ann'):.0f} us", ""))
+    rows.append((f"{name}: submit, an endpoint of one's own", f"{bench.submit_us('bob'):.0f} us", ""))
+    for endpoint in bench.webhooks.list("bob"):
+        bench.webhooks.remove("bob", endpoint.id)
+    return rows
+
+
+def _insert(tx: Tx) -> None:
+    tx.insert_now()
+
+
+def _rates(bench: Bench, name: str) -> list[Row]:
+    bench.messenger.start()
+    with receiving("127.0.0.1") as receiver:
+        endpoint = bench.webhooks.add("carl", receiver.url, "", ["job.created"])
+        begin = time.perf_counter()
+        for _ in range(MESSAGES):
+            add(bench.store, owner="carl")
+        _wait(lambda: len(receiver.got) == MESSAGES)
+        rate = MESSAGES / (time.perf_counter() - begin)
+        bench.webhooks.remove("carl", endpoint.id)
+    return [(f"{name}: submitted and told to one endpoint", f"{rate:.0f}/s", "")]
+
+
+def _crowds(bench: Bench, name: str) -> list[Row]:
+    with ExitStack() as stack:
+        good = bench.webhooks.add("bob", stack.enter_context(receiving("127.0.0.1")).url, "", CHOICES)
+        p50, p95 = bench.test_ms(good, 100)
+        bad = [stack.enter_context(dripping(f"127.0.1.{number}")) for number in range(1, 9)]
+        bad += [stack.enter_context(hanging(f"127.0.2.{number}")) for number in range(1, 9)]
+        bad += [stack.enter_context(receiving("127.0.3.1", delay_s=1.5)).url, "http://127.0.4.1:9/hook"]
+        for number, url in enumerate(bad):
+            owner = f"bad-{number}"
+            bench.store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
+            endpoint = bench.webhooks.add(owner, url, "", CHOICES)
+            for _ in range(50):
+                bench.webhooks.test(owner, endpoint.id)
+        crowded50, crowded95 = bench.test_ms(good, 100)
+    return [
+        (f"{name}: delivery alone, p50 / p95", f"{p50:.1f} / {p95:.1f} ms", ""),
+        (f"{name}: beside {len(bad)} bad receivers", f"{crowded50:.1f} / {crowded95:.1f} ms", ""),
+        (f"{name}: ratio of p95", f"{crowded95 / p95:.2f}", ""),
+    ]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("a message did not arrive")
+        time.sleep(0.002)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(f"sqlite:///{Path(folder, 'webhooks.db')}", "SQLite")
+        with server_url(Path(folder, "postgres")) as url:
+            rows += measure(url, "PostgreSQL")
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, _ in rows:
+        print(f"{name:<{width}}  {value:>16}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
