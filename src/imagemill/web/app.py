@@ -12,13 +12,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import imagemill
+from imagemill.domain.access import Caller
 from imagemill.domain.signing import UrlSigner
 from imagemill.metrics.meters import Meters
+from imagemill.service.access import Access
 from imagemill.service.services import Services
 from imagemill.tracing.tracer import Tracer
 from imagemill.web import blobs, health, metrics, problems
 from imagemill.web.edge import Edge
-from imagemill.web.gate import Gate
+from imagemill.web.gate import Gate, visitor
 from imagemill.web.permits import PUBLIC, Permit, Permits
 from imagemill.web.tracing import Traced
 
@@ -39,9 +41,9 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
     tracer: Tracer | None = None,
-    paths: Callable[[], Mapping[str, Any]] = dict,
+    paths: Callable[[Caller | None], Mapping[str, Any]] = lambda _: {},
 ) -> ASGIApp:
-    """``paths``: what is in the OpenAPI document besides the routes; may block."""
+    """``paths``: what is in the OpenAPI document besides the routes, as a caller sees it; may block."""
     # The documentation pages load their scripts from us, not from a CDN: they work without the internet.
     app: FastAPI = FastAPIOffline(
         title="Imagemill",
@@ -60,18 +62,18 @@ def create_app(
     )
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
-    _describe(app, paths)
+    _describe(app, services.access, paths)
     gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
     edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
     return edge if tracer is None else Traced(edge, tracer)
 
 
-def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:
+def _describe(app: FastAPI, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]) -> None:
     """Answer the OpenAPI document with the paths of this moment; the routes' own part is made once."""
 
-    async def document(_: Request) -> Response:
+    async def document(request: Request) -> Response:
         routes = app.openapi()
-        further = await asyncio.to_thread(paths)
+        further = await asyncio.to_thread(paths, await visitor(request, access))
         body = {**routes, "paths": {**routes["paths"], **further}}
         return Response(to_json(body), media_type="application/json")
 

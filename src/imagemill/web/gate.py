@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagemill.domain.access import Caller
-from imagemill.domain.errors import Forbidden, ImagemillError, NotFound, Unauthenticated
+from imagemill.domain.errors import Forbidden, ImagemillError, InvalidInput, NotFound, Unauthenticated
 from imagemill.service.access import Access, Credentials
 from imagemill.web.permits import SAFE, Permits
 from imagemill.web.problems import STATUSES, problem
@@ -25,6 +25,15 @@ def caller(request: HTTPConnection) -> Caller:
     found = request.scope["imagemill.caller"]
     assert isinstance(found, Caller)  # noqa: S101 - the gate puts it there
     return found
+
+
+async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
+    """Who calls a route that needs no key; None for nobody we know."""
+    credentials = _credentials(dict(request.scope["headers"]))
+    try:
+        return access.remembered(credentials) or await asyncio.to_thread(access.caller, credentials)
+    except (Unauthenticated, Forbidden, InvalidInput):
+        return None
 
 
 class Gate:
