@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, fleet, footprint, latency, scheduling, throughput
+from benchmarks import claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
 
 
 def main() -> int:
@@ -16,6 +16,7 @@ def main() -> int:
             *throughput.measure(root),
             *fleet.measure(root),
             *claims.measure(root),
+            *money.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
         ]

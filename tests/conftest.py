@@ -106,7 +106,7 @@ def running_server(
     """``prepare`` puts fakes into the process before it starts."""
     mill = Mill(settings, roles)
     prepare(mill)
-    wire = sockets.wire(mill.services.sockets)
+    wire = sockets.wire(mill.services.sockets) | {"proxy_headers": False}
     app = application(mill)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = uvicorn.Server(config)

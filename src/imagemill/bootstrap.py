@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from imagemill import connecting, rules
+from imagemill import connecting, parts, rules
 from imagemill.backends.base import Backend, Surroundings
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -23,8 +22,11 @@ from imagemill.domain.clock import now_us
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
-from imagemill.parts import RealNodes, access
+from imagemill.parts import RealNodes, edge_rules, entrance
 from imagemill.recipes.base import Recipe
+from imagemill.roles import Roles
+from imagemill.service.audit import Audit
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputPictures, OwnersShelf
@@ -35,7 +37,6 @@ from imagemill.service.notify import Notifier
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
-from imagemill.service.submit import Submitter
 from imagemill.service.sweep import Sweeper
 from imagemill.service.views import ViewLoader
 from imagemill.service.workflows import Workflows
@@ -52,25 +53,6 @@ log = logging.getLogger(__name__)
 
 _ALONE_POLL_S = 2.0
 """How often a monolith looks for events of other processes, of which there should be none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """What a process does. `serve` is all three."""
-
-    api: bool = True
-    scheduler: bool = True
-    worker: bool = True
-    queues: frozenset[str] | None = None
-    """Queues a worker serves; None: all."""
-    hosted: bool = False
-    """Celery's own command runs this process and brings the wake-ups."""
-    slots: int | None = None
-    """Jobs at once in a hosted process; None: as many as its nodes have slots."""
-
-    @property
-    def alone(self) -> bool:
-        return self.api and self.scheduler and self.worker
 
 
 class Mill:
@@ -160,6 +142,7 @@ class Mill:
         self.leadership.resign()
         self.nodes.close()
         self.inputs.close()
+        self.services.users.close()
         for backend in self.backends.values():
             backend.close()
         self.metering.close()
@@ -287,21 +270,23 @@ class Mill:
 
     def _services(self) -> Services:
         settings = self.settings
+        access, users = entrance(settings, self.store)
+        shelf = partial(OwnersShelf, self.registry, self.inputs)
+        defaults = rules.of_submits(settings)
+        submitter = parts.submitter(settings, defaults, self.store, shelf, self.recipes, self.backends)
         return Services(
             store=self.store,
-            access=access(settings, self.store),
+            access=access,
+            users=users,
+            audit=Audit(self.store.audit),
             hub=self.hub,
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
-            submitter=Submitter(
-                self.store,
-                partial(OwnersShelf, self.registry, self.inputs),
-                self.recipes,
-                self.backends,
-                rules.of_submits(settings),
-            ),
+            submitter=submitter,
+            throttle=parts.throttle(settings, self.store),
+            credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
             guard=self.guard,
             recipes=self.recipes,
@@ -336,8 +321,7 @@ def application(mill: Mill) -> Any:
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
         [permit for dialect in mill.dialects for permit in dialect.permits],
-        allowed_hosts=settings.allowed_hosts,
-        body_bytes=settings.limit.body_bytes,
+        edge=edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,

@@ -7,8 +7,10 @@ underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -36,9 +38,13 @@ from imagemill.groups import (
     CallbackSettings,
     CelerySettings,
     CivitaiSettings,
+    CorsSettings,
+    CreditSettings,
     JobSettings,
     LimitSettings,
+    MailSettings,
     MetricsSettings,
+    QuotaSettings,
     ResourceSettings,
     SocketSettings,
 )
@@ -76,6 +82,9 @@ ALIASES = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
     "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
+    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
+    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
+    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
 }
 """Unprefixed names that are read too, so that an existing ``.env`` works. Of several the first counts."""
 
@@ -124,7 +133,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; loopback only until keys exist."
+        default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
     )
     port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
     public_url: str | None = Field(
@@ -132,7 +141,12 @@ class Settings(BaseSettings):
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
-        description="Host headers that are answered, comma-separated (guards against DNS rebinding).",
+        description="Host headers that are answered, comma-separated, besides those of host and public_url "
+        "(guards against DNS rebinding).",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 127.0.0.1.",
     )
     data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
@@ -191,9 +205,13 @@ class Settings(BaseSettings):
         description="Log lines for people or for machines.",
     )
     auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
+    mail: MailSettings = Field(default=MailSettings(), description="Mail to people who log in.")
+    cors: CorsSettings = Field(default=CorsSettings(), description="Pages of other sites.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
+    credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
+    quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
     callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
@@ -204,6 +222,14 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
+
+    @property
+    def answered_hosts(self) -> tuple[str, ...]:
+        """Host headers that are answered."""
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        public = urlsplit(self.public_url or "").hostname or ""
+        shown = f"[{public}]" if ":" in public else public
+        return (*self.allowed_hosts, *(host for host in (own, shown) if host))
 
     @property
     def news_url(self) -> str | None:
@@ -330,7 +356,7 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "OTEL__HEADERS")
+_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "FORMER_KEYS", "PASSWORD", "OTEL__HEADERS")
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

@@ -1,7 +1,8 @@
 """Groups of settings that have no module of their own; see `imagemill.config`."""
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -28,6 +29,63 @@ class AuthSettings(Group):
         le=60,
         description="A key revoked in another process is refused here after so long; seconds.",
     )
+    sign_up: bool = Field(default=False, description="Anybody who reaches the server may make an account.")
+    session_days: float = Field(
+        default=30.0, gt=0, description="A login that is not refreshed for so long is over."
+    )
+    login_tries: int = Field(
+        default=10, ge=1, description="Wrong passwords in login_window_s for one account from one address."
+    )
+    login_window_s: float = Field(default=900.0, gt=0, description="See login_tries.")
+    password_threads: int = Field(default=2, ge=1, le=64, description="Passwords checked at once.")
+    password_waiting: int = Field(
+        default=16, ge=0, description="Logins that may wait for a thread; more get a 503 with Retry-After."
+    )
+    password_memory_mb: int = Field(
+        default=64, ge=8, le=1024, description="Memory that hashing one password takes (argon2id)."
+    )
+    jwt_algorithm: Literal["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"] = Field(
+        default="HS256", description="How tokens of logins are signed."
+    )
+    jwt_secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Signs them, alike on all API machines: a secret, or a private key as PEM; "
+        "none: a secret drawn into data_dir.",
+    )
+    jwt_former_keys: tuple[SecretStr, ...] = Field(
+        default=(), description="Keys that signed before: tokens of theirs are read on."
+    )
+    jwt_expire_minutes: float = Field(
+        default=10_080.0, gt=0, description="How long such a token is valid; a logout ends it at once."
+    )
+
+
+class MailSettings(Group):
+    smtp_host: str | None = Field(default=None, description="Who takes mail to reset passwords.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 with tls.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="none only for a server on this machine."
+    )
+    smtp_user: str | None = Field(default=None, description="Name to log in there.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password to log in there.")
+    timeout_s: float = Field(default=15.0, gt=0, description="Longest time one step with it may take.")
+    sender: str = Field(default="imagemill@localhost", description="Whom mails come from.")
+    folder: Path | None = Field(
+        default=None, description="Write mails into files there instead, for development."
+    )
+    reset_url: str | None = Field(
+        default=None,
+        description="Page for a new password, such as https://app.example/reset?token={token}.",
+    )
+
+
+class CorsSettings(Group):
+    origins: tuple[str, ...] = Field(
+        default=(),
+        description="Other sites whose pages may call /api/v1, such as https://app.example; *: all.",
+    )
+    contract_origins: tuple[str, ...] = Field(default=("*",), description="The same for /v1, /v2 and /blobs.")
 
 
 class JobSettings(Group):
@@ -74,6 +132,12 @@ class LimitSettings(Group):
     body_bytes: int = Field(
         default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
     )
+    head_s: float = Field(
+        default=10.0, gt=0, description="Longest time the head of a request may take to arrive."
+    )
+    body_s: float = Field(
+        default=60.0, gt=0, description="Longest time its body may take; slower ones get a 408."
+    )
     prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
     jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
     input_bytes: int = Field(
@@ -100,6 +164,66 @@ class SocketSettings(Group):
         default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
     )
     messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
+
+
+class PriceSettings(Group):
+    """Credits a picture of a recipe."""
+
+    base: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    megapixel: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    step: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    megapixel_step: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    minimum: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+
+
+Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+
+
+class CreditSettings(Group):
+    enabled: bool = Field(
+        default=False, description="Jobs are paid for; otherwise their cost is shown and nobody pays."
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default={},
+        description="By recipe, in place of its own price, as JSON: credits for base, megapixel, step, "
+        "megapixel_step, and a minimum, a picture.",
+    )
+    backends: dict[str, Factor] = Field(
+        default={}, description='What prices are multiplied by, as JSON: {"comfyui": 1.5}.'
+    )
+
+
+class QuotaSettings(Group):
+    enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an account with its end users; none: any number."
+    )
+    jobs_in_flight: int | None = Field(
+        default=None, ge=0, description="Waiting, queued and running, of an account with its end users."
+    )
+    megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of pictures asked for, by days in UTC, of an account."
+    )
+    cooldown_s: dict[str, Factor] = Field(
+        default={}, description='Seconds between an account\'s submits of a recipe, as JSON: {"comfy": 10}.'
+    )
+    user_requests_per_minute: int | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_jobs_in_flight: int | None = Field(default=None, ge=0, description="Of an end user of an account.")
+    user_megapixels_per_day: float | None = Field(
+        default=None, ge=0, description="Of an end user of an account."
+    )
+    user_cooldown_s: dict[str, Factor] = Field(default={}, description="Of an end user of an account.")
+    roles: tuple[Literal["user", "operator", "admin"], ...] = Field(
+        default=("user",), description="Whom they hold; limits of an owner's own hold for every role."
+    )
+    most_jobs: int | None = Field(
+        default=None, ge=1, description="Open jobs of all owners together; none: any number."
+    )
+    refuse_late: bool = Field(
+        default=True, description="Refuse jobs that would expire before their turn in the queue."
+    )
 
 
 class CallbackSettings(Group):

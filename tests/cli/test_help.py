@@ -12,12 +12,17 @@ from imagemill.cli.app import app
 from tests.cli.programs import PROGRAM, environment, run
 
 ALONE = ["serve", "api", "scheduler", "worker", "migrate", "health", "demo", "settings", "doctor"]
-ALONE += ["jobs", "nodes", "resources", "workflows"]
+ALONE += ["jobs", "keys", "nodes", "resources", "users", "workflows"]
 COMMANDS = [
     [],
     *([name] for name in ALONE),
     *(["jobs", name] for name in ["list", "show", "watch", "cancel", "replay"]),
     *(["nodes", name] for name in ["add", "list", "drain", "undrain", "remove", "doctor"]),
+    *(["keys", name] for name in ["create", "list", "revoke"]),
+    *(
+        ["users", name]
+        for name in ["create", "password", "list", "disable", "enable", "role", "weight", "audit"]
+    ),
     *(["resources", name] for name in ["add", "list", "show", "remove"]),
 ]
 COMMANDS += [["workflows", name] for name in ["add", "list", "show", "edit", "versions", "remove", "run"]]

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.cli.programs import Program, image_job, run, running
 
 
@@ -128,15 +126,6 @@ def test_a_worker_finishes_its_job_at_a_signal_and_stops_at_once_at_two(tmp_path
             other.line("stopping: 1")
             other.signal()
             assert other.ended(5) == 128 + signal.SIGTERM
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "mill.example"])
-def test_a_public_host_is_refused_with_the_way_around(host: str, tmp_path: Path) -> None:
-    done = run("serve", "--host", host, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "only loopback" in done.stderr
-    assert "ssh -L" in done.stderr
-    assert not (tmp_path / "imagemill-data").exists()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

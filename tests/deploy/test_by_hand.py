@@ -50,6 +50,7 @@ def test_all_services_start_in_the_files_order(fleet: ByHand) -> None:
 
 def test_a_job_of_the_api_runs_on_the_worker_and_its_picture_is_fetched(fleet: ByHand) -> None:
     with fleet.processes["api"].client() as client:
+        client.headers["Authorization"] = f"Bearer {SECRETS['IMAGEMILL_AUTH__ADMIN_KEY']}"
         answer = client.post("/v1/consumer/jobs", json=image_job())
         assert answer.status_code == 200, answer.text
         job = finished(client, answer.json()["jobs"][0]["jobId"])

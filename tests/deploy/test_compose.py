@@ -18,6 +18,7 @@ SECRETS = {
         "S3_ACCESS_KEY_ID",
         "S3_SECRET_ACCESS_KEY",
         "IMAGEMILL_URL_SIGNING_KEY",
+        "IMAGEMILL_AUTH__ADMIN_KEY",
     )
 }
 LOADED = compose.load(SECRETS)

@@ -18,6 +18,7 @@ from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.money import Rate
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.recipes.base import Plan, Recipe
@@ -137,7 +138,7 @@ def recipe() -> Recipe:
         complete=lambda input_, shelf, path: input_,
         plan=lambda input_: Plan(GraphSpec({}), input_.pictures, (input_.side, input_.side)),
         model=lambda input_: input_.model,
-        price=lambda input_: 1.0,
+        rate=Rate(base=1.0),
     )
 
 

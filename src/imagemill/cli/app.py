@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from imagemill.cli import demo, doctor, jobs, nodes, resources, serving, settings, upkeep, workflows
+from imagemill.cli import credits as money
+from imagemill.cli import (
+    demo,
+    doctor,
+    jobs,
+    keys,
+    limits,
+    nodes,
+    resources,
+    serving,
+    settings,
+    upkeep,
+    users,
+    workflows,
+)
 from imagemill.cli.output import complain
 
 app = typer.Typer(
@@ -44,8 +58,13 @@ app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
+app.add_typer(limits.commands, name="limits", rich_help_panel=CLIENT)
+app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
+app.command(rich_help_panel=CLIENT)(money.price)
 app.command(rich_help_panel=CLIENT)(upkeep.health)
 app.command(rich_help_panel=UPKEEP)(doctor.doctor)
+app.add_typer(keys.commands, name="keys", rich_help_panel=UPKEEP)
+app.add_typer(users.commands, name="users", rich_help_panel=UPKEEP)
 app.command(rich_help_panel=UPKEEP)(upkeep.migrate)
 app.command(rich_help_panel=UPKEEP)(settings.settings)
 

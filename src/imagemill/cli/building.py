@@ -9,6 +9,7 @@ from imagemill.cli.output import REFUSED, UNUSABLE, Trouble
 if TYPE_CHECKING:
     from imagemill.bootstrap import Mill, Roles
     from imagemill.config import Settings
+    from imagemill.store.store import Store
 
 
 def build(settings: "Settings", roles: "Roles") -> "Mill":
@@ -28,6 +29,46 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
             raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
         except MissingExtra as error:
             raise Trouble(str(error), UNUSABLE) from error
+
+
+def has_credentials(settings: "Settings") -> bool:
+    """Whether the database of the settings holds a key or a user. Raises `Trouble`."""
+    from imagemill.store import migrate
+    from imagemill.store.engine import open_database
+    from imagemill.store.store import Store
+
+    if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
+        return False
+    with telling(settings):
+        if migrate.current(settings.database) is None:
+            return False
+        migrate.upgrade(settings.database)
+        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        try:
+            return store.accounts.has_credentials()
+        finally:
+            store.close()
+
+
+@contextmanager
+def opened(settings: "Settings") -> Iterator["Store"]:
+    """The database of the settings, brought to our schema. Raises `Trouble` for what is refused there."""
+    from imagemill.domain.errors import ImagemillError, StorageError
+    from imagemill.store import migrate
+    from imagemill.store.engine import open_database
+    from imagemill.store.store import Store
+
+    with telling(settings):
+        migrate.upgrade(settings.database)
+        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        try:
+            yield store
+        except StorageError:
+            raise
+        except ImagemillError as error:
+            raise Trouble(str(error)) from error
+        finally:
+            store.close()
 
 
 @contextmanager

@@ -1,32 +1,52 @@
-"""The address to listen on: loopback only, taken before anything else is built."""
+"""The address to listen on, taken before anything else is built."""
 
 import socket
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from imagemill.cli.output import UNUSABLE, Trouble
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
 
 _BACKLOG = 2048
 
 
 def check_host(host: str) -> str:
-    """The numeric address of a loopback host. Raises `Trouble` for others, with another way to us."""
+    """The numeric address. Raises `Trouble` for what is none."""
     name = host.strip().strip("[]")
     if name.lower().rstrip(".") == "localhost":
         return "127.0.0.1"
     try:
-        address = ip_address(name)
+        return str(ip_address(name))
     except ValueError:
-        address = None
-    if address is not None and address.is_loopback:
-        return str(address)
+        raise Trouble(
+            f"IMAGEMILL_HOST: {host!r} is no address; write one in numbers, such as 192.168.1.5, "
+            "0.0.0.0 or :: for all, or localhost",
+            UNUSABLE,
+        ) from None
+
+
+def check_guarded(settings: "Settings") -> None:
+    """Raises `Trouble`, with what to do, where others could reach a server that asks nobody."""
+    from imagemill.cli.building import has_credentials
+    from imagemill.parts import is_loopback
+
+    auth = settings.auth
+    if is_loopback(settings.host) or auth.admin_key is not None or auth.required == "always":
+        return
+    if has_credentials(settings):
+        return
     raise Trouble(
-        f"{host!r} can be reached from other machines, and there is no access control yet: "
-        "only loopback can be listened on (127.0.0.0/8, ::1, localhost)",
+        f"{settings.host!r} can be reached from other machines, and there is no key that callers could be "
+        "asked for",
         UNUSABLE,
         details=(
-            "To use the server from elsewhere, make a tunnel to it, on the other machine:",
-            "    ssh -L 8700:127.0.0.1:8700 you@this-machine",
-            "and open http://127.0.0.1:8700 there.",
+            "Make one, then start again:",
+            "    imagemill keys create --owner ops --role admin",
+            "or set IMAGEMILL_AUTH__ADMIN_KEY to 32 random characters or more,",
+            "or listen on loopback, and make a tunnel on the other machine:",
+            f"    ssh -L {settings.port}:127.0.0.1:{settings.port} you@this-machine",
         ),
     )
 

@@ -15,10 +15,12 @@ Url = Annotated[
 ]
 Token = Annotated[
     str,
-    typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="Bearer token; on one machine any will do."),
+    typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="API key; any will do until keys are made."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Host = Annotated[str | None, typer.Option("--host", help="Address to listen on: loopback only.")]
+Host = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on; beyond loopback only with keys.")
+]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, pictures and secrets.")]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from imagemill import logs
 from imagemill.bootstrap import Mill, Roles, application
 from imagemill.cli import announcing
 from imagemill.cli.building import build, check_queues
-from imagemill.cli.listening import check_host, listen, url_of
+from imagemill.cli.listening import check_guarded, check_host, listen, url_of
 from imagemill.cli.output import UNUSABLE, Trouble
 from imagemill.metrics.serving import MetricsPortTaken
 from imagemill.service.services import SocketRules
 from imagemill.web import sockets
+from imagemill.web.connections import Connection
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -32,6 +34,7 @@ log = logging.getLogger("imagemill.cli")
 def run_http(settings: "Settings", which: str) -> None:
     """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
+    check_guarded(settings)
     sock = listen(settings.host, settings.port)
     whole = which == "serve"
     mill = build(settings, Roles(api=True, scheduler=whole, worker=whole))
@@ -80,6 +83,7 @@ def _start(mill: Mill) -> None:
 def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:
     """Started again by uvicorn whenever our code changes; options reach it through the environment."""
     host = check_host(settings.host)
+    check_guarded(settings)
     listen(host, settings.port).close()  # for the message when the port is in use
     for name, value in given.items():
         if value is not None:
@@ -153,11 +157,12 @@ class Server(uvicorn.Server):
 
 
 def _wire(settings: "Settings", host: str) -> dict[str, Any]:
-    """How uvicorn speaks: its fast parts, no access log, no header that names it."""
+    """How uvicorn speaks: its fast parts, no access log, no header that names it, no proxy by itself."""
     return {
         "host": host,
         "loop": "auto",
-        "http": "httptools",
+        "http": partial(Connection, head_s=settings.limit.head_s),
+        "proxy_headers": False,
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -5,6 +5,12 @@
       Unauthenticated     nobody we know calls
       Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
+      CreditsInsufficient the owner cannot pay for the request
+      Busy                too much at once; the same call works later
+      Refused             not now: the error says when
+        RateLimited       the owner has asked for as much as it may
+        TooManyAttempts   somebody may be guessing
+        QueueFull         the queue holds as much as it can do
       Conflict            the request does not fit the present state
         IllegalTransition a status change the life of a job does not have
         Superseded        a claim whose attempt is no longer the job's
@@ -15,15 +21,22 @@ Each leaf has a ``code`` (stable, for machines) and ``retryable`` (would the sam
 HTTP statuses live in one table at the edge (`imagemill.web.problems`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from imagemill.domain.failures import FailureCode
+from imagemill.domain.limits import Standing
 
 
 class ImagemillError(Exception):
     code = "error"
     retryable = False
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Further members of the problem a client is answered with."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,11 @@ class Forbidden(ImagemillError):
     code = "forbidden"
 
 
+class Busy(ImagemillError):
+    code = "busy"
+    retryable = True
+
+
 class NotFound(ImagemillError):
     code = "not_found"
 
@@ -73,6 +91,49 @@ class Superseded(Conflict):
     """The job went on without this claim: its lease ran out, or it was decided elsewhere."""
 
     code = "superseded"
+
+
+class CreditsInsufficient(ImagemillError):
+    """``needed`` and ``available`` in credits."""
+
+    code = "credits_insufficient"
+
+    def __init__(self, message: str, *, needed: float, available: float) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.available = available
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return {"needed": self.needed, "available": self.available}
+
+
+class Refused(ImagemillError):
+    """Refused for now, with nothing half-done. ``after_s``: when it may be different."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class RateLimited(Refused):
+    """``standing``: of the limit that is reached."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, after_s: float, standing: Standing) -> None:
+        super().__init__(message, after_s=after_s)
+        self.standing = standing
+
+
+class TooManyAttempts(Refused):
+    code = "too_many_attempts"
+
+
+class QueueFull(Refused):
+    code = "queue_full"
 
 
 class StorageError(ImagemillError):

@@ -105,6 +105,44 @@ class GraphSpec:
 Work = ImageSpec | GraphSpec
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How much is asked for: what prices and limits count."""
+
+    megapixels: float
+    """Of one picture, in millions."""
+    steps: int
+    quantity: int = 1
+
+    @property
+    def pixels(self) -> float:
+        """Of all pictures together, in millions."""
+        return self.megapixels * self.quantity
+
+
+_ASSUMED_MEGAPIXELS = 1.0
+"""Of a graph that does not say its size."""
+_LARGEST_SIDE = 16_384
+"""ComfyUI's own bound of a latent's width and height."""
+
+
+def measure(work: Work) -> Measure:
+    if isinstance(work, ImageSpec):
+        return Measure(work.width * work.height / 1e6, work.steps, work.count)
+    inputs = [node["inputs"] for node in work.graph.values() if "inputs" in node]
+    sizes = [
+        _side(each, "width") * _side(each, "height") * (_side(each, "batch_size") or 1) for each in inputs
+    ]
+    steps = max((_side(each, "steps") for each in inputs), default=0)
+    return Measure(max(sizes, default=0) / 1e6 or _ASSUMED_MEGAPIXELS, steps, work.count)
+
+
+def _side(inputs: Mapping[str, Any], name: str) -> int:
+    """A literal whole number of a graph's node; 0 where it is none, or comes from another node."""
+    value = inputs.get(name)
+    return value if type(value) is int and 0 < value <= _LARGEST_SIDE else 0
+
+
 def render_cost_s(work: Work) -> float:
     """Expected seconds on one middling GPU, for fairness between owners; a guess, not a promise.
 

@@ -68,6 +68,8 @@ class Draft:
     """Expected seconds of work: what fairness between owners is counted in."""
     cost: float = 0.0
     """The price shown to the client."""
+    megapixels: float = 0.0
+    """Of all its pictures: what limits count."""
     priority: int = 0
     max_failures: int = 5
     timeout_s: float | None = None

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from imagemill.domain.images import Work
+from imagemill.domain.money import Rate
 from imagemill.domain.resources import Resource
 
 
@@ -49,5 +50,6 @@ class Recipe:
     plan: Callable[[Any], Plan]
     model: Callable[[Any], str]
     """The checkpoint's AIR in lower case, or an empty text."""
-    price: Callable[[Any], float]
+    rate: Rate
+    """What it costs unless the settings say otherwise."""
     queue: str = "gpu"

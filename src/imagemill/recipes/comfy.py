@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.money import Rate
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.recipes.checkpoints import checkpoint_of
 from imagemill.workflows import graphs
@@ -88,5 +89,5 @@ RECIPE = Recipe(
     complete=complete,
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
-    price=lambda _: 4.0,
+    rate=Rate(base=4.0),
 )

@@ -9,6 +9,7 @@ from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
+from imagemill.domain.money import Rate
 from imagemill.recipes.base import Plan, Recipe, Shelf
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
@@ -199,10 +200,8 @@ def parameters_text(spec: ImageSpec, sampler_name: str) -> str:
     return "\n".join(lines)
 
 
-def price(input_: TextToImage) -> float:
-    """0.96 for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps."""
-    return round(input_.width * input_.height / (640 * 640) * input_.steps / 20, 4)
-
+_PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
+"""0.96 for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps."""
 
 RECIPE = Recipe(
     name="textToImage",
@@ -210,5 +209,5 @@ RECIPE = Recipe(
     complete=complete,
     plan=plan,
     model=lambda input_: input_.model.lower(),
-    price=price,
+    rate=_PUBLIC_RATE,
 )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.money import Rate
 from imagemill.domain.resources import Resource
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.recipes.checkpoints import checkpoint_of
@@ -144,5 +145,5 @@ RECIPE = Recipe(
     complete=complete,
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
-    price=lambda _: 4.0,
+    rate=Rate(base=4.0),
 )

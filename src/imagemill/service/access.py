@@ -42,7 +42,7 @@ class AccessRules:
     owner: str
     """Who everybody is where nobody has to say who they are, and who the administrator's key is."""
     always: bool
-    """Credentials are needed even when none was made yet."""
+    """Credentials are needed even when none was made yet: so it is set, or others reach this server."""
     admin_key: str | None
     """Digest of an administrator's key that the settings give."""
     remember_s: float
@@ -60,15 +60,19 @@ class Access:
         self._token = token
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
+        self._forgotten = 0
+        """How often: what was looked up before is not remembered after."""
         self._is_closed = rules.always or rules.admin_key is not None
 
     def caller(self, given: Credentials) -> Caller:
         """May read the database. Raises `Unauthenticated`, `Forbidden`, `InvalidInput`."""
+        known, forgotten = time.monotonic(), self._forgotten
         caller = self._caller(given)
         with self._lock:
-            if len(self._found) >= _MOST_REMEMBERED:
-                self._found.clear()
-            self._found[given] = (time.monotonic(), caller)
+            if forgotten == self._forgotten:
+                if len(self._found) >= _MOST_REMEMBERED:
+                    self._found.clear()
+                self._found[given] = (known, caller)
         return caller
 
     def remembered(self, given: Credentials) -> Caller | None:
@@ -81,10 +85,12 @@ class Access:
     def forget(self) -> None:
         """A key was revoked, a session ended, an owner changed: look again, here at once."""
         with self._lock:
+            self._forgotten += 1
             self._found.clear()
 
     def is_open(self) -> bool:
-        """Whether nobody has to say who they are: no key and no user was ever made."""
+        """Whether nobody has to say who they are: no key and no user was ever made, and only this machine
+        reaches the server."""
         if not self._is_closed:
             self._is_closed = self._accounts.has_credentials()
         return not self._is_closed

@@ -10,11 +10,15 @@ from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe
 from imagemill.service.access import Access
+from imagemill.service.audit import Audit
+from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.limits import Throttle
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
 from imagemill.service.submit import Submitter
+from imagemill.service.users import Users
 from imagemill.service.views import ViewLoader
 from imagemill.service.workflows import Workflows
 from imagemill.store.store import Store
@@ -49,12 +53,17 @@ class SocketRules:
 class Services:
     store: Store
     access: Access
+    users: Users
+    audit: Audit
     hub: Hub
     blobs: BlobStore
     registry: Registry
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
+    credits: Credits
+    throttle: Throttle | None
+    """None: nobody is held to limits."""
     views: ViewLoader
     guard: Guard
     recipes: Mapping[str, Recipe]

@@ -10,11 +10,14 @@ from pydantic import BaseModel, ValidationError
 from imagemill.backends.base import Backend
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import FieldError, InvalidInput
-from imagemill.domain.images import render_cost_s
+from imagemill.domain.images import measure, render_cost_s
 from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.service.limits import Quotas
+from imagemill.service.prices import Prices
+from imagemill.store.admitting import Submission
 from imagemill.store.store import Store
-from imagemill.store.submitting import Accepted, Submission
+from imagemill.store.submitting import Accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,16 @@ class Submitter:
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         defaults: Defaults,
+        prices: Prices | None = None,
+        quotas: Quotas = Quotas(),
     ) -> None:
         self._store = store
         self._shelf = shelf
         self._recipes = recipes
         self._backends = backends
         self._defaults = defaults
+        self.prices = prices or Prices(recipes)
+        self._quotas = quotas
 
     def drafts(
         self, owner: str, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None
@@ -88,7 +95,13 @@ class Submitter:
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> "Future[Accepted]":
         """Store the jobs; they are durable once the future is done."""
-        return self._store.begin_submit(Submission(uuid7(), owner, drafts, now_us(), key, digest))
+        charged = self.prices.is_charged
+        now = now_us()
+        if self._quotas.queue is not None:
+            self._quotas.queue.check(drafts, now)
+        return self._store.begin_submit(
+            Submission(uuid7(), owner, drafts, now, key, digest, charged, self._quotas.terms)
+        )
 
     def submit(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
@@ -107,6 +120,7 @@ class Submitter:
             trace=trace or new_trace(),
             estimate_s=job.estimate_s,
             cost=job.cost,
+            megapixels=self._megapixels(job),
             priority=job.priority,
             max_failures=job.max_failures,
             timeout_s=job.timeout_s,
@@ -117,6 +131,12 @@ class Submitter:
             callback_url=job.callback_url,
         )
         return self.submit(job.owner, (draft,)).jobs[0]
+
+    def _megapixels(self, job: Job) -> float:
+        recipe = self._recipes.get(job.recipe)
+        if recipe is None or self._quotas.terms is None:
+            return 0.0
+        return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
 
     def _draft(
         self,
@@ -135,6 +155,7 @@ class Submitter:
         completed = recipe.complete(_validated(recipe, wish), shelf, wish.path)
         plan = recipe.plan(completed)
         able = self._able(plan, wish)
+        size = measure(plan.work)
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -150,7 +171,8 @@ class Submitter:
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(plan.work),
-            cost=recipe.price(completed),
+            cost=self.prices.of(recipe.name, size, [backend.name for backend in able]),
+            megapixels=size.pixels,
             priority=wish.priority,
             max_failures=wish.max_failures or self._defaults.max_failures,
             timeout_s=wish.timeout_s,

@@ -115,7 +115,11 @@ class Sweeper:
         )
 
     def prune(self, for_s: float = math.inf) -> int:
-        """Delete finished jobs past their retention, files first, for about so long; how many."""
+        """Delete counters that are over, and finished jobs past their retention for about so long.
+
+        Files first; how many jobs.
+        """
+        self._store.limits.prune(now_us())
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         end = time.monotonic() + for_s
         pruned = 0

@@ -61,6 +61,18 @@ class UseKey:
     now: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeOwner:
+    """None leaves a thing as it is."""
+
+    id: str
+    now: int
+    role: Role | None = None
+    name: str | None = None
+    weight: float | None = None
+    disabled: bool | None = None
+
+
 class Accounts:
     """What `imagemill.store.store.Store` offers about owners."""
 
@@ -75,6 +87,10 @@ class Accounts:
     def ensure_owner(self, owner: Owner) -> None:
         """Make it unless it is there, and leave it as it is otherwise."""
         self._write(_ensure_owner, owner)
+
+    def change_owner(self, change: ChangeOwner) -> Owner:
+        """Raises `NotFound`."""
+        return self._write(_change_owner, change)
 
     def owner(self, id_: str) -> Owner | None:
         return self._read(_owner, id_)
@@ -103,7 +119,7 @@ class Accounts:
         return self._read(_list_keys, owner)
 
     def has_credentials(self) -> bool:
-        """Whether anybody can say who they are: a key that is not revoked, or a user."""
+        """Whether anybody could ever say who they are: a key was made, be it revoked by now, or a user."""
         return self._read(_has_credentials)
 
 
@@ -120,6 +136,25 @@ def _ensure_owner(tx: Tx, requests: Sequence[Owner]) -> list[None]:
     for owner in requests:
         tx.conn.execute(tx.insert(schema.owners).values(_owner_row(owner)).on_conflict_do_nothing())
     return [None] * len(requests)
+
+
+def _change_owner(tx: Tx, requests: Sequence[ChangeOwner]) -> list[Owner | NotFound]:
+    answers: list[Owner | NotFound] = []
+    for request in requests:
+        values: dict[str, Any] = {"id": request.id}
+        if request.role is not None:
+            values["role"] = request.role.value
+        if request.name is not None:
+            values["name"] = request.name or None
+        if request.weight is not None:
+            values["weight"] = request.weight
+        if request.disabled is not None:
+            since = sa.func.coalesce(_owners.disabled_at, request.now)
+            values["disabled_at"] = since if request.disabled else None
+        update = sa.update(schema.owners).where(_owners.id == request.id).values(values)
+        row = tx.conn.execute(update.returning(*schema.owners.columns)).first()
+        answers.append(owner_from(row) if row else NotFound(f"there is no owner {request.id}"))
+    return answers
 
 
 def _owner(conn: sa.Connection, id_: str) -> Owner | None:
@@ -186,8 +221,8 @@ def _list_keys(conn: sa.Connection, owner: str | None) -> list[StoredKey]:
 
 
 def _has_credentials(conn: sa.Connection) -> bool:
-    key = sa.exists().where(_keys.revoked_at.is_(None))
-    return bool(conn.execute(sa.select(sa.or_(key, sa.exists(owning.users.select())))).scalar())
+    key, user = sa.exists(owning.api_keys.select()), sa.exists(owning.users.select())
+    return bool(conn.execute(sa.select(sa.or_(key, user))).scalar())
 
 
 def _owner_row(owner: Owner) -> dict[str, Any]:

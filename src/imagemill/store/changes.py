@@ -14,6 +14,7 @@ from imagemill.domain.errors import IllegalTransition
 from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
+from imagemill.domain.money import Due
 from imagemill.store import log, schema
 from imagemill.store.commits import Move, Tx
 from imagemill.store.rows import failure_to
@@ -38,6 +39,8 @@ class Locked:
     cancel_requested_at: int | None
     callback_url: str | None
     recipe: str
+    owner: str
+    held: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ _LOCKED = sa.select(
     _jobs.cancel_requested_at,
     _jobs.callback_url,
     _jobs.recipe,
+    _jobs.owner,
+    _jobs.held,
 )
 _LOCK_BY_ID = Statement(
     _LOCKED.where(_jobs.id.in_(sa.bindparam("ids", expanding=True))).order_by(_jobs.id).with_for_update()
@@ -94,6 +99,7 @@ _APPLY = Statement(
         avoid_until=sa.bindparam("to_avoid_until"),
         backend_ref=sa.case((sa.bindparam("to_keep") == 1, _jobs.backend_ref), else_=sa.null()),
         lease_until=sa.null(),
+        held=sa.case((sa.bindparam("to_open") == 1, _jobs.held), else_=sa.null()),
     )
 )
 _ARTIFACT_NAMES = tuple(column.name for column in schema.artifacts.columns)
@@ -137,6 +143,8 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     )
     log.append(tx, [_entry(change) for change in changes])
     for change in changes:
+        if change.to.is_terminal and change.row.held is not None:
+            tx.dues.append(_due(change, change.row.held))
         if change.to.is_terminal or change.error is not None:
             failure = change.error.code if change.error is not None else None
             tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
@@ -167,7 +175,14 @@ def _parameters(change: Change) -> dict[str, Any]:
         "to_avoid": change.avoid_node,
         "to_avoid_until": change.avoid_until,
         "to_keep": int(change.keep_reference),
+        "to_open": int(not change.to.is_terminal),
     }
+
+
+def _due(change: Change, held: int) -> Due:
+    """What was delivered is paid, nothing else."""
+    is_paid = change.to is JobStatus.SUCCEEDED and bool(change.artifacts)
+    return Due(change.row.id, change.row.owner, held, is_paid, change.at)
 
 
 def _entry(change: Change) -> log.Entry:

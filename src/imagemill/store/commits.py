@@ -26,6 +26,7 @@ from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
+from imagemill.domain.money import Due
 from imagemill.store.statements import Parameters, Statement, run_together
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ class Tx(Committed):
     conn: sa.Connection = field(kw_only=True)
     on_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Run by the committing thread once the rows are there for everybody."""
+    dues: list[Due] = field(default_factory=list[Due])
+    """Money of jobs that have ended, still to be booked in this transaction."""
     _late: dict[Statement, list[Parameters]] = field(default_factory=dict[Statement, list[Parameters]])
 
     def insert_late(self, statement: Statement, rows: Sequence[Parameters]) -> None:
@@ -142,12 +145,21 @@ class _Request:
 
 
 class Commits:
-    """``last``: the kind of write that runs after all others of its transaction, and sees what they did."""
+    """``late``: the kinds of write that run after all others of their transaction, in this order, and see
+    what they did. ``settle``: what a transaction does before the last of them, or at its end."""
 
-    def __init__(self, engine: sa.Engine, listener: Listener, *, last: Write | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        listener: Listener,
+        *,
+        late: Sequence[Write] = (),
+        settle: Callable[[Tx], None] = lambda _: None,
+    ) -> None:
         self._engine = engine
         self._listener = listener
-        self._last = last
+        self._order = {write: number for number, write in enumerate(late, start=1)}
+        self._settle = settle
         self._waiting: deque[_Request] = deque()
         self._leading = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -268,9 +280,12 @@ class Commits:
         try:
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
-                for write, requests in sorted(kinds.items(), key=lambda kind: kind[0] is self._last):
-                    results = write(tx, [request.payload for request in requests])
-                    answers.extend(zip(requests, results, strict=True))
+                for write in sorted(kinds, key=self._place):
+                    if self._place(write) == len(self._order):
+                        self._settle(tx)
+                    results = write(tx, [request.payload for request in kinds[write]])
+                    answers.extend(zip(kinds[write], results, strict=True))
+                self._settle(tx)
                 tx.insert_now()
         except Exception:
             # It may be broken: the next transaction gets another one.
@@ -285,6 +300,9 @@ class Commits:
             else:
                 request.future.set_result(answer)
         self._tell(tx)
+
+    def _place(self, write: Write) -> int:
+        return self._order.get(write, 0)
 
     def _tell(self, tx: Tx) -> None:
         """The write is committed: a listener that fails must not make it look undone."""

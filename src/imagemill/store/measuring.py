@@ -44,3 +44,40 @@ def measure(
     for queue, count in conn.execute(_RUNNING):
         depths.setdefault(queue, Depth()).running = count
     return depths
+
+
+LATELY_US = 300 * SECOND
+"""How far back work that was done tells how fast a queue is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """In seconds of estimated work."""
+
+    waiting_s: float
+    rate: float
+    """Seconds of work done in a second of time; 0 when nothing was done lately."""
+
+
+_WAITING_S = sa.text(
+    f"SELECT lane, sum(estimate_s) FROM jobs WHERE {schema.CLAIMABLE} GROUP BY lane"  # noqa: S608 - our own text
+)
+_DONE = sa.text(
+    "SELECT queue, sum(estimate_s), min(finished_at) FROM jobs WHERE finished_at > :since "
+    "AND finished_at IS NOT NULL AND status = 'succeeded' GROUP BY queue"
+)
+
+
+def workload(
+    conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
+) -> dict[str, Workload]:
+    """By queue."""
+    waiting: dict[str, float] = {}
+    for lane, seconds in conn.execute(_WAITING_S):
+        queue = key_of(conn, lane).queue
+        waiting[queue] = waiting.get(queue, 0.0) + seconds
+    rates = {
+        queue: seconds * SECOND / max(SECOND, now - first)
+        for queue, seconds, first in conn.execute(_DONE, {"since": now - LATELY_US})
+    }
+    return {queue: Workload(waiting.get(queue, 0.0), rates.get(queue, 0.0)) for queue in {*waiting, *rates}}

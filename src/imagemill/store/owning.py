@@ -51,14 +51,15 @@ api_keys = sa.Table(
     sa.Index("ix_api_keys_owner", "owner"),
 )
 
-# A session is a login. Its refresh token changes at each use; the former one's digest shows a theft.
+# A session is a login. Its refresh token changes at each use; all of them share the family, so that a former
+# one, shown again, tells of a theft.
 sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     _owned(),
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
-    sa.Column("former", sa.String(64), index=True),
+    sa.Column("family", sa.String(64), nullable=False, index=True),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("expires_at", _instant, nullable=False, index=True),
     sa.Column("revoked_at", _instant),
@@ -97,16 +98,19 @@ balances = sa.Table(
     sa.Column("available", sa.BigInteger, nullable=False),
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("is_exempt", sa.Boolean, nullable=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
     sa.CheckConstraint("available >= 0", name="ck_balances_available"),
     sa.CheckConstraint("held >= 0", name="ck_balances_held"),
 )
 
-# Only ever added to. `available` and `held` are the changes, `balance` is what was available afterwards.
+# Only ever added to. An owner's entries are numbered without a gap, in the order in which they became true.
+# `available` and `held` are the changes, `balance` is what was available afterwards. What is set aside for a
+# job stands in `jobs.held` until it ends.
 ledger = sa.Table(
     "ledger",
     metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    _owned(),
+    _owned(primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("at", _instant, nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("available", sa.BigInteger, nullable=False),
@@ -114,18 +118,12 @@ ledger = sa.Table(
     sa.Column("balance", sa.BigInteger, nullable=False),
     sa.Column("job_id", sa.String(36)),
     sa.Column("actor", _owner, nullable=False),
+    sa.Column("key", sa.String(200)),
     sa.Column("note", sa.Text, nullable=False),
-    sa.Index("ix_ledger_owner", "owner", "id"),
     # A job is held, settled and released once each, whatever happens.
     _partial("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
-)
-
-holds = sa.Table(
-    "holds",
-    metadata,
-    sa.Column("job_id", sa.String(36), primary_key=True),
-    _owned(),
-    sa.Column("amount", sa.BigInteger, nullable=False),
+    # What an administrator does under one key is done once.
+    _partial("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
 )
 
 # Limits

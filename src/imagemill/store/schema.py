@@ -58,6 +58,8 @@ jobs = sa.Table(
     sa.Column("last_seq", sa.Integer, nullable=False),
     sa.Column("avoid_node", sa.String(128)),
     sa.Column("avoid_until", _instant),
+    # Thousandths of a credit set aside for it, until it ends; null: none.
+    sa.Column("held", sa.BigInteger),
 )
 
 # Partial indexes hold open jobs only, so a claim costs the same whatever the number of finished jobs.
@@ -69,6 +71,8 @@ _INDEXES = (
     ("ix_jobs_owner", ("owner", "id"), None),
     ("ix_jobs_batch", ("owner", "batch"), None),
     ("ix_jobs_finished", ("finished_at",), "finished_at IS NOT NULL"),
+    ("ix_jobs_open", ("owner",), "status IN ('waiting', 'queued', 'running')"),
+    ("ix_jobs_held", ("owner",), "held IS NOT NULL"),
 )
 for _name, _columns, _where in _INDEXES:
     sa.Index(

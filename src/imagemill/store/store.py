@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
@@ -18,9 +19,11 @@ from imagemill.domain.waiting import Standing
 from imagemill.store import (
     annotating,
     beating,
+    books,
     files,
     finishing,
     leading,
+    ledger,
     measuring,
     nodes,
     outbox,
@@ -30,7 +33,9 @@ from imagemill.store import (
     workflows,
 )
 from imagemill.store.accounts import Accounts
+from imagemill.store.admitting import Submission
 from imagemill.store.annotating import Annotate
+from imagemill.store.audit import AuditLog
 from imagemill.store.beating import Beat, Pulse, Sent
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
@@ -38,10 +43,14 @@ from imagemill.store.engine import Database
 from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim, Unpark
 from imagemill.store.lanes import Lanes
 from imagemill.store.leading import Resign, Stand
+from imagemill.store.ledger import Ledger
+from imagemill.store.limits import LimitStore
 from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
-from imagemill.store.submitting import Accepted, Submission, Submitting
+from imagemill.store.sessions import Sessions
+from imagemill.store.submitting import Accepted, Submitting
+from imagemill.store.users import Users
 from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
@@ -65,8 +74,14 @@ class Store:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
-        self._commits = Commits(database.writer, self._tell, last=self._claim)
+        late = (self._submit, ledger.post, self._claim)
+        self._commits = Commits(database.writer, self._tell, late=late, settle=books.settle)
         self.accounts = Accounts(self._write, self._read)
+        self.ledger = Ledger(self._write, self._read)
+        self.limits = LimitStore(self._write, self._read)
+        self.users = Users(self._write, self._read)
+        self.sessions = Sessions(self._write, self._read)
+        self.audit = AuditLog(self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -81,7 +96,8 @@ class Store:
     # Writes of jobs
 
     def begin_submit(self, submission: Submission) -> "Future[Accepted]":
-        """Accept the jobs, durably once the future is done. Raises `Conflict` for a key used otherwise."""
+        """Accept the jobs, durably once the future is done. Raises `Conflict` for a key used otherwise,
+        `CreditsInsufficient` and `Refused` with nothing stored."""
         return self._commits.begin(self._submit, submission)
 
     def submit(self, submission: Submission) -> Accepted:
@@ -204,6 +220,10 @@ class Store:
         """How full each queue is."""
         return self._read(measuring.measure, self._lanes.key_of, now)
 
+    def workload(self, now: int) -> dict[str, measuring.Workload]:
+        """How much each queue has to do, and how fast it did some lately. Reads all open jobs."""
+        return self._read(measuring.workload, self._lanes.key_of, now)
+
     def lane(self, lane: int) -> LaneKey:
         return self._read(self._lanes.key_of, lane)
 
@@ -311,6 +331,7 @@ def _nobody(_: Committed) -> None:
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
     jobs, keys = schema.jobs.c, schema.submissions
     for ids in requests:
+        books.forget(tx, ids, now_us())
         found = tx.conn.execute(sa.select(jobs.batch, jobs.created_at).where(jobs.id.in_(ids))).all()
         tx.conn.execute(sa.delete(schema.jobs).where(jobs.id.in_(ids)))
         # A key whose jobs are gone is free again: it must not answer with nothing. Keys are found by their

@@ -1,33 +1,21 @@
 """Writing new jobs: fair-queueing tags, dependencies, the client's index, the first event."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from imagemill.domain.errors import Conflict
+from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import priority_offset_s
 from imagemill.store import log, schema
+from imagemill.store.admitting import Submission, admit
 from imagemill.store.commits import Tx
 from imagemill.store.indexing import property_rows
 from imagemill.store.lanes import Lanes
 from imagemill.store.rows import JOB_COLUMNS, job_from, job_row
 from imagemill.store.statements import Statement, run_together
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """Jobs that are accepted together or not at all."""
-
-    batch: str
-    owner: str
-    drafts: tuple[Draft, ...]
-    now: int
-    idempotency_key: str | None = None
-    digest: str = ""
-    """Of the request's canonical body: the same key with another digest is a conflict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +30,28 @@ class Submitting:
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
 
-    def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | Conflict]:
+    def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | ImagemillError]:
         earlier = [_earlier(tx, submission) for submission in submissions]
         fresh = [s for s, batch in zip(submissions, earlier, strict=True) if batch is None]
-        jobs = self._insert(tx, fresh) if fresh else {}
-        answers: list[Accepted | Conflict] = []
+        admission = admit(tx, fresh)
+        admitted = [s for s in fresh if s.batch not in admission.refused]
+        jobs = self._insert(tx, admitted, admission.held) if admitted else {}
+        answers: list[Accepted | ImagemillError] = []
         for submission, batch in zip(submissions, earlier, strict=True):
-            if batch is None:
-                answers.append(Accepted(submission.batch, tuple(jobs[submission.batch])))
-            elif isinstance(batch, Conflict):
+            if isinstance(batch, Conflict):
                 answers.append(batch)
+            elif (refusal := admission.refused.get(batch or submission.batch)) is not None:
+                answers.append(refusal)
+            elif batch is None:
+                answers.append(Accepted(submission.batch, tuple(jobs[submission.batch])))
             else:
                 # Read after the insert: the earlier request may be one of this very transaction.
                 answers.append(Accepted(batch, _jobs_of(tx, batch), repeated=True))
         return answers
 
-    def _insert(self, tx: Tx, submissions: Sequence[Submission]) -> dict[str, list[Job]]:
+    def _insert(
+        self, tx: Tx, submissions: Sequence[Submission], held: Mapping[str, int]
+    ) -> dict[str, list[Job]]:
         tags = _take_tags(tx, submissions)
         jobs: dict[str, list[Job]] = {}
         entries: list[log.Entry] = []
@@ -70,7 +64,8 @@ class Submitting:
                 if job.status is JobStatus.QUEUED:
                     tx.woken.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
-        tx.insert_late(_INSERT_JOB, [job_row(job) for job in everything])
+        rows = [{**job_row(job), "held": held.get(job.id)} for job in everything]
+        tx.insert_late(_INSERT_JOB, rows)
         log.append(tx, entries)
         # The rest of the transaction may look for these jobs: a claim does.
         tx.insert_now()
@@ -125,7 +120,8 @@ class Submitting:
         )
 
 
-_INSERT_JOB = Statement(sa.insert(schema.jobs).values({c.name: sa.bindparam(c.name) for c in JOB_COLUMNS}))
+_INSERTED = (*JOB_COLUMNS, schema.jobs.c.held)
+_INSERT_JOB = Statement(sa.insert(schema.jobs).values({c.name: sa.bindparam(c.name) for c in _INSERTED}))
 _insert_dependencies = sa.insert(schema.dependencies)
 _insert_properties = sa.insert(schema.properties)
 

@@ -19,7 +19,7 @@ from imagemill.service.access import Access
 from imagemill.service.services import Services
 from imagemill.tracing.tracer import Tracer
 from imagemill.web import blobs, health, metrics, problems
-from imagemill.web.edge import Edge
+from imagemill.web.edge import Edge, EdgeRules
 from imagemill.web.gate import Gate, visitor
 from imagemill.web.permits import PUBLIC, Permit, Permits
 from imagemill.web.tracing import Traced
@@ -35,8 +35,7 @@ def create_app(
     routers: Iterable[APIRouter],
     permits: Iterable[Permit],
     *,
-    allowed_hosts: Iterable[str],
-    body_bytes: int,
+    edge: EdgeRules,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
@@ -63,9 +62,10 @@ def create_app(
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
     _describe(app, services.access, paths)
-    gate = Gate(app, services.access, Permits([*PUBLIC, *permits]))
-    edge = Edge(gate, allowed_hosts=tuple(allowed_hosts), body_bytes=body_bytes, told=meters.request)
-    return edge if tracer is None else Traced(edge, tracer)
+    permitted = Permits([*PUBLIC, *permits])
+    gate = Gate(app, services.access, permitted, services.audit, services.throttle)
+    outermost = Edge(gate, edge, told=meters.request)
+    return outermost if tracer is None else Traced(outermost, tracer)
 
 
 def _describe(app: FastAPI, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]) -> None:

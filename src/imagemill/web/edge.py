@@ -1,33 +1,20 @@
-"""The outermost layer: which hosts are answered, how large a body may be, CORS, the trace of a request."""
+"""The outermost layer: whom a request is from, which hosts are answered, how large and slow a body may be."""
 
+import asyncio
 import fnmatch
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagemill.web.headers import Cors, secured
 from imagemill.web.problems import problem
-from imagemill.web.requests import trace_of
-
-_OPEN_PREFIXES = ("/v1/", "/v2/", "/blobs/")
-"""What browser clients call from any site. They carry a token and never a cookie, so any origin may."""
-_ALLOW_ORIGIN = (b"access-control-allow-origin", b"*")
-_CORS = [
-    _ALLOW_ORIGIN,
-    (b"access-control-expose-headers", b"*, traceparent, retry-after"),
-]
-_ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID"
-_PREFLIGHT = [
-    *_CORS,
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    (b"access-control-allow-headers", _ALLOWED_HEADERS),
-    (b"access-control-max-age", b"600"),
-    (b"content-length", b"0"),
-]
-_NO_SNIFF = (b"x-content-type-options", b"nosniff")
-
+from imagemill.web.proxies import Proxies
+from imagemill.web.requests import LISTED, trace_of
 
 Told = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a request whose answer begins."""
@@ -37,16 +24,29 @@ def _nobody(method: str, route: str, status: int, seconds: float) -> None:
     """Whom requests are told to, by default."""
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeRules:
+    hosts: Sequence[str]
+    """Patterns of Host headers that are answered."""
+    body_bytes: int
+    body_s: float = 60.0
+    """So long a whole body may take to arrive."""
+    origins: Sequence[str] = ()
+    contract_origins: Sequence[str] = ("*",)
+    proxies: Sequence[IPv4Network | IPv6Network] = ()
+
+
 class Edge:
     """Pure ASGI, as it is passed by every request."""
 
-    def __init__(
-        self, app: ASGIApp, *, allowed_hosts: Sequence[str], body_bytes: int, told: Told = _nobody
-    ) -> None:
+    def __init__(self, app: ASGIApp, rules: EdgeRules, *, told: Told = _nobody) -> None:
         self._app = app
-        self._hosts = tuple(host.lower() for host in allowed_hosts)
+        self._hosts = tuple(host.lower() for host in rules.hosts)
         self._known: set[bytes] = set()
-        self._body_bytes = body_bytes
+        self._body_bytes = rules.body_bytes
+        self._body_s = rules.body_s
+        self._cors = Cors(rules.origins, rules.contract_origins)
+        self._proxies = Proxies(rules.proxies)
         self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,17 +54,19 @@ class Edge:
             await self._app(scope, receive, send)
             return
         trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
-        is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PREFIXES)
+        self._proxies.resolve(scope)
+        scope[LISTED] = self._cors.lists(scope)
         if scope["type"] == "http":
-            send = _with_headers(_telling(send, scope, self._told), _CORS if is_open else [], trace)
+            cors = self._cors.headers(scope)
+            send = _with_headers(_telling(send, scope, self._told), scope, cors, trace)
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
-        elif is_open and scope["method"] == "OPTIONS":
-            await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
+        elif scope["type"] == "http" and (preflight := self._cors.preflight(scope)) is not None:
+            await send({"type": "http.response.start", "status": 204, "headers": preflight})
             await send({"type": "http.response.body"})
         else:
-            await self._app(scope, self._limited(receive), send)
+            await self._app(scope, self._limited(receive) if _has_body(scope) else receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -72,12 +74,14 @@ class Edge:
             return 400, f"a request has exactly one Host header, this one has {len(hosts)}"
         host = hosts[0]
         if host not in self._known:
-            if not self._is_allowed(host.decode("latin-1")):
+            if _is_own(scope, host):
+                pass  # not remembered: another connection may have come to another address
+            elif not self._is_allowed(host.decode("latin-1")):
                 return 421, (
                     f"the host {host.decode('latin-1')[:100]!r} is not served here; "
                     "the operator can add it to IMAGEMILL_ALLOWED_HOSTS"
                 )
-            if len(self._known) < 1000:
+            elif len(self._known) < 1000:
                 self._known.add(host)
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return 400, "the URL holds a NUL character (%00), which no text may"
@@ -87,18 +91,24 @@ class Edge:
         return None
 
     def _is_allowed(self, host: str) -> bool:
-        name = host.lower()
-        if not name.endswith("]"):
-            name = name.rpartition(":")[0] if ":" in name else name
+        name = _name(host)
         return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
 
     def _limited(self, receive: Receive) -> Receive:
-        """For bodies that do not say their length."""
-        received = 0
+        """Bodies that do not say their length, or drip."""
+        received, deadline = 0, asyncio.get_running_loop().time() + self._body_s
+        whole = False
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, self._too_slow(), {"Connection": "close"}) from None
+            whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self._body_bytes:
                 raise HTTPException(413, self._too_large())
@@ -108,6 +118,9 @@ class Edge:
 
     def _too_large(self) -> str:
         return f"the body is larger than the {self._body_bytes} bytes that are accepted"
+
+    def _too_slow(self) -> str:
+        return f"the body has not arrived within {self._body_s:g} s"
 
 
 def _telling(send: Send, scope: Scope, told: Told) -> Send:
@@ -123,17 +136,34 @@ def _telling(send: Send, scope: Scope, told: Told) -> Send:
     return sending
 
 
-def _with_headers(send: Send, cors: list[tuple[bytes, bytes]], trace: str) -> Send:
-    added = [*cors, _NO_SNIFF, (b"traceparent", trace.encode())]
-    names = {name for name, _ in added}
+def _with_headers(send: Send, scope: Scope, cors: list[tuple[bytes, bytes]], trace: str) -> Send:
+    added = [*cors, (b"traceparent", trace.encode())]
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message.get("headers", ()) if pair[0] not in names]
-            message = {**message, "headers": [*kept, *added]}
+            message = {**message, "headers": secured(scope, message.get("headers", ()), added)}
         await send(message)
 
     return sending
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+        for name, value in scope["headers"]
+    )
+
+
+def _is_own(scope: Scope, host: bytes) -> bool:
+    """Whether a request names the very address it came to: no name of a foreign site can be that."""
+    server = scope.get("server")
+    return server is not None and _name(host.decode("latin-1")).strip("[]") == server[0].lower()
+
+
+def _name(host: str) -> str:
+    """Without a port."""
+    name = host.lower()
+    return name.rpartition(":")[0] if ":" in name and not name.endswith("]") else name
 
 
 def _literal_brackets(pattern: str) -> str:

@@ -1,21 +1,25 @@
 """Who calls: found out before any route runs, so that no route can forget to ask."""
 
 import asyncio
-from collections.abc import Mapping
 
 from fastapi import Request
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import Forbidden, ImagemillError, InvalidInput, NotFound, Unauthenticated
 from imagemill.service.access import Access, Credentials
-from imagemill.web.permits import SAFE, Permits
-from imagemill.web.problems import STATUSES, problem
+from imagemill.service.audit import Audit
+from imagemill.service.limits import Throttle
+from imagemill.web.permits import AUDITED, SAFE, Permit, Permits
+from imagemill.web.problems import STATUSES, told
+from imagemill.web.proxies import client_address
 from imagemill.web.requests import is_same_site
+from imagemill.web.throttle import counted
 
-UNAUTHENTICATED, FORBIDDEN = 4401, 4403
+UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED = 4401, 4403, 4429
 """Close codes of WebSockets."""
+_CLOSE_CODES = {401: UNAUTHENTICATED, 429: RATE_LIMITED}
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -27,10 +31,15 @@ def caller(request: HTTPConnection) -> Caller:
     return found
 
 
+def name_target(request: HTTPConnection, target: str) -> None:
+    """For the audit log, where the path does not name what was changed: what was made."""
+    request.scope["imagemill.target"] = target
+
+
 async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
     """Who calls a route that needs no key; None for nobody we know."""
-    credentials = _credentials(dict(request.scope["headers"]))
     try:
+        credentials = _credentials(request.scope)
         return access.remembered(credentials) or await asyncio.to_thread(access.caller, credentials)
     except (Unauthenticated, Forbidden, InvalidInput):
         return None
@@ -39,28 +48,35 @@ async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
 class Gate:
     """Pure ASGI, behind `imagemill.web.edge.Edge`."""
 
-    def __init__(self, app: ASGIApp, access: Access, permits: Permits) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, permits: Permits, audit: Audit, throttle: Throttle | None = None
+    ) -> None:
         self._app = app
+        self._throttle = throttle
         self._access = access
         self._permits = permits
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
+            permit = self._permits.of(scope["path"])
             try:
-                await self._admit(scope)
+                await self._admit(scope, permit)
+                send = await counted(self._throttle, scope, send)
             except ImagemillError as error:
                 await _refuse(scope, receive, send, error)
                 return
+            if scope["type"] == "http" and _is_audited(scope["method"], permit):
+                send = self._auditing(scope, send)
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope, permit: Permit) -> None:
         method = scope.get("method", "GET")
-        permit = self._permits.of(scope["path"])
         needed = permit.scope(method)
         if needed is None:
+            _check_site(scope, method)
             return
-        headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
-        credentials = _credentials(headers)
+        credentials = _credentials(scope)
         found = self._access.remembered(credentials)
         if found is None:
             found = await asyncio.to_thread(self._access.caller, credentials)
@@ -68,20 +84,67 @@ class Gate:
             _check_open(scope, method, permit.asks, credentials)
         if not found.may(needed):
             if not self._permits.declares(scope["path"]):
-                raise NotFound(f"there is no {method} {scope['path'][:200]} here; /docs lists what there is")
+                raise NotFound(
+                    f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
+                )
             raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
         scope["imagemill.caller"] = found
 
+    def _auditing(self, scope: Scope, send: Send) -> Send:
+        """The line is written before the client hears that it is done."""
+        found: Caller = scope["imagemill.caller"]
 
-_HEADERS = (b"authorization", b"x-imagemill-user")
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                route = getattr(scope.get("route"), "path", scope["path"])
+                target = scope.get("imagemill.target") or scope["path"]
+                await asyncio.to_thread(
+                    self._audit.note,
+                    found.account,
+                    found.credential,
+                    f"{scope['method']} {route}",
+                    target,
+                    detail=f"for {found.owner}" if found.owner != found.account else "",
+                    address=client_address(scope),
+                )
+            await send(message)
+
+        return sending
 
 
-def _credentials(headers: Mapping[bytes, bytes]) -> Credentials:
-    acting_for = headers.get(b"x-imagemill-user")
+def _shown(path: str) -> str:
+    """Within a sentence, whatever the client wrote."""
+    return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
+
+
+def _is_audited(method: str, permit: Permit) -> bool:
+    needed = permit.scope(method)
+    return method not in SAFE and needed is not None and (permit.audited or needed in AUDITED)
+
+
+def _credentials(scope: Scope) -> Credentials:
+    """Raises `InvalidInput` for headers that are there twice: whoever checked one before us may have meant
+    the other."""
+    authorization = _only(scope, b"authorization")
+    acting_for = _only(scope, b"x-imagemill-user")
     return Credentials(
-        headers.get(b"authorization", b"").decode("latin-1"),
-        acting_for.decode("latin-1") if acting_for is not None else None,
+        (authorization or b"").decode("latin-1"), _text(acting_for) if acting_for is not None else None
     )
+
+
+def _only(scope: Scope, name: bytes) -> bytes | None:
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise InvalidInput.at(name.decode().title(), "is there more than once; send it once")
+    return values[0] if values else None
+
+
+def _text(value: bytes) -> str:
+    """Names of people are sent as UTF-8 by those who can."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials) -> None:
@@ -90,6 +153,10 @@ def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials)
         raise Unauthenticated(
             "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted"
         )
+    _check_site(scope, method)
+
+
+def _check_site(scope: Scope, method: str) -> None:
     acts = method not in SAFE or scope["type"] == "websocket"
     if acts and scope["path"].startswith("/api/") and not is_same_site(HTTPConnection(scope)):
         raise Forbidden("this route may not be called from another site's page")
@@ -101,8 +168,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: ImagemillEr
         # Accepted first: only then a browser's script sees the code.
         await receive()
         await send({"type": "websocket.accept"})
-        code = UNAUTHENTICATED if status == 401 else FORBIDDEN
+        code = _CLOSE_CODES.get(status, FORBIDDEN)
         await send({"type": "websocket.close", "code": code, "reason": str(error)[:120]})
         return
     headers = _CHALLENGE if status == 401 else None
-    await problem(Request(scope), status, str(error), code=error.code, headers=headers)(scope, receive, send)
+    await told(Request(scope), error, headers)(scope, receive, send)

@@ -3,39 +3,49 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
+from imagemill.domain.access import Scope
 from imagemill.domain.errors import StorageError
 from imagemill.service.services import Services
+from imagemill.web.gate import visitor
 
 
 def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health", summary="Database, blobs, queues and nodes")
-    async def health() -> Response:
-        return await asyncio.to_thread(_report, services)
+    async def health(request: Request) -> Response:
+        return await report(request)
 
     @routes.get("/health/live", summary="The process answers")
     async def live() -> dict[str, bool]:
         return {"ok": True}
 
     @routes.get("/health/ready", summary="The process can do its work")
-    async def ready() -> Response:
-        return await asyncio.to_thread(_report, services)
+    async def ready(request: Request) -> Response:
+        return await report(request)
+
+    async def report(request: Request) -> Response:
+        found = await visitor(request, services.access)
+        sees_all = found is not None and found.may(Scope.NODES_READ)
+        return await asyncio.to_thread(_report, services, sees_all)
 
     return routes
 
 
-def _report(services: Services) -> Response:
+def _report(services: Services, sees_all: bool) -> Response:
+    """Strangers are told which part is ill, and no name of a machine, no number of jobs."""
     body: dict[str, Any] = {"ok": True}
     for name, check in (("database", services.store.ping), ("blobs", services.blobs.ping)):
         try:
             check()
             body[name] = "ok"
         except StorageError as error:
-            body |= {"ok": False, name: str(error)}
+            body |= {"ok": False, name: str(error) if sees_all else "failing"}
+    if not sees_all:
+        return _answer(body)
     if body["database"] == "ok":
         body["queue"] = services.store.depths()
     body["nodes"] = [
@@ -51,4 +61,8 @@ def _report(services: Services) -> Response:
         for backend in services.backends.values()
         for node in backend.nodes()
     ]
+    return _answer(body)
+
+
+def _answer(body: dict[str, Any]) -> Response:
     return Response(to_json(body), 200 if body["ok"] else 503, media_type="application/json")

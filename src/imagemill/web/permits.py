@@ -23,9 +23,15 @@ class Permit:
     asks: bool = False
     """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
 
+    audited: bool = False
+    """Its changes go into the audit log, as all do that need a scope of `AUDITED`."""
+
     def scope(self, method: str) -> Scope | None:
         return self.methods.get(method, self.read if method in SAFE else self.write)
 
+
+AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
+"""Scopes to change what belongs to everybody."""
 
 PUBLIC = (
     Permit("/health", None),
@@ -57,7 +63,7 @@ class Permits:
 
 def _pattern(path: str) -> re.Pattern[str]:
     text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
-    return re.compile(text if path.endswith("/") else f"{text}$")
+    return re.compile(text if path.endswith("/") else rf"{text}\Z")
 
 
 _PARTS = re.compile(r"(\{[^}]*\})")

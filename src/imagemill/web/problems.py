@@ -2,8 +2,9 @@
 
 import difflib
 import logging
+import math
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -15,19 +16,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
-from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput
+from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, Refused
+from imagemill.web import throttle
 
 log = logging.getLogger(__name__)
 
 STATUSES = {
     "invalid_input": 400,
     "unauthenticated": 401,
+    "credits_insufficient": 402,
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "illegal_transition": 409,
     "superseded": 409,
+    "rate_limited": 429,
+    "queue_full": 503,
     "storage": 503,
+    "busy": 503,
+    "too_many_attempts": 429,
     "too_many_streams": 503,
 }
 _RETRY_AFTER_S = "2"
@@ -50,6 +57,7 @@ def problem(
     errors: Sequence[FieldError] = (),
     code: str | None = None,
     headers: dict[str, str] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Response:
     """An answer that names what is wrong; ``detail`` is one sentence, ``errors`` one entry a field."""
     name = code or _CODES.get(status) or HTTPStatus(status).name.lower()
@@ -59,6 +67,7 @@ def problem(
         "status": status,
         "detail": _clipped(detail, _LONGEST_MESSAGE),
         "traceId": request.scope.get("imagemill.trace", ""),
+        **(details or {}),
     }
     if errors:
         fields: dict[str, list[str]] = {}
@@ -77,12 +86,11 @@ def install(app: FastAPI) -> None:
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, ImagemillError)  # noqa: S101 - registered for this class
         status = STATUSES.get(error.code, 500)
-        if status >= 500:
+        if status >= 500 and not isinstance(error, Refused):
             log.error("%s: %s", error.code, error, extra={"trace": request.scope.get("imagemill.trace")})
-        headers = {"Retry-After": _RETRY_AFTER_S} if error.retryable else None
         if isinstance(error, InvalidInput):
             return problem(request, status, _sentence(error.errors), errors=error.errors, code=error.code)
-        return problem(request, status, str(error), code=error.code, headers=headers)
+        return told(request, error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
@@ -107,6 +115,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, parameters)
     app.add_exception_handler(Exception, surprise)
+
+
+def told(request: Request, error: ImagemillError, headers: Mapping[str, str] | None = None) -> Response:
+    """An error of ours, with what it says of itself and when to come again."""
+    sent = dict(headers or {})
+    if isinstance(error, Refused):
+        sent["Retry-After"] = str(max(1, math.ceil(error.after_s)))
+        if isinstance(error, RateLimited):
+            sent |= throttle.headers(error.standing)
+    elif error.retryable:
+        sent["Retry-After"] = _RETRY_AFTER_S
+    status = STATUSES.get(error.code, 500)
+    return problem(request, status, str(error), code=error.code, headers=sent, details=error.details)
 
 
 def _told(request: Request, error: HTTPException) -> str:

@@ -12,6 +12,7 @@ from imagemill.dialects.answers import answer
 from imagemill.dialects.civitai_v1 import openapi, reading
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
+from imagemill.dialects.credits.estimates import priced
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
@@ -61,9 +62,10 @@ class Jobs:
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
+        submission = openapi.SUBMIT | priced(self._services.credits.prices)
         history = "/v1/producer/jobs/{job_id}/events"
         for method, path, handler, summary, extra in (
-            ("POST", all_, self.submit, "Submit jobs", openapi.SUBMIT),
+            ("POST", all_, self.submit, "Submit jobs", submission),
             ("GET", all_, self.by_token, "The jobs of a token", openapi.BY_TOKEN),
             ("PUT", all_, self.taint_all, "Taint the jobs of a token", openapi.TAINT_ALL),
             ("DELETE", all_, self.cancel_all, "Cancel the jobs of a token", openapi.CANCEL_ALL),

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect
+from imagemill.dialects.credits.estimates import estimate, priced
 from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
@@ -55,6 +56,8 @@ _EVENTS = openapi.query(
     stream=(openapi.FLAG, "false: those there are, as a list"),
 )
 
+_SUBMIT = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make no job"))
+
 
 class NativeJobs:
     def __init__(self, services: Services) -> None:
@@ -64,9 +67,10 @@ class NativeJobs:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
         one = "/jobs/{job_id}"
+        submission = openapi.body(JobRequest) | _SUBMIT | priced(self._services.credits.prices)
         for method, path, handler, summary, status, extra in (
             ("GET", "/jobs", self.page, "List jobs, newest first", 200, _PAGE),
-            ("POST", "/jobs", self.submit, "Submit a job", 201, openapi.body(JobRequest)),
+            ("POST", "/jobs", self.submit, "Submit a job", 201, submission),
             ("GET", one, self.get, "One job", 200, None),
             ("POST", f"{one}/cancel", self.cancel, "Cancel a job", 200, None),
             ("POST", f"{one}/replay", self.replay, "Submit a finished job again", 201, None),
@@ -102,6 +106,8 @@ class NativeJobs:
         body = await json_body(request)
         wish = self._wish(body)
         drafts = await checked(request, self._drafts, caller(request).owner, wish, request_trace(request))
+        if flag(request, "whatif"):
+            return answer(await estimate(request, self._services.credits, drafts))
         key = idempotency_key(request)
         future = self._services.submitter.begin(
             caller(request).owner, drafts, key=key, digest=digest(body) if key else ""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
+from imagemill.dialects.credits.estimates import estimate, priced
 from imagemill.dialects.native.dialect import NAME, NativeJobs
 from imagemill.dialects.native.schemas import LABEL, moment
 from imagemill.domain.access import Caller, Role, Scope
@@ -38,6 +39,7 @@ _MOST_LABELS = 20
 _RUN: dict[str, tuple[dict[str, Any], str]] = {
     "version": (openapi.whole(0, _MOST_VERSIONS, 0), "Which version; absent: the newest"),
     "wait": (openapi.FLAG, "Answer when the job is finished, or after the longest wait: then 202"),
+    "whatif": (openapi.FLAG, "Say what it would cost, and make no job"),
     "name": (openapi.TEXT, "A name of your own for the job"),
     "priority": (openapi.whole(-100, 100, 0), "Smaller is more urgent"),
     "label": (openapi.TEXTS, "Labels the node must carry, repeated"),
@@ -73,7 +75,7 @@ class WorkflowRoutes:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["workflows"])
         one = "/workflows/{name}"
-        run = openapi.query(**_RUN) | _any_inputs()
+        run = openapi.query(**_RUN) | _any_inputs() | priced(self._services.credits.prices)
         change = openapi.body(WorkflowChange) | _SHARED
         for method, path, handler, summary, status, extra in (
             ("GET", "/workflows", self.list, "The workflows and their inputs", 200, None),
@@ -129,6 +131,8 @@ class WorkflowRoutes:
             raise InvalidInput.at("", "should be an object with values for the workflow's inputs")
         wait = flag(request, "wait")
         drafts = await asyncio.to_thread(self._drafts, request, name, values)
+        if flag(request, "whatif"):
+            return answer(await estimate(request, self._services.credits, drafts))
         if not wait:
             job, repeated = await self._accept(request, name, values, drafts)
             bodies = await self._jobs.bodies(request, [job])

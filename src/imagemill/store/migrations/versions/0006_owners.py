@@ -56,7 +56,7 @@ def _access() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("former", sa.String(length=64), nullable=True),
+        sa.Column("family", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -68,7 +68,7 @@ def _access() -> None:
         sa.UniqueConstraint("digest"),
     )
     op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"], unique=False)
-    op.create_index("ix_sessions_former", "sessions", ["former"], unique=False)
+    op.create_index("ix_sessions_family", "sessions", ["family"], unique=False)
     op.create_index("ix_sessions_owner", "sessions", ["owner"], unique=False)
     op.create_table(
         "resets",
@@ -110,6 +110,7 @@ def _money() -> None:
         sa.Column("available", sa.BigInteger(), nullable=False),
         sa.Column("held", sa.BigInteger(), nullable=False),
         sa.Column("is_exempt", sa.Boolean(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("available >= 0", name="ck_balances_available"),
         sa.CheckConstraint("held >= 0", name="ck_balances_held"),
         sa.ForeignKeyConstraint(
@@ -120,8 +121,8 @@ def _money() -> None:
     )
     op.create_table(
         "ledger",
-        sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("available", sa.BigInteger(), nullable=False),
@@ -129,33 +130,23 @@ def _money() -> None:
         sa.Column("balance", sa.BigInteger(), nullable=False),
         sa.Column("job_id", sa.String(length=36), nullable=True),
         sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=True),
         sa.Column("note", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["owner"],
             ["owners.id"],
         ),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("owner", "number"),
     )
-    op.create_index("ix_ledger_owner", "ledger", ["owner", "id"], unique=False)
-    op.create_index(
-        "ux_ledger_job",
-        "ledger",
-        ["job_id", "kind"],
-        unique=True,
-        sqlite_where=sa.text("job_id IS NOT NULL"),
-        postgresql_where=sa.text("job_id IS NOT NULL"),
-    )
-    op.create_table(
-        "holds",
-        sa.Column("job_id", sa.String(length=36), nullable=False),
-        sa.Column("owner", sa.String(length=64), nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["owner"],
-            ["owners.id"],
-        ),
-        sa.PrimaryKeyConstraint("job_id"),
-    )
+    _create_partial("ux_ledger_job", "ledger", ["job_id", "kind"], "job_id IS NOT NULL", unique=True)
+    _create_partial("ux_ledger_key", "ledger", ["actor", "key", "kind"], "key IS NOT NULL", unique=True)
+    op.add_column("jobs", sa.Column("held", sa.BigInteger(), nullable=True))
+    _create_partial("ix_jobs_held", "jobs", ["owner"], "held IS NOT NULL")
+
+
+def _create_partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    condition = sa.text(where)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def _limits() -> None:
@@ -176,6 +167,7 @@ def _limits() -> None:
         sa.Column("amount", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("owner", "kind"),
     )
+    _create_partial("ix_jobs_open", "jobs", ["owner"], "status IN ('waiting', 'queued', 'running')")
 
 
 def _webhooks() -> None:
@@ -281,15 +273,10 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_index("ix_resets_expires_at", table_name="resets")
     op.drop_table("resets")
-    op.drop_index(
-        "ux_ledger_job",
-        table_name="ledger",
-        sqlite_where=sa.text("job_id IS NOT NULL"),
-        postgresql_where=sa.text("job_id IS NOT NULL"),
-    )
-    op.drop_index("ix_ledger_owner", table_name="ledger")
     op.drop_table("ledger")
-    op.drop_table("holds")
+    op.drop_index("ix_jobs_held", table_name="jobs")
+    op.drop_index("ix_jobs_open", table_name="jobs")
+    op.drop_column("jobs", "held")
     op.drop_index("ix_endpoints_owner", table_name="endpoints")
     op.drop_table("endpoints")
     op.drop_index("ix_decisions_owner", table_name="decisions")

@@ -1,0 +1,89 @@
+"""What credits and limits cost: submit and finish with and without them, turn and turn about."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.processes import Row
+from imagemill.domain.access import Role
+from imagemill.domain.blobs import artifact_id, blob_key
+from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.jobs import Artifact, Claim, Draft, LaneKey, Succeeded
+from imagemill.domain.limits import Limits, Terms
+from imagemill.domain.money import EntryKind
+from imagemill.domain.placing import Rules
+from imagemill.domain.scheduling import Offer
+from imagemill.store import migrate
+from imagemill.store.accounts import Owner
+from imagemill.store.admitting import Submission
+from imagemill.store.claiming import Ask
+from imagemill.store.engine import open_database
+from imagemill.store.finishing import Finish
+from imagemill.store.ledger import Move, Posting
+from imagemill.store.store import Store
+
+ROUNDS = int(os.environ.get("IMAGEMILL_BENCH_ROUNDS", "1500"))
+_TERMS = Terms(account=Limits(jobs=1e6, megapixels=1e9, cooldowns={"comfy": 1.0}))
+_WAYS: dict[str, tuple[bool, Terms | None]] = {
+    "neither": (False, None),
+    "credits": (True, None),
+    "limits": (False, _TERMS),
+    "both": (True, _TERMS),
+}
+
+
+def measure(root: Path, url: str | None = None) -> list[Row]:
+    """``url``: of an empty database; by default a SQLite file for each way."""
+    stores = {way: _store(url or f"sqlite:///{root / f'money-{way}.db'}", way) for way in _WAYS}
+    costs: dict[str, tuple[list[float], list[float]]] = {way: ([], []) for way in _WAYS}
+    for _ in range(ROUNDS):
+        for way, store in stores.items():
+            submit_s, finish_s = _round(store, way, *_WAYS[way])
+            costs[way][0].append(submit_s)
+            costs[way][1].append(finish_s)
+    for store in stores.values():
+        store.close()
+    middle = {way: [sorted(each)[ROUNDS // 2] * 1e6 for each in both] for way, both in costs.items()}
+    rows: list[Row] = []
+    for way, (submit_us, finish_us) in middle.items():
+        ratio = sum(middle[way]) / sum(middle["neither"])
+        told = f"{submit_us:.0f} + {finish_us:.0f} us"
+        rows.append((f"submit + finish, {way}, p50", told, "" if way == "neither" else f"x {ratio:.2f}"))
+    return rows
+
+
+def _store(url: str, owner: str) -> Store:
+    migrate.upgrade(url)
+    store = Store(open_database(url))
+    store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
+    grant = Move(owner, EntryKind.GRANT, 10**12)
+    store.ledger.post(Posting((grant,), "bench", uuid7(), now_us()))
+    return store
+
+
+def _round(store: Store, owner: str, charged: bool, terms: Terms | None) -> tuple[float, float]:
+    now = now_us()
+    lane = LaneKey(f"gpu-{owner}")
+    draft = Draft(
+        uuid7(), "textToImage", lane.queue, lane, {}, now + 10**12, new_trace(), 1.0, 0.96, megapixels=0.4
+    )
+    submission = Submission(uuid7(), owner, (draft,), now, is_charged=charged, terms=terms)
+    submit_s = _timed(lambda: store.submit(submission))
+    offer = Offer("bench", f"node-{owner}", "simulator", frozenset({lane.queue}))
+    claim = store.claim_next(Ask(offer, "reference", now, now + 30 * SECOND, Rules()))
+    assert claim is not None
+    finish = Finish(claim, Succeeded((_artifact(claim),)), now)
+    return submit_s, _timed(lambda: store.finish(finish))
+
+
+def _artifact(claim: Claim) -> Artifact:
+    key = blob_key(claim.id, claim.attempt, 0, "png")
+    id_ = artifact_id(claim.id, 0)
+    return Artifact(id_, claim.id, 0, claim.attempt, key, "image/png", 1, 8, 8, "0" * 64, 1, now_us())
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""Access over HTTP: keys, owners, users, sessions, the audit log."""

@@ -1,0 +1,1 @@
+"""Credits: prices, balances, statements, grants and transfers."""

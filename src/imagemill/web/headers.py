@@ -1,0 +1,109 @@
+"""What every answer tells the browser it may do with it."""
+
+from collections.abc import Iterable, Sequence
+
+from starlette.types import Scope
+
+_Pairs = list[tuple[bytes, bytes]]
+
+_CONTRACT = ("/v1/", "/v2/", "/blobs/")
+"""What Civitai's browser clients call from any site, by its contract."""
+_ALLOWED = b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID, X-Imagemill-User"
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    (b"access-control-allow-headers", _ALLOWED),
+    (b"access-control-max-age", b"600"),
+    (b"content-length", b"0"),
+]
+_VARY = (b"vary", b"Origin")
+_EXPOSED = (b"access-control-expose-headers", b"*, traceparent, retry-after")
+
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+_DATA = b"default-src 'none'; frame-ancestors 'none'"
+_PAGE = b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+_REST = b"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+_OWN_PAGE = _PAGE + b"script-src 'self'; " + _REST
+_DOCS_PAGE = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; " + _REST
+"""The documentation pages begin with a script of a line, written into them."""
+_DOCS = ("/docs", "/redoc")
+_PERSONAL = ("/api/", "/v1/", "/v2/")
+"""What is answered there depends on who asks, and may hold secrets or signed addresses."""
+
+
+class Cors:
+    """Which other sites' pages may read our answers. Never with cookies: there are none."""
+
+    def __init__(self, origins: Sequence[str], contract_origins: Sequence[str]) -> None:
+        self._own = _Origins(origins)
+        self._contract = _Origins(contract_origins)
+
+    def headers(self, scope: Scope) -> _Pairs:
+        """What lets a page of another site read an answer; empty where none may."""
+        origins = self._of(scope["path"])
+        if origins is None:
+            return []
+        found = origins.headers(scope)
+        return [*found, _VARY] if origins.vary else found
+
+    def lists(self, scope: Scope) -> bool:
+        """Whether the request is of a page that may call our own API."""
+        return bool(self._own.headers(scope))
+
+    def preflight(self, scope: Scope) -> _Pairs | None:
+        """The answer to OPTIONS, or None where no page of another site may call."""
+        if scope["method"] != "OPTIONS":
+            return None
+        origins = self._of(scope["path"])
+        return _PREFLIGHT if origins is not None and origins.headers(scope) else None
+
+    def _of(self, path: str) -> "_Origins | None":
+        if path.startswith(_CONTRACT):
+            return self._contract
+        return self._own if path.startswith("/api/v1/") else None
+
+
+class _Origins:
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._any = "*" in origins
+        self._listed = {origin.rstrip("/").lower().encode() for origin in origins}
+        self._open = [(b"access-control-allow-origin", b"*"), _EXPOSED]
+
+    @property
+    def vary(self) -> bool:
+        """Whether answers differ by the origin that asks."""
+        return bool(self._listed) and not self._any
+
+    def headers(self, scope: Scope) -> _Pairs:
+        if self._any:
+            return self._open
+        if not self._listed:
+            return []
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        if origin.lower() not in self._listed:
+            return []
+        return [(b"access-control-allow-origin", origin), _EXPOSED]
+
+
+def secured(scope: Scope, headers: Iterable[tuple[bytes, bytes]], added: _Pairs) -> _Pairs:
+    """The headers of an answer with ours: what it says itself of caching and its policy holds."""
+    names = {name for name, _ in added} - {b"vary"}
+    kept = [(name.lower(), value) for name, value in headers]
+    own = dict(kept)
+    result = [pair for pair in kept if pair[0] not in names]
+    result += added
+    result += [pair for pair in _ALWAYS if pair[0] not in own]
+    if b"content-security-policy" not in own:
+        result.append((b"content-security-policy", _policy(scope["path"], own.get(b"content-type", b""))))
+    if b"cache-control" not in own and scope["path"].startswith(_PERSONAL):
+        result.append((b"cache-control", b"no-store"))
+    return result
+
+
+def _policy(path: str, kind: bytes) -> bytes:
+    if not kind.startswith(b"text/html"):
+        return _DATA
+    return _DOCS_PAGE if path.startswith(_DOCS) else _OWN_PAGE

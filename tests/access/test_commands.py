@@ -1,0 +1,135 @@
+"""``imagemill keys`` and ``users``, and servers that others can reach."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagemill.cli.app import app
+from tests.access.support import ADMIN_KEY, PASSWORD, bearer
+from tests.cli.programs import run, running
+
+
+def ask(folder: Path, *arguments: str, **options: Any) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--data-dir", str(folder)], **options)
+
+
+def answer(folder: Path, *arguments: str, **options: Any) -> Any:
+    result = ask(folder, *arguments, "--json", **options)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_keys_are_made_listed_and_revoked_without_a_server(tmp_path: Path) -> None:
+    first = ask(tmp_path, "keys", "create", "--owner", "ops", "--role", "admin")
+    assert first.exit_code == 0, first.output
+    text = first.stdout.splitlines()[0]
+    assert text.startswith("im_")
+    assert "It is the first one" in first.stdout
+    narrow = answer(tmp_path, "keys", "create", "--owner", "app", "--service", "--scope", "jobs:read")
+    assert narrow["scopes"] == ["jobs:read"]
+    rows = answer(tmp_path, "keys", "list")["items"]
+    assert {(row["owner"], row["state"], row["service"]) for row in rows} == {
+        ("ops", "valid", False),
+        ("app", "valid", True),
+    }
+    assert text not in json.dumps(rows)
+    assert ask(tmp_path, "keys", "revoke", narrow["id"]).exit_code == 0
+    assert "revoked" in ask(tmp_path, "keys", "list", "--owner", "app").stdout
+    lines = answer(tmp_path, "users", "audit")["items"]
+    assert [line["action"] for line in lines] == ["keys revoke", "keys create", "keys create"]
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        (["keys", "create", "--owner", "Ops"], "write 1 to 24 of a-z"),
+        (["keys", "create", "--owner", "ops", "--role", "king"], "user, operator or admin"),
+        (["keys", "create", "--owner", "ops", "--scope", "all"], "is no scope; one of"),
+        (["keys", "create", "--owner", "ops", "--scope", "admin"], "beyond ops, whose role is user"),
+        (["keys", "revoke", "abc"], "there is no key abc"),
+        (["users", "disable", "nobody"], "there is no owner nobody"),
+        (["users", "role", "nobody", "king"], "user, operator or admin"),
+        (["users", "create", "ann"], "is no e-mail address"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(tmp_path: Path, command: list[str], part: str) -> None:
+    result = ask(tmp_path, *command)
+    assert result.exit_code != 0
+    assert part in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_key_changes_no_role_in_passing(tmp_path: Path) -> None:
+    ask(tmp_path, "keys", "create", "--owner", "ops")
+    told = ask(tmp_path, "keys", "create", "--owner", "ops", "--role", "admin")
+    assert told.exit_code == 1
+    assert "imagemill users role ops admin" in told.stderr
+    assert ask(tmp_path, "users", "role", "ops", "admin").exit_code == 0
+    assert "admin" in answer(tmp_path, "keys", "create", "--owner", "ops", "--role", "admin")["scopes"]
+
+
+def test_users_are_made_changed_and_listed(tmp_path: Path) -> None:
+    env = {"IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8", "SECRET": PASSWORD}
+    made = answer(
+        tmp_path, "users", "create", "Ann@example.org", "--owner", "ann", "--password", "env:SECRET", env=env
+    )
+    assert made == {"owner": "ann", "email": "ann@example.org", "role": "user"}
+    for command in (["weight", "ann", "2.5"], ["disable", "ann"]):
+        assert ask(tmp_path, "users", *command).exit_code == 0
+    (row,) = answer(tmp_path, "users", "list")["items"]
+    assert (row["weight"], row["email"], bool(row["disabled"])) == (2.5, "ann@example.org", True)
+    assert ask(tmp_path, "users", "enable", "ann").exit_code == 0
+    assert ask(tmp_path, "users", "password", "ann", "--password", "env:SECRET", env=env).exit_code == 0
+    assert answer(tmp_path, "users", "list")["items"][0]["disabled"] == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_others_reach_does_not_start_without_a_key(tmp_path: Path, host: str) -> None:
+    done = run("serve", "--host", host, "--port", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    for part in ("imagemill keys create --owner ops --role admin", "IMAGEMILL_AUTH__ADMIN_KEY", "ssh -L"):
+        assert part in done.stderr
+    assert not (tmp_path / "imagemill-data").exists()
+
+
+def test_with_a_key_it_listens_and_asks_for_it(tmp_path: Path) -> None:
+    text = json.loads(
+        run("keys", "create", "--owner", "ops", "--role", "admin", "--json", cwd=tmp_path).stdout
+    )["key"]
+    with running("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as program:
+        assert program.url.startswith("http://0.0.0.0:")
+        url = program.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx2.get(f"{url}/api/v1/jobs", trust_env=False).status_code == 401
+        assert httpx2.get(f"{program.url}/health", trust_env=False).status_code == 200
+        assert httpx2.get(f"{url}/api/v1/jobs", headers=bearer(text), trust_env=False).status_code == 200
+        shown = run("health", "--url", url, cwd=tmp_path)
+        assert shown.returncode == 0, shown.stdout
+        assert "IMAGEMILL_TOKEN" in shown.stdout
+
+
+def test_reload_refuses_as_well(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    done = run("api", "--reload", "--host", "0.0.0.0", "--port", port, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "imagemill keys create" in done.stderr
+
+
+def test_an_administrators_key_of_the_settings_is_enough(tmp_path: Path) -> None:
+    settings = {"IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY}
+    with running("api", "--host", "::", "--port", "0", cwd=tmp_path, **settings) as program:
+        url = program.url.replace("[::]", "127.0.0.1")
+        assert (
+            httpx2.get(f"{url}/api/v1/audit", headers=bearer(ADMIN_KEY), trust_env=False).status_code == 200
+        )
+
+
+def test_a_name_is_no_address_to_listen_on(tmp_path: Path) -> None:
+    done = run("serve", "--host", "mill.example", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "write one in numbers" in done.stderr

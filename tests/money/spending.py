@@ -1,0 +1,53 @@
+"""A process that buys, runs and fails jobs until it is killed: its argument is the database's URL."""
+
+import random
+import sys
+import threading
+
+from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.errors import ImagemillError
+from imagemill.store.admitting import Submission
+from imagemill.store.engine import open_database
+from imagemill.store.finishing import Reclaim
+from imagemill.store.store import Store
+from tests.store.build import ask, draft, fail, retry, succeed
+
+HOUR = 3600 * SECOND
+
+
+def spend(store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    while True:
+        now = now_us()
+        try:
+            first = draft(id=uuid7(now), cost=1.0, expires_at=now + HOUR)
+            second = draft(id=uuid7(now), cost=0.5, needs=(first.id,), expires_at=now + HOUR)
+            owner = rng.choice(("ann", "bob"))
+            store.submit(Submission(uuid7(now), owner, (first, second), now, is_charged=True))
+        except ImagemillError:
+            store.reclaim(Reclaim(now + HOUR))
+        claim = store.claim_next(ask(now, node=f"node-{seed}"))
+        if claim is None:
+            continue
+        try:
+            rng.choice((succeed, fail, retry))(store, claim, now)
+        except ImagemillError:
+            continue
+
+
+def main() -> None:
+    store = Store(open_database(sys.argv[1]))
+    bought = store.submit(
+        Submission(
+            uuid7(), "ann", (draft(id=uuid7(), expires_at=now_us() + HOUR),), now_us(), is_charged=True
+        )
+    )
+    assert bought.jobs
+    for seed in range(4):
+        threading.Thread(target=spend, args=(store, seed), daemon=True).start()
+    print("spending", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
