@@ -18,7 +18,7 @@ from imagemill.metrics.meters import Meters
 from imagemill.service.access import Access
 from imagemill.service.services import Services
 from imagemill.tracing.tracer import Tracer
-from imagemill.web import blobs, health, metrics, problems
+from imagemill.web import blobs, described, health, metrics, problems
 from imagemill.web.edge import Edge, EdgeRules
 from imagemill.web.gate import Gate, visitor
 from imagemill.web.permits import PUBLIC, Permit, Permits
@@ -61,20 +61,26 @@ def create_app(
     )
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
-    _describe(app, services.access, paths)
     permitted = Permits([*PUBLIC, *permits])
+    _describe(app, permitted, services.access, paths)
     gate = Gate(app, services.access, permitted, services.audit, services.throttle)
     outermost = Edge(gate, edge, told=meters.request)
     return outermost if tracer is None else Traced(outermost, tracer)
 
 
-def _describe(app: FastAPI, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]) -> None:
+def _describe(
+    app: FastAPI, permits: Permits, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]
+) -> None:
     """Answer the OpenAPI document with the paths of this moment; the routes' own part is made once."""
+    made: dict[str, Any] = {}
 
     async def document(request: Request) -> Response:
-        routes = app.openapi()
+        if not made:
+            routes = app.openapi()
+            made.update(routes, components=described.components(routes.get("components", {})))
+            made["paths"] = described.complete(routes["paths"], permits)
         further = await asyncio.to_thread(paths, await visitor(request, access))
-        body = {**routes, "paths": {**routes["paths"], **further}}
+        body = {**made, "paths": {**made["paths"], **described.complete(further, permits)}}
         return Response(to_json(body), media_type="application/json")
 
     app.router.routes.insert(0, Route("/openapi.json", document, include_in_schema=False))

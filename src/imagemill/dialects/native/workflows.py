@@ -45,6 +45,12 @@ _RUN: dict[str, tuple[dict[str, Any], str]] = {
     "label": (openapi.TEXTS, "Labels the node must carry, repeated"),
     "callbackUrl": (openapi.TEXT, "Where events of the job are sent"),
 }
+_ANSWERS = {
+    "201": {"description": "The job was accepted"},
+    "200": {"description": "The job is finished, or the same request had made it before, or what it costs"},
+    "202": {"description": "The job goes on; the wait is over"},
+    "400": {"description": "A value is wrong; `errors` names its input"},
+}
 _VERSION = openapi.query(version=_RUN["version"])
 _SHARED = openapi.query(
     shared=(openapi.FLAG, "Everybody's instead of one's own; for operators. Always so where no key is needed")
@@ -75,7 +81,12 @@ class WorkflowRoutes:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["workflows"])
         one = "/workflows/{name}"
-        run = openapi.query(**_RUN) | _any_inputs() | priced(self._services.credits.prices)
+        run = (
+            openapi.query(**_RUN)
+            | _any_inputs()
+            | priced(self._services.credits.prices)
+            | {"responses": _ANSWERS}
+        )
         change = openapi.body(WorkflowChange) | _SHARED
         for method, path, handler, summary, status, extra in (
             ("GET", "/workflows", self.list, "The workflows and their inputs", 200, None),
@@ -239,12 +250,7 @@ def _operation(kept: Kept) -> dict[str, Any]:
         "operationId": f"run_workflow_{workflow.name}",
         **openapi.query(**_RUN),
         "requestBody": {"required": True, "content": content},
-        "responses": {
-            "201": {"description": "The job was accepted"},
-            "200": {"description": "The job is finished, or the same request had made it before"},
-            "202": {"description": "The job goes on; the wait is over"},
-            "400": {"description": "A value is wrong; `errors` names its input"},
-        },
+        "responses": _ANSWERS,
     }
 
 
