@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.campaign import lines, run, told
 from tests.fuzz.target import Target, target
 
-CASES = 600
+CASES = 330
 SEED = 20261123
 """The same cases at every run: a fault is there or it is not."""
 
@@ -23,7 +23,7 @@ def aim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def test_no_made_up_request_breaks_the_server_or_is_answered_otherwise_than_declared(aim: Target):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        report = run(aim, CASES, SEED)
+        report = run(aim, CASES, SEED, brief=True)
     assert report.complaints == {}, "\n".join(told(report, aim, SEED, 0))
     assert aim.troubles() == []
     assert report.cases >= CASES
