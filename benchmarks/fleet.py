@@ -62,7 +62,7 @@ class Turn:
     """Of the backlog."""
     looped_per_second: float
     messages: float
-    """To the broker, for each piece of the backlog."""
+    """To the broker, for each piece: of the backlog or of the loop, whichever takes more."""
     cpu_ms: float
     """Of all processes, engines and clients included, for each piece of the backlog."""
 
@@ -196,9 +196,11 @@ def take_turn(stage: Stage, side: Side) -> Turn:
         _backlog(running, WARM_UP)
         pushes, cpu_s = stage.redis.pushes(), stage.cpu_s()
         per_second = _backlog(running, BACKLOG)
-        messages = (stage.redis.pushes() - pushes) / BACKLOG
         cpu_ms = (stage.cpu_s() - cpu_s) / BACKLOG * 1000
-        return Turn(per_second, running.loop(LOOPED), messages, cpu_ms)
+        sent = stage.redis.pushes()
+        looped = running.loop(LOOPED)
+        messages = max((sent - pushes) / BACKLOG, (stage.redis.pushes() - sent) / LOOPED)
+        return Turn(per_second, looped, messages, cpu_ms)
 
 
 def _backlog(running: Running, pieces: int) -> float:

@@ -25,11 +25,12 @@ from imagemill.metering import Metering
 from imagemill.parts import RealNodes, edge_rules, entrance
 from imagemill.recipes.base import Recipe
 from imagemill.roles import Roles
+from imagemill.safeguards import Safeguards, larger_bodies
 from imagemill.service.audit import Audit
 from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
-from imagemill.service.inputs import InputPictures, OwnersShelf
+from imagemill.service.inputs import OwnersShelf
 from imagemill.service.leading import Leadership
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.nodes import NodeRegistry
@@ -90,7 +91,8 @@ class Mill:
             relay=self.fanout,
         )
         self.guard = Guard(settings.callback.allow_networks)
-        self.inputs = InputPictures(self.store, self.blobs, self.guard, rules.of_inputs(settings))
+        self.safeguards = Safeguards(settings, self.store)
+        self.inputs = self.safeguards.inputs(self.store, self.blobs, self.guard)
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
         self.inline = self._inline()
@@ -256,7 +258,7 @@ class Mill:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = rules.of_runs(self.settings, alone=self.roles.alone)
+        run_rules = rules.of_runs(self.settings, self.safeguards.examination, alone=self.roles.alone)
         load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, run_rules, meters, tracer)
@@ -273,7 +275,8 @@ class Mill:
         access, users = entrance(settings, self.store)
         shelf = partial(OwnersShelf, self.registry, self.inputs)
         defaults = rules.of_submits(settings)
-        submitter = parts.submitter(settings, defaults, self.store, shelf, self.recipes, self.backends)
+        gate = self.safeguards.prompts
+        submitter = parts.submitter(settings, defaults, gate, self.store, shelf, self.recipes, self.backends)
         return Services(
             store=self.store,
             access=access,
@@ -289,6 +292,7 @@ class Mill:
             credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
             guard=self.guard,
+            inputs=self.inputs,
             recipes=self.recipes,
             backends=self.backends,
             offers=self.offers.all,
@@ -321,7 +325,7 @@ def application(mill: Mill) -> Any:
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
         [permit for dialect in mill.dialects for permit in dialect.permits],
-        edge=edge_rules(settings),
+        edge=edge_rules(settings, larger_bodies(settings)),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,

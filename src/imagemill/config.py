@@ -46,6 +46,7 @@ from imagemill.groups import (
     MetricsSettings,
     QuotaSettings,
     ResourceSettings,
+    SafetySettings,
     SocketSettings,
 )
 from imagemill.tracing.settings import OtelSettings
@@ -209,6 +210,9 @@ class Settings(BaseSettings):
     cors: CorsSettings = Field(default=CorsSettings(), description="Pages of other sites.")
     job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
     limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    safety: SafetySettings = Field(
+        default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
+    )
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
     quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")

@@ -146,8 +146,42 @@ class LimitSettings(Group):
     output_bytes: int = Field(default=2**30, ge=1024, description="Largest file a render may deliver.")
     fetch_s: float = Field(default=30.0, gt=0, description="Longest time the fetch of a picture may take.")
     image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
+    image_side: int = Field(
+        default=16_384, ge=1, description="Most pixels of a row or a column of a picture clients bring."
+    )
+    decode_s: float = Field(
+        default=10.0, gt=0, description="A picture whose decoding takes longer is refused."
+    )
     wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
+
+
+class SafetySettings(Group):
+    checks: tuple[str, ...] = Field(
+        default=("words", "profanity"),
+        description="Checks of prompts, in this order, comma-separated; before them always 'minors'.",
+    )
+    blocked_words: tuple[str, ...] = Field(
+        default=(),
+        description="Words and phrases check 'words' blocks, comma-separated; stem* is all that begin so.",
+    )
+    languages: tuple[str, ...] = Field(
+        default=("english",), description="Lists of check 'profanity', such as english,spanish."
+    )
+    profanity: Literal["flag", "block"] = Field(
+        default="flag", description="What becomes of a prompt with a word of these lists."
+    )
+    classifiers: tuple[str, ...] = Field(
+        default=("nsfw",), description="Classifiers of finished pictures, in this order, comma-separated."
+    )
+    nsfw_model: Path | None = Field(
+        default=None, description="ONNX file of classifier 'nsfw'; none: it does nothing."
+    )
+    nsfw_output: int = Field(default=1, ge=0, description="Which of the model's outputs is the score.")
+    nsfw_flag: float = Field(default=0.5, ge=0, le=1, description="Pictures of this score are flagged.")
+    nsfw_block: float = Field(
+        default=0.85, ge=0, le=1, description="Pictures of this score are not kept; 1: only the very surest."
+    )
 
 
 class SocketSettings(Group):

@@ -23,6 +23,7 @@ from imagemill.service.limits import QueueWatch, Quotas, Throttle
 from imagemill.service.mailing import FolderOutbox, Outbox, SmtpOutbox, SmtpRules
 from imagemill.service.passwords import PasswordRules, Passwords
 from imagemill.service.prices import Prices
+from imagemill.service.safety import PromptGate
 from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.tokens import Tokens, UnusableKey
 from imagemill.service.users import SessionTokens, UserRules, Users
@@ -132,7 +133,7 @@ def outbox(settings: Settings) -> Outbox | None:
     )
 
 
-def edge_rules(settings: Settings) -> EdgeRules:
+def edge_rules(settings: Settings, larger_bodies: Mapping[str, int]) -> EdgeRules:
     return EdgeRules(
         hosts=settings.answered_hosts,
         body_bytes=settings.limit.body_bytes,
@@ -140,6 +141,7 @@ def edge_rules(settings: Settings) -> EdgeRules:
         origins=settings.cors.origins,
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
+        larger_bodies=larger_bodies,
     )
 
 
@@ -153,6 +155,7 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
 def submitter(
     settings: Settings,
     defaults: Defaults,
+    gate: PromptGate,
     store: Store,
     shelf: Callable[[str], Shelf],
     recipes: Mapping[str, Recipe],
@@ -161,7 +164,7 @@ def submitter(
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
         quotas = Quotas(held_to, QueueWatch(store.workload) if settings.quota.refuse_late else None)
-    return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas)
+    return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
 
 
 def throttle(settings: Settings, store: Store) -> Throttle | None:

@@ -8,9 +8,8 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
-from imagemill.service.inputs import InputLimits
 from imagemill.service.notify import NotifyRules
-from imagemill.service.outputs import OutputLimits
+from imagemill.service.outputs import Examination, OutputLimits
 from imagemill.service.run import RunRules
 from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
@@ -22,7 +21,7 @@ def of_submits(settings: Settings) -> Defaults:
     return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request)
 
 
-def of_runs(settings: Settings, *, alone: bool) -> RunRules:
+def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:
     """``alone``: no other process works on these jobs."""
     job, limit = settings.job, settings.limit
     return RunRules(
@@ -33,6 +32,7 @@ def of_runs(settings: Settings, *, alone: bool) -> RunRules:
         avoid_node_s=job.avoid_node_s,
         backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        examination=examination,
         reattach_s=job.reattach_s,
         previews=settings.comfyui.ask_previews,
     )
@@ -68,11 +68,6 @@ def of_callbacks(settings: Settings) -> NotifyRules:
         backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
         poll_s=settings.sweep_s,
     )
-
-
-def of_inputs(settings: Settings) -> InputLimits:
-    limit = settings.limit
-    return InputLimits(limit.input_bytes, limit.image_pixels, limit.fetch_s)
 
 
 def of_answers(settings: Settings) -> Wire:

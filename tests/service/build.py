@@ -1,5 +1,6 @@
 """Fakes at the seams: a backend that does what a test tells it, blobs in memory, one recipe."""
 
+import atexit
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.domain.money import Rate
 from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
+from imagemill.media.decoders import DecodeLimits, Decoders
+from imagemill.media.intake import Intake, PictureLimits
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
@@ -39,6 +42,11 @@ def png(width: int = 8, height: int = 8) -> bytes:
 
 def output(data: bytes | None = None) -> Output:
     return Output(png() if data is None else data, "image/png", seed=7)
+
+
+DECODERS = Decoders(DecodeLimits(pixels=10_000))
+"""One for all tests of a session: it starts its process when it is first needed."""
+atexit.register(DECODERS.close)
 
 
 Follow = Callable[[Order, Watch], Sequence[Output]]
@@ -190,7 +198,9 @@ def inputs(store: Store, blobs: MemoryBlobs | None = None, **limits: float) -> I
     """Pictures from clients; servers on this machine may be asked."""
     values: dict[str, Any] = {"bytes": 100_000, "pixels": 10_000, "fetch_s": 5.0, **limits}
     guard = Guard([ip_network("127.0.0.0/8")])
-    return InputPictures(store, blobs or MemoryBlobs(), guard, InputLimits(**values))
+    intake = Intake(PictureLimits(values["bytes"], values["pixels"]), DECODERS)
+    given = InputLimits(values["bytes"], values["fetch_s"])
+    return InputPictures(store, blobs or MemoryBlobs(), guard, given, intake)
 
 
 def offer(node: str = "node-1", worker: str = "worker-1") -> Offer:

@@ -129,7 +129,7 @@ def test_a_url_is_fetched_when_the_job_is_prepared(store: Store, site: Site):
 
 def test_what_is_fetched_is_checked(store: Store, site: Site):
     site.body = b"<html>"
-    assert "cannot be decoded" in unusable(store, site.url)
+    assert "is HTML" in unusable(store, site.url)
     site.body = png(200, 200)
     assert "more than 10000 pixels" in unusable(store, site.url)
     assert "more than the 50 bytes" in unusable(store, site.url, bytes=50)
@@ -149,7 +149,7 @@ def test_a_redirect_is_not_followed(store: Store, site: Site):
 def test_a_compressed_answer_is_not_unpacked(store: Store, site: Site):
     site.headers = {"Content-Encoding": "gzip"}
     site.body = b"\x1f\x8b" + b"0" * 100
-    assert "cannot be decoded" in unusable(store, site.url)
+    assert "is no picture we know" in unusable(store, site.url)
 
 
 def test_a_stored_picture_that_is_gone_says_so(store: Store):

@@ -18,6 +18,7 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
     from imagemill.bootstrap import Mill
     from imagemill.connecting import MissingExtra
     from imagemill.domain.errors import InvalidInput
+    from imagemill.safeguards import InvalidSafety
 
     with telling(settings):
         try:
@@ -27,7 +28,7 @@ def build(settings: "Settings", roles: "Roles") -> "Mill":
             raise Trouble(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
             raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
-        except MissingExtra as error:
+        except (MissingExtra, InvalidSafety) as error:
             raise Trouble(str(error), UNUSABLE) from error
 
 

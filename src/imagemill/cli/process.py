@@ -34,8 +34,9 @@ log = logging.getLogger("imagemill.cli")
 def run_http(settings: "Settings", which: str) -> None:
     """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
+    host = check_host(settings.host)
     check_guarded(settings)
-    sock = listen(settings.host, settings.port)
+    sock = listen(host, settings.port)
     whole = which == "serve"
     mill = build(settings, Roles(api=True, scheduler=whole, worker=whole))
     server = Server(mill, sock)

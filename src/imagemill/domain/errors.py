@@ -2,6 +2,9 @@
 
     ImagemillError
       InvalidInput        what a client sent is wrong; names each field
+        UnsupportedPicture  a file of a type we do not take
+        UnusablePicture   a picture that is damaged, too large or not a still
+        ContentBlocked    a prompt that may not be rendered here
       Unauthenticated     nobody we know calls
       Forbidden           who calls may not do this
       NotFound            absent, or somebody else's
@@ -21,9 +24,9 @@ Each leaf has a ``code`` (stable, for machines) and ``retryable`` (would the sam
 HTTP statuses live in one table at the edge (`imagemill.web.problems`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.limits import Standing
@@ -58,8 +61,24 @@ class InvalidInput(ImagemillError):
         super().__init__("; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in self.errors))
 
     @classmethod
-    def at(cls, path: str, message: str) -> "InvalidInput":
+    def at(cls, path: str, message: str) -> Self:
         return cls([FieldError(path, message)])
+
+    def renamed(self, rename: Callable[[str], str]) -> Self:
+        """The same with the paths of another dialect."""
+        return type(self)([FieldError(rename(error.path), error.message) for error in self.errors])
+
+
+class UnsupportedPicture(InvalidInput):
+    code = "unsupported_media_type"
+
+
+class UnusablePicture(InvalidInput):
+    code = "unusable_picture"
+
+
+class ContentBlocked(InvalidInput):
+    code = "content_blocked"
 
 
 class Unauthenticated(ImagemillError):

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from imagemill.domain.failures import Failure
+from imagemill.domain.judging import Judgement
 
 
 class JobStatus(StrEnum):
@@ -80,6 +81,8 @@ class Draft:
     callback_url: str | None = None
     needs: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
+    judgements: tuple[Judgement, ...] = ()
+    """What checks said of its texts, when they said something."""
 
 
 @dataclass(frozen=True, slots=True)

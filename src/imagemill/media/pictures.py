@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
+from imagemill.media.layout import BadPicture
+
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
@@ -19,10 +21,6 @@ _PNG_HEAD = 8 + 25
 CRAFT = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 """Held while pixels are made, decoded or encoded. Pillow lets go of the interpreter lock for microseconds at
 a time; more threads at it than this mostly fight over that lock (see ``docs/performance.md``)."""
-
-
-class BadPicture(ValueError):
-    """The bytes are no picture we can use; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from imagemill.domain.images import Work
+from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
 from imagemill.domain.resources import Resource
 
@@ -53,3 +54,9 @@ class Recipe:
     rate: Rate
     """What it costs unless the settings say otherwise."""
     queue: str = "gpu"
+    wording: Callable[[Any], Wording] | None = None
+    """The texts of an input, complete or not, for the checks of prompts; None: all texts that are in it."""
+    reworded: Callable[[Any, Wording], BaseModel] | None = None
+    """The input with other texts; None: what a check would rewrite is blocked."""
+    worded_by: str = ""
+    """The input's field that messages about its texts name."""

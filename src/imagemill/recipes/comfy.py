@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.recipes.checkpoints import checkpoint_of
-from imagemill.workflows import graphs
+from imagemill.workflows import graphs, texts
 from imagemill.workflows.errors import BadGraph
 
 MAX_NODES = 2000
@@ -78,6 +79,15 @@ def _literal_seed(graph: graphs.Graph) -> int | None:
     return next((seed for seed in found if type(seed) is int and 0 <= seed <= MAX_SEED), None)
 
 
+def wording(input_: Comfy) -> Wording:
+    try:
+        graph = graphs.substitute(graphs.normalise(input_.graph), input_.variables)
+    except BadGraph:
+        # It will be refused for that, with a better word.
+        graph = input_.graph
+    return texts.wording(graph, input_.variables)
+
+
 def plan(input_: Comfy) -> Plan:
     models = (input_.checkpoint,) if input_.checkpoint else ()
     return Plan(work=GraphSpec(input_.graph, seed=input_.seed, models=models), outputs=1)
@@ -90,4 +100,6 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
     rate=Rate(base=4.0),
+    wording=wording,
+    worded_by="workflow",
 )

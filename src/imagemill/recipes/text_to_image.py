@@ -9,6 +9,7 @@ from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
+from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
 from imagemill.recipes.base import Plan, Recipe, Shelf
 
@@ -200,6 +201,15 @@ def parameters_text(spec: ImageSpec, sampler_name: str) -> str:
     return "\n".join(lines)
 
 
+def wording(input_: TextToImage) -> Wording:
+    triggers = (network.trigger_word for network in input_.networks if network.trigger_word)
+    return Wording(input_.prompt, input_.negative_prompt, ", ".join(triggers))
+
+
+def reworded(input_: TextToImage, texts: Wording) -> TextToImage:
+    return input_.model_copy(update={"prompt": texts.prompt, "negative_prompt": texts.negative})
+
+
 _PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
 """0.96 for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps."""
 
@@ -210,4 +220,7 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.model.lower(),
     rate=_PUBLIC_RATE,
+    wording=wording,
+    reworded=reworded,
+    worded_by="prompt",
 )

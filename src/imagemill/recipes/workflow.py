@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
 from imagemill.domain.resources import Resource
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.recipes.checkpoints import checkpoint_of
-from imagemill.workflows import graphs
+from imagemill.workflows import graphs, texts
 from imagemill.workflows.binding import bind
 from imagemill.workflows.manifest import Input, Workflow
 
@@ -133,6 +134,24 @@ def _with_airs(graph: graphs.Graph, shelf: Shelf, found: list[Resource]) -> grap
     return graphs.replaced(graph, changes)
 
 
+def wording(input_: WorkflowRun) -> Wording:
+    """Of the graph that runs, and of what was said of it."""
+    workflow = input_.definition
+    if not isinstance(workflow, Workflow):
+        return texts.wording(input_.graph)
+    graph = graphs.copy(workflow.graph)
+    further: dict[str, Any] = {}
+    for one in workflow.inputs:
+        value = input_.values.get(one.name)
+        value = one.default if value is None else value
+        if not isinstance(value, str):
+            further[one.name] = value
+        elif one.type not in _PICTURES:
+            for id_, name in one.targets:
+                graph[id_]["inputs"][name] = value
+    return texts.wording(graph, further)
+
+
 def plan(input_: WorkflowRun) -> Plan:
     models = (input_.checkpoint,) if input_.checkpoint else ()
     work = GraphSpec(input_.graph, seed=input_.seed, models=models)
@@ -146,4 +165,6 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
     rate=Rate(base=4.0),
+    wording=wording,
+    worded_by="values",
 )

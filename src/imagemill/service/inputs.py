@@ -14,10 +14,18 @@ import httpx2
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.blobs import input_key
-from imagemill.domain.errors import BackendError, InvalidInput, NotFound
+from imagemill.domain.errors import (
+    BackendError,
+    InvalidInput,
+    NotFound,
+    UnsupportedPicture,
+    UnusablePicture,
+)
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.resources import Resource
-from imagemill.media import pictures
+from imagemill.media.intake import Intake, Taken
+from imagemill.media.layout import BadPicture, NotAccepted
+from imagemill.media.pictures import EXTENSIONS, PictureInfo
 from imagemill.service.deadline import Deadline
 from imagemill.service.guard import Guard, GuardedTransport
 from imagemill.service.registry import Registry
@@ -26,18 +34,35 @@ from imagemill.store.store import Store
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
 _OWN = "blob:"
 _KEY = re.compile(r"[0-9A-F]{64}")
+_UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
+
+
+_UNKNOWN = "names no finished picture of yours by its blobKey, and no upload of yours by its key"
 
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
     bytes: int
-    pixels: int
     fetch_s: float
     """Longest time a fetch may take, from the first byte sent to the last one read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture that was taken in."""
+
+    key: str
+    """Of its blob."""
+    name: str
+    """By which its owner may name it, after ``blob:``."""
+    info: PictureInfo
+
+
 class InputPictures:
-    def __init__(self, store: Store, blobs: BlobStore, guard: Guard, limits: InputLimits) -> None:
+    def __init__(
+        self, store: Store, blobs: BlobStore, guard: Guard, limits: InputLimits, intake: Intake
+    ) -> None:
+        self._intake = intake
         self._store = store
         self._blobs = blobs
         self._guard = guard
@@ -51,11 +76,12 @@ class InputPictures:
 
     def close(self) -> None:
         self._client.close()
+        self._intake.close()
 
     def accept(self, path: str, text: str, owner: str) -> str:
         """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
         if text[:5].lower() == "data:":
-            return self._keep(path, _decoded(path, text), owner)
+            return self.keep(path, _decoded(path, text), owner).key
         if text.startswith(_OWN):
             return self._own(path, text.removeprefix(_OWN), owner)
         return self._guard.check_url(path, text)
@@ -70,30 +96,46 @@ class InputPictures:
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
         data = self._fetch(source)
         try:
-            pictures.inspect(data, max_pixels=self._limits.pixels)
-        except pictures.BadPicture as error:
-            raise BackendError(FailureCode.BAD_INPUT, f"the picture at {_shown(source)}: {error}") from error
-        return data
+            return self._intake.take(data).data
+        except BadPicture as error:
+            message = f"the picture at {_shown(source)} {error}"
+            raise BackendError(FailureCode.BAD_INPUT, message) from error
 
-    def _keep(self, path: str, data: bytes, owner: str) -> str:
-        if len(data) > self._limits.bytes:
-            raise InvalidInput.at(path, f"has {len(data)} bytes; at most {self._limits.bytes} are accepted")
+    def keep(self, path: str, data: bytes, owner: str) -> Kept:
+        """Take a picture in, under the digest of what is kept of it. Raises `InvalidInput` at ``path``:
+        `UnsupportedPicture` for a file of another type, `UnusablePicture` for one that is of no use."""
+        taken = self._taken(path, data)
+        digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
+        key = input_key(owner, digest, extension)
+        self._blobs.put(key, taken.data, taken.info.media_type)
+        return Kept(key, f"{digest}.{extension}", taken.info)
+
+    def _taken(self, path: str, data: bytes) -> Taken:
         try:
-            info = pictures.inspect(data, max_pixels=self._limits.pixels)
-        except pictures.BadPicture as error:
-            raise InvalidInput.at(path, f"{error}; send a PNG, JPEG or WebP") from error
-        digest = hashlib.sha256(data).hexdigest()
-        key = input_key(owner, digest, pictures.EXTENSIONS[info.media_type])
-        self._blobs.put(key, data, info.media_type)
-        return key
+            return self._intake.take(data)
+        except NotAccepted as error:
+            raise UnsupportedPicture.at(path, str(error)) from error
+        except BadPicture as error:
+            raise UnusablePicture.at(path, str(error)) from error
 
     def _own(self, path: str, key: str, owner: str) -> str:
+        if uploaded := _UPLOADED.fullmatch(key):
+            return self._uploaded(path, input_key(owner, *uploaded.groups()), uploaded[2])
         found = self._store.artifact(key) if _KEY.fullmatch(key) else None
         if found is None or found[1] != owner:
-            raise InvalidInput.at(path, "names no finished picture of yours by its blobKey")
+            raise InvalidInput.at(path, _UNKNOWN)
         if not found[0].available:
             raise InvalidInput.at(path, "names a picture that is gone: its retention is over")
         return found[0].blob_key
+
+    def _uploaded(self, path: str, key: str, extension: str) -> str:
+        """It is written again: who uses a picture has it kept for as long as one who brings it."""
+        try:
+            data = self._blobs.get(key)
+        except NotFound as error:
+            raise InvalidInput.at(path, _UNKNOWN) from error
+        self._blobs.put(key, data, f"image/{extension}")
+        return key
 
     def _fetch(self, url: str) -> bytes:
         deadline = Deadline()

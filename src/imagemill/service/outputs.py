@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
@@ -11,9 +13,11 @@ from imagemill.domain.blobs import artifact_id, blob_key
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.jobs import Artifact, Claim
+from imagemill.domain.jobs import Artifact, Claim, Job
 from imagemill.media import pictures
 from imagemill.media.files import extension_of
+from imagemill.media.layout import BadPicture
+from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Plan
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,28 @@ class OutputLimits:
     """How long a finished render waits for a blob store that is away."""
 
 
+def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
+    del job, data, info
+    return ()
+
+
+class Inspect(Protocol):
+    def __call__(self, data: bytes, *, max_pixels: int) -> PictureInfo:
+        """Decode a picture whole. Raises `imagemill.media.layout.BadPicture`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """How finished pictures are looked at before they are kept."""
+
+    inspect: Inspect = pictures.inspect
+    judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
+    """See `imagemill.service.safety.PictureGate.judge`."""
+    own: frozenset[str] = frozenset()
+    """Backends whose pictures are painted in this process: those are decoded in it, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     artifacts: tuple[Artifact, ...]
@@ -37,6 +63,8 @@ class Kept:
     """Spent on checking the outputs and writing their metadata."""
     upload_ms: float
     """Spent on handing them to the blob store."""
+    flags: tuple[str, ...] = ()
+    """Categories that classifiers marked the pictures with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,10 @@ class _Ready:
     height: int = 0
     """Pixels; 0 for what is no picture."""
 
+    @property
+    def info(self) -> PictureInfo:
+        return PictureInfo(self.media_type, self.width, self.height)
+
 
 def keep(
     blobs: BlobStore,
@@ -57,6 +89,7 @@ def keep(
     outputs: tuple[Output, ...],
     limits: OutputLimits,
     watch: Watch,
+    examination: "Examination | None" = None,
 ) -> Kept:
     """Raises `BackendError` for what is not as it was ordered, before anything is stored.
 
@@ -67,9 +100,15 @@ def keep(
         raise BackendError(
             FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
         )
+    seen = examination or Examination()
+    inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
     begin = time.perf_counter()
     with pictures.CRAFT:
-        ready = [_prepared(plan, position, output, limits) for position, output in enumerate(outputs)]
+        ready = [
+            _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
+        ]
+        # None is stored before all have been looked at.
+        flags = [flag for each in ready if each.width for flag in seen.judge(claim.job, each.data, each.info)]
     converted = time.perf_counter()
     shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
     artifacts = tuple(
@@ -77,10 +116,10 @@ def keep(
         for position, (output, each) in enumerate(zip(outputs, ready, strict=True))
     )
     stored = time.perf_counter()
-    return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000)
+    return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000, tuple(sorted(set(flags))))
 
 
-def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits) -> _Ready:
+def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
     if len(output.data) > limits.bytes:
         raise BackendError(
             FailureCode.BAD_OUTPUT,
@@ -89,8 +128,8 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits) -
     if output.media_type not in pictures.EXTENSIONS:
         return _Ready(output.data, output.media_type)
     try:
-        info = pictures.inspect(output.data, max_pixels=limits.pixels)
-    except pictures.BadPicture as error:
+        info = inspect(output.data, max_pixels=limits.pixels)
+    except BadPicture as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
     if plan.size and (info.width, info.height) != plan.size:
         raise BackendError(

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from imagemill import logs
@@ -24,12 +24,12 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
+from imagemill.service.attempting import Attempt, news
 from imagemill.service.hub import Hub
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
 from imagemill.store.store import Store
-from imagemill.tracing.attempts import AttemptTrace
 from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
@@ -52,31 +52,9 @@ class RunRules:
     limits: outputs.OutputLimits
     reattach_s: float = 0.0
     """How long a job whose picture could not be stored is left to the node that may still have it."""
+    examination: outputs.Examination | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """An attempt while it runs in this process."""
-
-    claim: Claim
-    watch: Watch
-    started: float = field(default_factory=time.perf_counter)
-    stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    progress: Progress | None = None
-    told: Progress | None = None
-    """The progress the event log knows."""
-    superseded: bool = False
-    handed_back: bool = False
-    trace: AttemptTrace | None = None
-
-    def pass_stage(self, stage: Stage, number: int) -> None:
-        elapsed_ms = (time.perf_counter() - self.started) * 1000
-        since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
-        self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
-        if log.isEnabledFor(logging.INFO):
-            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
 
 
 class Runner:
@@ -101,7 +79,7 @@ class Runner:
         self._rules = rules
         self._meters = meters or Meters()
         self._tracer = tracer
-        self._active: dict[str, _Attempt] = {}
+        self._active: dict[str, Attempt] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
@@ -137,7 +115,7 @@ class Runner:
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
-        attempt = _Attempt(claim, Watch())
+        attempt = Attempt(claim, Watch())
         attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
         if self._tracer is not None:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
@@ -185,7 +163,7 @@ class Runner:
             time.sleep(0.01)
         return not self._active
 
-    def _attempt(self, attempt: _Attempt) -> Outcome:
+    def _attempt(self, attempt: Attempt) -> Outcome:
         """What became of the attempt; whatever goes wrong is a typed failure."""
         try:
             return self._render(attempt)
@@ -203,7 +181,7 @@ class Runner:
             failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
         return self._failed(attempt, failure)
 
-    def _render(self, attempt: _Attempt) -> Succeeded:
+    def _render(self, attempt: Attempt) -> Succeeded:
         job = attempt.claim.job
         recipe = self._recipes.get(job.recipe)
         backend = self._backends.get(job.backend or "")
@@ -222,13 +200,14 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        limits, watch = self._rules.limits, attempt.watch
-        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch)
+        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.examination
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,
             "convertMs": round(kept.convert_ms, 3),
             "uploadMs": round(kept.upload_ms, 3),
+            **({"flags": list(kept.flags)} if kept.flags else {}),
             **rendered.details,
         }
         return Succeeded(kept.artifacts, details)
@@ -250,7 +229,7 @@ class Runner:
             previews=self._rules.previews,
         )
 
-    def _failed(self, attempt: _Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
+    def _failed(self, attempt: Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
         job = attempt.claim.job
         retry = next_try(
             failure,
@@ -305,7 +284,7 @@ class Runner:
         return [node for backend in self._backends.values() for node in backend.nodes()]
 
     def _finish(
-        self, attempt: _Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
+        self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
     ) -> Claim | None:
         """Record the end, and claim what follows in the same transaction."""
         if attempt.trace is not None:
@@ -324,7 +303,7 @@ class Runner:
             claim = claimed.result()
         return claim
 
-    def _record(self, attempt: _Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
+    def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
         """While the database is away it is tried again: the picture is made already."""
         claim = attempt.claim
         for number in range(_FINISH_TRIES):
@@ -344,7 +323,7 @@ class Runner:
                 return
         log.error("an end was given up; the lease will bring the job back")
 
-    def _progressed(self, attempt: _Attempt, progress: Progress) -> None:
+    def _progressed(self, attempt: Attempt, progress: Progress) -> None:
         attempt.progress = progress
         self._hub.show(attempt.claim.id, progress)
 
@@ -365,10 +344,10 @@ class Runner:
         else:
             self._stopping.wait(self._rules.heartbeat_s)
 
-    def _beat(self, attempts: list[_Attempt]) -> None:
+    def _beat(self, attempts: list[Attempt]) -> None:
         now = now_us()
         lease_until = now + round(self._rules.lease_s * SECOND)
-        beats = [Beat(a.claim, now, lease_until, _news(a)) for a in attempts]
+        beats = [Beat(a.claim, now, lease_until, news(a)) for a in attempts]
         told = [a.progress for a in attempts]
         for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
             attempt.told = progress
@@ -379,15 +358,7 @@ class Runner:
                 attempt.watch.stop()
 
 
-def _news(attempt: _Attempt) -> dict[str, Any] | None:
-    progress = attempt.progress
-    if progress is None or progress is attempt.told:
-        return None
-    done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
-    return {"stage": attempt.stages[-1]["stage"], **done}
-
-
-def _log_end(attempt: _Attempt, outcome: Outcome, status: JobStatus) -> None:
+def _log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
     job = attempt.claim.job
     facts: dict[str, Any] = {
         "attempt": job.attempt,

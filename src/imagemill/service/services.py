@@ -14,6 +14,7 @@ from imagemill.service.audit import Audit
 from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
+from imagemill.service.inputs import InputPictures
 from imagemill.service.limits import Throttle
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
@@ -66,6 +67,7 @@ class Services:
     """None: nobody is held to limits."""
     views: ViewLoader
     guard: Guard
+    inputs: InputPictures
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]

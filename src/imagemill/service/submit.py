@@ -15,6 +15,7 @@ from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.service.limits import Quotas
 from imagemill.service.prices import Prices
+from imagemill.service.safety import Admitted, PromptGate
 from imagemill.store.admitting import Submission
 from imagemill.store.store import Store
 from imagemill.store.submitting import Accepted
@@ -59,7 +60,9 @@ class Submitter:
         defaults: Defaults,
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
+        gate: PromptGate | None = None,
     ) -> None:
+        self._gate = gate
         self._store = store
         self._shelf = shelf
         self._recipes = recipes
@@ -73,7 +76,8 @@ class Submitter:
     ) -> tuple[Draft, ...]:
         """Complete, checked and priced, but not stored: what a price enquiry shows.
 
-        Raises `InvalidInput` with every fault of the first wish that has one.
+        Raises `InvalidInput` with every fault of the first wish that has one, and `ContentBlocked`. The
+        texts of all are judged before anything of one is kept.
         """
         if not wishes:
             raise InvalidInput.at("jobs", "is empty: at least one job is needed")
@@ -85,20 +89,23 @@ class Submitter:
         # Ids rise within a request, so that its jobs list in the order they were asked for.
         ids = sorted(uuid7(now) for _ in wishes)
         after = _dependencies(wishes, ids)
+        admitted = self._admitted(owner, wishes)
         shelf = self._shelf(owner)
         return tuple(
-            self._draft(wish, shelf, id_, needs, now, dialect, trace)
-            for wish, id_, needs in zip(wishes, ids, after, strict=True)
+            self._draft(wish, each, shelf, id_, needs, now, dialect, trace)
+            for wish, each, id_, needs in zip(wishes, admitted, ids, after, strict=True)
         )
 
     def begin(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> "Future[Accepted]":
-        """Store the jobs; they are durable once the future is done."""
+        """Store the jobs; they are durable once the future is done. What was judged of them is, too."""
         charged = self.prices.is_charged
         now = now_us()
         if self._quotas.queue is not None:
             self._quotas.queue.check(drafts, now)
+        if self._gate is not None:
+            self._gate.record(owner, drafts)
         return self._store.begin_submit(
             Submission(uuid7(), owner, drafts, now, key, digest, charged, self._quotas.terms)
         )
@@ -109,13 +116,17 @@ class Submitter:
         return self.begin(owner, drafts, key=key, digest=digest).result()
 
     def again(self, job: Job, trace: str | None = None) -> Job:
-        """A new job that asks for exactly what ``job`` asked for."""
+        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules."""
+        recipe = self._recipes.get(job.recipe)
+        admitted = Admitted(job.input)
+        if self._gate is not None and recipe is not None:
+            admitted = self._gate.admit(recipe, _validated(recipe, job.input, ""), job.owner, "")
         draft = Draft(
             id=uuid7(),
             recipe=job.recipe,
             queue=job.queue,
             lane=self._store.lane(job.lane),
-            input=job.input,
+            input=admitted.dumped,
             expires_at=now_us() + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=job.estimate_s,
@@ -126,7 +137,8 @@ class Submitter:
             timeout_s=job.timeout_s,
             name=job.name,
             dialect=job.dialect,
-            client={**job.client, "replayOf": job.id},
+            client={**job.client, **admitted.marks, "replayOf": job.id},
+            judgements=admitted.judgements,
             properties=job.properties,
             callback_url=job.callback_url,
         )
@@ -138,9 +150,25 @@ class Submitter:
             return 0.0
         return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
 
+    def _admitted(self, owner: str, wishes: Sequence[Wish]) -> list[Admitted]:
+        """The input of each, validated, with texts that may be rendered."""
+        valid = [(self._recipe(wish), wish) for wish in wishes]
+        inputs = [(recipe, _validated(recipe, wish.input, wish.path), wish) for recipe, wish in valid]
+        if self._gate is None:
+            return [Admitted(input_) for _, input_, _ in inputs]
+        return [self._gate.admit(recipe, input_, owner, wish.path) for recipe, input_, wish in inputs]
+
+    def _recipe(self, wish: Wish) -> Recipe:
+        recipe = self._recipes.get(wish.recipe)
+        if recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
+        return recipe
+
     def _draft(
         self,
         wish: Wish,
+        admitted: Admitted,
         shelf: Shelf,
         id_: str,
         needs: tuple[str, ...],
@@ -148,11 +176,8 @@ class Submitter:
         dialect: str,
         trace: str | None,
     ) -> Draft:
-        recipe = self._recipes.get(wish.recipe)
-        if recipe is None:
-            known = ", ".join(sorted(self._recipes))
-            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
-        completed = recipe.complete(_validated(recipe, wish), shelf, wish.path)
+        recipe = self._recipes[wish.recipe]
+        completed = recipe.complete(admitted.input, shelf, wish.path)
         plan = recipe.plan(completed)
         able = self._able(plan, wish)
         size = measure(plan.work)
@@ -178,7 +203,8 @@ class Submitter:
             timeout_s=wish.timeout_s,
             name=wish.name,
             dialect=dialect,
-            client=wish.client,
+            client={**wish.client, **admitted.marks},
+            judgements=admitted.judgements,
             properties=wish.properties,
             callback_url=wish.callback_url,
             needs=needs,
@@ -209,13 +235,13 @@ def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
     return able[0].needs(plan.work) if len(able) == 1 else ()
 
 
-def _validated(recipe: Recipe, wish: Wish) -> BaseModel:
+def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:
     try:
-        return recipe.input.model_validate(wish.input)
+        return recipe.input.model_validate(input_)
     except ValidationError as error:
         raise InvalidInput(
             [
-                FieldError(wish.path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
+                FieldError(path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
                 for fault in error.errors()
             ]
         ) from error

@@ -135,6 +135,10 @@ class Sweeper:
         """Delete input pictures that nobody brought again for so long; how many."""
         return self._files.tidy_inputs()
 
+    def prune_decisions(self) -> int:
+        """Delete what checks decided, as old as jobs that are deleted; how many."""
+        return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
+
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files no job refers to, and those of jobs whose retention is over; how many."""
         return self._files.tidy_results(grace_s)
@@ -164,6 +168,7 @@ class Sweeper:
                     self._next_search = time.monotonic() + self._rules.search_every_s
                     self.delete_orphans()
                     self.prune_inputs()
+                    self.prune_decisions()
             except StorageError as error:
                 self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)

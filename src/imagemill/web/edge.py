@@ -3,8 +3,8 @@
 import asyncio
 import fnmatch
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from starlette.exceptions import HTTPException
@@ -34,6 +34,8 @@ class EdgeRules:
     origins: Sequence[str] = ()
     contract_origins: Sequence[str] = ("*",)
     proxies: Sequence[IPv4Network | IPv6Network] = ()
+    larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Bytes of a body by path, where more than ``body_bytes`` are taken."""
 
 
 class Edge:
@@ -43,7 +45,7 @@ class Edge:
         self._app = app
         self._hosts = tuple(host.lower() for host in rules.hosts)
         self._known: set[bytes] = set()
-        self._body_bytes = rules.body_bytes
+        self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
         self._body_s = rules.body_s
         self._cors = Cors(rules.origins, rules.contract_origins)
         self._proxies = Proxies(rules.proxies)
@@ -66,7 +68,8 @@ class Edge:
             await send({"type": "http.response.start", "status": 204, "headers": preflight})
             await send({"type": "http.response.body"})
         else:
-            await self._app(scope, self._limited(receive) if _has_body(scope) else receive, send)
+            limited = self._limited(receive, self._most(scope)) if _has_body(scope) else receive
+            await self._app(scope, limited, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -86,15 +89,18 @@ class Edge:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return 400, "the URL holds a NUL character (%00), which no text may"
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if length.isdigit() and int(length) > self._body_bytes:
-            return 413, self._too_large()
+        if length.isdigit() and int(length) > (most := self._most(scope)):
+            return 413, _too_large(most)
         return None
 
     def _is_allowed(self, host: str) -> bool:
         name = _name(host)
         return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _most(self, scope: Scope) -> int:
+        return self._body_bytes.get(scope["path"], self._body_bytes[""])
+
+    def _limited(self, receive: Receive, most: int) -> Receive:
         """Bodies that do not say their length, or drip."""
         received, deadline = 0, asyncio.get_running_loop().time() + self._body_s
         whole = False
@@ -107,20 +113,22 @@ class Edge:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, self._too_slow(), {"Connection": "close"}) from None
+                raise HTTPException(408, _too_slow(self._body_s), {"Connection": "close"}) from None
             whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
-            if received > self._body_bytes:
-                raise HTTPException(413, self._too_large())
+            if received > most:
+                raise HTTPException(413, _too_large(most))
             return message
 
         return limited
 
-    def _too_large(self) -> str:
-        return f"the body is larger than the {self._body_bytes} bytes that are accepted"
 
-    def _too_slow(self) -> str:
-        return f"the body has not arrived within {self._body_s:g} s"
+def _too_large(most: int) -> str:
+    return f"the body is larger than the {most} bytes that are accepted"
+
+
+def _too_slow(seconds: float) -> str:
+    return f"the body has not arrived within {seconds:g} s"
 
 
 def _telling(send: Send, scope: Scope, told: Told) -> Send:

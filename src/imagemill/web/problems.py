@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 
 STATUSES = {
     "invalid_input": 400,
+    "content_blocked": 400,
+    "unsupported_media_type": 415,
+    "unusable_picture": 422,
+    "check_failed": 503,
+    "decoders_busy": 503,
     "unauthenticated": 401,
     "credits_insufficient": 402,
     "forbidden": 403,

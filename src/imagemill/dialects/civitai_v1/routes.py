@@ -1,6 +1,7 @@
 """Civitai v1, the job routes: section 1.1 of the wire contract."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
 from imagemill.dialects.credits.estimates import priced
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.service.services import Services
@@ -118,7 +119,7 @@ class Jobs:
         try:
             drafts = self._services.submitter.drafts(owner, wishes, dialect=NAME, trace=trace)
         except InvalidInput as error:
-            raise InvalidInput([_in_our_words(each) for each in error.errors]) from error
+            raise error.renamed(_in_our_words) from error
         return tuple(
             replace(draft, client={**draft.client, "dependencies": list(draft.needs)})
             if draft.needs
@@ -295,8 +296,10 @@ async def _read_taint(request: Request) -> Taint:
     return taint
 
 
-def _in_our_words(error: FieldError) -> FieldError:
-    """A comfy graph stands below ``params`` here; to its recipe it is the first thing there is."""
-    prefix, found, rest = error.path.partition("workflow")
-    at_root = not prefix or (prefix.startswith("jobs[") and prefix.endswith("]."))
-    return FieldError(f"{prefix}params.workflow{rest}", error.message) if found and at_root else error
+def _in_our_words(path: str) -> str:
+    """Prompts and graphs stand below ``params`` here; to their recipes they are the first thing there is."""
+    found = _OF_PARAMS.match(path)
+    return f"{found[1]}params.{found[2]}{path[found.end() :]}" if found else path
+
+
+_OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")

@@ -15,7 +15,7 @@ from imagemill.dialects.credits.estimates import estimate, priced
 from imagemill.dialects.native.schemas import JobRequest, error_body, job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput
+from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.waiting import explain_wait
 from imagemill.service.services import Services
@@ -150,11 +150,7 @@ class NativeJobs:
             return self._services.submitter.drafts(owner, [wish], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
-            renamed = [
-                FieldError(each.path.replace("input.workflow", "input.graph", 1), each.message)
-                for each in error.errors
-            ]
-            raise InvalidInput(renamed) from error
+            raise error.renamed(lambda path: path.replace("input.workflow", "input.graph", 1)) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
         bodies = await self.bodies(request, [await self._job(request, job_id)])

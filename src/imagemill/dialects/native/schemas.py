@@ -72,6 +72,9 @@ def job_body(
         "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
         "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
     }
+    flags = [*job.client.get("safety", {}).get("flags", ()), *view.last_event.data.get("flags", ())]
+    if flags or job.client.get("safety"):
+        body["safety"] = {"rewritten": bool(job.client.get("safety", {}).get("rewritten")), "flags": flags}
     if job.status is JobStatus.QUEUED:
         body["waits"] = waits
     if progress is not None:

@@ -1,0 +1,93 @@
+"""Building what guards an installation's prompts and pictures; only `imagemill.bootstrap` builds with it."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from imagemill.blobs.base import BlobStore
+from imagemill.config import Settings
+from imagemill.dialects.native.uploads import FORM_BYTES
+from imagemill.dialects.native.uploads import PATH as UPLOADS
+from imagemill.domain.judging import Verdict
+from imagemill.media.decoders import DecodeLimits, Decoders
+from imagemill.media.intake import Intake, PictureLimits
+from imagemill.safety.chain import Chain, Check
+from imagemill.safety.lists import OwnWords, Profanity
+from imagemill.safety.minors import NAME as ALWAYS
+from imagemill.safety.nsfw import Nsfw
+from imagemill.service.guard import Guard
+from imagemill.service.inputs import InputLimits, InputPictures
+from imagemill.service.outputs import Examination
+from imagemill.service.safety import Classifier, PictureGate, PromptGate
+from imagemill.store.store import Store
+
+
+class Safeguards:
+    """Raises `InvalidSafety`."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        limit, safety = settings.limit, settings.safety
+        self.intake = Intake(
+            PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
+            Decoders(DecodeLimits(limit.image_pixels, limit.decode_s)),
+        )
+        self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
+        checks: list[Check] = _chosen("checks", safety.checks, settings)
+        classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
+        self.prompts = PromptGate(Chain(checks), store)
+        pictures = PictureGate(classifiers, store, self.intake.raster)
+        self.examination = Examination(self.intake.inspect, pictures.judge, own=_OWN)
+
+    def inputs(self, store: Store, blobs: BlobStore, guard: Guard) -> InputPictures:
+        return InputPictures(store, blobs, guard, self._limits, self.intake)
+
+
+def larger_bodies(settings: Settings) -> dict[str, int]:
+    """The largest body in bytes of the paths that take larger ones than all others."""
+    limit = settings.limit
+    return {UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)}
+
+
+_OWN = frozenset({"simulator"})
+
+
+class InvalidSafety(ValueError):
+    """Settings name a check, a list or a model that is not there."""
+
+
+def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
+    """Those that settings name, in their order; what one's settings leave out is left out."""
+    found = {entry.name: entry for entry in entry_points(group=f"imagemill.{kind}")}
+    built: list[Any] = []
+    for name in names:
+        if name == ALWAYS and kind == "checks":
+            continue
+        if name not in found:
+            raise InvalidSafety(
+                f"IMAGEMILL_SAFETY__{kind.upper()} names {name!r}; there are {', '.join(sorted(found))}"
+            )
+        build: Callable[[Settings], Any] = found[name].load()
+        try:
+            rule = build(settings)
+        except ValueError as error:
+            raise InvalidSafety(str(error)) from error
+        if rule is not None:
+            built.append(rule)
+    return built
+
+
+def own_words(settings: Settings) -> Check | None:
+    terms = settings.safety.blocked_words
+    return OwnWords(terms) if terms else None
+
+
+def profanity(settings: Settings) -> Check | None:
+    safety = settings.safety
+    return Profanity(safety.languages, Verdict(safety.profanity)) if safety.languages else None
+
+
+def nsfw(settings: Settings) -> Classifier | None:
+    safety = settings.safety
+    if safety.nsfw_model is None:
+        return None
+    return Nsfw(safety.nsfw_model, output=safety.nsfw_output, flag=safety.nsfw_flag, block=safety.nsfw_block)

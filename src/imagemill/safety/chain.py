@@ -1,0 +1,84 @@
+"""Checks of prompts, one after the other."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from imagemill.domain.errors import ImagemillError
+from imagemill.domain.judging import Judgement, Question, Ruling, Verdict, Wording
+from imagemill.safety.minors import Minors
+from imagemill.safety.normal import digest
+
+log = logging.getLogger(__name__)
+
+
+class Check(Protocol):
+    """Called by many threads at once, for each prompt before its job is stored. It should take well below a
+    millisecond, and must not log the text."""
+
+    @property
+    def name(self) -> str:
+        """In lower case; what settings and decisions name it by."""
+        ...
+
+    def judge(self, question: Question) -> Ruling: ...
+
+
+class CheckFailed(ImagemillError):
+    """A check could not say anything. What is not checked is not rendered."""
+
+    code = "check_failed"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What all checks together say."""
+
+    wording: Wording
+    judgements: tuple[Judgement, ...] = ()
+    """Of the checks that said something, in their order; a block is the last."""
+
+    @property
+    def blocked(self) -> Judgement | None:
+        last = self.judgements[-1] if self.judgements else None
+        return last if last is not None and last.verdict is Verdict.BLOCK else None
+
+
+class Chain:
+    """`Minors` is first, and last where a text was rewritten, whatever else there is."""
+
+    def __init__(self, checks: Sequence[Check] = ()) -> None:
+        self._always = Minors()
+        self._checks: tuple[Check, ...] = (self._always, *checks)
+
+    def judge(self, question: Question, *, rewritable: bool = True) -> Sentence:
+        """Where texts cannot be rewritten, a rewrite is a block. Raises `CheckFailed`."""
+        first = question.wording
+        judgements: list[Judgement] = []
+        for check in self._checks:
+            ruling = self._ruled(check, question, judgements, rewritable)
+            if ruling.verdict is Verdict.BLOCK:
+                return Sentence(question.wording, tuple(judgements))
+            if ruling.verdict is Verdict.REWRITE and ruling.wording is not None:
+                question = replace(question, wording=ruling.wording)
+        if question.wording != first:
+            self._ruled(self._always, question, judgements, rewritable)
+        return Sentence(question.wording, tuple(judgements))
+
+    def _ruled(
+        self, check: Check, question: Question, judgements: list[Judgement], rewritable: bool
+    ) -> Ruling:
+        try:
+            ruling = check.judge(question)
+        except Exception as error:  # noqa: BLE001 - it may be anybody's
+            # Its message may hold the text.
+            log.error("check %r failed: %s", check.name, type(error).__name__)  # noqa: TRY400
+            raise CheckFailed(f"the check {check.name!r} of prompts failed; try again") from None
+        if ruling.verdict is Verdict.REWRITE and (ruling.wording is None or not rewritable):
+            ruling = Ruling(Verdict.BLOCK, ruling.category)
+        if ruling.verdict is not Verdict.ALLOW:
+            category, text = ruling.category[:64], digest(question.wording)
+            judgements.append(Judgement(check.name[:64], ruling.verdict, category, text))
+        return ruling

@@ -1,0 +1,67 @@
+"""Word lists of the operator's own, and those of glin-profanity."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict
+from imagemill.safety.normal import folded, words
+from imagemill.safety.terms import Terms
+
+
+class OwnWords:
+    """Words that the operator of this installation does not want."""
+
+    name = "words"
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._terms = Terms(folded(term) for term in terms if term.strip("* "))
+
+    def judge(self, question: Question) -> Ruling:
+        found = self._terms.within(words(question.wording.whole))
+        return Ruling(Verdict.BLOCK, "words") if found else ALLOWED
+
+
+class Profanity:
+    """The lists of glin-profanity, compared by our own normalisation, which takes a hundredth of the time
+    its search does. Read at the first prompt."""
+
+    name = "profanity"
+
+    def __init__(self, languages: Sequence[str], verdict: Verdict) -> None:
+        self._languages = tuple(languages)
+        self._ruling = Ruling(verdict, "profanity")
+        known = available()
+        for language in languages:
+            if language not in known:
+                raise ValueError(f"there is no list of profanity in {language!r}; one of {', '.join(known)}")
+
+    @cached_property
+    def _terms(self) -> Terms:
+        lists = (_listed(language) for language in self._languages)
+        # What reads as another word once digits are letters is left out, such as "455".
+        return Terms({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
+
+    def judge(self, question: Question) -> Ruling:
+        return self._ruling if self._terms.within(words(question.wording.whole)) else ALLOWED
+
+
+def available() -> list[str]:
+    """Languages there are lists of."""
+    return sorted(file.stem for file in _folder().glob("*.json") if file.stem != "globalWhitelist")
+
+
+def _folder() -> Path:
+    """Of the library's lists, which are read without importing it."""
+    spec = find_spec("glin_profanity")
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError("glin-profanity is not installed; take 'profanity' out of IMAGEMILL_SAFETY__CHECKS")
+    return Path(spec.submodule_search_locations[0], "data", "dictionaries")
+
+
+def _listed(language: str) -> list[str]:
+    text = (_folder() / f"{language}.json").read_text("utf-8")
+    return [str(word) for word in json.loads(text)["words"]]

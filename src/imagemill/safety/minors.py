@@ -1,0 +1,92 @@
+"""Sexual content about minors: refused always, whatever the settings say.
+
+Each list by itself is everyday language. It is a word of the one together with a word of the other that is
+refused, or a word of the third.
+"""
+
+import re
+from functools import lru_cache
+
+from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict
+from imagemill.safety.normal import folded, words
+from imagemill.safety.terms import Terms
+
+NAME = "minors"
+_BLOCKED = Ruling(Verdict.BLOCK, "minors")
+
+_YOUNG = Terms(
+    (
+        *("child", "children", "childs", "kid", "kids", "kiddie", "toddler*", "infant", "infants"),
+        *("baby", "babies", "newborn*", "preteen*", "tween", "tweens", "teen", "teens", "teenage*"),
+        *("underage*", "prepubescent", "adolescent*", "schoolgirl*", "schoolboy*", "schoolchild*"),
+        *("school girl", "school girls", "school boy", "school boys", "little girl", "little girls"),
+        *("little boy", "little boys", "young girl", "young girls", "young boy", "young boys"),
+        *("small girl", "small boy", "loli", "lolis", "lolita*", "shota", "kindergarten*", "grader"),
+        *("elementary school", "primary school", "middle school", "junior high", "high schooler"),
+        *("crianca*", "menina", "meninas", "menino", "meninos", "adolescente*", "menor de idade"),
+        *("ninita", "ninito", "chiquilla", "menores de edad", "menor de edad"),
+        *("enfant", "enfants", "fillette*", "garconnet*", "minderjahrig*", "kleinkind*", "madchen"),
+    )
+)
+_NINO = re.compile(r"\bni\u00f1[oa]s?\b")
+"""Without its sign it is a name."""
+_AGE = re.compile(
+    r"(?<![\d.])(\d{1,2})\s*-?\s*(?:y\s*/?\.?\s*o\b|yrs?\b|years?[\s-]*old|year[\s-]*olds?|anos\b|jahre?\b|ans\b)"
+    r"|\bage[ds]?\s*:?\s*(\d{1,2})\b"
+)
+_ADULT_AGE = 18
+
+_SEXUAL = Terms(
+    (
+        *("sex", "sexy", "sexual*", "sexo", "porn*", "nsfw", "hentai", "ecchi", "xxx", "erotic*", "erotism*"),
+        *("nude", "nudes", "nudity", "nudist*", "naked", "topless", "undress*", "lewd*", "seductiv*"),
+        *("genital*", "penis*", "vagina*", "nipple*", "orgasm*", "masturbat*", "blowjob*", "fellatio"),
+        *("intercourse", "fetish*", "bdsm", "lingerie", "upskirt*", "cameltoe", "horny", "aroused"),
+        *("desnud*", "nua", "nuas", "sensual*", "pelada", "nackt*", "without clothes", "no clothes"),
+    )
+)
+_HARMLESS = re.compile(
+    r"\bnaked (?:mole rats?|eye|oats?|flame)"
+    r"|\bnude (?:pink|beige|lips?|lipstick|heels?|colou?rs?|colou?red|tones?|shades?|palette|nails?)"
+)
+_ALONE = Terms(("lolicon*", "shotacon*", "jailbait*", "pedophil*", "paedophil*", "pedofil*", "childporn*"))
+_CLOTHES = Terms(("clothes", "clothing", "clothed", "dressed", "underwear", "roupa", "roupas", "ropa"))
+"""Ruled out by the negative prompt they say as much as a word of `_SEXUAL`."""
+
+
+class Minors:
+    name = NAME
+
+    def judge(self, question: Question) -> Ruling:
+        wording = question.wording
+        text = folded(wording.whole)
+        # The same text as for other checks, whose words are known then.
+        found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else wording.whole)
+        if _ALONE.within(found) or any(_is_compound(word) for word in found):
+            return _BLOCKED
+        if not (_YOUNG.within(found) or _is_young(text) or _NINO.search(wording.whole.lower())):
+            return ALLOWED
+        if _SEXUAL.within(found) or _CLOTHES.within(words(wording.negative)):
+            return _BLOCKED
+        return ALLOWED
+
+
+def _is_young(text: str) -> bool:
+    ages = (int(found[1] or found[2]) for found in _AGE.finditer(text))
+    return any(age < _ADULT_AGE for age in ages)
+
+
+_LONGEST_COMPOUND = 24
+"""Letters of two words of the lists; a longer word is text without blanks, not worth the time."""
+
+
+@lru_cache(maxsize=8192)
+def _is_compound(word: str) -> bool:
+    """Both lists in one word. Prompts share most of their words, so most answers are known."""
+    if not 6 <= len(word) <= _LONGEST_COMPOUND:
+        return False
+    return any(
+        (_YOUNG.has(word[:cut]) and _SEXUAL.has(word[cut:]))
+        or (_SEXUAL.has(word[:cut]) and _YOUNG.has(word[cut:]))
+        for cut in range(3, len(word) - 2)
+    )

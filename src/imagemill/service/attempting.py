@@ -1,0 +1,44 @@
+"""An attempt at a job while it runs in this process."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.backends.base import Progress, Watch
+from imagemill.domain.events import Stage
+from imagemill.domain.jobs import Claim
+from imagemill.tracing.attempts import AttemptTrace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt while it runs in this process."""
+
+    claim: Claim
+    watch: Watch
+    started: float = field(default_factory=time.perf_counter)
+    stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    progress: Progress | None = None
+    told: Progress | None = None
+    """The progress the event log knows."""
+    superseded: bool = False
+    handed_back: bool = False
+    trace: AttemptTrace | None = None
+
+    def pass_stage(self, stage: Stage, number: int) -> None:
+        elapsed_ms = (time.perf_counter() - self.started) * 1000
+        since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
+        self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
+        if log.isEnabledFor(logging.INFO):
+            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
+
+
+def news(attempt: Attempt) -> dict[str, Any] | None:
+    progress = attempt.progress
+    if progress is None or progress is attempt.told:
+        return None
+    done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
+    return {"stage": attempt.stages[-1]["stage"], **done}

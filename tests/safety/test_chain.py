@@ -1,0 +1,159 @@
+"""Checks of prompts one after the other, and what they are compared by."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict, Wording
+from imagemill.safety.chain import Chain, CheckFailed
+from imagemill.safety.lists import OwnWords, Profanity, available
+from imagemill.safety.normal import digest, words
+
+
+@dataclass
+class Fake:
+    """Says what ``say`` says, and keeps what it was asked."""
+
+    say: Callable[[Question], Ruling] = lambda _: ALLOWED
+    name: str = "fake"
+    asked: list[str] = field(default_factory=list[str])
+
+    def judge(self, question: Question) -> Ruling:
+        self.asked.append(question.wording.prompt)
+        return self.say(question)
+
+
+def question(prompt: str, negative: str = "") -> Question:
+    return Question(Wording(prompt, negative), "ann", "textToImage")
+
+
+def rewriting(text: str) -> Fake:
+    return Fake(lambda asked: Ruling(Verdict.REWRITE, "style", Wording(text, asked.wording.negative)))
+
+
+def test_an_ordinary_prompt_passes_and_nothing_is_kept_of_it():
+    sentence = Chain([Fake()]).judge(question("a lighthouse"))
+    assert sentence.wording.prompt == "a lighthouse"
+    assert sentence.judgements == ()
+
+
+def test_a_block_ends_the_chain():
+    after = Fake()
+    sentence = Chain([Fake(lambda _: Ruling(Verdict.BLOCK, "mine")), after]).judge(question("x"))
+    assert sentence.blocked is not None
+    assert sentence.blocked.category == "mine"
+    assert after.asked == []
+
+
+def test_a_flag_is_kept_and_the_chain_goes_on():
+    after = Fake()
+    sentence = Chain([Fake(lambda _: Ruling(Verdict.FLAG, "mine")), after]).judge(question("x"))
+    assert sentence.blocked is None
+    assert [each.verdict for each in sentence.judgements] == [Verdict.FLAG]
+    assert after.asked == ["x"]
+
+
+def test_the_next_check_sees_what_was_rewritten():
+    after = Fake()
+    sentence = Chain([rewriting("a calm sea"), after]).judge(question("a wild sea", "blurry"))
+    assert after.asked == ["a calm sea"]
+    assert sentence.wording == Wording("a calm sea", "blurry")
+
+
+def test_minors_are_protected_first_and_after_a_rewrite():
+    before = Fake()
+    assert Chain([before]).judge(question("nude child")).blocked is not None
+    assert before.asked == []
+    assert Chain([rewriting("nude child")]).judge(question("a sea")).blocked is not None
+
+
+def test_a_rewrite_that_cannot_be_made_is_a_block():
+    assert Chain([rewriting("y")]).judge(question("x"), rewritable=False).blocked is not None
+
+
+def test_a_check_that_fails_lets_nothing_pass_and_tells_no_text(caplog: pytest.LogCaptureFixture):
+    def fail(asked: Question) -> Ruling:
+        raise ValueError(asked.wording.prompt)
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(CheckFailed) as error:
+        Chain([Fake(fail)]).judge(question("hushhush"))
+    assert "'fake'" in caplog.text
+    assert "hushhush" not in caplog.text + str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_the_operator_s_words_block():
+    check = OwnWords(("zeppelin*", "Mickey Mouse", ""))
+    assert check.judge(question("two Zeppelins at dawn")).verdict is Verdict.BLOCK
+    assert check.judge(question("m1ckey m0use")).verdict is Verdict.BLOCK
+    assert check.judge(question("a mouse named Mickey")).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Scunthorpe, Penistone and Essex",
+        "shiitake mushrooms with grapefruit",
+        "an assassin with a bass guitar, analog film",
+        "young adult in a classroom, cocktail dress",
+        "Dickens, Titicaca, Hancock, Matsushita",
+        "circumstance, document, peacock, cockatoo",
+        "una mujer en la cocina, um homem no jardim",
+    ],
+)
+def test_words_that_contain_others_are_no_profanity(prompt: str):
+    check = Profanity(("english",), Verdict.FLAG)
+    assert check.judge(question(prompt)).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("prompt", ["what the fuck", "f u c k", "sh1t", "FUCKING hell", "fück"])
+def test_profanity_is_flagged_in_any_dress(prompt: str):
+    ruling = Profanity(("english",), Verdict.FLAG).judge(question(prompt))
+    assert ruling == Ruling(Verdict.FLAG, "profanity")
+
+
+def test_lists_are_there_by_their_languages():
+    assert {"english", "portuguese", "spanish"} <= set(available())
+    with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
+        Profanity(("klingon",), Verdict.FLAG)
+
+
+def test_the_same_text_in_another_dress_has_the_same_digest():
+    assert digest(Wording("A Lighthouse,  at sea")) == digest(Wording("a l1ghthouse at SEA!"))
+    assert digest(Wording("a", "b")) != digest(Wording("a b"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ab" * 5000,
+        "a " * 5000,
+        "é" * 10_000,
+        "@$" * 5000,
+        "\ufdfa" * 10_000,
+        "age 20 " * 1400,
+        "nude " * 2000,
+    ],
+)
+def test_no_text_takes_long(text: str):
+    """Ten thousand characters: the default limit. A few milliseconds each; the bound is for busy machines."""
+    begin = time.process_time()
+    Chain([Profanity(("english",), Verdict.FLAG)]).judge(question(text))
+    assert time.process_time() - begin < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A  lighthouse!", ("a", "lighthouse")),
+        ("l'été", ("lete",)),
+        ("8k 4k", ("bk", "ak")),
+        ("year 2024", ("year", "2024")),
+        ("a b", ("a", "b")),
+    ],
+)
+def test_words_are_what_is_compared(text: str, expected: tuple[str, ...]):
+    assert words(text) == expected
