@@ -95,9 +95,9 @@ def _things(path: str, caller: Caller) -> Mapping[str, str] | None:
 
 
 def chosen(everything: list[Line], number: int) -> list[Line]:
-    """One of each operation, for when there is no time for more."""
+    """One right and one wrong way to ask for each operation, for when there is no time for more."""
     shuffled = random.Random(number).sample(everything, len(everything))
-    return list({line.label: line for line in shuffled}.values())
+    return list({(line.label, line.mode): line for line in shuffled}.values())
 
 
 def run(aim: Target, cases: int, number: int, *, brief: bool = False) -> Report:

@@ -86,7 +86,7 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope
         400: True,
         401: scope is not None or changes,  # a login may be refused, too
         402: changes and scope is Scope.JOBS_WRITE,
-        403: scope is not None or changes,
+        403: scope is not None or changes or "sig" in queries,
         404: "{" in path or bool(queries & _NAMED_ELSEWHERE) or changes,
         409: changes,
         413: True,
