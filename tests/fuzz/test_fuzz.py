@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.campaign import lines, run, told
 from tests.fuzz.target import Target, target
 
-CASES = 330
+CASES = 140
 SEED = 20261123
 """The same cases at every run: a fault is there or it is not."""
 
