@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos lock clean format
+.PHONY: demo test serve check bench chaos fuzz lock clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -33,6 +33,11 @@ bench: $(VENV)/.dev
 # CHAOS_BROKER is redis or rabbitmq.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.storm
+
+# Requests made up from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES says how many,
+# FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.campaign
 
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev

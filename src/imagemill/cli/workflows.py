@@ -19,6 +19,7 @@ Name = Annotated[
 Manifest = Annotated[
     Path | None, typer.Option("--manifest", help="TOML file with the inputs, as `show` prints it.")
 ]
+Shared = Annotated[bool, typer.Option("--shared", help="Everybody's instead of your own; operators only.")]
 Version = Annotated[int | None, typer.Option("--version", min=0, help="Default: the newest.")]
 
 
@@ -32,6 +33,7 @@ def add(
         ),
     ] = None,
     manifest: Manifest = None,
+    shared: Shared = False,
     as_json: Json = False,
     url: Url = None,
     token: Token = TOKEN,
@@ -43,7 +45,7 @@ def add(
     with out.reporting():
         fields = _fields(graph, manifest, "name GRAPH, --manifest or both")
         with Client(url, token) as client:
-            body = client.post("/api/v1/workflows", {"name": name, **fields})
+            body = client.post(f"/api/v1/workflows{_query(shared)}", {"name": name, **fields})
         if as_json:
             out.json(body)
         else:
@@ -106,6 +108,7 @@ def edit(
     graph: Annotated[
         Path | None, typer.Option("--graph", help="A new graph; what was written about its inputs stays.")
     ] = None,
+    shared: Shared = False,
     as_json: Json = False,
     url: Url = None,
     token: Token = TOKEN,
@@ -119,7 +122,7 @@ def edit(
         with Client(url, token) as client:
             path = f"/api/v1/workflows/{segment(name)}"
             before = client.get(path)["version"]
-            body = client.call("PUT", path, json=fields)
+            body = client.call("PUT", path + _query(shared), json=fields)
         if as_json:
             out.json(body)
         elif body["version"] == before:
@@ -129,13 +132,15 @@ def edit(
 
 
 @commands.command()
-def remove(name: Name, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+def remove(
+    name: Name, shared: Shared = False, as_json: Json = False, url: Url = None, token: Token = TOKEN
+) -> None:
     """Remove a workflow; jobs that ran it keep what they have."""
     from imagemill.cli.client import Client, segment
 
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:
-        client.delete(f"/api/v1/workflows/{segment(name)}")
+        client.delete(f"/api/v1/workflows/{segment(name)}{_query(shared)}")
         if as_json:
             out.json({"removed": name})
         else:
@@ -205,6 +210,10 @@ def _fields(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str,
     if not fields:
         raise Trouble(f"nothing is given; {remedy}", UNUSABLE)
     return fields
+
+
+def _query(shared: bool) -> str:
+    return "?shared=true" if shared else ""
 
 
 def _show_inputs(out: Out, body: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.service.notify import Format
 from imagemill.service.services import Services
@@ -21,8 +22,9 @@ class Dialect:
     callback: Format
     permits: tuple[Permit, ...] = ()
     """What its routes need; what none of them names is for admins only."""
-    paths: Callable[[Services], Mapping[str, Any]] | None = None
-    """Further paths of the OpenAPI document, which come and go while the server runs. May block."""
+    paths: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
+    """Further paths of the OpenAPI document as this caller sees it, None for nobody we know; they come and go
+    while the server runs. May block."""
 
 
 def no_callback(delivery: Delivery) -> Mapping[str, Any]:

@@ -23,6 +23,15 @@ def query(*required: str, **parameters: tuple[dict[str, Any], str]) -> dict[str,
     return {"parameters": listed}
 
 
+JSON = "application/json"
+
+
+def answered(status: int, description: str, *media_types: str) -> dict[str, Any]:
+    """An answer that is not JSON alone; without media types it has no body."""
+    content = {media_type: {"schema": {}} for media_type in media_types}
+    return {"responses": {str(status): {"description": description, "content": content}}}
+
+
 def body(*models: type[BaseModel]) -> dict[str, Any]:
     """A JSON body that is one of the models, written out: the framework collects no definitions from here."""
     schemas = [_inlined(model.model_json_schema()) for model in models]

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imagemill.domain.access import Caller
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
 from imagemill.service.submit import Wish
 from imagemill.store.resources import Put
 from imagemill.store.store import Store
-from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowText
+from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey, WorkflowText
 from imagemill.workflows import graphs, manifest
 from imagemill.workflows.catalogue import Catalogue
 from imagemill.workflows.convert import convert
@@ -40,14 +41,26 @@ class Kept:
     """The manifest, with the graph in it, as it was written."""
     created_at: int | None = None
     deleted_at: int | None = None
+    space: str = SHARED
+    """Whose it is; see `imagemill.store.workflows`."""
 
     @property
     def is_built_in(self) -> bool:
         return self.version == BUILT_IN
 
 
+def spaces_of(caller: Caller) -> tuple[str, ...]:
+    """Where the caller's workflows are looked up, the first that has a name before the others.
+
+    An end user runs what its account added; that account's own key makes every request of it.
+    """
+    return tuple(dict.fromkeys((caller.owner, caller.account, SHARED)))
+
+
 class Workflows:
-    """``catalogues``: what the nodes that are known now have, for reading and converting graphs."""
+    """``spaces`` are as `spaces_of` gives them; ``space`` is the one that something is changed in.
+
+    ``catalogues``: what the nodes that are known now have, for reading and converting graphs."""
 
     def __init__(
         self,
@@ -59,22 +72,33 @@ class Workflows:
         self._catalogues = catalogues
         self._built_in = {each.name: Kept(each, BUILT_IN, manifest.to_text(each)) for each in built_in}
         self._lock = threading.Lock()
-        self._cache: dict[tuple[str, int, str], Kept] = {}
+        self._cache: dict[WorkflowKey, Kept] = {}
 
-    def views(self) -> list[Kept]:
-        """The newest version of each, the built-in ones first."""
-        heads = self._store.workflow_heads()
+    def views(self, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
+        """The newest version of each, the built-in ones first. One of an earlier space hides those of its
+        name in the later ones."""
+        seen: dict[str, WorkflowKey] = {}
+        for key in self._store.workflow_heads(spaces):
+            if key.name not in seen or spaces.index(key.space) < spaces.index(seen[key.name].space):
+                seen[key.name] = key
+        built_in = [kept for name, kept in self._built_in.items() if name not in seen]
         with self._lock:
-            known = {key: self._cache.get((key.name, key.version, key.digest)) for key in heads}
-        found = [known[key] or self._find(key.name, key.version) for key in heads]
-        return [*self._built_in.values(), *(kept for kept in found if kept is not None)]
+            known = {key: self._cache.get(key) for key in seen.values()}
+        found = [kept or self._find(key.name, key.version, key.space) for key, kept in known.items()]
+        return [*built_in, *(kept for kept in found if kept is not None)]
 
-    def get(self, name: str, version: int | None = None) -> Kept:
+    def get(self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)) -> Kept:
         """The newest, or one version, which may be deleted. Raises `NotFound`."""
-        built_in = self._built_in.get(name)
-        if built_in is not None and version in (None, BUILT_IN):
-            return built_in
-        found = None if built_in else self._find(name, version)
+        live = self._live(name, spaces)
+        if live is not None and version in (None, live.version):
+            return live
+        found = None
+        if version == BUILT_IN:
+            found = self._built_in.get(name)
+        elif version is not None:
+            # What is deleted everywhere is still read, where it was nearest.
+            places = spaces if live is None else () if live.is_built_in else (live.space,)
+            found = next(filter(None, (self._find(name, version, space) for space in places)), None)
         if found is None:
             which = f"no version {version} of workflow" if version is not None else "no workflow"
             raise NotFound(
@@ -82,48 +106,69 @@ class Workflows:
             )
         return found
 
-    def versions(self, name: str) -> list[Kept]:
+    def versions(self, name: str, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
         """All there ever were, the newest first. Raises `NotFound`."""
-        if name in self._built_in:
-            return [self._built_in[name]]
-        found = [self._kept(stored) for stored in self._store.workflow_versions(name)]
-        if not found:
-            self.get(name)
-        return found
+        live = self._live(name, spaces)
+        if live is not None and live.is_built_in:
+            return [live]
+        for space in spaces if live is None else (live.space,):
+            if stored := self._store.workflow_versions(name, space):
+                return [self._kept(each) for each in stored]
+        return [self.get(name, None, spaces)]
 
-    def add(self, name: str, graph: Any = None, text: str | None = None) -> Kept:
+    def add(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
         """From a graph in API or UI format, from a manifest, or from both: then the manifest's inputs are
         taken for this graph.
 
         Raises `InvalidInput` with the reason why it cannot be read, `Conflict` for a name that is taken.
         """
-        if name in self._built_in:
+        if space == SHARED and name in self._built_in:
             raise Conflict(f"workflow {name} is built in; choose another name")
-        return self._put(self._made(name, graph, text), Put.CREATE)
+        return self._put(self._made(name, graph, text), Put.CREATE, space)
 
-    def change(self, name: str, graph: Any = None, text: str | None = None) -> Kept:
+    def change(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
         """A new version, unless nothing has changed. A new graph keeps what was written about the inputs that
-        it still has. Raises as `add`, and `NotFound`."""
-        if name in self._built_in:
-            raise Conflict(f"workflow {name} is built in; add a copy under another name and change that")
-        before = self.get(name)
+        it still has. Raises as `add`, `NotFound`, and `Forbidden` for what is not in ``space``."""
+        before = self._in(space, name, "add a copy under another name and change that")
         made = self._made(name, graph, text)
         if text is None:
             workflow = _carried_over(before.workflow, made[0])
             made = workflow, manifest.to_text(workflow)
-        return self._put(made, Put.REPLACE)
+        return self._put(made, Put.REPLACE, space)
 
-    def remove(self, name: str) -> None:
-        """Its name is free again; jobs keep what they have of it. Raises `NotFound`."""
+    def remove(self, name: str, space: str = SHARED) -> None:
+        """Its name is free again; jobs keep what they have of it. Raises as `change`."""
+        self._in(space, name, "it stays")
+        text = WorkflowText(name, "", "", "")
+        self._store.put_workflow(PutWorkflow(text, Put.DELETE, now_us(), space))
+
+    def _in(self, space: str, name: str, instead: str) -> Kept:
+        """The one of this space."""
+        if (found := self._live(name, (space,))) is not None and not found.is_built_in:
+            return found
         if name in self._built_in:
-            raise Conflict(f"workflow {name} is built in and stays")
-        self._store.put_workflow(PutWorkflow(WorkflowText(name, "", "", ""), Put.DELETE, now_us()))
+            raise Conflict(f"workflow {name} is built in; {instead}")
+        if space != SHARED and self._store.workflow(name) is not None:
+            raise Forbidden(
+                f"workflow {name} is everybody's, which operators change, with shared=true; "
+                "add one of your own under its name and use that"
+            )
+        return self.get(name, None, (space,))
 
-    def wish(self, name: str, version: int | None, values: Mapping[str, Any]) -> Wish:
+    def _live(self, name: str, spaces: Sequence[str]) -> Kept | None:
+        """The newest that is not deleted, in the first of the spaces that has it."""
+        built_in = self._built_in.get(name)
+        own = [space for space in spaces if space != SHARED] if built_in else spaces
+        stored = self._store.workflow(name, None, own) if own else None
+        return self._kept(stored) if stored else built_in
+
+    def wish(
+        self, name: str, version: int | None, values: Mapping[str, Any], spaces: Sequence[str] = (SHARED,)
+    ) -> Wish:
         """A job that runs it. Raises `NotFound`, for a deleted workflow too."""
-        kept = self.get(name, version)
+        kept = self.get(name, version, spaces)
         if kept.deleted_at is not None:
-            self.get(name)  # raises, unless the name is in use again
+            self.get(name, None, spaces)  # raises, unless the name is in use again
             raise NotFound(f"version {version} of workflow {name} was deleted; run a newer one")
         fields = {"name": name, "version": kept.version, "values": values, "definition": kept.workflow}
         return Wish(recipe="workflow", input=fields)
@@ -173,26 +218,26 @@ class Workflows:
         classes = {node["class_type"] for node in graph.values()}
         return max(self._catalogues(), key=lambda each: len(classes & each.classes), default=None)
 
-    def _put(self, made: tuple[Workflow, str], mode: Put) -> Kept:
+    def _put(self, made: tuple[Workflow, str], mode: Put, space: str) -> Kept:
         workflow, text = made
         digest = hashlib.sha256(text.encode()).hexdigest()
-        put = PutWorkflow(WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest), mode, now_us())
-        stored = self._store.put_workflow(put)
+        written = WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest)
+        stored = self._store.put_workflow(PutWorkflow(written, mode, now_us(), space))
         assert stored is not None  # noqa: S101 - only a deletion answers nothing
         return self._kept(stored)
 
-    def _find(self, name: str, version: int | None) -> Kept | None:
-        stored = self._store.workflow(name, version)
+    def _find(self, name: str, version: int, space: str) -> Kept | None:
+        stored = self._store.workflow(name, version, (space,))
         return self._kept(stored) if stored else None
 
     def _kept(self, stored: StoredWorkflow) -> Kept:
-        key = (stored.text.name, stored.version, stored.text.digest)
+        text = stored.text
+        key = WorkflowKey(text.name, stored.version, text.digest, stored.space)
         with self._lock:
             known = self._cache.get(key)
         if known is None:
-            known = Kept(
-                _parsed(stored.text.manifest), stored.version, stored.text.manifest, stored.created_at
-            )
+            workflow = _parsed(text.manifest)
+            known = Kept(workflow, stored.version, text.manifest, stored.created_at, space=stored.space)
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
                     self._cache.clear()

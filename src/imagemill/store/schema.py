@@ -6,7 +6,7 @@ searched by the database, and text is the same on both.
 
 import sqlalchemy as sa
 
-REVISION = "0006"
+REVISION = "0007"
 """The Alembic head this code works on; compared at start without importing Alembic."""
 
 metadata = sa.MetaData()
@@ -242,6 +242,8 @@ drains = sa.Table(
 workflows = sa.Table(
     "workflows",
     metadata,
+    # Whose it is; empty: everybody's.
+    sa.Column("owner", sa.String(64), primary_key=True, server_default=""),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("title", sa.String(200), nullable=False),

@@ -54,7 +54,7 @@ from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
 from imagemill.store.users import Users
 from imagemill.store.webhooks import Webhooks
-from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowKey
+from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -300,15 +300,20 @@ class Store:
         """
         return self._write(workflows.put, put)
 
-    def workflow_heads(self) -> list[WorkflowKey]:
-        return self._read(workflows.heads)
+    def workflow_heads(self, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowKey]:
+        return self._read(workflows.heads, spaces)
 
-    def workflow(self, name: str, version: int | None = None) -> StoredWorkflow | None:
-        """The newest, or one version of it, which may be deleted."""
-        return self._read(workflows.get, name, version)
+    def workflow(
+        self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)
+    ) -> StoredWorkflow | None:
+        """The newest in the first of the spaces that has it; or one version in the first of them, which may
+        be deleted."""
+        if version is None:
+            return self._read(workflows.live, name, spaces)
+        return self._read(workflows.get, spaces[0], name, version)
 
-    def workflow_versions(self, name: str) -> list[StoredWorkflow]:
-        return self._read(workflows.versions, name)
+    def workflow_versions(self, name: str, space: str = SHARED) -> list[StoredWorkflow]:
+        return self._read(workflows.versions, space, name)
 
     def ping(self) -> None:
         """Raises `StorageError` when the database does not answer."""

@@ -1,4 +1,7 @@
-"""The table of workflows: each change is a new version, and a version never changes."""
+"""The table of workflows: each change is a new version, and a version never changes.
+
+A space is whose a workflow is: an owner's own, or everybody's, which is `SHARED`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +15,9 @@ from imagemill.store.commits import Tx
 from imagemill.store.resources import Put
 
 _workflows = schema.workflows.c
+
+SHARED = ""
+"""The space of what all owners see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class StoredWorkflow:
     version: int
     created_at: int
     deleted_at: int | None
+    space: str = SHARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class PutWorkflow:
     mode: Put
     """For a deletion only the name counts."""
     now: int
+    space: str = SHARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class WorkflowKey:
     name: str
     version: int
     digest: str
+    space: str = SHARED
 
 
 def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
@@ -59,7 +68,7 @@ def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
 def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
     text = request.text
     # Deleted versions count: a number once given means one graph for ever.
-    rows = sa.select(schema.workflows).where(_workflows.name == text.name)
+    rows = sa.select(schema.workflows).where(*_named(request))
     newest = tx.conn.execute(rows.order_by(_workflows.version.desc()).limit(1)).first()
     is_live = newest is not None and newest.deleted_at is None
     if request.mode is Put.CREATE and is_live:
@@ -70,6 +79,7 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
         return _stored(newest)
     version = newest.version + 1 if newest is not None else 1
     row = {
+        "owner": request.space,
         "name": text.name,
         "version": version,
         "title": text.title,
@@ -82,49 +92,59 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
         return Conflict(
             f"workflow {text.name} was changed by somebody else at this moment; look, then repeat"
         )
-    return StoredWorkflow(text, version, request.now, None)
+    return StoredWorkflow(text, version, request.now, None, request.space)
 
 
 def _delete(tx: Tx, request: PutWorkflow) -> NotFound | None:
-    live = sa.and_(_workflows.name == request.text.name, _workflows.deleted_at.is_(None))
+    live = sa.and_(*_named(request), _workflows.deleted_at.is_(None))
     changed = tx.conn.execute(sa.update(schema.workflows).where(live).values(deleted_at=request.now)).rowcount
     return None if changed else NotFound(f"there is no workflow {request.text.name}")
 
 
-def heads(conn: sa.Connection) -> list[WorkflowKey]:
+def _named(request: PutWorkflow) -> tuple[sa.ColumnElement[bool], ...]:
+    return _workflows.owner == request.space, _workflows.name == request.text.name
+
+
+def heads(conn: sa.Connection, spaces: Sequence[str]) -> list[WorkflowKey]:
     """The newest version of each that is not deleted, by name. Cheap: no text is read."""
     newest = (
-        sa.select(_workflows.name, sa.func.max(_workflows.version).label("version"))
-        .where(_workflows.deleted_at.is_(None))
-        .group_by(_workflows.name)
+        sa.select(_workflows.owner, _workflows.name, sa.func.max(_workflows.version).label("version"))
+        .where(_workflows.owner.in_(spaces), _workflows.deleted_at.is_(None))
+        .group_by(_workflows.owner, _workflows.name)
         .subquery()
     )
+    same = [_workflows[name] == newest.c[name] for name in ("owner", "name", "version")]
     rows = conn.execute(
-        sa.select(_workflows.name, _workflows.version, _workflows.digest)
-        .join(newest, sa.and_(_workflows.name == newest.c.name, _workflows.version == newest.c.version))
+        sa.select(_workflows.name, _workflows.version, _workflows.digest, _workflows.owner)
+        .join(newest, sa.and_(*same))
         .order_by(_workflows.name)
     )
-    return [WorkflowKey(row.name, row.version, row.digest) for row in rows]
+    return [WorkflowKey(row.name, row.version, row.digest, row.owner) for row in rows]
 
 
-def get(conn: sa.Connection, name: str, version: int | None) -> StoredWorkflow | None:
-    """The newest that is not deleted, or that version, deleted or not."""
-    found = sa.select(schema.workflows).where(_workflows.name == name)
-    found = (
-        found.where(_workflows.deleted_at.is_(None)).order_by(_workflows.version.desc()).limit(1)
-        if version is None
-        else found.where(_workflows.version == version)
+def live(conn: sa.Connection, name: str, spaces: Sequence[str]) -> StoredWorkflow | None:
+    """The newest that is not deleted, in the first of the spaces that has one."""
+    found = sa.select(schema.workflows).where(
+        _workflows.owner.in_(spaces), _workflows.name == name, _workflows.deleted_at.is_(None)
     )
-    row = conn.execute(found).first()
+    first = sa.case({space: number for number, space in enumerate(spaces)}, value=_workflows.owner)
+    row = conn.execute(found.order_by(first, _workflows.version.desc()).limit(1)).first()
     return _stored(row) if row else None
 
 
-def versions(conn: sa.Connection, name: str) -> list[StoredWorkflow]:
+def get(conn: sa.Connection, space: str, name: str, version: int) -> StoredWorkflow | None:
+    """One version, deleted or not."""
+    wanted = (_workflows.owner == space, _workflows.name == name, _workflows.version == version)
+    row = conn.execute(sa.select(schema.workflows).where(*wanted)).first()
+    return _stored(row) if row else None
+
+
+def versions(conn: sa.Connection, space: str, name: str) -> list[StoredWorkflow]:
     """All there ever were, the newest first."""
-    found = sa.select(schema.workflows).where(_workflows.name == name)
+    found = sa.select(schema.workflows).where(_workflows.owner == space, _workflows.name == name)
     return [_stored(row) for row in conn.execute(found.order_by(_workflows.version.desc()))]
 
 
 def _stored(row: sa.Row[Any]) -> StoredWorkflow:
     text = WorkflowText(row.name, row.title, row.manifest, row.digest)
-    return StoredWorkflow(text, row.version, row.created_at, row.deleted_at)
+    return StoredWorkflow(text, row.version, row.created_at, row.deleted_at, row.owner)

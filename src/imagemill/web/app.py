@@ -12,13 +12,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import imagemill
+from imagemill.domain.access import Caller
 from imagemill.domain.signing import UrlSigner
 from imagemill.metrics.meters import Meters
+from imagemill.service.access import Access
 from imagemill.service.services import Services
 from imagemill.tracing.tracer import Tracer
-from imagemill.web import blobs, health, metrics, problems
+from imagemill.web import blobs, described, health, metrics, problems
 from imagemill.web.edge import Edge, EdgeRules
-from imagemill.web.gate import Gate
+from imagemill.web.gate import Gate, visitor
 from imagemill.web.permits import PUBLIC, Permit, Permits
 from imagemill.web.tracing import Traced
 
@@ -38,9 +40,9 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Meters,
     tracer: Tracer | None = None,
-    paths: Callable[[], Mapping[str, Any]] = dict,
+    paths: Callable[[Caller | None], Mapping[str, Any]] = lambda _: {},
 ) -> ASGIApp:
-    """``paths``: what is in the OpenAPI document besides the routes; may block."""
+    """``paths``: what is in the OpenAPI document besides the routes, as a caller sees it; may block."""
     # The documentation pages load their scripts from us, not from a CDN: they work without the internet.
     app: FastAPI = FastAPIOffline(
         title="Imagemill",
@@ -59,20 +61,26 @@ def create_app(
     )
     app.include_router(health.router(services))
     app.include_router(metrics.router(meters.registry))
-    _describe(app, paths)
     permitted = Permits([*PUBLIC, *permits])
+    _describe(app, permitted, services.access, paths)
     gate = Gate(app, services.access, permitted, services.audit, services.throttle)
     outermost = Edge(gate, edge, told=meters.request)
     return outermost if tracer is None else Traced(outermost, tracer)
 
 
-def _describe(app: FastAPI, paths: Callable[[], Mapping[str, Any]]) -> None:
+def _describe(
+    app: FastAPI, permits: Permits, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]
+) -> None:
     """Answer the OpenAPI document with the paths of this moment; the routes' own part is made once."""
+    made: dict[str, Any] = {}
 
-    async def document(_: Request) -> Response:
-        routes = app.openapi()
-        further = await asyncio.to_thread(paths)
-        body = {**routes, "paths": {**routes["paths"], **further}}
+    async def document(request: Request) -> Response:
+        if not made:
+            routes = app.openapi()
+            made.update(routes, components=described.components(routes.get("components", {})))
+            made["paths"] = described.complete(routes["paths"], permits)
+        further = await asyncio.to_thread(paths, await visitor(request, access))
+        body = {**made, "paths": {**made["paths"], **described.complete(further, permits)}}
         return Response(to_json(body), media_type="application/json")
 
     app.router.routes.insert(0, Route("/openapi.json", document, include_in_schema=False))

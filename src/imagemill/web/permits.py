@@ -27,7 +27,9 @@ class Permit:
     """Its changes go into the audit log, as all do that need a scope of `AUDITED`."""
 
     def scope(self, method: str) -> Scope | None:
-        return self.methods.get(method, self.read if method in SAFE else self.write)
+        """What a method needs; None: no key. What only reading was declared for is for admins to change."""
+        written = Scope.ADMIN if self.write is None and self.read is not None else self.write
+        return self.methods.get(method, self.read if method in SAFE else written)
 
 
 AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})

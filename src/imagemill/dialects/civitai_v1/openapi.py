@@ -3,12 +3,15 @@
 from typing import Any
 
 from imagemill.dialects.civitai_v1.schemas import ComfyTemplate, Query, Taint, TextToImageTemplate
-from imagemill.dialects.openapi import FLAG, INSTANT, TEXT, TEXTS, body, query, whole
+from imagemill.dialects.openapi import FLAG, INSTANT, JSON, TEXT, TEXTS, answered, body, query, whole
 
 _DETAILED = (FLAG, "Show each job as it was submitted")
 _WAIT = (FLAG, "Hold the answer until the jobs are finished, for about 95 s at most")
 _TOKEN = (TEXT, "What the submission was answered with")
 _FORCE = (FLAG, "Accepted for compatibility; without effect")
+
+_WAITING = answered(202, "Not all of the jobs are finished", JSON)
+_DONE = answered(200, "Done")
 
 SUBMIT: dict[str, Any] = {
     **body(TextToImageTemplate, ComfyTemplate),
@@ -18,14 +21,15 @@ SUBMIT: dict[str, Any] = {
         whatif=(FLAG, "Price the jobs without running them"),
         charge=(FLAG, "Accepted for compatibility; without effect"),
     ),
+    **_WAITING,
 }
-BY_TOKEN = query("token", token=_TOKEN, wait=_WAIT, detailed=_DETAILED)
+BY_TOKEN = query("token", token=_TOKEN, wait=_WAIT, detailed=_DETAILED) | _WAITING
 TAINT_ALL: dict[str, Any] = {**body(Taint), **query("token", token=_TOKEN)}
-CANCEL_ALL = query("token", token=_TOKEN, force=_FORCE)
+CANCEL_ALL = query("token", token=_TOKEN, force=_FORCE) | _DONE
 FIND: dict[str, Any] = {**body(Query), **query(detailed=_DETAILED)}
 BY_ID = query(detailed=_DETAILED)
-TAINT = body(Taint)
-CANCEL = query(force=_FORCE)
+TAINT = body(Taint) | _DONE
+CANCEL = query(force=_FORCE) | _DONE
 EVENTS = query(
     take=(whole(1, 1000, 100), "How many"), descending=(FLAG, "The newest first, instead of the oldest")
 )

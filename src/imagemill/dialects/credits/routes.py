@@ -53,7 +53,7 @@ _STATEMENT: dict[str, Any] = openapi.query(
     cursor=(openapi.whole(1, _LAST, _LAST), "`next` of the last answer"),
     since=(openapi.INSTANT, "Entries from then on"),
     until=(openapi.INSTANT, "Entries before then"),
-)
+) | openapi.answered(200, "A page, or all", openapi.JSON, "text/csv")
 _KEY = {
     "parameters": [
         {

@@ -54,9 +54,12 @@ _EVENTS = openapi.query(
         "Events after this number; the header Last-Event-ID goes before",
     ),
     stream=(openapi.FLAG, "false: those there are, as a list"),
-)
+) | openapi.answered(200, "As they happen, or those there are", "text/event-stream", "application/json")
 
 _SUBMIT = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make no job"))
+
+
+_AGAIN = openapi.answered(200, "The same request had made it before, or what it costs", openapi.JSON)
 
 
 class NativeJobs:
@@ -67,7 +70,7 @@ class NativeJobs:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
         one = "/jobs/{job_id}"
-        submission = openapi.body(JobRequest) | _SUBMIT | priced(self._services.credits.prices)
+        submission = openapi.body(JobRequest) | _SUBMIT | _AGAIN | priced(self._services.credits.prices)
         for method, path, handler, summary, status, extra in (
             ("GET", "/jobs", self.page, "List jobs, newest first", 200, _PAGE),
             ("POST", "/jobs", self.submit, "Submit a job", 201, submission),

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
+from imagemill.dialects import openapi
 from imagemill.dialects.answers import answer
 from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.native.schemas import moment
@@ -15,6 +16,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.media.files import media_type_of
+from imagemill.media.pictures import EXTENSIONS
 from imagemill.service.inputs import Kept
 from imagemill.service.services import Services
 from imagemill.web import multipart
@@ -75,6 +77,7 @@ class Uploads:
             methods=["GET"],
             summary="An uploaded picture, by a signed URL",
             response_class=Response,
+            openapi_extra=openapi.answered(200, "The picture", *EXTENSIONS),
             tags=["blobs"],
         )
         return routes

@@ -14,11 +14,11 @@ from imagemill.dialects.base import Dialect, no_callback
 from imagemill.dialects.credits.estimates import estimate, priced
 from imagemill.dialects.native.dialect import NAME, NativeJobs
 from imagemill.dialects.native.schemas import LABEL, moment
-from imagemill.domain.access import Scope
-from imagemill.domain.errors import Conflict, InvalidInput
+from imagemill.domain.access import Caller, Role, Scope
+from imagemill.domain.errors import Conflict, Forbidden, InvalidInput
 from imagemill.domain.jobs import Draft, Job
 from imagemill.service.services import Services
-from imagemill.service.workflows import Kept
+from imagemill.service.workflows import SHARED, Kept, spaces_of
 from imagemill.web.gate import caller
 from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
@@ -45,7 +45,16 @@ _RUN: dict[str, tuple[dict[str, Any], str]] = {
     "label": (openapi.TEXTS, "Labels the node must carry, repeated"),
     "callbackUrl": (openapi.TEXT, "Where events of the job are sent"),
 }
+_ANSWERS = {
+    "201": {"description": "The job was accepted"},
+    "200": {"description": "The job is finished, or the same request had made it before, or what it costs"},
+    "202": {"description": "The job goes on; the wait is over"},
+    "400": {"description": "A value is wrong; `errors` names its input"},
+}
 _VERSION = openapi.query(version=_RUN["version"])
+_SHARED = openapi.query(
+    shared=(openapi.FLAG, "Everybody's instead of one's own; for operators. Always so where no key is needed")
+)
 
 
 class WorkflowChange(BaseModel):
@@ -72,13 +81,19 @@ class WorkflowRoutes:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["workflows"])
         one = "/workflows/{name}"
-        run = openapi.query(**_RUN) | _any_inputs() | priced(self._services.credits.prices)
+        run = (
+            openapi.query(**_RUN)
+            | _any_inputs()
+            | priced(self._services.credits.prices)
+            | {"responses": _ANSWERS}
+        )
+        change = openapi.body(WorkflowChange) | _SHARED
         for method, path, handler, summary, status, extra in (
             ("GET", "/workflows", self.list, "The workflows and their inputs", 200, None),
-            ("POST", "/workflows", self.add, "Add a workflow", 201, openapi.body(WorkflowBody)),
+            ("POST", "/workflows", self.add, "Add a workflow", 201, openapi.body(WorkflowBody) | _SHARED),
             ("GET", one, self.get, "One workflow, with its manifest", 200, _VERSION),
-            ("PUT", one, self.put, "Change a workflow: a new version", 200, openapi.body(WorkflowChange)),
-            ("DELETE", one, self.remove, "Remove a workflow", 204, None),
+            ("PUT", one, self.put, "Change a workflow: a new version", 200, change),
+            ("DELETE", one, self.remove, "Remove a workflow", 204, _SHARED),
             ("GET", f"{one}/versions", self.versions, "All versions of a workflow", 200, None),
             ("POST", one, self.run, "Run a workflow with values for its inputs", 201, run),
         ):
@@ -94,28 +109,31 @@ class WorkflowRoutes:
         return routes
 
     async def list(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._workflows.views)
+        found = await asyncio.to_thread(self._workflows.views, spaces_of(caller(request)))
         return answer({"items": [summary_body(kept) for kept in found]})
 
     async def add(self, request: Request) -> Response:
         body = await _read(request, WorkflowBody)
-        kept = await asyncio.to_thread(self._workflows.add, body.name, body.graph, body.manifest)
+        what = body.name, body.graph, body.manifest
+        kept = await asyncio.to_thread(self._workflows.add, *what, _space(request))
         return answer(whole_body(kept), 201)
 
     async def get(self, request: Request, name: str) -> Response:
-        return answer(whole_body(await asyncio.to_thread(self._workflows.get, name, _version(request))))
+        which = name, _version(request), spaces_of(caller(request))
+        return answer(whole_body(await asyncio.to_thread(self._workflows.get, *which)))
 
     async def put(self, request: Request, name: str) -> Response:
         body = await _read(request, WorkflowChange)
-        kept = await asyncio.to_thread(self._workflows.change, name, body.graph, body.manifest)
+        what = name, body.graph, body.manifest
+        kept = await asyncio.to_thread(self._workflows.change, *what, _space(request))
         return answer(whole_body(kept))
 
     async def remove(self, request: Request, name: str) -> Response:
-        await asyncio.to_thread(self._workflows.remove, name)
+        await asyncio.to_thread(self._workflows.remove, name, _space(request))
         return Response(status_code=204)
 
     async def versions(self, request: Request, name: str) -> Response:
-        found = await asyncio.to_thread(self._workflows.versions, name)
+        found = await asyncio.to_thread(self._workflows.versions, name, spaces_of(caller(request)))
         return answer({"items": [summary_body(kept) for kept in found]})
 
     async def run(self, request: Request, name: str) -> Response:
@@ -155,7 +173,7 @@ class WorkflowRoutes:
         if job_name is not None and (len(job_name) > 200 or "\0" in job_name):
             raise InvalidInput.at("name", "should be at most 200 characters of text")
         wish = replace(
-            self._workflows.wish(name, _version(request), values),
+            self._workflows.wish(name, _version(request), values, spaces_of(caller(request))),
             name=job_name,
             priority=number(request, "priority", 0, -100, 100),
             labels=tuple(labels),
@@ -185,6 +203,7 @@ def summary_body(kept: Kept) -> dict[str, Any]:
         "name": workflow.name,
         "version": kept.version,
         "source": "built-in" if kept.is_built_in else "added",
+        "shared": kept.space == SHARED,
         "title": workflow.title,
         "description": workflow.description,
         "inputs": [_input_body(one) for one in workflow.inputs],
@@ -210,11 +229,13 @@ def _input_body(one: Input) -> dict[str, Any]:
     return body | {name: value for name, value in further.items() if value is not None}
 
 
-def described_paths(services: Services) -> dict[str, Any]:
-    """A path for each workflow, with the schema of its inputs, for the OpenAPI document. Reads the store."""
+def described_paths(services: Services, reader: Caller | None) -> dict[str, Any]:
+    """A path for each workflow the reader may run, with the schema of its inputs, for the OpenAPI document.
+    Reads the store."""
+    spaces = (SHARED,) if reader is None else spaces_of(reader)
     return {
         f"/api/v1/workflows/{kept.workflow.name}": {"post": _operation(kept)}
-        for kept in services.workflows.views()
+        for kept in services.workflows.views(spaces)
     }
 
 
@@ -229,12 +250,7 @@ def _operation(kept: Kept) -> dict[str, Any]:
         "operationId": f"run_workflow_{workflow.name}",
         **openapi.query(**_RUN),
         "requestBody": {"required": True, "content": content},
-        "responses": {
-            "201": {"description": "The job was accepted"},
-            "200": {"description": "The job is finished, or the same request had made it before"},
-            "202": {"description": "The job goes on; the wait is over"},
-            "400": {"description": "A value is wrong; `errors` names its input"},
-        },
+        "responses": _ANSWERS,
     }
 
 
@@ -243,6 +259,19 @@ def _any_inputs() -> dict[str, Any]:
         "application/json": {"schema": {"type": "object", "description": "See the workflow's own path."}}
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _space(request: Request) -> str:
+    """Where the request changes workflows."""
+    found = caller(request)
+    shared = flag(request, "shared")
+    if found.is_open:
+        return SHARED
+    if not shared:
+        return found.owner
+    if found.role is Role.USER:
+        raise Forbidden("shared: only an operator or an administrator changes what everybody has")
+    return SHARED
 
 
 def _version(request: Request) -> int | None:

@@ -1,0 +1,110 @@
+"""What the OpenAPI document says of every route alike: who may call it, and how it refuses."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from imagemill.domain.access import Scope
+from imagemill.web.permits import SAFE, Permits
+
+_BODY_METHODS = {"post", "put", "patch"}
+_METHODS = {"get", "head", "delete", *_BODY_METHODS}
+_NAMED_ELSEWHERE = {"token", "owner"}
+"""Query parameters that name what may not be there."""
+_REFUSALS = {
+    400: "A field is wrong; `errors` names it",
+    401: "No key, or one that is not valid any more",
+    402: "The credits do not suffice",
+    403: "The key lacks the scope, or this is not yours to change",
+    404: "It is not there, or it is not yours",
+    409: "What is there does not allow it",
+    413: "The body is larger than is accepted",
+    429: "Too many requests; Retry-After says when to try again",
+    503: "Too busy, or a part is away; Retry-After says when to try again",
+}
+_STRAY = "HTTPValidationError"
+"""The framework's own refusal, which is never sent: see `imagemill.web.problems`."""
+
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "traceId"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do, in a sentence."},
+        "traceId": {"type": "string", "description": "Finds the request in the server's log."},
+        "errors": {
+            "type": "object",
+            "description": "By the paths of the fields that are wrong.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+}
+_SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, or a login's token."}}
+
+
+def components(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The document's ``components`` with ours."""
+    schemas = {name: each for name, each in found.get("schemas", {}).items() if name not in (_STRAY, _FAULT)}
+    return {**found, "schemas": {**schemas, "Problem": PROBLEM}, "securitySchemes": _SCHEMES}
+
+
+_FAULT = "ValidationError"
+
+
+def complete(paths: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
+    """The paths with every refusal. What a route says of a status itself stays."""
+    return {
+        path: {
+            method: _operation(path, method, each, permits) if method in _METHODS else each
+            for method, each in item.items()
+        }
+        for path, item in paths.items()
+    }
+
+
+def _operation(path: str, method: str, operation: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
+    scope = permits.of(path).scope(method.upper())
+    own = {
+        status: _answer(int(status), each)
+        for status, each in operation.get("responses", {}).items()
+        if _STRAY not in str(each)
+    }
+    refusals = {
+        str(status): _refusal(_REFUSALS[status]) for status in _statuses(path, method, operation, scope)
+    }
+    security = {"security": [{"key": [scope.value]}]} if scope is not None else {}
+    return {**operation, "responses": {**refusals, **own}, **security}
+
+
+def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope | None) -> list[int]:
+    changes = method.upper() not in SAFE
+    queries = {each["name"] for each in operation.get("parameters", ())}
+    applies = {
+        400: True,
+        401: scope is not None or changes,  # a login may be refused, too
+        402: changes and scope is Scope.JOBS_WRITE,
+        403: scope is not None or changes or "sig" in queries,
+        404: "{" in path or bool(queries & _NAMED_ELSEWHERE) or changes,
+        409: changes,
+        413: True,
+        429: True,
+        503: True,
+    }
+    return [status for status, does in applies.items() if does]
+
+
+def _answer(status: int, said: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON, unless the route says otherwise of its answer, or has none."""
+    if "content" in said or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
+        return dict(said)
+    if status >= 400:
+        return _refusal(said["description"])
+    return {**said, "content": {"application/json": {"schema": {}}}}
+
+
+def _refusal(description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}

@@ -1,0 +1,110 @@
+"""A guarded server as a process of its own, with something of everything on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.cli.programs import Program, image_job, running
+from tests.graphs import graph
+
+ADMIN_KEY = "the-key-of-whoever-looks-after-the-fuzzed-server"
+_SETTINGS = {
+    "IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY,
+    "IMAGEMILL_AUTH__SIGN_UP": "true",
+    "IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8",
+    "IMAGEMILL_LIMIT__WAIT_S": "0.05",
+    "IMAGEMILL_SIMULATOR__STEP_MS": "0",
+}
+
+
+@dataclass
+class Caller:
+    name: str
+    key: str
+    things: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Values of the parameters of a path, of things that are there."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@dataclass
+class Target:
+    program: Program
+    url: str
+    document: dict[str, Any]
+    callers: list[Caller]
+
+    def troubles(self) -> list[str]:
+        """What the server itself says of what went wrong in it."""
+        found = [line for line in self.program.lines() if line.get("level") in ("error", "critical")]
+        return [str(line)[:2000] for line in found]
+
+
+@contextmanager
+def target(folder: Path, database_url: str = "") -> Iterator[Target]:
+    settings = {**_SETTINGS, "IMAGEMILL_DATA_DIR": str(folder / "data")}
+    if database_url:
+        settings["DATABASE_URL"] = database_url
+    with running("serve", "--port", "0", cwd=folder, **settings) as program:
+        with httpx2.Client(base_url=program.url, timeout=30, trust_env=False) as http:
+            admin = Caller("admin", ADMIN_KEY)
+            user = Caller("user", _key(http, "fuzz"))
+            for caller in (admin, user):
+                caller.things = _things(http, caller)
+            document = _ok(http.get("/openapi.json", headers=admin.headers))
+        yield Target(program, program.url, document, [admin, user])
+        assert program.process.poll() is None, program.log.read_text()[-3000:]
+
+
+def _ok(answer: httpx2.Response) -> Any:
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def _key(http: httpx2.Client, owner: str) -> str:
+    admin = Caller("admin", ADMIN_KEY)
+    _ok(http.post("/api/v1/owners", json={"id": owner}, headers=admin.headers))
+    path = f"/api/v1/owners/{owner}/keys"
+    return _ok(http.post(path, json={"isService": True}, headers=admin.headers))["key"]
+
+
+def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
+    """By the beginnings of paths. Nothing of it stops the server, or whoever asks, when it is changed."""
+    params, headers = {"wait": "true"}, caller.headers
+    job: dict[str, Any] = {}
+    for _ in range(200):
+        job = _ok(http.post("/v1/consumer/jobs", json=image_job(), params=params, headers=headers))["jobs"][0]
+        job = _ok(http.get(f"/api/v1/jobs/{job['jobId']}", headers=headers))
+        if job["finishedAt"]:
+            break
+    assert job["finishedAt"], job
+    _ok(http.post("/api/v1/workflows", json={"name": "fuzzed", "graph": graph()}, headers=headers))
+    decoy = _ok(http.post("/api/v1/keys", json={"name": "decoy"}, headers=headers))["id"]
+    blob = job["artifacts"][0]["url"].partition("?")[0].rpartition("/")[2]
+    things = {
+        "/v1/consumer/jobs/{job_id}": {"job_id": job["id"]},
+        "/v1/producer/jobs/{job_id}": {"job_id": job["id"]},
+        "/api/v1/jobs/{job_id}": {"job_id": job["id"]},
+        "/api/v1/workflows/{name}": {"name": "fuzzed"},
+        "/api/v1/keys/{key}": {"key": decoy},
+        "/api/v1/owners/{owner}": {"owner": "nobody", "key": decoy},
+        "/api/v1/limits/{owner}": {"owner": "nobody"},
+        "/api/v1/credits/accounts/{owner}": {"owner": "nobody"},
+        "/v2/resources/{air}": {"air": "urn:air:sd1:lora:civitai:82098@87153"},
+        "/blobs/{name}": {"name": blob},
+    }
+    webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
+    if webhook.is_success:
+        one = f"/api/v1/webhooks/{webhook.json()['id']}"
+        message = _ok(http.post(f"{one}/test", headers=headers))["id"]
+        things["/api/v1/webhooks/{webhook_id}"] = {
+            "webhook_id": webhook.json()["id"],
+            "message_id": message,
+        }
+    return things

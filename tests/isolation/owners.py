@@ -1,0 +1,173 @@
+"""Owners with things of their own, each marked, so that it is seen wherever it comes out."""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from PIL import Image
+
+from imagemill.domain.access import Role, Scope
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.credentials import digest, draw
+from imagemill.store.accounts import Owner, RevokeKey, StoredKey
+from tests.conftest import LORA, Server, image_job
+from tests.graphs import graph
+
+ADMIN_KEY = "an-administrators-key-of-the-settings"
+JWT_SECRET = "what signs the sessions of these tests"
+
+
+def bearer(token: str, user: str | None = None) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {token}"}
+    return headers if user is None else {**headers, "X-Imagemill-User": user}
+
+
+def make_key(
+    server: Server,
+    account: str,
+    scopes: frozenset[Scope] = Role.USER.scopes,
+    *,
+    is_service: bool = False,
+    life_s: float | None = None,
+    revoked: bool = False,
+) -> str:
+    """A key of an account, which is made when it is not there."""
+    accounts, now, drawn = server.mill.store.accounts, now_us(), draw()
+    accounts.ensure_owner(Owner(account, Role.USER, now))
+    end = None if life_s is None else now + round(life_s * SECOND)
+    accounts.add_key(StoredKey(drawn.id, account, f"key of {account}", digest(drawn.text), scopes, is_service,
+                               now, end))  # fmt: skip
+    if revoked:
+        accounts.revoke_key(RevokeKey(drawn.id, now))
+    server.mill.services.access.forget()
+    return drawn.text
+
+
+@dataclass
+class Party:
+    """Somebody who asks: an account, or an end user of one."""
+
+    server: Server
+    http: httpx2.Client
+    """Which says nothing of its own of who asks."""
+    headers: Mapping[str, str]
+    owner: str = ""
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        headers = {**self.headers, **options.pop("headers", {})}
+        return self.http.request(method, path, headers=headers, **options)
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.ask("GET", path, params=query)
+        assert answer.status_code == 200, (path, answer.text)
+        return answer.json()
+
+    def post(self, path: str, body: Any, **options: Any) -> Any:
+        answer = self.ask("POST", path, json=body, **options)
+        assert answer.is_success, (path, answer.text)
+        return answer.json()
+
+
+@dataclass
+class Belongings:
+    """What somebody has, by the names that paths and queries have for it."""
+
+    owner: Party
+    mark: str
+    """Stands in every text of theirs."""
+    paths: dict[str, str] = field(default_factory=dict)
+    queries: dict[str, str] = field(default_factory=dict)
+    blob_url: str = ""
+    blob_key: str = ""
+    idempotent: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> set[str]:
+        """What must come out nowhere else."""
+        own = {value for name, value in self.paths.items() if name not in COMMON and "owner" not in name}
+        # Shorter ones are parts of addresses, and of words.
+        return {each for each in (self.mark, self.blob_key, self.queries["token"], *own) if len(each) > 11}
+
+
+COMMON = {"resources/{air}", "nodes/{name}"}
+"""Parameters that name what is nobody's own."""
+
+
+def picture(mark: str) -> bytes:
+    """Another one for each mark."""
+    colour = tuple(hashlib.sha256(mark.encode()).digest()[:3])
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def settle(party: Party, paths: set[str]) -> Belongings:
+    """Have something of everything; ``paths``: what the server offers."""
+    mark = f"mark{secrets.token_hex(6)}"
+    has = Belongings(party, mark)
+    _add_jobs(has)
+    _add_workflow(has)
+    node = party.server.mill.offers.all()[0].node
+    has.paths |= {"nodes/{name}": node, "resources/{air}": LORA}
+    owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
+    has.paths |= dict.fromkeys(owners, party.owner)
+    has.paths["keys/{key}"] = _key_id(has)
+    has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
+    if "/api/v1/webhooks" in paths:
+        _add_webhook(has)
+    if "/api/v1/uploads" in paths:
+        _add_upload(has)
+    return has
+
+
+def _add_jobs(has: Belongings) -> None:
+    party, mark = has.owner, has.mark
+    key = {"Idempotency-Key": f"key-{mark}"}
+    properties = {"album": mark}
+    wish = image_job(name=f"name {mark}", params={"prompt": f"prompt {mark}"}, properties=properties)
+    has.idempotent = {"json": wish, "headers": key}
+    accepted = party.post("/v1/consumer/jobs", wish, params={"wait": "true"}, headers=key)
+    job_id = accepted["jobs"][0]["jobId"]
+    job = party.get(f"/api/v1/jobs/{job_id}")
+    assert job["status"] == "succeeded", job
+    artifact = job["artifacts"][0]
+    has.blob_url = artifact["url"]
+    name = has.blob_url.partition("?")[0].rpartition("/")[2]
+    has.blob_key = name.partition(".")[0]
+    has.paths |= {"jobs/{job_id}": job_id, "blobs/{name}": name}
+    has.queries |= {"token": accepted["token"], "batch": accepted["token"], "cursor": job_id}
+
+
+def _add_workflow(has: Belongings) -> None:
+    name = f"wf-{has.mark}"
+    raw = graph()
+    raw["2"]["inputs"]["text"] = f"prompt {has.mark}"
+    has.owner.post("/api/v1/workflows", {"name": name, "graph": raw})
+    has.paths["workflows/{name}"] = name
+
+
+def _key_id(has: Belongings) -> str:
+    """An end user has none: the one it is called by is its account's."""
+    is_account = ":" not in has.owner.owner
+    return has.owner.headers["Authorization"].split("_")[1] if is_account else "0" * 12
+
+
+def _add_webhook(has: Belongings) -> None:
+    body = {"url": "https://example.com/hook", "description": f"hook {has.mark}"}
+    webhook = has.owner.post("/api/v1/webhooks", body)
+    has.paths["webhooks/{webhook_id}"] = webhook["id"]
+    message = has.owner.post(f"/api/v1/webhooks/{webhook['id']}/test", None)
+    has.paths["messages/{message_id}"] = message["id"]
+
+
+def _add_upload(has: Belongings) -> None:
+    headers = {**has.owner.headers, "Content-Type": "image/png"}
+    answer = has.owner.ask("POST", "/api/v1/uploads", content=picture(has.mark), headers=headers)
+    assert answer.status_code == 201, answer.text
+    place = answer.json()["url"].partition("?")[0].partition("/blobs/inputs/")[2].split("/")
+    has.paths |= dict(zip(("inputs/{mark}", "{digest}", "{name}"), place, strict=True))
+    has.queries["upload"] = answer.json()["key"]

@@ -1,0 +1,71 @@
+"""Workflows of owners beside those of everybody, in the table."""
+
+import pytest
+import sqlalchemy as sa
+
+from imagemill.domain.errors import Conflict, NotFound
+from imagemill.store import migrate
+from imagemill.store.engine import open_unpooled
+from imagemill.store.resources import Put
+from imagemill.store.store import Store
+from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowText
+from tests.store.build import T0, opened
+
+
+def put(store: Store, body: str, space: str = SHARED, mode: Put = Put.CREATE) -> StoredWorkflow:
+    text = WorkflowText("portrait", "Portrait", f"manifest {body}", f"digest {body}")
+    stored = store.put_workflow(PutWorkflow(text, mode, T0, space))
+    assert stored is not None
+    return stored
+
+
+def test_owners_give_the_same_name_without_meeting(store: Store):
+    shared, anns, bens = put(store, "s"), put(store, "a", "ann"), put(store, "b", "ben")
+    assert [each.version for each in (shared, anns, bens)] == [1, 1, 1]
+    assert store.workflow("portrait", None, ("ann", SHARED)) == anns
+    assert store.workflow("portrait", None, ("ben", SHARED)) == bens
+    assert store.workflow("portrait", None, ("eve", SHARED)) == shared
+    assert store.workflow("portrait", 1, ("ben",)) == bens
+
+
+def test_the_first_space_that_has_a_name_decides_whatever_the_names(store: Store):
+    users, accounts = put(store, "u", "b"), put(store, "a", "z")
+    assert store.workflow("portrait", None, ("b", "z", SHARED)) == users
+    assert store.workflow("portrait", None, ("z", "b", SHARED)) == accounts
+
+
+def test_a_change_or_removal_touches_its_own_space_only(store: Store):
+    shared = put(store, "s")
+    with pytest.raises(NotFound):
+        put(store, "a", "ann", Put.REPLACE)
+    put(store, "a", "ann")
+    assert put(store, "b", "ann", Put.REPLACE).version == 2
+    with pytest.raises(Conflict):
+        put(store, "c", "ann")
+    store.put_workflow(PutWorkflow(WorkflowText("portrait", "", "", ""), Put.DELETE, T0, "ann"))
+    assert store.workflow("portrait", None, ("ann", SHARED)) == shared
+    assert [each.version for each in store.workflow_versions("portrait", "ann")] == [2, 1]
+
+
+def test_only_the_spaces_asked_for_are_listed(store: Store):
+    put(store, "s"), put(store, "a", "ann"), put(store, "b", "ben")
+    assert [key.space for key in store.workflow_heads(("ann", SHARED))] in (["ann", ""], ["", "ann"])
+    assert [key.space for key in store.workflow_heads()] == [SHARED]
+
+
+def test_what_was_there_before_owners_is_everybodys(database_url: str):
+    migrate.upgrade(database_url, "0006")
+    add = sa.text(
+        "INSERT INTO workflows (name, version, title, manifest, digest, created_at)"
+        " VALUES (:name, 1, 't', 'm', 'd', 1)"
+    )
+    engine = open_unpooled(database_url)
+    with engine.begin() as conn:
+        conn.execute(add, {"name": "before"})
+    migrate.upgrade(database_url)
+    with engine.begin() as conn:
+        conn.execute(add, {"name": "meanwhile"})  # by code that knows no owners of workflows
+    engine.dispose()
+    store = Store(opened(database_url))
+    assert [(key.name, key.space) for key in store.workflow_heads()] == [("before", ""), ("meanwhile", "")]
+    store.close()
