@@ -222,4 +222,5 @@ decisions = sa.Table(
     sa.Column("rule", sa.String(64), nullable=False),
     sa.Column("category", sa.String(64), nullable=False),
     sa.Index("ix_decisions_owner", "owner", "id"),
+    sa.Index("ix_decisions_job", "job_id"),
 )

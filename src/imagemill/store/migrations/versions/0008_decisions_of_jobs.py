@@ -1,0 +1,16 @@
+"""What was decided of a job's texts and pictures is found by the job"""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_decisions_job", "decisions", ["job_id"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_decisions_job", table_name="decisions")
