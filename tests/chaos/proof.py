@@ -17,7 +17,7 @@ from imagemill.store.store import Store
 from tests.chaos.followers import Followers
 from tests.chaos.records import LOST, Found
 from tests.chaos.renders import Account
-from tests.chaos.rig import LEASE_S, Rig
+from tests.chaos.rig import LEASE_S, Member, Rig
 from tests.chaos.weather import Blow
 
 _OPEN = ("waiting", "queued", "running")
@@ -104,23 +104,21 @@ def check_leaders(rig: Rig) -> None:
         with rig.engine.connect() as conn:
             holder = conn.execute(sa.text("SELECT holder FROM leaders")).scalars().all()
         named = [member for member in rig.of("scheduler") if f"-{member.pid}-" in "".join(holder)]
-        believing = [member for member in rig.of("scheduler") if _believes(member.log)]
+        believing = [member for member in rig.of("scheduler") if _believes(member)]
         if len(holder) == 1 and named and believing == named:
             return
         assert time.monotonic() < end, f"{holder}: {len(believing)} schedulers believe that they lead"
         time.sleep(0.2)
 
 
-def _believes(log: Path) -> bool:
-    """By its last word on it since it started."""
+def _believes(member: Member) -> bool:
+    """By its last word on it since it started, which it may say before it says that it has."""
     leads = False
-    for line in log.read_text().splitlines():
+    for line in member.log.read_bytes()[member.began_at :].decode().splitlines():
         if not line.startswith("{"):
             continue
         event = json.loads(line)["event"]
-        if "scheduler started" in event:
-            leads = False
-        elif event in ("this process leads", "another process leads"):
+        if event in ("this process leads", "another process leads"):
             leads = event == "this process leads"
     return leads
 

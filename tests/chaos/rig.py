@@ -42,9 +42,12 @@ class Member:
     log: Path
     settings: dict[str, str]
     process: "subprocess.Popen[bytes] | None" = None
+    began_at: int = 0
+    """Where in the log the words of this start begin, in bytes."""
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            self.began_at = log.tell()
             self.process = subprocess.Popen(
                 [*PROGRAM, *self.arguments],
                 cwd=self.folder,
