@@ -70,7 +70,11 @@ class Program:
 
     def client(self) -> httpx2.Client:
         return httpx2.Client(
-            base_url=self.url, headers={"Authorization": "Bearer test"}, timeout=30, trust_env=False
+            base_url=self.url,
+            headers={"Authorization": "Bearer test"},
+            timeout=30,
+            trust_env=False,
+            verify=False,
         )
 
     def signal(self, number: int = signal.SIGTERM) -> None:

@@ -56,7 +56,7 @@ class Victim:
         self._process = subprocess.Popen(command, env=self._env, stdout=self._log, stderr=self._log)
         while time.monotonic() - begin < 20:
             with suppress(httpx2.HTTPError):
-                if httpx2.get(f"{self.url}/health/live", timeout=1).status_code == 200:
+                if httpx2.get(f"{self.url}/health/live", timeout=1, verify=False).status_code == 200:
                     return time.monotonic() - begin
             assert self._process.poll() is None, "the server ended by itself"
             time.sleep(0.02)
@@ -100,7 +100,9 @@ class Clients:
                     "jobs": [{**image_job(), "name": "first"}, {**image_job(), "dependencies": ["first"]}]
                 }
             with suppress(httpx2.HTTPError):
-                answer = httpx2.post(f"{self._url}/v1/consumer/jobs", json=body, headers=TOKEN, timeout=5)
+                answer = httpx2.post(
+                    f"{self._url}/v1/consumer/jobs", json=body, headers=TOKEN, timeout=5, verify=False
+                )
                 if answer.status_code == 200:
                     self.accepted.extend(job["jobId"] for job in answer.json()["jobs"])
             self._stop.wait(rng.random() * 0.05)
