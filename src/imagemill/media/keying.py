@@ -21,6 +21,20 @@ _TINTED = 0.3
 _REACH = (1, 2, 3, 5, 8, 12, 17)
 """Px in each of eight directions at which the subject's colour is looked for."""
 _RIM = max(_REACH)
+_TOLERANCE = 40.0
+"""Levels squared by which a subject's colour may differ from the one found and still explain a pixel: shading."""
+_APART = 30
+"""Levels from the background below which a colour of the subject explains nothing."""
+_INSIDE = 2
+"""Grade of a pixel whose neighbours are subject too."""
+_THIN_HANDICAP = 5.0
+"""A thin line that seems to be subject alone may be a mixture itself, of a colour opposite to the key."""
+_PALETTE = 16
+"""Colours of the subject that are offered to what has none of them near, such as the tips of hair."""
+_SHADES = ((1.0, 1.0), (0.8, 2.0), (1.2, 2.0), (0.6, 3.0))
+"""In which light they are offered, and with what handicap."""
+_FREEDOM = 40
+"""Levels by which a pixel's own colour may differ from the one that explains it."""
 _FAINT = 0.03
 """Alpha that is noise rather than subject."""
 _SPILL_SLACK = 4.0
@@ -100,10 +114,10 @@ def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backd
     key = backdrop.colour
     share = _by_tint(colour, back, key, backdrop)
     sure = _sure(clear, zone, share)
-    found, rest, alpha = _nearest(out, at, sure, colour, back, backdrop.noise)
-    alpha = _alpha(colour, back, share, rest, alpha, backdrop.noise)
-    alpha[sure[at] == 2] = 1
-    subject = _subject(colour, back, found, rest, alpha, key)
+    search = _searched(out, at, sure, colour, back, backdrop.noise)
+    alpha = _alpha(colour, back, share, search, backdrop.noise)
+    alpha[sure[at] == _INSIDE] = 1
+    subject = _subject(colour, back, search, alpha, key)
     out[..., 3][at] = np.rint(alpha * 255).astype(np.uint8)
     out[..., :3][at] = np.rint(np.clip(subject, 0, 255)).astype(np.uint8)
 
@@ -121,40 +135,67 @@ def _sure(clear: Array, zone: Array, share: Array) -> Array:
     return sure + _inner(sure)
 
 
-def _nearest(
+class _Search:
+    """The subject's colour in each mixed pixel: the best of those that were offered so far."""
+
+    def __init__(self, colour: Array, back: Array, noise: float) -> None:
+        count = len(colour)
+        self._offset, self._back = colour - back, back
+        self._square = np.einsum("ij,ij->i", self._offset, self._offset)
+        self._scale = 1 / (3 * noise * noise + _TOLERANCE)
+        self.cost = np.full(count, np.inf, np.float32)
+        self.rest = np.full(count, np.inf, np.float32)
+        """What is left unexplained, in levels squared; infinite where nothing was offered."""
+        self.alpha = np.ones(count, np.float32)
+        self.colour = np.zeros((count, 3), np.float32)
+
+    def offer(self, which: Array, colours: Array, handicap: Array | float) -> None:
+        """``colours`` to the pixels ``which``; the handicap says what is more likely a priori."""
+        away = colours - self._back[which]
+        length = np.einsum("ij,ij->i", away, away)
+        along = np.einsum("ij,ij->i", away, self._offset[which])
+        part = np.clip(along / np.maximum(length, 1), 0, 1)
+        left = self._square[which] - part * (2 * along - part * length)
+        cost = left * self._scale + handicap
+        better = (cost < self.cost[which]) & (length > _APART * _APART)
+        where = which[better]
+        self.cost[where], self.rest[where], self.alpha[where] = cost[better], left[better], part[better]
+        self.colour[where] = colours[better]
+
+
+def _searched(
     out: Array, at: tuple[Array, Array], sure: Array, colour: Array, back: Array, noise: float
-) -> tuple[Array, Array, Array]:
-    """For each pixel: the subject's colour around it that explains it best; what is left unexplained, in
-    levels squared, infinite where there was none; alpha by it."""
+) -> _Search:
+    """Offers what lies around, then, where that does not explain a pixel, what the subject mostly has."""
     colours = np.pad(out[..., :3], ((_RIM, _RIM), (_RIM, _RIM), (0, 0))).reshape(-1, 3)
     grades = np.pad(sure, _RIM).ravel()
     width = out.shape[1] + 2 * _RIM
     place = (at[0] + _RIM) * width + at[1] + _RIM
-    offset = colour - back
-    square = np.einsum("ij,ij->i", offset, offset)
-    best = np.full(len(place), np.inf, np.float32)
-    rest = np.full(len(place), np.inf, np.float32)
-    alpha = np.ones(len(place), np.float32)
-    source = np.zeros(len(place), np.int64)
-    scale = 1 / (3 * noise * noise + 12)
+    search = _Search(colour, back, noise)
     for step, distance in _steps(width):
-        candidates = place + step
-        grade = grades[candidates]
+        grade = grades[place + step]
         valid = np.flatnonzero(grade)
-        if not len(valid):
-            continue
-        chosen = candidates[valid]
-        away = colours[chosen].astype(np.float32) - back[valid]
-        length = np.einsum("ij,ij->i", away, away)
-        along = np.einsum("ij,ij->i", away, offset[valid])
-        part = np.clip(along / np.maximum(length, 1), 0, 1)
-        left = square[valid] - part * (2 * along - part * length)
-        cost = left * scale + 0.01 * distance * distance + np.where(grade[valid] == 2, 0, 0.5)
-        better = (cost < best[valid]) & (length > 900)
-        where = valid[better]
-        best[where], rest[where] = cost[better], left[better]
-        alpha[where], source[where] = part[better], chosen[better]
-    return colours[source].astype(np.float32), rest, alpha
+        if len(valid):
+            handicap = 0.01 * distance * distance + np.where(grade[valid] == _INSIDE, 0, _THIN_HANDICAP)
+            search.offer(valid, colours[place[valid] + step].astype(np.float32), handicap)
+    palette = _palette(out[..., :3][sure == _INSIDE])
+    for light, handicap in _SHADES:
+        for common in np.minimum(palette * np.float32(light), 255):
+            hard = np.flatnonzero(search.cost > handicap)
+            if len(hard):
+                search.offer(hard, np.broadcast_to(common, (len(hard), 3)), handicap)
+    return search
+
+
+def _palette(inside: Array) -> Array:
+    """(n, 3): the most frequent colours of the subject's inside."""
+    some = inside[:: max(1, len(inside) // 50_000)].astype(np.float32)
+    bins = (some.astype(np.int32) >> 4) @ np.array([256, 16, 1])
+    counts = np.bincount(bins, minlength=4096)
+    fullest = np.argsort(-counts, kind="stable")[:_PALETTE]
+    fullest = fullest[counts[fullest] > 0]
+    sums = np.stack([np.bincount(bins, some[:, channel], 4096) for channel in range(3)], 1)
+    return (sums[fullest] / counts[fullest, None]).astype(np.float32)
 
 
 def _steps(width: int) -> list[tuple[int, float]]:
@@ -163,10 +204,10 @@ def _steps(width: int) -> list[tuple[int, float]]:
     return [(r * (y * width + x), r * (y * y + x * x) ** 0.5) for r in _REACH for y, x in directions]
 
 
-def _alpha(colour: Array, back: Array, share: Array, rest: Array, alpha: Array, noise: float) -> Array:
+def _alpha(colour: Array, back: Array, share: Array, search: _Search, noise: float) -> Array:
     """By the colour found where it explains the pixel, by tint where not."""
-    trust = np.exp(-np.maximum(rest, 0) / (2 * (3 * noise * noise + 14 * 14)))
-    mixed = trust * alpha + (1 - trust) * share
+    trust = np.exp(-np.maximum(search.rest, 0) / (2 * (3 * noise * noise + 14 * 14)))
+    mixed = trust * search.alpha + (1 - trust) * share
     # No subject is brighter than white or darker than black, which bounds alpha from below.
     offset = colour - back
     room = np.where(offset > 0, 255 - back, back)
@@ -175,13 +216,14 @@ def _alpha(colour: Array, back: Array, share: Array, rest: Array, alpha: Array, 
     return np.clip((mixed - _FAINT) / (1 - 2 * _FAINT), 0, 1)
 
 
-def _subject(colour: Array, back: Array, found: Array, rest: Array, alpha: Array, key: Array) -> Array:
+def _subject(colour: Array, back: Array, search: _Search, alpha: Array, key: Array) -> Array:
     """The subject's colour, freed of the background's part in it and of its light."""
     solid = np.maximum(alpha, 0.05)[:, None]
     unmixed = np.clip(back + (colour - back) / solid, 0, 255)
-    known = np.isfinite(rest)[:, None]
+    known = np.isfinite(search.rest)[:, None]
+    own_light = np.clip(unmixed - search.colour, -_FREEDOM, _FREEDOM)
     steady = np.clip((alpha[:, None] - 0.1) / 0.5, 0, 1)
-    subject = np.where(known, found + (unmixed - found) * steady, unmixed)
-    own = np.where(known[:, 0], np.maximum(tint(found, key), 0), 0)
+    subject = np.where(known, search.colour + own_light * steady, unmixed)
+    own = np.where(known[:, 0], np.maximum(tint(search.colour, key), 0), 0)
     excess = np.maximum(tint(subject, key) - own - _SPILL_SLACK, 0)
     return subject - excess[:, None] * (key / max(float(tint(key[None], key)[0]), 1.0))
