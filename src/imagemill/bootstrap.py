@@ -150,6 +150,7 @@ class Mill:
         self.leadership.resign()
         self.nodes.close()
         self.inputs.close()
+        self.safeguards.crafts.close()
         self.services.users.close()
         for backend in self.backends.values():
             backend.close()

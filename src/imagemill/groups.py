@@ -151,6 +151,9 @@ class LimitSettings(Group):
     decode_s: float = Field(
         default=10.0, gt=0, description="A picture whose decoding takes longer is refused."
     )
+    craft_s: float = Field(
+        default=60.0, gt=0, description="Longest work on a finished picture: keying, trimming, encoding."
+    )
     wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
 

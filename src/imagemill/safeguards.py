@@ -1,5 +1,6 @@
 """Building what guards an installation's prompts and pictures; only `imagemill.bootstrap` builds with it."""
 
+import os
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from typing import Any
@@ -9,7 +10,7 @@ from imagemill.config import Settings
 from imagemill.dialects.native.uploads import FORM_BYTES
 from imagemill.dialects.native.uploads import PATH as UPLOADS
 from imagemill.domain.judging import Verdict
-from imagemill.media.decoders import DecodeLimits, Decoders
+from imagemill.media.decoders import DecodeLimits, Decoders, craft_limits
 from imagemill.media.intake import Intake, PictureLimits
 from imagemill.safety.chain import Chain, Check
 from imagemill.safety.lists import OwnWords, Profanity
@@ -31,12 +32,13 @@ class Safeguards:
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
             Decoders(DecodeLimits(limit.image_pixels, limit.decode_s)),
         )
+        self.crafts = Decoders(craft_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
         self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
         checks: list[Check] = _chosen("checks", safety.checks, settings)
         classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
         self.prompts = PromptGate(Chain(checks), store)
         pictures = PictureGate(classifiers, store, self.intake.raster)
-        self.examination = Examination(self.intake.inspect, pictures.judge, own=_OWN)
+        self.examination = Examination(self.intake.inspect, pictures.judge, self.crafts.craft, own=_OWN)
 
     def inputs(self, store: Store, blobs: BlobStore, guard: Guard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)

@@ -188,9 +188,12 @@ class Mill:
         return thread
 
 
-def mill(store: Store, follow: Follow | None = None, **changes: Any) -> Mill:
+def mill(
+    store: Store, follow: Follow | None = None, *, made_by: Recipe | None = None, **changes: Any
+) -> Mill:
     backend, blobs, hub_ = FakeBackend(follow), MemoryBlobs(), hub(store)
-    runner = Runner(store, {"square": recipe()}, {"fake": backend}, blobs, blobs.get, hub_, rules(**changes))
+    recipes = {"square": made_by or recipe()}
+    runner = Runner(store, recipes, {"fake": backend}, blobs, blobs.get, hub_, rules(**changes))
     return Mill(store, backend, blobs, hub_, runner)
 
 

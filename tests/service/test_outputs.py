@@ -12,10 +12,12 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
+from imagemill.media.crafting import Facts, Made
+from imagemill.media.layout import BadPicture
 from imagemill.service.outputs import OutputLimits
 from imagemill.store.finishing import Cancel
 from imagemill.store.store import Store
-from tests.service.build import add, offer, output
+from tests.service.build import Mill, add, offer, output, png, recipe
 
 S = JobStatus
 
@@ -134,3 +136,45 @@ def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: 
     it.run()
     assert store.job(job.id).status is S.SUCCEEDED
     assert it.blobs.get(f"jobs/{job.id}/1/0.png") == b"another picture"
+
+
+class _Halves:
+    """A craft: the picture as it is and a smaller one."""
+
+    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
+        self.facts = facts
+        return [
+            Made(data, "image/png", 8, 8),
+            Made(png(4, 4), "image/png", 4, 4, role="thumbnail"),
+        ]
+
+
+class _Nothing:
+    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
+        raise BadPicture("has nothing on it")
+
+
+def crafted(make: Any, **plan: Any) -> Mill:
+    square = recipe()
+    return make(made_by=replace(square, plan=lambda input_: replace(square.plan(input_), **plan)))
+
+
+def test_what_a_craft_makes_of_a_picture_is_kept_instead_of_it(store: Store, make: Any):
+    craft = _Halves()
+    it, job = crafted(make, craft=craft, keys={"thumbnail": "library/{ms}.png"}), add(store)
+    it.run()
+    picture, thumbnail = store.view(job.id).artifacts
+    started_ms = (store.job(job.id).started_at or 0) // 1000
+    assert picture.blob_key == f"jobs/{job.id}/1/0.png"
+    assert (thumbnail.blob_key, thumbnail.width) == (f"library/{started_ms}.png", 4)
+    assert {picture.blob_key, thumbnail.blob_key} == set(it.blobs.files)
+    assert (craft.facts.job_id, craft.facts.seed, craft.facts.ms) == (job.id, 7, started_ms)
+
+
+def test_a_picture_a_craft_refuses_is_a_failure_and_nothing_of_it_is_kept(store: Store, make: Any):
+    it, job = crafted(make, craft=_Nothing()), add(store, max_failures=1)
+    it.run()
+    error = store.job(job.id).error
+    assert error is not None
+    assert (error.code, error.message) == (FailureCode.BAD_OUTPUT, "the picture has nothing on it")
+    assert it.blobs.files == {}

@@ -2,6 +2,9 @@
 
 import hashlib
 
+PRODUCTS = ("characters/", "library/")
+"""Where files lie that outlive the job which made them."""
+
 
 def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
     """Each attempt writes its own files, so a superseded one never overwrites a delivered picture."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from imagemill.domain.failures import Failure
 from imagemill.domain.judging import Judgement
+from imagemill.domain.records import Record
 
 
 class JobStatus(StrEnum):
@@ -83,6 +84,9 @@ class Draft:
     """Ids of the jobs that must succeed first."""
     judgements: tuple[Judgement, ...] = ()
     """What checks said of its texts, when they said something."""
+    sole: str = ""
+    """Names work that is not done twice: while a job of the owner with this name is open or has succeeded, no
+    other is accepted. Empty: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,8 @@ class Succeeded:
     artifacts: tuple[Artifact, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the terminal event tells: stage times, the graph, counts."""
+    record: Record | None = None
+    """What is written besides the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain.errors import ImagemillError
+from imagemill.media.crafting import Craft, Facts, Made, packed, unpacked
 from imagemill.media.decoding import LENGTHS
 from imagemill.media.layout import BadPicture
 
@@ -20,6 +21,10 @@ _BASE_BYTES = 256 * 2**20
 """Address space of Python and Pillow with their libraries, and room for the file itself."""
 _BYTES_A_PIXEL = 12
 """A picture, its upright copy and a row buffer's worth of an encoder, at four bytes a pixel each."""
+_CRAFT_BASE_BYTES = 2 * 2**30
+"""numpy, codecs and a small network reserve far more address space than they use."""
+_CRAFT_BYTES_A_PIXEL = 160
+"""Ten layers of four 32-bit numbers."""
 _START_S = 60.0
 """Until a new process answers, on a machine that is very busy."""
 _LONGEST_HEAD = 4096
@@ -40,9 +45,17 @@ class DecodeLimits:
     bytes: int = 512 * 2**20
     """Largest answer that is read from a process: its pixels anew."""
 
+    base_bytes: int = _BASE_BYTES
+    pixel_bytes: int = _BYTES_A_PIXEL
+
     @property
     def memory_bytes(self) -> int:
-        return _BASE_BYTES + _BYTES_A_PIXEL * self.pixels
+        return self.base_bytes + self.pixel_bytes * self.pixels
+
+
+def craft_limits(pixels: int, seconds: float) -> DecodeLimits:
+    """Of processes that work on pictures with numpy, in floating point."""
+    return DecodeLimits(pixels, seconds, base_bytes=_CRAFT_BASE_BYTES, pixel_bytes=_CRAFT_BYTES_A_PIXEL)
 
 
 class Decoders:
@@ -71,6 +84,13 @@ class Decoders:
     def raster(self, data: bytes, width: int, height: int) -> bytes:
         """Its pixels scaled to this size, row by row, red, green and blue. Raises as `decode` does."""
         return self._ask({"raster": [width, height]}, data)[1]
+
+    def craft(self, craft: Craft, data: bytes, facts: Facts) -> tuple[Made, ...]:
+        """What ``craft`` makes of the picture. Raises as `decode` does, and what the craft refuses."""
+        head, body = self._ask({"craft": packed(craft, facts)}, data)
+        if "refused" in head:
+            raise BadPicture(str(head["refused"]))
+        return unpacked(head, body)
 
     def close(self) -> None:
         with self._lock:
@@ -143,6 +163,8 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            # One process is one core's work: as many threads as cores would fight, and each takes memory.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         with self._within(_START_S):
             ready = self._read()

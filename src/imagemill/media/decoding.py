@@ -51,7 +51,11 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     """Decode the whole picture; anew, upright, where ``orientation`` is not 1; its pixels, where ``raster``
-    is a size."""
+    is a size; what ``craft`` makes of it."""
+    if "craft" in head:
+        from imagemill.media.crafting import perform
+
+        return perform(head["craft"], data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > head.get("pixels", math.inf):
             return {"error": f"{picture.width} x {picture.height} are too many pixels"}, b""

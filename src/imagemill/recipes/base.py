@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from imagemill.domain.images import Work
 from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
+from imagemill.domain.records import Record
 from imagemill.domain.resources import Resource
+from imagemill.media.crafting import Craft, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,13 @@ class Plan:
     """The generation parameters as text, embedded in the picture."""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Sources (`Shelf.picture`) of the pictures the work names."""
+    craft: Craft | None = None
+    """What is made of each picture before it is kept; None: kept as it is."""
+    keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
+    """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt; the others lie with
+    the job. Never of what a client wrote as it is."""
+    record: Record | None = None
+    """What is written besides the job when it succeeds."""
 
 
 class Shelf(Protocol):

@@ -6,7 +6,7 @@ from itertools import islice
 
 from imagemill.blobs.base import BlobInfo, BlobStore
 from imagemill.blobs.retention import Retention
-from imagemill.domain.blobs import attempt_of, mark_of, owner_mark
+from imagemill.domain.blobs import PRODUCTS, attempt_of, mark_of, owner_mark
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.store.store import Store
 
@@ -73,6 +73,20 @@ class Housekeeping:
                 if kept_s is not None and finished_at < now - round(kept_s * SECOND):
                     over.append(key)
         return over
+
+    def tidy_products(self, grace_s: float) -> int:
+        """Delete files that lie where products do, are older than ``grace_s`` and nobody refers to: those of
+        attempts that were lost; how many."""
+        oldest = now_us() - round(grace_s * SECOND)
+        deleted = 0
+        for place in PRODUCTS:
+            old = (blob for blob in self._blobs.list(place) if blob.modified_at < oldest)
+            for chunk in _chunks(old):
+                needed = self._store.referenced_files([blob.key for blob in chunk])
+                orphans = [blob.key for blob in chunk if blob.key not in needed]
+                self._blobs.delete(orphans)
+                deleted += len(orphans)
+        return deleted
 
     def tidy_inputs(self) -> int:
         """Delete input pictures that nobody brought again for so long; how many.

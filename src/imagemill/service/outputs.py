@@ -9,12 +9,14 @@ from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blobs import artifact_id, blob_key
+from imagemill.domain.blobs import artifact_id, blob_key, owner_mark
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import ImageSpec
 from imagemill.domain.jobs import Artifact, Claim, Job
 from imagemill.media import pictures
+from imagemill.media.crafting import Craft, Facts, Made
 from imagemill.media.files import extension_of
 from imagemill.media.layout import BadPicture
 from imagemill.media.pictures import PictureInfo
@@ -39,6 +41,10 @@ def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
     return ()
 
 
+def _here(craft: Craft, data: bytes, facts: Facts) -> Sequence[Made]:
+    return craft(data, facts)
+
+
 class Inspect(Protocol):
     def __call__(self, data: bytes, *, max_pixels: int) -> PictureInfo:
         """Decode a picture whole. Raises `imagemill.media.layout.BadPicture`."""
@@ -52,6 +58,8 @@ class Examination:
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.service.safety.PictureGate.judge`."""
+    craft: Callable[[Craft, bytes, Facts], Sequence[Made]] = _here
+    """Work on a picture. Raises `imagemill.media.layout.BadPicture`."""
     own: frozenset[str] = frozenset()
     """Backends whose pictures are painted in this process: those are decoded in it, too."""
 
@@ -76,6 +84,9 @@ class _Ready:
     width: int = 0
     height: int = 0
     """Pixels; 0 for what is no picture."""
+    key: str = ""
+    """Where it lies; empty: with the files of the job."""
+    seed: int | None = None
 
     @property
     def info(self) -> PictureInfo:
@@ -109,14 +120,30 @@ def keep(
         ]
         # None is stored before all have been looked at.
         flags = [flag for each in ready if each.width for flag in seen.judge(claim.job, each.data, each.info)]
+    if plan.craft is not None:
+        ready = [made for each in ready for made in _crafted(plan.craft, plan, claim.job, each, seen)]
     converted = time.perf_counter()
     shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
-    artifacts = tuple(
-        _stored(shelf, claim, position, output, each)
-        for position, (output, each) in enumerate(zip(outputs, ready, strict=True))
-    )
+    artifacts = tuple(_stored(shelf, claim, position, each) for position, each in enumerate(ready))
     stored = time.perf_counter()
     return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000, tuple(sorted(set(flags))))
+
+
+def _crafted(craft: Craft, plan: Plan, job: Job, ready: _Ready, seen: Examination) -> list[_Ready]:
+    if not ready.width:
+        return [ready]
+    started_at = job.started_at or now_us()
+    model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
+    facts = Facts(job.id, job.attempt, started_at, ready.seed, model, owner_mark(job.owner))
+    try:
+        made = seen.craft(craft, ready.data, facts)
+    except BadPicture as error:
+        raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
+    keys = {role: template.format(ms=facts.ms) for role, template in plan.keys.items()}
+    return [
+        _Ready(each.data, each.media_type, each.width, each.height, keys.get(each.role, ""), ready.seed)
+        for each in made
+    ]
 
 
 def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
@@ -126,7 +153,7 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
             f"file {position} has {len(output.data)} bytes; at most {limits.bytes} are kept",
         )
     if output.media_type not in pictures.EXTENSIONS:
-        return _Ready(output.data, output.media_type)
+        return _Ready(output.data, output.media_type, seed=output.seed)
     try:
         info = inspect(output.data, max_pixels=limits.pixels)
     except BadPicture as error:
@@ -139,7 +166,7 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
     data = output.data
     if plan.parameters and info.media_type == "image/png":
         data = pictures.with_png_text(data, "parameters", plan.parameters)
-    return _Ready(data, info.media_type, info.width, info.height)
+    return _Ready(data, info.media_type, info.width, info.height, seed=output.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +192,8 @@ class _Shelf:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _stored(shelf: _Shelf, claim: Claim, position: int, output: Output, ready: _Ready) -> Artifact:
-    key = blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
+def _stored(shelf: _Shelf, claim: Claim, position: int, ready: _Ready) -> Artifact:
+    key = ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
     shelf.put(key, ready)
     return Artifact(
         id=artifact_id(claim.id, position),
@@ -179,6 +206,6 @@ def _stored(shelf: _Shelf, claim: Claim, position: int, output: Output, ready: _
         width=ready.width,
         height=ready.height,
         sha256=hashlib.sha256(ready.data).hexdigest(),
-        seed=output.seed,
+        seed=ready.seed,
         created_at=now_us(),
     )

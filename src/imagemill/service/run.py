@@ -210,7 +210,7 @@ class Runner:
             **({"flags": list(kept.flags)} if kept.flags else {}),
             **rendered.details,
         }
-        return Succeeded(kept.artifacts, details)
+        return Succeeded(kept.artifacts, details, plan.record)
 
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job

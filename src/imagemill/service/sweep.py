@@ -142,8 +142,8 @@ class Sweeper:
         return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
-        """Delete files no job refers to, and those of jobs whose retention is over; how many."""
-        return self._files.tidy_results(grace_s)
+        """Delete files nothing refers to, and those of jobs whose retention is over; how many."""
+        return self._files.tidy_results(grace_s) + self._files.tidy_products(grace_s)
 
     def _prune_for_a_while(self) -> float:
         """The seconds until it should go on."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from imagemill.domain.blobs import attempt_of
-from imagemill.store import schema
+from imagemill.store import products, schema
 from imagemill.store.commits import Tx
 
 _jobs = schema.jobs.c
@@ -18,6 +18,19 @@ def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]
         _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
     )
     return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
+
+
+def referenced(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Of these keys of products those that the library or a character that was not deleted refers to."""
+    models, images = products.model_library.c, products.character_images.c
+    questions = [
+        sa.select(column).where(column.in_(keys)) for column in (models.image_key, models.thumbnail_key)
+    ]
+    questions += [
+        sa.select(column).where(column.in_(keys), images.deleted_at.is_(None))
+        for column in (images.image_key, images.thumbnail_key)
+    ]
+    return {key for question in questions for key in conn.scalars(question)}
 
 
 def give_up(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:

@@ -16,6 +16,7 @@ from imagemill.store.changes import Change, Locked, apply, close, lock, lock_whe
 from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
 from imagemill.store.reading import View
+from imagemill.store.recording import Recorded, record
 from imagemill.store.statements import Statement
 
 _jobs = schema.jobs.c
@@ -33,6 +34,7 @@ def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus |
     rows = lock(tx, [request.claim.id for request in requests])
     answers: list[JobStatus | Superseded] = []
     changes: dict[str, Change] = {}
+    records: list[Recorded] = []
     for request in requests:
         row = rows.get(request.claim.id)
         if row is None or row.id in changes or not _holds(request.claim, row):
@@ -45,8 +47,17 @@ def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus |
             tx.views[row.id] = _view(request.claim.job, change)
         elif isinstance(request.outcome, Retried) and request.outcome.memory_mb is not None:
             _ask_for_memory(lanes, tx, request.claim.job, request.outcome.memory_mb)
+        records.extend(_recorded(request))
     apply(tx, list(changes.values()))
+    record(tx, records)
     return answers
+
+
+def _recorded(request: Finish) -> list[Recorded]:
+    outcome = request.outcome
+    if not isinstance(outcome, Succeeded) or outcome.record is None:
+        return []
+    return [Recorded(request.claim.job, outcome.record, outcome.artifacts, outcome.details, request.now)]
 
 
 _MOVE = Statement(sa.text("UPDATE jobs SET lane = :lane WHERE id = :id"))
@@ -82,7 +93,7 @@ def _holds(claim: Claim, row: Locked) -> bool:
 
 def _change(row: Locked, outcome: Outcome, now: int) -> Change:
     match outcome:
-        case Succeeded(artifacts, details):
+        case Succeeded(artifacts, details, _):
             return close(row, JobStatus.SUCCEEDED, now, data=dict(details), artifacts=artifacts)
         case Failed(failure, details):
             return _fail(row, failure, now, details=dict(details))

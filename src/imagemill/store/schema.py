@@ -6,7 +6,7 @@ searched by the database, and text is the same on both.
 
 import sqlalchemy as sa
 
-REVISION = "0008"
+REVISION = "0009"
 """The Alembic head this code works on; compared at start without importing Alembic."""
 
 metadata = sa.MetaData()

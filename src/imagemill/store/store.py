@@ -244,6 +244,10 @@ class Store:
         """Owner and end of those of the jobs that have ended."""
         return self._read(files.ended, ids)
 
+    def referenced_files(self, keys: Sequence[str]) -> set[str]:
+        """See `files.referenced`."""
+        return self._read(files.referenced, keys)
+
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(reading.referenced_attempts, pairs)
 

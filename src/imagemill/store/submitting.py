@@ -1,7 +1,7 @@
 """Writing new jobs: fair-queueing tags, dependencies, the client's index, the first event."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import priority_offset_s
-from imagemill.store import log, schema
+from imagemill.store import log, reserving, schema
 from imagemill.store.admitting import Submission, admit
 from imagemill.store.commits import Tx
 from imagemill.store.indexing import property_rows
@@ -24,6 +24,8 @@ class Accepted:
     jobs: tuple[Job, ...]
     repeated: bool = False
     """Whether these jobs were accepted by an earlier request with the same key."""
+    taken: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the drafts that were left out, as their work is under way or done: `Draft.sole` to the job's id."""
 
 
 class Submitting:
@@ -32,7 +34,9 @@ class Submitting:
 
     def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | ImagemillError]:
         earlier = [_earlier(tx, submission) for submission in submissions]
-        fresh = [s for s, batch in zip(submissions, earlier, strict=True) if batch is None]
+        fresh, taken = reserving.without_taken(
+            tx, [s for s, batch in zip(submissions, earlier, strict=True) if batch is None]
+        )
         admission = admit(tx, fresh)
         admitted = [s for s in fresh if s.batch not in admission.refused]
         jobs = self._insert(tx, admitted, admission.held) if admitted else {}
@@ -43,7 +47,10 @@ class Submitting:
             elif (refusal := admission.refused.get(batch or submission.batch)) is not None:
                 answers.append(refusal)
             elif batch is None:
-                answers.append(Accepted(submission.batch, tuple(jobs[submission.batch])))
+                left_out = taken.get(submission.batch, {})
+                answers.append(
+                    Accepted(submission.batch, tuple(jobs.get(submission.batch, ())), taken=left_out)
+                )
             else:
                 # Read after the insert: the earlier request may be one of this very transaction.
                 answers.append(Accepted(batch, _jobs_of(tx, batch), repeated=True))
@@ -70,6 +77,7 @@ class Submitting:
         # The rest of the transaction may look for these jobs: a claim does.
         tx.insert_now()
         drafts = [draft for submission in submissions for draft in submission.drafts]
+        reserving.reserve(tx, submissions)
         needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.needs]
         if needs:
             tx.conn.execute(_insert_dependencies, needs)

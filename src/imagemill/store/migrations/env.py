@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context
 
-from imagemill.store import owning  # noqa: F401 - its tables belong to the same metadata
+from imagemill.store import owning, products  # noqa: F401 - their tables belong to the same metadata
 from imagemill.store.schema import metadata
 
 LOCK = 0x1_4A6E_0001
