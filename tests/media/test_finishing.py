@@ -104,6 +104,16 @@ def test_a_picture_that_is_transparent_already_stays_so():
     assert shown(made).getchannel("A").getextrema() == (0, 255)
 
 
+def test_a_background_that_the_node_has_removed_is_not_keyed_again():
+    """The subject has the key's colour in it, and what is clear may have any."""
+    image = photo(mode="RGBA")
+    image.paste((0, 255, 0, 0), (0, 0, 200, 120))
+    image.paste((0, 255, 0, 255), (50, 30, 150, 90))
+    (made,) = Finish(key_colour="#00ff00", trim_px=5)(png(image), FACTS)
+    assert (made.width, made.height) == (110, 70)
+    assert shown(made).getpixel((55, 35)) == (0, 255, 0, 255)
+
+
 @pytest.mark.parametrize(
     ("data", "finish", "why"),
     [

@@ -41,7 +41,9 @@ def finished(finish: Finish, data: bytes, facts: Facts) -> list[Made]:
 def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     if finish.key_colour is None and finish.cutout is None:
         return picture
-    if finish.key_colour is None:
+    if picture.mode == "RGBA":
+        found = picture  # the node has removed it
+    elif finish.key_colour is None:
         found = cut_out(picture, finish.cutout or b"")
     else:
         red, green, blue = bytes.fromhex(finish.key_colour.removeprefix("#"))
