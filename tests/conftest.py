@@ -23,6 +23,8 @@ from imagemill.web import sockets
 from tests import databases
 from tests.postgres import server_url
 
+pytest_plugins = ["tests.spreading"]
+
 TOKEN = {"Authorization": "Bearer test"}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 SDXL = "urn:air:sdxl:checkpoint:civitai:101055@128078"
