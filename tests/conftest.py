@@ -1,6 +1,8 @@
 """Fixtures: real databases, a real server on a real port."""
 
+import asyncio
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -22,6 +24,8 @@ from imagemill.store.store import Store
 from imagemill.web import sockets
 from tests import databases
 from tests.postgres import server_url
+
+pytest_plugins = ["tests.spreading"]
 
 TOKEN = {"Authorization": "Bearer test"}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -123,6 +127,32 @@ def image_job(**changes: Any) -> dict[str, Any]:
     return {"$type": "textToImage", "model": SD1, "params": params, **changes}
 
 
+class _Uvicorn(uvicorn.Server):
+    """Ends at once: uvicorn's own looks ten times a second whether it should, and then rests for as long."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        await self._over.wait()
+        ticking.cancel()
+
+    def end(self) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._over.set)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
+        await self.lifespan.shutdown()
+
+
 @contextmanager
 def running_server(
     settings: Settings, roles: Roles | None = None, *, prepare: Callable[[Mill], None] = lambda mill: None
@@ -135,17 +165,17 @@ def running_server(
     wire = sockets.wire(mill.services.sockets) | {"proxy_headers": False}
     app = application(mill)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
-    server = uvicorn.Server(config)
+    server = _Uvicorn(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
-        time.sleep(0.005)
+        time.sleep(0.002)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     # Whom TLS trusts is not read: it takes 20 ms a client, and no test server here speaks TLS.
     with httpx2.Client(base_url=url, headers=TOKEN, timeout=30, verify=False) as client:
         yield Server(mill, url, client)
-    server.should_exit = True
+    server.end()
     thread.join(20)
     assert not thread.is_alive(), "the server did not stop"
 

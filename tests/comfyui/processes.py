@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from tests.conftest import TOKEN
+from tests.databases import sqlite_database
 
 SD1 = "urn:air:sd1:checkpoint:civitai:1@1"
 SDXL = "urn:air:sdxl:checkpoint:civitai:2@2"
@@ -37,7 +38,7 @@ class Served:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
-        data_dir.mkdir(parents=True, exist_ok=True)
+        sqlite_database(data_dir / "imagemill.db")
         self._log = (data_dir / "server.log").open("ab")
         self._env = {
             **os.environ,
