@@ -88,7 +88,7 @@ class _Reader:
             return
         entry = self._chosen(unit)
         if entry is None:
-            self._play(unit)
+            self._play(unit, after)
             return
         self._likening = False
         kind = entry.concept.kind
@@ -121,24 +121,32 @@ class _Reader:
             entries.sort(key=lambda entry: entry.concept.kind != "species")
         animal = next((entry for entry in entries if entry.concept.kind == "animal"), None)
         kin = self._head is not None and self._head.name in _HAS_KIN
-        if animal and not self._species and ((self._link == "of" and kin) or self._language == "en"):
+        worn = self._head is not None and self._head.kind in ("part", "garment") and self._link == "of"
+        if animal and not self._species and (worn or (kin and self._link == "of") or self._language == "en"):
             return animal
         if self._head is not None and self._head.kind == "hair":
             entries.sort(key=lambda entry: entry.concept.kind != "hairstyle")
         others = [entry for entry in entries if entry.concept.kind != "animal"] or entries
+        others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
+        if not others:
+            return None
         return next((entry for entry in others if self._fits(entry)), others[0])
 
     def _fits(self, entry: Entry) -> bool:
         """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
         concept = entry.concept
+        if concept.name == "tips":
+            return self._head is not None and self._head.kind == "hair"
         if concept.kind not in _MODIFIERS:
             return not (self._link == "of" and concept.kind == "species")
         return self._head is not None and self._near and self._head.reads(concept) is not None
 
-    def _play(self, unit: Unit) -> None:
+    def _play(self, unit: Unit, after: Unit | None) -> None:
         role = unit.role
         if role == "not":
             self.flush()
+            if self._head is not None and self._near and (after is None or after.pause):
+                self._head.negated = True  # "barba: não"
             self._negated, self._spent = True, False
         elif role == "with":
             self.flush()
@@ -162,7 +170,8 @@ class _Reader:
         is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
         if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
-        if self._language != "en" and (not self._near or unit.role) and not (unit.role and self._near):
+        named = self._link == "of" and self._head is not None and not unit.role
+        if self._language != "en" and not self._near and not named:
             self._head, self._entry = Head(None), None
         self._link = ""
 
@@ -192,7 +201,7 @@ class _Reader:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
-        agrees = not self._comma or self._agrees(entry)
+        agrees = not self._comma or (self._agrees(entry) and not self._is_theirs())
         if head is not None and reading is not None and (agrees or body is None):
             head.modifiers.append(concept)
             if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
@@ -202,6 +211,11 @@ class _Reader:
             self.found.body.append((body.rstrip("!"), self._order))
             if entry.sex:
                 self.found.sexes.append(entry.sex)
+
+    def _is_theirs(self) -> bool:
+        """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
+        slot = self._head.slot if self._head is not None else ""
+        return self._language == "en" and slot in ("part", "garment", "eyes")
 
     def _agrees(self, entry: Entry) -> bool:
         """In gender and number, as far as both forms tell."""

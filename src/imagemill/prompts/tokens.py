@@ -90,6 +90,8 @@ def _tokens(text: str) -> list[_Token]:
     for match in _WORD.finditer(text):
         gap = text[end : match.start()]
         end = match.end()
+        if gap == "/" and found and found[-1].raw.isdigit():
+            gap = " "  # 7/8
         pause = "." if _HARD.search(gap) else "," if any(c in gap for c in ",/+()[]") else ""
         segment += bool(pause)
         if word := folded(match[0]):
