@@ -1,13 +1,14 @@
 """Character sheets in three languages become English visual tags, and nothing else."""
 
 import re
+import time
 
 import pytest
 
 from benchmarks import glossary as figures
 from imagemill.prompts.glossary import look, wishes
 from imagemill.prompts.inflection import folded
-from imagemill.prompts.sheets import MOST_TAGS, Look, Sheet
+from imagemill.prompts.sheets import MOST_TAGS, MOST_UNTRANSLATED, Look, Sheet
 
 PORTUGUESE = frozenset(
     (
@@ -186,6 +187,17 @@ def test_wishes_are_translated_and_english_ones_pass():
     assert "juggling knives" in wishes("juggling knives")[0]
     tags, unknown = wishes("fazendo malabarismo")
     assert (tags, unknown) == ((), ("fazendo", "malabarismo"))
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufdfa" * 5000, "cabelo azul e longo de couro, " * 500, "a " * 5000, "(" * 50_000]
+)
+def test_a_sheet_made_to_take_long_does_not(text: str):
+    look(Sheet())
+    begin = time.process_time()
+    seen = look(Sheet(*([text] * 8)))
+    assert time.process_time() - begin < 2
+    assert len(seen.untranslated) <= MOST_UNTRANSLATED
 
 
 def test_recall_of_the_sheets_written_beforehand():
