@@ -105,10 +105,10 @@ class Mill:
         self.messenger = self._messenger()
         self.sweeper = self._sweeper()
         self.dialects = _plugins("dialects")
-        self.notifier = self._notifier()
         self.node_backend = RealNodes(settings, self.backends)
         self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
+        self.notifier = self._notifier()
         self._listening: Listening | None = None
         self.store.listen(self._committed)
         self.metering.look_at(self.offers, self.store if self.roles.api or self.roles.scheduler else None)
@@ -274,7 +274,10 @@ class Mill:
 
     def _notifier(self) -> Notifier:
         notify_rules = rules.of_callbacks(self.settings)
-        formats = {dialect.name: dialect.callback for dialect in self.dialects}
+        formats = {
+            dialect.name: dialect.callback if dialect.letters is None else dialect.letters(self.services)
+            for dialect in self.dialects
+        }
         leads, seen = self.leadership.leads, self.metering
         told = {"meters": seen.meters, "tracer": seen.tracer}
         return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
@@ -317,6 +320,8 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=rules.of_answers(settings),
+            options={"fal": settings.fal_api},
+            secret=partial(parts.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
         )
 

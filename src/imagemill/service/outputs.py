@@ -65,6 +65,8 @@ class Kept:
     """Spent on handing them to the blob store."""
     flags: tuple[str, ...] = ()
     """Categories that classifiers marked the pictures with."""
+    flagged: tuple[int, ...] = ()
+    """Positions of the pictures that were marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def keep(
             _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
         ]
         # None is stored before all have been looked at.
-        flags = [flag for each in ready if each.width for flag in seen.judge(claim.job, each.data, each.info)]
+        flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     converted = time.perf_counter()
     shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
     artifacts = tuple(
@@ -116,7 +118,13 @@ def keep(
         for position, (output, each) in enumerate(zip(outputs, ready, strict=True))
     )
     stored = time.perf_counter()
-    return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000, tuple(sorted(set(flags))))
+    return Kept(
+        artifacts,
+        convert_ms=(converted - begin) * 1000,
+        upload_ms=(stored - converted) * 1000,
+        flags=tuple(sorted({flag for of_one in flags for flag in of_one})),
+        flagged=tuple(position for position, of_one in enumerate(flags) if of_one),
+    )
 
 
 def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
