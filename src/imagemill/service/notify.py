@@ -9,6 +9,7 @@ from typing import Any
 
 from imagemill import logs
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
 from imagemill.metrics.meters import Meters
 from imagemill.service.guard import Guard
@@ -99,6 +100,8 @@ class Notifier:
     def _deliver(self, delivery: Delivery) -> Delivered:
         try:
             written = self._formats[delivery.job.dialect](delivery)
+        except StorageError as error:
+            return self._result(delivery, f"the callback cannot be written now: {error}")
         except Exception:
             log.exception("a bug keeps a callback from being written")
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")

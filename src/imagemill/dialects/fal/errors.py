@@ -84,8 +84,8 @@ class Refusal(Exception):
         super().__init__(self.ending.sentence)
 
 
-def invalid(loc: Sequence[str | int], message: str, type: str = "value_error") -> Refusal:
-    return Refusal(422, [{"loc": list(loc), "msg": message, "type": type}])
+def invalid(error: InvalidInput, type: str = "value_error") -> Refusal:
+    return Refusal(422, [{"loc": _loc(each), "msg": each.message, "type": type} for each in error.errors])
 
 
 class FalRoute(APIRoute):
@@ -129,8 +129,7 @@ def _of_input(error: InvalidInput) -> Ending:
         # Which model an app has, and which node has that, is no business of whoever calls it.
         log.warning("an app cannot be run: %s", error)
         return Ending(503, f"no node here can run this app: {error}", "runner_scheduling_failure")
-    type_ = _type(error)
-    return Ending(422, [{"loc": _loc(each), "msg": each.message, "type": type_} for each in error.errors])
+    return invalid(error, _type(error)).ending
 
 
 def _type(error: InvalidInput) -> str:
@@ -153,7 +152,13 @@ _NAMES = {
 """What the recipe calls differently."""
 
 
+_PLACES = {"logs": "query", "fal_webhook": "query", "Idempotency-Key": "header"}
+"""What does not stand in the body."""
+
+
 def _loc(error: FieldError) -> list[str | int]:
+    if (place := _PLACES.get(error.path)) is not None:
+        return [place, error.path]
     if error.path.startswith("additionalNetworks"):
         return ["body", "loras"]
     parts = [int(part) if part.isdigit() else part for part in _PART.findall(error.path)]

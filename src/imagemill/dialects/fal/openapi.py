@@ -56,6 +56,10 @@ def _errors() -> dict[str, Any]:
     return {str(status): {"description": text, "content": content} for status, text in _ERRORS.items()}
 
 
+UNPROCESSABLE: dict[int | str, dict[str, Any]] = {422: _errors()["422"]}
+"""For the framework, which would add its own."""
+
+
 def _answers(*good: tuple[int, str, str]) -> dict[str, Any]:
     found = {
         str(status): {"description": text, "content": {media_type: {"schema": {}}}}

@@ -54,6 +54,7 @@ class Queue:
                 methods=[method],
                 summary=summary,
                 response_class=Response,
+                responses=openapi.UNPROCESSABLE,
                 openapi_extra=extra,
             )
         return routes

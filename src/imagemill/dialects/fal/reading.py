@@ -69,10 +69,7 @@ def webhook(request: Request, services: Services) -> str | None:
     url = request.query_params.get("fal_webhook")
     if not url:
         return None
-    try:
-        return services.guard.check_url("fal_webhook", url)
-    except InvalidInput as error:
-        raise invalid(("query", "fal_webhook"), error.errors[0].message) from error
+    return services.guard.check_url("fal_webhook", url)
 
 
 def wish(asked: Asked, services: Services) -> Wish:
@@ -97,7 +94,7 @@ def wish(asked: Asked, services: Services) -> Wish:
         strength = app.strength if wanted.strength is None else wanted.strength
         input_ |= {"image": source, "denoise": strength}
     elif app.needs_image:
-        raise invalid(("body", "image_url"), "Field required", "missing")
+        raise invalid(InvalidInput.at("image_url", "Field required"), "missing")
     if wanted.image_size is not None:
         width, height = wanted.image_size.width, wanted.image_size.height
     marks = {
@@ -136,7 +133,7 @@ def _check_prompts(wanted: Input, most: int) -> None:
     for name, text in (("prompt", wanted.prompt), ("negative_prompt", wanted.negative_prompt)):
         if len(text) > most:
             message = f"has {len(text)} characters, at most {most} are accepted"
-            raise invalid(("body", name), message, "string_too_long")
+            raise invalid(InvalidInput.at(name, message), "string_too_long")
 
 
 def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, int] | None]:

@@ -58,6 +58,7 @@ class Direct:
                 methods=["POST"],
                 summary="Make pictures and wait for them",
                 response_class=Response,
+                responses=openapi.UNPROCESSABLE,
                 openapi_extra=openapi.RUN,
             )
         return routes

@@ -63,7 +63,7 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await json_body(request)
     except InvalidInput as error:
-        raise invalid(("body",), error.errors[0].message, "json_invalid") from error
+        raise invalid(error, "json_invalid") from error
     if not isinstance(body, dict):
-        raise invalid(("body",), "Input should be an object", "dict_type")
+        raise invalid(InvalidInput.at("", "Input should be an object"), "dict_type")
     return body
