@@ -220,6 +220,32 @@ def test_a_picture_of_ones_own_is_not_fetched(fal: Server) -> None:
     assert (found["width"], found["height"]) == (64, 64)
 
 
+def test_an_upload_is_named_by_its_address_or_its_key(fal: Server) -> None:
+    data = base64.b64decode(data_url(160, 80).partition(",")[2])
+    headers = {**KEY, "Content-Type": "image/png"}
+    uploaded = fal.client.post("/api/v1/uploads", content=data, headers=headers).json()
+
+    for image_url in (uploaded["url"], f"blob:{uploaded['key']}"):
+        found = job_input(fal, IMAGE, {"prompt": "at night", "image_url": image_url})
+        assert found["image"].startswith("inputs/")
+        assert (found["width"], found["height"]) == (160, 80)
+
+
+@pytest.mark.parametrize(
+    "image_url", [f"blob:{'A' * 64}", f"blob:{'a' * 64}.png", "blob:../../secrets/jwt.key", "blob:"]
+)
+def test_what_is_no_picture_of_ones_own_is_refused(fal: Server, image_url: str) -> None:
+    assert faults(queued(fal, IMAGE, wanted(image_url=image_url))) == [(["body", "image_url"], "value_error")]
+
+
+def test_an_address_with_a_wrong_signature_is_one_like_any_other(fal: Server) -> None:
+    url = made(fal, accepted(queued(fal)))["images"][0]["url"]
+
+    answer = direct(fal, IMAGE, wanted(image_url=f"{url}0"))
+
+    assert faults(answer) == [(["body", "image_url"], "file_download_error")]
+
+
 def test_a_picture_elsewhere_is_fetched_when_it_is_needed(fal: Server) -> None:
     missing = f"{fal.url}/nothing.png"
 

@@ -1,6 +1,7 @@
 """From a request of fal's client to a wish in our own words."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,20 @@ from pydantic import ValidationError
 from imagemill.dialects.fal.apps import App
 from imagemill.dialects.fal.errors import Refusal, invalid
 from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, Input
+from imagemill.domain.blobs import input_key
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.fal_api import SIZES
+from imagemill.media.intake import read
+from imagemill.media.layout import BadPicture
 from imagemill.service.services import Services
 from imagemill.service.submit import Wish
+from imagemill.web.blobs import PATH as BLOBS
 
 RECIPE = "textToImage"
+_OWN = "blob:"
+_UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
 _LEAST_DEADLINE_S = 0.1
 _LONGEST_DEADLINE_S = 365 * 86_400
 _MOST_PIXELS = 1024 * 1024
@@ -140,27 +147,42 @@ def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, 
     """What the recipe is told of a source picture, and the size to draw it at, where that is known now."""
     if text[:5].lower() == "data:":
         kept = services.inputs.keep_data_url("image_url", text, owner)
-        return f"blob:{kept.name}", _fitting(kept.info.width, kept.info.height)
-    if (name := _own_picture(text, services)) is None:
+        return f"{_OWN}{kept.name}", _fitting(kept.info.width, kept.info.height)
+    reference = text if text.startswith(_OWN) else _own_picture(text, services)
+    if reference is None:
         return text, None
-    found = services.store.artifact(name)
-    if found is None or found[1] != owner:
-        return f"blob:{name}", None  # refused where it is looked up
-    return f"blob:{name}", _fitting(found[0].width, found[0].height)
+    size = _size_of(reference.removeprefix(_OWN), owner, services)
+    return reference, size and _fitting(*size)
 
 
 def _own_picture(text: str, services: Services) -> str | None:
     """The picture that an address of our own making names: it need not be fetched over the network."""
     try:
         parts = urlsplit(text)
+        query = parse_qs(parts.query)
     except ValueError:
         return None
-    if not parts.path.startswith("/blobs/"):
+    name = parts.path.removeprefix(f"{BLOBS}/")
+    if name == parts.path:
         return None
-    name = parts.path.removeprefix("/blobs/").partition(".")[0]
-    query = parse_qs(parts.query)
+    is_upload = name.startswith("inputs/")
+    signed = name if is_upload else name.partition(".")[0]
     expires, signature = query.get("exp", [""])[0], query.get("sig", [""])[0]
-    return name if services.wire.signer.check(name, expires, signature) else None
+    if not services.wire.signer.check(signed, expires, signature):
+        return None
+    return f"{_OWN}{name.rpartition('/')[2] if is_upload else signed}"
+
+
+def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | None:
+    """Of a picture the owner made or uploaded; None for what is refused where it is looked up."""
+    if uploaded := _UPLOADED.fullmatch(name):
+        try:
+            layout = read(services.blobs.get(input_key(owner, *uploaded.groups())))
+        except (NotFound, BadPicture):
+            return None
+        return layout.width, layout.height
+    found = services.store.artifact(name)
+    return (found[0].width, found[0].height) if found and found[1] == owner else None
 
 
 def _fitting(width: int, height: int) -> tuple[int, int]:
