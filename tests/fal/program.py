@@ -109,7 +109,7 @@ def cancelled() -> dict[str, Any]:
     found["again"] = failing(handle.cancel)
     ids: list[str] = []
     try:
-        fal_client.subscribe(DEV, wanted("it hangs"), client_timeout=1.2, on_enqueue=ids.append)
+        fal_client.subscribe(DEV, wanted("it hangs"), client_timeout=2.5, on_enqueue=ids.append)
     except fal_client.FalClientTimeoutError as error:
         found["timeout"] = error.request_id
     *_, last = fal_client.SyncClient().get_handle(DEV, ids[0]).iter_events(interval=0.01)

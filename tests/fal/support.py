@@ -47,7 +47,7 @@ def look(server: Server, told: dict[str, Any], **query: str) -> httpx2.Response:
     return server.client.get(told["status_url"], params=query, headers=KEY)
 
 
-def finished(server: Server, told: dict[str, Any], seconds: float = 20, **query: str) -> dict[str, Any]:
+def finished(server: Server, told: dict[str, Any], seconds: float = 40, **query: str) -> dict[str, Any]:
     """The status once it is completed."""
     end = time.monotonic() + seconds
     while (status := look(server, told, **query)).json()["status"] != "COMPLETED":
@@ -64,7 +64,7 @@ def made(server: Server, told: dict[str, Any]) -> dict[str, Any]:
     return answer.json()
 
 
-def until(condition: Callable[[], Any], seconds: float = 15) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 40) -> Any:
     end = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < end, "it did not come true"

@@ -1,6 +1,10 @@
 """fal's direct calls on the wire: run, and stream."""
 
 import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -14,12 +18,18 @@ def newest(server: Server) -> dict[str, Any]:
     return server.client.get("/api/v1/jobs", params={"limit": 1}).json()["items"][0]
 
 
-def hang_up(server: Server, path: str, **headers: str) -> str:
-    """Call what never ends, and leave. The request it made, or found."""
-    body, all_headers = wanted(prompt="it hangs"), {**KEY, **headers}
-    with httpx2.Client(base_url=server.url, timeout=0.5) as client, pytest.raises(httpx2.ReadTimeout):
-        client.post(path, json=body, headers=all_headers)
-    return newest(server)["id"]
+@contextmanager
+def calling(server: Server, **headers: str) -> Iterator[tuple[socket.socket, str]]:
+    """On the line with a direct call that never ends, and the id of its request; hung up after."""
+    before = newest(server)["id"]
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps(wanted(prompt="it hangs")).encode()
+    lines = {**KEY, "Host": host, "Content-Length": str(len(body)), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    with socket.create_connection((host, int(port)), timeout=40) as line:
+        line.sendall(f"POST /fal-run/{DEV} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        until(lambda: newest(server)["id"] != before and newest(server)["status"] == "running")
+        yield line, newest(server)["id"]
 
 
 def test_a_direct_call_is_answered_with_what_was_made(fal: Server) -> None:
@@ -45,10 +55,11 @@ def test_a_direct_call_that_fails_says_why(fal: Server, prompt: str, status: int
 
 
 def test_who_hangs_up_has_the_request_cancelled(fal: Server) -> None:
-    before = accepted(queued(fal))["request_id"]
+    accepted(queued(fal))
+    with calling(fal) as (_, request_id):
+        assert newest(fal)["status"] == "running"
 
-    assert hang_up(fal, f"/fal-run/{DEV}") != before
-    assert until(lambda: newest(fal)["status"] == "canceled")
+    assert fal.wait(request_id, 40)["status"] == "canceled"
 
 
 def test_who_leaves_a_stream_has_the_request_cancelled(fal: Server) -> None:
@@ -57,18 +68,28 @@ def test_who_leaves_a_stream_has_the_request_cancelled(fal: Server) -> None:
         httpx2.Client(base_url=fal.url) as client,
         client.stream("POST", f"/fal-run/{DEV}/stream", json=wanted(prompt="it hangs"), headers=KEY),
     ):
-        assert newest(fal)["id"] != before
+        assert until(lambda: newest(fal)["id"] != before)
 
     assert until(lambda: newest(fal)["status"] == "canceled")
 
 
 def test_who_gave_a_key_can_come_back_for_the_result(fal: Server) -> None:
+    accepted(queued(fal))
     headers = {"Idempotency-Key": "coming-back"}
-    left = hang_up(fal, f"/fal-run/{DEV}", **headers)
+    with calling(fal, **headers) as (_, left):
+        pass
+    watched = fal.mill.hub._watchers  # pyright: ignore[reportPrivateUsage]
+    until(lambda: left not in watched)
+    assert fal.client.get(f"/api/v1/jobs/{left}").json()["status"] == "running"
 
-    assert hang_up(fal, f"/fal-run/{DEV}", **headers) == left, "sending it again makes nothing new"
-    assert newest(fal)["status"] == "running"
-    fal.client.post(f"/api/v1/jobs/{left}/cancel")
+    with ThreadPoolExecutor(1) as callers:
+        again = callers.submit(direct, fal, body=wanted(prompt="it hangs"), headers=headers)
+        until(lambda: left in watched)
+        fal.client.post(f"/api/v1/jobs/{left}/cancel")
+        answer = again.result(40)
+
+    assert (answer.status_code, answer.headers["x-fal-request-id"]) == (499, left)
+    assert newest(fal)["id"] == left, "sending it again makes nothing new"
 
 
 def test_a_key_brings_the_result_of_a_finished_call_again(fal: Server) -> None:

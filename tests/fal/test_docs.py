@@ -18,7 +18,8 @@ STEPS = re.findall(r"^```sh\n(.*?)^```", TOUR, re.MULTILINE | re.DOTALL)
 
 
 def test_the_tour_works_as_it_is_written(make_server: Callable[..., Server], tmp_path: Path) -> None:
-    server = make_server(simulator={"step_ms": 25})  # slow enough to be cancelled
+    # The last request is cancelled, however quick the simulator is.
+    server = make_server(simulator={"faults": [{"fault": "hang", "prompt": "very slow", "times": 99}]})
     script = "set -eu\n" + "\necho ---\n".join(STEPS).replace("http://127.0.0.1:8700", server.url)
     # A refusal must not pass for an answer.
     script = script.replace("curl -s", "curl --fail-with-body --noproxy '*' -s")
