@@ -104,10 +104,10 @@ class Mill:
         self.leadership = Leadership(self.store, self.lifeline, lease_s=settings.leader_lease_s)
         self.messenger = self._messenger()
         self.sweeper = self._sweeper()
-        self.notifier = self._notifier()
         self.node_backend = RealNodes(settings, self.backends)
         self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
+        self.notifier = self._notifier()
         self._listening: Listening | None = None
         self.store.listen(self._committed)
         self.metering.look_at(self.offers, self.store if self.roles.api or self.roles.scheduler else None)
@@ -279,7 +279,7 @@ class Mill:
 
     def _notifier(self) -> Notifier:
         notify_rules = rules.of_callbacks(self.settings)
-        formats = Formats(lambda: self.dialects)
+        formats = Formats(lambda: self.dialects, lambda: self.services)
         leads, seen = self.leadership.leads, self.metering
         told = {"meters": seen.meters, "tracer": seen.tracer}
         return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
@@ -322,6 +322,8 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=rules.of_answers(settings),
+            options={"fal": settings.fal_api},
+            secret=partial(parts.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
         )
 

@@ -152,6 +152,7 @@ def edge_rules(settings: Settings) -> "EdgeRules":
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
         larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        prefixes=settings.fal_api.prefixes,
     )
 
 
@@ -218,6 +219,11 @@ def signing_key(settings: Settings) -> bytes:
     if settings.url_signing_key is not None:
         return settings.url_signing_key.get_secret_value().encode()
     return secret_file(_secrets(settings) / "url-signing.key")
+
+
+def secret(settings: Settings, name: str) -> bytes:
+    """A secret of this installation."""
+    return secret_file(_secrets(settings) / f"{name}.key")
 
 
 def _secrets(settings: Settings) -> Path:

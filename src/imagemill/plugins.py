@@ -1,13 +1,14 @@
 """What is registered by entry points: our own built-ins and a user's, by the same hook."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagemill.dialects.base import Dialect
     from imagemill.service.notify import Format
+    from imagemill.service.services import Services
 
 
 def registered(kind: str) -> Sequence[EntryPoint]:
@@ -22,20 +23,27 @@ def plugins(kind: str) -> list[Any]:
 class Formats(Mapping[str, "Format"]):
     """How each dialect writes its callbacks; they are loaded when the first callback is written."""
 
-    def __init__(self, dialects: "Callable[[], Sequence[Dialect]]") -> None:
+    def __init__(
+        self, dialects: "Callable[[], Sequence[Dialect]]", services: "Callable[[], Services]"
+    ) -> None:
         self._dialects = dialects
+        self._services = services
 
     def __getitem__(self, name: str) -> "Format":
-        for dialect in self._dialects():
-            if dialect.name == name:
-                return dialect.callback
-        raise KeyError(name)
+        return self._all[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (dialect.name for dialect in self._dialects())
+        return iter(self._all)
 
     def __len__(self) -> int:
-        return len(self._dialects())
+        return len(self._all)
+
+    @cached_property
+    def _all(self) -> "Mapping[str, Format]":
+        return {
+            each.name: each.callback if each.letters is None else each.letters(self._services())
+            for each in self._dialects()
+        }
 
 
 @cache

@@ -232,7 +232,7 @@ class Runner:
             "stages": attempt.stages,
             "convertMs": round(kept.convert_ms, 3),
             "uploadMs": round(kept.upload_ms, 3),
-            **({"flags": list(kept.flags)} if kept.flags else {}),
+            **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
             **rendered.details,
         }
         return Succeeded(kept.artifacts, details, plan.record)
