@@ -221,3 +221,12 @@ def test_no_portuguese_word_is_left():
 
 def words(seen: Look) -> list[str]:
     return folded(" ".join(seen.tags)).replace("-", " ").split()
+
+
+def test_two_colours_of_one_thing_stay_together():
+    assert attire("blusa listrada preta e branca") == ("black and white striped blouse",)
+
+
+def test_a_stuff_is_told_from_a_part_of_the_body():
+    seen = look(Sheet(physical="white fur", attire="leather armor and a fur cloak"))
+    assert seen.tags == ("white fur", "leather armor", "fur cloak")

@@ -86,7 +86,7 @@ class _Reader:
             self._rest(unit.pause)
         if self._likening and unit.role not in ("and", "with"):
             return
-        entry = self._chosen(unit)
+        entry = self._chosen(unit, after)
         if entry is None:
             self._play(unit, after)
             return
@@ -112,7 +112,7 @@ class _Reader:
         if pause == "." or (self._head is not None and self._head.concept is None):
             self._head = self._entry = None
 
-    def _chosen(self, unit: Unit) -> Entry | None:
+    def _chosen(self, unit: Unit, after: Unit | None) -> Entry | None:
         """Which meaning it has here."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
@@ -130,6 +130,12 @@ class _Reader:
         others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
         if not others:
             return None
+        if self._language == "en" and self._leads(after):
+            # "a fur cloak", but "white fur"
+            others.sort(key=lambda entry: entry.concept.kind not in _MODIFIERS)
+            return others[0]
+        if self._attire:
+            others.sort(key=lambda entry: entry.concept.kind == "part")
         return next((entry for entry in others if self._fits(entry)), others[0])
 
     def _fits(self, entry: Entry) -> bool:
@@ -241,7 +247,7 @@ class _Reader:
 
     def _place(self, name: str) -> None:
         head = self._head
-        if head is not None and head.kind in ("part", "garment", "trait") and not head.place:
+        if head is not None and name != "body" and not head.place:
             head.place = name
         self._link = ""
 
