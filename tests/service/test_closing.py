@@ -1,6 +1,7 @@
 """Closing a runner: what it runs has a grace, and is handed back after it."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -94,9 +95,12 @@ def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store,
         return [output()]
 
     it, job = make(steps, heartbeat_s=0.2), add(store)
+    began = time.monotonic()
     thread = it.start()
     over.wait(5)
-    it.runner.close(5)
+    it.runner.close(20)
     thread.join(5)
+    took_s = time.monotonic() - began
     assert types(store, job)[-1] == "Succeeded"
-    assert types(store, job).count("Updated") <= 8
+    # Ten a second; the render takes half a second, and several on a busy machine.
+    assert types(store, job).count("Updated") <= took_s * 10 + 2
