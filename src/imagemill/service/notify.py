@@ -94,7 +94,7 @@ class Notifier:
             log.exception("a bug keeps a callback from being written")
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
         job, event = delivery.job, delivery.event.type
-        trace = None if self._tracer is None else self._tracer.of_delivery(job, event)
+        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
         if trace is None:
             return self._result(delivery, self._post(delivery, body, {}))
         error = self._post(delivery, body, {"traceparent": trace.header})

@@ -36,6 +36,11 @@ def name_target(request: HTTPConnection, target: str) -> None:
     request.scope["imagemill.target"] = target
 
 
+def name_change(request: HTTPConnection, change: str) -> None:
+    """For the audit log: what it is now, where the path tells only of whom."""
+    request.scope["imagemill.change"] = change
+
+
 async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
     """Who calls a route that needs no key; None for nobody we know."""
     try:
@@ -104,12 +109,17 @@ class Gate:
                     found.credential,
                     f"{scope['method']} {route}",
                     target,
-                    detail=f"for {found.owner}" if found.owner != found.account else "",
+                    detail=_detail(scope, found),
                     address=client_address(scope),
                 )
             await send(message)
 
         return sending
+
+
+def _detail(scope: Scope, found: Caller) -> str:
+    acting = f"for {found.owner}" if found.owner != found.account else ""
+    return "; ".join(part for part in (scope.get("imagemill.change", ""), acting) if part)
 
 
 def _shown(path: str) -> str:
