@@ -7,7 +7,14 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.domain.access import Caller
-from imagemill.domain.errors import Forbidden, ImagemillError, InvalidInput, NotFound, Unauthenticated
+from imagemill.domain.errors import (
+    Forbidden,
+    ImagemillError,
+    InvalidInput,
+    NotFound,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from imagemill.service.access import Access, Credentials
 from imagemill.service.audit import Audit
 from imagemill.service.limits import Throttle
@@ -45,8 +52,10 @@ async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
     """Who calls a route that needs no key; None for nobody we know."""
     try:
         credentials = _credentials(request.scope)
-        return access.remembered(credentials) or await asyncio.to_thread(access.caller, credentials)
-    except (Unauthenticated, Forbidden, InvalidInput):
+        found = access.remembered(credentials)
+        address = client_address(request.scope)
+        return found or await asyncio.to_thread(access.caller, credentials, address)
+    except (Unauthenticated, Forbidden, InvalidInput, TooManyAttempts):
         return None
 
 
@@ -84,7 +93,7 @@ class Gate:
         credentials = _credentials(scope)
         found = self._access.remembered(credentials)
         if found is None:
-            found = await asyncio.to_thread(self._access.caller, credentials)
+            found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
         if found.is_open:
             _check_open(scope, method, permit.asks, credentials)
         if not found.may(needed):
