@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
+from benchmarks import access, claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
 
 
 def main() -> int:
@@ -17,6 +17,7 @@ def main() -> int:
             *fleet.measure(root),
             *claims.measure(root),
             *money.measure(root),
+            *access.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
         ]
