@@ -20,7 +20,7 @@ from benchmarks.throughput import BODY
 
 CLIENTS = 8
 JOBS = 400
-ROUNDS = int(os.environ.get("IMAGEMILL_BENCH_TURNS", "7"))
+ROUNDS = int(os.environ.get("BENCH_TURNS", "7"))
 """The middle one counts: others on the machine hit all servers alike."""
 _KEY = "the-administrator-of-a-benchmark-only"
 _KEYS = {"AUTH__ADMIN_KEY": _KEY}
@@ -94,7 +94,7 @@ def _key(url: str) -> str:
 
 def _load(url: str, key: str) -> float:
     command = [sys.executable, "-m", "benchmarks.load", url, str(CLIENTS), str(JOBS), BODY, "send"]
-    environment = {**os.environ, "IMAGEMILL_BENCH_KEY": key}
+    environment = {**os.environ, "BENCH_KEY": key}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(json.loads(done.stdout)["per_second"])
 

@@ -3,7 +3,7 @@
     python -m benchmarks.load URL CLIENTS JOBS BODY [send]
 
 Each client sends one job, waits for its picture's answer, and sends the next; with ``send`` it does not wait
-for the picture. Prints one JSON object. IMAGEMILL_BENCH_KEY is the key they show.
+for the picture. Prints one JSON object. BENCH_KEY is the key they show.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def client(
 
 async def run(url: str, clients: int, jobs: int, body: str, *, waits: bool = True) -> dict[str, float]:
     host, _, port = url.removeprefix("http://").partition(":")
-    payload, key = body.encode(), os.environ.get("IMAGEMILL_BENCH_KEY", "bench").encode()
+    payload, key = body.encode(), os.environ.get("BENCH_KEY", "bench").encode()
     request = (
         b"POST /v1/consumer/jobs?wait=%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
