@@ -287,10 +287,9 @@ class Mill:
     def _messenger(self) -> Messenger:
         settings = self.settings
         render = parts.late_renderer(rules.of_answers(settings).signer, rules.address(settings))
-        leads, meters = self.leadership.leads, self.metering.meters
-        return Messenger(
-            self.store, self.guard, rules.of_messages(settings), render, leads=leads, meters=meters
-        )
+        leads, seen = self.leadership.leads, self.metering
+        told = {"meters": seen.meters, "tracer": seen.tracer}
+        return Messenger(self.store, self.guard, rules.of_messages(settings), render, leads=leads, **told)
 
     def _services(self) -> Services:
         settings = self.settings

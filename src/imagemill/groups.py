@@ -137,6 +137,11 @@ class LimitSettings(Group):
     body_s: float = Field(
         default=60.0, gt=0, description="Longest time its body may take; slower ones get a 408."
     )
+    answer_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="A client that takes less than 64 KiB of an answer that waits for it in so long is cut.",
+    )
     prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
     jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
     input_bytes: int = Field(

@@ -113,7 +113,7 @@ def passwords(settings: Settings) -> Passwords:
 def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
     rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = Attempts(window_s=auth.login_window_s)
+    attempts = Attempts(store.tries, window_s=auth.login_window_s)
     return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
 
 
