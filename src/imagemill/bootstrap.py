@@ -33,6 +33,7 @@ from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import OwnersShelf
 from imagemill.service.leading import Leadership
+from imagemill.service.library import Library
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
@@ -306,6 +307,7 @@ class Mill:
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=submitter,
+            library=Library(self.store, submitter, self.inputs, self.blobs, rules.of_library(settings)),
             throttle=parts.throttle(settings, self.store),
             credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),

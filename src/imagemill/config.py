@@ -42,6 +42,7 @@ from imagemill.groups import (
     CorsSettings,
     CreditSettings,
     JobSettings,
+    LibrarySettings,
     LimitSettings,
     MailSettings,
     MetricsSettings,
@@ -229,6 +230,7 @@ class Settings(BaseSettings):
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
+    library: LibrarySettings = Field(default=LibrarySettings(), description="The model library.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")

@@ -308,6 +308,25 @@ class MetricsSettings(Group):
     )
 
 
+class LibrarySettings(Group):
+    model: str = Field(
+        default="urn:air:flux1:checkpoint:civitai:618692@691639",
+        description="Checkpoint of the model library's pictures, by its AIR.",
+    )
+    width: int = Field(default=768, ge=64, le=4096, description="Width of its pictures.")
+    height: int = Field(default=1024, ge=64, le=4096, description="Height of its pictures.")
+    steps: int = Field(default=28, ge=1, le=150, description="Sampling steps of its pictures.")
+    denoise: float = Field(
+        default=0.6, ge=0, le=1, description="How much of a picture an edit of its prompt draws anew."
+    )
+    owner: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Whose library the tasks of generator_queue fill; none: the owner of this machine.",
+    )
+
+
 class ResourceSettings(Group):
     strict: bool = Field(
         default=True, description="Additional networks must be registered, like checkpoints."
@@ -343,6 +362,12 @@ class CelerySettings(Group):
     poll_s: float = Field(
         default=2.0, gt=0, description="How often an idle worker looks by itself, should wake-ups be lost."
     )
+    result_url: str | None = Field(
+        default=None,
+        description="Where results of the tasks of generator_queue go, such as redis://host:6379/1; "
+        "none: to broker_url, if that is Redis.",
+    )
+    result_days: float = Field(default=1.0, gt=0, description="How long such a result is kept.")
     quorum_queues: bool = Field(default=False, description="Quorum queues, on RabbitMQ.")
     events: bool = Field(
         default=False, description="Send task events for Flower; costs several messages a task."

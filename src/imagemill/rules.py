@@ -8,6 +8,7 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
+from imagemill.service.library import LibraryRules
 from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
 from imagemill.service.outputs import Examination, OutputLimits
@@ -86,6 +87,11 @@ def of_messages(settings: Settings) -> MessageRules:
 
 def of_webhooks(settings: Settings) -> WebhookRules:
     return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
+
+
+def of_library(settings: Settings) -> LibraryRules:
+    library = settings.library
+    return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
 
 
 def address(settings: Settings) -> str:

@@ -41,6 +41,8 @@ class Wish:
     callback_url: str | None = None
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    sole: str = ""
+    """See `Draft.sole`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class Submitter:
             properties=wish.properties,
             callback_url=wish.callback_url,
             needs=needs,
+            sole=wish.sole,
         )
 
     def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
