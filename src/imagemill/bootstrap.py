@@ -17,6 +17,7 @@ from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dialects.webhooks.schemas import renderer
 from imagemill.dispatch.base import Dispatcher
+from imagemill.dispatch.generating import Generator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import now_us
@@ -140,6 +141,10 @@ class Mill:
     def work(self, queue: str) -> int:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
+
+    def generator(self) -> Generator:
+        """Of a process that Celery runs: the tasks of applications."""
+        return Generator(self.store, self.services.library, rules.of_generator(self.settings))
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from imagemill.backends.base import Backend
 from imagemill.config import Settings
+from imagemill.dispatch.generating import GeneratorRules
 from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
@@ -92,6 +93,19 @@ def of_webhooks(settings: Settings) -> WebhookRules:
 def of_library(settings: Settings) -> LibraryRules:
     library = settings.library
     return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
+
+
+_ANSWER_S = 10.0
+"""What a task of the generator may take, past its patience, to answer before its time limit ends it."""
+
+
+def of_generator(settings: Settings) -> GeneratorRules:
+    celery = settings.celery
+    return GeneratorRules(
+        owner=settings.library.owner or settings.owner,
+        patience_s=max(celery.soft_time_limit_s - _ANSWER_S, celery.soft_time_limit_s / 2),
+        address=address(settings),
+    )
 
 
 def address(settings: Settings) -> str:

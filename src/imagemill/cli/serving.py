@@ -1,4 +1,4 @@
-"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``."""
+"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``, ``generator``."""
 
 import gc
 from typing import Annotated, Any, Literal
@@ -56,6 +56,15 @@ def worker(
         from imagemill.cli.process import run_quietly
 
         run_quietly(settings, "worker", queues=queues)
+
+
+def generator(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+    """Run the worker of generator_queue: tasks that applications send by Celery."""
+    with Out().reporting():
+        settings = load_settings(data_dir=data_dir, log_level=log_level)
+        from imagemill.cli.generating import become_generator
+
+        become_generator(settings)
 
 
 def _run_http(which: Which, reload: bool, **given: Any) -> None:

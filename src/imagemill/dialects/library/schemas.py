@@ -164,6 +164,7 @@ def outcome_body(outcome: Outcome, batch: str) -> dict[str, Any]:
         "total": len(outcome.jobs),
         "finished": outcome.is_over,
         "counts": outcome.counts,
+        "jobs": {job.id: job.status.value for job in outcome.jobs},
         "failures": [{"jobId": job.id, "name": job.name, "error": error_body(job)} for job in failed],
         "models": [outcome.models[job.id].id for job in outcome.jobs if job.id in outcome.models],
     }
