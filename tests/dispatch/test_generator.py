@@ -88,6 +88,26 @@ def back(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Back(server, app, folder, variables)
 
 
+# First, as the worker of the others would take these tasks, too.
+@pytest.mark.parametrize(("how", "age"), [("its child is killed", "20-30"), ("it is asked to stop", "30-40")])
+def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, age: str):
+    look = {**LOOK, "style": "editorial", "age_range": age}  # hangs in the simulator
+    with back.generator() as first:
+        sent = back.send("generate_model", **look)
+        job_id = back.wait_for_job(look)
+        if how == "its child is killed":
+            os.kill(child_of(first.process.pid), signal.SIGKILL)
+        else:
+            first.signal()
+            assert first.ended(30) == os.EX_OK
+        with back.generator():
+            back.server.client.post(f"/api/v1/jobs/{job_id}/cancel")
+            result = sent.get(timeout=PATIENCE_S)
+    assert [(job["id"], job["status"]) for job in result["jobs"]] == [(job_id, "canceled")]
+    jobs = back.server.client.get("/api/v1/jobs").json()["items"]
+    assert [job["input"]["age_range"] for job in jobs].count(age) == 1
+
+
 @pytest.fixture(scope="module")
 def worker(back: Back) -> Iterator[Program]:
     with back.generator() as program:
@@ -171,25 +191,6 @@ def test_its_health_is_an_exit_status(back: Back, worker: Program):
     assert run("health", "--generator", cwd=back.folder, **back.variables).returncode == 0
     alone = {**back.variables, "IMAGEMILL_BROKER_URL": back.variables["IMAGEMILL_BROKER_URL"][:-1] + "4"}
     assert run("health", "--generator", cwd=back.folder, **alone).returncode == 1
-
-
-@pytest.mark.parametrize(("how", "age"), [("its child is killed", "20-30"), ("it is asked to stop", "30-40")])
-def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, age: str):
-    look = {**LOOK, "style": "editorial", "age_range": age}  # hangs in the simulator
-    with back.generator() as first:
-        sent = back.send("generate_model", **look)
-        job_id = back.wait_for_job(look)
-        if how == "its child is killed":
-            os.kill(child_of(first.process.pid), signal.SIGKILL)
-        else:
-            first.signal()
-            assert first.ended(30) == os.EX_OK
-        with back.generator():
-            back.server.client.post(f"/api/v1/jobs/{job_id}/cancel")
-            result = sent.get(timeout=PATIENCE_S)
-    assert [(job["id"], job["status"]) for job in result["jobs"]] == [(job_id, "canceled")]
-    jobs = back.server.client.get("/api/v1/jobs").json()["items"]
-    assert [job["input"]["age_range"] for job in jobs].count(age) == 1
 
 
 def child_of(pid: int) -> int:
