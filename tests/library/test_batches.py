@@ -8,6 +8,7 @@ import pytest
 from imagemill.prompts.fashion import grid
 from tests.conftest import Server
 from tests.library.support import GRID, SMALL, finish, order, rows
+from tests.money.test_http import ADMIN_KEY, account, post
 
 Make = Callable[..., Server]
 
@@ -79,6 +80,21 @@ def test_cells_that_failed_are_made_by_the_next_batch(make_server: Make):
     assert (again["new"], again["present"]) == (2, 6)
 
 
+def test_a_replay_of_a_lost_cell_is_the_one_that_makes_it(make_server: Make):
+    library = make_server(library=SMALL, simulator={"step_ms": 200})
+    wanted = {**GRID, "pose": "sitting", "bodyType": "slim"}
+    lost = next(iter(order(library, grid=wanted)["cells"]))["jobId"]
+    library.client.post(f"/api/v1/jobs/{lost}/cancel")
+    library.wait(lost)
+    again = library.client.post(f"/api/v1/jobs/{lost}/replay")
+    assert again.status_code == 201
+    assert order(library, grid=wanted)["underWay"] == 1
+    assert library.client.post(f"/api/v1/jobs/{lost}/replay").status_code == 409
+    library.wait(again.json()["id"])
+    assert library.client.post(f"/api/v1/jobs/{lost}/replay").status_code == 409
+    assert [row["version"] for row in rows(library)] == [1]
+
+
 def test_the_same_idempotency_key_is_the_same_batch(library: Server):
     key = {"Idempotency-Key": "night-of-the-23rd"}
     first = library.client.post("/api/v1/models/batch", json={"grid": GRID, "count": 2}, headers=key)
@@ -123,9 +139,34 @@ def test_a_grid_beyond_a_limit_is_refused_whole(make_server: Make):
 
 def test_a_batch_that_cannot_be_paid_is_refused_whole(make_server: Make):
     prices = {"fashionModel": {"base": 2.0}}
-    library = make_server(library=SMALL, credits={"enabled": True, "prices": prices})
-    told = order(library, grid=GRID, dryRun=True)
-    assert told["cost"] == 16.0
+    library = make_server(
+        library=SMALL,
+        credits={"enabled": True, "prices": prices},
+        auth={"admin_key": ADMIN_KEY, "remember_s": 0},
+    )
+    library.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+    with account(library, "ann") as ann:
+        quoted = ann.post("/api/v1/models/batch", json={"grid": GRID, "dryRun": True}).json()
+        assert (quoted["cost"], quoted["available"], quoted["affordable"]) == (16.0, 0.0, False)
+        key = {"Idempotency-Key": "one"}
+        refused = ann.post("/api/v1/models/batch", json={"grid": GRID}, headers=key)
+        assert (refused.status_code, refused.json()["needed"]) == (402, 16.0)
+        post(library.client, "grants", "grant", owner="ann", amount=16)
+        paid = ann.post("/api/v1/models/batch", json={"grid": GRID}, headers=key)
+        assert (paid.status_code, paid.json()["new"]) == (201, 8)
+
+
+def test_a_batch_beyond_the_jobs_in_flight_is_refused_whole(make_server: Make):
+    library = make_server(
+        library=SMALL,
+        quota={"enabled": True, "jobs_in_flight": 5},
+        auth={"admin_key": ADMIN_KEY, "remember_s": 0},
+    )
+    with account(library, "ann") as ann:
+        refused = ann.post("/api/v1/models/batch", json={"grid": GRID})
+        assert refused.status_code == 429
+        assert ann.get("/api/v1/jobs").json()["items"] == []
+        assert ann.post("/api/v1/models/batch", json={"grid": GRID, "count": 5}).status_code == 201
 
 
 @pytest.mark.parametrize(

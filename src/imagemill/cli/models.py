@@ -179,17 +179,19 @@ def sheet(
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:
         check_output(output)
-        rows = {row["templateId"]: row for row in _all(client, _query(grid))}
-        write_sheet(out, client, output, rows, _cells(grid) if missing else [], columns)
+        # By their templates: an edit may have changed the parameters of the newest version.
+        cells = _cells(grid)
+        rows = {row["templateId"]: row for row in _all(client) if row["templateId"] in cells}
+        write_sheet(out, client, output, rows, cells if missing else [], columns)
 
 
-def _all(client: "Client", query: dict[str, str]) -> list[dict[str, Any]]:
+def _all(client: "Client") -> list[dict[str, Any]]:
     """The newest version of each template, page by page."""
     rows: list[dict[str, Any]] = []
     page: dict[str, Any] = {"next": None}
     while True:
         more = {"cursor": page["next"]} if page["next"] else {}
-        page = client.get("/api/v1/models", limit=500, latest="true", **query, **more)
+        page = client.get("/api/v1/models", limit=500, latest="true", **more)
         rows += page["items"]
         if page["next"] is None:
             return rows
