@@ -15,6 +15,7 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.base import Dispatcher
+from imagemill.dispatch.generating import Generator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import now_us
@@ -32,6 +33,7 @@ from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import OwnersShelf
 from imagemill.service.leading import Leadership
+from imagemill.service.library import Library
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
@@ -143,6 +145,10 @@ class Mill:
     def work(self, queue: str) -> int:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
+
+    def generator(self) -> Generator:
+        """Of a process that Celery runs: the tasks of applications."""
+        return Generator(self.store, self.services.library, rules.of_generator(self.settings))
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
@@ -309,6 +315,7 @@ class Mill:
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=submitter,
+            library=Library(self.store, submitter, self.inputs, self.blobs, rules.of_library(settings)),
             throttle=parts.throttle(settings, self.store),
             credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),

@@ -45,7 +45,6 @@ from imagemill.groups import (
     CreditSettings,
     JobSettings,
     LimitSettings,
-    LlmSettings,
     MailSettings,
     MetricsSettings,
     QuotaSettings,
@@ -54,6 +53,7 @@ from imagemill.groups import (
     SocketSettings,
     WebhookSettings,
 )
+from imagemill.recipes.settings import LibrarySettings, LlmSettings
 from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
@@ -193,6 +193,7 @@ class Settings(BaseSettings):
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
+    library: LibrarySettings = Field(default=LibrarySettings(), description="The model library.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's dialect.")

@@ -1,5 +1,6 @@
 """A guarded server as a process of its own, with something of everything on it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ _SETTINGS = {
     "IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8",
     "IMAGEMILL_LIMIT__WAIT_S": "0.05",
     "IMAGEMILL_SIMULATOR__STEP_MS": "0",
+    "IMAGEMILL_LIBRARY__WIDTH": "64",
+    "IMAGEMILL_LIBRARY__HEIGHT": "64",
 }
 
 
@@ -104,6 +107,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/api/v1/credits/accounts/{owner}": {"owner": "nobody"},
         "/v2/resources/{air}": {"air": "urn:air:sd1:lora:civitai:82098@87153"},
         "/blobs/{name}": {"name": blob},
+        **_models(http, headers),
     }
     webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
     if webhook.is_success:
@@ -114,3 +118,19 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
             "message_id": message,
         }
     return things
+
+
+def _models(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    """One of the model library, and the batch that made it."""
+    grid = {"gender": "male", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual"}
+    batch = _ok(http.post("/api/v1/models/batch", json={"grid": grid}, headers=headers))["batch"]
+    rows: list[dict[str, Any]] = []
+    end = time.monotonic() + 30
+    while not rows:
+        assert time.monotonic() < end, "no model is made"
+        time.sleep(0.05)
+        rows = _ok(http.get("/api/v1/models", headers=headers))["items"]
+    return {
+        "/api/v1/models/{model_id}": {"model_id": rows[0]["id"]},
+        "/api/v1/models/batch/{batch}": {"batch": batch},
+    }

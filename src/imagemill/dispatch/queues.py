@@ -6,10 +6,12 @@ NAMED = ("gpu", "remote", "render")
 FALLBACK = "celery"
 """Wake-ups for jobs of all other queues: of recipes and nodes that bring their own names."""
 
-INGRESS = "generator_queue"
-"""Where applications that know nothing but Celery leave their messages."""
+BROKERED = (*NAMED, FALLBACK)
+"""Where wake-ups lie."""
 
-BROKERED = (*NAMED, FALLBACK, INGRESS)
+INGRESS = "generator_queue"
+"""Where applications that know nothing but Celery leave their tasks; `imagemill generator` takes them. No
+other worker may: Celery throws away what a worker has no task for."""
 
 
 def route(queue: str) -> str:

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from imagemill.backends.base import Backend
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.images import measure, render_cost_s
-from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.service.limits import Quotas
 from imagemill.service.prices import Prices
@@ -19,6 +19,9 @@ from imagemill.service.safety import Admitted, PromptGate
 from imagemill.store.admitting import Submission
 from imagemill.store.store import Store
 from imagemill.store.submitting import Accepted
+
+_SOLE = "sole"
+"""In `Job.client`: for a job that is submitted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Wish:
     callback_url: str | None = None
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    sole: str = ""
+    """See `Draft.sole`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,10 @@ class Submitter:
         return self.begin(owner, drafts, key=key, digest=digest).result()
 
     def again(self, job: Job, trace: str | None = None) -> Job:
-        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules."""
+        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules.
+
+        Raises `Conflict` where that was work which is not done twice, and another job does it by now.
+        """
         recipe = self._recipes.get(job.recipe)
         admitted = Admitted(job.input)
         if self._gate is not None and recipe is not None:
@@ -141,8 +149,13 @@ class Submitter:
             judgements=admitted.judgements,
             properties=job.properties,
             callback_url=job.callback_url,
+            # Who asks again for what is done wants another one.
+            sole="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
         )
-        return self.submit(job.owner, (draft,)).jobs[0]
+        accepted = self.submit(job.owner, (draft,))
+        if not accepted.jobs:
+            raise Conflict(f"job {accepted.taken[draft.sole]} makes the same, or has made it")
+        return accepted.jobs[0]
 
     def _megapixels(self, job: Job) -> float:
         recipe = self._recipes.get(job.recipe)
@@ -203,11 +216,12 @@ class Submitter:
             timeout_s=wish.timeout_s,
             name=wish.name,
             dialect=dialect,
-            client={**wish.client, **admitted.marks},
+            client={**wish.client, **admitted.marks, **({_SOLE: wish.sole} if wish.sole else {})},
             judgements=admitted.judgements,
             properties=wish.properties,
             callback_url=wish.callback_url,
             needs=needs,
+            sole=wish.sole,
         )
 
     def _able(self, plan: Plan, wish: Wish) -> list[Backend]:

@@ -49,6 +49,7 @@ from imagemill.store.lanes import Lanes
 from imagemill.store.leading import Resign, Stand
 from imagemill.store.ledger import Ledger
 from imagemill.store.limits import LimitStore
+from imagemill.store.models import ModelLibrary
 from imagemill.store.nodes import Drain, PutNode, StoredNode
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
@@ -91,6 +92,7 @@ class Store:
         self.webhooks = Webhooks(self._write, self._read)
         self.ledger = Ledger(self._write, self._read)
         self.limits = LimitStore(self._write, self._read)
+        self.models = ModelLibrary(self._read)
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
