@@ -48,7 +48,8 @@ class Look:
 _MAN = re.compile(r"\b(?:1boy|male)\b", re.IGNORECASE)
 _HAIR = re.compile(r"\b(black|brown|blonde?|red|gr[ae]y|white|blue|green|pink|purple) hair\b", re.IGNORECASE)
 _HAIRS: dict[str, Colour] = {
-    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5], "gray": HAIRS[6], "grey": HAIRS[6],
+    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5],
+    "gray": HAIRS[6], "grey": HAIRS[6],
     "white": (222, 222, 226), "blue": (52, 84, 160), "green": (52, 120, 84), "pink": (226, 130, 170),
     "purple": (110, 70, 150),
 }  # fmt: skip
