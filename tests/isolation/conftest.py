@@ -49,7 +49,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         library={"width": 64, "height": 64, "steps": 4},
         auth={"admin_key": ADMIN_KEY, "sign_up": True, "password_memory_mb": 8, "jwt_secret_key": JWT_SECRET},
     )
-    with running_server(settings) as server, httpx2.Client(base_url=server.url, timeout=30) as http:
+    with (
+        running_server(settings) as server,
+        httpx2.Client(base_url=server.url, timeout=30, verify=False) as http,
+    ):
         offered = operations(document(server.url))
         paths = {operation.path for operation in offered}
         shop = make_key(server, "shop", is_service=True)

@@ -4,6 +4,7 @@ import io
 import pickle
 import subprocess
 import sys
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -124,12 +125,13 @@ def test_a_background_that_the_node_has_removed_is_not_keyed_again():
         (png(Image.effect_noise((64, 64), 0.3).convert("RGB")), Finish(), "one flat colour"),
         (png(photo())[:-200], Finish(), "cannot be decoded"),
         (png(photo()), Finish(max_pixels=100), "more than 100 pixels"),
+        (png(Image.effect_noise((16_384, 2), 90)), Finish(), "at most 16383 a side"),
         (b"<svg/>", Finish(), "cannot be decoded"),
         (b"", Finish(), "cannot be decoded"),
         (picture("GIF"), Finish(), "cannot be decoded"),
         (png(photo()), Finish(key_colour="#00ff00"), "no flat background"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_is_no_finished_picture_is_refused(data: bytes, finish: Finish, why: str):
     with pytest.raises(BadPicture, match=why):
@@ -254,3 +256,22 @@ def test_it_works_in_the_confined_process():
         assert shown(made).mode == "RGBA"
     finally:
         crafts.close()
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
+def test_damaged_bytes_give_a_picture_or_a_refusal(format_: str):
+    random = Random(format_)
+    sound = picture(format_, (40, 30))
+    keyed = Finish(key_colour="#00ff00", keep_original=True, metadata="anonymous", max_pixels=10_000)
+    plain = Finish(thumbnail_px=8, keep_original=True, metadata="anonymous", max_pixels=10_000)
+    for _ in range(60):
+        data = bytearray(sound)
+        for _ in range(random.randint(1, 6)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        del data[random.randint(len(data) // 2, 2 * len(data)) :]
+        for one in (keyed, plain):
+            try:
+                made = one(bytes(data), FACTS)
+            except BadPicture:
+                continue
+            assert shown(made[0]).size == (made[0].width, made[0].height)

@@ -18,6 +18,7 @@ from imagemill.cli import (
     settings,
     upkeep,
     users,
+    webhooks,
     workflows,
 )
 from imagemill.cli.output import complain
@@ -61,6 +62,7 @@ app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(limits.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(money.price)

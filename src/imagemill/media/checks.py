@@ -8,6 +8,8 @@ from PIL import Image, ImageFile
 from imagemill.media.layout import BadPicture
 from imagemill.media.pictures import FORMATS
 
+_LONGEST = 16_383
+"""Pixels a side; the format has 14 bits for it."""
 _FLAT = 1.0
 """Standard deviation, in levels of 255, of the liveliest channel, below which nothing is to be seen."""
 _LEAST_SUBJECT = 0.005
@@ -23,6 +25,8 @@ def opened(data: bytes, max_pixels: int) -> Image.Image:
         picture = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         if picture.width * picture.height > max_pixels:
             raise BadPicture(f"is {picture.width} x {picture.height}, more than {max_pixels} pixels")
+        if max(picture.size) > _LONGEST:
+            raise BadPicture(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
         picture.load()
         return _plain(picture)
     except BadPicture:

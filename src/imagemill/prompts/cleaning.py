@@ -24,7 +24,7 @@ _BAD = re.compile(
 )
 """Tags no look has: of the young, and sexual ones. What is asked for besides is the safety checks' matter."""
 _QUALITY = re.compile(
-    r"\b(?:masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
+    r"\b(?:break|masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
 )
 
 
@@ -50,6 +50,16 @@ def name(text: str) -> str:
 def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
     """Free text of a user as part of a prompt: parentheses escaped, nothing else that weighs."""
     return escaped(_plain(text, most))
+
+
+def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
+    """The same, to be escaped when it becomes part of a prompt."""
+    return _plain(text, most)
+
+
+def is_bad(text: str) -> bool:
+    """Whether it speaks of the young or of sex."""
+    return bool(_BAD.search(text.lower()))
 
 
 def shown(text: str) -> str:

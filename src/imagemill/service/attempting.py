@@ -28,6 +28,11 @@ class Attempt:
     handed_back: bool = False
     trace: AttemptTrace | None = None
 
+    def hand_back(self) -> None:
+        """Stop the render; the job is queued again and counts no failure."""
+        self.handed_back = True
+        self.watch.stop()
+
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
         since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
