@@ -16,9 +16,8 @@ from imagemill.media.crafting import Role
 from imagemill.media.finishing import Finish
 from imagemill.prompts.fashion import PARAMETERS, Cell, grid
 from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.settings import DEFAULT_MODEL
 
-DEFAULT_MODEL = "urn:air:flux1:checkpoint:civitai:618692@691639"
-"""FLUX.1 [dev]."""
 THUMBNAIL_PX = 256
 """The longer side: a row of a back office's list."""
 _SAMPLER = samplers.find("Euler") or samplers.DEFAULT

@@ -6,10 +6,13 @@ from pydantic import Field, SecretStr, model_validator
 
 from imagemill.groups import Group
 
+DEFAULT_MODEL = "urn:air:flux1:checkpoint:civitai:618692@691639"
+"""FLUX.1 [dev]."""
+
 
 class LibrarySettings(Group):
     model: str = Field(
-        default="urn:air:flux1:checkpoint:civitai:618692@691639",
+        default=DEFAULT_MODEL,
         description="Checkpoint of the model library's pictures, by its AIR.",
     )
     width: int = Field(default=768, ge=64, le=4096, description="Width of its pictures.")
