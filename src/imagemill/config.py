@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from imagemill.backends.comfyui.settings import ComfySettings
+from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.groups import (
@@ -80,6 +81,7 @@ ALIASES = {
     "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
     "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
     "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
+    "FAL_KEY": "IMAGEMILL_FAL__KEY",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
     "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
@@ -140,9 +142,7 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
     )
     port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
-    public_url: str | None = Field(
-        default=None, description="How clients reach the server, when not by its address."
-    )
+    public_url: str | None = Field(default=None, description="How clients reach it, when not by its address.")
     allowed_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
         description="Host headers that are answered, comma-separated, besides those of host and public_url "
@@ -234,6 +234,7 @@ class Settings(BaseSettings):
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
+    fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @model_validator(mode="before")
@@ -380,7 +381,16 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "FORMER_KEYS", "PASSWORD", "OTEL__HEADERS")
+_SECRETS = (
+    "FAL__KEY",
+    "SECRET",
+    "SIGNING_KEY",
+    "TOKEN",
+    "ADMIN_KEY",
+    "FORMER_KEYS",
+    "PASSWORD",
+    "OTEL__HEADERS",
+)
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

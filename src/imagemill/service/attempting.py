@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagemill.backends.base import Progress, Watch
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
-from imagemill.domain.jobs import Claim
+from imagemill.domain.failures import Failure
+from imagemill.domain.jobs import Claim, Job, Retried
 from imagemill.tracing.attempts import AttemptTrace
 
 log = logging.getLogger(__name__)
@@ -42,3 +44,9 @@ def news(attempt: Attempt) -> dict[str, Any] | None:
         return None
     done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
     return {"stage": attempt.stages[-1]["stage"], **done}
+
+
+def postponed(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
+    """Back to its queue at once, for other nodes; where it was not before the time that node asked for."""
+    until = now_us() + round(after_s * SECOND)
+    return Retried(failure, run_after=None, avoid_node=job.node, avoid_until=until, counts=counts)

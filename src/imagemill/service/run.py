@@ -24,7 +24,7 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, news
+from imagemill.service.attempting import Attempt, news, postponed
 from imagemill.service.hub import Hub
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -149,7 +149,7 @@ class Runner:
             with self._lock:
                 for attempt in self._active.values():
                     attempt.handed_back = True
-                    attempt.watch.stop()
+                    attempt.watch.stop(leave=self._is_remote(attempt.claim.job.node))
             self._idle_within(5.0)
         self._beats.join()
 
@@ -170,10 +170,14 @@ class Runner:
         except RenderCanceled:
             if attempt.handed_back:
                 failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-                return Retried(failure, run_after=None, counts=False)
+                held = now_us() + round(self._rules.reattach_s * SECOND) if attempt.watch.left else None
+                return Retried(failure, run_after=None, avoid_until=held, counts=False)
             return Canceled()
         except BackendError as error:
-            return self._failed(attempt, Failure(error.failure, str(error)), tried=error.tried)
+            failure = Failure(error.failure, str(error))
+            if error.after_s is not None and not error.counts:
+                return postponed(attempt.claim.job, failure, error.after_s)
+            return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
@@ -229,7 +233,9 @@ class Runner:
             previews=self._rules.previews,
         )
 
-    def _failed(self, attempt: Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
+    def _failed(
+        self, attempt: Attempt, failure: Failure, *, tried: bool = False, after_s: float | None = None
+    ) -> Outcome:
         job = attempt.claim.job
         retry = next_try(
             failure,
@@ -247,6 +253,8 @@ class Runner:
             memory_mb = None
         if retry is None:
             return Failed(failure, {"stages": attempt.stages})
+        if after_s is not None:
+            return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")
@@ -277,8 +285,12 @@ class Runner:
         return had + 1 if larger else _NONE_HAS_MORE
 
     def _has_other_node(self, name: str | None) -> bool:
-        """Keeping off the only node would only make the job wait."""
-        return any(node.healthy and node.name != name for node in self._nodes())
+        """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
+        return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
+
+    def _is_remote(self, name: str | None) -> bool:
+        """What is paid for goes on there, and the next worker collects it."""
+        return any(node.remote and node.name == name for node in self._nodes())
 
     def _nodes(self) -> list[Node]:
         return [node for backend in self._backends.values() for node in backend.nodes()]

@@ -48,6 +48,7 @@ from imagemill.store.leading import Resign, Stand
 from imagemill.store.ledger import Ledger
 from imagemill.store.limits import LimitStore
 from imagemill.store.nodes import Drain, PutNode, StoredNode
+from imagemill.store.providers import ProviderCalls
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
@@ -88,6 +89,7 @@ class Store:
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
+        self.provider_calls = ProviderCalls(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:

@@ -143,6 +143,7 @@ class NativeJobs:
             properties=wanted.properties,
             callback_url=wanted.callback_url,
             labels=tuple(wanted.labels),
+            private=wanted.private,
         )
 
     def _drafts(self, owner: str, wish: Wish, trace: str | None) -> tuple[Draft, ...]:

@@ -1,0 +1,15 @@
+"""How the server builds it, by the entry point ``imagemill.backends``."""
+
+from typing import TYPE_CHECKING
+
+from imagemill.backends.base import Surroundings
+from imagemill.backends.fal.backend import FalBackend
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
+
+
+def build(settings: "Settings", surroundings: Surroundings) -> FalBackend | None:
+    if settings.fal.key is None:
+        return None
+    return FalBackend(settings.fal, surroundings.calls)
