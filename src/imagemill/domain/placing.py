@@ -91,9 +91,11 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
     ]
     if not fitting:
         return None
+    first = min(fitting, key=_order)
+    if offer.patience_s > 0:
+        return Choice(first.lane, _spills(offer, first, fleet.now))
     if offer.apart:
         fleet = fleet.without(offer.apart)
-    first = min(fitting, key=_order)
     load_s = rules.load_s if offer.load_s is None else offer.load_s
     held = offer.resident if offer.node not in fleet.busy else fleet.holding.get(offer.node, frozenset())
     here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
@@ -266,6 +268,13 @@ class _Place:
 def _is_due(offer: Offer, head: Head, now: int) -> bool:
     since = left_since(offer, head.key, now)
     return since is None or head.job.since <= since
+
+
+def _spills(offer: Offer, head: Head, now: int) -> str:
+    if left_since(offer, head.key, now) is None:
+        return "no local node can do it"
+    waited_s = (now - head.job.since) / SECOND
+    return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
 
 
 def _order(head: Head) -> tuple[float, int, int]:

@@ -232,7 +232,10 @@ class Submitter:
         refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            raise InvalidInput.at(f"{wish.path}model", "; ".join(filter(None, refusals.values())))
+            why = "; ".join(filter(None, refusals.values()))
+            if wish.private:
+                raise InvalidInput.at(f"{wish.path}private", f"keeps the job on local nodes, and {why}")
+            raise InvalidInput.at(f"{wish.path}model", why)
         return able
 
     def _candidates(self, wish: Wish) -> list[Backend]:

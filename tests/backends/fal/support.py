@@ -72,5 +72,15 @@ def settings(server: FalServer | None = None, **changes: Any) -> FalSettings:
     return FalSettings(**(values | changes))
 
 
+_open: list[FalBackend] = []
+
+
 def backend(server: FalServer, book: Book | None = None, **changes: Any) -> FalBackend:
-    return FalBackend(settings(server, **changes), book or Book())
+    """Closed at the end of the test."""
+    _open.append(FalBackend(settings(server, **changes), book or Book()))
+    return _open[-1]
+
+
+def close_all() -> None:
+    while _open:
+        _open.pop().close()

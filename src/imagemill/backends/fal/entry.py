@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING
 
 from imagemill.backends.base import Surroundings
-from imagemill.backends.fal.backend import FalBackend
 
 if TYPE_CHECKING:
+    from imagemill.backends.fal.backend import FalBackend
     from imagemill.config import Settings
 
 
-def build(settings: "Settings", surroundings: Surroundings) -> FalBackend | None:
+def build(settings: "Settings", surroundings: Surroundings) -> "FalBackend | None":
     if settings.fal.key is None:
         return None
+    from imagemill.backends.fal.backend import FalBackend
+
     return FalBackend(settings.fal, surroundings.calls)
