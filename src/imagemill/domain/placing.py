@@ -86,9 +86,9 @@ Policy = Callable[[Offer, Iterable[Head], Fleet, Peek, Rules], Choice | None]
 
 def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules: Rules) -> Choice | None:
     """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
-    fitting = [
-        head for head in heads if mismatch(offer, head.key) is None and _is_due(offer, head, fleet.now)
-    ]
+    fitting = [head for head in heads if mismatch(offer, head.key) is None]
+    if offer.patience_s > 0:
+        fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
     if not fitting:
         return None
     first = min(fitting, key=_order)

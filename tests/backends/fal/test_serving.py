@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imagemill.bootstrap import Roles
 from tests.conftest import TOKEN, Server
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import KEY
@@ -117,3 +118,17 @@ def test_a_full_minute_makes_jobs_wait_and_fails_none(serve: Callable[..., Serve
     assert [job["failures"] for job in waiting] == [0] * 4
     (held,) = {job["waits"] for job in waiting if job["status"] == "queued"}
     assert "2 times in a minute" in held
+
+
+def test_a_worker_for_the_queue_remote_serves_fal_alone(
+    serve: Callable[..., Server], make_server: Callable[..., Server], fal: FalServer
+) -> None:
+    """Jobs of the queue gpu among them; local nodes that are well are left their time and never served."""
+    given = settings(fal, spill_after_s=0.3) | {"simulator": {"enabled": "always"}}
+    front = make_server(**given, roles=Roles(worker=False))
+    make_server(**given, roles=Roles(scheduler=False, queues=frozenset({"remote"})))
+    private = submit(front, private=True)["id"]
+    job = front.wait(submit(front)["id"])
+    assert (job["queue"], job["node"]) == ("gpu", "fal")
+    assert "for a local node (bound 0 s)" in job["reason"]
+    assert front.client.get(f"/api/v1/jobs/{private}").json()["status"] == "queued"
