@@ -4,7 +4,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
+from benchmarks import (
+    access,
+    claims,
+    comfyui,
+    fleet,
+    footprint,
+    glossary,
+    latency,
+    money,
+    pixels,
+    scheduling,
+    throughput,
+)
 
 
 def main() -> int:
@@ -17,8 +29,11 @@ def main() -> int:
             *fleet.measure(root),
             *claims.measure(root),
             *money.measure(root),
+            *access.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
+            *pixels.measure(root),
+            *glossary.measure(root),
         ]
     width = max(len(name) for name, _, _ in rows)
     for name, value, aim in rows:

@@ -1,7 +1,7 @@
 """Settings: read once, at start, from arguments, environment, ``.env`` and a TOML file, in this order.
 
 Every setting has the environment name ``IMAGEMILL_`` + its name in capitals, nested ones with two
-underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed name (see ``ALIASES``).
+underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second one (see `imagemill.aliases`).
 """
 
 import difflib
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,10 +31,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
+from imagemill.fal_api import FalApiSettings
 from imagemill.groups import (
     AuthSettings,
     CallbackSettings,
@@ -44,6 +46,7 @@ from imagemill.groups import (
     CreditSettings,
     JobSettings,
     LimitSettings,
+    LlmSettings,
     MailSettings,
     MetricsSettings,
     QuotaSettings,
@@ -55,47 +58,6 @@ from imagemill.groups import (
 from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
-
-ALIASES = {
-    "PORT": "IMAGEMILL_PORT",
-    "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
-    "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
-    "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
-    # Who names an R2 bucket means R2, even where other variables of AWS are set too.
-    "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
-    "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ENDPOINT": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ACCOUNT_ID": "IMAGEMILL_S3__R2_ACCOUNT_ID",
-    "R2_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "R2_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "S3_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "AWS_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "AWS_REGION_NAME": "IMAGEMILL_S3__REGION",
-    "AWS_REGION": "IMAGEMILL_S3__REGION",
-    "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
-    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
-    "FAL_KEY": "IMAGEMILL_FAL__KEY",
-    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
-    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
-    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
-    "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
-    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
-    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
-    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
-}
-"""Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
-
-CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
-"""Of the client commands: which server, with which token."""
 
 
 def _lowered(value: Any) -> Any:
@@ -221,6 +183,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = Field(
         default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
     )
+    llm: LlmSettings = Field(default=LlmSettings(), description="A language model for translations.")
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
     quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
@@ -231,6 +194,7 @@ class Settings(BaseSettings):
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's dialect.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
@@ -247,13 +211,18 @@ class Settings(BaseSettings):
         rest = {name: value for name, value in callback.items() if name != "allow_networks"}
         return {"allow_networks": callback["allow_networks"], **given, "callback": rest}
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        self.fal_api.check_hosts(self.host, self.public_url)
+        return self
+
     @property
     def answered_hosts(self) -> tuple[str, ...]:
         """Host headers that are answered."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         public = urlsplit(self.public_url or "").hostname or ""
         shown = f"[{public}]" if ":" in public else public
-        return (*self.allowed_hosts, *(host for host in (own, shown) if host))
+        return (*self.allowed_hosts, *self.fal_api.hosts, *(host for host in (own, shown) if host))
 
     @property
     def news_url(self) -> str | None:
@@ -387,6 +356,7 @@ _SECRETS = (
     "SIGNING_KEY",
     "TOKEN",
     "ADMIN_KEY",
+    "API_KEY",
     "FORMER_KEYS",
     "PASSWORD",
     "OTEL__HEADERS",

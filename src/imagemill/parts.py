@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
@@ -16,6 +17,7 @@ from imagemill.domain.credentials import digest
 from imagemill.domain.limits import Limits, Terms
 from imagemill.domain.money import Rate
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
 from imagemill.service.attempts import Attempts
@@ -28,8 +30,11 @@ from imagemill.service.submit import Defaults, Submitter, is_remote
 from imagemill.service.tokens import Tokens, UnusableKey
 from imagemill.service.users import SessionTokens, UserRules, Users
 from imagemill.store.store import Store
-from imagemill.web.edge import EdgeRules
 from imagemill.workflows.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from imagemill.service.messages import Told
+    from imagemill.web.edge import EdgeRules
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +114,7 @@ def passwords(settings: Settings) -> Passwords:
 def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
     rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = Attempts(window_s=auth.login_window_s)
+    attempts = Attempts(store.tries, window_s=auth.login_window_s)
     return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
 
 
@@ -134,16 +139,33 @@ def outbox(settings: Settings) -> Outbox | None:
     )
 
 
-def edge_rules(settings: Settings, larger_bodies: Mapping[str, int]) -> EdgeRules:
+def edge_rules(settings: Settings) -> "EdgeRules":
+    from imagemill.dialects.native.uploads import FORM_BYTES
+    from imagemill.dialects.native.uploads import PATH as UPLOADS
+    from imagemill.web.edge import EdgeRules
+
+    limit = settings.limit
     return EdgeRules(
         hosts=settings.answered_hosts,
-        body_bytes=settings.limit.body_bytes,
-        body_s=settings.limit.body_s,
+        body_bytes=limit.body_bytes,
+        body_s=limit.body_s,
         origins=settings.cors.origins,
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
-        larger_bodies=larger_bodies,
+        larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        prefixes=settings.fal_api.prefixes,
     )
+
+
+def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping[str, Any]]":
+    """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
+
+    def render(told: "Told") -> Mapping[str, Any]:
+        from imagemill.dialects.webhooks.schemas import renderer
+
+        return renderer(signer, base_url)(told)
+
+    return render
 
 
 def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
@@ -198,6 +220,11 @@ def signing_key(settings: Settings) -> bytes:
     if settings.url_signing_key is not None:
         return settings.url_signing_key.get_secret_value().encode()
     return secret_file(_secrets(settings) / "url-signing.key")
+
+
+def secret(settings: Settings, name: str) -> bytes:
+    """A secret of this installation."""
+    return secret_file(_secrets(settings) / f"{name}.key")
 
 
 def _secrets(settings: Settings) -> Path:

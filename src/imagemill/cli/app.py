@@ -17,6 +17,7 @@ from imagemill.cli import (
     settings,
     upkeep,
     users,
+    webhooks,
     workflows,
 )
 from imagemill.cli.output import complain
@@ -58,6 +59,7 @@ app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(limits.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(money.price)

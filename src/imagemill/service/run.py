@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
@@ -24,7 +23,7 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, news, postponed
+from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -80,18 +79,17 @@ class Runner:
         self._meters = meters or Meters()
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
+        self._slots = 0
+        """Threads that claim or run: between a claim and its attempt a job is running, too."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._handing_back = False
         self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
         self._beats.start()
 
     def run_next(self, offer: Offer) -> bool:
         """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
-        claim = None if self._stopping.is_set() else self._store.claim_next(self._ask(offer))
-        if claim is None:
-            return False
-        self._run(claim, None)
-        return True
+        return self._on_a_slot(lambda: self._claim_and_run(offer))
 
     def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
         """Run jobs until there is none for this slot; False when there was none at all.
@@ -99,13 +97,36 @@ class Runner:
         The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
         claim what the slot can do then; None stops. ``claimed`` hears of the first claim, before it runs.
         """
-        first = None if self._stopping.is_set() else offer()
-        claim = self._store.claim_next(self._ask(first)) if first else None
+
+        def run() -> bool:
+            first = offer()
+            return first is not None and self._claim_and_run(first, offer, claimed)
+
+        return self._on_a_slot(run)
+
+    def _on_a_slot(self, run: Callable[[], bool]) -> bool:
+        with self._lock:
+            if self._stopping.is_set():
+                return False
+            self._slots += 1
+        try:
+            return run()
+        finally:
+            with self._lock:
+                self._slots -= 1
+
+    def _claim_and_run(
+        self,
+        offer: Offer,
+        following: Callable[[], Offer | None] | None = None,
+        claimed: Callable[[], None] = lambda: None,
+    ) -> bool:
+        claim = self._store.claim_next(self._ask(offer))
         if claim is None:
             return False
         claimed()
         while claim is not None:
-            claim = self._run(claim, offer)
+            claim = self._run(claim, following)
         return True
 
     def _ask(self, offer: Offer) -> Ask:
@@ -121,6 +142,8 @@ class Runner:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
             self._active[claim.id] = attempt
+            if self._handing_back:
+                self._hand_back(attempt)
         self._meters.begin(claim.job)
         try:
             with logs.of_job(claim.job.id, claim.job.trace):
@@ -144,12 +167,13 @@ class Runner:
 
     def close(self, grace_s: float) -> None:
         """Claim no more; let running jobs finish for a while, then hand them back."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
         if not self._idle_within(grace_s):
             with self._lock:
+                self._handing_back = True
                 for attempt in self._active.values():
-                    attempt.handed_back = True
-                    attempt.watch.stop(leave=self._is_remote(attempt.claim.job.node))
+                    self._hand_back(attempt)
             self._idle_within(5.0)
         self._beats.join()
 
@@ -159,9 +183,9 @@ class Runner:
 
     def _idle_within(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        while self._active and time.monotonic() < end:
+        while self._slots and time.monotonic() < end:
             time.sleep(0.01)
-        return not self._active
+        return not self._slots
 
     def _attempt(self, attempt: Attempt) -> Outcome:
         """What became of the attempt; whatever goes wrong is a typed failure."""
@@ -169,9 +193,7 @@ class Runner:
             return self._render(attempt)
         except RenderCanceled:
             if attempt.handed_back:
-                failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-                held = now_us() + round(self._rules.reattach_s * SECOND) if attempt.watch.left else None
-                return Retried(failure, run_after=None, avoid_until=held, counts=False)
+                return handed_back(attempt, self._rules.reattach_s)
             return Canceled()
         except BackendError as error:
             failure = Failure(error.failure, str(error))
@@ -211,7 +233,7 @@ class Runner:
             "stages": attempt.stages,
             "convertMs": round(kept.convert_ms, 3),
             "uploadMs": round(kept.upload_ms, 3),
-            **({"flags": list(kept.flags)} if kept.flags else {}),
+            **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
             **rendered.details,
         }
         return Succeeded(kept.artifacts, details, plan.record)
@@ -288,9 +310,10 @@ class Runner:
         """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
         return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
 
-    def _is_remote(self, name: str | None) -> bool:
-        """What is paid for goes on there, and the next worker collects it."""
-        return any(node.remote and node.name == name for node in self._nodes())
+    def _hand_back(self, attempt: Attempt) -> None:
+        """What is paid for goes on, and the next worker collects it."""
+        name = attempt.claim.job.node
+        attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
     def _nodes(self) -> list[Node]:
         return [node for backend in self._backends.values() for node in backend.nodes()]
@@ -331,7 +354,7 @@ class Runner:
             else:
                 if attempt.trace is not None:
                     attempt.trace.recorded(status)
-                _log_end(attempt, outcome, status)
+                log_end(attempt, outcome, status)
                 return
         log.error("an end was given up; the lease will bring the job back")
 
@@ -340,7 +363,7 @@ class Runner:
         self._hub.show(attempt.claim.id, progress)
 
     def _beat_all(self) -> None:
-        while self._active or not self._stopping.is_set():
+        while self._slots or not self._stopping.is_set():
             self._pause()
             with self._lock:
                 attempts = list(self._active.values())
@@ -368,16 +391,3 @@ class Runner:
                 attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
             elif pulse is Pulse.CANCEL:
                 attempt.watch.stop()
-
-
-def _log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
-    job = attempt.claim.job
-    facts: dict[str, Any] = {
-        "attempt": job.attempt,
-        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
-    }
-    if isinstance(outcome, (Failed, Retried)):
-        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
-        log.warning("attempt ended, job is %s", status.value, extra=facts)
-    else:
-        log.info("job is %s", status.value, extra=facts)

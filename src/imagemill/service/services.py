@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
@@ -77,4 +77,8 @@ class Services:
     prompt_chars: int
     wait_s: float
     wire: Wire
+    options: Mapping[str, Any]
+    """The settings of dialects that have some, by the dialect's name."""
+    secret: Callable[[str], bytes]
+    """A secret of this installation by its name, drawn when it is first asked for; may block."""
     sockets: SocketRules = SocketRules()

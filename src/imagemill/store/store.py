@@ -30,6 +30,8 @@ from imagemill.store import (
     reading,
     resources,
     schema,
+    sessions,
+    tries,
     workflows,
 )
 from imagemill.store.accounts import Accounts
@@ -53,6 +55,7 @@ from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
+from imagemill.store.tries import Tries
 from imagemill.store.users import Users
 from imagemill.store.webhooks import Webhooks
 from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
@@ -78,7 +81,10 @@ class Store:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
-        late = (self._submit, ledger.post, self._claim)
+        self.tries = Tries(self._write)
+        # What locks the counters of tries comes after what locks anything else of its own: in every process.
+        counted = (self.tries.counting, tries.forgive, sessions.add)
+        late = (*counted, self._submit, ledger.post, self._claim)
         self._commits = Commits(
             database.writer, self._tell, late=late, settle=books.settle, announce=announce
         )
