@@ -216,6 +216,12 @@ def test_what_a_remote_node_cannot_do_it_never_gets(shop: Shop) -> None:
     assert shop.claim("gpu-1") is not None
 
 
+def test_what_local_nodes_need_for_it_is_asked_of_them_all_the_same(shop: Shop) -> None:
+    shop.local.needed = ("text encoder t5",)
+    job = shop.store.job(shop.submit())
+    assert shop.store.lane(job.lane).needs == ("text encoder t5",)
+
+
 def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
     shop.local.refuses = "the node knows no such model"
     with pytest.raises(InvalidInput, match="no such model"):

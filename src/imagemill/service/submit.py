@@ -273,8 +273,10 @@ def is_remote(backend: Backend) -> bool:
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
-    """What the lane asks of a node. With several kinds of backend it is the node's own check that decides."""
-    return able[0].needs(plan.work) if len(able) == 1 else ()
+    """What the lane asks of a node. With several kinds of local backend it is the node's own check that
+    decides; a remote node needs nothing of what lies on local ones."""
+    local = [backend for backend in able if not is_remote(backend)]
+    return local[0].needs(plan.work) if len(local) == 1 else ()
 
 
 def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:

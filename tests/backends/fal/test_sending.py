@@ -17,6 +17,7 @@ from imagemill.backends.paying import OverBudget
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import Control, ImageSpec, Network, Upscale, Work
+from imagemill.workflows.needs import Need
 from tests.backends.fal.support import Book, backend, settings
 from tests.fal_server import FalServer, Reply
 
@@ -138,6 +139,8 @@ def test_its_node_has_checkpoints_and_nothing_else() -> None:
     assert node.available is not None
     assert FLUX in node.available
     assert "urn:air:flux1:lora:civitai:1@2" not in node.available
+    assert str(Need("companions", "flux1/dev.safetensors")) in node.available
+    assert str(Need("lora", "flux1/x.safetensors")) not in node.available
     assert "urn:air:wan:checkpoint:civitai:1@2" not in node.available
 
 

@@ -32,6 +32,7 @@ from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec, Work
 from imagemill.domain.scheduling import REMOTE
+from imagemill.workflows.errors import KIND_WORDS
 
 if TYPE_CHECKING:
     from imagemill.backends.fal.wire import Fal, SyncRequestHandle
@@ -42,6 +43,8 @@ NAME = "fal"
 """Of the backend, of its node, which is the same for all workers, and of the provider in the book."""
 _WRITE_TRIES = 6
 """The id of a paid request is written again for about ten seconds while the database is away."""
+_COMPANIONS = f"{KIND_WORDS['companions']} "
+"""How such a need of a lane begins."""
 _NOT_INSTALLED = "is not installed; fal needs: pip install 'imagemill[fal]'"
 
 
@@ -261,10 +264,13 @@ def _millionths(dollars: float | None) -> int | None:
 
 
 class _Paths(Container[str]):
-    """The checkpoints that some path makes the pictures of, AIRs in lower case."""
+    """The checkpoints that some path makes the pictures of, AIRs in lower case, and what local nodes need
+    beside them. Not LoRAs and the like, which jobs may name that came in before fal was there."""
 
     def __init__(self, settings: FalSettings) -> None:
         self._settings = settings
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and mapping.model_of(self._settings, key) is not None
+        if not isinstance(key, str):
+            return False
+        return key.startswith(_COMPANIONS) or mapping.model_of(self._settings, key) is not None
