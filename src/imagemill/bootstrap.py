@@ -38,6 +38,7 @@ from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier
+from imagemill.service.providers import Providers
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
@@ -273,7 +274,8 @@ class Mill:
         )
 
     def _backends(self) -> Mapping[str, Backend]:
-        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of)
+        calls = Providers(self.store.provider_calls, self.metering.meters)
+        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of, calls)
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 

@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
+from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.fal_api import FalApiSettings
@@ -103,9 +104,7 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
     )
     port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
-    public_url: str | None = Field(
-        default=None, description="How clients reach the server, when not by its address."
-    )
+    public_url: str | None = Field(default=None, description="How clients reach it, when not by its address.")
     allowed_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
         description="Host headers that are answered, comma-separated, besides those of host and public_url "
@@ -200,6 +199,7 @@ class Settings(BaseSettings):
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
+    fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @model_validator(mode="before")
@@ -352,6 +352,7 @@ def complaints(error: ValidationError) -> list[str]:
 
 
 _SECRETS = (
+    "FAL__KEY",
     "SECRET",
     "SIGNING_KEY",
     "TOKEN",

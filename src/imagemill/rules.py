@@ -22,7 +22,8 @@ from imagemill.service.webhooks import WebhookRules
 
 def of_submits(settings: Settings) -> Defaults:
     job = settings.job
-    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request)
+    private = frozenset(settings.fal.private_owners)
+    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
 
 
 def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:

@@ -1,6 +1,8 @@
 """The names of the queues, and who serves what."""
 
-NAMED = ("gpu", "remote", "render")
+from imagemill.domain.scheduling import REMOTE
+
+NAMED = ("gpu", REMOTE, "render")
 """Each has wake-ups of its own."""
 
 FALLBACK = "celery"

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
@@ -24,7 +23,7 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, news
+from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -144,7 +143,7 @@ class Runner:
         with self._lock:
             self._active[claim.id] = attempt
             if self._handing_back:
-                attempt.hand_back()
+                self._hand_back(attempt)
         self._meters.begin(claim.job)
         try:
             with logs.of_job(claim.job.id, claim.job.trace):
@@ -174,7 +173,7 @@ class Runner:
             with self._lock:
                 self._handing_back = True
                 for attempt in self._active.values():
-                    attempt.hand_back()
+                    self._hand_back(attempt)
             self._idle_within(5.0)
         self._beats.join()
 
@@ -194,11 +193,13 @@ class Runner:
             return self._render(attempt)
         except RenderCanceled:
             if attempt.handed_back:
-                failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-                return Retried(failure, run_after=None, counts=False)
+                return handed_back(attempt, self._rules.reattach_s)
             return Canceled()
         except BackendError as error:
-            return self._failed(attempt, Failure(error.failure, str(error)), tried=error.tried)
+            failure = Failure(error.failure, str(error))
+            if error.after_s is not None and not error.counts:
+                return postponed(attempt.claim.job, failure, error.after_s)
+            return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
@@ -254,7 +255,9 @@ class Runner:
             previews=self._rules.previews,
         )
 
-    def _failed(self, attempt: Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
+    def _failed(
+        self, attempt: Attempt, failure: Failure, *, tried: bool = False, after_s: float | None = None
+    ) -> Outcome:
         job = attempt.claim.job
         retry = next_try(
             failure,
@@ -272,6 +275,8 @@ class Runner:
             memory_mb = None
         if retry is None:
             return Failed(failure, {"stages": attempt.stages})
+        if after_s is not None:
+            return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")
@@ -302,8 +307,13 @@ class Runner:
         return had + 1 if larger else _NONE_HAS_MORE
 
     def _has_other_node(self, name: str | None) -> bool:
-        """Keeping off the only node would only make the job wait."""
-        return any(node.healthy and node.name != name for node in self._nodes())
+        """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
+        return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
+
+    def _hand_back(self, attempt: Attempt) -> None:
+        """What is paid for goes on, and the next worker collects it."""
+        name = attempt.claim.job.node
+        attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
     def _nodes(self) -> list[Node]:
         return [node for backend in self._backends.values() for node in backend.nodes()]
@@ -344,7 +354,7 @@ class Runner:
             else:
                 if attempt.trace is not None:
                     attempt.trace.recorded(status)
-                _log_end(attempt, outcome, status)
+                log_end(attempt, outcome, status)
                 return
         log.error("an end was given up; the lease will bring the job back")
 
@@ -381,16 +391,3 @@ class Runner:
                 attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
             elif pulse is Pulse.CANCEL:
                 attempt.watch.stop()
-
-
-def _log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
-    job = attempt.claim.job
-    facts: dict[str, Any] = {
-        "attempt": job.attempt,
-        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
-    }
-    if isinstance(outcome, (Failed, Retried)):
-        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
-        log.warning("attempt ended, job is %s", status.value, extra=facts)
-    else:
-        log.info("job is %s", status.value, extra=facts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.images import measure, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
+from imagemill.domain.scheduling import REMOTE
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.service.limits import Quotas
 from imagemill.service.prices import Prices
@@ -46,6 +47,8 @@ class Wish:
     labels: tuple[str, ...] = ()
     sole: str = ""
     """See `Draft.sole`."""
+    private: bool = False
+    """Whether it may never leave for a remote node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Defaults:
     life_s: float
     max_failures: int
     jobs_per_request: int
+    private_owners: frozenset[str] = frozenset()
+    """Whose jobs are private whatever they say; ``*``: everybody's."""
+
+    def keeps(self, owner: str) -> bool:
+        return not self.private_owners.isdisjoint((owner, "*"))
 
 
 class Submitter:
@@ -94,6 +102,8 @@ class Submitter:
         # Ids rise within a request, so that its jobs list in the order they were asked for.
         ids = sorted(uuid7(now) for _ in wishes)
         after = _dependencies(wishes, ids)
+        if self._defaults.keeps(owner):
+            wishes = [replace(wish, private=True) for wish in wishes]
         admitted = self._admitted(owner, wishes)
         shelf = self._shelf(owner)
         return tuple(
@@ -194,14 +204,15 @@ class Submitter:
         plan = recipe.plan(completed)
         able = self._able(plan, wish)
         size = measure(plan.work)
+        queue = REMOTE if all(map(is_remote, able)) else recipe.queue
         return Draft(
             id=id_,
             recipe=recipe.name,
-            queue=recipe.queue,
+            queue=queue,
             lane=LaneKey(
-                queue=recipe.queue,
+                queue=queue,
                 model=recipe.model(completed),
-                backends=tuple(sorted(wish.backends)),
+                backends=self._allowed(wish, able),
                 labels=tuple(sorted(wish.labels)),
                 needs=_shared_needs(able, plan),
             ),
@@ -226,12 +237,7 @@ class Submitter:
 
     def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
         """The backends that could do it. What none ever could is refused at once, not left to expire."""
-        candidates = [
-            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
-        ]
-        if not candidates:
-            known = ", ".join(sorted(self._backends))
-            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        candidates = self._candidates(wish)
         for backend in candidates:
             if complaint := backend.complaint(wish.properties):
                 raise InvalidInput.at(f"{wish.path}properties", complaint)
@@ -240,13 +246,54 @@ class Submitter:
         refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            raise InvalidInput.at(f"{wish.path}model", "; ".join(filter(None, refusals.values())))
+            why = "; ".join(filter(None, refusals.values()))
+            if wish.private:
+                raise InvalidInput.at(f"{wish.path}private", f"keeps the job on local nodes, and {why}")
+            raise InvalidInput.at(f"{wish.path}model", why)
         return able
+
+    def _candidates(self, wish: Wish) -> list[Backend]:
+        """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
+        named = [
+            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
+        ]
+        if not named:
+            known = ", ".join(sorted(self._backends))
+            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        local = [backend for backend in named if not is_remote(backend)]
+        if wish.private and not local:
+            names = " and ".join(sorted(backend.name for backend in named))
+            raise InvalidInput.at(
+                f"{wish.path}private", f"a private job is made on local nodes only; {names} is not local"
+            )
+        return local if wish.private else named
+
+    def _allowed(self, wish: Wish, able: Sequence[Backend]) -> tuple[str, ...]:
+        """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
+        others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
+
+        Those of a private job always are: a remote one may be added while it waits, or known to workers only.
+        """
+        kept_off = [
+            backend
+            for backend in self._backends.values()
+            if is_remote(backend) and (wish.private or backend not in able)
+        ]
+        if not kept_off and not wish.private:
+            return tuple(sorted(wish.backends))
+        named = wish.backends or tuple(self._backends)
+        return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def is_remote(backend: Backend) -> bool:
+    return any(node.remote for node in backend.nodes())
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
-    """What the lane asks of a node. With several kinds of backend it is the node's own check that decides."""
-    return able[0].needs(plan.work) if len(able) == 1 else ()
+    """What the lane asks of a node. With several kinds of local backend it is the node's own check that
+    decides; a remote node needs nothing of what lies on local ones."""
+    local = [backend for backend in able if not is_remote(backend)]
+    return local[0].needs(plan.work) if len(local) == 1 else ()
 
 
 def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:

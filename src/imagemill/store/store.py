@@ -51,6 +51,7 @@ from imagemill.store.ledger import Ledger
 from imagemill.store.limits import LimitStore
 from imagemill.store.models import ModelLibrary
 from imagemill.store.nodes import Drain, PutNode, StoredNode
+from imagemill.store.providers import ProviderCalls
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
@@ -96,6 +97,7 @@ class Store:
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
+        self.provider_calls = ProviderCalls(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
