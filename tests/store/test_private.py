@@ -51,9 +51,9 @@ class Shop:
         self.local, self.fal = Local(name="local"), Remote(name="fal")
         backends = {"local": self.local, "fal": self.fal}
         registry = Registry(store, strict=True, is_available=lambda key: False)
-        shelf = partial(OwnersShelf, registry, inputs(store))
-        defaults = Defaults(3600.0, 5, 10, private_owners)
-        self.submitter = Submitter(store, shelf, {"square": recipe()}, backends, defaults)
+        self.shelf = partial(OwnersShelf, registry, inputs(store))
+        self.defaults = Defaults(3600.0, 5, 10, private_owners)
+        self.submitter = Submitter(store, self.shelf, {"square": recipe()}, backends, self.defaults)
         self.offers = Offers(backends, worker="w", chosen=None)
         self.now = now_us()
 
@@ -228,6 +228,16 @@ def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
         shop.submit(private=True)
     with pytest.raises(InvalidInput, match="local nodes only; fal is not local"):
         shop.submit(private=True, backends=("fal",))
+
+
+def test_a_private_job_stays_when_a_remote_backend_is_added_while_it_waits(shop: Shop) -> None:
+    before = Submitter(shop.store, shop.shelf, {"square": recipe()}, {"local": shop.local}, shop.defaults)
+    drafts = before.drafts("ann", [Wish("square", {}, private=True)], dialect="native")
+    job = before.submit("ann", drafts).jobs[0]
+    shop.local.well = False
+    shop.now += 1000 * SECOND
+    assert shop.claim("fal") is None
+    assert shop.store.lane(job.lane).backends == ("local",)
 
 
 def test_a_worker_serves_remote_nodes_by_their_queue_alone(shop: Shop) -> None:

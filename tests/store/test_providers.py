@@ -119,3 +119,11 @@ def test_workers_together_ask_no_more_than_one_would(database_url: str, store: S
         each.close()
     assert len(taken) == 8
     assert store.provider_calls.spent("fal", T0 - 1) == round(0.2 * MILLIONTHS)
+
+
+def test_old_calls_that_have_ended_are_deleted(calls: ProviderCalls) -> None:
+    old, _, young = (reserve(calls, at=at, job=job) for at, job in ((T0, "a"), (T0, "b"), (T0 + 2, "c")))
+    for call in (old, young):
+        calls.end(End(call, "succeeded", False, T0 + 3))
+    assert calls.prune(T0 + 1) == 1
+    assert calls.spent("fal", T0) == round(2 * 0.025 * MILLIONTHS)

@@ -26,6 +26,8 @@ _PRUNE_CHUNK = 100
 """Jobs deleted in a transaction, for which other writes wait some 10 ms."""
 _PRUNE_FOR_S = 0.5
 """Lost leases and due retries wait no longer than this for old jobs, however many there are."""
+_CALLS_KEPT_S = 400 * 86_400.0
+"""A year of bills, and the time to look at the last one."""
 _ORPHAN_GRACE_S = 3600.0
 """A file younger than this may belong to an attempt that has not been recorded yet."""
 
@@ -122,6 +124,7 @@ class Sweeper:
         Files first; how many jobs.
         """
         self._store.limits.prune(now_us())
+        self.prune_calls()
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         end = time.monotonic() + for_s
         pruned = 0
@@ -140,6 +143,10 @@ class Sweeper:
     def prune_decisions(self) -> int:
         """Delete what checks decided, as old as jobs that are deleted; how many."""
         return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
+
+    def prune_calls(self) -> int:
+        """Delete paid calls of providers that no bill is compared with any more; how many."""
+        return self._store.provider_calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files nothing refers to, and those of jobs whose retention is over; how many."""

@@ -55,6 +55,10 @@ class ProviderCalls:
     def open_call(self, provider: str, job_id: str) -> PaidCall | None:
         return self._read(_open_call, provider, job_id)
 
+    def prune(self, before: int) -> int:
+        """Delete calls that were sent before an instant and have ended; how many."""
+        return self._write(_prune, before)
+
     def spent(self, provider: str, since: int) -> int:
         """Millionths, of calls sent since an instant."""
         return self._read(_spent, provider, since)
@@ -179,3 +183,9 @@ def _spent(conn: sa.Connection, provider: str, since: int) -> int:
     return int(
         conn.execute(sa.select(total).where(_calls.provider == provider, _calls.sent_at > since)).scalar_one()
     )
+
+
+def _prune(tx: Tx, requests: Sequence[int]) -> list[int]:
+    old = sa.and_(_calls.sent_at < max(requests), _calls.ended_at.is_not(None))
+    deleted = tx.conn.execute(sa.delete(products.provider_calls).where(old)).rowcount
+    return [deleted] * len(requests)
