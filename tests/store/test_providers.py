@@ -126,4 +126,4 @@ def test_old_calls_that_have_ended_are_deleted(calls: ProviderCalls) -> None:
     for call in (old, young):
         calls.end(End(call, "succeeded", False, T0 + 3))
     assert calls.prune(T0 + 1) == 1
-    assert calls.spent("fal", T0) == round(2 * 0.025 * MILLIONTHS)
+    assert calls.spent("fal", T0 - 1) == round(2 * 0.025 * MILLIONTHS)
