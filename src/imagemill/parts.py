@@ -147,7 +147,8 @@ def edge_rules(settings: Settings, larger_bodies: Mapping[str, int]) -> EdgeRule
 
 def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
-    for name in sorted(set(rates) - set(recipes)):
+    known = {*recipes, *(name for recipe in recipes.values() for name in recipe.rates)}
+    for name in sorted(set(rates) - known):
         log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
 

@@ -27,6 +27,8 @@ class Attempt:
     superseded: bool = False
     handed_back: bool = False
     trace: AttemptTrace | None = None
+    prepared: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is told of how its input was prepared."""
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000

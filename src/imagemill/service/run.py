@@ -26,6 +26,7 @@ from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
 from imagemill.service.attempting import Attempt, news
 from imagemill.service.hub import Hub
+from imagemill.service.preparing import Preparation
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
@@ -69,7 +70,9 @@ class Runner:
         rules: RunRules,
         meters: Meters | None = None,
         tracer: Tracer | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
+        self._preparation = preparation
         self._store = store
         self._recipes = recipes
         self._backends = backends
@@ -188,7 +191,7 @@ class Runner:
         if recipe is None or backend is None:
             missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
             raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
-        plan = recipe.plan(recipe.input.model_validate(job.input))
+        plan = recipe.plan(self._prepared(attempt, recipe))
         order = self._order(attempt.claim, plan)
         attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
         reference = backend.send(order)
@@ -209,8 +212,17 @@ class Runner:
             "uploadMs": round(kept.upload_ms, 3),
             **({"flags": list(kept.flags)} if kept.flags else {}),
             **rendered.details,
+            **attempt.prepared,
         }
         return Succeeded(kept.artifacts, details, plan.record)
+
+    def _prepared(self, attempt: Attempt, recipe: Recipe) -> Any:
+        input_ = recipe.input.model_validate(attempt.claim.job.input)
+        if self._preparation is None or recipe.prepare is None:
+            return input_
+        ready = self._preparation.of(attempt.claim.job, recipe, input_)
+        attempt.prepared.update(ready.told)
+        return ready.input
 
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job
@@ -246,7 +258,7 @@ class Runner:
             retry = None if tried or job.failures else retry
             memory_mb = None
         if retry is None:
-            return Failed(failure, {"stages": attempt.stages})
+            return Failed(failure, {"stages": attempt.stages, **attempt.prepared})
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")

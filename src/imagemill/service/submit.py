@@ -41,6 +41,10 @@ class Wish:
     callback_url: str | None = None
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    rate: str = ""
+    """The occasion it is priced for, one of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
+    sole: str = ""
+    """See `Draft.sole`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ class Submitter:
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(plan.work),
-            cost=self.prices.of(recipe.name, size, [backend.name for backend in able]),
+            cost=self.prices.of(wish.rate or recipe.name, size, [backend.name for backend in able]),
             megapixels=size.pixels,
             priority=wish.priority,
             max_failures=wish.max_failures or self._defaults.max_failures,
@@ -208,6 +212,7 @@ class Submitter:
             properties=wish.properties,
             callback_url=wish.callback_url,
             needs=needs,
+            sole=wish.sole,
         )
 
     def _able(self, plan: Plan, wish: Wish) -> list[Backend]:

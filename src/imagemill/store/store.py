@@ -38,6 +38,7 @@ from imagemill.store.annotating import Annotate
 from imagemill.store.announcing import announce
 from imagemill.store.audit import AuditLog
 from imagemill.store.beating import Beat, Pulse, Sent
+from imagemill.store.characters import Characters
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
 from imagemill.store.decisions import Decisions
@@ -52,6 +53,7 @@ from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
+from imagemill.store.translations import Translations
 from imagemill.store.users import Users
 from imagemill.store.webhooks import Webhooks
 from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
@@ -88,6 +90,8 @@ class Store:
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
+        self.characters = Characters(self._write, self._read)
+        self.translations = Translations(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
