@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageFilter
 from imagemill.backends.simulator.canvas import Colour
 from imagemill.backends.simulator.figure import draw_figure
 from imagemill.backends.simulator.lettering import print_strip
-from imagemill.backends.simulator.raster import scaled
+from imagemill.backends.simulator.raster import mapped, scaled
 from imagemill.backends.simulator.scenes import draw_scene
 from imagemill.domain.images import ImageSpec
 
@@ -37,6 +37,22 @@ FINE_FROM = 128
 def paint(spec: ImageSpec, index: int) -> bytes:
     """Picture ``index`` of the batch, encoded as ``spec.format`` says, exactly ``width`` x ``height``."""
     return encode(_picture(spec, index), spec.format, exact=spec.background is not None)
+
+
+def cover(spec: ImageSpec, index: int) -> Image.Image:
+    """How much of each pixel of that picture is subject, exactly: 0 to 255, in one channel.
+
+    ``spec.background`` must be set.
+    """
+    random = Random(_digest(spec, index))  # noqa: S311 - draws pictures
+    size = spec.width, spec.height
+    scale = _scale(size)
+    key = _colour(spec.background or "")
+    canvas = size[0] * scale, size[1] * scale
+    image = draw_figure(random, canvas, key, fine=spec.height >= FINE_FROM)
+    bands = ImageChops.difference(image, Image.new("RGB", canvas, key)).split()
+    apart = mapped(ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2]), [0] + [255] * 255)
+    return apart.reduce(scale) if scale > 1 else apart
 
 
 def preview(spec: ImageSpec, index: int, fraction: float) -> bytes:
@@ -102,7 +118,7 @@ def _drawn(
     spec: ImageSpec, digest: bytes, size: tuple[int, int], *, fine: bool
 ) -> tuple[Image.Image, Colour]:
     """The picture without its text, and the colour of its light."""
-    scale = 2 if size[0] * size[1] <= SMOOTHED_UP_TO else 1
+    scale = _scale(size)
     canvas = size[0] * scale, size[1] * scale
     random = Random(digest)  # noqa: S311 - draws pictures
     if spec.background is None:
@@ -111,6 +127,10 @@ def _drawn(
         accent = _colour(spec.background)
         image = draw_figure(random, canvas, accent, fine=fine)
     return (image.reduce(scale) if scale > 1 else image), accent
+
+
+def _scale(size: tuple[int, int]) -> int:
+    return 2 if size[0] * size[1] <= SMOOTHED_UP_TO else 1
 
 
 def colour_complaint(text: str) -> str | None:

@@ -1,0 +1,229 @@
+"""Removing a flat background by its colour: soft edges, holes, colours near the key kept, no spill.
+
+Every pixel is background B, subject F, or a mixture ``C = a F + (1 - a) B``. B is measured. For the mixtures,
+which lie near the background, F is looked for among the pixels around that are subject alone; the one that
+explains C best is taken. Where none does, F is taken to have no tint of the key.
+"""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from imagemill.media.backdrop import Array, Backdrop, NoBackdrop, measure, tint
+
+__all__ = ["NoBackdrop", "removed"]
+
+_ZONE = 1 / 170
+"""Width of the zone beside the background in which mixtures are looked for, in parts of the longer side."""
+_PURE = 0.97
+"""Part of the subject in a pixel, by its tint, from which it counts as subject alone."""
+_TINTED = 0.3
+"""Part of the key's tint from which a thin gap between strands is seen to be one."""
+_REACH = (1, 2, 3, 5, 8, 12, 17)
+"""Px in each of eight directions at which the subject's colour is looked for."""
+_RIM = max(_REACH)
+_TOLERANCE = 40.0
+"""Levels squared by which a subject's colour may differ from the one found and still explain a pixel: shading."""
+_APART = 30
+"""Levels from the background below which a colour of the subject explains nothing."""
+_INSIDE = 2
+"""Grade of a pixel whose neighbours are subject too."""
+_THIN_HANDICAP = 5.0
+"""A thin line that seems to be subject alone may be a mixture itself, of a colour opposite to the key."""
+_PALETTE = 16
+"""Colours of the subject that are offered to what has none of them near, such as the tips of hair."""
+_SHADES = ((1.0, 1.0), (0.8, 2.0), (1.2, 2.0), (0.6, 3.0))
+"""In which light they are offered, and with what handicap."""
+_FREEDOM = 40
+"""Levels by which a pixel's own colour may differ from the one that explains it."""
+_FAINT = 0.03
+"""Alpha that is noise rather than subject."""
+_SPILL_SLACK = 4.0
+"""Levels of tint beyond the subject's own that are left to a pixel."""
+
+
+def removed(image: Image.Image, key: tuple[int, int, int] | None = None) -> Image.Image:
+    """The picture as RGBA without its background. ``key``: the colour that was asked for.
+
+    Raises `NoBackdrop`.
+    """
+    rgb = image.convert("RGB")
+    pixels = np.asarray(rgb)
+    backdrop = measure(pixels, key)
+    height, width = pixels.shape[:2]
+    behind = backdrop.whole(height, width)
+    clear, zone = _zones(rgb, pixels, behind, backdrop)
+    out = np.empty((height, width, 4), np.uint8)
+    out[..., :3] = pixels
+    out[..., 3] = np.where(clear, 0, 255)
+    if zone.any():
+        _solve(out, clear, zone, behind, backdrop)
+    out[out[..., 3] == 0] = 0
+    return Image.fromarray(out, "RGBA")
+
+
+def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Backdrop) -> tuple[Array, Array]:
+    """What is background alone, and what lies near it and may be a mixture."""
+    bound = min(40.0, 4.0 + 3.5 * backdrop.noise)
+    level = np.rint(behind).astype(np.int16)
+    apart = _greatest(np.abs(pixels - level))
+    # A single noisy pixel is told from a thin hair by what is around it.
+    smooth = np.asarray(rgb.filter(ImageFilter.BoxBlur(1)))
+    around = _greatest(np.abs(smooth - level))
+    like = (apart <= bound) | ((around <= bound / 2) & (apart <= 2 * bound))
+    reach = max(2, round(_ZONE * max(rgb.size)))
+    mask = Image.fromarray(like.astype(np.uint8) * 255)
+    near = np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0
+    zone = near & ~like
+    if backdrop.colourful:
+        zone |= ~like & _specks(mask, pixels, backdrop, 4 * reach)
+    return like, zone
+
+
+def _specks(mask: Image.Image, pixels: Array, backdrop: Backdrop, reach: int) -> Array:
+    """Gaps between strands that no pixel shows the background alone in: tinted, thin, near the background."""
+    close = np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0
+    at = np.nonzero(close)
+    tinted = np.zeros(close.shape, np.uint8)
+    bound = _TINTED * max(1.0, float(tint(backdrop.colour[None], backdrop.colour)[0]))
+    tinted[at] = tint(pixels[at].astype(np.float32), backdrop.colour) > bound
+    broad = Image.fromarray(_inner(tinted) * np.uint8(255)).filter(ImageFilter.BoxBlur(2))
+    return (tinted > 0) & (np.asarray(broad) == 0)
+
+
+def _greatest(levels: Array) -> Array:
+    """Of the three channels; much faster than a reduction over the last axis."""
+    return np.maximum(np.maximum(levels[..., 0], levels[..., 1]), levels[..., 2])
+
+
+def _inner(mask: Array) -> Array:
+    """The pixels of a mask, 0 or 1, whose eight neighbours are in it too; beyond the picture's rim is."""
+    rows = mask.copy()
+    rows[1:] &= mask[:-1]
+    rows[:-1] &= mask[1:]
+    found = rows.copy()
+    found[:, 1:] &= rows[:, :-1]
+    found[:, :-1] &= rows[:, 1:]
+    return found
+
+
+def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backdrop) -> None:
+    """Alpha and colour of the pixels of ``zone``, written to ``out``."""
+    at: tuple[Array, Array] = np.nonzero(zone)  # pyright: ignore[reportAssignmentType] - it has two axes
+    colour = out[..., :3][at].astype(np.float32)
+    back = behind[at] if behind.shape[:2] == zone.shape else np.broadcast_to(behind[0], colour.shape)
+    key = backdrop.colour
+    share = _by_tint(colour, back, key, backdrop)
+    sure = _sure(clear, zone, share)
+    search = _searched(out, at, sure, colour, back, backdrop.noise)
+    alpha = _alpha(colour, back, share, search, backdrop.noise)
+    alpha[sure[at] == _INSIDE] = 1
+    subject = _subject(colour, back, search, alpha, key)
+    out[..., 3][at] = np.rint(alpha * 255).astype(np.uint8)
+    out[..., :3][at] = np.rint(np.clip(subject, 0, 255)).astype(np.uint8)
+
+
+def _by_tint(colour: Array, back: Array, key: Array, backdrop: Backdrop) -> Array:
+    """The subject's part in mixtures, if it has no tint of the key itself; beside grey, by distance."""
+    if backdrop.colourful:
+        return np.clip(1 - tint(colour, key) / np.maximum(tint(back, key), 1), 0, 1)
+    return np.clip(np.abs(colour - back).max(1) / 96, 0, 1)
+
+
+def _sure(clear: Array, zone: Array, share: Array) -> Array:
+    sure = (~clear & ~zone).astype(np.uint8)
+    sure[zone] = share >= _PURE
+    return sure + _inner(sure)
+
+
+class _Search:
+    """The subject's colour in each mixed pixel: the best of those that were offered so far."""
+
+    def __init__(self, colour: Array, back: Array, noise: float) -> None:
+        count = len(colour)
+        self._offset, self._back = colour - back, back
+        self._square = np.einsum("ij,ij->i", self._offset, self._offset)
+        self._scale = 1 / (3 * noise * noise + _TOLERANCE)
+        self.cost = np.full(count, np.inf, np.float32)
+        self.rest = np.full(count, np.inf, np.float32)
+        """What is left unexplained, in levels squared; infinite where nothing was offered."""
+        self.alpha = np.ones(count, np.float32)
+        self.colour = np.zeros((count, 3), np.float32)
+
+    def offer(self, which: Array, colours: Array, handicap: Array | float) -> None:
+        """``colours`` to the pixels ``which``; the handicap says what is more likely a priori."""
+        away = colours - self._back[which]
+        length = np.einsum("ij,ij->i", away, away)
+        along = np.einsum("ij,ij->i", away, self._offset[which])
+        part = np.clip(along / np.maximum(length, 1), 0, 1)
+        left = self._square[which] - part * (2 * along - part * length)
+        cost = left * self._scale + handicap
+        better = (cost < self.cost[which]) & (length > _APART * _APART)
+        where = which[better]
+        self.cost[where], self.rest[where], self.alpha[where] = cost[better], left[better], part[better]
+        self.colour[where] = colours[better]
+
+
+def _searched(
+    out: Array, at: tuple[Array, Array], sure: Array, colour: Array, back: Array, noise: float
+) -> _Search:
+    """Offers what lies around, then, where that does not explain a pixel, what the subject mostly has."""
+    colours = np.pad(out[..., :3], ((_RIM, _RIM), (_RIM, _RIM), (0, 0))).reshape(-1, 3)
+    grades = np.pad(sure, _RIM).ravel()
+    width = out.shape[1] + 2 * _RIM
+    place = (at[0] + _RIM) * width + at[1] + _RIM
+    search = _Search(colour, back, noise)
+    for step, distance in _steps(width):
+        grade = grades[place + step]
+        valid = np.flatnonzero(grade)
+        if len(valid):
+            handicap = 0.01 * distance * distance + np.where(grade[valid] == _INSIDE, 0, _THIN_HANDICAP)
+            search.offer(valid, colours[place[valid] + step].astype(np.float32), handicap)
+    palette = _palette(out[..., :3][sure == _INSIDE])
+    for light, handicap in _SHADES:
+        for common in np.minimum(palette * np.float32(light), 255):
+            hard = np.flatnonzero(search.cost > handicap)
+            if len(hard):
+                search.offer(hard, np.broadcast_to(common, (len(hard), 3)), handicap)
+    return search
+
+
+def _palette(inside: Array) -> Array:
+    """(n, 3): the most frequent colours of the subject's inside."""
+    some = inside[:: max(1, len(inside) // 50_000)].astype(np.float32)
+    bins = (some.astype(np.int32) >> 4) @ np.array([256, 16, 1])
+    counts = np.bincount(bins, minlength=4096)
+    fullest = np.argsort(-counts, kind="stable")[:_PALETTE]
+    fullest = fullest[counts[fullest] > 0]
+    sums = np.stack([np.bincount(bins, some[:, channel], 4096) for channel in range(3)], 1)
+    return (sums[fullest] / counts[fullest, None]).astype(np.float32)
+
+
+def _steps(width: int) -> list[tuple[int, float]]:
+    """Eight directions, each reach; as steps in a flat array, and their lengths."""
+    directions = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+    return [(r * (y * width + x), r * (y * y + x * x) ** 0.5) for r in _REACH for y, x in directions]
+
+
+def _alpha(colour: Array, back: Array, share: Array, search: _Search, noise: float) -> Array:
+    """By the colour found where it explains the pixel, by tint where not."""
+    trust = np.exp(-np.maximum(search.rest, 0) / (2 * (3 * noise * noise + 14 * 14)))
+    mixed = trust * search.alpha + (1 - trust) * share
+    # No subject is brighter than white or darker than black, which bounds alpha from below.
+    offset = colour - back
+    room = np.where(offset > 0, 255 - back, back)
+    least = np.max((np.abs(offset) - 3 * noise) / np.maximum(room, 1), axis=1)
+    mixed = np.clip(np.maximum(mixed, least), 0, 1)
+    return np.clip((mixed - _FAINT) / (1 - 2 * _FAINT), 0, 1)
+
+
+def _subject(colour: Array, back: Array, search: _Search, alpha: Array, key: Array) -> Array:
+    """The subject's colour, freed of the background's part in it and of its light."""
+    solid = np.maximum(alpha, 0.05)[:, None]
+    unmixed = np.clip(back + (colour - back) / solid, 0, 255)
+    known = np.isfinite(search.rest)[:, None]
+    own_light = np.clip(unmixed - search.colour, -_FREEDOM, _FREEDOM)
+    steady = np.clip((alpha[:, None] - 0.1) / 0.5, 0, 1)
+    subject = np.where(known, search.colour + own_light * steady, unmixed)
+    own = np.where(known[:, 0], np.maximum(tint(search.colour, key), 0), 0)
+    excess = np.maximum(tint(subject, key) - own - _SPILL_SLACK, 0)
+    return subject - excess[:, None] * (key / max(float(tint(key[None], key)[0]), 1.0))
