@@ -19,7 +19,7 @@ from imagemill.dialects.webhooks.schemas import renderer
 from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
-from imagemill.domain.clock import now_us
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
@@ -37,10 +37,12 @@ from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier
+from imagemill.service.preparing import Preparation
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
 from imagemill.service.sweep import Sweeper
+from imagemill.service.tools import GLOSSARY, Workbench
 from imagemill.service.views import ViewLoader
 from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
@@ -83,7 +85,7 @@ class Mill:
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
         self.backends = self._backends()
-        self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in _plugins("recipes")}
+        self.recipes: dict[str, Recipe] = parts.recipes(settings, _plugins("recipes"))
         poll_s = settings.scheduler_poll_ms / 1000
         me, alone = self.lifeline.worker, self.roles.alone
         self.fanout = connecting.fanout(settings, me, alone=alone, notices=self.roles.api)
@@ -259,8 +261,13 @@ class Mill:
             rules.of_sweeps(self.settings, self.backends),
             leads=self.leadership.leads,
             remind=self._remind,
-            tidy=self.messenger.prune,
+            tidy=self._tidy,
         )
+
+    def _tidy(self) -> None:
+        self.messenger.prune()
+        days = self.settings.characters.translations_days
+        self.store.translations.prune(now_us() - round(days * 86_400 * SECOND))
 
     def _backends(self) -> Mapping[str, Backend]:
         surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of)
@@ -270,8 +277,10 @@ class Mill:
     def _runner(self) -> Runner:
         run_rules = rules.of_runs(self.settings, self.safeguards.examination, alone=self.roles.alone)
         load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
+        bench = Workbench(self.store, GLOSSARY, load, self.safeguards.crafts.craft)
+        preparation = Preparation(bench.tools, self.safeguards.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer)
+        return Runner(*parts, run_rules, meters, tracer, preparation)
 
     def _notifier(self) -> Notifier:
         notify_rules = rules.of_callbacks(self.settings)
@@ -318,6 +327,7 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=rules.of_answers(settings),
+            options={"characters": settings.characters},
             sockets=SocketRules(**settings.socket.model_dump()),
         )
 

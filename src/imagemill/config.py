@@ -51,6 +51,7 @@ from imagemill.groups import (
     SocketSettings,
     WebhookSettings,
 )
+from imagemill.recipes.characters.settings import CharacterSettings
 from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
@@ -231,6 +232,9 @@ class Settings(BaseSettings):
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    characters: CharacterSettings = Field(
+        default=CharacterSettings(), description="Avatars, stickers, covers and scenes of characters."
+    )
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")

@@ -145,6 +145,12 @@ def edge_rules(settings: Settings, larger_bodies: Mapping[str, int]) -> EdgeRule
     )
 
 
+def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Recipe]]) -> dict[str, Recipe]:
+    """Recipes as they are registered, or built of the settings."""
+    built = [each if isinstance(each, Recipe) else each(settings) for each in found]
+    return {recipe.name: recipe for recipe in built}
+
+
 def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
     known = {*recipes, *(name for recipe in recipes.values() for name in recipe.rates)}

@@ -64,7 +64,7 @@ def _made(finish: Finish, facts: Facts, role: str, picture: Image.Image, labels:
         exif=exif(labels) if labels else b"",
         xmp=xmp(labels) if labels else b"",
     )
-    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, _key(finish, facts, role), role)
+    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, role)
 
 
 def _original(finish: Finish, facts: Facts, data: bytes, labels: Labels | None) -> Made:
@@ -75,7 +75,7 @@ def _original(finish: Finish, facts: Facts, data: bytes, labels: Labels | None) 
         if labels is not None and layout.media_type == "image/png":
             data = with_labels(data, labels)
     return Made(
-        data, layout.media_type, layout.width, layout.height, _key(finish, facts, "original"), "original"
+        data, layout.media_type, layout.width, layout.height, "original"
     )
 
 

@@ -42,3 +42,27 @@ class Look:
     @property
     def tags(self) -> tuple[str, ...]:
         return (*self.physical, *self.attire, *self.style)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a picture of a story is made from, in any language. ``messages``: the last of a conversation."""
+
+    title: str = ""
+    summary: str = ""
+    messages: tuple[str, ...] = ()
+    characters: tuple[Sheet, ...] = ()
+    place: str = ""
+    mood: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a scene is, what happens and how it feels, without its people."""
+
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    """English, by a language model only; it may tell what the people do."""
+    untranslated: tuple[str, ...] = ()
+    by: Source = "glossary"
+    problem: str = ""

@@ -12,6 +12,8 @@ from imagemill.domain.money import Rate
 from imagemill.domain.records import Record
 from imagemill.domain.resources import Resource
 from imagemill.media.crafting import Craft, Role
+from imagemill.media.palette import Palette
+from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Tools(Protocol):
         """A character in words a checkpoint understands."""
         ...
 
-    def scene(self, scene: Scene) -> Look:
+    def setting(self, telling: Telling) -> Setting:
         """A moment of a story in such words."""
         ...
 

@@ -1,8 +1,8 @@
 """Everything a dialect may use, built once by `imagemill.bootstrap`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
@@ -77,4 +77,6 @@ class Services:
     prompt_chars: int
     wait_s: float
     wire: Wire
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The settings of dialects that have some, by the dialect's name."""
     sockets: SocketRules = SocketRules()

@@ -164,5 +164,5 @@ def _character(found: Character | None, path: str) -> dict[str, Any] | None:
 
 
 def _lora(given: str | Lora) -> dict[str, Any]:
-    lora = Lora(air=given) if isinstance(given, str) else given
+    lora = Lora(air=given, name=None, strength=1.0) if isinstance(given, str) else given
     return {"air": lora.air, "name": lora.name or "", "strength": lora.strength}

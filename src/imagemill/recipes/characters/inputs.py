@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from imagemill.domain.images import MAX_SEED
 from imagemill.prompts.emotions import EMOTIONS
-from imagemill.prompts.sheets import Gender, Look, Sheet, Source
+from imagemill.prompts.sheets import Gender, Look, Setting, Sheet, Source, Telling
 from imagemill.recipes.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
 ID = r"[A-Za-z0-9_\-]{1,64}"
@@ -42,8 +42,8 @@ class CharacterInput(_Input):
     description: Text = ""
     loras: list[LoraInput] = Field(default=[], max_length=MOST_LORAS)
 
-    def sheet(self, further: str = "") -> Sheet:
-        """``further``: what the request says besides of how it looks."""
+    @property
+    def sheet(self) -> Sheet:
         return Sheet(
             self.name,
             self.gender,
@@ -51,8 +51,8 @@ class CharacterInput(_Input):
             self.physical,
             self.attire,
             self.style,
-            "\n".join(filter(None, (self.description, further))),
-            next((lora.name for lora in self.loras), ""),
+            self.description,
+            next((lora.name for lora in self.loras if lora.name), ""),
         )
 
 
@@ -92,6 +92,32 @@ class LookInput(_Input):
         )
 
 
+class SettingInput(_Input):
+    """A `Setting`, as it is kept."""
+
+    tags: list[str] = []
+    description: str = ""
+    untranslated: list[str] = []
+    by: Source = "glossary"
+    problem: str = ""
+
+    @classmethod
+    def of(cls, setting: Setting) -> Self:
+        return cls(
+            tags=list(setting.tags),
+            description=setting.description,
+            untranslated=list(setting.untranslated),
+            by=setting.by,
+            problem=setting.problem,
+        )
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(
+            tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem
+        )
+
+
 class PictureInput(_Input):
     """What all of them have. Without a look the glossary's is taken."""
 
@@ -112,20 +138,27 @@ class OneInput(PictureInput):
     reference: str | None = Field(None, description="A picture of the character: data URL or URL.")
     look: LookInput | None = Field(None, description="Filled in when it is rendered.")
 
+    @property
+    def wish(self) -> str:
+        """What the request says besides the sheet."""
+        return ""
+
 
 class AvatarInput(OneInput):
     prompt: Text = ""
 
     @property
-    def sheet(self) -> Sheet:
-        return self.character.sheet(self.prompt)
+    def wish(self) -> str:
+        return self.prompt
 
 
 class StickerInput(OneInput):
     emotion: str = Field(pattern=f"^(?:{EMOTION})$")
     action_tag: Short = Field("", description="What it does; needed for an emotion of one's own.")
     custom_instructions: Text = ""
-    key_colour: str = Field("", description="Name of the background's colour; filled in when it is rendered.")
+    key_colour: str = Field(
+        "", pattern="^(|red|orange|green|blue|magenta)$", description="Of the background; default: green."
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -135,8 +168,8 @@ class StickerInput(OneInput):
         return self
 
     @property
-    def sheet(self) -> Sheet:
-        return self.character.sheet(self.custom_instructions)
+    def wish(self) -> str:
+        return self.custom_instructions
 
 
 class ManyInput(PictureInput):
@@ -144,13 +177,21 @@ class ManyInput(PictureInput):
 
     characters: list[CharacterInput] = Field(default=[], max_length=8)
     looks: list[LookInput] = Field(default=[], description="Filled in when it is rendered.")
-    scenery: LookInput | None = Field(None, description="The text in tags; filled in when it is rendered.")
+    setting: SettingInput | None = Field(None, description="Filled in when it is rendered.")
+
+    @property
+    def telling(self) -> Telling:
+        raise NotImplementedError
 
 
 class CoverInput(ManyInput):
     story_id: str = Field(pattern=f"^(?:{ID})$")
     title: str = Field(min_length=1, max_length=200)
     synopsis: str = Field(min_length=1, max_length=LONGEST_TEXT)
+
+    @property
+    def telling(self) -> Telling:
+        return Telling(self.title, self.synopsis, characters=tuple(each.sheet for each in self.characters))
 
 
 class SceneInput(ManyInput):
@@ -160,6 +201,11 @@ class SceneInput(ManyInput):
     mood: Short = ""
     width: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
     height: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
+
+    @property
+    def telling(self) -> Telling:
+        sheets = tuple(each.sheet for each in self.characters)
+        return Telling("", self.summary, tuple(self.messages), sheets, self.place, self.mood)
 
     @field_validator("width", "height")
     @classmethod
