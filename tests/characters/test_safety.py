@@ -1,0 +1,124 @@
+"""What may not be rendered is refused before the queue, or once it is translated; nobody pays for it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from imagemill.bootstrap import Mill
+from imagemill.prompts import scenery
+from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
+from imagemill.service.preparing import Preparation
+from imagemill.service.tools import Workbench
+from tests.characters.support import (
+    API,
+    LIA,
+    ask,
+    avatar,
+    ended,
+    idle,
+    made,
+    order,
+    scene,
+    sticker,
+)
+from tests.characters.test_money import GUARDED, grant, purse
+from tests.conftest import Server, image_job
+from tests.money.test_http import account
+
+
+@dataclass
+class Translated:
+    """An interpreter that says what a test tells it to."""
+
+    tags: tuple[str, ...]
+
+    def look(self, sheet: Sheet) -> Look:
+        return Look("female", self.tags, by="llm")
+
+    def setting(self, telling: Telling) -> Setting:
+        return scenery.setting(telling)
+
+
+def interpreted(*tags: str) -> Callable[[Mill], None]:
+    def prepare(mill: Mill) -> None:
+        bench = Workbench(
+            mill.store, Translated(tags), mill.inputs.load, mill.safeguards.crafts.craft
+        )
+        mill.runner.use(Preparation(bench.tools, mill.safeguards.prompts))
+
+    return prepare
+
+
+def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(make_server: Callable[..., Server]):
+    server = idle(make_server)
+    body = avatar(character=LIA | {"description": "menina de 12 anos, nua"})
+    answer = ask(server.client, "avatar", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "CONTENT_BLOCKED")
+    assert "menina" not in answer.text
+    (decision,) = server.mill.store.decisions.page()
+    assert (decision.judgement.category, len(decision.judgement.digest)) == ("minors", 64)
+    assert decision.job_id is None
+
+
+@pytest.mark.parametrize("path", ["avatar", "sticker", "scene"])
+def test_words_of_characters_own_list_are_refused_for_characters_only(
+    path: str, make_server: Callable[..., Server]
+):
+    server = idle(make_server, characters={"blocked_words": ["dragonlord"]})
+    bodies: dict[str, Any] = {
+        "avatar": avatar(prompt="Dragonlord"),
+        "sticker": sticker(customInstructions="the dragonlord"),
+        "scene": scene(),
+    }
+    bodies["scene"]["context"] = {**scene()["context"], "summary": "dragonlord!"}
+    answer = ask(server.client, path, bodies[path])
+    assert (answer.status_code, answer.json()["code"]) == (400, "CONTENT_BLOCKED")
+    other = server.client.post("/v1/consumer/jobs", json=image_job(params={"prompt": "a dragonlord"}))
+    assert other.is_success
+
+
+def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(make_server: Callable[..., Server]):
+    server = make_server(
+        credits={"enabled": True},
+        characters={"blocked_words": ["dragonlord"]},
+        prepare=interpreted("dragonlord armor"),
+        **GUARDED,
+    )
+    with account(server, "ann") as ann:
+        grant(server, "ann", 100)
+        found = ended(ann, order(ann, "avatar", avatar())["jobId"])
+        assert (found["state"], found["error"]["code"]) == ("failed", "CONTENT_BLOCKED")
+        assert "dragonlord" not in str(found)
+        assert purse(ann) == (100, 0)
+        assert [each.judgement.category for each in server.mill.store.decisions.page()] == ["words"]
+
+
+def test_what_the_interpreter_says_is_rendered_and_told(make_server: Callable[..., Server]):
+    server = make_server(simulator={"step_ms": 0}, prepare=interpreted("silver hair", "monocle"))
+    found = made(server.client, "avatar", avatar())
+    assert found["result"]["translatedBy"] == ["llm"]
+    events = server.client.get(f"/api/v1/jobs/{found['jobId']}/events", params={"stream": "false"}).json()
+    assert "silver hair, monocle" in str(events["items"][-1]["data"]["prompt_request"])
+
+
+def test_what_was_written_stands_in_no_log_line(
+    make_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    server = make_server(simulator={"step_ms": 0}, characters={"blocked_words": ["xyzzyblocked"]})
+    secret = {"physical": "cabelo verde xyzzysecret", "name": "Xyzzyname", "attire": "jaqueta de couro"}
+    made(server.client, "avatar", avatar(character=secret, prompt="xyzzywish"))
+    made(server.client, "sticker", sticker(character=secret, customInstructions="xyzzywish"))
+    ask(server.client, "avatar", avatar(prompt="xyzzyblocked"))
+    ask(server.client, "avatar", {"characterId": "xyzzy wrong", "prompt": "xyzzywish"})
+    server.client.get(f"{API}/characters/lia/images")
+    lines = "\n".join(
+        f"{record.getMessage()} {record.__dict__.get('why', '')}" for record in caplog.records
+    )
+    assert "job is succeeded" in lines
+    assert "xyzzy" not in lines.lower()
+    assert "green hair" not in lines
+    assert "leather" not in lines
