@@ -1,0 +1,152 @@
+"""The glossary's data: what can be said (``concepts.txt``) and the forms it has in three languages."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from imagemill.prompts.inflection import bases, folded, plurals
+
+Language = Literal["pt", "es", "en"]
+LANGUAGES: tuple[Language, ...] = ("pt", "es", "en")
+_LONGEST_PHRASE = 6
+_ENDINGS = (("o", "m", False), ("a", "f", False), ("os", "m", True), ("as", "f", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    kind: str
+    name: str
+    tags: tuple[str, ...]
+    readings: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """What a modifier says of a noun or a slot; a trailing "!" is a whole tag, "-" is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A form of a concept. ``sex`` and ``many`` only where the form tells them."""
+
+    concept: Concept
+    sex: str = ""
+    many: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """``length`` words that mean one of ``entries``, or play a ``role`` in the sentence."""
+
+    length: int
+    entries: tuple[Entry, ...] = ()
+    role: str = ""
+
+
+class Lexicon:
+    """Of one language. A role is not, and, with, of, at, like, stop or nonvisual."""
+
+    def __init__(self, language: Language, concepts: Mapping[str, Mapping[str, Concept]]) -> None:
+        self.language: Language = language
+        self._entries: dict[str, list[Entry]] = {}
+        self._roles: dict[str, str] = {}
+        self._stems: list[str] = []
+        if language == "en":
+            for named in concepts.values():
+                for concept in named.values():
+                    self._add(concept, concept.name.replace("-", " "))
+        for kind, name, forms in _lines(language):
+            if kind in ("words", "nonvisual"):
+                self._play(name if kind == "words" else kind, forms)
+            else:
+                concept = concepts[kind][name]
+                for form in forms:
+                    self._add(concept, form)
+        self._stem = re.compile("|".join(f"(?:{re.escape(stem)})" for stem in self._stems))
+
+    def _add(self, concept: Concept, form: str) -> None:
+        form = folded(form)
+        if "@" in form:
+            for ending, sex, many in _ENDINGS:
+                self._put(form.replace("@", ending), Entry(concept, sex, many))
+            return
+        first, _, rest = form.partition(" ")
+        self._put(form, Entry(concept))
+        for plural in plurals(first, self.language):
+            self._put(f"{plural} {rest}".strip(), Entry(concept))
+
+    def _put(self, form: str, entry: Entry) -> None:
+        known = self._entries.setdefault(form, [])
+        if all(other.concept is not entry.concept for other in known):
+            known.append(entry)
+
+    def _play(self, role: str, forms: tuple[str, ...]) -> None:
+        for form in map(folded, forms):
+            if form.endswith("*"):
+                self._stems.append(form.rstrip("*").rstrip("@"))
+                continue
+            for ending, _, _ in _ENDINGS if "@" in form else _ENDINGS[:1]:
+                self._roles.setdefault(form.replace("@", ending), role)
+
+    def match(self, words: tuple[str, ...]) -> Match | None:
+        """The longest phrase at the head of ``words`` that is known as it is written."""
+        for length in range(min(_LONGEST_PHRASE, len(words)), 0, -1):
+            phrase = " ".join(words[:length])
+            entries, role = self._entries.get(phrase), self._roles.get(phrase)
+            if entries or role:
+                return Match(length, tuple(entries or ()), role or "")
+        return None
+
+    def guess(self, word: str) -> Match | None:
+        """A word by what it may be derived from, else by a stem of what cannot be seen."""
+        for base in bases(word, self.language):
+            if entries := self._entries.get(base):
+                return Match(1, tuple(entries))
+        found = self._stem.match(word) if self._stems else None
+        return Match(1, role="nonvisual") if found else None
+
+    def knows(self, word: str) -> bool:
+        return word in self._entries or word in self._roles
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """All words of its own, without English ones: none of them may be left in a prompt."""
+        return frozenset(word for form in (*self._entries, *self._roles) for word in form.split())
+
+
+@cache
+def lexicons() -> Mapping[Language, Lexicon]:
+    """Read once, at the first sheet."""
+    concepts = _concepts()
+    return {language: Lexicon(language, concepts) for language in LANGUAGES}
+
+
+def _concepts() -> dict[str, dict[str, Concept]]:
+    known: dict[str, dict[str, Concept]] = {}
+    for kind, line in _sections("concepts"):
+        head, arrow, says = line.partition("->")
+        name, _, readings = head.partition(":")
+        name = name.strip()
+        tags = tuple(tag.strip() for tag in says.split(",") if tag.strip()) if arrow else (name,)
+        pairs = (pair.partition("=") for pair in readings.split())
+        known.setdefault(kind, {})[name] = Concept(
+            kind, name, tags, {slot: text.replace("_", " ") for slot, _, text in pairs}
+        )
+    return known
+
+
+def _lines(language: Language) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for kind, line in _sections(language):
+        name, _, forms = line.partition("=")
+        yield kind, name.strip(), tuple(form.strip() for form in forms.split(",") if form.strip())
+
+
+def _sections(name: str) -> Iterator[tuple[str, str]]:
+    kind = ""
+    text = (files("imagemill.prompts") / "data" / f"{name}.txt").read_text("utf-8")
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            kind = line.strip("[] ")
+        else:
+            yield kind, line

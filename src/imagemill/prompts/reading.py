@@ -1,0 +1,308 @@
+"""A sheet's field read word by word: which noun an adjective belongs to, what is negated, what is a place.
+
+Portuguese and Spanish put adjectives behind their noun, English before it. A noun keeps taking adjectives
+over commas until the next one, unless gender or number say that they are the person's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imagemill.prompts.heads import Head, tags
+from imagemill.prompts.lexicon import Concept, Entry, Language
+from imagemill.prompts.tokens import Unit, units
+
+_NOUNS = ("hair", "eyes", "skin", "body", "part", "garment", "detail")
+_MODIFIERS = ("colour", "shade", "adj", "animal")
+_TAGS = ("hairstyle", "trait", "species", "person", "age", "youth")
+_APPEARANCE = (*_NOUNS, *_MODIFIERS, *_TAGS)
+_HAS_KIN = frozenset(
+    (
+        *("ears", "tail", "wings", "horns", "claws", "paws", "fangs", "eyes", "teeth", "legs"),
+        *(
+            "nose",
+            "whiskers",
+            "fur",
+            "scales",
+            "snout",
+        ),
+    )
+)
+"""Parts that may be of an animal."""
+_CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
+
+
+@dataclass
+class Found:
+    """What a field says. ``items`` in the order of the text: heads, and tags with the kind they are of."""
+
+    items: list[Head | tuple[Concept, int]] = field(default_factory=list[Head | tuple[Concept, int]])
+    body: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    persons: list[tuple[Concept, str]] = field(default_factory=list[tuple[Concept, str]])
+    """Words for people, with the gender of their form."""
+    sexes: list[str] = field(default_factory=list[str])
+    """Of adjectives that are the person's."""
+    unknown: list[Unit] = field(default_factory=list[Unit])
+
+    @property
+    def young(self) -> bool:
+        return any(concept.kind == "youth" for concept, _ in self.persons)
+
+
+def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> Found:
+    """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
+    reader = _Reader(language, attire=attire, species=species)
+    every = units(text, language)
+    for index, unit in enumerate(every):
+        reader.take(unit, every[index + 1] if index + 1 < len(every) else None)
+    reader.flush()
+    return reader.found
+
+
+class _Reader:
+    def __init__(self, language: Language, *, attire: bool, species: bool) -> None:
+        self.found = Found()
+        self._language = language
+        self._attire = attire
+        self._species = species
+        self._head: Head | None = None
+        self._entry: Entry | None = None
+        self._pending: list[Concept] = []
+        self._negated = False
+        self._spent = False
+        """The negation has had its noun."""
+        self._link = ""
+        self._comma = False
+        """Since the noun."""
+        self._near = False
+        """The unit before was the noun or an adjective of it."""
+        self._likening = False
+        self._order = 0
+        self._unit = Unit("")
+
+    def take(self, unit: Unit, after: Unit | None) -> None:
+        self._order += 1
+        self._unit = unit
+        if unit.pause:
+            self._rest(unit.pause)
+        if self._likening and unit.role not in ("and", "with"):
+            return
+        entry = self._chosen(unit)
+        if entry is None:
+            self._play(unit)
+            return
+        self._likening = False
+        kind = entry.concept.kind
+        if kind in _MODIFIERS:
+            self._modify(entry, after)
+        elif kind in _NOUNS:
+            self._name(entry)
+        else:
+            self._tag(entry)
+
+    def flush(self) -> None:
+        """Adjectives no noun came for are the last noun's, or the person's."""
+        pending, self._pending = self._pending, []
+        for concept in pending:
+            self._attach(Entry(concept))
+
+    def _rest(self, pause: str) -> None:
+        self.flush()
+        self._negated = self._spent = self._likening = self._near = False
+        self._link, self._comma = "", True
+        if pause == "." or (self._head is not None and self._head.concept is None):
+            self._head = self._entry = None
+
+    def _chosen(self, unit: Unit) -> Entry | None:
+        """Which meaning it has here."""
+        entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
+        if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
+            return None
+        if self._species:
+            entries.sort(key=lambda entry: entry.concept.kind != "species")
+        animal = next((entry for entry in entries if entry.concept.kind == "animal"), None)
+        kin = self._head is not None and self._head.name in _HAS_KIN
+        if animal and not self._species and ((self._link == "of" and kin) or self._language == "en"):
+            return animal
+        if self._head is not None and self._head.kind == "hair":
+            entries.sort(key=lambda entry: entry.concept.kind != "hairstyle")
+        others = [entry for entry in entries if entry.concept.kind != "animal"] or entries
+        return next((entry for entry in others if self._fits(entry)), others[0])
+
+    def _fits(self, entry: Entry) -> bool:
+        """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
+        concept = entry.concept
+        if concept.kind not in _MODIFIERS:
+            return not (self._link == "of" and concept.kind == "species")
+        return self._head is not None and self._near and self._head.reads(concept) is not None
+
+    def _play(self, unit: Unit) -> None:
+        role = unit.role
+        if role == "not":
+            self.flush()
+            self._negated, self._spent = True, False
+        elif role == "with":
+            self.flush()
+            self._negated = False
+            self._link = "with"
+        elif role == "like":
+            self._likening = True
+        elif role in ("and", "of", "at"):
+            if role == "at":
+                self.flush()
+            self._link = role
+        elif role == "nonvisual" or not role:
+            self._meet(unit)
+        if role == "stop" and self._head is not None and _CONTRAST.intersection(unit.words):
+            self._head.contrast = True
+        if role != "stop":
+            self._near = False
+
+    def _meet(self, unit: Unit) -> None:
+        """A word without a tag. In a noun's place it takes the adjectives that follow."""
+        if not unit.role and not any(c.isdigit() for c in unit.raw) and len(unit.raw) > 1:
+            self.found.unknown.append(unit)
+        if self._language != "en" and (not self._near or unit.role) and not (unit.role and self._near):
+            self._head, self._entry = Head(None), None
+        self._link = ""
+
+    def _modify(self, entry: Entry, after: Unit | None) -> None:
+        concept = entry.concept
+        if concept.kind == "animal" and self._species:
+            self.found.items.append((concept, self._order))
+            self.found.persons.append((concept, entry.sex))
+            return
+        before = self._language == "en" or (not self._near and self._link != "of" and self._leads(after))
+        self._link = "" if self._link != "and" else "and"
+        if before:
+            self._pending.append(concept)
+        elif not (self._negated and not self._spent):
+            self._attach(entry)
+
+    def _leads(self, after: Unit | None) -> bool:
+        """Whether a noun follows at once."""
+        if after is None or after.pause:
+            return False
+        return any(entry.concept.kind in _NOUNS for entry in after.entries) and after.role not in (
+            "at",
+            "with",
+        )
+
+    def _attach(self, entry: Entry) -> None:
+        concept, head = entry.concept, self._head
+        body = concept.readings.get("body") if not self._attire else None
+        reading = head.reads(concept) if head is not None else None
+        agrees = not self._comma or self._agrees(entry)
+        if head is not None and reading is not None and (agrees or body is None):
+            head.modifiers.append(concept)
+            if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
+                head.shares.modifiers.append(concept)
+            self._near = True
+        elif body is not None and not self._negated:
+            self.found.body.append((body.rstrip("!"), self._order))
+            if entry.sex:
+                self.found.sexes.append(entry.sex)
+
+    def _agrees(self, entry: Entry) -> bool:
+        """In gender and number, as far as both forms tell."""
+        noun = self._entry
+        if noun is None or not entry.sex or not noun.sex:
+            return True
+        return entry.sex == noun.sex and entry.many == noun.many
+
+    def _name(self, entry: Entry) -> None:
+        concept = entry.concept
+        if self._link == "at" and concept.kind in ("part", "hair", "eyes", "skin", "body"):
+            self._place(concept.name)
+            return
+        if self._negated and self._spent and concept.kind in ("hair", "eyes", "skin"):
+            self._negated = False
+        head = Head(concept, self._language, negated=self._negated, rank=self._order)
+        head.modifiers, self._pending = self._pending, []
+        if self._link == "and" and self._head is not None:
+            self._join(self._head, head)
+        self._spent = True
+        self._begin(head, entry)
+        self.found.items.append(head)
+
+    def _place(self, name: str) -> None:
+        head = self._head
+        if head is not None and head.kind in ("part", "garment", "trait") and not head.place:
+            head.place = name
+        self._link = ""
+
+    def _join(self, former: Head, head: Head) -> None:
+        """Two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
+        if self._language == "en":
+            if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
+                head.modifiers = [m for m in former.modifiers if m.kind in ("colour", "shade")]
+        elif not former.modifiers and (
+            former.slot == head.slot or {former.slot, head.slot} == {"hair", "eyes"}
+        ):
+            head.shares = former
+
+    def _begin(self, head: Head, entry: Entry) -> None:
+        self._head, self._entry = head, _formed(entry, self._unit)
+        self._comma, self._near, self._link = False, True, ""
+
+    def _tag(self, entry: Entry) -> None:
+        concept = entry.concept
+        if concept.kind in ("person", "youth", "species", "age"):
+            self.found.persons.append((concept, entry.sex))
+        elif entry.sex and concept.kind == "trait":
+            self.found.sexes.append(entry.sex)
+        if not self._negated and concept.kind in ("hairstyle", "trait", "species"):
+            self.found.items.append((concept, self._order))
+        if concept.kind == "hairstyle":
+            self._hairstyle(entry)
+            return
+        pending, self._pending = self._pending, []
+        head = Head(concept, self._language, self._negated, silent=True, rank=self._order)
+        if concept.kind in ("person", "species"):
+            self._begin(head, entry)
+            self.found.items.append(head)
+            for modifier in pending:
+                self._attach(Entry(modifier))
+        else:
+            self._begin(head, entry)
+            self._pending = pending if self._language != "en" else []
+            for modifier in pending if self._language == "en" else []:
+                self._attach(Entry(modifier))
+        self._spent = True
+
+    def _hairstyle(self, entry: Entry) -> None:
+        """Colours that follow are the hair's."""
+        head = self._head
+        if head is None or head.kind != "hair":
+            hair = Concept("hair", "hair", ())
+            head = Head(hair, self._language, self._negated, rank=self._order)
+            self.found.items.append(head)
+            self._begin(head, entry)
+        head.modifiers.extend(self._pending)
+        self._pending = []
+        self._near, self._link, self._spent = True, "", True
+
+
+def _formed(entry: Entry, unit: Unit) -> Entry:
+    """With the gender that a noun's ending tells."""
+    word = unit.words[0]
+    sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
+    return entry if entry.sex or unit.language == "en" else Entry(entry.concept, sex, word.endswith("s"))
+
+
+def words(found: Found) -> Iterator[tuple[str, str, int]]:
+    """All tags: (kind, tag, order)."""
+    for tag, order in found.body:
+        yield "body", tag, order
+    for item in found.items:
+        if isinstance(item, Head):
+            for tag in tags(item):
+                kind = "garment" if item.kind in ("garment", "detail") else item.kind
+                yield kind, tag, item.rank
+        else:
+            concept, order = item
+            if concept.kind == "animal":
+                yield "species", f"{concept.name} ears", order
+                yield "species", f"{concept.name} tail", order
+            else:
+                for tag in concept.tags:
+                    yield concept.kind, tag, order
