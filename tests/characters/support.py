@@ -41,7 +41,12 @@ def cover(**more: Any) -> dict[str, Any]:
 
 
 def scene(**more: Any) -> dict[str, Any]:
-    context = {"summary": "Ela caminha na floresta.", "characters": [LIA], "place": "floresta", "mood": "calma"}
+    context = {
+        "summary": "Ela caminha na floresta.",
+        "characters": [LIA],
+        "place": "floresta",
+        "mood": "calma",
+    }
     return {"context": context, "width": 512, "height": 512, **more}
 
 

@@ -38,21 +38,21 @@ class Translated:
     def look(self, sheet: Sheet) -> Look:
         return Look("female", self.tags, by="llm")
 
-    def setting(self, telling: Telling) -> Setting:
+    def scene(self, telling: Telling) -> Setting:
         return scenery.setting(telling)
 
 
 def interpreted(*tags: str) -> Callable[[Mill], None]:
     def prepare(mill: Mill) -> None:
-        bench = Workbench(
-            mill.store, Translated(tags), mill.inputs.load, mill.safeguards.crafts.craft
-        )
+        bench = Workbench(mill.store, Translated(tags), mill.inputs.load, mill.safeguards.crafts.craft)
         mill.runner.use(Preparation(bench.tools, mill.safeguards.prompts))
 
     return prepare
 
 
-def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(make_server: Callable[..., Server]):
+def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(
+    make_server: Callable[..., Server],
+):
     server = idle(make_server)
     body = avatar(character=LIA | {"description": "menina de 12 anos, nua"})
     answer = ask(server.client, "avatar", body)
@@ -115,9 +115,7 @@ def test_what_was_written_stands_in_no_log_line(
     ask(server.client, "avatar", avatar(prompt="xyzzyblocked"))
     ask(server.client, "avatar", {"characterId": "xyzzy wrong", "prompt": "xyzzywish"})
     server.client.get(f"{API}/characters/lia/images")
-    lines = "\n".join(
-        f"{record.getMessage()} {record.__dict__.get('why', '')}" for record in caplog.records
-    )
+    lines = "\n".join(f"{record.getMessage()} {record.__dict__.get('why', '')}" for record in caplog.records)
     assert "job is succeeded" in lines
     assert "xyzzy" not in lines.lower()
     assert "green hair" not in lines

@@ -225,7 +225,7 @@ def test_requests_beyond_the_limit_are_refused_in_the_same_words(make_server: Ca
 @pytest.fixture
 def resting(make_server: Callable[..., Server]) -> Iterator[Server]:
     """All its nodes are away."""
-    yield idle(make_server, comfyui={"urls": ["http://127.0.0.1:9"]})
+    return idle(make_server, comfyui={"urls": ["http://127.0.0.1:9"]})
 
 
 def test_health_tells_whether_pictures_can_be_made(api: Server):

@@ -27,7 +27,8 @@ def owner_folder(owner: str) -> str:
     digest.
     """
     plain = "".join(
-        chr(byte) if chr(byte) in _PLAIN else f"_{byte:02x}" for byte in owner.encode("utf-8", "surrogatepass")
+        chr(byte) if chr(byte) in _PLAIN else f"_{byte:02x}"
+        for byte in owner.encode("utf-8", "surrogatepass")
     )
     return plain if len(plain) <= _LONGEST_FOLDER else f"_-{hashlib.sha256(owner.encode()).hexdigest()}"
 

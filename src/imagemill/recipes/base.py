@@ -60,7 +60,7 @@ class Tools(Protocol):
         """A character in words a checkpoint understands."""
         ...
 
-    def setting(self, telling: Telling) -> Setting:
+    def scene(self, telling: Telling) -> Setting:
         """A moment of a story in such words."""
         ...
 

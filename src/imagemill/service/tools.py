@@ -24,7 +24,7 @@ class Interpreter(Protocol):
 
     def look(self, sheet: Sheet) -> Look: ...
 
-    def setting(self, telling: Telling) -> Setting: ...
+    def scene(self, telling: Telling) -> Setting: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class JobTools:
     def look(self, sheet: Sheet) -> Look:
         return self.bench.interpreter.look(sheet)
 
-    def setting(self, telling: Telling) -> Setting:
-        return self.bench.interpreter.setting(telling)
+    def scene(self, telling: Telling) -> Setting:
+        return self.bench.interpreter.scene(telling)
 
     def palette(self, source: str) -> Palette:
         facts = Facts("", 0, now_us(), None, "", "")
@@ -71,7 +71,7 @@ class _Glossary:
     def look(self, sheet: Sheet) -> Look:
         return glossary.look(sheet)
 
-    def setting(self, telling: Telling) -> Setting:
+    def scene(self, telling: Telling) -> Setting:
         return scenery.setting(telling)
 
 

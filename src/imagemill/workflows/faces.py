@@ -34,7 +34,9 @@ def detail(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
     add(graph, _DETECTOR, PROVIDER, "Face detector", model_name=model)
     inputs: dict[str, Any] = {
         # What the pack's version asks for besides, as it would be by itself.
-        **{name: each.default for name, each in node_class.inputs.items() if each.required and each.is_widget},
+        **{
+            name: each.default for name, each in node_class.inputs.items() if each.required and each.is_widget
+        },
         "image": (DECODE, 0),
         "model": tuple(graph[SAMPLER]["inputs"]["model"]),
         "clip": tuple(graph[POSITIVE]["inputs"]["clip"]),

@@ -147,7 +147,9 @@ class UserFeed:
                 break
             for job_id, progress in watcher.take_live().items():
                 yield self.teller.live(job_id, progress)
-            fresh = [id_ for id_, seq in watcher.seen.items() if seq > self._seen.get(id_, 0) and id_ in known]
+            fresh = [
+                id_ for id_, seq in watcher.seen.items() if seq > self._seen.get(id_, 0) and id_ in known
+            ]
             if not fresh and not watcher.live:
                 break  # nudged: there is a job the hub does not watch for us
             async for messages in self._told(store, fresh):

@@ -33,7 +33,9 @@ class Body(BaseModel):
 
 class Lora(Body):
     air: str = Field(max_length=512, description="Its AIR, or the short form @civitai/{version}.")
-    name: Short | None = Field(None, description="What the prompt calls it; up to a |. Default: as registered.")
+    name: Short | None = Field(
+        None, description="What the prompt calls it; up to a |. Default: as registered."
+    )
     strength: Real = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="On model and text encoder.")
 
 
@@ -55,7 +57,8 @@ class Rendered(Body):
 
     seed: Whole | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn.")
     reuse: bool = Field(
-        False, description="Answer from an equal request's pictures, where this server allows it; no seed: one."
+        False,
+        description="Answer from an equal request's pictures, where this server allows it; no seed: one.",
     )
 
 

@@ -59,9 +59,7 @@ class Desk:
         self._arrivals.tell(owner)
         return _ordered(drafts, accepted, again)
 
-    async def _accepted(
-        self, owner: str, drafts: tuple[Draft, ...], key: str | None, body: Any
-    ) -> Accepted:
+    async def _accepted(self, owner: str, drafts: tuple[Draft, ...], key: str | None, body: Any) -> Accepted:
         submitter = self._services.submitter
         future = submitter.begin(owner, drafts, key=key, digest=digest(body) if key else "")
         accepted = await asyncio.wrap_future(future)

@@ -1,6 +1,5 @@
 """Inputs of the recipes of characters: as a dialect reads them, then complete, then prepared."""
 
-import re
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -113,9 +112,7 @@ class SettingInput(_Input):
 
     @property
     def setting(self) -> Setting:
-        return Setting(
-            tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem
-        )
+        return Setting(tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem)
 
 
 class PictureInput(_Input):

@@ -12,10 +12,10 @@ from imagemill.prompts import emotions, glossary, pictures, scenery
 from imagemill.prompts.pictures import Person, Prompt
 from imagemill.recipes.base import Plan
 from imagemill.recipes.characters.inputs import (
+    MOST_LORAS,
     AvatarInput,
     CharacterInput,
     CoverInput,
-    MOST_LORAS,
     LookInput,
     LoraInput,
     ManyInput,

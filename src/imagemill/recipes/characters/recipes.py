@@ -42,7 +42,13 @@ def avatar(settings: "Settings") -> Recipe:
 def sticker(settings: "Settings") -> Recipe:
     studio = _studio(settings)
     return _recipe(
-        "sticker", StickerInput, studio, studio.sticker, Rate(base=3), _prepare_sticker, rates={SET: _SET_RATE}
+        "sticker",
+        StickerInput,
+        studio,
+        studio.sticker,
+        Rate(base=3),
+        _prepare_sticker,
+        rates={SET: _SET_RATE},
     )
 
 
@@ -99,9 +105,7 @@ def _recipe(
     )
 
 
-def completed(
-    settings: CharacterSettings, input_: PictureInput, shelf: Shelf, path: str
-) -> PictureInput:
+def completed(settings: CharacterSettings, input_: PictureInput, shelf: Shelf, path: str) -> PictureInput:
     """What is decided now stays decided, whatever the settings are when it is rendered."""
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = shelf.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
@@ -190,7 +194,7 @@ def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
 
 def _prepare_many(input_: ManyInput, tools: Tools) -> Prepared:
     looks = [LookInput.of(tools.look(each.sheet)) for each in input_.characters]
-    setting = SettingInput.of(tools.setting(input_.telling))
+    setting = SettingInput.of(tools.scene(input_.telling))
     update = {"looks": looks, "setting": setting}
     return Prepared(input_.model_copy(update=update), _told([*looks, setting]))
 

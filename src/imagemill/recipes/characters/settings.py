@@ -72,7 +72,8 @@ class CharacterSettings(Group):
         description="What pictures tell of themselves; anonymous: that they are generated, and nothing else.",
     )
     keep_original: bool = Field(
-        default=False, description="Keep what was rendered beside the WebP, with the job; its graph tells all."
+        default=False,
+        description="Keep what was rendered beside the WebP, with the job; its graph tells all.",
     )
     cutout_model: Path | None = Field(
         default=None,
