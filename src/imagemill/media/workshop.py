@@ -4,7 +4,7 @@ from PIL import Image
 
 from imagemill.media import keying
 from imagemill.media.checks import check_cut, check_shown, check_size, opened
-from imagemill.media.crafting import Facts, Made, Role
+from imagemill.media.crafting import Facts, Made
 from imagemill.media.cutout import cut_out
 from imagemill.media.encoding import MEDIA_TYPE, encoded, thumbnail, trimmed
 from imagemill.media.finishing import Finish
@@ -56,7 +56,7 @@ def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     return found if finish.trim_px is None else trimmed(found, finish.trim_px)
 
 
-def _made(finish: Finish, facts: Facts, role: Role, picture: Image.Image, labels: Labels | None) -> Made:
+def _made(finish: Finish, facts: Facts, role: str, picture: Image.Image, labels: Labels | None) -> Made:
     done = encoded(
         picture,
         quality=finish.quality,
@@ -64,7 +64,7 @@ def _made(finish: Finish, facts: Facts, role: Role, picture: Image.Image, labels
         exif=exif(labels) if labels else b"",
         xmp=xmp(labels) if labels else b"",
     )
-    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, role)
+    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, _key(finish, facts, role), role)
 
 
 def _original(finish: Finish, facts: Facts, data: bytes, labels: Labels | None) -> Made:
@@ -74,7 +74,9 @@ def _original(finish: Finish, facts: Facts, data: bytes, labels: Labels | None) 
         data = layout.kept
         if labels is not None and layout.media_type == "image/png":
             data = with_labels(data, labels)
-    return Made(data, layout.media_type, layout.width, layout.height, "original")
+    return Made(
+        data, layout.media_type, layout.width, layout.height, _key(finish, facts, "original"), "original"
+    )
 
 
 def _key(finish: Finish, facts: Facts, role: str) -> str:
