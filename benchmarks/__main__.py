@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, fleet, footprint, latency, money, scheduling, throughput
+from benchmarks import claims, comfyui, fleet, footprint, latency, money, pixels, scheduling, throughput
 
 
 def main() -> int:
@@ -19,6 +19,7 @@ def main() -> int:
             *money.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
+            *pixels.measure(root),
         ]
     width = max(len(name) for name, _, _ in rows)
     for name, value, aim in rows:

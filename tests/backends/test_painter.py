@@ -261,3 +261,16 @@ def test_a_preview_is_never_larger_than_its_picture() -> None:
 )
 def test_a_model_is_printed_by_its_short_name(air: str, name: str) -> None:
     assert painter.short_name(air) == name
+
+
+@pytest.mark.parametrize("background", ["#00ff00", "#ff8000", "#0000ff"])
+@pytest.mark.parametrize(("width", "height"), [(192, 192), (192, 288), (48, 48)])
+def test_the_cover_says_where_the_subject_is(background: str, width: int, height: int) -> None:
+    spec = replace(FOX, width=width, height=height, background=background)
+    cover, picture = painter.cover(spec, 0), painted(spec)
+    assert cover.size == picture.size
+    assert cover.getextrema() == (0, 255)
+    apart = ImageChops.difference(picture, Image.new("RGB", picture.size, background)).convert("L")
+    clear = cover.point([255] + [0] * 255)
+    assert ImageChops.multiply(apart, clear).getbbox() is None
+    assert subject_share(cover.convert("RGB"), (0, 0, 0)) > 0.1

@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
 from imagemill.media.crafting import Facts
-from imagemill.media.cutout import cut_out
+from imagemill.media.cutout import cut_out, loaded
 from imagemill.media.finishing import Finish
 from imagemill.media.layout import BadPicture
 
-FACTS = Facts("job-1", 0, 1, None, "", "")
+FACTS = Facts("job-1", 1, 0, None, "", "")
 
 
 @cache
@@ -74,7 +75,7 @@ def test_it_is_part_of_finishing_and_the_way_out_where_there_is_no_flat_backgrou
 def test_a_picture_without_a_subject_is_refused():
     image = Image.new("RGB", (100, 100), (0, 0, 50))
     image.paste((0, 90, 50), (0, 0, 50, 100))
-    with pytest.raises(BadPicture, match="nothing is left"):
+    with pytest.raises(BadPicture, match="has nothing left"):
         Finish(cutout=model())(png(image), FACTS)
 
 
@@ -87,3 +88,14 @@ def test_what_is_no_such_model_is_told():
     other = onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     with pytest.raises(ValueError, match="planes first"):
         cut_out(scene(), other.SerializeToString())
+
+
+def test_a_setting_that_names_no_model_is_told_by_its_name(tmp_path: Path):
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match=r"THE_SETTING names .*, which is no file"):
+        loaded(path, "THE_SETTING")
+    path.write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"THE_SETTING names .* cannot be loaded"):
+        loaded(path, "THE_SETTING")
+    path.write_bytes(model())
+    assert loaded(path, "THE_SETTING") == model()

@@ -1,9 +1,10 @@
-"""What becomes of a finished render: checked, cut out, trimmed, encoded, labelled, named."""
+"""What becomes of a finished render: checked, cut out, trimmed, encoded, labelled."""
 
 import io
 import pickle
 import subprocess
 import sys
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from imagemill.media.crafting import Craft, Facts, Made
+from imagemill.media.decoders import Decoders, craft_limits
 from imagemill.media.encoding import encoded, qualities, thumbnail, trimmed
 from imagemill.media.finishing import Finish
 from imagemill.media.labels import AI_MARK, Labels, with_labels
 from imagemill.media.layout import BadPicture
 from tests.media.files import picture
 from tests.media.subjects import KEYS, USUAL, draw
+from tests.media.test_cutout import model as cutout_model
 
-FACTS = Facts("job-1", 1_793_000_000_123_456, 2, 42, "urn:air:sdxl:checkpoint:civitai:1@2", "mark")
+FACTS = Facts("job-1", 2, 1_793_000_000_123_456, 42, "urn:air:sdxl:checkpoint:civitai:1@2", "mark")
 SIZE = (192, 256)
 
 
@@ -48,21 +51,13 @@ def sticker(**fields: Any) -> list[Made]:
 
 def test_picture_thumbnail_and_original_come_in_this_order():
     source = png(photo())
-    finish = Finish(
-        size=(200, 120),
-        thumbnail_px=64,
-        keep_original=True,
-        keys={"picture": "characters/u/c/avatar/avatar_{ms}.webp", "thumbnail": "characters/{u}/t_{ms}.webp"},
-    )
+    finish = Finish(size=(200, 120), thumbnail_px=64, keep_original=True)
     first, small, original = finish(source, FACTS)
     assert [one.role for one in (first, small, original)] == ["picture", "thumbnail", "original"]
     assert [one.media_type for one in (first, small, original)] == ["image/webp", "image/webp", "image/png"]
     assert shown(first).size == (200, 120)
     assert shown(small).size == (64, 38)
     assert original.data == source
-    assert first.key == "characters/u/c/avatar/avatar_1793000000123.webp"
-    assert small.key == "characters/{u}/t_1793000000123.webp"
-    assert original.key == ""
 
 
 def test_a_sticker_is_transparent_lossless_and_trimmed():
@@ -80,8 +75,8 @@ def test_a_sticker_is_transparent_lossless_and_trimmed():
 
 
 def test_it_can_be_sent_to_another_process_and_needs_no_numpy_to_be_built():
-    finish: Craft = pickle.loads(pickle.dumps(Finish(prompt="x", keys={"picture": "a"}, cutout=b"model")))
-    assert finish == Finish(prompt="x", keys={"picture": "a"}, cutout=b"model")
+    finish: Craft = pickle.loads(pickle.dumps(Finish(prompt="x", cutout=b"model")))
+    assert finish == Finish(prompt="x", cutout=b"model")
     code = "import sys, imagemill.media.finishing; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -110,6 +105,16 @@ def test_a_picture_that_is_transparent_already_stays_so():
     assert shown(made).getchannel("A").getextrema() == (0, 255)
 
 
+def test_a_background_that_the_node_has_removed_is_not_keyed_again():
+    """The subject has the key's colour in it, and what is clear may have any."""
+    image = photo(mode="RGBA")
+    image.paste((0, 255, 0, 0), (0, 0, 200, 120))
+    image.paste((0, 255, 0, 255), (50, 30, 150, 90))
+    (made,) = Finish(key_colour="#00ff00", trim_px=5)(png(image), FACTS)
+    assert (made.width, made.height) == (110, 70)
+    assert shown(made).getpixel((55, 35)) == (0, 255, 0, 255)
+
+
 @pytest.mark.parametrize(
     ("data", "finish", "why"),
     [
@@ -120,12 +125,13 @@ def test_a_picture_that_is_transparent_already_stays_so():
         (png(Image.effect_noise((64, 64), 0.3).convert("RGB")), Finish(), "one flat colour"),
         (png(photo())[:-200], Finish(), "cannot be decoded"),
         (png(photo()), Finish(max_pixels=100), "more than 100 pixels"),
+        (png(Image.effect_noise((16_384, 2), 90)), Finish(), "at most 16383 a side"),
         (b"<svg/>", Finish(), "cannot be decoded"),
         (b"", Finish(), "cannot be decoded"),
         (picture("GIF"), Finish(), "cannot be decoded"),
         (png(photo()), Finish(key_colour="#00ff00"), "no flat background"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_is_no_finished_picture_is_refused(data: bytes, finish: Finish, why: str):
     with pytest.raises(BadPicture, match=why):
@@ -135,7 +141,7 @@ def test_what_is_no_finished_picture_is_refused(data: bytes, finish: Finish, why
 def test_a_sticker_of_which_nothing_is_left_is_refused():
     image = Image.new("RGB", (100, 100), (0, 255, 0))
     image.paste((200, 0, 0), (40, 40, 46, 46))
-    with pytest.raises(BadPicture, match="nothing is left"):
+    with pytest.raises(BadPicture, match="has nothing left"):
         Finish(key_colour="#00ff00")(png(image), FACTS)
 
 
@@ -143,7 +149,7 @@ def test_a_sticker_whose_background_stays_is_refused():
     image = photo((300, 300))
     image.paste((0, 255, 0), (0, 0, 300, 4))
     ImageDraw.Draw(image).line((0, 0, 0, 299), fill=(0, 255, 0), width=9)
-    with pytest.raises(BadPicture, match=r"9.% of the picture would stay"):
+    with pytest.raises(BadPicture, match=r"9.% of it would stay"):
         Finish(key_colour="#00ff00")(png(image), FACTS)
 
 
@@ -234,3 +240,38 @@ def test_trimming_never_cuts_the_subject(box: tuple[int, int, int, int], alpha: 
     assert np.asarray(found)[..., 3].sum() == np.asarray(image)[..., 3].sum()
     assert found.width <= width + 2 * margin
     assert found.height <= height + 2 * margin
+
+
+def test_it_works_in_the_confined_process():
+    """Where no file can be written, memory is bounded, and what is imported is imported late."""
+    crafts = Decoders(craft_limits(4_000_000, 60.0), count=1)
+    try:
+        subject = draw(4, KEYS["green"], SIZE, USUAL)
+        finish = Finish(size=SIZE, key_colour="#00FF00", trim_px=5, thumbnail_px=100, keep_original=True)
+        assert list(crafts.craft(finish, subject.data, FACTS)) == list(finish(subject.data, FACTS))
+        with pytest.raises(BadPicture, match="is blank"):
+            crafts.craft(finish, png(Image.new("RGB", SIZE)), FACTS)
+        image = Image.effect_noise(SIZE, 90).convert("RGB")
+        (made,) = crafts.craft(Finish(cutout=cutout_model()), png(image), FACTS)
+        assert shown(made).mode == "RGBA"
+    finally:
+        crafts.close()
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
+def test_damaged_bytes_give_a_picture_or_a_refusal(format_: str):
+    random = Random(format_)
+    sound = picture(format_, (40, 30))
+    keyed = Finish(key_colour="#00ff00", keep_original=True, metadata="anonymous", max_pixels=10_000)
+    plain = Finish(thumbnail_px=8, keep_original=True, metadata="anonymous", max_pixels=10_000)
+    for _ in range(60):
+        data = bytearray(sound)
+        for _ in range(random.randint(1, 6)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        del data[random.randint(len(data) // 2, 2 * len(data)) :]
+        for one in (keyed, plain):
+            try:
+                made = one(bytes(data), FACTS)
+            except BadPicture:
+                continue
+            assert shown(made[0]).size == (made[0].width, made[0].height)

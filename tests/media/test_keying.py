@@ -1,6 +1,7 @@
 """A flat background is removed by its colour: measured against subjects whose alpha is known exactly."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from imagemill.backends.simulator import painter
+from imagemill.domain.images import ImageSpec
 from imagemill.media.backdrop import measure, tint
 from imagemill.media.keying import NoBackdrop, removed
 from tests.media.subjects import CLEAN, KEYS, ROUGH, USUAL, Rendering, Rgb, Subject, draw
@@ -168,3 +171,14 @@ def test_any_subject_gives_an_alpha_and_what_is_clear_is_black(
     assert out.shape == (70, 70, 4)
     assert (out[out[..., 3] == 0] == 0).all()
     assert out[0, 0, 3] == 0
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_simulators_people_are_keyed_to_a_hair(name: str):
+    spec = ImageSpec(
+        "a waving person", "", "m", "m", "sdxl", 384, 576, 30, 7.0, "euler", "karras", 5, format="png"
+    )
+    spec = replace(spec, background="#{:02x}{:02x}{:02x}".format(*KEYS[name]))
+    with Image.open(io.BytesIO(painter.paint(spec, 0))) as picture:
+        found = np.asarray(removed(picture, KEYS[name]))[..., 3].astype(int)
+    assert np.abs(found - np.asarray(painter.cover(spec, 0))).mean() / 255 < 0.001

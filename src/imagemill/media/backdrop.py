@@ -94,7 +94,7 @@ def measure(pixels: Array, key: tuple[int, int, int] | None = None, least: float
 
 
 def _none() -> NoBackdrop:
-    return NoBackdrop("its border shows no flat background, so there is none to remove")
+    return NoBackdrop("shows no flat background at its border, so there is none to remove")
 
 
 def _border(pixels: Array) -> Array:

@@ -8,6 +8,8 @@ from PIL import Image, ImageFile
 from imagemill.media.layout import BadPicture
 from imagemill.media.pictures import FORMATS
 
+_LONGEST = 16_383
+"""Pixels a side; the format has 14 bits for it."""
 _FLAT = 1.0
 """Standard deviation, in levels of 255, of the liveliest channel, below which nothing is to be seen."""
 _LEAST_SUBJECT = 0.005
@@ -22,14 +24,16 @@ def opened(data: bytes, max_pixels: int) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         if picture.width * picture.height > max_pixels:
-            raise BadPicture(f"{picture.width} x {picture.height} is more than {max_pixels} pixels")
+            raise BadPicture(f"is {picture.width} x {picture.height}, more than {max_pixels} pixels")
+        if max(picture.size) > _LONGEST:
+            raise BadPicture(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
         picture.load()
         return _plain(picture)
     except BadPicture:
         raise
     except Exception as error:
         # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
-        raise BadPicture(f"the picture cannot be decoded: {type(error).__name__}") from error
+        raise BadPicture(f"cannot be decoded: {type(error).__name__}") from error
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -47,16 +51,16 @@ def _plain(picture: Image.Image) -> Image.Image:
 def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:
     if size is not None and picture.size != size:
         found, asked = (f"{width} x {height}" for width, height in (picture.size, size))
-        raise BadPicture(f"the picture is {found}, not {asked} as was asked for")
+        raise BadPicture(f"is {found}, not {asked} as was asked for")
 
 
 def check_shown(picture: Image.Image) -> None:
     """Refuses what is of one colour, or as good as."""
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[1] == 0:
-        raise BadPicture("the picture is blank: all of it is transparent")
-    levels = picture.convert("RGB").histogram()
-    if max(_deviation(levels[start : start + 256]) for start in (0, 256, 512)) < _FLAT:
-        raise BadPicture("the picture is blank: it shows one flat colour")
+        raise BadPicture("is blank: all of it is transparent")
+    levels = picture.histogram()
+    if max(_deviation(levels[start : start + 256]) for start in range(0, len(levels), 256)) < _FLAT:
+        raise BadPicture("is blank: it shows one flat colour")
 
 
 def _deviation(histogram: list[int]) -> float:
@@ -70,6 +74,6 @@ def check_cut(picture: Image.Image) -> None:
     levels = picture.getchannel("A").histogram()
     covered = sum(level * number for level, number in enumerate(levels)) / 255 / sum(levels)
     if covered < _LEAST_SUBJECT:
-        raise BadPicture("nothing is left of the picture when its background is removed")
+        raise BadPicture("has nothing left when its background is removed")
     if covered > _MOST_SUBJECT:
-        raise BadPicture(f"the background cannot be removed: {covered:.0%} of the picture would stay")
+        raise BadPicture(f"keeps its background: {covered:.0%} of it would stay")

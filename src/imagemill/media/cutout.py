@@ -7,6 +7,7 @@ the means of ImageNet, by its deviations. First output: how much each pixel is t
 
 import threading
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,3 +96,15 @@ def _opened(model: bytes) -> Any:
     if len(shape) != 4 or shape[1] != 3:
         raise ValueError(f"the cut-out model takes {shape}, not one picture with its planes first")
     return session
+
+
+def loaded(path: Path, setting: str) -> bytes:
+    """The model's file, looked at where it can still be told what is wrong with it. Raises ValueError."""
+    if not path.is_file():
+        raise ValueError(f"{setting} names {path}, which is no file")
+    model = path.read_bytes()
+    try:
+        _session(model)
+    except ValueError as error:
+        raise ValueError(f"{setting} names {path}: {error}") from error
+    return model

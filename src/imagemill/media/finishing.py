@@ -1,6 +1,6 @@
-"""The craft of finished pictures: checked, cut out, trimmed, encoded, labelled, named."""
+"""The craft of finished pictures: checked, cut out, trimmed, encoded, labelled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imagemill.media.crafting import Facts, Made
@@ -31,8 +31,6 @@ class Finish:
     metadata: Metadata = "full"
     prompt: str = field(default="", repr=False)
     character: str = ""
-    keys: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Blob keys by role, ``{ms}`` being the time in milliseconds; a role that is absent: under the job."""
     max_pixels: int = 64 * 2**20
 
     def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:

@@ -22,13 +22,15 @@ _REACH = (1, 2, 3, 5, 8, 12, 17)
 """Px in each of eight directions at which the subject's colour is looked for."""
 _RIM = max(_REACH)
 _TOLERANCE = 40.0
-"""Levels squared by which a subject's colour may differ from the one found and still explain a pixel: shading."""
+"""Levels squared by which a subject's colour may differ from what explains a pixel: shading."""
 _APART = 30
 """Levels from the background below which a colour of the subject explains nothing."""
 _INSIDE = 2
 """Grade of a pixel whose neighbours are subject too."""
 _THIN_HANDICAP = 5.0
 """A thin line that seems to be subject alone may be a mixture itself, of a colour opposite to the key."""
+_FAR_HANDICAP = 0.01
+"""For each px squared."""
 _PALETTE = 16
 """Colours of the subject that are offered to what has none of them near, such as the tips of hair."""
 _SHADES = ((1.0, 1.0), (0.8, 2.0), (1.2, 2.0), (0.6, 3.0))
@@ -75,13 +77,13 @@ def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Backdrop) -
     near = np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0
     zone = near & ~like
     if backdrop.colourful:
-        zone |= ~like & _specks(mask, pixels, backdrop, 4 * reach)
+        zone |= _specks(mask, pixels, backdrop, 4 * reach)
     return like, zone
 
 
 def _specks(mask: Image.Image, pixels: Array, backdrop: Backdrop, reach: int) -> Array:
     """Gaps between strands that no pixel shows the background alone in: tinted, thin, near the background."""
-    close = np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0
+    close = (np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0) & (np.asarray(mask) == 0)
     at = np.nonzero(close)
     tinted = np.zeros(close.shape, np.uint8)
     bound = _TINTED * max(1.0, float(tint(backdrop.colour[None], backdrop.colour)[0]))
@@ -172,12 +174,15 @@ def _searched(
     width = out.shape[1] + 2 * _RIM
     place = (at[0] + _RIM) * width + at[1] + _RIM
     search = _Search(colour, back, noise)
-    for step, distance in _steps(width):
-        grade = grades[place + step]
-        valid = np.flatnonzero(grade)
-        if len(valid):
-            handicap = 0.01 * distance * distance + np.where(grade[valid] == _INSIDE, 0, _THIN_HANDICAP)
-            search.offer(valid, colours[place[valid] + step].astype(np.float32), handicap)
+    for step, far in _steps(width):
+        # Nothing that lies as far could explain the others better.
+        open_ = np.flatnonzero(search.cost > far)
+        around = place[open_] + step
+        grade = grades[around]
+        some = np.flatnonzero(grade)
+        if len(some):
+            handicap = far + np.where(grade[some] == _INSIDE, 0, np.float32(_THIN_HANDICAP))
+            search.offer(open_[some], colours[around[some]].astype(np.float32), handicap)
     palette = _palette(out[..., :3][sure == _INSIDE])
     for light, handicap in _SHADES:
         for common in np.minimum(palette * np.float32(light), 255):
@@ -199,9 +204,11 @@ def _palette(inside: Array) -> Array:
 
 
 def _steps(width: int) -> list[tuple[int, float]]:
-    """Eight directions, each reach; as steps in a flat array, and their lengths."""
+    """Eight directions, each reach; as steps in a flat array, and the handicap of what lies there."""
     directions = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
-    return [(r * (y * width + x), r * (y * y + x * x) ** 0.5) for r in _REACH for y, x in directions]
+    return [
+        (r * (y * width + x), _FAR_HANDICAP * r * r * (y * y + x * x)) for r in _REACH for y, x in directions
+    ]
 
 
 def _alpha(colour: Array, back: Array, share: Array, search: _Search, noise: float) -> Array:

@@ -4,7 +4,7 @@ from PIL import Image
 
 from imagemill.media import keying
 from imagemill.media.checks import check_cut, check_shown, check_size, opened
-from imagemill.media.crafting import Facts, Made
+from imagemill.media.crafting import Facts, Made, Role
 from imagemill.media.cutout import cut_out
 from imagemill.media.encoding import MEDIA_TYPE, encoded, thumbnail, trimmed
 from imagemill.media.finishing import Finish
@@ -29,19 +29,21 @@ def finished(finish: Finish, data: bytes, facts: Facts) -> list[Made]:
         ),
         finish.metadata,
     )
-    made = [_made(finish, facts, "picture", picture, labels)]
+    made = [_made(finish, "picture", picture, labels)]
     if finish.thumbnail_px:
         small = thumbnail(picture, finish.thumbnail_px)
-        made.append(_made(finish, facts, "thumbnail", small, of_thumbnail(labels) if labels else None))
+        made.append(_made(finish, "thumbnail", small, of_thumbnail(labels) if labels else None))
     if finish.keep_original:
-        made.append(_original(finish, facts, data, labels))
+        made.append(_original(finish, data, labels))
     return made
 
 
 def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     if finish.key_colour is None and finish.cutout is None:
         return picture
-    if finish.key_colour is None:
+    if picture.mode == "RGBA":
+        found = picture  # the node has removed it
+    elif finish.key_colour is None:
         found = cut_out(picture, finish.cutout or b"")
     else:
         red, green, blue = bytes.fromhex(finish.key_colour.removeprefix("#"))
@@ -56,7 +58,7 @@ def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     return found if finish.trim_px is None else trimmed(found, finish.trim_px)
 
 
-def _made(finish: Finish, facts: Facts, role: str, picture: Image.Image, labels: Labels | None) -> Made:
+def _made(finish: Finish, role: Role, picture: Image.Image, labels: Labels | None) -> Made:
     done = encoded(
         picture,
         quality=finish.quality,
@@ -64,21 +66,14 @@ def _made(finish: Finish, facts: Facts, role: str, picture: Image.Image, labels:
         exif=exif(labels) if labels else b"",
         xmp=xmp(labels) if labels else b"",
     )
-    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, _key(finish, facts, role), role)
+    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, role)
 
 
-def _original(finish: Finish, facts: Facts, data: bytes, labels: Labels | None) -> Made:
+def _original(finish: Finish, data: bytes, labels: Labels | None) -> Made:
     """A PNG keeps the graph it was rendered by, which holds the prompt: so only where that may be told."""
     layout = read(data)
     if finish.metadata != "full":
         data = layout.kept
         if labels is not None and layout.media_type == "image/png":
             data = with_labels(data, labels)
-    return Made(
-        data, layout.media_type, layout.width, layout.height, _key(finish, facts, "original"), "original"
-    )
-
-
-def _key(finish: Finish, facts: Facts, role: str) -> str:
-    # A name in it may hold braces of its own.
-    return finish.keys.get(role, "").replace("{ms}", str(facts.made_at // 1000))
+    return Made(data, layout.media_type, layout.width, layout.height, "original")
