@@ -4,7 +4,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import claims, comfyui, fleet, footprint, latency, money, pixels, scheduling, throughput
+from benchmarks import (
+    claims,
+    comfyui,
+    fleet,
+    footprint,
+    glossary,
+    latency,
+    money,
+    pixels,
+    scheduling,
+    throughput,
+)
 
 
 def main() -> int:
@@ -20,6 +31,7 @@ def main() -> int:
             *comfyui.measure(root),
             *scheduling.measure(root),
             *pixels.measure(root),
+            *glossary.measure(root),
         ]
     width = max(len(name) for name, _, _ in rows)
     for name, value, aim in rows:

@@ -42,7 +42,8 @@ from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
 from imagemill.service.sweep import Sweeper
-from imagemill.service.tools import GLOSSARY, Workbench
+from imagemill.service.tools import Workbench
+from imagemill.service.translating import Translator
 from imagemill.service.views import ViewLoader
 from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
@@ -98,6 +99,7 @@ class Mill:
         self.guard = Guard(settings.allow_networks)
         self.safeguards = Safeguards(settings, self.store)
         self.inputs = self.safeguards.inputs(self.store, self.blobs, self.guard)
+        self.chat = parts.chat(settings)
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
         self.inline = self._inline()
@@ -153,6 +155,8 @@ class Mill:
         self.nodes.close()
         self.inputs.close()
         self.safeguards.crafts.close()
+        if self.chat is not None:
+            self.chat.close()
         self.services.users.close()
         for backend in self.backends.values():
             backend.close()
@@ -277,7 +281,8 @@ class Mill:
     def _runner(self) -> Runner:
         run_rules = rules.of_runs(self.settings, self.safeguards.examination, alone=self.roles.alone)
         load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
-        bench = Workbench(self.store, GLOSSARY, load, self.safeguards.crafts.craft)
+        translator = Translator(self.chat, self.store.translations)
+        bench = Workbench(self.store, translator, load, self.safeguards.crafts.craft)
         preparation = Preparation(bench.tools, self.safeguards.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, run_rules, meters, tracer, preparation)

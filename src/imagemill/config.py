@@ -1,7 +1,7 @@
 """Settings: read once, at start, from arguments, environment, ``.env`` and a TOML file, in this order.
 
 Every setting has the environment name ``IMAGEMILL_`` + its name in capitals, nested ones with two
-underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second, unprefixed name (see ``ALIASES``).
+underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second one (see `imagemill.aliases`).
 """
 
 import difflib
@@ -31,6 +31,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
@@ -43,6 +44,7 @@ from imagemill.groups import (
     CreditSettings,
     JobSettings,
     LimitSettings,
+    LlmSettings,
     MailSettings,
     MetricsSettings,
     QuotaSettings,
@@ -55,46 +57,6 @@ from imagemill.recipes.characters.settings import CharacterSettings
 from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
-
-ALIASES = {
-    "PORT": "IMAGEMILL_PORT",
-    "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
-    "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
-    "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
-    # Who names an R2 bucket means R2, even where other variables of AWS are set too.
-    "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
-    "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ENDPOINT": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ACCOUNT_ID": "IMAGEMILL_S3__R2_ACCOUNT_ID",
-    "R2_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "R2_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "S3_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "AWS_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "AWS_REGION_NAME": "IMAGEMILL_S3__REGION",
-    "AWS_REGION": "IMAGEMILL_S3__REGION",
-    "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
-    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
-    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
-    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
-    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
-    "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
-    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
-    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
-    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
-}
-"""Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
-
-CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
-"""Of the client commands: which server, with which token."""
 
 
 def _lowered(value: Any) -> Any:
@@ -222,6 +184,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = Field(
         default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
     )
+    llm: LlmSettings = Field(default=LlmSettings(), description="A language model for translations.")
     socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
     credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
     quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
@@ -384,7 +347,16 @@ def complaints(error: ValidationError) -> list[str]:
     return lines
 
 
-_SECRETS = ("SECRET", "SIGNING_KEY", "TOKEN", "ADMIN_KEY", "FORMER_KEYS", "PASSWORD", "OTEL__HEADERS")
+_SECRETS = (
+    "SECRET",
+    "SIGNING_KEY",
+    "TOKEN",
+    "ADMIN_KEY",
+    "API_KEY",
+    "FORMER_KEYS",
+    "PASSWORD",
+    "OTEL__HEADERS",
+)
 """In the names of settings whose values are never shown."""
 _CREDENTIALS = re.compile(r"://[^/@]*@")
 

@@ -202,6 +202,33 @@ class SocketSettings(Group):
     messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
 
 
+class LlmSettings(Group):
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="OpenAI-compatible endpoint that translates character sheets, such as "
+        "https://llm.example/v1; none: the glossary does.",
+    )
+    model: str | None = Field(default=None, min_length=1, description="Name of its model.")
+    api_key: SecretStr | None = Field(default=None, description="Its key, where it wants one.")
+    timeout_s: float = Field(
+        default=20.0, gt=0, le=300, description="Longest time an answer may take; then the glossary answers."
+    )
+    answer_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest answer that is read.")
+    retry_after_s: float = Field(
+        default=5.0, ge=0, description="Longest wait before the one retry after a 429 or 5xx."
+    )
+    rest_s: float = Field(
+        default=30.0, ge=0, description="How long it is left alone after three failures in a row."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.base_url is not None and self.model is None:
+            raise ValueError("base_url needs model")
+        return self
+
+
 class PriceSettings(Group):
     """Credits a picture of a recipe."""
 

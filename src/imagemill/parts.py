@@ -19,6 +19,7 @@ from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
 from imagemill.service.attempts import Attempts
+from imagemill.service.chat import Chat, ChatRules
 from imagemill.service.limits import QueueWatch, Quotas, Throttle
 from imagemill.service.mailing import FolderOutbox, Outbox, SmtpOutbox, SmtpRules
 from imagemill.service.passwords import PasswordRules, Passwords
@@ -157,6 +158,16 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     for name in sorted(set(rates) - known):
         log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
+
+
+def chat(settings: Settings) -> Chat | None:
+    """The language model that translates; None: the glossary does."""
+    llm = settings.llm
+    if llm.base_url is None or llm.model is None:
+        return None
+    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
+    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
+    return Chat(ChatRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
 
 
 def submitter(

@@ -1,4 +1,4 @@
-"""The colours of a picture, found in a confined process: what dominates it, and the key that is told from it."""
+"""The colours of a picture, found in a confined process: what dominates it, and the key to put behind it."""
 
 import json
 from collections.abc import Sequence

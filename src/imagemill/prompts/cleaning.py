@@ -52,6 +52,16 @@ def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
     return escaped(_plain(text, most))
 
 
+def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
+    """The same, to be escaped when it becomes part of a prompt."""
+    return _plain(text, most)
+
+
+def is_bad(text: str) -> bool:
+    """Whether it speaks of the young or of sex."""
+    return bool(_BAD.search(text.lower()))
+
+
 def shown(text: str) -> str:
     """A word of the sheet for a report."""
     return _plain(text, MOST_TAG_CHARS)

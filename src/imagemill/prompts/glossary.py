@@ -80,7 +80,7 @@ def look(sheet: Sheet) -> Look:
     bodily = [*_kin(species, physical, gender), *bodily]
     bodily = [*_aged(bodily, sheet, gender, (species, physical, story))]
     style = _styles(sheet.style)
-    fit = _fitted(
+    fit = fitted(
         _clean(bodily, young),
         _clean(worn, young),
         tuple(filter(None, map(cleaning.tag, style)))[:_MOST_STYLES],
@@ -221,7 +221,14 @@ def _plainest(tags: tuple[str, ...]) -> Iterable[str]:
             yield tag
 
 
-def _fitted(
+def suitable(tags: Iterable[str], sheet: Sheet) -> tuple[str, ...]:
+    """A model's tags without those that do not go with the sheet."""
+    language = spoken((sheet.physical, sheet.attire, sheet.description, sheet.species))
+    texts = (sheet.species, sheet.physical, sheet.attire, sheet.description)
+    return _clean(tags, _is_young(sheet, [_field(text, language) for text in texts]))
+
+
+def fitted(
     physical: tuple[str, ...], attire: tuple[str, ...], style: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     room = MOST_TAGS - len(style)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 
 from imagemill.prompts import cleaning
@@ -41,6 +42,17 @@ def _is_english(part: list[Unit]) -> bool:
     return all(english.knows(word) or _may_be(word) for word in words) and all(
         unit.role not in ("not", "nonvisual") for unit in part
     )
+
+
+def is_foreign(word: str) -> bool:
+    """A word of the Portuguese or Spanish lists that no English one is written like."""
+    own = english_words()
+    return word not in own and any(lexicons()[other].knows(word) for other in ("pt", "es"))
+
+
+@cache
+def english_words() -> frozenset[str]:
+    return lexicons()["en"].forms
 
 
 def _may_be(word: str) -> bool:

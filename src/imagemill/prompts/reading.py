@@ -159,7 +159,8 @@ class _Reader:
 
     def _meet(self, unit: Unit) -> None:
         """A word without a tag. In a noun's place it takes the adjectives that follow."""
-        if not unit.role and not any(c.isdigit() for c in unit.raw) and len(unit.raw) > 1:
+        is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
+        if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
         if self._language != "en" and (not self._near or unit.role) and not (unit.role and self._near):
             self._head, self._entry = Head(None), None

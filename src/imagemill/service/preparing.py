@@ -15,7 +15,7 @@ class Preparation:
     gate: PromptGate
 
     def of(self, job: Job, recipe: Recipe, input_: Any) -> Prepared:
-        """What the recipe makes of the input. Raises `BackendError`: of texts that may not be rendered, too."""
+        """What the recipe makes of the input. Raises `BackendError`, of texts that are blocked, too."""
         if recipe.prepare is None:
             return Prepared(input_)
         ready = recipe.prepare(input_, self.tools(job))

@@ -31,8 +31,8 @@ class Prices:
         self.is_charged = is_charged
 
     def of(self, name: str, size: Measure, backends: Iterable[str] = ()) -> float:
-        """In credits, by a recipe or an occasion of one. Of several ``backends`` that may make it, the dearest
-        counts."""
+        """In credits, by a recipe's name or an occasion's. Of several ``backends`` that may make it, the
+        dearest counts."""
         factor = max((self._factors.get(name, 1.0) for name in backends), default=1.0)
         cost = price(self._rates[name], size, factor)
         return credits_of(amount_of(cost)) if self.is_charged else round(cost, _SHOWN_PLACES)

@@ -88,10 +88,6 @@ class Runner:
         self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
         self._beats.start()
 
-    def use(self, preparation: Preparation) -> None:
-        """How inputs are prepared, from the next attempt on."""
-        self._preparation = preparation
-
     def run_next(self, offer: Offer) -> bool:
         """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
         claim = None if self._stopping.is_set() else self._store.claim_next(self._ask(offer))

@@ -42,7 +42,7 @@ class Wish:
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     rate: str = ""
-    """The occasion it is priced for, one of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
+    """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
     sole: str = ""
     """See `Draft.sole`."""
 

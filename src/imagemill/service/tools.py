@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError
@@ -13,18 +12,10 @@ from imagemill.media.crafting import Craft, Facts, Made
 from imagemill.media.decoders import DecodersBusy
 from imagemill.media.layout import BadPicture
 from imagemill.media.palette import Palette
-from imagemill.prompts import glossary, scenery
 from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
+from imagemill.service.translating import Translator
 from imagemill.store.characters import Which
 from imagemill.store.store import Store
-
-
-class Interpreter(Protocol):
-    """What knows how people describe characters; `imagemill.service.translating.Translator` is one."""
-
-    def look(self, sheet: Sheet) -> Look: ...
-
-    def scene(self, telling: Telling) -> Setting: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +23,7 @@ class Workbench:
     """Of a process. ``craft`` runs in a confined process."""
 
     store: Store
-    interpreter: Interpreter
+    translator: Translator
     load: Callable[[str], bytes]
     craft: Callable[[Craft, bytes, Facts], Sequence[Made]]
 
@@ -48,10 +39,10 @@ class JobTools:
     owner: str
 
     def look(self, sheet: Sheet) -> Look:
-        return self.bench.interpreter.look(sheet)
+        return self.bench.translator.look(sheet)
 
     def scene(self, telling: Telling) -> Setting:
-        return self.bench.interpreter.scene(telling)
+        return self.bench.translator.scene(telling)
 
     def palette(self, source: str) -> Palette:
         facts = Facts("", 0, now_us(), None, "", "")
@@ -65,14 +56,3 @@ class JobTools:
     def avatar(self, character_id: str) -> str | None:
         which = Which(self.owner, character_id, "avatar", is_active=True, limit=1)
         return next((image.image_key for image in self.bench.store.characters.images(which)), None)
-
-
-class _Glossary:
-    def look(self, sheet: Sheet) -> Look:
-        return glossary.look(sheet)
-
-    def scene(self, telling: Telling) -> Setting:
-        return scenery.setting(telling)
-
-
-GLOSSARY = _Glossary()

@@ -8,7 +8,7 @@ _OF_PROBLEMS = frozenset({"type", "title", "status", "detail", "code"})
 
 
 def words(problem: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``success``, ``code``, ``message``, ``traceId``; ``errors`` by field; of credits what is needed and there."""
+    """With ``errors`` by field, and of credits what is ``needed`` and ``available``."""
     more = {name: value for name, value in problem.items() if name not in _OF_PROBLEMS}
     code = str(problem["code"])
     return {

@@ -69,7 +69,11 @@ def scene(settings: "Settings") -> Recipe:
 def _studio(settings: "Settings") -> Studio:
     """Raises ValueError for a model of backgrounds that is none."""
     own = settings.characters
-    return Studio(own, own.cutout_model.read_bytes() if own.cutout_model is not None else None)
+    if own.cutout_model is None:
+        return Studio(own)
+    from imagemill.media.cutout import loaded  # it loads NumPy
+
+    return Studio(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(

@@ -92,7 +92,7 @@ class CharacterSettings(Group):
     )
     blocked_words: tuple[str, ...] = Field(
         default=(),
-        description="Words and phrases check 'characters' blocks, comma-separated; stem* is all that begin so.",
+        description="Words and phrases check 'characters' blocks, comma-separated; stem*: all that begin so.",
     )
     translations_days: float = Field(
         default=90.0, gt=0, description="How long translations of a language model are kept."
