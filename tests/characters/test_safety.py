@@ -1,17 +1,13 @@
 """What may not be rendered is refused before the queue, or once it is translated; nobody pays for it."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from imagemill.bootstrap import Mill
-from imagemill.prompts import scenery
-from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
-from imagemill.service.preparing import Preparation
-from imagemill.service.tools import Workbench
+from imagemill.domain.clock import now_us
 from tests.characters.support import (
     API,
     LIA,
@@ -27,27 +23,26 @@ from tests.characters.support import (
 from tests.characters.test_money import GUARDED, grant, purse
 from tests.conftest import Server, image_job
 from tests.money.test_http import account
+from tests.service.test_translating import Model, answers, says
 
 
-@dataclass
-class Translated:
-    """An interpreter that says what a test tells it to."""
+@pytest.fixture
+def model() -> Iterator[Model]:
+    """A language model that says what a test tells it to."""
+    with Model() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield server
+        server.ended.set()
+        server.shutdown()
+        thread.join(10)
 
-    tags: tuple[str, ...]
 
-    def look(self, sheet: Sheet) -> Look:
-        return Look("female", self.tags, by="llm")
-
-    def scene(self, telling: Telling) -> Setting:
-        return scenery.setting(telling)
-
-
-def interpreted(*tags: str) -> Callable[[Mill], None]:
-    def prepare(mill: Mill) -> None:
-        bench = Workbench(mill.store, Translated(tags), mill.inputs.load, mill.safeguards.crafts.craft)
-        mill.runner.use(Preparation(bench.tools, mill.safeguards.prompts))
-
-    return prepare
+def asking(model: Model, *tags: str) -> dict[str, Any]:
+    """Settings, with a model whose translation of any sheet has these tags."""
+    look = {"gender": "female", "physical": list(tags), "attire": [], "style": [], "untranslated": []}
+    model.steps = [says(look)]
+    return {"llm": {"base_url": model.url, "model": "tiny"}}
 
 
 def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(
@@ -80,11 +75,13 @@ def test_words_of_characters_own_list_are_refused_for_characters_only(
     assert other.is_success
 
 
-def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(make_server: Callable[..., Server]):
+def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(
+    model: Model, make_server: Callable[..., Server]
+):
     server = make_server(
         credits={"enabled": True},
         characters={"blocked_words": ["dragonlord"]},
-        prepare=interpreted("dragonlord armor"),
+        **asking(model, "dragonlord armor"),
         **GUARDED,
     )
     with account(server, "ann") as ann:
@@ -96,12 +93,33 @@ def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(make_serv
         assert [each.judgement.category for each in server.mill.store.decisions.page()] == ["words"]
 
 
-def test_what_the_interpreter_says_is_rendered_and_told(make_server: Callable[..., Server]):
-    server = make_server(simulator={"step_ms": 0}, prepare=interpreted("silver hair", "monocle"))
-    found = made(server.client, "avatar", avatar())
+def test_a_language_model_is_asked_once_for_all_workers(model: Model, make_server: Callable[..., Server]):
+    server = make_server(simulator={"step_ms": 0}, **asking(model, "silver hair", "monocle"))
+    found = made(server.client, "avatar", avatar(seed=1))
     assert found["result"]["translatedBy"] == ["llm"]
     events = server.client.get(f"/api/v1/jobs/{found['jobId']}/events", params={"stream": "false"}).json()
     assert "silver hair, monocle" in str(events["items"][-1]["data"]["prompt_request"])
+    again = made(server.client, "avatar", avatar(seed=2))
+    assert again["result"]["translatedBy"] == ["cache"]
+    assert len(model.asked) == 1
+    assert server.mill.store.translations.prune(now_us() + 1) == 1
+
+
+def test_a_language_model_that_fails_is_told_and_the_glossary_answers(
+    model: Model, make_server: Callable[..., Server]
+):
+    server = make_server(simulator={"step_ms": 0}, **asking(model))
+    model.steps = [answers(400)]
+    result = made(server.client, "avatar", avatar())["result"]
+    assert result["translatedBy"] == ["glossary"]
+    assert "400" in result["translationProblem"]
+
+
+def test_what_could_not_be_translated_is_told(make_server: Callable[..., Server]):
+    server = make_server(simulator={"step_ms": 0})
+    sheet = {"gender": "mulher", "physical": "olhos verdes, xpto zzyzx"}
+    result = made(server.client, "avatar", avatar(character=sheet))["result"]
+    assert "zzyzx" in " ".join(result["untranslated"])
 
 
 def test_what_was_written_stands_in_no_log_line(

@@ -30,9 +30,9 @@ class Translations:
     def get(self, key: str) -> str | None:
         return self._read(_get, key)
 
-    def put(self, key: str, body: str) -> None:
+    def put(self, key: str, text: str) -> None:
         """The first answer stays, so that all who ask get the same."""
-        self._write(_put, _Entry(key, body, now_us()))
+        self._write(_put, _Entry(key, text, now_us()))
 
     def prune(self, before: int) -> int:
         """Forget what is older than an instant; how many."""

@@ -22,7 +22,7 @@ STICKER = {
     "failed": "FAILED",
 }
 """The row of a sticker, by the state of its job; it is nowhere kept beside it."""
-PREPARED = ("translatedBy", "translationProblem", "untranslated", "dominantColour", "keyColour", "faceDetail")
+PREPARED = ("translatedBy", "translationProblem", "untranslated", "dominantColour", "keyColour")
 """What the last event of a job says of how its input was prepared."""
 _ENDED = {
     JobStatus.CANCELED: ("canceled", "it was canceled"),
