@@ -168,7 +168,7 @@ def wrong(line: Line, answer: Any) -> str | None:
 
 def _wrong_type(status: int, content: Mapping[str, Any], answer: Any) -> str | None:
     found = (answer.headers.get("content-type") or [""])[0].partition(";")[0]
-    if status >= 400 and found != "application/problem+json":
+    if status >= 400 and found not in ("application/problem+json", *content):
         return f"status {status} as {found!r}"
     if content and found not in content and answer.content:
         return f"status {status} as {found!r}, declared: {', '.join(content)}"

@@ -1,5 +1,6 @@
 """A guarded server as a process of its own, with something of everything on it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,23 @@ def _key(http: httpx2.Client, owner: str) -> str:
     return _ok(http.post(path, json={"isService": True}, headers=admin.headers))["key"]
 
 
+def _character(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    """An avatar, and what it is called by."""
+    root = "/api/v1/image-generation"
+    body = {"characterId": "fuzzed", "character": {"physical": "green eyes"}}
+    job_id = _ok(http.post(f"{root}/avatar", json=body, headers=headers))["jobId"]
+    end = time.monotonic() + 60
+    while (status := _ok(http.get(f"{root}/status/{job_id}", headers=headers)))["state"] != "completed":
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+    image = {"character_id": "fuzzed", "image_id": status["result"]["imageId"]}
+    return {
+        f"{root}/status/{{job_id}}": {"job_id": job_id},
+        f"{root}/characters/{{character_id}}": image,
+        "/api/v1/stories/{story_id}": {"story_id": "fuzzed"},
+    }
+
+
 def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
     """By the beginnings of paths. Nothing of it stops the server, or whoever asks, when it is changed."""
     params, headers = {"wait": "true"}, caller.headers
@@ -99,6 +117,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/v2/resources/{air}": {"air": "urn:air:sd1:lora:civitai:82098@87153"},
         "/blobs/{name}": {"name": blob},
     }
+    things |= _character(http, headers)
     webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
     if webhook.is_success:
         one = f"/api/v1/webhooks/{webhook.json()['id']}"

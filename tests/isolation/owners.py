@@ -3,6 +3,7 @@
 import hashlib
 import io
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from imagemill.store.accounts import Owner, RevokeKey, StoredKey
 from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 
+CHARACTERS = "/api/v1/image-generation"
 ADMIN_KEY = "an-administrators-key-of-the-settings"
 JWT_SECRET = "what signs the sessions of these tests"
 
@@ -93,7 +95,7 @@ class Belongings:
         return {each for each in (self.mark, self.blob_key, self.queries["token"], *own) if len(each) > 11}
 
 
-COMMON = {"resources/{air}", "nodes/{name}"}
+COMMON = {"resources/{air}", "nodes/{name}", "stories/{story_id}"}
 """Parameters that name what is nobody's own."""
 
 
@@ -119,6 +121,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
     if "/api/v1/webhooks" in paths:
         _add_webhook(has)
+    if f"{CHARACTERS}/avatar" in paths:
+        _add_character(has)
     if "/api/v1/uploads" in paths:
         _add_upload(has)
     return has
@@ -162,6 +166,29 @@ def _add_webhook(has: Belongings) -> None:
     has.paths["webhooks/{webhook_id}"] = webhook["id"]
     message = has.owner.post(f"/api/v1/webhooks/{webhook['id']}/test", None)
     has.paths["messages/{message_id}"] = message["id"]
+
+
+def _add_character(has: Belongings) -> None:
+    """An avatar; the character is called by the mark, as its name is in the keys of its files."""
+    party, character = has.owner, f"character-{has.mark}"
+    sheet = {"name": f"name {has.mark}", "physical": f"hair {has.mark}"}
+    body = {"characterId": character, "character": sheet}
+    job_id = party.post(f"{CHARACTERS}/avatar", body)["jobId"]
+    end = time.monotonic() + 60
+    while (status := party.get(f"{CHARACTERS}/status/{job_id}"))["state"] != "completed":
+        assert time.monotonic() < end, status
+        assert status["state"] != "failed", status
+        time.sleep(0.05)
+    result = status["result"]
+    place = result["imageUrl"].partition("?")[0].partition("/blobs/characters/")[2].split("/")
+    parts = ("characters/{folder}", "{subject}", "{kind}", "{file}")
+    has.paths |= dict(zip(parts, place, strict=True))
+    has.paths |= {
+        "status/{job_id}": job_id,
+        "characters/{character_id}": character,
+        "images/{image_id}": result["imageId"],
+        "stories/{story_id}": "a-story",
+    }
 
 
 def _add_upload(has: Belongings) -> None:

@@ -23,6 +23,8 @@ PUBLIC = {
     "GET /health/ready",
     "GET /blobs/{name}",
     "GET /blobs/inputs/{mark}/{digest}/{name}",
+    "GET /blobs/characters/{folder}/{subject}/{kind}/{file}",
+    "GET /api/v1/image-generation/health",
     "POST /api/v1/auth/sign-up",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
@@ -41,9 +43,9 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "endDate", "exp", "failed",
-    "force", "format", "height", "label", "limit", "model", "name", "page", "priority", "q", "quantity",
-    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "take", "until",
+    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate", "exp",
+    "failed", "force", "format", "height", "label", "limit", "model", "name", "page", "priority", "q", "quantity",
+    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "take", "type", "until",
     "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
