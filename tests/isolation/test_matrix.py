@@ -43,10 +43,10 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate", "exp",
-    "failed", "force", "format", "height", "label", "limit", "model", "name", "page", "priority", "q", "quantity",
-    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "take", "type", "until",
-    "version", "wait", "whatif", "width",
+    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
+    "exp", "failed", "force", "format", "height", "label", "limit", "model", "name", "page",
+    "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
+    "stream", "take", "type", "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
