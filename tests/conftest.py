@@ -1,6 +1,8 @@
 """Fixtures: real databases, a real server on a real port."""
 
+import asyncio
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -17,11 +19,13 @@ import uvicorn
 
 from imagemill.bootstrap import Mill, Roles, application
 from imagemill.config import Settings
-from imagemill.store import migrate
 from imagemill.store.engine import normalise, open_database
 from imagemill.store.store import Store
 from imagemill.web import sockets
+from tests import databases
 from tests.postgres import server_url
+
+pytest_plugins = ["tests.spreading"]
 
 TOKEN = {"Authorization": "Bearer test"}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -39,6 +43,8 @@ def postgres_server() -> Iterator[str]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         server_url(Path(folder, "data")) as url,
     ):
+        if folder in url:
+            databases.flush_nothing(url)
         yield url
 
 
@@ -55,9 +61,32 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def kept_postgres(postgres_server: str) -> Iterator[str]:
+    """A database for all tests that need no new one; its name."""
+    with databases.kept_database(postgres_server, "kept_") as name:
+        yield name
+
+
+@pytest.fixture
+def kept_postgres_url(postgres_server: str, kept_postgres: str) -> Iterator[str]:
+    """A migrated database, emptied afterwards."""
+    url = databases.named(postgres_server, kept_postgres)
+    yield url
+    databases.empty(url)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once on each of the two."""
+    """A migrated database without rows, once on each of the two."""
+    if request.param == "postgres":
+        return request.getfixturevalue("kept_postgres_url")
+    return databases.sqlite_database(tmp_path / "store.db")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables, once on each of the two."""
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return f"sqlite:///{tmp_path / 'store.db'}"
@@ -65,7 +94,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    migrate.upgrade(database_url)
     store = Store(open_database(database_url))
     yield store
     store.close()
@@ -99,26 +127,55 @@ def image_job(**changes: Any) -> dict[str, Any]:
     return {"$type": "textToImage", "model": SD1, "params": params, **changes}
 
 
+class _Uvicorn(uvicorn.Server):
+    """Ends at once: uvicorn's own looks ten times a second whether it should, and then rests for as long."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        await self._over.wait()
+        ticking.cancel()
+
+    def end(self) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._over.set)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
+        await self.lifespan.shutdown()
+
+
 @contextmanager
 def running_server(
     settings: Settings, roles: Roles | None = None, *, prepare: Callable[[Mill], None] = lambda mill: None
 ) -> Iterator[Server]:
     """``prepare`` puts fakes into the process before it starts."""
+    if settings.database_url is None:
+        databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
     mill = Mill(settings, roles)
     prepare(mill)
     wire = sockets.wire(mill.services.sockets) | {"proxy_headers": False}
     app = application(mill)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
-    server = uvicorn.Server(config)
+    server = _Uvicorn(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
-        time.sleep(0.005)
+        time.sleep(0.002)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    with httpx2.Client(base_url=url, headers=TOKEN, timeout=30) as client:
+    # Whom TLS trusts is not read: it takes 20 ms a client, and no test server here speaks TLS.
+    with httpx2.Client(base_url=url, headers=TOKEN, timeout=30, verify=False) as client:
         yield Server(mill, url, client)
-    server.should_exit = True
+    server.end()
     thread.join(20)
     assert not thread.is_alive(), "the server did not stop"
 

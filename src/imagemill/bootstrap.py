@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
-from importlib.metadata import entry_points
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from imagemill import connecting, parts, rules
@@ -15,7 +14,6 @@ from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
-from imagemill.dialects.webhooks.schemas import renderer
 from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
@@ -23,10 +21,11 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
-from imagemill.parts import RealNodes, edge_rules, entrance
+from imagemill.parts import RealNodes, entrance
+from imagemill.plugins import Formats, plugins
 from imagemill.recipes.base import Recipe
 from imagemill.roles import Roles
-from imagemill.safeguards import Safeguards, larger_bodies
+from imagemill.safeguards import Safeguards
 from imagemill.service.audit import Audit
 from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
@@ -54,6 +53,7 @@ from imagemill.store.store import Store
 from imagemill.workflows.builtin import NAMES, builtin
 
 if TYPE_CHECKING:
+    from imagemill.dialects.base import Dialect
     from imagemill.dispatch.fleet import FleetDispatcher
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Mill:
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
         self.backends = self._backends()
-        self.recipes: dict[str, Recipe] = parts.recipes(settings, _plugins("recipes"))
+        self.recipes: dict[str, Recipe] = parts.recipes(settings, plugins("recipes"))
         poll_s = settings.scheduler_poll_ms / 1000
         me, alone = self.lifeline.worker, self.roles.alone
         self.fanout = connecting.fanout(settings, me, alone=alone, notices=self.roles.api)
@@ -108,14 +108,18 @@ class Mill:
         self.leadership = Leadership(self.store, self.lifeline, lease_s=settings.leader_lease_s)
         self.messenger = self._messenger()
         self.sweeper = self._sweeper()
-        self.dialects = _plugins("dialects")
-        self.notifier = self._notifier()
         self.node_backend = RealNodes(settings, self.backends)
         self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
+        self.notifier = self._notifier()
         self._listening: Listening | None = None
         self.store.listen(self._committed)
         self.metering.look_at(self.offers, self.store if self.roles.api or self.roles.scheduler else None)
+
+    @cached_property
+    def dialects(self) -> Sequence["Dialect"]:
+        """Loaded where they are needed: a process without HTTP starts without them."""
+        return plugins("dialects")
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
@@ -275,7 +279,7 @@ class Mill:
 
     def _backends(self) -> Mapping[str, Backend]:
         surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of)
-        built = [factory(self.settings, surroundings) for factory in _plugins("backends")]
+        built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
@@ -289,14 +293,14 @@ class Mill:
 
     def _notifier(self) -> Notifier:
         notify_rules = rules.of_callbacks(self.settings)
-        formats = {dialect.name: dialect.callback for dialect in self.dialects}
+        formats = Formats(lambda: self.dialects, lambda: self.services)
         leads, seen = self.leadership.leads, self.metering
         told = {"meters": seen.meters, "tracer": seen.tracer}
         return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
 
     def _messenger(self) -> Messenger:
         settings = self.settings
-        render = renderer(rules.of_answers(settings).signer, rules.address(settings))
+        render = parts.late_renderer(rules.of_answers(settings).signer, rules.address(settings))
         leads, meters = self.leadership.leads, self.metering.meters
         return Messenger(
             self.store, self.guard, rules.of_messages(settings), render, leads=leads, meters=meters
@@ -332,7 +336,8 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=rules.of_answers(settings),
-            options={"characters": settings.characters},
+            options={"fal": settings.fal_api, "characters": settings.characters},
+            secret=partial(parts.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
         )
 
@@ -344,12 +349,6 @@ class Mill:
         )
 
 
-def _plugins(kind: str) -> list[Any]:
-    """What is registered under ``imagemill.<kind>``: our own built-ins and a user's, by the same hook."""
-    found = sorted(entry_points(group=f"imagemill.{kind}"), key=lambda entry: entry.name)
-    return [entry.load() for entry in found]
-
-
 def application(mill: Mill) -> Any:
     """The ASGI application of a process with the API role."""
     from imagemill.web.app import create_app
@@ -359,7 +358,7 @@ def application(mill: Mill) -> Any:
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
         [permit for dialect in mill.dialects for permit in dialect.permits],
-        edge=edge_rules(settings, larger_bodies(settings)),
+        edge=parts.edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
         meters=mill.metering.meters,

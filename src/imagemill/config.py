@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -35,6 +35,7 @@ from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
+from imagemill.fal_api import FalApiSettings
 from imagemill.groups import (
     AuthSettings,
     CallbackSettings,
@@ -198,6 +199,7 @@ class Settings(BaseSettings):
     characters: CharacterSettings = Field(
         default=CharacterSettings(), description="Avatars, stickers, covers and scenes of characters."
     )
+    fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's dialect.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
@@ -213,13 +215,18 @@ class Settings(BaseSettings):
         rest = {name: value for name, value in callback.items() if name != "allow_networks"}
         return {"allow_networks": callback["allow_networks"], **given, "callback": rest}
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        self.fal_api.check_hosts(self.host, self.public_url)
+        return self
+
     @property
     def answered_hosts(self) -> tuple[str, ...]:
         """Host headers that are answered."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         public = urlsplit(self.public_url or "").hostname or ""
         shown = f"[{public}]" if ":" in public else public
-        return (*self.allowed_hosts, *(host for host in (own, shown) if host))
+        return (*self.allowed_hosts, *self.fal_api.hosts, *(host for host in (own, shown) if host))
 
     @property
     def news_url(self) -> str | None:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
@@ -16,6 +17,7 @@ from imagemill.domain.credentials import digest
 from imagemill.domain.limits import Limits, Terms
 from imagemill.domain.money import Rate
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
 from imagemill.service.attempts import Attempts
@@ -29,8 +31,11 @@ from imagemill.service.submit import Defaults, Submitter
 from imagemill.service.tokens import Tokens, UnusableKey
 from imagemill.service.users import SessionTokens, UserRules, Users
 from imagemill.store.store import Store
-from imagemill.web.edge import EdgeRules
 from imagemill.workflows.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from imagemill.service.messages import Told
+    from imagemill.web.edge import EdgeRules
 
 log = logging.getLogger(__name__)
 
@@ -134,15 +139,21 @@ def outbox(settings: Settings) -> Outbox | None:
     )
 
 
-def edge_rules(settings: Settings, larger_bodies: Mapping[str, int]) -> EdgeRules:
+def edge_rules(settings: Settings) -> "EdgeRules":
+    from imagemill.dialects.native.uploads import FORM_BYTES
+    from imagemill.dialects.native.uploads import PATH as UPLOADS
+    from imagemill.web.edge import EdgeRules
+
+    limit = settings.limit
     return EdgeRules(
         hosts=settings.answered_hosts,
-        body_bytes=settings.limit.body_bytes,
-        body_s=settings.limit.body_s,
+        body_bytes=limit.body_bytes,
+        body_s=limit.body_s,
         origins=settings.cors.origins,
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
-        larger_bodies=larger_bodies,
+        larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        prefixes=settings.fal_api.prefixes,
     )
 
 
@@ -150,6 +161,17 @@ def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Re
     """Recipes as they are registered, or built of the settings."""
     built = [each if isinstance(each, Recipe) else each(settings) for each in found]
     return {recipe.name: recipe for recipe in built}
+
+
+def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping[str, Any]]":
+    """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
+
+    def render(told: "Told") -> Mapping[str, Any]:
+        from imagemill.dialects.webhooks.schemas import renderer
+
+        return renderer(signer, base_url)(told)
+
+    return render
 
 
 def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
@@ -215,6 +237,11 @@ def signing_key(settings: Settings) -> bytes:
     if settings.url_signing_key is not None:
         return settings.url_signing_key.get_secret_value().encode()
     return secret_file(_secrets(settings) / "url-signing.key")
+
+
+def secret(settings: Settings, name: str) -> bytes:
+    """A secret of this installation."""
+    return secret_file(_secrets(settings) / f"{name}.key")
 
 
 def _secrets(settings: Settings) -> Path:

@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
 from imagemill.config import Settings
-from imagemill.dialects.native.uploads import FORM_BYTES
-from imagemill.dialects.native.uploads import PATH as UPLOADS
 from imagemill.domain.judging import Verdict
 from imagemill.media.decoders import DecodeLimits, Decoders, craft_limits
 from imagemill.media.intake import Intake, PictureLimits
+from imagemill.plugins import registered
 from imagemill.safety.chain import Chain, Check
 from imagemill.safety.lists import OwnWords, Profanity, WordsOf
 from imagemill.safety.minors import NAME as ALWAYS
@@ -44,12 +42,6 @@ class Safeguards:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
 
 
-def larger_bodies(settings: Settings) -> dict[str, int]:
-    """The largest body in bytes of the paths that take larger ones than all others."""
-    limit = settings.limit
-    return {UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)}
-
-
 _OWN = frozenset({"simulator"})
 
 
@@ -59,7 +51,7 @@ class InvalidSafety(ValueError):
 
 def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
     """Those that settings name, in their order; what one's settings leave out is left out."""
-    found = {entry.name: entry for entry in entry_points(group=f"imagemill.{kind}")}
+    found = {entry.name: entry for entry in registered(kind)}
     built: list[Any] = []
     for name in names:
         if name == ALWAYS and kind == "checks":

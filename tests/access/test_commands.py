@@ -104,9 +104,12 @@ def test_with_a_key_it_listens_and_asks_for_it(tmp_path: Path) -> None:
     with running("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as program:
         assert program.url.startswith("http://0.0.0.0:")
         url = program.url.replace("0.0.0.0", "127.0.0.1")
-        assert httpx2.get(f"{url}/api/v1/jobs", trust_env=False).status_code == 401
-        assert httpx2.get(f"{program.url}/health", trust_env=False).status_code == 200
-        assert httpx2.get(f"{url}/api/v1/jobs", headers=bearer(text), trust_env=False).status_code == 200
+        assert httpx2.get(f"{url}/api/v1/jobs", trust_env=False, verify=False).status_code == 401
+        assert httpx2.get(f"{program.url}/health", trust_env=False, verify=False).status_code == 200
+        assert (
+            httpx2.get(f"{url}/api/v1/jobs", headers=bearer(text), trust_env=False, verify=False).status_code
+            == 200
+        )
         shown = run("health", "--url", url, cwd=tmp_path)
         assert shown.returncode == 0, shown.stdout
         assert "IMAGEMILL_TOKEN" in shown.stdout
@@ -125,7 +128,10 @@ def test_an_administrators_key_of_the_settings_is_enough(tmp_path: Path) -> None
     with running("api", "--host", "::", "--port", "0", cwd=tmp_path, **settings) as program:
         url = program.url.replace("[::]", "127.0.0.1")
         assert (
-            httpx2.get(f"{url}/api/v1/audit", headers=bearer(ADMIN_KEY), trust_env=False).status_code == 200
+            httpx2.get(
+                f"{url}/api/v1/audit", headers=bearer(ADMIN_KEY), trust_env=False, verify=False
+            ).status_code
+            == 200
         )
 
 

@@ -59,7 +59,7 @@ def redirected(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def test_a_picture_in_a_bucket_is_fetched_without_a_token(picture: Delivered) -> None:
-    answer = httpx2.get(picture.url)
+    answer = httpx2.get(picture.url, verify=False)
 
     assert (answer.status_code, answer.content) == (200, picture.data)
     assert answer.headers["content-type"] == "image/png"
@@ -73,7 +73,7 @@ def test_nothing_of_it_lies_in_the_data_folder(picture: Delivered) -> None:
 
 
 def test_a_head_tells_the_same_without_the_picture(picture: Delivered) -> None:
-    get, head = httpx2.get(picture.url), httpx2.head(picture.url)
+    get, head = httpx2.get(picture.url, verify=False), httpx2.head(picture.url)
 
     assert (head.status_code, head.content) == (200, b"")
     for name in ("content-type", "content-length", "etag", "accept-ranges"):
@@ -81,8 +81,8 @@ def test_a_head_tells_the_same_without_the_picture(picture: Delivered) -> None:
 
 
 def test_a_picture_one_has_is_not_sent_again(picture: Delivered) -> None:
-    etag = httpx2.get(picture.url).headers["etag"]
-    answer = httpx2.get(picture.url, headers={"If-None-Match": etag})
+    etag = httpx2.get(picture.url, verify=False).headers["etag"]
+    answer = httpx2.get(picture.url, headers={"If-None-Match": etag}, verify=False)
 
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
 
@@ -92,7 +92,7 @@ def test_a_picture_one_has_is_not_sent_again(picture: Delivered) -> None:
     [("bytes=0-9", 0, 10), ("bytes=10-", 10, None), ("bytes=-20", -20, None), ("bytes=5-99999999", 5, None)],
 )
 def test_a_range_is_a_part(picture: Delivered, asked: str, start: int, stop: int | None) -> None:
-    answer = httpx2.get(picture.url, headers={"Range": asked})
+    answer = httpx2.get(picture.url, headers={"Range": asked}, verify=False)
     begin = start if start >= 0 else len(picture.data) + start
 
     assert (answer.status_code, answer.content) == (206, picture.data[start:stop])
@@ -101,7 +101,7 @@ def test_a_range_is_a_part(picture: Delivered, asked: str, start: int, stop: int
 
 
 def test_a_range_outside_is_a_416(picture: Delivered) -> None:
-    answer = httpx2.get(picture.url, headers={"Range": "bytes=99999999-"})
+    answer = httpx2.get(picture.url, headers={"Range": "bytes=99999999-"}, verify=False)
 
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(picture.data)}"
@@ -109,29 +109,29 @@ def test_a_range_outside_is_a_416(picture: Delivered) -> None:
 
 @pytest.mark.parametrize("asked", ["items=0-9", "bytes=9-1", "bytes=-", "bytes=0-3, 8-11"])
 def test_a_range_that_is_not_served_gets_the_whole(picture: Delivered, asked: str) -> None:
-    answer = httpx2.get(picture.url, headers={"Range": asked})
+    answer = httpx2.get(picture.url, headers={"Range": asked}, verify=False)
 
     assert (answer.status_code, answer.content) == (200, picture.data)
 
 
 def test_a_range_of_another_version_gets_the_whole(picture: Delivered) -> None:
-    etag = httpx2.get(picture.url).headers["etag"]
-    same = httpx2.get(picture.url, headers={"Range": "bytes=0-3", "If-Range": etag})
-    other = httpx2.get(picture.url, headers={"Range": "bytes=0-3", "If-Range": '"other"'})
+    etag = httpx2.get(picture.url, verify=False).headers["etag"]
+    same = httpx2.get(picture.url, headers={"Range": "bytes=0-3", "If-Range": etag}, verify=False)
+    other = httpx2.get(picture.url, headers={"Range": "bytes=0-3", "If-Range": '"other"'}, verify=False)
 
     assert (same.status_code, same.content) == (206, picture.data[:4])
     assert (other.status_code, other.content) == (200, picture.data)
 
 
 def test_a_client_is_sent_to_the_store_by_its_public_address(redirected: Delivered) -> None:
-    answer = httpx2.get(redirected.url)
+    answer = httpx2.get(redirected.url, verify=False)
     location = answer.headers["location"]
-    there = httpx2.get(location, headers={"Range": "bytes=0-3"})
+    there = httpx2.get(location, headers={"Range": "bytes=0-3"}, verify=False)
 
     assert answer.status_code == 307
     assert location.startswith("http://localhost:")
     assert (there.status_code, there.content) == (206, redirected.data[:4])
-    assert httpx2.get(redirected.url, follow_redirects=True).content == redirected.data
+    assert httpx2.get(redirected.url, follow_redirects=True, verify=False).content == redirected.data
 
 
 def test_a_head_is_sent_to_the_store_too(redirected: Delivered) -> None:
@@ -142,7 +142,7 @@ def test_a_head_is_sent_to_the_store_too(redirected: Delivered) -> None:
 
 
 def test_a_wrong_url_is_sent_nowhere(redirected: Delivered) -> None:
-    problem(httpx2.get(redirected.url.replace("sig=", "sig=0")), 403)
+    problem(httpx2.get(redirected.url.replace("sig=", "sig=0"), verify=False), 403)
 
 
 def test_a_picture_that_is_gone_is_a_404(seaweed: Seaweed, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_picture_that_is_gone_is_a_404(seaweed: Seaweed, tmp_path: Path) -> No
         it = delivered(server)
         server.mill.blobs.delete([blob.key for blob in server.mill.blobs.list("jobs/")])
 
-        assert "gone" in problem(httpx2.get(it.url), 404)["detail"]
+        assert "gone" in problem(httpx2.get(it.url, verify=False), 404)["detail"]
         assert httpx2.head(it.url).status_code == 404
 
 
@@ -160,8 +160,8 @@ def test_a_file_of_many_pieces_arrives_whole(seaweed: Seaweed, tmp_path: Path) -
         it = delivered(server)
         keep_as_its_picture(server, data)
 
-        assert httpx2.get(it.url, timeout=60).content == data
-        part = httpx2.get(it.url, headers={"Range": "bytes=4194300-4194310"})
+        assert httpx2.get(it.url, timeout=60, verify=False).content == data
+        part = httpx2.get(it.url, headers={"Range": "bytes=4194300-4194310"}, verify=False)
         assert part.content == data[4194300:4194311]
 
 
@@ -188,8 +188,8 @@ def test_while_the_store_is_away_pictures_are_a_503_and_health_says_so(
         it = delivered(server)
         proxy.status = "500 Internal Server Error"
 
-        answer = httpx2.get(it.url)
-        health = httpx2.get(f"{server.url}/health")
+        answer = httpx2.get(it.url, verify=False)
+        health = httpx2.get(f"{server.url}/health", verify=False)
 
         assert problem(answer, 503)
         assert "retry-after" in answer.headers

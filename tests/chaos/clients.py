@@ -47,7 +47,7 @@ class Clients:
 
     def _live(self, seed: int) -> None:
         draw = random.Random(seed)
-        with httpx2.Client(headers=TOKEN, timeout=15, trust_env=False) as client:
+        with httpx2.Client(headers=TOKEN, timeout=15, trust_env=False, verify=False) as client:
             while not self._stop.is_set():
                 self._submit(client, draw)
                 self._stop.wait(draw.random() * 2 * self._pause_s)

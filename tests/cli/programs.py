@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 import httpx2
 
 from imagemill.config import ALIASES
+from tests.databases import sqlite_database
 
 PROGRAM = (sys.executable, "-m", "imagemill")
 START_S = 30
+_SERVERS = ("serve", "api", "scheduler", "worker")
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -70,7 +72,11 @@ class Program:
 
     def client(self) -> httpx2.Client:
         return httpx2.Client(
-            base_url=self.url, headers={"Authorization": "Bearer test"}, timeout=30, trust_env=False
+            base_url=self.url,
+            headers={"Authorization": "Bearer test"},
+            timeout=30,
+            trust_env=False,
+            verify=False,
         )
 
     def signal(self, number: int = signal.SIGTERM) -> None:
@@ -80,9 +86,18 @@ class Program:
         return self.process.wait(seconds)
 
 
+def _data_folder(arguments: Sequence[str], cwd: Path, settings: Mapping[str, str]) -> Path:
+    if "--data-dir" in arguments:
+        return cwd / arguments[arguments.index("--data-dir") + 1]
+    return cwd / settings.get("IMAGEMILL_DATA_DIR", "imagemill-data")
+
+
 @contextmanager
-def running(*arguments: str, cwd: Path, **settings: str) -> Iterator[Program]:
-    """Killed at the end, if it still runs then."""
+def running(*arguments: str, cwd: Path, fresh: bool = False, **settings: str) -> Iterator[Program]:
+    """Killed at the end, if it still runs then. ``fresh``: it makes its database itself."""
+    elsewhere = {"DATABASE_URL", "IMAGEMILL_DATABASE_URL"} & settings.keys()
+    if arguments[0] in _SERVERS and not fresh and not elsewhere:
+        sqlite_database(_data_folder(arguments, cwd, settings) / "imagemill.db")
     log = cwd / f"{arguments[0]}-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

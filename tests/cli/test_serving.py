@@ -26,7 +26,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def test_serve_says_where_it_listens_and_ends_well(tmp_path: Path) -> None:
-    with running("serve", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as program:
+    with running("serve", "--port", "0", "--data-dir", "mill", cwd=tmp_path, fresh=True) as program:
         line = program.line("listening on")
         assert line["docs"] == f"{line['url']}/docs"
         assert line["data"] == str(tmp_path / "mill")

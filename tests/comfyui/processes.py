@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from tests.conftest import TOKEN
+from tests.databases import sqlite_database
 
 SD1 = "urn:air:sd1:checkpoint:civitai:1@1"
 SDXL = "urn:air:sdxl:checkpoint:civitai:2@2"
@@ -37,7 +38,7 @@ class Served:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
-        data_dir.mkdir(parents=True, exist_ok=True)
+        sqlite_database(data_dir / "imagemill.db")
         self._log = (data_dir / "server.log").open("ab")
         self._env = {
             **os.environ,
@@ -58,7 +59,7 @@ class Served:
         end = time.monotonic() + 30
         while time.monotonic() < end:
             with suppress(httpx2.HTTPError):
-                health = httpx2.get(f"{self.url}/health", timeout=2).json()
+                health = httpx2.get(f"{self.url}/health", timeout=2, verify=False).json()
                 ours = [node for node in health["nodes"] if node["backend"] == "comfyui"]
                 if not nodes or (ours and all(node["healthy"] for node in ours)):
                     return
@@ -85,12 +86,14 @@ class Served:
             self.post("/v2/resources", {"air": air, "fileName": file})
 
     def post(self, path: str, body: Any, **query: str) -> Any:
-        answer = httpx2.post(f"{self.url}{path}", params=query, json=body, headers=TOKEN, timeout=60)
+        answer = httpx2.post(
+            f"{self.url}{path}", params=query, json=body, headers=TOKEN, timeout=60, verify=False
+        )
         assert answer.status_code < 300, answer.text
         return answer.json()
 
     def get(self, path: str) -> Any:
-        answer = httpx2.get(f"{self.url}{path}", headers=TOKEN, timeout=60)
+        answer = httpx2.get(f"{self.url}{path}", headers=TOKEN, timeout=60, verify=False)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -75,10 +75,10 @@ def test_the_clocks_of_one_machine_are_one() -> None:
     assert "clock" not in database(Seen(kind="sqlite"))
 
 
-def test_a_real_database_is_seen_as_it_is(database_url: str) -> None:
-    assert look(database_url).revision is None
-    migrate.upgrade(database_url)
-    seen = look(database_url)
+def test_a_real_database_is_seen_as_it_is(empty_database_url: str) -> None:
+    assert look(empty_database_url).revision is None
+    migrate.upgrade(empty_database_url)
+    seen = look(empty_database_url)
     assert seen.revision == seen.wanted
     assert abs(seen.ahead_s) < 1
 

@@ -83,7 +83,9 @@ def test_an_absent_server_is_a_failure(script: str, server: Server, tmp_path: Pa
 
 @pytest.mark.parametrize("script", FOLLOWERS)
 def test_a_follower_sees_the_job_to_its_end(script: str, server: Server, tmp_path: Path) -> None:
-    job = _submitted(server, "text-to-image.json", simulate={"step_ms": 10})
+    job = _submitted(
+        server, "text-to-image.json", simulate={"step_ms": 50}
+    )  # longer than a script takes to start
     done = run(server, tmp_path, script, job)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Initialized" in done.stdout

@@ -10,6 +10,7 @@ from tests.conftest import LORA, SD1, SDXL, Server, image_job
 from tests.http.support import first, problem
 
 FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
+SCHNELL = "urn:air:flux1:checkpoint:civitai:618692@699279"
 WHOLE = {
     "air": "urn:air:sdxl:checkpoint:civitai:9000@9001",
     "modelName": "Nebel",
@@ -56,8 +57,8 @@ def airs(server: Server, **query: Any) -> list[str]:
 def test_an_empty_registry_is_filled_with_the_models_of_the_samples(registry: Server) -> None:
     body = registry.client.get("/v2/resources").json()
 
-    assert {name: body[name] for name in ("page", "limit", "total")} == {"page": 1, "limit": 20, "total": 4}
-    assert {item["air"] for item in body["items"]} == {SD1, SDXL, LORA, FLUX}
+    assert {name: body[name] for name in ("page", "limit", "total")} == {"page": 1, "limit": 20, "total": 5}
+    assert {item["air"] for item in body["items"]} == {SD1, SDXL, LORA, FLUX, SCHNELL}
 
 
 def test_filling_is_a_setting(make_server: Callable[..., Server]) -> None:
@@ -86,14 +87,14 @@ def test_pages_cover_everything_once(registry: Server) -> None:
 
     pages = [airs(registry, limit=4, page=page) for page in (1, 2, 3, 4)]
 
-    assert [len(page) for page in pages] == [4, 4, 3, 0]
-    assert len({air for page in pages for air in page}) == 11
-    assert registry.client.get("/v2/resources", params={"limit": 4}).json()["total"] == 11
+    assert [len(page) for page in pages] == [4, 4, 4, 0]
+    assert len({air for page in pages for air in page}) == 12
+    assert registry.client.get("/v2/resources", params={"limit": 4}).json()["total"] == 12
 
 
 @pytest.mark.parametrize("limit", [1, 100])
 def test_a_page_may_hold_1_to_100(server: Server, limit: int) -> None:
-    assert len(airs(server, limit=limit)) == min(limit, 4)
+    assert len(airs(server, limit=limit)) == min(limit, 5)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_page_may_hold_1_to_100(server: Server, limit: int) -> None:
     [
         ("sdxl", {SDXL}),
         ("SDXL", {SDXL}),
-        ("checkpoint", {SD1, SDXL, FLUX}),
+        ("checkpoint", {SD1, SDXL, FLUX, SCHNELL}),
         ("lora", {LORA}),
         ("128713", {SD1}),
         ("dreamshaper", {SD1}),
@@ -110,7 +111,7 @@ def test_a_page_may_hold_1_to_100(server: Server, limit: int) -> None:
         ("%", set()),
         ("_", set()),
         ("nothing like it", set()),
-        ("", {SD1, SDXL, LORA, FLUX}),
+        ("", {SD1, SDXL, LORA, FLUX, SCHNELL}),
     ],
 )
 def test_a_search_looks_through_airs_names_and_tags(server: Server, query: str, found: set[str]) -> None:

@@ -23,7 +23,7 @@ ALLOWED = {
     "allow_networks": ["127.0.0.0/8"],
     "retry_base_s": 0.02,
     "retry_cap_s": 0.05,
-    "timeout_s": 2,
+    "timeout_s": 10,
     "tries": 4,
 }
 

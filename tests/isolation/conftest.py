@@ -48,7 +48,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         data_dir=tmp_path_factory.mktemp("isolation"),
         auth={"admin_key": ADMIN_KEY, "sign_up": True, "password_memory_mb": 8, "jwt_secret_key": JWT_SECRET},
     )
-    with running_server(settings) as server, httpx2.Client(base_url=server.url, timeout=30) as http:
+    with (
+        running_server(settings) as server,
+        httpx2.Client(base_url=server.url, timeout=30, verify=False) as http,
+    ):
         offered = operations(document(server.url))
         paths = {operation.path for operation in offered}
         shop = make_key(server, "shop", is_service=True)

@@ -95,7 +95,8 @@ class Belongings:
         return {each for each in (self.mark, self.blob_key, self.queries["token"], *own) if len(each) > 11}
 
 
-COMMON = {"resources/{air}", "nodes/{name}", "stories/{story_id}"}
+FAL_APP = {"fal/{owner}": "fal-ai", "fal-run/{owner}": "fal-ai", "{alias}": "flux", "{path}": "dev"}
+COMMON = {"resources/{air}", "nodes/{name}", "stories/{story_id}", *FAL_APP}
 """Parameters that name what is nobody's own."""
 
 
@@ -119,6 +120,9 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)
     has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
+    has.paths |= FAL_APP
+    if "/fal/{owner}/{alias}" in paths:
+        _add_fal_request(has)
     if "/api/v1/webhooks" in paths:
         _add_webhook(has)
     if f"{CHARACTERS}/avatar" in paths:
@@ -158,6 +162,14 @@ def _key_id(has: Belongings) -> str:
     """An end user has none: the one it is called by is its account's."""
     is_account = ":" not in has.owner.owner
     return has.owner.headers["Authorization"].split("_")[1] if is_account else "0" * 12
+
+
+def _add_fal_request(has: Belongings) -> None:
+    small = {"image_size": {"width": 64, "height": 64}, "num_inference_steps": 1}
+    told = has.owner.post("/fal-run/fal-ai/flux/dev", {"prompt": f"prompt {has.mark}", **small})
+    assert told["prompt"] == f"prompt {has.mark}"
+    queued = has.owner.post("/fal/fal-ai/flux/dev", {"prompt": f"prompt {has.mark}", **small})
+    has.paths["requests/{request_id}"] = queued["request_id"]
 
 
 def _add_webhook(has: Belongings) -> None:

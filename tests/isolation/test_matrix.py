@@ -18,6 +18,7 @@ from tests.isolation.operations import Operation
 from tests.isolation.owners import ADMIN_KEY, COMMON, JWT_SECRET, Belongings, Party, bearer, make_key, picture
 
 PUBLIC = {
+    "GET /fal/.well-known/jwks.json",
     "GET /health",
     "GET /health/live",
     "GET /health/ready",
@@ -44,8 +45,8 @@ BODIES: Mapping[str, Any] = {
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
-    "exp", "failed", "force", "format", "height", "label", "limit", "model", "name", "page",
-    "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
+    "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
+    "page", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
     "stream", "take", "type", "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""

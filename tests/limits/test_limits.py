@@ -9,7 +9,6 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import CreditsInsufficient, QueueFull, RateLimited
 from imagemill.domain.jobs import Job
 from imagemill.domain.limits import Limits, Terms
-from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.limits import Own, Take
 from imagemill.store.store import Store
@@ -135,7 +134,6 @@ def test_counters_that_are_over_are_forgotten(store: Store):
 
 
 def test_several_processes_at_once_let_no_more_through(database_url: str):
-    migrate.upgrade(database_url)
     at_most = Terms(account=Limits(jobs=11, megapixels=100.0), end_user=Limits(jobs=7))
     with ExitStack() as several:
         open_ = [several.enter_context(closing(Store(open_database(database_url)))) for _ in range(4)]

@@ -132,11 +132,26 @@ def test_noise_leaves_no_specks():
 @pytest.mark.parametrize("behind", [(255, 255, 255), (128, 128, 128), (10, 10, 10)])
 def test_a_grey_background_is_removed_too(behind: Rgb):
     def coat(draw_on: Any) -> None:
-        draw_on.ellipse((20, 10, 100, 90), fill=(200, 60, 60))
+        draw_on.ellipse((80, 40, 400, 360), fill=(200, 60, 60))
 
-    alpha = np.asarray(removed(flat(behind, coat)))[..., 3]
-    assert alpha[50, 60] == 255
-    assert alpha[0, 0] == 0
+    picture = flat(behind, coat, (480, 400)).resize((120, 100), Image.Resampling.BOX)
+    out = np.asarray(removed(picture)).astype(int)
+    assert out[50, 60, 3] == 255
+    assert out[0, 0, 3] == 0
+    edge = (out[..., 3] > 60) & (out[..., 3] < 255)
+    assert edge.sum() > 50
+    assert np.abs(out[edge][:, :3] - (200, 60, 60)).max() < 40
+
+
+@pytest.mark.parametrize("behind", [(255, 255, 255), (30, 30, 30)])
+def test_eyes_of_a_grey_backgrounds_colour_are_kept(behind: Rgb):
+    def face(draw_on: Any) -> None:
+        draw_on.ellipse((20, 10, 100, 90), fill=(230, 160, 130))
+        draw_on.ellipse((56, 46, 64, 54), fill=behind)
+
+    out = np.asarray(removed(flat(behind, face)))
+    assert tuple(out[50, 60]) == (*behind, 255)
+    assert out[2, 2, 3] == 0
 
 
 def test_the_colour_asked_for_wins_where_the_border_shows_several():

@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_refused_with_the_setting_to_change() -> None:
     try:
         with pytest.raises(MetricsPortTaken, match="IMAGEMILL_METRICS__PORT"):
             Endpoint("127.0.0.1", first.port, meters.registry)
-        answer = httpx2.get(f"http://127.0.0.1:{first.port}/metrics")
+        answer = httpx2.get(f"http://127.0.0.1:{first.port}/metrics", verify=False)
         assert parse(answer.text).matching("imagemill_callbacks_total")
     finally:
         first.close()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,11 +23,11 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import CreditsInsufficient, Superseded
 from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.domain.money import amount_of
-from imagemill.store import migrate, owning, schema
-from imagemill.store.engine import open_database, open_unpooled
+from imagemill.store.engine import open_database
 from imagemill.store.finishing import Unpark
 from imagemill.store.reading import Filter
 from imagemill.store.store import Store
+from tests.databases import empty, sqlite_database
 from tests.money.build import add_owner, buy, grant, purse, transfer
 from tests.store.build import T0, ask, cancel, draft, expire, fail, reclaim, retry, succeed
 
@@ -197,27 +196,15 @@ def run(open_store: Callable[[], Store], examples: int, steps: int) -> None:
 
 
 def test_any_story_on_sqlite(tmp_path: Path):
-    template = tmp_path / "template.db"
-    migrate.upgrade(f"sqlite:///{template}")
-
     def open_store() -> Store:
-        path = tmp_path / f"{next(_names)}.db"
-        path.write_bytes(template.read_bytes())
-        return Store(open_database(f"sqlite:///{path}"))
+        return Store(open_database(sqlite_database(tmp_path / f"{next(_names)}.db")))
 
     run(open_store, examples=30, steps=40)
 
 
-def test_any_story_on_postgresql(postgres_url: str):
-    migrate.upgrade(postgres_url)
-
+def test_any_story_on_postgresql(kept_postgres_url: str):
     def open_store() -> Store:
-        engine = open_unpooled(postgres_url)
-        tables = [table.name for table in schema.metadata.sorted_tables]
-        assert owning.ledger.name in tables
-        with engine.begin() as conn:
-            conn.execute(sa.text(f"TRUNCATE {', '.join(tables)} CASCADE"))
-        engine.dispose()
-        return Store(open_database(postgres_url))
+        empty(kept_postgres_url)
+        return Store(open_database(kept_postgres_url))
 
     run(open_store, examples=8, steps=30)

@@ -34,7 +34,9 @@ def account(server: Server, name: str, *, is_service: bool = False) -> httpx2.Cl
     accounts.ensure_owner(Owner(name, Role.USER, now_us()))
     key = draw()
     accounts.add_key(StoredKey(key.id, name, "a test's", key.digest, Role.USER.scopes, is_service, now_us()))
-    return httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {key.text}"}, timeout=30)
+    return httpx2.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {key.text}"}, timeout=30, verify=False
+    )
 
 
 def post(client: httpx2.Client, path: str, key: str, **body: Any) -> httpx2.Response:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.ledger import Stretch
 from imagemill.store.reading import Filter
@@ -32,7 +31,6 @@ def spender(database_url: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.timeout(180)
 def test_processes_killed_in_the_middle_leave_books_that_balance(database_url: str):
-    migrate.upgrade(database_url)
     rng = random.Random(7)
     with closing(Store(open_database(database_url))) as store:
         for owner in ("ann", "bob"):

@@ -4,7 +4,6 @@ from collections import Counter
 from contextlib import ExitStack, closing
 
 from imagemill.domain.errors import CreditsInsufficient
-from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
 from tests.money.build import add_owner, buy_one, grant, purse, transfer
@@ -16,7 +15,6 @@ PAYABLE = 23
 
 def stores(database_url: str, several: ExitStack, number: int = 4) -> list[Store]:
     """As many processes have."""
-    migrate.upgrade(database_url)
     return [several.enter_context(closing(Store(open_database(database_url)))) for _ in range(number)]
 
 

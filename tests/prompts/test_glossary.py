@@ -1,13 +1,14 @@
 """Character sheets in three languages become English visual tags, and nothing else."""
 
 import re
+import time
 
 import pytest
 
 from benchmarks import glossary as figures
 from imagemill.prompts.glossary import look, wishes
 from imagemill.prompts.inflection import folded
-from imagemill.prompts.sheets import MOST_TAGS, Look, Sheet
+from imagemill.prompts.sheets import MOST_TAGS, MOST_UNTRANSLATED, Look, Sheet
 
 PORTUGUESE = frozenset(
     (
@@ -188,6 +189,17 @@ def test_wishes_are_translated_and_english_ones_pass():
     assert (tags, unknown) == ((), ("fazendo", "malabarismo"))
 
 
+@pytest.mark.parametrize(
+    "text", ["\ufdfa" * 5000, "cabelo azul e longo de couro, " * 500, "a " * 5000, "(" * 50_000]
+)
+def test_a_sheet_made_to_take_long_does_not(text: str):
+    look(Sheet())
+    begin = time.process_time()
+    seen = look(Sheet(*([text] * 8)))
+    assert time.process_time() - begin < 2
+    assert len(seen.untranslated) <= MOST_UNTRANSLATED
+
+
 def test_recall_of_the_sheets_written_beforehand():
     portuguese, spanish = figures.rows("pt"), figures.rows("es")
     assert (len(portuguese), len(spanish)) == (60, 15)
@@ -209,3 +221,12 @@ def test_no_portuguese_word_is_left():
 
 def words(seen: Look) -> list[str]:
     return folded(" ".join(seen.tags)).replace("-", " ").split()
+
+
+def test_two_colours_of_one_thing_stay_together():
+    assert attire("blusa listrada preta e branca") == ("black and white striped blouse",)
+
+
+def test_a_stuff_is_told_from_a_part_of_the_body():
+    seen = look(Sheet(physical="white fur", attire="leather armor and a fur cloak"))
+    assert seen.tags == ("white fur", "leather armor", "fur cloak")

@@ -102,3 +102,9 @@ def test_flux_has_defaults_of_its_own(model: str, given: dict[str, Any], expecte
     stored = TextToImage.model_validate(accepted.model_dump(exclude_defaults=True))
     planned_ = spec(text_to_image.plan(stored))
     assert (planned_.cfg_scale, planned_.sampler) == expected
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_batch_delivers_all_its_pictures(count: int):
+    plan = planned(count=count)
+    assert (plan.outputs, spec(plan).count, spec(plan).seed) == (count, count, 1)

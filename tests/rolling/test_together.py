@@ -73,20 +73,21 @@ class Generation:
         return all(job["lastEvent"]["type"] == "Succeeded" for job in jobs)
 
 
-def test_versions_finish_each_others_jobs(before: Path, database_url: str, tmp_path: Path):
+def test_versions_finish_each_others_jobs(before: Path, empty_database_url: str, tmp_path: Path):
+    url = empty_database_url
     with ExitStack() as stack:
-        old = Generation(stack, tmp_path / "old", database_url, before)
+        old = Generation(stack, tmp_path / "old", url, before)
         old.start()
-        assert migrate.current(database_url) == revision(before) != schema.REVISION
+        assert migrate.current(url) == revision(before) != schema.REVISION
         early = old.submit(2)
         wait_until(lambda: old.sees_done(early), DONE_S)
 
-        migrate.upgrade(database_url)
-        assert migrate.current(database_url) == schema.REVISION
+        migrate.upgrade(url)
+        assert migrate.current(url) == schema.REVISION
         alone = old.submit(3)
         wait_until(lambda: old.sees_done(alone), DONE_S)
 
-        new = Generation(stack, tmp_path / "new", database_url, None)
+        new = Generation(stack, tmp_path / "new", url, None)
         new.start()
         old.stop_worker()
         by_new = [*old.submit(3), *new.submit(3)]

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel
 
-from imagemill.backends.base import Node, Order, Output, Rendered, Watch
+from imagemill.backends.base import Node, Order, Output, RenderCanceled, Rendered, Watch
 from imagemill.blobs.base import BlobInfo, Method
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, NotFound
@@ -235,3 +235,24 @@ def wait_until(condition: Callable[[], object], seconds: float = 8.0) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it did not come true in time")
+
+
+def types(store: Store, job: Job) -> list[str]:
+    return [event.type.value for event in store.events_after(job.id, 0)]
+
+
+class Held:
+    """A render that goes on until it is let go or stopped."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.stopped = threading.Event()
+
+    def __call__(self, order: Order, watch: Watch) -> Sequence[Output]:
+        self.begun.set()
+        while not self.go.is_set():
+            if watch.wait(0.005):
+                self.stopped.set()
+                raise RenderCanceled
+        return [output()]

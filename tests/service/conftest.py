@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
-from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
+from tests import databases
 from tests.service.build import Mill, mill
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    migrate.upgrade(url)
-    store = Store(open_database(url))
+    store = Store(open_database(databases.sqlite_database(tmp_path / "store.db")))
     yield store
     store.close()
 

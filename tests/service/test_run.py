@@ -1,42 +1,20 @@
 """Running attempts to exactly one end."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from imagemill.backends.base import Order, Output, Progress, RenderCanceled, Watch
+from imagemill.backends.base import Order, Output, Progress, Watch
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import POLICIES, Backoff, FailureCode, Where
-from imagemill.domain.jobs import Job, JobStatus
+from imagemill.domain.jobs import JobStatus
 from imagemill.store.finishing import Cancel, Reclaim
 from imagemill.store.store import Store
-from tests.service.build import add, offer, output, png, wait_until
+from tests.service.build import Held, add, offer, output, png, types, wait_until
 
 S = JobStatus
-
-
-def types(store: Store, job: Job) -> list[str]:
-    return [event.type.value for event in store.events_after(job.id, 0)]
-
-
-class Held:
-    """A render that goes on until it is let go or stopped."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.go = threading.Event()
-        self.stopped = threading.Event()
-
-    def __call__(self, order: Order, watch: Watch) -> Sequence[Output]:
-        self.begun.set()
-        while not self.go.is_set():
-            if watch.wait(0.005):
-                self.stopped.set()
-                raise RenderCanceled
-        return [output()]
 
 
 def test_without_work_there_is_nothing_to_run(make: Any):
@@ -333,55 +311,3 @@ def test_progress_is_shown_live_and_noted_by_heartbeats(store: Store, make: Any)
     held.go.set()
     thread.join(5)
     assert it.hub.progress(job.id) is None
-
-
-def test_closing_hands_a_running_job_back_without_using_up_a_try(store: Store, make: Any):
-    held = Held()
-    it, job = make(held), add(store)
-    thread = it.start()
-    held.begun.wait(5)
-    it.runner.close(0.05)
-    thread.join(5)
-    after = store.job(job.id)
-    assert (after.status, after.failures, after.run_after) == (S.QUEUED, 0, None)
-    assert types(store, job)[-1] == "ClaimExpired"
-    assert it.runner.active == 0
-
-
-def test_closing_lets_a_render_finish_in_its_grace(store: Store, make: Any):
-    held = Held()
-    it, job = make(held), add(store)
-    thread = it.start()
-    held.begun.wait(5)
-    threading.Timer(0.1, held.go.set).start()
-    it.runner.close(5)
-    thread.join(5)
-    assert store.job(job.id).status is S.SUCCEEDED
-
-
-def test_a_closed_runner_claims_nothing(store: Store, make: Any):
-    it = make()
-    it.runner.close(0)
-    job = add(store)
-    assert it.run() is False
-    assert store.job(job.id).status is S.QUEUED
-
-
-def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store, make: Any):
-    over = threading.Event()
-
-    def steps(order: Order, watch: Watch) -> Sequence[Output]:
-        for step in range(1, 101):
-            watch.progress(Progress(step, 100))
-            if step == 2:
-                over.set()
-            watch.wait(0.005)
-        return [output()]
-
-    it, job = make(steps, heartbeat_s=0.2), add(store)
-    thread = it.start()
-    over.wait(5)
-    it.runner.close(5)
-    thread.join(5)
-    assert types(store, job)[-1] == "Succeeded"
-    assert types(store, job).count("Updated") <= 8

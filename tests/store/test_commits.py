@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
-from imagemill.store import migrate
 from imagemill.store.commits import Commits, Committed, Tx
 from imagemill.store.engine import Database, open_database
 from imagemill.store.store import Store
@@ -250,7 +249,6 @@ def test_a_released_job_wakes_its_queue(store: Store):
 
 
 def test_a_closed_store_answers_all_that_was_asked(database_url: str):
-    migrate.upgrade(database_url)
     store = Store(opened(database_url))
     futures = [store.begin_submit(submission(draft())) for _ in range(40)]
     store.close()

@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 
-from imagemill.store import migrate
 from imagemill.store.engine import open_database
 from imagemill.store.store import Store
 from tests.store.build import add, claim, running, succeed
@@ -21,17 +20,16 @@ def cut(url: str) -> None:
     engine.dispose()
 
 
-def test_each_kind_of_write_survives_the_loss_of_idle_connections(postgres_url: str):
-    migrate.upgrade(postgres_url)
-    store = Store(open_database(postgres_url))
+def test_each_kind_of_write_survives_the_loss_of_idle_connections(kept_postgres_url: str):
+    store = Store(open_database(kept_postgres_url))
     held = running(store)
-    cut(postgres_url)
+    cut(kept_postgres_url)
     job = add(store)
-    cut(postgres_url)
+    cut(kept_postgres_url)
     assert succeed(store, held).value == "succeeded"
-    cut(postgres_url)
+    cut(kept_postgres_url)
     assert claim(store).id == job.id
-    cut(postgres_url)
+    cut(kept_postgres_url)
     assert store.job(job.id).status.value == "running"
     store.close()
 

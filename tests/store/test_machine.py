@@ -24,12 +24,12 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Superseded
 from imagemill.domain.failures import WORKER_LOST_TRIES
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.store import migrate
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.engine import open_database
 from imagemill.store.finishing import Unpark
 from imagemill.store.reading import Filter
 from imagemill.store.store import Store
+from tests.databases import sqlite_database
 from tests.store.build import (
     LEASE,
     T0,
@@ -316,9 +316,7 @@ def test_any_story_ends_as_the_model_says_on_sqlite(tmp_path: Path):
     class OnSqlite(Jobs):
         @staticmethod
         def open_store() -> Store:
-            url = f"sqlite:///{tmp_path / f'{next(_names)}.db'}"
-            migrate.upgrade(url)
-            return Store(open_database(url))
+            return Store(open_database(sqlite_database(tmp_path / f"{next(_names)}.db")))
 
     run_state_machine_as_test(
         OnSqlite,
@@ -328,13 +326,11 @@ def test_any_story_ends_as_the_model_says_on_sqlite(tmp_path: Path):
     )
 
 
-def test_any_story_ends_as_the_model_says_on_postgresql(postgres_url: str):
-    migrate.upgrade(postgres_url)
-
+def test_any_story_ends_as_the_model_says_on_postgresql(kept_postgres_url: str):
     class OnPostgres(Jobs):
         @staticmethod
         def open_store() -> Store:
-            store = Store(open_database(postgres_url))
+            store = Store(open_database(kept_postgres_url))
             for owner in OWNERS:
                 store.delete_jobs([job.id for job in store.list_jobs(Filter(owner, limit=10_000))])
             return store

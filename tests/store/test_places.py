@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from imagemill.store import migrate
 from imagemill.store.engine import Database
 from imagemill.store.lanes import Lanes
 from imagemill.store.places import READ_WHOLE, Places
@@ -16,7 +15,6 @@ from tests.store.build import T0, claim, draft, opened, submit
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    migrate.upgrade(database_url)
     database = opened(database_url)
     yield database
     database.close()

@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.jobs import JobStatus
+from imagemill.store import reading
 from imagemill.store.annotating import Annotate
 from imagemill.store.reading import Consumption, Filter
 from imagemill.store.store import Store
@@ -159,6 +161,16 @@ def test_depths_count_open_jobs(store: Store):
     assert store.depths() == {"waiting": 1, "queued": 1, "running": 1}
 
 
+def test_depths_are_those_of_one_instant(store: Store, database_url: str):
+    submit(store, draft(), draft(), draft())
+    database = opened(database_url)
+    with database.reader.connect() as conn:
+        sa.event.listen(conn, "after_cursor_execute", lambda *_: claim(store))
+        counts = reading.depths(conn)
+    database.close()
+    assert sum(counts.values()) == 3
+
+
 def test_the_place_in_the_lane_counts_who_is_ahead(store: Store):
     jobs = submit(store, *(draft() for _ in range(4))).jobs
     add(store, model="another lane")
@@ -215,9 +227,8 @@ def test_deleting_nothing_is_fine(store: Store):
     assert store.job(job.id) == job
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
-def test_a_database_without_tables_is_a_storage_error(database_url: str):
-    empty = Store(opened(database_url))
+def test_a_database_without_tables_is_a_storage_error(empty_database_url: str):
+    empty = Store(opened(empty_database_url))
     try:
         for read in (
             lambda: empty.job("a"),

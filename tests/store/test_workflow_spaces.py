@@ -53,19 +53,20 @@ def test_only_the_spaces_asked_for_are_listed(store: Store):
     assert [key.space for key in store.workflow_heads()] == [SHARED]
 
 
-def test_what_was_there_before_owners_is_everybodys(database_url: str):
-    migrate.upgrade(database_url, "0006")
+def test_what_was_there_before_owners_is_everybodys(empty_database_url: str):
+    url = empty_database_url
+    migrate.upgrade(url, "0006")
     add = sa.text(
         "INSERT INTO workflows (name, version, title, manifest, digest, created_at)"
         " VALUES (:name, 1, 't', 'm', 'd', 1)"
     )
-    engine = open_unpooled(database_url)
+    engine = open_unpooled(url)
     with engine.begin() as conn:
         conn.execute(add, {"name": "before"})
-    migrate.upgrade(database_url)
+    migrate.upgrade(url)
     with engine.begin() as conn:
         conn.execute(add, {"name": "meanwhile"})  # by code that knows no owners of workflows
     engine.dispose()
-    store = Store(opened(database_url))
+    store = Store(opened(url))
     assert [(key.name, key.space) for key in store.workflow_heads()] == [("before", ""), ("meanwhile", "")]
     store.close()

@@ -30,7 +30,9 @@ def start(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
 
     def answers() -> bool:
         with suppress(httpx2.HTTPError):
-            return httpx2.get(f"http://127.0.0.1:{port}/health/live", timeout=1).status_code == 200
+            return (
+                httpx2.get(f"http://127.0.0.1:{port}/health/live", timeout=1, verify=False).status_code == 200
+            )
         return False
 
     wait_until(answers, 30)
@@ -44,7 +46,9 @@ def test_a_message_of_a_killed_process_arrives_after_the_restart_under_the_same_
     process = start(tmp_path, port)
     try:
         with receiving(delay_s=5) as receiver:
-            client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=TOKEN, timeout=20)
+            client = httpx2.Client(
+                base_url=f"http://127.0.0.1:{port}", headers=TOKEN, timeout=20, verify=False
+            )
             with client:
                 client.post("/api/v1/webhooks", json={"url": receiver.url}).raise_for_status()
                 client.post("/v1/consumer/jobs", json=image_job()).raise_for_status()

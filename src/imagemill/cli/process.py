@@ -1,4 +1,4 @@
-"""Running a process of Imagemill from its start to its orderly end."""
+"""Running a process of Imagemill that answers HTTP from its start to its orderly end."""
 
 import asyncio
 import gc
@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
-import threading
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,10 +15,10 @@ import uvicorn
 from imagemill import logs
 from imagemill.bootstrap import Mill, Roles, application
 from imagemill.cli import announcing
-from imagemill.cli.building import build, check_queues
+from imagemill.cli.background import settle, stop_at_once
+from imagemill.cli.building import build
 from imagemill.cli.listening import check_guarded, check_host, listen, url_of
-from imagemill.cli.output import UNUSABLE, Trouble
-from imagemill.metrics.serving import MetricsPortTaken
+from imagemill.cli.output import Trouble
 from imagemill.service.services import SocketRules
 from imagemill.web import sockets
 from imagemill.web.connections import Connection
@@ -48,39 +46,6 @@ def run_http(settings: "Settings", which: str) -> None:
         raise Trouble("the server did not start: see the log above")
 
 
-def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None:
-    """``scheduler`` or ``worker``: no HTTP. A signal ends it in order, a second one at once."""
-    logs.configure(settings.log_level, settings.log_format)
-    chosen = None if queues is None else frozenset(name.strip() for name in queues.split(",") if name.strip())
-    worker = which == "worker"
-    mill = build(settings, Roles(api=False, scheduler=not worker, worker=worker, queues=chosen))
-    check_queues(mill, chosen)
-    stop = threading.Event()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            stop_at_once(number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    _start(mill)
-    announcing.working(mill, which)
-    stop.wait()
-    announcing.stopping(mill)
-    mill.close()
-    log.info("stopped")
-
-
-def _start(mill: Mill) -> None:
-    """Raises `Trouble` when the port for metrics is taken; the mill is closed then."""
-    try:
-        mill.start()
-    except MetricsPortTaken as error:
-        mill.close()
-        raise Trouble(str(error), UNUSABLE) from error
-
-
 def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:
     """Started again by uvicorn whenever our code changes; options reach it through the environment."""
     host = check_host(settings.host)
@@ -102,13 +67,6 @@ def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> No
         timeout_graceful_shutdown=1,
         **_wire(settings, host),
     )
-
-
-def stop_at_once(number: int) -> None:
-    """Without any farewell. The next start takes unfinished jobs up again, as after a crash."""
-    sys.stderr.write("stopped at once; unfinished jobs go on at the next start\n")
-    sys.stderr.flush()
-    os._exit(128 + number)
 
 
 class Server(uvicorn.Server):
@@ -134,10 +92,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         url = url_of(self._sock)
         await super().startup(sockets)
-        gc.freeze()
-        # What a job leaves behind is freed by counting; looking for circles 700 objects at a time is waste.
-        gc.set_threshold(20_000, 20, 20)
-        gc.enable()
+        settle()
         if self.started:
             announcing.listening(self._mill, url)
 

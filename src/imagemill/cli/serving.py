@@ -36,11 +36,7 @@ def api(
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
     """Run the scheduler alone: lost leases, retries, expiry, callbacks."""
-    with Out().reporting():
-        settings = load_settings(data_dir=data_dir, log_level=log_level)
-        from imagemill.cli.process import run_quietly
-
-        run_quietly(settings, "scheduler", queues=None)
+    _run_quietly("scheduler", data_dir=data_dir, log_level=log_level)
 
 
 def worker(
@@ -51,17 +47,20 @@ def worker(
     log_level: LogLevel = None,
 ) -> None:
     """Run workers alone: claim jobs and render them."""
-    with Out().reporting():
-        settings = load_settings(data_dir=data_dir, log_level=log_level)
-        from imagemill.cli.process import run_quietly
+    _run_quietly("worker", queues, data_dir=data_dir, log_level=log_level)
 
-        run_quietly(settings, "worker", queues=queues)
+
+def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = None, **given: Any) -> None:
+    _put_off_collecting()
+    with Out().reporting():
+        settings = load_settings(**given)
+        from imagemill.cli.background import run_quietly
+
+        run_quietly(settings, which, queues=queues)
 
 
 def _run_http(which: Which, reload: bool, **given: Any) -> None:
-    # Nothing that is imported and built at a start is garbage; looking for it is a tenth of the time.
-    # Enabled again once the server answers.
-    gc.disable()
+    _put_off_collecting()
     with Out().reporting():
         settings = load_settings(**given)
         from imagemill.cli import process
@@ -70,3 +69,9 @@ def _run_http(which: Which, reload: bool, **given: Any) -> None:
             process.run_reloading(settings, which, given)
         else:
             process.run_http(settings, which)
+
+
+def _put_off_collecting() -> None:
+    # Nothing that is imported and built at a start is garbage; looking for it is a tenth of the time.
+    # Enabled again once the process has started.
+    gc.disable()

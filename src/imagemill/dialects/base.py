@@ -20,6 +20,8 @@ class Dialect:
     """Kept on each job that came in by it."""
     router: Callable[[Services], APIRouter]
     callback: Format
+    letters: Callable[[Services], Format] | None = None
+    """In place of ``callback``, where the words of callbacks need more than the delivery."""
     permits: tuple[Permit, ...] = ()
     """What its routes need; what none of them names is for admins only."""
     paths: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None

@@ -1,5 +1,7 @@
 """What the OpenAPI document says of routes that read their bodies and queries themselves."""
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,9 +36,14 @@ def answered(status: int, description: str, *media_types: str) -> dict[str, Any]
 
 def body(*models: type[BaseModel]) -> dict[str, Any]:
     """A JSON body that is one of the models, written out: the framework collects no definitions from here."""
-    schemas = [_inlined(model.model_json_schema()) for model in models]
+    schemas = [deepcopy(_schema(model)) for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return _inlined(model.model_json_schema())
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
 """
 
+import importlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,8 @@ def _know_queues(instance: Any, **_: Any) -> None:
     instance.wait_for_soft_shutdown = _host.leave
     if instance.pool_cls.__module__.endswith("prefork"):
         _host.cord = Cord()
+        # Loaded once for all children, those that replace others too; they build their own of it.
+        importlib.import_module("imagemill.bootstrap")
     else:
         _host.slots = None
 

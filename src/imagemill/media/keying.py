@@ -28,15 +28,20 @@ _APART = 30
 _INSIDE = 2
 """Grade of a pixel whose neighbours are subject too."""
 _THIN_HANDICAP = 5.0
-"""A thin line that seems to be subject alone may be a mixture itself, of a colour opposite to the key."""
+"""As many times the tolerance. A thin line that seems to be subject alone may be a mixture itself, of a
+colour opposite to the key."""
 _FAR_HANDICAP = 0.01
-"""For each px squared."""
+"""The same for each px squared of the way."""
 _PALETTE = 16
 """Colours of the subject that are offered to what has none of them near, such as the tips of hair."""
 _SHADES = ((1.0, 1.0), (0.8, 2.0), (1.2, 2.0), (0.6, 3.0))
 """In which light they are offered, and with what handicap."""
 _FREEDOM = 40
 """Levels by which a pixel's own colour may differ from the one that explains it."""
+_BLOCK = 4
+"""Px a side."""
+_WIDE = 1 / 50
+"""Of the longer side: a hole at least as wide is no eye."""
 _FAINT = 0.03
 """Alpha that is noise rather than subject."""
 _SPILL_SLACK = 4.0
@@ -72,6 +77,8 @@ def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Backdrop) -
     smooth = np.asarray(rgb.filter(ImageFilter.BoxBlur(1)))
     around = _greatest(np.abs(smooth - level))
     like = (apart <= bound) | ((around <= bound / 2) & (apart <= 2 * bound))
+    if not backdrop.colourful:
+        like &= _outside(like)
     reach = max(2, round(_ZONE * max(rgb.size)))
     mask = Image.fromarray(like.astype(np.uint8) * 255)
     near = np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0
@@ -79,6 +86,25 @@ def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Backdrop) -
     if backdrop.colourful:
         zone |= _specks(mask, pixels, backdrop, 4 * reach)
     return like, zone
+
+
+def _outside(like: Array) -> Array:
+    """What is joined to the border or is a wide hole, as far as blocks of pixels tell. What is narrow inside
+    the subject may, of a background without a hue, be an eye or a tooth as well."""
+    height, width = (side + -side % _BLOCK for side in like.shape)
+    padded = np.pad(like, ((0, height - like.shape[0]), (0, width - like.shape[1])), constant_values=True)
+    free: Array = padded.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).all((1, 3))
+    found: Array = free
+    for _ in range(max(1, round(_WIDE * max(like.shape) / (2 * _BLOCK)))):
+        found = _inner(found)
+    found[0], found[-1], found[:, 0], found[:, -1] = free[0], free[-1], free[:, 0], free[:, -1]
+    count = -1
+    while count != (count := int(found.sum())):
+        for _ in range(_BLOCK):
+            found = _outer(found) & free
+    # Blocks that are partly subject lie beside those that are not.
+    near = _outer(_outer(found))
+    return near.repeat(_BLOCK, 0).repeat(_BLOCK, 1)[: like.shape[0], : like.shape[1]]
 
 
 def _specks(mask: Image.Image, pixels: Array, backdrop: Backdrop, reach: int) -> Array:
@@ -108,6 +134,17 @@ def _inner(mask: Array) -> Array:
     return found
 
 
+def _outer(mask: Array) -> Array:
+    """The pixels of a mask and their eight neighbours."""
+    rows = mask.copy()
+    rows[1:] |= mask[:-1]
+    rows[:-1] |= mask[1:]
+    found = rows.copy()
+    found[:, 1:] |= rows[:, :-1]
+    found[:, :-1] |= rows[:, 1:]
+    return found
+
+
 def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backdrop) -> None:
     """Alpha and colour of the pixels of ``zone``, written to ``out``."""
     at: tuple[Array, Array] = np.nonzero(zone)  # pyright: ignore[reportAssignmentType] - it has two axes
@@ -119,7 +156,9 @@ def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backd
     search = _searched(out, at, sure, colour, back, backdrop.noise)
     alpha = _alpha(colour, back, share, search, backdrop.noise)
     alpha[sure[at] == _INSIDE] = 1
-    subject = _subject(colour, back, search, alpha, key)
+    subject = _subject(colour, back, search, alpha)
+    if backdrop.colourful:
+        subject = _without_spill(subject, search, key)
     out[..., 3][at] = np.rint(alpha * 255).astype(np.uint8)
     out[..., :3][at] = np.rint(np.clip(subject, 0, 255)).astype(np.uint8)
 
@@ -223,14 +262,18 @@ def _alpha(colour: Array, back: Array, share: Array, search: _Search, noise: flo
     return np.clip((mixed - _FAINT) / (1 - 2 * _FAINT), 0, 1)
 
 
-def _subject(colour: Array, back: Array, search: _Search, alpha: Array, key: Array) -> Array:
-    """The subject's colour, freed of the background's part in it and of its light."""
+def _subject(colour: Array, back: Array, search: _Search, alpha: Array) -> Array:
+    """The subject's colour, freed of the background's part in it."""
     solid = np.maximum(alpha, 0.05)[:, None]
     unmixed = np.clip(back + (colour - back) / solid, 0, 255)
     known = np.isfinite(search.rest)[:, None]
     own_light = np.clip(unmixed - search.colour, -_FREEDOM, _FREEDOM)
     steady = np.clip((alpha[:, None] - 0.1) / 0.5, 0, 1)
-    subject = np.where(known, search.colour + own_light * steady, unmixed)
-    own = np.where(known[:, 0], np.maximum(tint(search.colour, key), 0), 0)
+    return np.where(known, search.colour + own_light * steady, unmixed)
+
+
+def _without_spill(subject: Array, search: _Search, key: Array) -> Array:
+    """Freed of the background's light, which is what it has of the key's hue beyond the colour around it."""
+    own = np.where(np.isfinite(search.rest), np.maximum(tint(search.colour, key), 0), 0)
     excess = np.maximum(tint(subject, key) - own - _SPILL_SLACK, 0)
-    return subject - excess[:, None] * (key / max(float(tint(key[None], key)[0]), 1.0))
+    return subject - excess[:, None] * (key / float(tint(key[None], key)[0]))

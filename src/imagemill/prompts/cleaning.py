@@ -24,7 +24,7 @@ _BAD = re.compile(
 )
 """Tags no look has: of the young, and sexual ones. What is asked for besides is the safety checks' matter."""
 _QUALITY = re.compile(
-    r"\b(?:masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
+    r"\b(?:break|masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
 )
 
 

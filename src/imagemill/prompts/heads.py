@@ -133,6 +133,16 @@ def _texts(head: Head) -> list[str]:
     return texts
 
 
+def _paired(head: Head, texts: list[str]) -> list[str]:
+    """Two colours of one thing: "black and white"."""
+    plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
+    places = [index for index, text in enumerate(texts) if text in plain]
+    if len(places) != 2 or places[1] != places[0] + 1:
+        return texts
+    first = places[0]
+    return [*texts[:first], f"{texts[first]} and {texts[first + 1]}", *texts[first + 2 :]]
+
+
 def _place(modifier: Concept) -> int:
     """In English size and state come first, then colour, then material and use."""
     if modifier.kind in ("colour", "shade"):
@@ -176,6 +186,6 @@ def _thing(head: Head, texts: list[str]) -> Iterator[str]:
     name = "trim" if head.name == "details" else next(iter(head.concept.tags if head.concept else ()), "")
     if not name:
         return
-    said = " ".join(dict.fromkeys(texts[:_MOST_MODIFIERS]))
+    said = " ".join(dict.fromkeys(_paired(head, texts)[:_MOST_MODIFIERS]))
     repeated = said and (name.startswith(f"{said} ") or name == said)
     yield name if repeated else f"{said} {name}".strip()

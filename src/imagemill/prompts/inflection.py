@@ -24,7 +24,7 @@ def plurals(word: str, language: str) -> Iterator[str]:
         yield from _portuguese(word, last)
     elif language == "es" and last == "z":
         yield word[:-1] + "ces"
-    elif language == "es" and last not in "aeious":
+    elif language == "es" and last not in "aeiou":
         yield word + "es"
     elif language == "en" and last not in "aeious":
         yield word + "s"

@@ -1,6 +1,5 @@
 """The glossary's data: what can be said (``concepts.txt``) and the forms it has in three languages."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +10,6 @@ from imagemill.prompts.inflection import bases, folded, plurals
 
 Language = Literal["pt", "es", "en"]
 LANGUAGES: tuple[Language, ...] = ("pt", "es", "en")
-_LONGEST_PHRASE = 6
 _ENDINGS = (("o", "m", False), ("a", "f", False), ("os", "m", True), ("as", "f", True))
 
 
@@ -50,6 +48,8 @@ class Lexicon:
         self._entries: dict[str, list[Entry]] = {}
         self._roles: dict[str, str] = {}
         self._stems: list[str] = []
+        self._longest: dict[str, int] = {}
+        """Words of the longest phrase that begins with a word."""
         if language == "en":
             for named in concepts.values():
                 for concept in named.values():
@@ -61,7 +61,10 @@ class Lexicon:
                 concept = concepts[kind][name]
                 for form in forms:
                     self._add(concept, form)
-        self._stem = re.compile("|".join(f"(?:{re.escape(stem)})" for stem in self._stems))
+        self._stem = tuple(dict.fromkeys(stem for stem in self._stems if stem))
+        for form in (*self._entries, *self._roles):
+            first, count = form.partition(" ")[0], form.count(" ") + 1
+            self._longest[first] = max(count, self._longest.get(first, 0))
 
     def _add(self, concept: Concept, form: str) -> None:
         form = folded(form)
@@ -89,7 +92,7 @@ class Lexicon:
 
     def match(self, words: tuple[str, ...]) -> Match | None:
         """The longest phrase at the head of ``words`` that is known as it is written."""
-        for length in range(min(_LONGEST_PHRASE, len(words)), 0, -1):
+        for length in range(min(self._longest.get(words[0], 0), len(words)), 0, -1):
             phrase = " ".join(words[:length])
             entries, role = self._entries.get(phrase), self._roles.get(phrase)
             if entries or role:
@@ -101,8 +104,7 @@ class Lexicon:
         for base in bases(word, self.language):
             if entries := self._entries.get(base):
                 return Match(1, tuple(entries))
-        found = self._stem.match(word) if self._stems else None
-        return Match(1, role="nonvisual") if found else None
+        return Match(1, role="nonvisual") if word.startswith(self._stem) else None
 
     def knows(self, word: str) -> bool:
         return word in self._entries or word in self._roles

@@ -86,9 +86,9 @@ class _Reader:
             self._rest(unit.pause)
         if self._likening and unit.role not in ("and", "with"):
             return
-        entry = self._chosen(unit)
+        entry = self._chosen(unit, after)
         if entry is None:
-            self._play(unit)
+            self._play(unit, after)
             return
         self._likening = False
         kind = entry.concept.kind
@@ -112,7 +112,7 @@ class _Reader:
         if pause == "." or (self._head is not None and self._head.concept is None):
             self._head = self._entry = None
 
-    def _chosen(self, unit: Unit) -> Entry | None:
+    def _chosen(self, unit: Unit, after: Unit | None) -> Entry | None:
         """Which meaning it has here."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
@@ -121,24 +121,38 @@ class _Reader:
             entries.sort(key=lambda entry: entry.concept.kind != "species")
         animal = next((entry for entry in entries if entry.concept.kind == "animal"), None)
         kin = self._head is not None and self._head.name in _HAS_KIN
-        if animal and not self._species and ((self._link == "of" and kin) or self._language == "en"):
+        worn = self._head is not None and self._head.kind in ("part", "garment") and self._link == "of"
+        if animal and not self._species and (worn or (kin and self._link == "of") or self._language == "en"):
             return animal
         if self._head is not None and self._head.kind == "hair":
             entries.sort(key=lambda entry: entry.concept.kind != "hairstyle")
         others = [entry for entry in entries if entry.concept.kind != "animal"] or entries
+        others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
+        if not others:
+            return None
+        if self._language == "en" and self._leads(after):
+            # "a fur cloak", but "white fur"
+            others.sort(key=lambda entry: entry.concept.kind not in _MODIFIERS)
+            return others[0]
+        if self._attire:
+            others.sort(key=lambda entry: entry.concept.kind == "part")
         return next((entry for entry in others if self._fits(entry)), others[0])
 
     def _fits(self, entry: Entry) -> bool:
         """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
         concept = entry.concept
+        if concept.name == "tips":
+            return self._head is not None and self._head.kind == "hair"
         if concept.kind not in _MODIFIERS:
             return not (self._link == "of" and concept.kind == "species")
         return self._head is not None and self._near and self._head.reads(concept) is not None
 
-    def _play(self, unit: Unit) -> None:
+    def _play(self, unit: Unit, after: Unit | None) -> None:
         role = unit.role
         if role == "not":
             self.flush()
+            if self._head is not None and self._near and (after is None or after.pause):
+                self._head.negated = True  # "barba: não"
             self._negated, self._spent = True, False
         elif role == "with":
             self.flush()
@@ -162,7 +176,8 @@ class _Reader:
         is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
         if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
-        if self._language != "en" and (not self._near or unit.role) and not (unit.role and self._near):
+        named = self._link == "of" and self._head is not None and not unit.role
+        if self._language != "en" and not self._near and not named:
             self._head, self._entry = Head(None), None
         self._link = ""
 
@@ -192,7 +207,7 @@ class _Reader:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
-        agrees = not self._comma or self._agrees(entry)
+        agrees = not self._comma or (self._agrees(entry) and not self._is_theirs())
         if head is not None and reading is not None and (agrees or body is None):
             head.modifiers.append(concept)
             if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
@@ -202,6 +217,11 @@ class _Reader:
             self.found.body.append((body.rstrip("!"), self._order))
             if entry.sex:
                 self.found.sexes.append(entry.sex)
+
+    def _is_theirs(self) -> bool:
+        """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
+        slot = self._head.slot if self._head is not None else ""
+        return self._language == "en" and slot in ("part", "garment", "eyes")
 
     def _agrees(self, entry: Entry) -> bool:
         """In gender and number, as far as both forms tell."""
@@ -227,7 +247,7 @@ class _Reader:
 
     def _place(self, name: str) -> None:
         head = self._head
-        if head is not None and head.kind in ("part", "garment", "trait") and not head.place:
+        if head is not None and name != "body" and not head.place:
             head.place = name
         self._link = ""
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from imagemill.prompts.inflection import folded
 from imagemill.prompts.lexicon import LANGUAGES, Entry, Language, Match, lexicons
@@ -68,7 +69,7 @@ def spoken(texts: Sequence[str]) -> Language:
 
 
 def _matched(
-    tokens: list[_Token], words: tuple[str, ...], index: int, language: Language
+    tokens: tuple[_Token, ...], words: tuple[str, ...], index: int, language: Language
 ) -> tuple[Match | None, Language | None]:
     # A phrase does not go past a comma.
     end = index + 1
@@ -83,15 +84,21 @@ def _matched(
     return None, None
 
 
-def _tokens(text: str) -> list[_Token]:
-    text = _APOSTROPHES.sub("", unicodedata.normalize("NFKC", text[:MOST_CHARS]))
+@lru_cache(maxsize=32)
+def _tokens(text: str) -> tuple[_Token, ...]:
+    """A sheet's fields are asked for their language, then read: the same texts a few times in a row."""
+    # Cut again, as one sign may stand for eighteen.
+    text = unicodedata.normalize("NFKC", text[:MOST_CHARS])[:MOST_CHARS]
+    text = _APOSTROPHES.sub("", text)
     found: list[_Token] = []
     end, segment = 0, 0
     for match in _WORD.finditer(text):
         gap = text[end : match.start()]
         end = match.end()
+        if gap == "/" and found and found[-1].raw.isdigit():
+            gap = " "  # 7/8
         pause = "." if _HARD.search(gap) else "," if any(c in gap for c in ",/+()[]") else ""
         segment += bool(pause)
         if word := folded(match[0]):
             found.append(_Token(match[0], word, pause, segment))
-    return found
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""``textToImage``: one checkpoint, any number of networks, one seed, one picture."""
+"""``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
 from typing import Annotated
 
@@ -56,6 +56,7 @@ class TextToImage(BaseModel):
     sampler: str = Field("Undefined", description="A scheduler name of the Civitai API, in any case.")
     seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
     clip_skip: int = Field(0, ge=0, le=12, description="0 and 1: none.")
+    count: int = Field(1, ge=1, le=16, description="Pictures of the batch, all of the one seed.")
     networks: list[NetworkInput] = Field(default=[], max_length=64)
     image: str | None = Field(None, description="A source picture to draw anew: data URL or URL.")
     mask: str | None = Field(None, description="Where to draw anew: white. Data URL or URL.")
@@ -123,7 +124,7 @@ def plan(input_: TextToImage) -> Plan:
     spec = image_spec(input_)
     return Plan(
         work=spec,
-        outputs=1,
+        outputs=spec.count,
         # An upscaler's own factor decides about the size of what it enlarges.
         size=None if spec.upscale else (input_.width, input_.height),
         parameters=parameters_text(spec, input_.sampler),
@@ -149,6 +150,7 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         scheduler=sampler.scheduler,
         seed=input_.seed or 0,
         clip_skip=input_.clip_skip,
+        count=input_.count,
         networks=tuple(
             Network(n.air, n.type or "lora", n.strength, n.trigger_word, n.path) for n in input_.networks
         ),

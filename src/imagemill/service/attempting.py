@@ -7,7 +7,7 @@ from typing import Any
 
 from imagemill.backends.base import Progress, Watch
 from imagemill.domain.events import Stage
-from imagemill.domain.jobs import Claim
+from imagemill.domain.jobs import Claim, Failed, JobStatus, Outcome, Retried
 from imagemill.tracing.attempts import AttemptTrace
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,11 @@ class Attempt:
     prepared: dict[str, Any] = field(default_factory=dict[str, Any])
     """What is told of how its input was prepared."""
 
+    def hand_back(self) -> None:
+        """Stop the render; the job is queued again and counts no failure."""
+        self.handed_back = True
+        self.watch.stop()
+
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
         since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
@@ -44,3 +49,16 @@ def news(attempt: Attempt) -> dict[str, Any] | None:
         return None
     done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
     return {"stage": attempt.stages[-1]["stage"], **done}
+
+
+def log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
+    job = attempt.claim.job
+    facts: dict[str, Any] = {
+        "attempt": job.attempt,
+        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
+    }
+    if isinstance(outcome, (Failed, Retried)):
+        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
+        log.warning("attempt ended, job is %s", status.value, extra=facts)
+    else:
+        log.info("job is %s", status.value, extra=facts)

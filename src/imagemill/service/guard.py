@@ -2,8 +2,10 @@
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -118,13 +120,24 @@ def guarded_client(guard: Guard, *, timeout_s: float, headers: Mapping[str, str]
     )
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whom TLS trusts. To read all authorities takes 20 ms, so it is done once a process."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 class GuardedTransport(httpx2.BaseTransport):
     """Resolves each host once, checks it, and connects to the checked address, so a name cannot change in
     between. TLS still checks the name."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._transport = httpx2.HTTPTransport(
+
+    @cached_property
+    def _transport(self) -> httpx2.HTTPTransport:
+        """Made for the first call: most processes make none."""
+        return httpx2.HTTPTransport(
+            verify=_trust(),
             trust_env=False,
             # A connection a call: its time limit shuts the connection down.
             limits=httpx2.Limits(max_keepalive_connections=0),

@@ -79,10 +79,14 @@ class InputPictures:
     def accept(self, path: str, text: str, owner: str) -> str:
         """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
         if text[:5].lower() == "data:":
-            return self.keep(path, _decoded(path, text), owner).key
+            return self.keep_data_url(path, text, owner).key
         if text.startswith(_OWN):
             return self._own(path, text.removeprefix(_OWN), owner)
         return self._guard.check_url(path, text)
+
+    def keep_data_url(self, path: str, text: str, owner: str) -> Kept:
+        """Take a data URL's picture in; see `keep`."""
+        return self.keep(path, _decoded(path, text), owner)
 
     def load(self, source: str) -> bytes:
         """The picture's bytes, checked. Raises `BackendError`, or `StorageError`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagemill import logs
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
 from imagemill.metrics.meters import Meters
 from imagemill.service.guard import Guard
@@ -21,8 +22,17 @@ from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
-Format = Callable[[Delivery], Mapping[str, Any]]
-"""The JSON body of a delivery, in the words of the dialect the job came in."""
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    body: Mapping[str, Any]
+    headers: Callable[[bytes], Mapping[str, str]]
+    """Of the body as it is sent."""
+
+
+Format = Callable[[Delivery], Mapping[str, Any] | Letter | None]
+"""The JSON body of a delivery, in the words of the dialect the job came in, with headers where it has some;
+None: of this event nobody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +99,28 @@ class Notifier:
 
     def _deliver(self, delivery: Delivery) -> Delivered:
         try:
-            body = self._formats[delivery.job.dialect](delivery)
+            written = self._formats[delivery.job.dialect](delivery)
+        except StorageError as error:
+            return self._result(delivery, f"the callback cannot be written now: {error}")
         except Exception:
             log.exception("a bug keeps a callback from being written")
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
+        if written is None:
+            return Delivered(delivery, now_us())
+        letter = written if isinstance(written, Letter) else Letter(written, _no_headers)
         job, event = delivery.job, delivery.event.type
         trace = None if self._tracer is None else self._tracer.of_delivery(job, event)
         if trace is None:
-            return self._result(delivery, self._post(delivery, body, {}))
-        error = self._post(delivery, body, {"traceparent": trace.header})
+            return self._result(delivery, self._post(delivery, letter, {}))
+        error = self._post(delivery, letter, {"traceparent": trace.header})
         trace.close(delivery.tries + 1, error)
         return self._result(delivery, error)
 
-    def _post(self, delivery: Delivery, body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    def _post(self, delivery: Delivery, letter: Letter, headers: Mapping[str, str]) -> str | None:
         """What went wrong, or None."""
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return self._poster.post(delivery.url, content.encode(), headers).error
+        text = json.dumps(letter.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content = text.encode()
+        return self._poster.post(delivery.url, content, {**letter.headers(content), **headers}).error
 
     def _result(self, delivery: Delivery, error: str | None) -> Delivered:
         now = now_us()
@@ -118,3 +134,7 @@ class Notifier:
             return Delivered(delivery, now, error)
         delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
         return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
+
+
+def _no_headers(_: bytes) -> Mapping[str, str]:
+    return {}

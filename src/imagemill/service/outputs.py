@@ -73,6 +73,8 @@ class Kept:
     """Spent on handing them to the blob store."""
     flags: tuple[str, ...] = ()
     """Categories that classifiers marked the pictures with."""
+    flagged: tuple[int, ...] = ()
+    """Positions of the pictures that were marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +121,20 @@ def keep(
             _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
         ]
         # None is stored before all have been looked at.
-        flags = [flag for each in ready if each.width for flag in seen.judge(claim.job, each.data, each.info)]
+        flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.craft is not None:
         ready = [made for each in ready for made in _crafted(plan.craft, plan, claim.job, each, seen)]
     converted = time.perf_counter()
     shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
     artifacts = tuple(_stored(shelf, claim, position, each) for position, each in enumerate(ready))
     stored = time.perf_counter()
-    return Kept(artifacts, (converted - begin) * 1000, (stored - converted) * 1000, tuple(sorted(set(flags))))
+    return Kept(
+        artifacts,
+        convert_ms=(converted - begin) * 1000,
+        upload_ms=(stored - converted) * 1000,
+        flags=tuple(sorted({flag for of_one in flags for flag in of_one})),
+        flagged=tuple(position for position, of_one in enumerate(flags) if of_one),
+    )
 
 
 def _crafted(craft: Craft, plan: Plan, job: Job, ready: _Ready, seen: Examination) -> list[_Ready]:

@@ -131,10 +131,11 @@ def _parse(path: str, air: str) -> Air:
         raise InvalidInput.at(path, str(error)) from error
 
 
-def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str]) -> Resource:
+def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str], **body: str) -> Resource:
     return Resource(
         parse(air),
         {
+            **body,
             "modelName": model,
             "versionName": version,
             "size": size,
@@ -151,4 +152,13 @@ SEED = (
     _seed("urn:air:sdxl:checkpoint:civitai:101055@128078", "SD XL", "v1.0", 6_938_078_334, ["sdxl", "base"]),
     _seed("urn:air:sd1:lora:civitai:82098@87153", "Add More Details", "v1.0", 9_555_563, ["sd1", "detail"]),
     _seed("urn:air:flux1:checkpoint:civitai:618692@691639", "FLUX", "Dev", 23_802_932_552, ["flux1", "base"]),
+    _seed(
+        "urn:air:flux1:checkpoint:civitai:618692@699279",
+        "FLUX",
+        "Schnell",
+        23_782_506_688,
+        ["flux1", "base"],
+        # Its name alone tells nodes that it takes no guidance.
+        fileName="flux1-schnell.safetensors",
+    ),
 )

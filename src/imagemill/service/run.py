@@ -24,7 +24,7 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, news
+from imagemill.service.attempting import Attempt, log_end, news
 from imagemill.service.hub import Hub
 from imagemill.service.preparing import Preparation
 from imagemill.store.beating import Beat, Pulse
@@ -83,18 +83,17 @@ class Runner:
         self._meters = meters or Meters()
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
+        self._slots = 0
+        """Threads that claim or run: between a claim and its attempt a job is running, too."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._handing_back = False
         self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
         self._beats.start()
 
     def run_next(self, offer: Offer) -> bool:
         """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
-        claim = None if self._stopping.is_set() else self._store.claim_next(self._ask(offer))
-        if claim is None:
-            return False
-        self._run(claim, None)
-        return True
+        return self._on_a_slot(lambda: self._claim_and_run(offer))
 
     def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
         """Run jobs until there is none for this slot; False when there was none at all.
@@ -102,13 +101,36 @@ class Runner:
         The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
         claim what the slot can do then; None stops. ``claimed`` hears of the first claim, before it runs.
         """
-        first = None if self._stopping.is_set() else offer()
-        claim = self._store.claim_next(self._ask(first)) if first else None
+
+        def run() -> bool:
+            first = offer()
+            return first is not None and self._claim_and_run(first, offer, claimed)
+
+        return self._on_a_slot(run)
+
+    def _on_a_slot(self, run: Callable[[], bool]) -> bool:
+        with self._lock:
+            if self._stopping.is_set():
+                return False
+            self._slots += 1
+        try:
+            return run()
+        finally:
+            with self._lock:
+                self._slots -= 1
+
+    def _claim_and_run(
+        self,
+        offer: Offer,
+        following: Callable[[], Offer | None] | None = None,
+        claimed: Callable[[], None] = lambda: None,
+    ) -> bool:
+        claim = self._store.claim_next(self._ask(offer))
         if claim is None:
             return False
         claimed()
         while claim is not None:
-            claim = self._run(claim, offer)
+            claim = self._run(claim, following)
         return True
 
     def _ask(self, offer: Offer) -> Ask:
@@ -124,6 +146,8 @@ class Runner:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
             self._active[claim.id] = attempt
+            if self._handing_back:
+                attempt.hand_back()
         self._meters.begin(claim.job)
         try:
             with logs.of_job(claim.job.id, claim.job.trace):
@@ -147,12 +171,13 @@ class Runner:
 
     def close(self, grace_s: float) -> None:
         """Claim no more; let running jobs finish for a while, then hand them back."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
         if not self._idle_within(grace_s):
             with self._lock:
+                self._handing_back = True
                 for attempt in self._active.values():
-                    attempt.handed_back = True
-                    attempt.watch.stop()
+                    attempt.hand_back()
             self._idle_within(5.0)
         self._beats.join()
 
@@ -162,9 +187,9 @@ class Runner:
 
     def _idle_within(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        while self._active and time.monotonic() < end:
+        while self._slots and time.monotonic() < end:
             time.sleep(0.01)
-        return not self._active
+        return not self._slots
 
     def _attempt(self, attempt: Attempt) -> Outcome:
         """What became of the attempt; whatever goes wrong is a typed failure."""
@@ -210,7 +235,7 @@ class Runner:
             "stages": attempt.stages,
             "convertMs": round(kept.convert_ms, 3),
             "uploadMs": round(kept.upload_ms, 3),
-            **({"flags": list(kept.flags)} if kept.flags else {}),
+            **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
             **rendered.details,
             **attempt.prepared,
         }
@@ -331,7 +356,7 @@ class Runner:
             else:
                 if attempt.trace is not None:
                     attempt.trace.recorded(status)
-                _log_end(attempt, outcome, status)
+                log_end(attempt, outcome, status)
                 return
         log.error("an end was given up; the lease will bring the job back")
 
@@ -340,7 +365,7 @@ class Runner:
         self._hub.show(attempt.claim.id, progress)
 
     def _beat_all(self) -> None:
-        while self._active or not self._stopping.is_set():
+        while self._slots or not self._stopping.is_set():
             self._pause()
             with self._lock:
                 attempts = list(self._active.values())
@@ -368,16 +393,3 @@ class Runner:
                 attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
             elif pulse is Pulse.CANCEL:
                 attempt.watch.stop()
-
-
-def _log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
-    job = attempt.claim.job
-    facts: dict[str, Any] = {
-        "attempt": job.attempt,
-        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
-    }
-    if isinstance(outcome, (Failed, Retried)):
-        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
-        log.warning("attempt ended, job is %s", status.value, extra=facts)
-    else:
-        log.info("job is %s", status.value, extra=facts)

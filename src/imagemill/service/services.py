@@ -1,7 +1,7 @@
 """Everything a dialect may use, built once by `imagemill.bootstrap`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from imagemill.backends.base import Backend
@@ -77,6 +77,8 @@ class Services:
     prompt_chars: int
     wait_s: float
     wire: Wire
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any]
     """The settings of dialects that have some, by the dialect's name."""
+    secret: Callable[[str], bytes]
+    """A secret of this installation by its name, drawn when it is first asked for; may block."""
     sockets: SocketRules = SocketRules()

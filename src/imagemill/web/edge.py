@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagemill.web.headers import Cors, secured
 from imagemill.web.problems import problem
 from imagemill.web.proxies import Proxies
-from imagemill.web.requests import LISTED, trace_of
+from imagemill.web.requests import LISTED, PLACED, trace_of
 
 Told = Callable[[str, str, int, float], None]
 """Method, route, status and seconds of a request whose answer begins."""
@@ -36,6 +36,8 @@ class EdgeRules:
     proxies: Sequence[IPv4Network | IPv6Network] = ()
     larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
     """Bytes of a body by path, where more than ``body_bytes`` are taken."""
+    prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By host: the path below which its requests are served, but for those of pictures."""
 
 
 class Edge:
@@ -50,11 +52,14 @@ class Edge:
         self._cors = Cors(rules.origins, rules.contract_origins)
         self._proxies = Proxies(rules.proxies)
         self._told = told
+        self._prefixes = rules.prefixes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        if self._prefixes:
+            self._place(scope)
         trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         self._proxies.resolve(scope)
         scope[LISTED] = self._cors.lists(scope)
@@ -70,6 +75,14 @@ class Edge:
         else:
             limited = self._limited(receive, self._most(scope)) if _has_body(scope) else receive
             await self._app(scope, limited, send)
+
+    def _place(self, scope: Scope) -> None:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        prefix = self._prefixes.get(_name(host.decode("latin-1")))
+        if prefix is not None and not scope["path"].startswith("/blobs/"):
+            scope["path"] = prefix + scope["path"]
+            scope["raw_path"] = prefix.encode() + (scope.get("raw_path") or b"")
+            scope[PLACED] = prefix
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]

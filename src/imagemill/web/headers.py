@@ -30,7 +30,7 @@ _OWN_PAGE = _PAGE + b"script-src 'self'; " + _REST
 _DOCS_PAGE = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; " + _REST
 """The documentation pages begin with a script of a line, written into them."""
 _DOCS = ("/docs", "/redoc")
-_PERSONAL = ("/api/", "/v1/", "/v2/")
+_PERSONAL = ("/api/", "/v1/", "/v2/", "/fal/", "/fal-run/")
 """What is answered there depends on who asks, and may hold secrets or signed addresses."""
 
 

@@ -123,6 +123,8 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
     return text
 
 
+PLACED = "imagemill.placed"
+"""In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
 LISTED = "imagemill.listed"
 """In a request's scope: whether it is of a page that the settings let call us."""
 

@@ -1,0 +1,207 @@
+"""Errors in fal's words: ``detail`` is a sentence, or a list that names fields; some have a type."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from imagemill.domain.errors import (
+    ContentBlocked,
+    FieldError,
+    ImagemillError,
+    InvalidInput,
+    RateLimited,
+    Refused,
+    UnsupportedPicture,
+    UnusablePicture,
+)
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.jobs import Job, JobStatus
+from imagemill.web import throttle
+from imagemill.web.problems import STATUSES
+
+log = logging.getLogger(__name__)
+
+CLIENT_CLOSED = 499
+"""What fal answers for a request that its client called off; no status of HTTP's own."""
+_RETRY_AFTER_S = "2"
+_MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
+"""A hostile request must not buy an answer larger than itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request is answered that did not succeed."""
+
+    status: int
+    detail: str | Sequence[Mapping[str, Any]]
+    type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"detail": _clipped(self.detail)}
+        return body if self.type is None else {**body, "error_type": self.type}
+
+    @property
+    def sentence(self) -> str:
+        return self.detail if isinstance(self.detail, str) else "; ".join(each["msg"] for each in self.detail)
+
+    def response(self, request_id: str | None = None) -> Response:
+        headers = dict(self.headers)
+        if self.type is not None:
+            headers["X-Fal-Error-Type"] = self.type
+        if request_id is not None:
+            # Also tells the client that it was we who answered, and no proxy that had lost us.
+            headers["X-Fal-Request-Id"] = request_id
+        if self.status in (429, 503):
+            headers.setdefault("Retry-After", _RETRY_AFTER_S)
+        return Response(
+            to_json(self.body, inf_nan_mode="null"), self.status, headers, media_type="application/json"
+        )
+
+
+def _clipped(detail: str | Sequence[Mapping[str, Any]]) -> Any:
+    if isinstance(detail, str):
+        return detail[:_LONGEST_MESSAGE]
+    return [{**each, "msg": str(each["msg"])[:_LONGEST_MESSAGE]} for each in detail[:_MOST_ERRORS]]
+
+
+class Refusal(Exception):
+    """A request that is not taken."""
+
+    def __init__(
+        self, status: int, detail: str | Sequence[Mapping[str, Any]], type: str | None = None
+    ) -> None:
+        self.ending = Ending(status, detail, type)
+        super().__init__(self.ending.sentence)
+
+
+def invalid(error: InvalidInput, type: str = "value_error") -> Refusal:
+    return Refusal(422, [{"loc": _loc(each), "msg": each.message, "type": type} for each in error.errors])
+
+
+class FalRoute(APIRoute):
+    """A route whose errors are told in fal's words."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Refusal as refusal:
+                return refusal.ending.response()
+            except ImagemillError as error:
+                return _told(error).response()
+            except HTTPException as error:
+                return Ending(error.status_code, str(error.detail), headers=error.headers or {}).response()
+
+        return handled
+
+
+def _told(error: ImagemillError) -> Ending:
+    if isinstance(error, InvalidInput):
+        return _of_input(error)
+    status = STATUSES.get(error.code, 500)
+    if status >= 500 and not isinstance(error, Refused):
+        log.error("%s: %s", error.code, error)
+    headers: dict[str, str] = {}
+    if isinstance(error, Refused):
+        headers["Retry-After"] = str(max(1, math.ceil(error.after_s)))
+        if isinstance(error, RateLimited):
+            headers |= throttle.headers(error.standing)
+    elif error.code == "conflict":
+        # The client repeats what gets a 409, and would hear the same ten times.
+        status = 422
+    return Ending(status, str(error), "internal_error" if status >= 500 else None, headers)
+
+
+def _of_input(error: InvalidInput) -> Ending:
+    if any(each.path == "model" for each in error.errors):
+        # Which model an app has, and which node has that, is no business of whoever calls it.
+        log.warning("an app cannot be run: %s", error)
+        return Ending(503, f"no node here can run this app: {error}", "runner_scheduling_failure")
+    return invalid(error, _type(error)).ending
+
+
+def _type(error: InvalidInput) -> str:
+    if isinstance(error, ContentBlocked):
+        return "content_policy_violation"
+    if isinstance(error, (UnsupportedPicture, UnusablePicture)):
+        return "image_load_error"
+    return "value_error"
+
+
+_PART = re.compile(r"[^.\[\]]+")
+_NAMES = {
+    "image": "image_url",
+    "denoise": "strength",
+    "steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "count": "num_images",
+    "additionalNetworks": "loras",
+}
+"""What the recipe calls differently."""
+
+
+_PLACES = {"logs": "query", "fal_webhook": "query", "Idempotency-Key": "header"}
+"""What does not stand in the body."""
+
+
+def _loc(error: FieldError) -> list[str | int]:
+    if (place := _PLACES.get(error.path)) is not None:
+        return [place, error.path]
+    if error.path.startswith("additionalNetworks"):
+        return ["body", "loras"]
+    parts = [int(part) if part.isdigit() else part for part in _PART.findall(error.path)]
+    return ["body", *(_NAMES.get(part, part) if isinstance(part, str) else part for part in parts)]
+
+
+def ending(job: Job) -> Ending:
+    """Of a finished job that did not succeed."""
+    if job.status is JobStatus.CANCELED:
+        return Ending(CLIENT_CLOSED, "the request was cancelled", "client_cancelled")
+    if job.status is JobStatus.EXPIRED:
+        return _expired(job)
+    failure = job.error
+    if failure is None:
+        return Ending(500, "the request failed", "internal_error")
+    if (of_input := _OF_INPUT.get(failure.code)) is not None:
+        name, type_ = of_input
+        return Ending(422, [{"loc": ["body", name], "msg": failure.message, "type": type_}])
+    status, type_ = _FAILURES.get(failure.code, (500, "internal_error"))
+    return Ending(status, failure.message, type_)
+
+
+def _expired(job: Job) -> Ending:
+    if job.client.get("fal", {}).get("deadline"):
+        headers = {"X-Fal-Request-Timeout-Type": "user"}
+        return Ending(504, "the request was not started in time", "request_timeout", headers)
+    return Ending(504, "no node started the request in time", "startup_timeout")
+
+
+_OF_INPUT = {
+    FailureCode.CONTENT_BLOCKED: ("prompt", "content_policy_violation"),
+    FailureCode.BAD_INPUT: ("image_url", "file_download_error"),
+}
+_FAILURES = {
+    FailureCode.TIMEOUT: (504, "request_timeout"),
+    FailureCode.OUT_OF_MEMORY: (500, "runner_server_error"),
+    FailureCode.MISSING_MODEL: (503, "runner_scheduling_failure"),
+    FailureCode.MISSING_NODE: (503, "runner_scheduling_failure"),
+    FailureCode.INVALID_GRAPH: (500, "runner_server_error"),
+    FailureCode.BACKEND_REJECTED: (500, "runner_server_error"),
+    FailureCode.BACKEND_UNAVAILABLE: (503, "runner_connection_error"),
+    FailureCode.NODE_LOST: (503, "runner_disconnected"),
+    FailureCode.WORKER_LOST: (503, "runner_disconnected"),
+    FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
+}
+"""Status and fal's type of each kind of failure; what is not listed is our own fault."""

@@ -1,0 +1,174 @@
+"""The queue: submit, look, follow, fetch, cancel."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from imagemill.dialects.answers import answer
+from imagemill.dialects.fal import hooks, openapi, views
+from imagemill.dialects.fal.apps import Apps
+from imagemill.dialects.fal.errors import Ending, FalRoute
+from imagemill.dialects.fal.submitting import Desk
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import NotFound
+from imagemill.domain.jobs import Job, JobStatus
+from imagemill.fal_api import QUEUE
+from imagemill.service.hub import Watcher
+from imagemill.service.services import Services
+from imagemill.store.finishing import Cancel
+from imagemill.store.reading import View
+from imagemill.web.gate import caller
+from imagemill.web.requests import flag
+from imagemill.web.stream import KEEP_ALIVE_S
+
+_APP = "/{owner}/{alias}"
+_ONE = _APP + "/requests/{request_id}"
+KEYS = f"{QUEUE}/.well-known/jwks.json"
+
+
+class Queue:
+    def __init__(self, services: Services, apps: Apps, desk: Desk) -> None:
+        self._services = services
+        self._apps = apps
+        self._desk = desk
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(prefix=QUEUE, tags=["fal"], route_class=FalRoute)
+        for method, path, handler, summary, extra in (
+            ("GET", KEYS.removeprefix(QUEUE), self.keys, "The keys of webhooks' signatures", openapi.KEYS),
+            ("GET", f"{_ONE}/status/stream", self.stream, "Follow a request (SSE)", openapi.STREAM),
+            ("GET", f"{_ONE}/status", self.status, "How a request stands", openapi.STATUS),
+            ("PUT", f"{_ONE}/cancel", self.cancel, "Cancel a request", openapi.CANCEL),
+            ("GET", _ONE, self.result, "What a request made", openapi.RESULT),
+            ("POST", _APP, self.submit, "Queue a request", openapi.SUBMIT),
+            ("POST", _APP + "/{path:path}", self.submit_below, "Queue a request", openapi.SUBMIT),
+        ):
+            routes.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                summary=summary,
+                response_class=Response,
+                responses=openapi.UNPROCESSABLE,
+                openapi_extra=extra,
+            )
+        return routes
+
+    async def keys(self) -> Response:
+        body = await asyncio.to_thread(hooks.key_set, self._services)
+        response = answer(body)
+        response.headers["Cache-Control"] = "public, max-age=3600"
+        return response
+
+    async def submit(self, request: Request, owner: str, alias: str) -> Response:
+        return await self.submit_below(request, owner, alias, "")
+
+    async def submit_below(self, request: Request, owner: str, alias: str, path: str) -> Response:
+        order = await self._desk.take(request, self._apps.find(owner, alias, path))
+        accepted = await order.accept()
+        job = accepted.jobs[0]
+        ahead = 0 if job.status is not JobStatus.QUEUED else await self._ahead(job)
+        queue = views.queue_url(request, self._services.wire)
+        body = {"status": "IN_QUEUE", **views.addresses(job, queue), "queue_position": ahead}
+        response = answer(body)
+        response.headers["X-Fal-Request-Id"] = job.id
+        return response
+
+    async def status(self, request: Request, owner: str, alias: str, request_id: str) -> Response:
+        with_logs = flag(request, "logs")
+        view = await self._view(request, owner, alias, request_id)
+        body = await self._status(request, view, with_logs)
+        return answer(body, 200 if view.job.status.is_terminal else 202)
+
+    async def stream(self, request: Request, owner: str, alias: str, request_id: str) -> Response:
+        with_logs = flag(request, "logs")
+        view = await self._view(request, owner, alias, request_id)
+        return _Statuses(self, request, view.job.id, with_logs)
+
+    async def result(self, request: Request, owner: str, alias: str, request_id: str) -> Response:
+        view = await self._view(request, owner, alias, request_id)
+        job = view.job
+        if not job.status.is_terminal:
+            return Ending(400, "the request is not finished yet; ask for its status").response(job.id)
+        base = views.base_url(request, self._services.wire)
+        told = await asyncio.to_thread(views.result, view, base, self._services)
+        if isinstance(told, Ending):
+            return told.response(job.id)
+        response = answer(told)
+        response.headers["X-Fal-Request-Id"] = job.id
+        return response
+
+    async def cancel(self, request: Request, owner: str, alias: str, request_id: str) -> Response:
+        view = await self._view(request, owner, alias, request_id)
+        ended = view.job.status.is_terminal
+        if not ended:
+            wish = Cancel(view.job.id, caller(request).owner, now_us())
+            left = await asyncio.to_thread(self._services.store.cancel, wish)
+            ended = left.is_terminal and left is not JobStatus.CANCELED
+        if ended:
+            body = {"status": "ALREADY_COMPLETED", "detail": "the request is finished already"}
+            return answer(body, 400)
+        return answer({"status": "CANCELLATION_REQUESTED"}, 202)
+
+    async def _view(self, request: Request, owner: str, alias: str, request_id: str) -> View:
+        """Raises `NotFound` for what is not there, is somebody else's, or is another app's."""
+        found = await self._services.views.load([request_id])
+        if found and found[0].job.owner == caller(request).owner:
+            job = found[0].job
+            if job.dialect == views.NAME and views.marks(job).get("app") == f"{owner}/{alias}".lower():
+                return found[0]
+        raise NotFound(f"there is no request {request_id[:60]!r} of {owner[:60]}/{alias[:60]}")
+
+    async def _status(self, request: Request, view: View, with_logs: bool) -> dict[str, Any]:
+        job, store = view.job, self._services.store
+        ahead = await self._ahead(job) if job.status is JobStatus.QUEUED else 0
+        logs = views.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
+        return views.status(view, views.queue_url(request, self._services.wire), ahead, logs)
+
+    async def _ahead(self, job: Job) -> int:
+        return await asyncio.to_thread(self._services.store.preceding, job)
+
+    async def statuses(
+        self, request: Request, job_id: str, watcher: Watcher, with_logs: bool
+    ) -> AsyncIterator[bytes]:
+        """Each status that differs from the one before, the last one terminal."""
+        last: dict[str, Any] = {}
+        while True:
+            views_ = await self._services.views.load([job_id])
+            if not views_:
+                return
+            body = await self._status(request, views_[0], with_logs)
+            if body != last:
+                last = body
+                yield b"data: " + to_json(body) + b"\n\n"
+            if views_[0].job.status.is_terminal or watcher.closed:
+                return
+            if not await watcher.wait(KEEP_ALIVE_S):
+                yield b": keep-alive\n\n"
+            watcher.take_live()
+
+    def watch(self, job_id: str) -> Watcher:
+        return self._services.hub.watch([job_id])
+
+
+class _Statuses(Response):
+    """Raises `TooManyStreams` before a byte is sent."""
+
+    def __init__(self, queue: Queue, request: Request, job_id: str, with_logs: bool) -> None:
+        super().__init__()
+        self._watcher = queue.watch(job_id)
+        self._events = queue.statuses(request, job_id, self._watcher, with_logs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._watcher:
+            response = StreamingResponse(
+                self._events,
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+            await response(scope, receive, send)
