@@ -49,8 +49,9 @@ def test_every_line_of_the_tour_does_what_it_says(program: Program, tmp_path: Pa
             called(program, words, known)
         done += 1
     assert done == 14
-    assert Image.open(tmp_path / "lia.webp").size == (768, 768)
-    assert Image.open(tmp_path / "lia.png").width > 400
+    with Image.open(tmp_path / "lia.webp") as avatar, Image.open(tmp_path / "lia.png") as sheet:
+        assert avatar.size == (768, 768)
+        assert sheet.width > 400
 
 
 def called(program: Program, words: list[str], known: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from imagemill.domain.air import parse
 from imagemill.domain.images import ImageSpec, Network
@@ -38,8 +39,14 @@ KEYS = {
     "magenta": "#ff00ff",
 }
 """Colours of backgrounds by the names that prompts have for them, as `imagemill.media.colours` has them."""
+_REMEMBERED = 128
+"""Sheets whose words are known: a set of stickers asks for the same again and again, 4 ms each."""
 _REFERENCE = "reference"
 """Name of the reference picture among the inputs of a render."""
+
+
+_look = lru_cache(maxsize=_REMEMBERED)(glossary.look)
+_scene = lru_cache(maxsize=_REMEMBERED)(scenery.setting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +179,7 @@ def _keys(id_: str, folder: str, name: str) -> Mapping[Role, str]:
 
 def _person(input_: OneInput) -> Person:
     sheet = input_.character.sheet
-    look = input_.look.look if input_.look is not None else glossary.look(sheet)
+    look = input_.look.look if input_.look is not None else _look(sheet)
     return Person(look, sheet.name, sheet.lora)
 
 
@@ -183,13 +190,13 @@ def _extra(input_: OneInput) -> tuple[str, ...]:
 def _people(input_: ManyInput) -> tuple[Person, ...]:
     looks: Iterable[LookInput | None] = input_.looks or [None] * len(input_.characters)
     return tuple(
-        Person(glossary.look(each.sheet) if look is None else look.look, each.name, each.sheet.lora)
+        Person(_look(each.sheet) if look is None else look.look, each.name, each.sheet.lora)
         for each, look in zip(input_.characters, looks, strict=True)
     )
 
 
 def _setting(input_: ManyInput) -> pictures.Setting:
-    return input_.setting.setting if input_.setting is not None else scenery.setting(input_.telling)
+    return input_.setting.setting if input_.setting is not None else _scene(input_.telling)
 
 
 def _style(input_: ManyInput) -> str:
