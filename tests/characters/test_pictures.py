@@ -86,6 +86,19 @@ def test_a_stickers_background_stands_out_from_the_reference(server: Server):
     assert result["keyColour"] == "green"
 
 
+def test_a_sticker_of_a_known_character_needs_no_sheet(server: Server):
+    made(server.client, "avatar", avatar(characterId="known", character=LIA | {"lora": lora()}))
+    bare = {"characterId": "known", "emotion": "sad"}
+    job_id = order(server.client, "sticker", bare)["jobId"]
+    assert server.mill.store.job(job_id).input["character"]["physical"] == LIA["physical"]
+    recipe, job = server.mill.recipes["sticker"], server.mill.store.job(job_id)
+    assert "green eyes" in recipe.plan(recipe.input.model_validate(job.input)).work.prompt
+    other = order(server.client, "sticker", bare | {"characterId": "unknown"})["jobId"]
+    assert "character" not in server.mill.store.job(other).input
+    for each in (job_id, other):
+        ended(server.client, each)
+
+
 def test_an_avatar_with_a_reference_is_drawn_from_it(server: Server):
     file = io.BytesIO()
     Image.new("RGB", (80, 80), (200, 30, 30)).save(file, "PNG")

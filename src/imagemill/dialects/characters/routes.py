@@ -84,16 +84,30 @@ class Characters:
 
     async def sticker(self, request: Request) -> Response:
         body, sent = await schemas.read(request, schemas.StickerRequest)
-        return await self._one(request, wishes.sticker(body), sent)
+        known = None if body.character else await self._known(request, body.character_id)
+        return await self._one(request, wishes.sticker(body, known), sent)
 
     async def stickers(self, request: Request) -> Response:
         body, sent = await schemas.read(request, schemas.StickersRequest)
-        wanted = tuple(wishes.stickers(body, self._settings.bulk_priority))
+        known = None if body.character else await self._known(request, body.character_id)
+        wanted = tuple(wishes.stickers(body, self._settings.bulk_priority, known))
         ordered = await self._desk.order(request, wanted, sent)
         told = {"jobIds": list(ordered.jobs), "batchId": ordered.batch, "emotionCount": len(ordered.jobs)}
         reused = sorted(ordered.reused)
         message = f"{len(ordered.jobs)} stickers are queued"
         return answer({"success": True, **told, "reused": reused, "message": message}, 202)
+
+    async def _known(self, request: Request, character_id: str) -> wishes.Sheet:
+        """What the character's active avatar was made from, while its job is kept."""
+        return await asyncio.to_thread(self._sheet, caller(request).owner, character_id)
+
+    def _sheet(self, owner: str, character_id: str) -> wishes.Sheet:
+        store = self._services.store
+        active = store.characters.images(Which(owner, character_id, "avatar", is_active=True, limit=1))
+        try:
+            return store.job(active[0].job_id, owner).input.get("character") if active else None
+        except NotFound:
+            return None
 
     async def cover(self, request: Request) -> Response:
         body, sent = await schemas.read(request, schemas.CoverRequest)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.dialects.characters.schemas import (
@@ -26,14 +25,8 @@ from imagemill.web.requests import digest
 SET = "stickerSet"
 """The occasion a sticker of a whole set is priced for."""
 _EMOTION = re.compile(EMOTION)
-
-
-@dataclass(frozen=True, slots=True)
-class Desires:
-    """The wishes of one request. ``reuse``: equal ones are answered from what was made before."""
-
-    wishes: tuple[Wish, ...]
-    reuse: bool
+Sheet = dict[str, Any] | None
+"""A character, in the words of a recipe's input."""
 
 
 def avatar(body: AvatarRequest) -> Wish:
@@ -47,13 +40,14 @@ def avatar(body: AvatarRequest) -> Wish:
     )
 
 
-def sticker(body: StickerRequest) -> Wish:
+def sticker(body: StickerRequest, known: Sheet = None) -> Wish:
+    """``known``: the sheet of a character that the request does not describe."""
     emotion, tag = _emotion("emotion", "actionTag", body.emotion, body.action_tag)
     return _wish(
         "sticker",
         body,
         character_id=body.character_id,
-        character=_character(body.character, "character."),
+        character=_character(body.character, "character.") or known,
         emotion=emotion,
         action_tag=tag,
         custom_instructions=body.custom_instructions,
@@ -61,7 +55,7 @@ def sticker(body: StickerRequest) -> Wish:
     )
 
 
-def stickers(body: StickersRequest, priority: int) -> Iterator[Wish]:
+def stickers(body: StickersRequest, priority: int, known: Sheet = None) -> Iterator[Wish]:
     """One for each emotion. A whole set has a price of its own, and all stand back behind single pictures."""
     wanted = list(_emotions(body.emotions if body.emotions is not None else EMOTIONS))
     whole = {name for name, _ in wanted} >= set(EMOTIONS)
@@ -72,7 +66,7 @@ def stickers(body: StickersRequest, priority: int) -> Iterator[Wish]:
             priority=priority,
             rate=SET if whole and name in EMOTIONS else "",
             character_id=body.character_id,
-            character=_character(body.character, "character."),
+            character=_character(body.character, "character.") or known,
             emotion=name,
             action_tag=tag,
             custom_instructions=body.custom_instructions,
