@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos fuzz lock clean format
+.PHONY: demo test serve check bench chaos fuzz proof lock clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -38,6 +38,10 @@ chaos: $(VENV)/.dev
 # FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.campaign
+
+# All 288 cells of the model library on a simulator that fails at random, killed twice, each cell made once.
+proof: $(VENV)/.dev
+	$(BIN)/python -m tests.library.proof
 
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev

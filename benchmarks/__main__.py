@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    access,
     claims,
     comfyui,
     fleet,
@@ -28,6 +29,7 @@ def main() -> int:
             *fleet.measure(root),
             *claims.measure(root),
             *money.measure(root),
+            *access.measure(root),
             *comfyui.measure(root),
             *scheduling.measure(root),
             *pixels.measure(root),

@@ -3,11 +3,12 @@
     python -m benchmarks.load URL CLIENTS JOBS BODY [send]
 
 Each client sends one job, waits for its picture's answer, and sends the next; with ``send`` it does not wait
-for the picture. Prints one JSON object.
+for the picture. Prints one JSON object. BENCH_KEY is the key they show.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -30,11 +31,11 @@ async def client(
 
 async def run(url: str, clients: int, jobs: int, body: str, *, waits: bool = True) -> dict[str, float]:
     host, _, port = url.removeprefix("http://").partition(":")
-    payload = body.encode()
+    payload, key = body.encode(), os.environ.get("BENCH_KEY", "bench").encode()
     request = (
-        b"POST /v1/consumer/jobs?wait=%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bench\r\n"
+        b"POST /v1/consumer/jobs?wait=%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        % (b"true" if waits else b"false", len(payload))
+        % (b"true" if waits else b"false", key, len(payload))
     ) + payload
     expected = b'"available":true' if waits else b'"scheduled":true'
     latencies: list[float] = []

@@ -3,13 +3,16 @@
 ``python -m benchmarks.webhooks``: on SQLite, and on PostgreSQL from a wheel.
 """
 
+import multiprocessing
+import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_network
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.processes import Row
@@ -124,24 +127,62 @@ def _rates(bench: Bench, name: str) -> list[Row]:
 
 
 def _crowds(bench: Bench, name: str) -> list[Row]:
+    """Receivers of this process share its interpreter with the senders, those of another one its cores."""
+    rows: list[Row] = []
+    for place, receivers in (("here", _receivers), ("in another process", _elsewhere)):
+        with ExitStack() as stack:
+            well, *bad = stack.enter_context(receivers())
+            good = bench.webhooks.add("bob", well, "", CHOICES)
+            p50, p95 = bench.test_ms(good, 100)
+            crowd = [_add_bad(bench, f"bad-{place[-7:]}-{number}", url) for number, url in enumerate(bad)]
+            crowded50, crowded95 = bench.test_ms(good, 100)
+            for endpoint in [good, *crowd]:
+                bench.webhooks.remove(endpoint.owner, endpoint.id)
+        rows += [
+            (f"{name}: delivery alone, receivers {place}, p50 / p95", f"{p50:.1f} / {p95:.1f} ms", ""),
+            (f"{name}: beside {len(bad)} bad ones", f"{crowded50:.1f} / {crowded95:.1f} ms", ""),
+            (f"{name}: ratio of p95", f"{crowded95 / p95:.2f}", ""),
+        ]
+    return rows
+
+
+def _add_bad(bench: Bench, owner: str, url: str) -> Endpoint:
+    """With fifty messages that wait for it."""
+    bench.store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
+    endpoint = bench.webhooks.add(owner, url, "", CHOICES)
+    for _ in range(50):
+        bench.webhooks.test(owner, endpoint.id)
+    return endpoint
+
+
+@contextmanager
+def _receivers() -> Iterator[list[str]]:
+    """One that is well and eighteen that are not: their URLs."""
     with ExitStack() as stack:
-        good = bench.webhooks.add("bob", stack.enter_context(receiving("127.0.0.1")).url, "", CHOICES)
-        p50, p95 = bench.test_ms(good, 100)
+        well = stack.enter_context(receiving("127.0.0.1")).url
         bad = [stack.enter_context(dripping(f"127.0.1.{number}")) for number in range(1, 9)]
         bad += [stack.enter_context(hanging(f"127.0.2.{number}")) for number in range(1, 9)]
         bad += [stack.enter_context(receiving("127.0.3.1", delay_s=1.5)).url, "http://127.0.4.1:9/hook"]
-        for number, url in enumerate(bad):
-            owner = f"bad-{number}"
-            bench.store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
-            endpoint = bench.webhooks.add(owner, url, "", CHOICES)
-            for _ in range(50):
-                bench.webhooks.test(owner, endpoint.id)
-        crowded50, crowded95 = bench.test_ms(good, 100)
-    return [
-        (f"{name}: delivery alone, p50 / p95", f"{p50:.1f} / {p95:.1f} ms", ""),
-        (f"{name}: beside {len(bad)} bad receivers", f"{crowded50:.1f} / {crowded95:.1f} ms", ""),
-        (f"{name}: ratio of p95", f"{crowded95 / p95:.2f}", ""),
-    ]
+        yield [well, *bad]
+
+
+@contextmanager
+def _elsewhere() -> Iterator[list[str]]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_receive, args=(there,), daemon=True)
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def _receive(pipe: Connection) -> None:
+    with _receivers() as urls:
+        pipe.send(urls)
+        signal.pause()
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.base import Dispatcher
+from imagemill.dispatch.generating import Generator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import SECOND, now_us
@@ -32,11 +33,13 @@ from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import OwnersShelf
 from imagemill.service.leading import Leadership
+from imagemill.service.library import Library
 from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier
 from imagemill.service.preparing import Preparation
+from imagemill.service.providers import Providers
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
@@ -147,6 +150,10 @@ class Mill:
     def work(self, queue: str) -> int:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
+
+    def generator(self) -> Generator:
+        """Of a process that Celery runs: the tasks of applications."""
+        return Generator(self.store, self.services.library, rules.of_generator(self.settings))
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
@@ -278,7 +285,8 @@ class Mill:
         self.store.translations.prune(now_us() - round(days * 86_400 * SECOND))
 
     def _backends(self) -> Mapping[str, Backend]:
-        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of)
+        calls = Providers(self.store.provider_calls, self.metering.meters)
+        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of, calls)
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
@@ -301,10 +309,9 @@ class Mill:
     def _messenger(self) -> Messenger:
         settings = self.settings
         render = parts.late_renderer(rules.of_answers(settings).signer, rules.address(settings))
-        leads, meters = self.leadership.leads, self.metering.meters
-        return Messenger(
-            self.store, self.guard, rules.of_messages(settings), render, leads=leads, meters=meters
-        )
+        leads, seen = self.leadership.leads, self.metering
+        told = {"meters": seen.meters, "tracer": seen.tracer}
+        return Messenger(self.store, self.guard, rules.of_messages(settings), render, leads=leads, **told)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -324,6 +331,7 @@ class Mill:
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=submitter,
+            library=Library(self.store, submitter, self.inputs, self.blobs, rules.of_library(settings)),
             throttle=parts.throttle(settings, self.store),
             credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),

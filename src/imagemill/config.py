@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
+from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.fal_api import FalApiSettings
@@ -45,7 +46,6 @@ from imagemill.groups import (
     CreditSettings,
     JobSettings,
     LimitSettings,
-    LlmSettings,
     MailSettings,
     MetricsSettings,
     QuotaSettings,
@@ -55,6 +55,7 @@ from imagemill.groups import (
     WebhookSettings,
 )
 from imagemill.recipes.characters.settings import CharacterSettings
+from imagemill.recipes.settings import LibrarySettings, LlmSettings
 from imagemill.tracing.settings import OtelSettings
 
 PREFIX = "IMAGEMILL_"
@@ -104,9 +105,7 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
     )
     port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
-    public_url: str | None = Field(
-        default=None, description="How clients reach the server, when not by its address."
-    )
+    public_url: str | None = Field(default=None, description="How clients reach it, when not by its address.")
     allowed_hosts: tuple[str, ...] = Field(
         default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
         description="Host headers that are answered, comma-separated, besides those of host and public_url "
@@ -194,6 +193,7 @@ class Settings(BaseSettings):
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
+    library: LibrarySettings = Field(default=LibrarySettings(), description="The model library.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
     characters: CharacterSettings = Field(
@@ -203,6 +203,7 @@ class Settings(BaseSettings):
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
+    fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
 
     @model_validator(mode="before")
@@ -355,6 +356,7 @@ def complaints(error: ValidationError) -> list[str]:
 
 
 _SECRETS = (
+    "FAL__KEY",
     "SECRET",
     "SIGNING_KEY",
     "TOKEN",

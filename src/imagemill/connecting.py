@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imagemill.config import Settings
 from imagemill.dispatch.offers import Offers
-from imagemill.dispatch.queues import BROKERED, FALLBACK, INGRESS, route
+from imagemill.dispatch.queues import BROKERED, route
 from imagemill.domain.errors import ImagemillError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def consumed(chosen: frozenset[str] | None) -> frozenset[str]:
     """The broker's queues to take wake-ups from, for a worker that serves the ``chosen`` ones; None: all."""
     if chosen is None:
         return frozenset(BROKERED)
-    return frozenset(queue if queue in (FALLBACK, INGRESS) else route(queue) for queue in chosen)
+    return frozenset(map(route, chosen))
 
 
 def _missing(error: ModuleNotFoundError) -> MissingExtra:

@@ -137,6 +137,11 @@ class LimitSettings(Group):
     body_s: float = Field(
         default=60.0, gt=0, description="Longest time its body may take; slower ones get a 408."
     )
+    answer_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="A client that takes less than 64 KiB of an answer that waits for it in so long is cut.",
+    )
     prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
     jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
     input_bytes: int = Field(
@@ -200,33 +205,6 @@ class SocketSettings(Group):
         default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
     )
     messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
-
-
-class LlmSettings(Group):
-    base_url: str | None = Field(
-        default=None,
-        pattern=r"^https?://[^\s]+$",
-        description="OpenAI-compatible endpoint that translates character sheets, such as "
-        "https://llm.example/v1; none: the glossary does.",
-    )
-    model: str | None = Field(default=None, min_length=1, description="Name of its model.")
-    api_key: SecretStr | None = Field(default=None, description="Its key, where it wants one.")
-    timeout_s: float = Field(
-        default=20.0, gt=0, le=300, description="Longest time an answer may take; then the glossary answers."
-    )
-    answer_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest answer that is read.")
-    retry_after_s: float = Field(
-        default=5.0, ge=0, description="Longest wait before the one retry after a 429 or 5xx."
-    )
-    rest_s: float = Field(
-        default=30.0, ge=0, description="How long it is left alone after three failures in a row."
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.base_url is not None and self.model is None:
-            raise ValueError("base_url needs model")
-        return self
 
 
 class PriceSettings(Group):
@@ -370,6 +348,12 @@ class CelerySettings(Group):
     poll_s: float = Field(
         default=2.0, gt=0, description="How often an idle worker looks by itself, should wake-ups be lost."
     )
+    result_url: str | None = Field(
+        default=None,
+        description="Where results of the tasks of generator_queue go, such as redis://host:6379/1; "
+        "none: to broker_url, if that is Redis.",
+    )
+    result_days: float = Field(default=1.0, gt=0, description="How long such a result is kept.")
     quorum_queues: bool = Field(default=False, description="Quorum queues, on RabbitMQ.")
     events: bool = Field(
         default=False, description="Send task events for Flower; costs several messages a task."

@@ -27,7 +27,7 @@ from imagemill.service.mailing import FolderOutbox, Outbox, SmtpOutbox, SmtpRule
 from imagemill.service.passwords import PasswordRules, Passwords
 from imagemill.service.prices import Prices
 from imagemill.service.safety import PromptGate
-from imagemill.service.submit import Defaults, Submitter
+from imagemill.service.submit import Defaults, Submitter, is_remote
 from imagemill.service.tokens import Tokens, UnusableKey
 from imagemill.service.users import SessionTokens, UserRules, Users
 from imagemill.store.store import Store
@@ -41,18 +41,19 @@ log = logging.getLogger(__name__)
 
 
 class RealNodes:
-    """The nodes of the ComfyUI backend; while there are some, the simulator rests."""
+    """The nodes of the ComfyUI backend; while there are some, or a provider is paid, the simulator rests."""
 
     def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
         self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
         comfyui = backends["comfyui"]
         assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
         self._comfyui = comfyui
+        self._has_remote = any(map(is_remote, backends.values()))
 
     def configure(self, nodes: Sequence[NodeConfig]) -> None:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
-            self._simulator.rest(bool(nodes))
+            self._simulator.rest(bool(nodes) or self._has_remote)
 
     def catalogues(self) -> Sequence[Catalogue]:
         return self._comfyui.catalogues()
@@ -114,7 +115,7 @@ def passwords(settings: Settings) -> Passwords:
 def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
     rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = Attempts(window_s=auth.login_window_s)
+    attempts = Attempts(store.tries, window_s=auth.login_window_s)
     return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from imagemill.backends.base import Backend
 from imagemill.config import Settings
+from imagemill.dispatch.generating import GeneratorRules
 from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
+from imagemill.service.library import LibraryRules
 from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
 from imagemill.service.outputs import Examination, OutputLimits
@@ -20,7 +22,8 @@ from imagemill.service.webhooks import WebhookRules
 
 def of_submits(settings: Settings) -> Defaults:
     job = settings.job
-    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request)
+    private = frozenset(settings.fal.private_owners)
+    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
 
 
 def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:
@@ -86,6 +89,24 @@ def of_messages(settings: Settings) -> MessageRules:
 
 def of_webhooks(settings: Settings) -> WebhookRules:
     return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
+
+
+def of_library(settings: Settings) -> LibraryRules:
+    library = settings.library
+    return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
+
+
+_ANSWER_S = 10.0
+"""What a task of the generator may take, past its patience, to answer before its time limit ends it."""
+
+
+def of_generator(settings: Settings) -> GeneratorRules:
+    celery = settings.celery
+    return GeneratorRules(
+        owner=settings.library.owner or settings.owner,
+        patience_s=max(celery.soft_time_limit_s - _ANSWER_S, celery.soft_time_limit_s / 2),
+        address=address(settings),
+    )
 
 
 def address(settings: Settings) -> str:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from imagemill.domain import credentials
 from imagemill.domain.access import Role, Scope, check_account, end_user
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.errors import InvalidInput, TooManyAttempts, Unauthenticated
-from imagemill.service.attempts import Attempts, network
+from imagemill.domain.errors import InvalidInput, Unauthenticated
+from imagemill.service.attempts import network
 from imagemill.service.passwords import check_password
 from imagemill.service.tokens import Tokens, UnusableKey
 from imagemill.service.users import check_email
@@ -154,22 +154,6 @@ def test_a_token_without_one_of_its_claims_is_none(claim: str) -> None:
 @pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "....", "ä.ö.ü", "e30.e30.e30"])
 def test_nonsense_is_no_token(text: str) -> None:
     assert tokens(SECRET).read(text) is None
-
-
-def test_attempts_are_counted_in_a_window() -> None:
-    now = 0.0
-    attempts = Attempts(window_s=60, clock=lambda: now)
-    for _ in range(3):
-        attempts.count({"a": 3})
-    with pytest.raises(TooManyAttempts) as caught:
-        attempts.count({"a": 3, "b": 3})
-    assert caught.value.after_s == 60
-    attempts.forgive("a")
-    attempts.count({"a": 3})
-    now = 60.0
-    attempts.count({"a": 3, "b": 1})
-    with pytest.raises(TooManyAttempts):
-        attempts.count({"b": 1})
 
 
 def test_one_customer_of_ipv6_is_one_caller() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from imagemill.backends.base import Backend, Order, Progress, RenderCanceled, Rendered, Watch
 from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.domain.errors import BackendError
@@ -24,7 +25,11 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec
 from imagemill.domain.nodes import NodeConfig
 from tests.backends.comfyui.support import settings, wait_well
+from tests.backends.fal.support import Book
+from tests.backends.fal.support import settings as fal_settings
 from tests.comfyui.node import TestNode
+from tests.fal_server import FalServer, Reply
+from tests.fal_server.server import running
 
 Properties = Mapping[str, Any]
 
@@ -46,6 +51,10 @@ class Subject:
     stepwise: Properties = field(default_factory=dict)
     """A render that tells its steps."""
     failing: Mapping[FailureCode, Properties] = field(default_factory=dict)
+    graphs: bool = True
+    """Whether it renders graphs; else it refuses them."""
+    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    """Those it makes; it refuses others."""
 
 
 @contextmanager
@@ -111,9 +120,51 @@ def comfyui() -> Iterator[Subject]:
         backend.close()
 
 
+class ScriptedFal(FalBackend):
+    """Hints of a job change how the server behaves before the request is sent."""
+
+    def __init__(self, server: FalServer) -> None:
+        super().__init__(fal_settings(server), Book())
+        self._server = server
+
+    def send(self, order: Order) -> str:
+        self._server.behave()
+        match order.properties.get("make it"):
+            case "slow":
+                self._server.behave(render_s=10.0)
+            case "stepwise":
+                self._server.behave(queue_s=0.05, render_s=0.3)
+            case FailureCode.BACKEND_UNAVAILABLE:
+                self._server.answer("submit", Reply(500))
+            case FailureCode.BACKEND_REJECTED:
+                self._server.answer("submit", Reply(422, [{"loc": ["body", "seed"], "msg": "is too odd"}]))
+            case FailureCode.CONTENT_BLOCKED:
+                self._server.behave(nsfw=True)
+            case _:
+                pass
+        return super().send(order)
+
+
+@contextmanager
+def fal() -> Iterator[Subject]:
+    codes = (FailureCode.BACKEND_UNAVAILABLE, FailureCode.BACKEND_REJECTED, FailureCode.CONTENT_BLOCKED)
+    with running() as server:
+        backend = ScriptedFal(server)
+        yield Subject(
+            backend,
+            slow={"make it": "slow"},
+            stepwise={"make it": "stepwise"},
+            failing={code: {"make it": code} for code in codes},
+            graphs=False,
+            formats=("png", "jpeg"),
+        )
+        backend.close()
+
+
 SUBJECTS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
     "simulator": simulator,
     "comfyui": comfyui,
+    "fal": fal,
 }
 
 
@@ -148,7 +199,7 @@ def spec(**changes: Any) -> ImageSpec:
 
 def order(backend: Backend, work: ImageSpec | GraphSpec | None = None, **changes: Any) -> Order:
     values: dict[str, Any] = {
-        "job_id": "job-1",
+        "job_id": f"job-{uuid.uuid4()}",
         "attempt": 1,
         "reference": str(uuid.uuid4()),
         "node": backend.nodes()[0].name,
@@ -180,8 +231,12 @@ def test_a_request_it_can_do_is_not_refused(backend: Backend) -> None:
 @pytest.mark.parametrize("format", MEDIA_TYPES)
 @pytest.mark.parametrize("count", [1, 3])
 def test_outputs_have_the_count_size_and_media_type_asked_for(
-    backend: Backend, format: str, count: int
+    subject: Subject, format: str, count: int
 ) -> None:
+    backend = subject.backend
+    if format not in subject.formats:
+        assert format in (backend.refusal(spec(format=format)) or "")
+        return
     rendered = render(backend, order(backend, spec(width=72, height=40, count=count, format=format)))
     assert len(rendered.outputs) == count
     for output in rendered.outputs:
@@ -196,7 +251,11 @@ def test_each_output_tells_its_seed(backend: Backend) -> None:
     assert [output.seed for output in rendered.outputs] == [4_294_967_295] * 2
 
 
-def test_a_graph_is_rendered_as_it_stands(backend: Backend) -> None:
+def test_a_graph_is_rendered_as_it_stands_or_refused(subject: Subject) -> None:
+    backend = subject.backend
+    if not subject.graphs:
+        assert "graph" in (backend.refusal(GraphSpec(GRAPH)) or "")
+        return
     rendered = render(backend, order(backend, GraphSpec(GRAPH)))
     assert [Image.open(BytesIO(output.data)).size for output in rendered.outputs] == [(64, 48)] * 2
 
@@ -207,8 +266,13 @@ def test_a_graph_without_an_output_is_an_invalid_graph(backend: Backend) -> None
     assert caught.value.failure is FailureCode.INVALID_GRAPH
 
 
-def test_the_details_hold_the_graph_and_the_answer(backend: Backend) -> None:
+def test_the_details_hold_what_was_sent_and_the_answer(subject: Subject) -> None:
+    backend = subject.backend
     details = render(backend, order(backend)).details
+    if not subject.graphs:
+        assert details["requestId"]
+        assert details["path"]
+        return
     assert {node["class_type"] for node in details["prompt_request"].values()} >= {"KSampler", "SaveImage"}
     assert details["prompt_response"]
 
@@ -271,8 +335,9 @@ def test_a_known_reference_is_attached_to_and_delivers_the_same(backend: Backend
     reference = backend.send(asked)
     assert backend.send(asked) == reference
     first = backend.follow(asked, reference, Watch())
-    assert backend.send(asked) == reference
-    assert backend.follow(asked, reference, Watch()).outputs == first.outputs
+    later = replace(asked, attempt=2, reference=reference)  # as the store has kept it
+    assert backend.send(later) == reference
+    assert backend.follow(later, reference, Watch()).outputs == first.outputs
 
 
 def test_two_followers_of_one_reference_get_the_same(subject: Subject) -> None:

@@ -274,3 +274,26 @@ def test_the_cover_says_where_the_subject_is(background: str, width: int, height
     clear = cover.point([255] + [0] * 255)
     assert ImageChops.multiply(apart, clear).getbbox() is None
     assert subject_share(cover.convert("RGB"), (0, 0, 0)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_person"),
+    [
+        ("masterpiece, looking at viewer, headshot, solo, 1girl", True),
+        ("fashion model, male, 20-30 years old, neutral white/gray background", True),
+        ("a lighthouse on a cliff", False),
+        ("a statue of 21boys", False),
+    ],
+)
+def test_a_prompt_for_one_person_is_answered_with_one(prompt: str, is_person: bool):
+    above = painted(replace(FOX, prompt=prompt, width=256, height=384)).crop((0, 0, 256, 8))
+    assert (len(above.getcolors(4096) or ()) == 1) is is_person
+
+
+def test_a_person_has_the_hair_the_prompt_asks_for():
+    pictures = [
+        painted(replace(FOX, prompt=f"headshot, solo, 1girl, {hair} hair", width=256, height=256))
+        for hair in ("blue", "pink")
+    ]
+    reds = [ImageStat.Stat(each.crop((96, 16, 160, 40))).mean[0] for each in pictures]
+    assert reds[1] > reds[0] + 60

@@ -23,6 +23,7 @@ from tests.characters.support import (
 from tests.characters.test_money import GUARDED, grant, purse
 from tests.conftest import Server, image_job
 from tests.money.test_http import account
+from tests.service.build import wait_until
 from tests.service.test_translating import Model, answers, says
 
 
@@ -53,6 +54,7 @@ def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(
     answer = ask(server.client, "avatar", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "CONTENT_BLOCKED")
     assert "menina" not in answer.text
+    wait_until(server.mill.store.decisions.page)
     (decision,) = server.mill.store.decisions.page()
     assert (decision.judgement.category, len(decision.judgement.digest)) == ("minors", 64)
     assert decision.job_id is None

@@ -25,6 +25,11 @@ COMMANDS = [
     ),
     *(["resources", name] for name in ["add", "list", "show", "remove"]),
 ]
+COMMANDS += [["webhooks"], ["credits"], ["limits"], ["price"]]
+COMMANDS += [
+    ["webhooks", name] for name in ["list", "create", "delete", "resume", "messages", "resend", "test"]
+]
+COMMANDS += [["credits", name] for name in ["balance", "statement", "grant", "transfer", "account"]]
 COMMANDS += [["workflows", name] for name in ["add", "list", "show", "edit", "versions", "remove", "run"]]
 HEAVY = ["fastapi", "starlette", "sqlalchemy", "uvicorn", "httpx2", "PIL", "pydantic", "rich.console"]
 

@@ -22,7 +22,7 @@ SECRETS = {
     )
 }
 LOADED = compose.load(SECRETS)
-OURS = ("api", "scheduler", "worker-gpu", "worker-render")
+OURS = ("api", "scheduler", "worker-gpu", "worker-render", "generator")
 KINDS: dict[str, type | tuple[type, ...]] = {
     "build": dict,
     "cap_drop": list,

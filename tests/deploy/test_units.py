@@ -41,7 +41,8 @@ def each_unit() -> pytest.MarkDecorator:
 
 
 def test_there_is_a_unit_for_each_role() -> None:
-    assert [path.stem for path in UNITS] == ["imagemill-api", "imagemill-scheduler", "imagemill-worker@"]
+    roles = ("api", "generator", "scheduler", "worker@")
+    assert [path.stem for path in UNITS] == [f"imagemill-{role}" for role in roles]
 
 
 @each_unit()

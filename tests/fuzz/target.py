@@ -21,6 +21,8 @@ _SETTINGS = {
     "IMAGEMILL_SIMULATOR__STEP_MS": "0",
     # Pictures of characters are large: those that made-up requests ask for must not slow the others down.
     "IMAGEMILL_SIMULATOR__NODES": "1",
+    "IMAGEMILL_LIBRARY__WIDTH": "64",
+    "IMAGEMILL_LIBRARY__HEIGHT": "64",
 }
 
 
@@ -124,6 +126,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/api/v1/credits/accounts/{owner}": {"owner": "nobody"},
         "/v2/resources/{air}": {"air": "urn:air:sd1:lora:civitai:82098@87153"},
         "/blobs/{name}": {"name": blob},
+        **_models(http, headers),
     }
     things |= _character(http, headers)
     webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
@@ -135,3 +138,19 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
             "message_id": message,
         }
     return things
+
+
+def _models(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    """One of the model library, and the batch that made it."""
+    grid = {"gender": "male", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual"}
+    batch = _ok(http.post("/api/v1/models/batch", json={"grid": grid}, headers=headers))["batch"]
+    rows: list[dict[str, Any]] = []
+    end = time.monotonic() + 30
+    while not rows:
+        assert time.monotonic() < end, "no model is made"
+        time.sleep(0.05)
+        rows = _ok(http.get("/api/v1/models", headers=headers))["items"]
+    return {
+        "/api/v1/models/{model_id}": {"model_id": rows[0]["id"]},
+        "/api/v1/models/batch/{batch}": {"batch": batch},
+    }

@@ -96,7 +96,7 @@ class Belongings:
 
 
 FAL_APP = {"fal/{owner}": "fal-ai", "fal-run/{owner}": "fal-ai", "{alias}": "flux", "{path}": "dev"}
-COMMON = {"resources/{air}", "nodes/{name}", "stories/{story_id}", *FAL_APP}
+COMMON = {"resources/{air}", "nodes/{name}", "library/{template}", "stories/{story_id}", *FAL_APP}
 """Parameters that name what is nobody's own."""
 
 
@@ -129,6 +129,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
         _add_character(has)
     if "/api/v1/uploads" in paths:
         _add_upload(has)
+    if "/api/v1/models" in paths:
+        _add_model(has)
     return has
 
 
@@ -210,3 +212,27 @@ def _add_upload(has: Belongings) -> None:
     place = answer.json()["url"].partition("?")[0].partition("/blobs/inputs/")[2].split("/")
     has.paths |= dict(zip(("inputs/{mark}", "{digest}", "{name}"), place, strict=True))
     has.queries["upload"] = answer.json()["key"]
+
+
+def _add_model(has: Belongings) -> None:
+    """Of the model library, with a second version whose prompt is marked."""
+    party = has.owner
+    look = {"gender": "male", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual"}
+    first = _model_of(has, party.post("/api/v1/models", look))
+    second = party.post(f"/api/v1/models/{first['id']}/edit", {"prompt": f"prompt {has.mark}"})
+    model = _model_of(has, second)
+    has.paths |= {
+        "models/{model_id}": model["id"],
+        "batch/{batch}": second["batch"],
+        "library/{template}": model["templateId"],
+    }
+
+
+def _model_of(has: Belongings, ordered: Mapping[str, Any]) -> dict[str, Any]:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        for row in has.owner.get("/api/v1/models")["items"]:
+            if row["jobId"] == ordered["jobId"]:
+                return row
+        time.sleep(0.02)
+    raise AssertionError(has.owner.get(f"/api/v1/jobs/{ordered['jobId']}"))

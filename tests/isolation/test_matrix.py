@@ -26,6 +26,7 @@ PUBLIC = {
     "GET /blobs/inputs/{mark}/{digest}/{name}",
     "GET /blobs/characters/{folder}/{subject}/{kind}/{file}",
     "GET /api/v1/image-generation/health",
+    "GET /blobs/library/{template}/{name}",
     "POST /api/v1/auth/sign-up",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
@@ -40,10 +41,12 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/consumer/jobs/{job_id}": {"reason": "other"},
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
+    "POST /api/v1/models/{model_id}/edit": {"prompt": "theirs"},
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
+    "ageRange", "bodyType", "gender", "latest", "pose", "style",
     "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
     "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
     "page", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
@@ -104,6 +107,9 @@ def state(things: Belongings) -> dict[str, Any]:
         found["keys"] = [{name: value for name, value in each.items() if name != "usedAt"} for each in keys]
     for artifact in found["job"]["artifacts"]:
         artifact["url"] = artifact["url"].partition("?")[0]
+    if model := things.paths.get("models/{model_id}"):
+        versions = things.owner.get(f"/api/v1/models/{model}/versions")["items"]
+        found["models"] = [{**each, "signed": None} for each in versions]
     if webhook := things.paths.get("webhooks/{webhook_id}"):
         found["webhook"] = things.owner.get(f"/api/v1/webhooks/{webhook}")
     return found

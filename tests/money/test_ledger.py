@@ -174,6 +174,11 @@ def test_a_transfer_moves_between_owners_or_not_at_all(rich: Store):
     assert rich.ledger.faults() == []
 
 
+def test_whoever_is_not_there_gets_nothing(rich: Store):
+    with pytest.raises(NotFound):
+        grant(rich, "nobody", 1_000)
+
+
 def test_a_correction_takes_no_more_than_is_there(rich: Store):
     grant(rich, "ann", -10_000)
     with pytest.raises(CreditsInsufficient):

@@ -50,6 +50,12 @@ def test_each_sees_what_those_before_it_did(conn: sa.Connection):
         assert len(ALL.run(conn)) == 2
 
 
+def test_nothing_is_in_an_empty_list(conn: sa.Connection):
+    with conn.begin():
+        PUT.run(conn, ONE)
+        assert SOME.run(conn, {"ids": []}) == []
+
+
 def test_one_that_fails_undoes_all_and_says_so(conn: sa.Connection):
     driver_error = conn.dialect.dbapi.Error  # pyright: ignore[reportOptionalMemberAccess]
     with pytest.raises(driver_error), conn.begin():

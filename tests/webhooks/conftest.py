@@ -21,6 +21,7 @@ from imagemill.store.accounts import Owner
 from imagemill.store.endpoints import Endpoint
 from imagemill.store.store import Store
 from imagemill.store.webhooks import Attempt, Message, Page
+from imagemill.tracing.tracer import Tracer
 from tests.service.build import add, mill, wait_until
 
 LOCAL = [ip_network("127.0.0.0/8")]
@@ -68,7 +69,12 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
     running: list[Messenger] = []
 
     def make(
-        *, resolver: Resolver = look_up, allow: bool = True, starts: bool = True, **changes: Any
+        *,
+        resolver: Resolver = look_up,
+        allow: bool = True,
+        starts: bool = True,
+        tracer: Tracer | None = None,
+        **changes: Any,
     ) -> Post:
         values: Mapping[str, Any] = {
             "timeout_s": 0.5, "tries": 4, "backoff": Backoff(0.02, 0.05), "poll_s": 0.05,
@@ -76,7 +82,7 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
         }  # fmt: skip
         guard = Guard(LOCAL if allow else [], resolver=resolver)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        messenger = Messenger(store, guard, MessageRules(**values), render)
+        messenger = Messenger(store, guard, MessageRules(**values), render, tracer=tracer)
         webhooks = Webhooks(store, guard, WebhookRules(20, 3600.0), messenger.rouse)
         store.listen(lambda committed: messenger.wake() if committed.called_back else None)
         if starts:

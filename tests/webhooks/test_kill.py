@@ -16,10 +16,11 @@ from tests.service.build import wait_until
 from tests.webhooks.receivers import receiving
 
 
-def start(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
+def start(data_dir: Path, database_url: str, port: int) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "IMAGEMILL_DATA_DIR": str(data_dir),
+        "IMAGEMILL_DATABASE_URL": database_url,
         "IMAGEMILL_ALLOW_NETWORKS": "127.0.0.0/8",
         "IMAGEMILL_LEADER_LEASE_S": "1",
         "IMAGEMILL_LOG_LEVEL": "warning",
@@ -39,11 +40,13 @@ def start(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_message_of_a_killed_process_arrives_after_the_restart_under_the_same_id(tmp_path: Path):
+def test_a_message_of_a_killed_process_arrives_after_the_restart_under_the_same_id(
+    tmp_path: Path, database_url: str
+):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = start(tmp_path, port)
+    process = start(tmp_path, database_url, port)
     try:
         with receiving(delay_s=5) as receiver:
             client = httpx2.Client(
@@ -57,7 +60,7 @@ def test_a_message_of_a_killed_process_arrives_after_the_restart_under_the_same_
             process.wait(10)
             receiver.delay_s = 0
             begin = time.monotonic()
-            process = start(tmp_path, port)
+            process = start(tmp_path, database_url, port)
             wait_until(lambda: len(receiver.got) == 2, 20)
         assert time.monotonic() - begin < 30
         assert receiver.got[0].id == receiver.got[1].id

@@ -23,6 +23,16 @@ def test_a_lane_gets_four_senders():
     assert len(fill(Senders(rest_s=1), [Lane("ann", "http://a")] * 20)) == 4
 
 
+def test_asking_whether_a_lane_is_held_takes_no_sender():
+    senders, lane = Senders(rest_s=1), Lane("ann", "http://a")
+    for key in range(4):
+        assert not senders.is_held(lane, 0.0)
+        assert senders.take(key, lane, 0.0) is None
+    assert senders.is_held(lane, 0.0)
+    senders.give_back(0, well=True, took_s=0.01, now=0.0)
+    assert not senders.is_held(lane, 0.0)
+
+
 def test_an_account_gets_eight_senders_whatever_it_calls():
     assert len(fill(Senders(rest_s=1), [Lane("ann", f"http://{number}") for number in range(20)])) == 8
 

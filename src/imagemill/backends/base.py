@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from imagemill.backends.paying import PaidCalls
 from imagemill.domain.images import Work
 
 
@@ -31,6 +32,10 @@ class Node:
     """Finishes what it has and takes no more."""
     trouble: str = ""
     """Why it is not healthy, in a sentence."""
+    remote: bool = False
+    """Somebody else's, and paid for: it never gets private jobs, and others only after local nodes."""
+    patience_s: float = 0.0
+    """How long a remote node leaves a job to the local nodes that could do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class Surroundings:
     """Tells the nodes of several processes apart, where a backend makes its own."""
     path_of: Callable[[str], str | None]
     """The file a node should have a model in, by its AIR; None: unknown. Cheap: it remembers."""
+    calls: PaidCalls
+    """The book of calls that cost money, shared by all workers."""
 
 
 class RenderCanceled(Exception):

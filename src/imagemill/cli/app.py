@@ -11,12 +11,14 @@ from imagemill.cli import (
     jobs,
     keys,
     limits,
+    models,
     nodes,
     resources,
     serving,
     settings,
     upkeep,
     users,
+    webhooks,
     workflows,
 )
 from imagemill.cli import credits as money
@@ -55,11 +57,14 @@ app.command(rich_help_panel=SERVE)(serving.serve)
 app.command(rich_help_panel=SERVE)(serving.api)
 app.command(rich_help_panel=SERVE)(serving.scheduler)
 app.command(rich_help_panel=SERVE)(serving.worker)
+app.command(rich_help_panel=SERVE)(serving.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(characters.commands, name="characters", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
+app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(limits.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(money.price)

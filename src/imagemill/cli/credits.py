@@ -95,6 +95,25 @@ def transfer(
     _post("transfers", body, key, Out(as_json), url, token)
 
 
+@commands.command()
+def account(
+    owner: Annotated[str, typer.Argument(help="Whose: account, or account:user.")],
+    exempt: Annotated[bool, typer.Option("--exempt/--paying", help="Whether its jobs cost nothing.")],
+    note: Note = "",
+    key: Key = None,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = TOKEN,
+) -> None:
+    """Say whether an owner pays for jobs; as an administrator."""
+    from imagemill.cli.client import segment
+
+    body = {"exempt": exempt, "note": note}
+    out, path = Out(as_json), f"accounts/{segment(owner)}"
+    _post(path, body, key, out, url, token, method="PUT")
+    out.say(f"{owner} pays nothing" if exempt else f"{owner} pays for its jobs")
+
+
 def price(
     recipe: Annotated[str, typer.Option("--recipe", help="Which recipe.")] = "textToImage",
     given: Annotated[
@@ -131,14 +150,23 @@ def _settings(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _post(path: str, body: dict[str, Any], key: str | None, out: Out, url: str | None, token: str) -> None:
+def _post(
+    path: str,
+    body: dict[str, Any],
+    key: str | None,
+    out: Out,
+    url: str | None,
+    token: str,
+    *,
+    method: str = "POST",
+) -> None:
     import uuid
 
     from imagemill.cli.client import Client
 
     with out.reporting(), Client(url, token) as client:
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        answer = client.call("POST", f"/api/v1/credits/{path}", json=body, headers=headers)
+        answer = client.call(method, f"/api/v1/credits/{path}", json=body, headers=headers)
         if out.as_json:
             out.json(answer)
             return

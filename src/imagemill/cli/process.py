@@ -117,7 +117,7 @@ def _wire(settings: "Settings", host: str) -> dict[str, Any]:
     return {
         "host": host,
         "loop": "auto",
-        "http": partial(Connection, head_s=settings.limit.head_s),
+        "http": partial(Connection, head_s=settings.limit.head_s, answer_s=settings.limit.answer_s),
         "proxy_headers": False,
         "log_config": None,
         "access_log": False,

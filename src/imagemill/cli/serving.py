@@ -1,4 +1,4 @@
-"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``."""
+"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``, ``generator``."""
 
 import gc
 from typing import Annotated, Any, Literal
@@ -57,6 +57,15 @@ def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = Non
         from imagemill.cli.background import run_quietly
 
         run_quietly(settings, which, queues=queues)
+
+
+def generator(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+    """Run the worker of generator_queue: tasks that applications send by Celery."""
+    with Out().reporting():
+        settings = load_settings(data_dir=data_dir, log_level=log_level)
+        from imagemill.cli.generating import become_generator
+
+        become_generator(settings)
 
 
 def _run_http(which: Which, reload: bool, **given: Any) -> None:

@@ -1,6 +1,6 @@
 """``imagemill health`` and ``imagemill migrate``."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,11 +9,21 @@ from imagemill.cli.options import TOKEN, DataDir, Json, Token, Url
 from imagemill.cli.output import REFUSED, Out
 
 
-def health(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+def health(
+    generator: Annotated[
+        bool, typer.Option("--generator", help="Ask this machine's workers of generator_queue instead.")
+    ] = False,
+    as_json: Json = False,
+    url: Url = None,
+    token: Token = TOKEN,
+) -> None:
     """Ask a server how it is. Exit status 0 when all is well."""
     from imagemill.cli.client import Client, Refusal
 
     out = Out(as_json)
+    if generator:
+        _ask_generators(out)
+        return
     with out.reporting(), Client(url, token) as client:
         try:
             report = client.get("/health")
@@ -26,6 +36,17 @@ def health(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None
         else:
             _show_health(out, client.url, report)
     raise typer.Exit(0 if report.get("ok") else REFUSED)
+
+
+def _ask_generators(out: Out) -> None:
+    from imagemill.cli.generating import ask_generators
+
+    with out.reporting():
+        names = ask_generators(load_settings())
+        if out.as_json:
+            out.json({"ok": True, "generators": names})
+        for name in names:
+            out.say(f"✓ {name} answers")
 
 
 def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery ha
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
-from imagemill.dispatch.queues import BROKERED, FALLBACK
+from imagemill.dispatch.queues import BROKERED, FALLBACK, INGRESS
 from imagemill.dispatch.tokens import BrokerAway
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
         "broker_transport_options": _transport(settings),
         "task_default_queue": FALLBACK,
         "task_queues": [
-            Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments) for name in BROKERED
+            *(Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments) for name in BROKERED),
+            # As an application declares it that says no more than its name.
+            Queue(INGRESS, Exchange(INGRESS), routing_key=INGRESS),
         ],
         "task_ignore_result": True,
         "task_acks_late": True,

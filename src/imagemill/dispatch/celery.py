@@ -1,4 +1,5 @@
-"""For Celery's own command: ``python -m celery -A imagemill.dispatch.celery worker -Q gpu,celery``.
+"""For Celery's own command: ``python -m celery -A imagemill.dispatch.celery worker -Q gpu,celery``, and for
+``imagemill generator``, which is that command with ``-Q generator_queue``.
 
 Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
 """
@@ -14,6 +15,9 @@ from imagemill import logs
 from imagemill.config import Settings
 from imagemill.dispatch.brokered import make_app
 from imagemill.dispatch.cord import Cord
+from imagemill.dispatch.generating import Generator, Leaving
+from imagemill.dispatch.ingress import add_tasks
+from imagemill.dispatch.queues import INGRESS
 
 if TYPE_CHECKING:
     from imagemill.bootstrap import Mill
@@ -34,6 +38,7 @@ class Host:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._mill: Mill | None = None
+        self._generator: Generator | None = None
         self._left = False
         self.cord: Cord | None = None
         """To the children, until they are asked to leave."""
@@ -45,6 +50,16 @@ class Host:
         self.begin()
         mill = self._mill
         return mill.work(queue) if mill is not None else 0
+
+    def generator(self) -> Generator:
+        """Raises `Leaving` in a process that ends."""
+        self.begin()
+        with self._lock:
+            if self._mill is None:
+                raise Leaving
+            if self._generator is None:
+                self._generator = self._mill.generator()
+            return self._generator
 
     def begin(self) -> None:
         with self._lock:
@@ -68,6 +83,8 @@ class Host:
             cord, self.cord = self.cord, None
             if cord is not None and not cord.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
                 log.warning("a child of the pool does not leave; what it runs is found again by its lease")
+            if self._generator is not None:
+                self._generator.leave(_HAND_BACK_S)
             if self._mill is not None:
                 self._mill.close()
                 self._mill = None
@@ -77,6 +94,7 @@ signals: Any = celery_signals
 _settings = Settings()
 _host = Host()
 app = make_app(_settings, _host.work)
+add_tasks(app, _settings, _host.generator)
 
 
 @signals.setup_logging.connect
@@ -95,6 +113,11 @@ def _know_queues(instance: Any, **_: Any) -> None:
         importlib.import_module("imagemill.bootstrap")
     else:
         _host.slots = None
+
+
+@signals.worker_ready.connect
+def _announce(**_: Any) -> None:
+    log.info("%s started", "generator" if INGRESS in _host.queues else "worker")
 
 
 @signals.worker_process_init.connect

@@ -1,14 +1,16 @@
 """What the nodes of this process can take."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from imagemill.backends.base import Backend, Node
-from imagemill.dispatch.queues import served
+from imagemill.dispatch.queues import REMOTE, served
 from imagemill.domain.scheduling import Offer
 
 
 class Offers:
-    """``chosen``: queues this process serves; None: all."""
+    """``chosen``: queues this process serves; None: all. Remote nodes are served by those who serve the queue
+    `REMOTE`, and then with all their queues: so a worker can have them alone, and others none of them."""
 
     def __init__(
         self, backends: Mapping[str, Backend], *, worker: str, chosen: frozenset[str] | None
@@ -16,6 +18,8 @@ class Offers:
         self._backends = backends
         self._worker = worker
         self._chosen = chosen
+        # Of a kind of backend, not of a node that comes and goes: without one nothing more is looked at.
+        self._has_remote = any(node.remote for _, node in self.nodes())
 
     def nodes(self) -> list[tuple[Backend, Node]]:
         return [(backend, node) for backend in self._backends.values() for node in backend.nodes()]
@@ -34,11 +38,27 @@ class Offers:
         return self.of(node) if node is not None and node.healthy and not node.draining else None
 
     def of(self, node: Node) -> Offer:
+        if not node.remote:
+            offer = self._of(node, served(node.queues, self._chosen))
+            return replace(offer, apart=self._apart()) if self._has_remote else offer
+        queues = node.queues if self._chosen is None or REMOTE in self._chosen else frozenset[str]()
+        rivals = tuple(
+            self._of(each, each.queues)
+            for _, each in self.nodes()
+            if each.healthy and not (each.draining or each.remote)
+        )
+        offer = self._of(node, queues)
+        return replace(offer, patience_s=node.patience_s, rivals=rivals, apart=self._apart())
+
+    def _apart(self) -> frozenset[str]:
+        return frozenset(node.name for _, node in self.nodes() if node.remote)
+
+    def _of(self, node: Node, queues: frozenset[str]) -> Offer:
         return Offer(
             worker=self._worker,
             node=node.name,
             backend=node.backend,
-            queues=served(node.queues, self._chosen),
+            queues=queues,
             labels=node.labels,
             memory_mb=node.memory_mb,
             resident=node.resident,

@@ -1,15 +1,19 @@
 """The names of the queues, and who serves what."""
 
-NAMED = ("gpu", "remote", "render")
+from imagemill.domain.scheduling import REMOTE
+
+NAMED = ("gpu", REMOTE, "render")
 """Each has wake-ups of its own."""
 
 FALLBACK = "celery"
 """Wake-ups for jobs of all other queues: of recipes and nodes that bring their own names."""
 
-INGRESS = "generator_queue"
-"""Where applications that know nothing but Celery leave their messages."""
+BROKERED = (*NAMED, FALLBACK)
+"""Where wake-ups lie."""
 
-BROKERED = (*NAMED, FALLBACK, INGRESS)
+INGRESS = "generator_queue"
+"""Where applications that know nothing but Celery leave their tasks; `imagemill generator` takes them. No
+other worker may: Celery throws away what a worker has no task for."""
 
 
 def route(queue: str) -> str:

@@ -164,10 +164,22 @@ class BackendError(ImagemillError):
     """A render that failed, with the typed cause that decides about a retry.
 
     ``tried``: the backend has tried again on the node itself, so that trying there once more is of no use.
+    ``after_s``: how long the node is to be left alone, where it said so. ``counts``: whether it uses up one
+    of the job's own tries; what a node is short of is not the job's fault.
     """
 
-    def __init__(self, failure: FailureCode, message: str, *, tried: bool = False) -> None:
+    def __init__(
+        self,
+        failure: FailureCode,
+        message: str,
+        *,
+        tried: bool = False,
+        after_s: float | None = None,
+        counts: bool = True,
+    ) -> None:
         super().__init__(message)
         self.tried = tried
+        self.after_s = after_s
+        self.counts = counts
         self.failure = failure
         self.code = failure.value

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagemill.domain.clock import SECOND
-from imagemill.domain.scheduling import Head, Offer, Waiting, mismatch, priority_offset_s
+from imagemill.domain.scheduling import Head, Offer, Waiting, left_since, mismatch, priority_offset_s
 
 LOAD_PAYS = 1.5
 """A load is counted as so many loads: it often costs another one, back to the model that is left now."""
@@ -53,6 +53,10 @@ class Fleet:
     loaded_at: Mapping[str, int] = field(default_factory=dict[str, int])
     """When the latest load of a node was decided, where that is known."""
 
+    def without(self, nodes: frozenset[str]) -> "Fleet":
+        holding = {node: held for node, held in self.holding.items() if node not in nodes}
+        return Fleet(self.now, holding, self.busy - nodes, self.loaded_at)
+
     def servers(self, model: str, without: str = "") -> list[str]:
         return sorted(node for node, held in self.holding.items() if model in held and node != without)
 
@@ -83,11 +87,17 @@ Policy = Callable[[Offer, Iterable[Head], Fleet, Peek, Rules], Choice | None]
 def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules: Rules) -> Choice | None:
     """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
     fitting = [head for head in heads if mismatch(offer, head.key) is None]
+    if offer.patience_s > 0:
+        fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
     if not fitting:
         return None
     first = min(fitting, key=_order)
+    if offer.patience_s > 0:
+        return Choice(first.lane, _spills(offer, first, fleet.now))
+    if offer.apart:
+        fleet = fleet.without(offer.apart)
     load_s = rules.load_s if offer.load_s is None else offer.load_s
-    held = offer.resident if offer.node not in fleet.busy else fleet.holding[offer.node]
+    held = offer.resident if offer.node not in fleet.busy else fleet.holding.get(offer.node, frozenset())
     here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
     stay = min(here, key=_order, default=None)
     if stay is not None and stay is first:
@@ -253,6 +263,18 @@ class _Place:
             spent_s += work_s
             best = max(best, weighted_s / spent_s)
         return best
+
+
+def _is_due(offer: Offer, head: Head, now: int) -> bool:
+    since = left_since(offer, head.key, now)
+    return since is None or head.job.since <= since
+
+
+def _spills(offer: Offer, head: Head, now: int) -> str:
+    if left_since(offer, head.key, now) is None:
+        return "no local node can do it"
+    waited_s = (now - head.job.since) / SECOND
+    return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
 
 
 def _order(head: Head) -> tuple[float, int, int]:

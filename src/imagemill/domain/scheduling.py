@@ -11,6 +11,7 @@ Place, which job of the fair order goes to which node, is `imagemill.domain.plac
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
 
 PRIORITY_STEP_S = 6.0
@@ -21,6 +22,10 @@ NAMED_PRIORITIES = {"high": -10, "normal": 0, "low": 10}
 SHARED_RUN_S = 60.0
 """A job that runs longer than this no longer holds the virtual time back: an owner who comes then would be
 given what others have used meanwhile."""
+
+
+REMOTE = "remote"
+"""The queue of jobs that only remote nodes can do; see `imagemill.backends.base.Node.remote`."""
 
 
 def priority_offset_s(priority: int) -> float:
@@ -47,6 +52,12 @@ class Offer:
     """Jobs the node may have in flight, over all workers; None: unbounded."""
     load_s: float | None = None
     """Seconds the node takes to load a checkpoint; 0: it has none to load; None: unknown."""
+    patience_s: float = 0.0
+    """How long it leaves jobs to its ``rivals``."""
+    rivals: "tuple[Offer, ...]" = ()
+    """Of a remote node: what the local nodes that are well could take, in whichever process."""
+    apart: frozenset[str] = frozenset()
+    """Names of the remote nodes: nothing is loaded there, and no local job is left to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,16 @@ def mismatch(offer: Offer, key: LaneKey) -> str | None:
     if absent:
         return f"does not have {', '.join(absent)}"
     return None
+
+
+def left_since(offer: Offer, key: LaneKey, now: int) -> int | None:
+    """The instant by which a job of this lane must have come in for the slot to take it; None: any.
+
+    A slot with patience leaves what a local node could do to the local nodes for so long.
+    """
+    if offer.patience_s <= 0 or all(mismatch(rival, key) is not None for rival in offer.rivals):
+        return None
+    return now - round(offer.patience_s * SECOND)
 
 
 def virtual_time(running: Iterable[tuple[float, float]]) -> float | None:

@@ -9,6 +9,7 @@ A message is the length of its head, the length of its body (two 32-bit numbers)
 import io
 import json
 import math
+import os
 import resource
 import struct
 import sys
@@ -118,12 +119,13 @@ def grant(seconds: int) -> None:
 
 
 def main() -> None:
-    memory_bytes, seconds = int(sys.argv[1]), int(sys.argv[2])
+    memory_bytes, seconds, nice = map(int, sys.argv[1:4])
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     Image.MAX_IMAGE_PIXELS = None  # counted before, by the file's own header
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.init()
     confine(memory_bytes)
+    os.nice(nice)
     write(answers, {"ready": True})
     while (request := read(requests)) is not None:
         grant(seconds)

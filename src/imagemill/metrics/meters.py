@@ -74,6 +74,18 @@ class Meters:
         )
         self._callbacks = self._counter("callbacks", "Deliveries of callbacks that were tried.", "result")
         self._webhooks = self._counter("webhooks", "Deliveries of webhooks that were tried.", "result")
+        self._calls = self._counter(
+            "provider_calls", "Requests to paid providers that came to their end.", "provider", "outcome"
+        )
+        self._held_back = self._counter(
+            "provider_held_back", "Requests that a limit or a ceiling kept from being sent.", "provider"
+        )
+        self._spent = self._counter(
+            "provider_cost", "Expected cost of ended requests, in the provider's currency.", "provider"
+        )
+        self._called = self._timer(
+            "provider_call", "From a request to a paid provider to its end.", _RENDER_S, "provider"
+        )
         for result in ("delivered", "failed", "given_up"):
             self._webhooks(result)
             self._callbacks(result)  # a series that is born with its first count hides that count from a rate
@@ -125,6 +137,15 @@ class Meters:
     def told(self, result: str) -> None:
         """A message of a webhook."""
         self._webhooks(result).inc()
+
+    def called(self, provider: str, outcome: str, seconds: float, cost: float) -> None:
+        """A request to a paid provider is over; ``outcome`` as its book has it."""
+        self._calls(provider, outcome).inc()
+        self._called(provider).observe(max(0.0, seconds))
+        self._spent(provider).inc(cost)
+
+    def held_back(self, provider: str) -> None:
+        self._held_back(provider).inc()
 
     def _counter(self, name: str, help: str, *labels: str) -> _Family[Counter]:
         return _Family(Counter(f"imagemill_{name}", help, labels, registry=self.registry))

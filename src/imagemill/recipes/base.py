@@ -33,7 +33,8 @@ class Plan:
     """What is made of each picture before it is kept; None: kept as it is."""
     keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
     """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
-    its owner's folder; the others lie with the job. Never of what a client wrote as it is."""
+    its owner's folder; the others lie with the job. Of plans with one output, and never of what a client
+    wrote as it is."""
     record: Record | None = None
     """What is written besides the job when it succeeds."""
 

@@ -10,11 +10,14 @@ from imagemill.domain import credentials
 from imagemill.domain.access import Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import Forbidden, Unauthenticated
+from imagemill.service.strangers import Strangers
 from imagemill.store.accounts import Accounts, Owner, StoredKey, UseKey
 
 MAX_CREDENTIAL = 4096
 """Characters of an Authorization header."""
 _MOST_REMEMBERED = 10_000
+_MOST_REFUSED, _LONGEST_REFUSED = 2000, 512
+"""Credentials that are remembered as wrong, and their characters: a megabyte of them."""
 _USE_NOTED_S = 60
 """When a key was used last is kept to the minute: a write a request would be too much."""
 _SCHEMES = ("bearer", "key")
@@ -54,20 +57,36 @@ Token = Callable[[str], Caller | None]
 
 
 class Access:
-    def __init__(self, accounts: Accounts, rules: AccessRules, token: Token = lambda _: None) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        rules: AccessRules,
+        token: Token = lambda _: None,
+        strangers: Strangers | None = None,
+    ) -> None:
         self._accounts = accounts
         self._rules = rules
         self._token = token
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
+        self._refused: dict[Credentials, tuple[float, str]] = {}
+        self._strangers = strangers or Strangers()
         self._forgotten = 0
         """How often: what was looked up before is not remembered after."""
         self._is_closed = rules.always or rules.admin_key is not None
 
-    def caller(self, given: Credentials) -> Caller:
-        """May read the database. Raises `Unauthenticated`, `Forbidden`, `InvalidInput`."""
+    def caller(self, given: Credentials, address: str = "") -> Caller:
+        """May read the database. ``address``: whence they come.
+
+        Raises `Unauthenticated`, `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
         known, forgotten = time.monotonic(), self._forgotten
-        caller = self._caller(given)
+        if given not in self._found:
+            self._strangers.check(address)
+        try:
+            caller = self._caller(given)
+        except Unauthenticated as error:
+            self._refuse(given, known, str(error), address)
+            raise
         with self._lock:
             if forgotten == self._forgotten:
                 if len(self._found) >= _MOST_REMEMBERED:
@@ -75,18 +94,36 @@ class Access:
                 self._found[given] = (known, caller)
         return caller
 
+    def _refuse(self, given: Credentials, known: float, why: str, address: str) -> None:
+        with self._lock:
+            self._found.pop(given, None)
+            if len(given.authorization) <= _LONGEST_REFUSED:
+                if len(self._refused) >= _MOST_REFUSED:
+                    self._refused.clear()
+                self._refused[given] = (known, why)
+        if why == _UNKNOWN:
+            self._strangers.note(address)
+
     def remembered(self, given: Credentials) -> Caller | None:
-        """As `caller`, when it was found out a moment ago; blocks nowhere."""
+        """As `caller`, when it was found out a moment ago; blocks nowhere. Raises `Unauthenticated`."""
         found = self._found.get(given)
-        if found is None or time.monotonic() - found[0] > self._rules.remember_s:
-            return None
-        return found[1]
+        if found is not None:
+            return found[1] if self._is_fresh(found[0]) else None
+        refused = self._refused.get(given)
+        if refused is not None and self._is_fresh(refused[0]):
+            raise Unauthenticated(refused[1])
+        return None
+
+    def _is_fresh(self, known: float) -> bool:
+        return time.monotonic() - known <= self._rules.remember_s
 
     def forget(self) -> None:
         """A key was revoked, a session ended, an owner changed: look again, here at once."""
         with self._lock:
             self._forgotten += 1
-            self._found.clear()
+            # Looked up again, but known as having been right: see `strangers`.
+            self._found = {given: (float("-inf"), caller) for given, (_, caller) in self._found.items()}
+            self._refused.clear()
 
     def is_open(self) -> bool:
         """Whether nobody has to say who they are: no key and no user was ever made, and only this machine

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagemill.backends.base import Progress, Watch
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
-from imagemill.domain.jobs import Claim, Failed, JobStatus, Outcome, Retried
+from imagemill.domain.failures import Failure, FailureCode
+from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
 from imagemill.tracing.attempts import AttemptTrace
 
 log = logging.getLogger(__name__)
@@ -30,10 +32,10 @@ class Attempt:
     prepared: dict[str, Any] = field(default_factory=dict[str, Any])
     """What is told of how its input was prepared."""
 
-    def hand_back(self) -> None:
-        """Stop the render; the job is queued again and counts no failure."""
+    def hand_back(self, *, leave: bool) -> None:
+        """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""
         self.handed_back = True
-        self.watch.stop()
+        self.watch.stop(leave=leave)
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
@@ -49,6 +51,19 @@ def news(attempt: Attempt) -> dict[str, Any] | None:
         return None
     done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
     return {"stage": attempt.stages[-1]["stage"], **done}
+
+
+def postponed(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
+    """Back to its queue at once, for other nodes; where it was not before the time that node asked for."""
+    until = now_us() + round(after_s * SECOND)
+    return Retried(failure, run_after=None, avoid_node=job.node, avoid_until=until, counts=counts)
+
+
+def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
+    """A render that was left is for a while to be found again by the node it is on."""
+    failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
+    until = now_us() + round(reattach_s * SECOND) if attempt.watch.left else None
+    return Retried(failure, run_after=None, avoid_until=until, counts=False)
 
 
 def log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:

@@ -1,51 +1,45 @@
-"""Counting attempts to guess: so many in a window, for each of several keys at once."""
+"""Counting attempts to guess: so many in a window, for each of several keys at once, by all processes."""
 
 import math
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import TooManyAttempts
+from imagemill.store.tries import Tries, Try
 
-_MOST_KEYS = 100_000
+_REMEMBER_S = 1.0
+"""So long a refusal is repeated without asking the database again: what is refused may come in floods."""
+_MOST_REMEMBERED = 10_000
 
 
 class Attempts:
-    """In memory of this process: several API processes count each for itself."""
-
-    def __init__(self, *, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._window_s = window_s
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._counted: OrderedDict[str, tuple[float, int]] = OrderedDict()
+    def __init__(self, tries: Tries, *, window_s: float) -> None:
+        self._tries = tries
+        self._window_us = round(window_s * SECOND)
+        self._full: dict[str, tuple[float, int]] = {}
+        """Keys that have had their number: since when that is known, and until when it holds."""
 
     def count(self, limits: Mapping[str, int]) -> None:
-        """One attempt for each key, or none and `TooManyAttempts` when one of them has had its number."""
-        now = self._clock()
-        with self._lock:
-            spans = {key: self._span(key, now) for key in limits}
-            waits = [spans[key][0] - now for key, most in limits.items() if spans[key][1] >= most]
-            if waits:
-                wait_s = math.ceil(max(waits))
-                raise TooManyAttempts(f"too many attempts; try again in {wait_s} s", after_s=wait_s)
-            for key, (end, number) in spans.items():
-                self._counted[key] = (end, number + 1)
-                self._counted.move_to_end(key)
-            while len(self._counted) > _MOST_KEYS:
-                self._counted.popitem(last=False)
+        """One attempt for each key, or none and `TooManyAttempts` when one of them has had its number.
+
+        Writes to the database."""
+        now, at = now_us(), time.monotonic()
+        found = {key: self._full[key] for key in limits if key in self._full}
+        full = {key: until for key, (since, until) in found.items() if at - since < _REMEMBER_S}
+        if not full:
+            full = self._tries.count(Try(limits, now, now + self._window_us))
+            if len(self._full) >= _MOST_REMEMBERED:
+                self._full.clear()
+            self._full.update({key: (at, until) for key, until in full.items()})
+        if full:
+            wait_s = max(1, math.ceil((max(full.values()) - now) / SECOND))
+            raise TooManyAttempts(f"too many attempts; try again in {wait_s} s", after_s=wait_s)
 
     def forgive(self, *keys: str) -> None:
-        """The attempt was no guess: take it back."""
-        with self._lock:
-            for key in keys:
-                if (found := self._counted.get(key)) is not None:
-                    self._counted[key] = (found[0], max(found[1] - 1, 0))
-
-    def _span(self, key: str, now: float) -> tuple[float, int]:
-        found = self._counted.get(key)
-        return found if found is not None and found[0] > now else (now + self._window_s, 0)
+        """The attempts were no guesses: take them back."""
+        self._tries.forgive(keys)
 
 
 def network(address: str) -> str:

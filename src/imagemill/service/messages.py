@@ -20,6 +20,7 @@ from imagemill.store.endpoints import Endpoint
 from imagemill.store.reading import View
 from imagemill.store.store import Store
 from imagemill.store.webhooks import Attempt, Message, Shed, Tried
+from imagemill.tracing.tracer import DeliveryTrace, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,13 @@ class Messenger:
         *,
         leads: Callable[[], bool] = lambda: True,
         meters: Meters | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._render = render
         self._meters = meters or Meters()
+        self._tracer = tracer
         self._poster = Poster(guard, rules.timeout_s)
         self._postman = Postman(
             self, name="webhook", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
@@ -107,7 +110,8 @@ class Messenger:
         parcels: list[Parcel[Sending]] = []
         for endpoint in self._store.webhooks.waiting(now):
             lane = _lane(endpoint)
-            if any(hold.covers(lane) for hold in held):
+            # Bad receivers have waited longest, and would be looked through before those that are well.
+            if any(hold.covers(lane) for hold in held) or self._postman.is_held(lane):
                 continue
             messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
             parcels += [Parcel(message.id, lane, (endpoint, message)) for message in messages]
@@ -120,32 +124,46 @@ class Messenger:
 
     def deliver(self, content: Sending) -> bool:
         endpoint, message = content
-        body = self._body(message)
+        told = self._told(message)
+        body = self._body(message, told)
         if body is None:
             why = "the message could not be written: its job is gone, or see the server's log"
             posted = Posted(None, why, 0)
         else:
-            posted = self._poster.post(endpoint.url, body.encode(), _headers(endpoint, message, body))
+            posted = self._post(endpoint, message, body, self._trace(told))
         tried = self._tried(message, body or "", posted, may_return=body is not None)
         if self._store.webhooks.record(tried):
             # Once it is resumed nothing more should be waited for.
             self.rouse(endpoint)
         return posted.error is None
 
-    def _body(self, message: Message) -> str | None:
+    def _post(self, endpoint: Endpoint, message: Message, body: str, trace: DeliveryTrace | None) -> Posted:
+        headers = _headers(endpoint, message, body)
+        if trace is None:
+            return self._poster.post(endpoint.url, body.encode(), headers)
+        posted = self._poster.post(endpoint.url, body.encode(), headers | {"traceparent": trace.header})
+        trace.close(message.tries + 1, posted.error)
+        return posted
+
+    def _trace(self, told: Told | None) -> DeliveryTrace | None:
+        if told is None or self._tracer is None:
+            return None
+        return self._tracer.of_delivery("webhook", told.view.job, told.event.type)
+
+    def _body(self, message: Message, told: Told | None) -> str | None:
         """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""
-        if message.job_id is None:
+        if told is None:
             return message.body
         try:
-            told = self._told(message, message.job_id)
-            if told is None:
-                return message.body
             return json.dumps(self._render(told), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         except Exception:
             log.exception("a bug keeps a webhook from being written", extra={"job": message.job_id})
             return message.body
 
-    def _told(self, message: Message, job_id: str) -> Told | None:
+    def _told(self, message: Message) -> Told | None:
+        """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
+        if (job_id := message.job_id) is None:
+            return None
         view = self._store.views_by_id([job_id]).get(job_id)
         events = self._store.events_after(job_id, (message.seq or 1) - 1, limit=1)
         if view is None or not events:

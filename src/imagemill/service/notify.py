@@ -109,7 +109,7 @@ class Notifier:
             return Delivered(delivery, now_us())
         letter = written if isinstance(written, Letter) else Letter(written, _no_headers)
         job, event = delivery.job, delivery.event.type
-        trace = None if self._tracer is None else self._tracer.of_delivery(job, event)
+        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
         if trace is None:
             return self._result(delivery, self._post(delivery, letter, {}))
         error = self._post(delivery, letter, {"traceparent": trace.header})

@@ -75,6 +75,10 @@ class Postman(Generic[Content]):
         """There may be something to deliver."""
         self._news.set()
 
+    def is_held(self, lane: Lane) -> bool:
+        """Whether what is due there would have to wait now: an outbox need not read it."""
+        return self._senders.is_held(lane, time.monotonic())
+
     def rouse(self, lane: Lane) -> None:
         """The lane need not rest any longer."""
         self._senders.rouse(lane)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
@@ -24,9 +23,9 @@ from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, log_end, news
+from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
-from imagemill.service.preparing import Preparation
+from imagemill.service.preparing import Preparation, prepared
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
@@ -147,7 +146,7 @@ class Runner:
         with self._lock:
             self._active[claim.id] = attempt
             if self._handing_back:
-                attempt.hand_back()
+                self._hand_back(attempt)
         self._meters.begin(claim.job)
         try:
             with logs.of_job(claim.job.id, claim.job.trace):
@@ -177,7 +176,7 @@ class Runner:
             with self._lock:
                 self._handing_back = True
                 for attempt in self._active.values():
-                    attempt.hand_back()
+                    self._hand_back(attempt)
             self._idle_within(5.0)
         self._beats.join()
 
@@ -197,11 +196,13 @@ class Runner:
             return self._render(attempt)
         except RenderCanceled:
             if attempt.handed_back:
-                failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-                return Retried(failure, run_after=None, counts=False)
+                return handed_back(attempt, self._rules.reattach_s)
             return Canceled()
         except BackendError as error:
-            return self._failed(attempt, Failure(error.failure, str(error)), tried=error.tried)
+            failure = Failure(error.failure, str(error))
+            if error.after_s is not None and not error.counts:
+                return postponed(attempt.claim.job, failure, error.after_s)
+            return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
         except Exception as error:
@@ -216,7 +217,7 @@ class Runner:
         if recipe is None or backend is None:
             missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
             raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
-        plan = recipe.plan(self._prepared(attempt, recipe))
+        plan = recipe.plan(prepared(self._preparation, attempt, recipe))
         order = self._order(attempt.claim, plan)
         attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
         reference = backend.send(order)
@@ -241,14 +242,6 @@ class Runner:
         }
         return Succeeded(kept.artifacts, details, plan.record)
 
-    def _prepared(self, attempt: Attempt, recipe: Recipe) -> Any:
-        input_ = recipe.input.model_validate(attempt.claim.job.input)
-        if self._preparation is None or recipe.prepare is None:
-            return input_
-        ready = self._preparation.of(attempt.claim.job, recipe, input_)
-        attempt.prepared.update(ready.told)
-        return ready.input
-
     def _order(self, claim: Claim, plan: Plan) -> Order:
         job = claim.job
         timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
@@ -266,7 +259,9 @@ class Runner:
             previews=self._rules.previews,
         )
 
-    def _failed(self, attempt: Attempt, failure: Failure, *, tried: bool = False) -> Outcome:
+    def _failed(
+        self, attempt: Attempt, failure: Failure, *, tried: bool = False, after_s: float | None = None
+    ) -> Outcome:
         job = attempt.claim.job
         retry = next_try(
             failure,
@@ -284,6 +279,8 @@ class Runner:
             memory_mb = None
         if retry is None:
             return Failed(failure, {"stages": attempt.stages, **attempt.prepared})
+        if after_s is not None:
+            return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")
@@ -314,8 +311,13 @@ class Runner:
         return had + 1 if larger else _NONE_HAS_MORE
 
     def _has_other_node(self, name: str | None) -> bool:
-        """Keeping off the only node would only make the job wait."""
-        return any(node.healthy and node.name != name for node in self._nodes())
+        """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
+        return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
+
+    def _hand_back(self, attempt: Attempt) -> None:
+        """What is paid for goes on, and the next worker collects it."""
+        name = attempt.claim.job.node
+        attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
     def _nodes(self) -> list[Node]:
         return [node for backend in self._backends.values() for node in backend.nodes()]

@@ -87,6 +87,11 @@ class Senders:
                 self._busy[key] = lane
             return hold
 
+    def is_held(self, lane: Lane, now: float) -> bool:
+        """Whether there is no sender for the lane now."""
+        with self._lock:
+            return self._hold(lane, now) is not None
+
     def give_back(self, key: Hashable, *, well: bool, took_s: float, now: float) -> None:
         with self._lock:
             lane = self._busy.pop(key)

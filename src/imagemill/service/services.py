@@ -15,6 +15,7 @@ from imagemill.service.credits import Credits
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputPictures
+from imagemill.service.library import Library
 from imagemill.service.limits import Throttle
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.registry import Registry
@@ -63,6 +64,7 @@ class Services:
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
+    library: Library
     credits: Credits
     throttle: Throttle | None
     """None: nobody is held to limits."""

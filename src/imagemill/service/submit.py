@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from imagemill.backends.base import Backend
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.images import measure, render_cost_s
-from imagemill.domain.jobs import Draft, Job, LaneKey
+from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
+from imagemill.domain.scheduling import REMOTE
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.service.limits import Quotas
 from imagemill.service.prices import Prices
@@ -19,6 +20,9 @@ from imagemill.service.safety import Admitted, PromptGate
 from imagemill.store.admitting import Submission
 from imagemill.store.store import Store
 from imagemill.store.submitting import Accepted
+
+_SOLE = "sole"
+"""In `Job.client`: for a job that is submitted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Wish:
     """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
     sole: str = ""
     """See `Draft.sole`."""
+    private: bool = False
+    """Whether it may never leave for a remote node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,11 @@ class Defaults:
     life_s: float
     max_failures: int
     jobs_per_request: int
+    private_owners: frozenset[str] = frozenset()
+    """Whose jobs are private whatever they say; ``*``: everybody's."""
+
+    def keeps(self, owner: str) -> bool:
+        return not self.private_owners.isdisjoint((owner, "*"))
 
 
 class Submitter:
@@ -93,6 +104,8 @@ class Submitter:
         # Ids rise within a request, so that its jobs list in the order they were asked for.
         ids = sorted(uuid7(now) for _ in wishes)
         after = _dependencies(wishes, ids)
+        if self._defaults.keeps(owner):
+            wishes = [replace(wish, private=True) for wish in wishes]
         admitted = self._admitted(owner, wishes)
         shelf = self._shelf(owner)
         return tuple(
@@ -120,7 +133,10 @@ class Submitter:
         return self.begin(owner, drafts, key=key, digest=digest).result()
 
     def again(self, job: Job, trace: str | None = None) -> Job:
-        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules."""
+        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules.
+
+        Raises `Conflict` where that was work which is not done twice, and another job does it by now.
+        """
         recipe = self._recipes.get(job.recipe)
         admitted = Admitted(job.input)
         if self._gate is not None and recipe is not None:
@@ -145,8 +161,13 @@ class Submitter:
             judgements=admitted.judgements,
             properties=job.properties,
             callback_url=job.callback_url,
+            # Who asks again for what is done wants another one.
+            sole="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
         )
-        return self.submit(job.owner, (draft,)).jobs[0]
+        accepted = self.submit(job.owner, (draft,))
+        if not accepted.jobs:
+            raise Conflict(f"job {accepted.taken[draft.sole]} makes the same, or has made it")
+        return accepted.jobs[0]
 
     def _megapixels(self, job: Job) -> float:
         recipe = self._recipes.get(job.recipe)
@@ -185,14 +206,15 @@ class Submitter:
         plan = recipe.plan(completed)
         able = self._able(plan, wish)
         size = measure(plan.work)
+        queue = REMOTE if all(map(is_remote, able)) else recipe.queue
         return Draft(
             id=id_,
             recipe=recipe.name,
-            queue=recipe.queue,
+            queue=queue,
             lane=LaneKey(
-                queue=recipe.queue,
+                queue=queue,
                 model=recipe.model(completed),
-                backends=tuple(sorted(wish.backends)),
+                backends=self._allowed(wish, able),
                 labels=tuple(sorted(wish.labels)),
                 needs=_shared_needs(able, plan),
             ),
@@ -207,7 +229,7 @@ class Submitter:
             timeout_s=wish.timeout_s,
             name=wish.name,
             dialect=dialect,
-            client={**wish.client, **admitted.marks},
+            client={**wish.client, **admitted.marks, **({_SOLE: wish.sole} if wish.sole else {})},
             judgements=admitted.judgements,
             properties=wish.properties,
             callback_url=wish.callback_url,
@@ -217,12 +239,7 @@ class Submitter:
 
     def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
         """The backends that could do it. What none ever could is refused at once, not left to expire."""
-        candidates = [
-            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
-        ]
-        if not candidates:
-            known = ", ".join(sorted(self._backends))
-            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        candidates = self._candidates(wish)
         for backend in candidates:
             if complaint := backend.complaint(wish.properties):
                 raise InvalidInput.at(f"{wish.path}properties", complaint)
@@ -231,13 +248,54 @@ class Submitter:
         refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            raise InvalidInput.at(f"{wish.path}model", "; ".join(filter(None, refusals.values())))
+            why = "; ".join(filter(None, refusals.values()))
+            if wish.private:
+                raise InvalidInput.at(f"{wish.path}private", f"keeps the job on local nodes, and {why}")
+            raise InvalidInput.at(f"{wish.path}model", why)
         return able
+
+    def _candidates(self, wish: Wish) -> list[Backend]:
+        """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
+        named = [
+            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
+        ]
+        if not named:
+            known = ", ".join(sorted(self._backends))
+            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        local = [backend for backend in named if not is_remote(backend)]
+        if wish.private and not local:
+            names = " and ".join(sorted(backend.name for backend in named))
+            raise InvalidInput.at(
+                f"{wish.path}private", f"a private job is made on local nodes only; {names} is not local"
+            )
+        return local if wish.private else named
+
+    def _allowed(self, wish: Wish, able: Sequence[Backend]) -> tuple[str, ...]:
+        """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
+        others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
+
+        Those of a private job always are: a remote one may be added while it waits, or known to workers only.
+        """
+        kept_off = [
+            backend
+            for backend in self._backends.values()
+            if is_remote(backend) and (wish.private or backend not in able)
+        ]
+        if not kept_off and not wish.private:
+            return tuple(sorted(wish.backends))
+        named = wish.backends or tuple(self._backends)
+        return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def is_remote(backend: Backend) -> bool:
+    return any(node.remote for node in backend.nodes())
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
-    """What the lane asks of a node. With several kinds of backend it is the node's own check that decides."""
-    return able[0].needs(plan.work) if len(able) == 1 else ()
+    """What the lane asks of a node. With several kinds of local backend it is the node's own check that
+    decides; a remote node needs nothing of what lies on local ones."""
+    local = [backend for backend in able if not is_remote(backend)]
+    return local[0].needs(plan.work) if len(local) == 1 else ()
 
 
 def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:

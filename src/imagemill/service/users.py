@@ -85,7 +85,7 @@ class Users:
     # Sign-up
 
     def check_sign_up(self, email: str, password: str, address: str) -> str:
-        """The address as it is kept. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
+        """The address as it is kept; writes. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
         if not self._rules.sign_up:
             raise Forbidden(
                 "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
@@ -105,7 +105,7 @@ class Users:
     # Login
 
     def begin_login(self, email: str, password: str, address: str) -> "tuple[Future[bool], User | None]":
-        """Whether the password fits, and whose it would be; reads the database.
+        """Whether the password fits, and whose it would be; asks the database.
 
         Raises `TooManyAttempts`, `Busy`. Whoever asks calls `log_in` with what comes of it."""
         kept = email.strip().lower()[:254]
@@ -118,7 +118,6 @@ class Users:
         """A new session. Raises `Unauthenticated`, alike for a wrong address and a wrong password."""
         if user is None or not fits:
             raise Unauthenticated("the e-mail address or the password is wrong")
-        self._attempts.forgive(*self._limits(user.email, address))
         owner = self._store.accounts.owner(user.owner)
         if owner is None:
             raise NotFound(f"there is no owner {user.owner}")
@@ -132,7 +131,7 @@ class Users:
             now,
             now + round(self._rules.session_s * SECOND),
         )
-        self._store.sessions.add(session)
+        self._store.sessions.add(session, forgiven=[*self._limits(user.email, address)])
         return self._logged_in(session, owner, text, now)
 
     def refresh(self, text: str) -> LoggedIn:
@@ -189,7 +188,7 @@ class Users:
         self._forget()
 
     def forgot(self, email: str, address: str) -> None:
-        """Send a mail, should there be such a user: whoever asks cannot tell, not by the time either.
+        """Send a mail, should there be such a user: whoever asks cannot tell, not by the time either. Writes.
 
         Raises `Conflict` where no mail can be sent, `TooManyAttempts`, `Busy`."""
         outbox = self._outbox
@@ -211,7 +210,7 @@ class Users:
         self._mailer.submit(self._send_reset, outbox, kept)
 
     def check_reset(self, token: str, password: str, address: str) -> None:
-        """Raises `InvalidInput`, `TooManyAttempts`."""
+        """Writes. Raises `InvalidInput`, `TooManyAttempts`."""
         check_password("password", password, "")
         self._attempts.count({f"reset {network(address)}": self._rules.tries * _ADDRESS_TIMES})
         if not 20 <= len(token) <= 100:

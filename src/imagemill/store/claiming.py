@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim, Job, JobStatus
 from imagemill.domain.placing import Choice, Fleet, Policy, Rules, choose
-from imagemill.domain.scheduling import Head, Offer, Waiting
+from imagemill.domain.scheduling import Head, Offer, Waiting, left_since
 from imagemill.store import log, schema
 from imagemill.store.commits import Tx
 from imagemill.store.lanes import Lanes
@@ -124,6 +124,8 @@ def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
 
 
 _TAKE = _taking(_open)
+_TAKE_LEFT = _taking(sa.and_(_open, _first.c.created_at <= sa.bindparam("pick_since")))
+"""Of a lane whose younger jobs are left to other nodes."""
 _TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
 _LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
 _ADVANCE = Statement(
@@ -201,7 +203,7 @@ class Claiming:
                     return job
         fleet = self._places.fleet(tx.conn, ask.now)
         while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
-            rows = _TAKE.run(tx.conn, _parameters(ask, choice))
+            rows = self._take(tx, ask, choice, heads)
             if rows:
                 job = job_from(rows[0])
                 self._places.take(tx.conn, job, loads=choice.loads)
@@ -211,6 +213,14 @@ class Claiming:
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]
         return None
+
+    def _take(self, tx: Tx, ask: Ask, choice: Choice, heads: Iterable[Head]) -> list[tuple[Any, ...]]:
+        if ask.offer.patience_s > 0:
+            key = next(head.key for head in heads if head.lane == choice.lane)
+            since = left_since(ask.offer, key, ask.now)
+            if since is not None:
+                return _TAKE_LEFT.run(tx.conn, {**_parameters(ask, choice), "pick_since": since})
+        return _TAKE.run(tx.conn, _parameters(ask, choice))
 
     def _advance(self, tx: Tx, queues: Iterable[str], now: int) -> None:
         for queue in sorted(queues):

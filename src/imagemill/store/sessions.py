@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.domain.errors import Unauthenticated
-from imagemill.store import owning, schema
+from imagemill.store import owning, schema, tries
 from imagemill.store.accounts import Owner, owner_from
 from imagemill.store.commits import Tx
 
@@ -30,6 +30,7 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class AddSession:
     session: Session
+    forgiven: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ class Sessions:
         self._write = write
         self._read = read
 
-    def add(self, session: Session) -> None:
-        """Also forgets those that have run out."""
-        self._write(_add, AddSession(session))
+    def add(self, session: Session, forgiven: Sequence[str] = ()) -> None:
+        """Also forgets those that have run out. ``forgiven``: tries that were no guesses."""
+        self._write(add, AddSession(session, tuple(forgiven)))
 
     def get(self, id_: str) -> tuple[Session, Owner] | None:
         return self._read(_get, id_)
@@ -85,13 +86,13 @@ def end_sessions(tx: Tx, owner: str, now: int, *, but: str | None = None) -> Non
     tx.conn.execute(sa.update(owning.sessions).where(others).values(revoked_at=now))
 
 
-def _add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
+def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
     for request in requests:
         session = request.session
         tx.conn.execute(sa.delete(owning.sessions).where(_sessions.expires_at < session.created_at))
         row = {name: getattr(session, name) for name in _NAMES}
         tx.conn.execute(tx.insert(owning.sessions).values(row))
-    return [None] * len(requests)
+    return tries.forgive(tx, [request.forgiven for request in requests])
 
 
 def _get(conn: sa.Connection, id_: str) -> tuple[Session, Owner] | None:

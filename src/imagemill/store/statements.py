@@ -132,4 +132,5 @@ def _compile(statement: Any, dialect: sa.Dialect, count: int) -> _Text:
     else:
         marks = ", ".join("?" for _ in names)
         order = [name for place in order for name in (names if place == "ids" else [place])]
-    return _Text(compiled.string.replace(_LIST, f"({marks})"), order, constants)
+    # PostgreSQL knows no empty list; nothing is in one of nothing but NULL.
+    return _Text(compiled.string.replace(_LIST, f"({marks or 'NULL'})"), order, constants)

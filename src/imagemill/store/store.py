@@ -30,6 +30,8 @@ from imagemill.store import (
     reading,
     resources,
     schema,
+    sessions,
+    tries,
     workflows,
 )
 from imagemill.store.accounts import Accounts
@@ -48,12 +50,15 @@ from imagemill.store.lanes import Lanes
 from imagemill.store.leading import Resign, Stand
 from imagemill.store.ledger import Ledger
 from imagemill.store.limits import LimitStore
+from imagemill.store.models import ModelLibrary
 from imagemill.store.nodes import Drain, PutNode, StoredNode
+from imagemill.store.providers import ProviderCalls
 from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
 from imagemill.store.translations import Translations
+from imagemill.store.tries import Tries
 from imagemill.store.users import Users
 from imagemill.store.webhooks import Webhooks
 from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
@@ -79,7 +84,10 @@ class Store:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
-        late = (self._submit, ledger.post, self._claim)
+        self.tries = Tries(self._write)
+        # What locks the counters of tries comes after what locks anything else of its own: in every process.
+        counted = (self.tries.counting, tries.forgive, sessions.add)
+        late = (*counted, self._submit, ledger.post, self._claim)
         self._commits = Commits(
             database.writer, self._tell, late=late, settle=books.settle, announce=announce
         )
@@ -87,11 +95,13 @@ class Store:
         self.webhooks = Webhooks(self._write, self._read)
         self.ledger = Ledger(self._write, self._read)
         self.limits = LimitStore(self._write, self._read)
+        self.models = ModelLibrary(self._read)
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
         self.characters = Characters(self._write, self._read)
         self.translations = Translations(self._write, self._read)
+        self.provider_calls = ProviderCalls(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:

@@ -66,10 +66,11 @@ class RequestTrace:
 
 
 class DeliveryTrace:
-    """The span of one try to deliver a callback, from its making to `close`."""
+    """The span of one try to deliver a callback or a webhook, from its making to `close`."""
 
-    def __init__(self, emit: Callable[[Span], None], job: Job, event: EventType) -> None:
+    def __init__(self, emit: Callable[[Span], None], name: str, job: Job, event: EventType) -> None:
         self._emit = emit
+        self._name = name
         self._job = job
         self._event = event
         self._start = now_us()
@@ -87,7 +88,7 @@ class DeliveryTrace:
         attributes: dict[str, Value] = {**spans.facts(job), "imagemill.event": event, "imagemill.try": number}
         trace, parent, end = spans.trace_of(job.trace), spans.of_job(job.id), now_us()
         start, kind = self._start, Kind.CLIENT
-        self._emit(Span("callback", trace, self._span, parent, start, end, kind, attributes, wrong))
+        self._emit(Span(self._name, trace, self._span, parent, start, end, kind, attributes, wrong))
 
 
 class Tracer:
@@ -128,9 +129,9 @@ class Tracer:
         id_ = secrets.token_hex(8)
         self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
 
-    def of_delivery(self, job: Job, event: EventType) -> DeliveryTrace | None:
-        """A callback of the job is about to be sent. None: its trace is not told."""
-        return DeliveryTrace(self.emit, job, event) if self.samples(job.trace) else None
+    def of_delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
+        """A callback or webhook of the job is about to be sent. None: its trace is not told."""
+        return DeliveryTrace(self.emit, name, job, event) if self.samples(job.trace) else None
 
     def changed(self, ended: Iterable[Job], others: Iterable[str], lost: Iterable[str]) -> None:
         """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that

@@ -28,6 +28,11 @@ PATH = "/blobs"
 
 _PIECE_BYTES = 4 * 2**20
 """Most pictures are one piece, thus one request to the store."""
+_LEAST_PIECE_BYTES = 256 * 2**10
+_HELD_BYTES = 64 * 2**20
+"""What all clients together should make the process hold: the more there are, the smaller their pieces."""
+_SLICE_BYTES = 64 * 2**10
+"""Given to the connection at once: it takes whatever it gets, and keeps it for a client that reads slowly."""
 _READERS = 16
 _OVER = "the picture is gone: its retention is over; its job can be submitted again"
 _GONE = "the picture is gone: it was deleted or its retention is over"
@@ -135,6 +140,8 @@ class _Remote:
         self._redirect = redirect
         # Of their own: a store that hangs must not keep the threads that everything else waits in.
         self._readers = ThreadPoolExecutor(_READERS, "imagemill-blobs")
+        self._clients = 0
+        """That are being sent pieces, or wait for one."""
 
     async def answer(
         self, request: Request, artifact: Artifact, headers: dict[str, str], left_s: int
@@ -163,7 +170,7 @@ class _Remote:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{artifact.size}"
         headers["Content-Length"] = str(stop - start)
         head = request.method == "HEAD"
-        first_stop = min(stop, start + (1 if head else _PIECE_BYTES))
+        first_stop = min(stop, start + (1 if head else self._piece_bytes()))
         try:
             first = await self._read(artifact.blob_key, start, first_stop)
         except NotFound as error:
@@ -174,16 +181,28 @@ class _Remote:
         pieces = self._pieces(artifact.blob_key, first, start, stop)
         return StreamingResponse(pieces, status, headers, media_type)
 
-    async def _pieces(self, key: str, first: bytes, start: int, stop: int) -> AsyncIterator[bytes]:
-        yield first
-        position = start + len(first)
-        while position < stop:
-            piece = await self._read(key, position, min(stop, position + _PIECE_BYTES))
-            yield piece
-            position += len(piece)
+    async def _pieces(self, key: str, piece: bytes, position: int, stop: int) -> AsyncIterator[bytes]:
+        self._clients += 1
+        try:
+            while piece:
+                for cut in range(0, len(piece), _SLICE_BYTES):
+                    yield piece[cut : cut + _SLICE_BYTES]
+                position += len(piece)
+                piece = b""  # let go of before the next one is there
+                if position < stop:
+                    piece = await self._read(key, position, min(stop, position + self._piece_bytes()))
+        finally:
+            self._clients -= 1
+
+    def _piece_bytes(self) -> int:
+        return max(_LEAST_PIECE_BYTES, min(_PIECE_BYTES, _HELD_BYTES // (self._clients + 1)))
 
     async def _read(self, key: str, start: int, stop: int) -> bytes:
         loop = asyncio.get_running_loop()
-        if start == stop:
-            return await loop.run_in_executor(self._readers, self._blobs.get, key)
-        return await loop.run_in_executor(self._readers, self._blobs.read, key, start, stop)
+        self._clients += 1
+        try:
+            if start == stop:
+                return await loop.run_in_executor(self._readers, self._blobs.get, key)
+            return await loop.run_in_executor(self._readers, self._blobs.read, key, start, stop)
+        finally:
+            self._clients -= 1

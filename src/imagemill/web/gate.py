@@ -7,7 +7,14 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.domain.access import Caller
-from imagemill.domain.errors import Forbidden, ImagemillError, InvalidInput, NotFound, Unauthenticated
+from imagemill.domain.errors import (
+    Forbidden,
+    ImagemillError,
+    InvalidInput,
+    NotFound,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from imagemill.service.access import Access, Credentials
 from imagemill.service.audit import Audit
 from imagemill.service.limits import Throttle
@@ -36,12 +43,19 @@ def name_target(request: HTTPConnection, target: str) -> None:
     request.scope["imagemill.target"] = target
 
 
+def name_change(request: HTTPConnection, change: str) -> None:
+    """For the audit log: what it is now, where the path tells only of whom."""
+    request.scope["imagemill.change"] = change
+
+
 async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
     """Who calls a route that needs no key; None for nobody we know."""
     try:
         credentials = _credentials(request.scope)
-        return access.remembered(credentials) or await asyncio.to_thread(access.caller, credentials)
-    except (Unauthenticated, Forbidden, InvalidInput):
+        found = access.remembered(credentials)
+        address = client_address(request.scope)
+        return found or await asyncio.to_thread(access.caller, credentials, address)
+    except (Unauthenticated, Forbidden, InvalidInput, TooManyAttempts):
         return None
 
 
@@ -80,7 +94,7 @@ class Gate:
         credentials = _credentials(scope)
         found = self._access.remembered(credentials)
         if found is None:
-            found = await asyncio.to_thread(self._access.caller, credentials)
+            found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
         if found.is_open:
             _check_open(scope, method, permit.asks, credentials)
         if not found.may(needed):
@@ -105,12 +119,17 @@ class Gate:
                     found.credential,
                     f"{scope['method']} {route}",
                     target,
-                    detail=f"for {found.owner}" if found.owner != found.account else "",
+                    detail=_detail(scope, found),
                     address=client_address(scope),
                 )
             await send(message)
 
         return sending
+
+
+def _detail(scope: Scope, found: Caller) -> str:
+    acting = f"for {found.owner}" if found.owner != found.account else ""
+    return "; ".join(part for part in (scope.get("imagemill.change", ""), acting) if part)
 
 
 def _shown(path: str) -> str:

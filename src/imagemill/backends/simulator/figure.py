@@ -3,8 +3,9 @@
 Lengths are in half heads: the head's middle is the origin, its chin at y = 1, its crown at y = -1.
 """
 
+import re
 from colorsys import rgb_to_hsv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, pi, sin
 from random import Random
 
@@ -44,11 +45,23 @@ class Look:
     pose: int
 
 
-def draw_figure(random: Random, size: tuple[int, int], background: Colour, *, fine: bool) -> Image.Image:
-    """A person on ``background``, RGB. Nothing touches the corners."""
+_MAN = re.compile(r"\b(?:1boy|male)\b", re.IGNORECASE)
+_HAIR = re.compile(r"\b(black|brown|blonde?|red|gr[ae]y|white|blue|green|pink|purple) hair\b", re.IGNORECASE)
+_HAIRS: dict[str, Colour] = {
+    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5],
+    "gray": HAIRS[6], "grey": HAIRS[6],
+    "white": (222, 222, 226), "blue": (52, 84, 160), "green": (52, 120, 84), "pink": (226, 130, 170),
+    "purple": (110, 70, 150),
+}  # fmt: skip
+
+
+def draw_figure(
+    random: Random, size: tuple[int, int], background: Colour, *, fine: bool, prompt: str = ""
+) -> Image.Image:
+    """A person on ``background``, RGB, with the hair the prompt asks for. Nothing touches the corners."""
     width, height = size
     image = Image.new("RGB", size, background)
-    look = _look(random, background)
+    look = _wished(_look(random, background), prompt)
     if height >= width * FULL_BODY_FROM:
         unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
         top = (height - 10.9 * unit) / 2
@@ -89,6 +102,14 @@ def _look(random: Random, background: Colour) -> Look:
         long_hair=random.random() < 0.6,
         pose=int(random.random() * 3),
     )
+
+
+def _wished(look: Look, prompt: str) -> Look:
+    if _MAN.search(prompt):
+        look = replace(look, skirt=False, long_hair=False)
+    if (hair := _HAIR.search(prompt)) is not None:
+        look = replace(look, hair=_HAIRS[hair[1].lower()])
+    return look
 
 
 def _alike(colour: Colour, background: Colour) -> bool:

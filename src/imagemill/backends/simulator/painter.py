@@ -13,7 +13,7 @@ from struct import pack
 
 from PIL import Image, ImageChops, ImageFilter
 
-from imagemill.backends.simulator.canvas import Colour
+from imagemill.backends.simulator.canvas import Colour, rgb
 from imagemill.backends.simulator.figure import draw_figure
 from imagemill.backends.simulator.lettering import print_strip
 from imagemill.backends.simulator.raster import mapped, scaled
@@ -22,7 +22,13 @@ from imagemill.domain.images import ImageSpec
 
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
+_PERSON = re.compile(r"\b(?:1girl|1boy|1person|fashion model|headshot)\b", re.IGNORECASE)
+"""Prompts that ask for one person."""
+_STUDIO = re.compile(r"\b(?:gr[ae]y|white|neutral) background\b", re.IGNORECASE)
+
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
+
+_STUDIO_GREY: Colour = (226, 227, 230)
 
 PREVIEW_SIDE = 256
 """Px of a preview's longer side at most, as a ComfyUI node sends them."""
@@ -121,7 +127,10 @@ def _drawn(
     scale = _scale(size)
     canvas = size[0] * scale, size[1] * scale
     random = Random(digest)  # noqa: S311 - draws pictures
-    if spec.background is None:
+    if spec.background is None and _PERSON.search(spec.prompt):
+        accent = _STUDIO_GREY if _STUDIO.search(spec.prompt) else rgb((random.random(), 0.2, 0.92))
+        image = draw_figure(random, canvas, accent, fine=fine, prompt=spec.prompt)
+    elif spec.background is None:
         image, accent = draw_scene(random, canvas, fine=fine)
     else:
         accent = _colour(spec.background)

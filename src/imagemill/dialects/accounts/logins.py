@@ -54,7 +54,7 @@ class Logins:
     async def sign_up(self, request: Request) -> Response:
         body = await read(request, SignUpBody)
         address = client_address(request.scope)
-        email = self._users.check_sign_up(body.email, body.password, address)
+        email = await asyncio.to_thread(self._users.check_sign_up, body.email, body.password, address)
         hash_ = await asyncio.wrap_future(self._users.passwords.hash(body.password))
         await asyncio.to_thread(self._users.add, email, hash_)
         return await self._login(email, body.password, address, 201)
@@ -79,12 +79,13 @@ class Logins:
 
     async def forgot(self, request: Request) -> Response:
         body = await read(request, ForgotBody)
-        self._users.forgot(body.email, client_address(request.scope))
+        await asyncio.to_thread(self._users.forgot, body.email, client_address(request.scope))
         return answer({"message": _MAIL_SENT}, 202)
 
     async def reset(self, request: Request) -> Response:
         body = await read(request, ResetBody)
-        self._users.check_reset(body.token, body.password, client_address(request.scope))
+        address = client_address(request.scope)
+        await asyncio.to_thread(self._users.check_reset, body.token, body.password, address)
         hash_ = await asyncio.wrap_future(self._users.passwords.hash(body.password))
         await asyncio.to_thread(self._users.reset, body.token, hash_)
         return Response(status_code=204)

@@ -17,7 +17,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.limits import KINDS, NONE, Limits, Terms
 from imagemill.service.services import Services
 from imagemill.store.limits import Own, is_kind
-from imagemill.web.gate import caller
+from imagemill.web.gate import caller, name_change
 from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors
 from imagemill.web.requests import json_body
@@ -71,6 +71,7 @@ class LimitRoutes:
                 )
         amounts = {kind: NONE if amount is None else amount for kind, amount in body.limits.items()}
         await asyncio.to_thread(self._services.store.limits.put, Own(owner, amounts))
+        name_change(request, " ".join(_said(kind, amount) for kind, amount in body.limits.items()) or "none")
         if self._services.throttle is not None:
             self._services.throttle.forget()
         return answer(await asyncio.to_thread(self._body, owner))
@@ -90,6 +91,10 @@ class LimitRoutes:
                 "megapixels": math.ceil(store.used(owner, now_us()) * 1000) / 1000,
             },
         }
+
+
+def _said(kind: str, amount: float | None) -> str:
+    return f"{kind}={'none' if amount is None else f'{amount:g}'}"
 
 
 def _shown(its: Limits) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ from imagemill.service.credits import Order
 from imagemill.service.services import Services
 from imagemill.store.books import LedgerEntry
 from imagemill.store.ledger import Stretch
-from imagemill.web.gate import caller
+from imagemill.web.gate import caller, name_change
 from imagemill.web.permits import Permit
 from imagemill.web.problems import field_errors, suggestion
 from imagemill.web.requests import idempotency_key, json_body, number
@@ -163,6 +163,7 @@ class CreditRoutes:
         body = await _read(request, AccountBody)
         order = Order(_key(request), note=body.note)
         found = self._credits.exempt
+        name_change(request, f"exempt={str(body.exempt).lower()}")
         return await self._posted(found, caller(request), owner, body.exempt, order, status=200)
 
     async def _posted(

@@ -143,6 +143,7 @@ class NativeJobs:
             properties=wanted.properties,
             callback_url=wanted.callback_url,
             labels=tuple(wanted.labels),
+            private=wanted.private,
         )
 
     def _drafts(self, owner: str, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
@@ -150,7 +151,7 @@ class NativeJobs:
             return self._services.submitter.drafts(owner, [wish], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
-            raise error.renamed(lambda path: path.replace("input.workflow", "input.graph", 1)) from error
+            raise error.renamed(_own_path) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
         bodies = await self.bodies(request, [await self._job(request, job_id)])
@@ -224,6 +225,12 @@ class NativeJobs:
         nodes = [node for backend in self._services.backends.values() for node in backend.nodes()]
         troubled = [node.trouble for node in nodes if node.trouble]
         return troubled or [f"{node.name} is drained" for node in nodes if node.draining]
+
+
+def _own_path(path: str) -> str:
+    if path == "input.private":  # which is beside the recipe's input here
+        return "private"
+    return path.replace("input.workflow", "input.graph", 1)
 
 
 def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:

@@ -33,6 +33,7 @@ class JobRequest(BaseModel):
     properties: dict[str, Any] = Field(default={}, max_length=50)
     callback_url: str | None = None
     labels: list[Label] = Field(default=[], max_length=20, description="Labels the node must carry.")
+    private: bool = Field(False, description="Made on local nodes only, never by a paid provider.")
 
 
 def job_body(

@@ -1,0 +1,276 @@
+"""fal.ai as one node: requests are paid for, so each is written down before it is sent and looked for before
+another one is."""
+
+import importlib.util
+import logging
+import threading
+import time
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagemill.backends.base import Node, Order, RenderCanceled, Rendered, Watch
+from imagemill.backends.fal import mapping
+from imagemill.backends.fal.faults import BadStatus, Ended, Unreachable, WireError, failure
+from imagemill.backends.fal.following import Following
+from imagemill.backends.fal.mapping import Asked
+from imagemill.backends.fal.references import reference_of, request_of
+from imagemill.backends.fal.settings import FalSettings
+from imagemill.backends.paying import (
+    CANCELED,
+    MILLIONTHS,
+    REFUSED,
+    SUCCEEDED,
+    UNKNOWN,
+    Budget,
+    OverBudget,
+    PaidCall,
+    PaidCalls,
+    Reservation,
+)
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import BackendError, StorageError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import ImageSpec, Work
+from imagemill.domain.scheduling import REMOTE
+from imagemill.workflows.errors import KIND_WORDS
+
+if TYPE_CHECKING:
+    from imagemill.backends.fal.wire import Fal, SyncRequestHandle
+
+log = logging.getLogger(__name__)
+
+NAME = "fal"
+"""Of the backend, of its node, which is the same for all workers, and of the provider in the book."""
+_WRITE_TRIES = 6
+"""The id of a paid request is written again for about ten seconds while the database is away."""
+_COMPANIONS = f"{KIND_WORDS['companions']} "
+"""How such a need of a lane begins."""
+_NOT_INSTALLED = "is not installed; fal needs: pip install 'imagemill[fal]'"
+
+
+class FalBackend:
+    def __init__(self, settings: FalSettings, calls: PaidCalls) -> None:
+        self._settings = settings
+        self._calls = calls
+        self._lock = threading.Lock()
+        self._wire: Fal | None = None
+        self._handles: dict[str, SyncRequestHandle] = {}
+        """Of requests sent from here, with the addresses that fal gave for them."""
+        self._shut_until = 0.0
+        self._trouble = ""
+        missing = importlib.util.find_spec("fal_client") is None
+        self._missing = f"fal-client {_NOT_INSTALLED}" if missing else ""
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def outlives(self) -> bool:
+        return True
+
+    def nodes(self) -> Sequence[Node]:
+        trouble = self._missing or self._shut_for()
+        return [
+            Node(
+                NAME,
+                NAME,
+                frozenset({"gpu", REMOTE}),
+                self._settings.slots,
+                available=_Paths(self._settings),
+                load_s=0.0,
+                healthy=not trouble,
+                trouble=trouble,
+                remote=True,
+                patience_s=self._settings.spill_after_s,
+            )
+        ]
+
+    def refusal(self, work: Work) -> str | None:
+        return self._missing or mapping.refusal(self._settings, work)
+
+    def needs(self, work: Work) -> tuple[str, ...]:
+        """Nothing: what needs more than its checkpoint is refused."""
+        del work
+        return ()
+
+    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+        del properties
+        return None
+
+    def send(self, order: Order) -> str:
+        """A request of this job that is paid for already is returned, whichever process sent it."""
+        if order.node != NAME:
+            raise BackendError(FailureCode.NODE_LOST, f"fal has no node {order.node}")
+        if self._missing:
+            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, self._missing)
+        if request_of(order.reference) is not None:
+            return order.reference
+        call = self._calls.open_call(NAME, order.job_id)
+        if call is not None and call.request_id is not None:
+            log.info("fal has a request of the job already: attached to it")
+            return reference_of(call.path, call.request_id)
+        if call is not None:
+            self._give_up(call)
+        asked = self._asked(order)
+        call_id = self._reserve(order, asked)
+        return self._send(asked, call_id)
+
+    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+        path, request_id = request_of(reference) or ("", "")
+        wire = self._connected()
+        handle = self._handles.get(reference) or wire.get_handle(path, request_id)
+        call = self._calls.open_call(NAME, order.job_id)
+        if call is not None and call.request_id != request_id:
+            call = None
+        try:
+            outputs, told = Following(wire, handle, order, watch, self._settings).run()
+        except WireError as error:
+            # Of the request nothing is known: the next attempt collects it.
+            raise self._failure(error) from error
+        except Ended as error:
+            self._end(call, reference, error.outcome)
+            raise
+        except RenderCanceled:
+            if not watch.left:
+                self._end(call, reference, CANCELED)
+            raise
+        self._end(call, reference, SUCCEEDED)
+        assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
+        cost = mapping.cost_of(self._settings, path, order.work)
+        dollars = None if cost is None else cost / MILLIONTHS
+        return Rendered(
+            outputs,
+            {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **told},
+        )
+
+    def _end(self, call: PaidCall | None, reference: str, outcome: str) -> None:
+        self._handles.pop(reference, None)
+        if call is not None:
+            self._calls.ended(call.id, outcome)
+
+    def close(self) -> None:
+        with self._lock:
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    def _asked(self, order: Order) -> Asked:
+        if (refusal := mapping.refusal(self._settings, order.work)) is not None:
+            code = (
+                FailureCode.BACKEND_REJECTED
+                if isinstance(order.work, ImageSpec)
+                else FailureCode.INVALID_GRAPH
+            )
+            raise BackendError(code, refusal)
+        assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
+        return mapping.asked(self._settings, order.work, order.inputs)
+
+    def _give_up(self, call: PaidCall) -> None:
+        """Of a call whose answer was not written: its sender may be about to. After the longest time that a
+        call takes nobody will, and fal cannot be asked for it by anything else than its id."""
+        rest_s = self._settings.request_s + _WRITE_TRIES - (now_us() - call.sent_at) / SECOND
+        if rest_s > 0:
+            raise BackendError(
+                FailureCode.BACKEND_UNAVAILABLE,
+                "another worker may have sent this job to fal at this moment",
+                after_s=rest_s,
+                counts=False,
+            )
+        log.warning("a request to fal may be lost, its id was not written: another one is sent")
+        self._calls.ended(call.id, UNKNOWN)
+
+    def _reserve(self, order: Order, asked: Asked) -> str:
+        settings = self._settings
+        budget = Budget(
+            settings.per_minute, _millionths(settings.cost_per_job), _millionths(settings.cost_per_day)
+        )
+        wanted = Reservation(NAME, order.job_id, order.attempt, asked.path, asked.cost or 0, budget)
+        try:
+            return self._calls.reserve(wanted)
+        except OverBudget as error:
+            if error.after_s is None:
+                raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
+            self._shut(error.after_s, str(error))
+            raise self._postponed(str(error), error.after_s) from error
+
+    def _send(self, asked: Asked, call_id: str) -> str:
+        try:
+            handle = self._connected().ask(asked.path, asked.arguments, self._settings.priority)
+        except WireError as error:
+            # An answer, or a connection that was refused, says that it was not accepted.
+            accepted = isinstance(error, Unreachable) and error.doubtful
+            self._calls.ended(call_id, UNKNOWN if accepted else REFUSED, free=not accepted)
+            raise self._failure(error) from error
+        self._keep(call_id, handle.request_id)
+        reference = reference_of(asked.path, handle.request_id)
+        self._handles[reference] = handle
+        return reference
+
+    def _keep(self, call_id: str, request_id: str) -> None:
+        for number in range(_WRITE_TRIES):
+            try:
+                self._calls.sent(call_id, request_id)
+            except StorageError as error:
+                if number + 1 == _WRITE_TRIES:
+                    log.exception("the paid request %s of fal is known to this log only", request_id)
+                    raise
+                log.warning("the id of a paid request cannot be written: %s", error)
+                time.sleep(min(0.1 * 2**number, 5.0))
+            else:
+                return
+
+    def _failure(self, error: WireError) -> BackendError:
+        """What keeps all from fal keeps its node shut for a while, and is no fault of the job."""
+        if isinstance(error, BadStatus) and error.status in (401, 402, 403):
+            shut_s = self._settings.shut_s
+            self._shut(shut_s, f"fal {error}: look at IMAGEMILL_FAL__KEY and the balance of its account")
+            return self._postponed(f"fal {error}", shut_s)
+        if isinstance(error, BadStatus) and error.after_s:
+            self._shut(error.after_s, f"fal {error}")
+        return failure(error)
+
+    def _postponed(self, message: str, after_s: float) -> BackendError:
+        return BackendError(FailureCode.BACKEND_UNAVAILABLE, message, after_s=after_s, counts=False)
+
+    def _shut(self, seconds: float, why: str) -> None:
+        """No slot of this process takes a job meanwhile."""
+        with self._lock:
+            self._shut_until, self._trouble = time.monotonic() + seconds, why
+
+    def _shut_for(self) -> str:
+        """Why; empty: it is open."""
+        with self._lock:
+            return self._trouble if time.monotonic() < self._shut_until else ""
+
+    def _connected(self) -> "Fal":
+        with self._lock:
+            if self._wire is None:
+                from imagemill.backends.fal.wire import Fal
+
+                assert self._settings.key is not None  # noqa: S101 - there is no backend without one
+                self._wire = Fal(
+                    self._settings.key.get_secret_value(),
+                    host=self._settings.host,
+                    ca_file=self._settings.ca_file,
+                    timeout_s=self._settings.request_s,
+                )
+                self._wire.prepare()
+            return self._wire
+
+
+def _millionths(dollars: float | None) -> int | None:
+    return None if dollars is None else round(dollars * MILLIONTHS)
+
+
+class _Paths(Container[str]):
+    """The checkpoints that some path makes the pictures of, AIRs in lower case, and what local nodes need
+    beside them. Not LoRAs and the like, which jobs may name that came in before fal was there."""
+
+    def __init__(self, settings: FalSettings) -> None:
+        self._settings = settings
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        return key.startswith(_COMPANIONS) or mapping.model_of(self._settings, key) is not None

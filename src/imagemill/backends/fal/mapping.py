@@ -1,0 +1,154 @@
+"""From the neutral request to fal's: which path, which input, what it costs, and what cannot be asked."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
+from imagemill.backends.paying import MILLIONTHS
+from imagemill.domain.air import InvalidAir, parse
+from imagemill.domain.images import ImageSpec, Work
+
+SOURCE = "fal"
+"""Of an AIR whose id is a path: ``urn:air:flux1:checkpoint:fal:fal-ai/flux/dev``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, ready to be sent."""
+
+    path: str
+    arguments: Mapping[str, Any]
+    cost: int | None
+    """Expected, in millionths of a dollar; None: nobody said what the path costs."""
+
+
+def model_of(settings: FalSettings, air: str) -> FalModel | None:
+    """What makes the pictures of a checkpoint; None: nothing."""
+    try:
+        parsed = parse(air)
+    except InvalidAir:
+        return None
+    if parsed.type not in (None, "checkpoint", "model"):
+        return None
+    for name, model in settings.known_models.items():
+        if name.lower() == parsed.key:
+            return model
+    if parsed.source.lower() == SOURCE:
+        return _of_path(settings, parsed.id)
+    return settings.known_models.get(parsed.family)
+
+
+def _of_path(settings: FalSettings, path: str) -> FalModel | None:
+    known = (model for model in settings.known_models.values() if model.path == path)
+    return next(known, FalModel(path=path, image_path=f"{path}/image-to-image") if is_path(path) else None)
+
+
+def refusal(settings: FalSettings, work: Work) -> str | None:
+    """Why fal could never do it, in one sentence."""
+    if not isinstance(work, ImageSpec):
+        return "fal takes no ComfyUI graphs"
+    model = model_of(settings, work.model)
+    if model is None:
+        return (
+            f"fal has no path for {work.model}: name one in IMAGEMILL_FAL__MODELS, or use a checkpoint whose "
+            "AIR has the source fal"
+        )
+    if path_of(model, work) is None:
+        return f"fal's {model.path} draws no picture anew: give it an image_path in IMAGEMILL_FAL__MODELS"
+    return _unable(work) or _oversized(settings, work) or _too_dear(settings, model, work)
+
+
+def _unable(work: ImageSpec) -> str | None:
+    if work.networks:
+        return f"fal is given no additional networks, and the job asks for {work.networks[0].air}"
+    if work.mask:
+        return "fal is given no masks"
+    if work.controls:
+        return "fal is given no ControlNets"
+    if work.upscale:
+        return "fal is given no upscalers"
+    if work.format not in ("png", "jpeg"):
+        return f"fal makes png and jpeg, not {work.format}"
+    return None
+
+
+def _oversized(settings: FalSettings, work: ImageSpec) -> str | None:
+    low, high, step = settings.smallest_side, settings.largest_side, settings.side_step
+    for side, name in ((work.width, "width"), (work.height, "height")):
+        if not low <= side <= high:
+            return f"fal is asked for sides from {low} to {high} pixels, and the {name} is {side}"
+        if side % step:
+            return f"fal makes sides in steps of {step} pixels, and the {name} is {side}"
+    if work.count > settings.images:
+        return f"fal is asked for {settings.images} pictures a request at most, not {work.count}"
+    return None
+
+
+def _too_dear(settings: FalSettings, model: FalModel, work: ImageSpec) -> str | None:
+    path = path_of(model, work) or ""
+    cost = cost_of(settings, path, work)
+    most = settings.cost_per_job
+    if cost is None:
+        if most is None and settings.cost_per_day is None:
+            return None
+        return (
+            f"nobody said what fal's {path} costs, and there is a ceiling: name it in IMAGEMILL_FAL__PRICES"
+        )
+    ceilings = [each for each in (most, settings.cost_per_day) if each is not None]
+    if ceilings and cost > round(min(ceilings) * MILLIONTHS):
+        return f"fal would cost {cost / MILLIONTHS:.4f} dollars, above the ceiling of {min(ceilings):.4f}"
+    return None
+
+
+def path_of(model: FalModel, work: ImageSpec) -> str | None:
+    return model.image_path if work.image else model.path
+
+
+def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
+    """Rounded up, as a bill is."""
+    price = settings.price_of(path)
+    if price is None:
+        return None
+    megapixels = math.ceil(work.width * work.height / 1e6)
+    each = price.per_image + price.per_megapixel * megapixels
+    return math.ceil(round(each * work.count * MILLIONTHS, 3))
+
+
+def asked(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> Asked:
+    """The request for what is not refused."""
+    model = model_of(settings, work.model)
+    path = path_of(model, work) if model is not None else None
+    if model is None or path is None:
+        raise ValueError(refusal(settings, work))
+    arguments: dict[str, Any] = {
+        **model.extra,
+        "prompt": work.prompt,
+        "image_size": {"width": work.width, "height": work.height},
+        "num_inference_steps": work.steps,
+        "seed": work.seed,
+        "guidance_scale": work.cfg_scale if work.guidance is None else work.guidance,
+        "num_images": work.count,
+        "enable_safety_checker": settings.safety_checker,
+        "output_format": work.format,
+    }
+    if model.negative_prompt and work.negative_prompt:
+        arguments["negative_prompt"] = work.negative_prompt
+    if work.image:
+        arguments["image_url"] = _fitted(inputs[work.image], work.width, work.height)
+        arguments["strength"] = work.denoise
+    return Asked(path, arguments, cost_of(settings, path, work))
+
+
+def _fitted(data: bytes, width: int, height: int) -> str:
+    """The source scaled and cropped to the picture's size, as a data URL: fal would keep its own size."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(data)) as source:
+        upright = ImageOps.exif_transpose(source).convert("RGB")
+    file = io.BytesIO()
+    ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS).save(file, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

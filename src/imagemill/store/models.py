@@ -1,0 +1,155 @@
+"""Reading the model library: rows, versions of templates, and which templates are there or under way."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.errors import NotFound
+from imagemill.domain.jobs import OPEN, JobStatus
+from imagemill.store import products, schema
+
+_models = products.model_library.c
+_reservations = products.reservations.c
+_CHUNK = 500
+"""Templates of one question; SQLite takes 32,766 parameters."""
+_HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One version of a template. Instants are microseconds since the epoch."""
+
+    id: str
+    owner: str
+    template_id: str
+    version: int
+    gender: str
+    age_range: str
+    body_type: str
+    pose: str
+    style: str
+    prompt: str
+    metadata: Mapping[str, Any]
+    fal_request_id: str | None
+    """The provider's own id of the request, whichever provider it was."""
+    processing_time_ms: int | None
+    created_at: int
+    job_id: str
+    image_key: str
+    thumbnail_key: str
+
+
+_NAMES = tuple(StoredModel.__dataclass_fields__)
+_COLUMNS = [_models[name] for name in _NAMES]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """Which models of an owner to list, newest first."""
+
+    owner: str
+    values: Mapping[str, Sequence[str]]
+    """By column: any of these."""
+    latest: bool = False
+    """Only the newest version of each template."""
+    before: str | None = None
+    """Continue after this id (the cursor)."""
+    limit: int = 50
+
+
+class ModelLibrary:
+    """What `imagemill.store.store.Store` offers about the model library."""
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        self._read = read
+
+    def page(self, wanted: ModelFilter) -> list[StoredModel]:
+        return self._read(_page, wanted)
+
+    def get(self, id_: str, owner: str) -> StoredModel:
+        """Raises `NotFound`, for another owner's too."""
+        found = self._read(_rows, _models.id == id_, _models.owner == owner)
+        if not found:
+            raise NotFound(f"there is no model {id_}")
+        return found[0]
+
+    def versions(self, template_id: str, owner: str) -> list[StoredModel]:
+        """The newest first."""
+        return self._read(_rows, _models.template_id == template_id, _models.owner == owner)
+
+    def of_jobs(self, job_ids: Iterable[str], owner: str) -> dict[str, StoredModel]:
+        """By the job that made it."""
+        return self._read(_of_jobs, sorted(set(job_ids)), owner)
+
+    def latest(self, templates: Iterable[str], owner: str) -> dict[str, str]:
+        """Of these templates those with a row: the id of its newest version."""
+        return self._read(_latest, sorted(set(templates)), owner)
+
+    def holders(self, keys: Iterable[str], owner: str) -> dict[str, str]:
+        """Of these names of work (`Draft.sole`) those that a job holds, with the job."""
+        return self._read(_holders, sorted(set(keys)), owner)
+
+
+def _page(conn: sa.Connection, wanted: ModelFilter) -> list[StoredModel]:
+    conditions: list[Any] = [_models.owner == wanted.owner]
+    conditions += [_models[name].in_(sorted(set(values))) for name, values in wanted.values.items()]
+    if wanted.before is not None:
+        conditions.append(_models.id < wanted.before)
+    if wanted.latest:
+        newer = products.model_library.alias().c
+        of_same = sa.and_(newer.owner == _models.owner, newer.template_id == _models.template_id)
+        conditions.append(~sa.exists().where(of_same, newer.version > _models.version))
+    statement = sa.select(*_COLUMNS).where(*conditions).order_by(_models.id.desc()).limit(wanted.limit)
+    return [_stored(row) for row in conn.execute(statement)]
+
+
+def _rows(conn: sa.Connection, *conditions: Any) -> list[StoredModel]:
+    statement = sa.select(*_COLUMNS).where(*conditions).order_by(_models.version.desc())
+    return [_stored(row) for row in conn.execute(statement)]
+
+
+def _of_jobs(conn: sa.Connection, job_ids: Sequence[str], owner: str) -> dict[str, StoredModel]:
+    found: dict[str, StoredModel] = {}
+    for some in _chunks(job_ids):
+        rows = _rows(conn, _models.job_id.in_(some), _models.owner == owner)
+        found.update((row.job_id, row) for row in rows)
+    return found
+
+
+def _latest(conn: sa.Connection, templates: Sequence[str], owner: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _chunks(templates):
+        statement = sa.select(_models.template_id, _models.id).where(
+            _models.owner == owner, _models.template_id.in_(some)
+        )
+        # Of several versions the last one stays.
+        found.update((row[0], row[1]) for row in conn.execute(statement.order_by(_models.version)))
+    return found
+
+
+def _holders(conn: sa.Connection, keys: Sequence[str], owner: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _chunks(keys):
+        statement = (
+            sa.select(_reservations.key, _reservations.job_id)
+            .join(schema.jobs, schema.jobs.c.id == _reservations.job_id)
+            .where(
+                _reservations.owner == owner,
+                _reservations.key.in_(some),
+                schema.jobs.c.status.in_(_HOLDING),
+            )
+        )
+        found.update((row[0], row[1]) for row in conn.execute(statement))
+    return found
+
+
+def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
+    return [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+
+
+def _stored(row: Any) -> StoredModel:
+    values = dict(zip(_NAMES, row, strict=True))
+    return StoredModel(**{**values, "metadata": json.loads(values["metadata"])})

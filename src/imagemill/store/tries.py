@@ -1,0 +1,120 @@
+"""Tries to guess something, counted for all processes: so many in a window, for each of several keys at once.
+
+They are rows of `counters`, found by the digest of their key: neither addresses nor names stand there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.domain.credentials import digest
+from imagemill.store.commits import Tx, Write
+from imagemill.store.statements import Call, Statement, run_together
+
+_MOST_KEYS = 100_000
+"""Kept at once, 20 MB of them: a flood of addresses makes those forgotten that would be soonest."""
+_SHED_EVERY = 1000
+"""So many keys more are looked through at once, which takes some 30 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    limits: Mapping[str, int]
+    """How often each key may be tried in a window."""
+    now: int
+    until: int
+    """The end of windows that begin now."""
+
+
+class Tries:
+    """What `imagemill.store.store.Store` offers about tries. ``most``: keys that are kept."""
+
+    def __init__(self, write: Callable[..., Any], *, most: int = _MOST_KEYS) -> None:
+        self._write = write
+        self._most = most
+        self._fresh = 0
+        # Bound once: the group commit tells kinds of writes apart by identity.
+        self.counting: Write = self._count_all
+
+    def count(self, wish: Try) -> Mapping[str, int]:
+        """One try for each key; or none when some have had their number: these, with the ends of their
+        windows."""
+        return self._write(self.counting, wish)
+
+    def forgive(self, keys: Sequence[str]) -> None:
+        """The tries were no guesses: take one of each key back."""
+        self._write(forgive, tuple(keys))
+
+    def _count_all(self, tx: Tx, wishes: Sequence[Try]) -> list[Mapping[str, int]]:
+        answers = [self._count_one(tx, wish) for wish in wishes]
+        if self._fresh >= min(_SHED_EVERY, self._most):
+            self._fresh = 0
+            now = max(wish.now for wish in wishes)
+            run_together(tx.conn, _FORGET.call({"now": now}), _SHED.call({"most": self._most}))
+        return answers
+
+    def _count_one(self, tx: Tx, wish: Try) -> Mapping[str, int]:
+        keys = {digest(key): key for key in wish.limits}
+        amounts = _bump(tx, {hidden: wish.limits[key] for hidden, key in keys.items()}, wish)
+        if len(amounts) == len(keys):
+            self._fresh += sum(amount == 1 for amount in amounts.values())
+            return {}
+        _take_back(tx, [hidden for hidden in keys if hidden in amounts])
+        full = [hidden for hidden in keys if hidden not in amounts]
+        return {keys[hidden]: until for hidden, until in _UNTIL.run(tx.conn, {"ids": full})}
+
+
+_BUMP = Statement(
+    sa.text(
+        "INSERT INTO counters (owner, kind, span, amount, until) VALUES (:key, 'tries', 0, 1, :until) "
+        "ON CONFLICT (owner, kind, span) DO UPDATE SET "
+        "amount = CASE WHEN counters.until <= :now THEN 1 ELSE counters.amount + 1 END, "
+        "until = CASE WHEN counters.until <= :now THEN :until ELSE counters.until END "
+        "WHERE counters.until <= :now OR counters.amount + 1 <= :most RETURNING amount"
+    )
+)
+_TAKE_BACK = Statement(
+    sa.text(
+        "UPDATE counters SET amount = amount - 1 "
+        "WHERE owner = :key AND kind = 'tries' AND span = 0 AND amount >= 1"
+    )
+)
+_UNTIL = Statement(
+    sa.text(
+        "SELECT owner, until FROM counters WHERE kind = 'tries' AND span = 0 AND owner IN :ids"
+    ).bindparams(sa.bindparam("ids", expanding=True))
+)
+_FORGET = Statement(sa.text("DELETE FROM counters WHERE kind = 'tries' AND until <= :now"))
+_SHED = Statement(
+    sa.text(
+        "DELETE FROM counters WHERE kind = 'tries' AND until <= (SELECT until FROM counters "
+        "WHERE kind = 'tries' ORDER BY until DESC LIMIT 1 OFFSET :most)"
+    )
+)
+_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext('tries'))"))
+
+
+def _bump(tx: Tx, limits: Mapping[str, int], wish: Try) -> dict[str, int]:
+    """How often each key was tried now; those that have had their number are missing."""
+    rows = [{"key": key, "most": most, "now": wish.now, "until": wish.until} for key, most in limits.items()]
+    begun = run_together(tx.conn, *_locked(tx), *map(_BUMP.call, rows))[-len(rows) :]
+    found = {key: call.rows() for key, call in zip(limits, begun, strict=True)}
+    return {key: round(its[0][0]) for key, its in found.items() if its}
+
+
+def _take_back(tx: Tx, digests: Sequence[str]) -> None:
+    if digests:
+        run_together(tx.conn, *_locked(tx), _TAKE_BACK.call_many([{"key": key} for key in digests]))
+
+
+def forgive(tx: Tx, requests: Sequence[Sequence[str]]) -> list[None]:
+    for keys in requests:
+        _take_back(tx, [digest(key) for key in keys])
+    return [None] * len(requests)
+
+
+def _locked(tx: Tx) -> list[Call]:
+    """A transaction counts many keys, in no order of their own; on PostgreSQL another one waits."""
+    return [] if tx.conn.dialect.name == "sqlite" else [_LOCK.call()]
