@@ -18,7 +18,7 @@ from imagemill.dispatch.base import Dispatcher
 from imagemill.dispatch.generating import Generator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
-from imagemill.domain.clock import now_us
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.fanout.base import Ears, News
 from imagemill.fanout.listening import Listening
 from imagemill.metering import Metering
@@ -38,11 +38,14 @@ from imagemill.service.lifeline import Lifeline
 from imagemill.service.messages import Messenger
 from imagemill.service.nodes import NodeRegistry
 from imagemill.service.notify import Notifier
+from imagemill.service.preparing import Preparation
 from imagemill.service.providers import Providers
 from imagemill.service.registry import Registry
 from imagemill.service.run import Runner
 from imagemill.service.services import Services, SocketRules
 from imagemill.service.sweep import Sweeper
+from imagemill.service.tools import Workbench
+from imagemill.service.translating import Translator
 from imagemill.service.views import ViewLoader
 from imagemill.service.webhooks import Webhooks
 from imagemill.service.workflows import Workflows
@@ -86,7 +89,7 @@ class Mill:
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
         self.backends = self._backends()
-        self.recipes: dict[str, Recipe] = {recipe.name: recipe for recipe in plugins("recipes")}
+        self.recipes: dict[str, Recipe] = parts.recipes(settings, plugins("recipes"))
         poll_s = settings.scheduler_poll_ms / 1000
         me, alone = self.lifeline.worker, self.roles.alone
         self.fanout = connecting.fanout(settings, me, alone=alone, notices=self.roles.api)
@@ -99,6 +102,7 @@ class Mill:
         self.guard = Guard(settings.allow_networks)
         self.safeguards = Safeguards(settings, self.store)
         self.inputs = self.safeguards.inputs(self.store, self.blobs, self.guard)
+        self.chat = parts.chat(settings)
         self.runner = self._runner()
         self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
         self.inline = self._inline()
@@ -162,6 +166,8 @@ class Mill:
         self.nodes.close()
         self.inputs.close()
         self.safeguards.crafts.close()
+        if self.chat is not None:
+            self.chat.close()
         self.services.users.close()
         for backend in self.backends.values():
             backend.close()
@@ -270,8 +276,13 @@ class Mill:
             rules.of_sweeps(self.settings, self.backends),
             leads=self.leadership.leads,
             remind=self._remind,
-            tidy=self.messenger.prune,
+            tidy=self._tidy,
         )
+
+    def _tidy(self) -> None:
+        self.messenger.prune()
+        days = self.settings.characters.translations_days
+        self.store.translations.prune(now_us() - round(days * 86_400 * SECOND))
 
     def _backends(self) -> Mapping[str, Backend]:
         calls = Providers(self.store.provider_calls, self.metering.meters)
@@ -282,8 +293,11 @@ class Mill:
     def _runner(self) -> Runner:
         run_rules = rules.of_runs(self.settings, self.safeguards.examination, alone=self.roles.alone)
         load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
+        translator = Translator(self.chat, self.store.translations)
+        bench = Workbench(self.store, translator, load, self.safeguards.crafts.craft)
+        preparation = Preparation(bench.tools, self.safeguards.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer)
+        return Runner(*parts, run_rules, meters, tracer, preparation)
 
     def _notifier(self) -> Notifier:
         notify_rules = rules.of_callbacks(self.settings)
@@ -330,7 +344,7 @@ class Mill:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             wire=rules.of_answers(settings),
-            options={"fal": settings.fal_api},
+            options={"fal": settings.fal_api, "characters": settings.characters},
             secret=partial(parts.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
         )

@@ -54,6 +54,7 @@ from imagemill.groups import (
     SocketSettings,
     WebhookSettings,
 )
+from imagemill.recipes.characters.settings import CharacterSettings
 from imagemill.recipes.settings import LibrarySettings, LlmSettings
 from imagemill.tracing.settings import OtelSettings
 
@@ -195,6 +196,9 @@ class Settings(BaseSettings):
     library: LibrarySettings = Field(default=LibrarySettings(), description="The model library.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    characters: CharacterSettings = Field(
+        default=CharacterSettings(), description="Avatars, stickers, covers and scenes of characters."
+    )
     fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's dialect.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")

@@ -165,7 +165,7 @@ class LimitSettings(Group):
 
 class SafetySettings(Group):
     checks: tuple[str, ...] = Field(
-        default=("words", "profanity"),
+        default=("words", "characters", "profanity"),
         description="Checks of prompts, in this order, comma-separated; before them always 'minors'.",
     )
     blocked_words: tuple[str, ...] = Field(

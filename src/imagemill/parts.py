@@ -21,6 +21,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.recipes.base import Recipe, Shelf
 from imagemill.service.access import Access, AccessRules
 from imagemill.service.attempts import Attempts
+from imagemill.service.chat import Chat, ChatRules
 from imagemill.service.limits import QueueWatch, Quotas, Throttle
 from imagemill.service.mailing import FolderOutbox, Outbox, SmtpOutbox, SmtpRules
 from imagemill.service.passwords import PasswordRules, Passwords
@@ -157,6 +158,12 @@ def edge_rules(settings: Settings) -> "EdgeRules":
     )
 
 
+def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Recipe]]) -> dict[str, Recipe]:
+    """Recipes as they are registered, or built of the settings."""
+    built = [each if isinstance(each, Recipe) else each(settings) for each in found]
+    return {recipe.name: recipe for recipe in built}
+
+
 def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping[str, Any]]":
     """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
 
@@ -170,9 +177,20 @@ def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping
 
 def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
-    for name in sorted(set(rates) - set(recipes)):
+    known = {*recipes, *(name for recipe in recipes.values() for name in recipe.rates)}
+    for name in sorted(set(rates) - known):
         log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
+
+
+def chat(settings: Settings) -> Chat | None:
+    """The language model that translates; None: the glossary does."""
+    llm = settings.llm
+    if llm.base_url is None or llm.model is None:
+        return None
+    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
+    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
+    return Chat(ChatRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
 
 
 def submitter(

@@ -11,7 +11,7 @@ from imagemill.media.decoders import DecodeLimits, Decoders, craft_limits
 from imagemill.media.intake import Intake, PictureLimits
 from imagemill.plugins import registered
 from imagemill.safety.chain import Chain, Check
-from imagemill.safety.lists import OwnWords, Profanity
+from imagemill.safety.lists import OwnWords, Profanity, WordsOf
 from imagemill.safety.minors import NAME as ALWAYS
 from imagemill.safety.nsfw import Nsfw
 from imagemill.service.guard import Guard
@@ -73,6 +73,11 @@ def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
 def own_words(settings: Settings) -> Check | None:
     terms = settings.safety.blocked_words
     return OwnWords(terms) if terms else None
+
+
+def character_words(settings: Settings) -> Check | None:
+    terms = settings.characters.blocked_words
+    return WordsOf("characters", terms, ("avatar", "sticker", "cover", "scene")) if terms else None
 
 
 def profanity(settings: Settings) -> Check | None:

@@ -19,6 +19,8 @@ _SETTINGS = {
     "IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8",
     "IMAGEMILL_LIMIT__WAIT_S": "0.05",
     "IMAGEMILL_SIMULATOR__STEP_MS": "0",
+    # Pictures of characters are large: those that made-up requests ask for must not slow the others down.
+    "IMAGEMILL_SIMULATOR__NODES": "1",
     "IMAGEMILL_LIBRARY__WIDTH": "64",
     "IMAGEMILL_LIBRARY__HEIGHT": "64",
 }
@@ -77,6 +79,23 @@ def _key(http: httpx2.Client, owner: str) -> str:
     return _ok(http.post(path, json={"isService": True}, headers=admin.headers))["key"]
 
 
+def _character(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    """An avatar, and what it is called by."""
+    root = "/api/v1/image-generation"
+    body = {"characterId": "fuzzed", "character": {"physical": "green eyes"}}
+    job_id = _ok(http.post(f"{root}/avatar", json=body, headers=headers))["jobId"]
+    end = time.monotonic() + 60
+    while (status := _ok(http.get(f"{root}/status/{job_id}", headers=headers)))["state"] != "completed":
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+    image = {"character_id": "fuzzed", "image_id": status["result"]["imageId"]}
+    return {
+        f"{root}/status/{{job_id}}": {"job_id": job_id},
+        f"{root}/characters/{{character_id}}": image,
+        "/api/v1/stories/{story_id}": {"story_id": "fuzzed"},
+    }
+
+
 def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
     """By the beginnings of paths. Nothing of it stops the server, or whoever asks, when it is changed."""
     params, headers = {"wait": "true"}, caller.headers
@@ -109,6 +128,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/blobs/{name}": {"name": blob},
         **_models(http, headers),
     }
+    things |= _character(http, headers)
     webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
     if webhook.is_success:
         one = f"/api/v1/webhooks/{webhook.json()['id']}"

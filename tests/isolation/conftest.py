@@ -87,7 +87,11 @@ def look_round(party: Party, offered: list[Operation]) -> dict[str, object]:
             answer = party.ask("GET", operation.path, params=query)
             is_json = answer.headers.get("content-type", "").startswith("application/json")
             # A refusal has a trace of its own each time.
-            seen[operation.path] = (answer.status_code, answer.json() if is_json else None)
+            body = answer.json() if is_json else None
+            if isinstance(body, dict):
+                body.pop("timestamp", None)
+                body.pop("traceId", None)
+            seen[operation.path] = (answer.status_code, body)
     query = party.ask("POST", "/v1/consumer/jobs/query", json={})
     seen["query"] = (query.status_code, query.json())
     seen["document"] = document(party.server.url, party.headers)["paths"]

@@ -18,6 +18,7 @@ from imagemill.store.accounts import Owner, RevokeKey, StoredKey
 from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 
+CHARACTERS = "/api/v1/image-generation"
 ADMIN_KEY = "an-administrators-key-of-the-settings"
 JWT_SECRET = "what signs the sessions of these tests"
 
@@ -95,7 +96,7 @@ class Belongings:
 
 
 FAL_APP = {"fal/{owner}": "fal-ai", "fal-run/{owner}": "fal-ai", "{alias}": "flux", "{path}": "dev"}
-COMMON = {"resources/{air}", "nodes/{name}", "library/{template}", *FAL_APP}
+COMMON = {"resources/{air}", "nodes/{name}", "library/{template}", "stories/{story_id}", *FAL_APP}
 """Parameters that name what is nobody's own."""
 
 
@@ -124,6 +125,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
         _add_fal_request(has)
     if "/api/v1/webhooks" in paths:
         _add_webhook(has)
+    if f"{CHARACTERS}/avatar" in paths:
+        _add_character(has)
     if "/api/v1/uploads" in paths:
         _add_upload(has)
     if "/api/v1/models" in paths:
@@ -177,6 +180,29 @@ def _add_webhook(has: Belongings) -> None:
     has.paths["webhooks/{webhook_id}"] = webhook["id"]
     message = has.owner.post(f"/api/v1/webhooks/{webhook['id']}/test", None)
     has.paths["messages/{message_id}"] = message["id"]
+
+
+def _add_character(has: Belongings) -> None:
+    """An avatar; the character is called by the mark, as its name is in the keys of its files."""
+    party, character = has.owner, f"character-{has.mark}"
+    sheet = {"name": f"name {has.mark}", "physical": f"hair {has.mark}"}
+    body = {"characterId": character, "character": sheet}
+    job_id = party.post(f"{CHARACTERS}/avatar", body)["jobId"]
+    end = time.monotonic() + 60
+    while (status := party.get(f"{CHARACTERS}/status/{job_id}"))["state"] != "completed":
+        assert time.monotonic() < end, status
+        assert status["state"] != "failed", status
+        time.sleep(0.05)
+    result = status["result"]
+    place = result["imageUrl"].partition("?")[0].partition("/blobs/characters/")[2].split("/")
+    parts = ("characters/{folder}", "{subject}", "{kind}", "{file}")
+    has.paths |= dict(zip(parts, place, strict=True))
+    has.paths |= {
+        "status/{job_id}": job_id,
+        "characters/{character_id}": character,
+        "images/{image_id}": result["imageId"],
+        "stories/{story_id}": "a-story",
+    }
 
 
 def _add_upload(has: Belongings) -> None:

@@ -24,6 +24,8 @@ PUBLIC = {
     "GET /health/ready",
     "GET /blobs/{name}",
     "GET /blobs/inputs/{mark}/{digest}/{name}",
+    "GET /blobs/characters/{folder}/{subject}/{kind}/{file}",
+    "GET /api/v1/image-generation/health",
     "GET /blobs/library/{template}/{name}",
     "POST /api/v1/auth/sign-up",
     "POST /api/v1/auth/login",
@@ -45,10 +47,10 @@ BODIES: Mapping[str, Any] = {
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "ageRange", "bodyType", "gender", "latest", "pose", "style",
-    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "endDate", "exp", "failed",
-    "fal_webhook", "force", "format", "height", "label", "limit", "logs", "model", "name", "page", "priority",
-    "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "take",
-    "until", "version", "wait", "whatif", "width",
+    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
+    "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
+    "page", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
+    "stream", "take", "type", "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 

@@ -181,7 +181,10 @@ def test_no_prompt_is_logged(make_server: Any, caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("safety", "message"),
     [
-        ({"checks": ("mine",)}, "IMAGEMILL_SAFETY__CHECKS names 'mine'; there are profanity, words"),
+        (
+            {"checks": ("mine",)},
+            "IMAGEMILL_SAFETY__CHECKS names 'mine'; there are characters, profanity, words",
+        ),
         ({"classifiers": ("mine",)}, "IMAGEMILL_SAFETY__CLASSIFIERS names 'mine'; there are nsfw"),
         ({"languages": ("klingon",)}, "no list of profanity in 'klingon'"),
         ({"nsfw_model": "/nowhere.onnx"}, "which is no file"),

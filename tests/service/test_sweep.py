@@ -171,13 +171,14 @@ def test_all_files_are_listed_only_as_often_as_was_asked(store: Store, tmp_path:
     blobs, calls = Counted(), []
     it = sweeper(store, blobs, tmp_path / "run", every_s=0.01, search_every_s=3600.0)
     it.start()
-    wait_until(lambda: blobs.listed == 2)  # a round lists after it has expired what is late
+    # Jobs, two kinds of products, inputs: a round lists after it has expired what is late.
+    wait_until(lambda: blobs.listed == 4)
     for _ in range(3):
         job = add(store, expires_at=now_us() - 1)
         wait_until(lambda job=job: store.job(job.id).status is S.EXPIRED)
         calls.append(blobs.listed)
     it.close()
-    assert calls == [2, 2, 2]
+    assert calls == [4, 4, 4]
 
 
 def test_a_sweeper_that_runs_sweeps_by_itself(store: Store, tmp_path: Path):

@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from imagemill.cli import credits as money
 from imagemill.cli import (
+    characters,
     demo,
     doctor,
     jobs,
@@ -21,6 +21,7 @@ from imagemill.cli import (
     webhooks,
     workflows,
 )
+from imagemill.cli import credits as money
 from imagemill.cli.output import complain
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ app.command(rich_help_panel=SERVE)(serving.scheduler)
 app.command(rich_help_panel=SERVE)(serving.worker)
 app.command(rich_help_panel=SERVE)(serving.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
+app.add_typer(characters.commands, name="characters", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)

@@ -36,7 +36,12 @@ class Refusal(Trouble):
         elif lines:
             sentence = f"{body.get('title') or status_code}: {len(lines)} fields are wrong"
         else:
-            sentence = str(body.get("detail") or body.get("title") or f"the server answered {status_code}")
+            sentence = str(
+                body.get("detail")
+                or body.get("message")
+                or body.get("title")
+                or f"the server answered {status_code}"
+            )
         super().__init__(sentence, REFUSED, details=lines, body=dict(body))
 
 

@@ -5,6 +5,10 @@ import hashlib
 PRODUCTS = ("characters/", "library/")
 """Where files lie that outlive the job which made them."""
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
+_LONGEST_FOLDER = 96
+"""Of a key's 255 characters."""
+
 
 def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
     """Each attempt writes its own files, so a superseded one never overwrites a delivered picture."""
@@ -14,6 +18,19 @@ def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
 def owner_mark(owner: str) -> str:
     """Names an owner in keys, whatever the characters of the name."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+def owner_folder(owner: str) -> str:
+    """An owner's name as one part of a key that people read. Two owners never share one.
+
+    What is not plain is written ``_xx`` for each of its bytes; a name that would be too long is ``_-`` and a
+    digest.
+    """
+    plain = "".join(
+        chr(byte) if chr(byte) in _PLAIN else f"_{byte:02x}"
+        for byte in owner.encode("utf-8", "surrogatepass")
+    )
+    return plain if len(plain) <= _LONGEST_FOLDER else f"_-{hashlib.sha256(owner.encode()).hexdigest()}"
 
 
 def input_key(owner: str, digest: str, extension: str) -> str:

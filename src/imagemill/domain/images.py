@@ -89,6 +89,8 @@ class ImageSpec:
     """png, jpeg or webp."""
     background: str | None = None
     """``#rrggbb``: ask for one subject on a flat background of this colour."""
+    faces: bool = False
+    """Draw faces once more in detail, where the backend can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from imagemill.domain.money import Rate
 from imagemill.domain.records import Record
 from imagemill.domain.resources import Resource
 from imagemill.media.crafting import Craft, Role
+from imagemill.media.palette import Palette
+from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,9 @@ class Plan:
     craft: Craft | None = None
     """What is made of each picture before it is kept; None: kept as it is."""
     keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
-    """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt; the others lie with
-    the job. Of plans with one output, and never of what a client wrote as it is."""
+    """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
+    its owner's folder; the others lie with the job. Of plans with one output, and never of what a client
+    wrote as it is."""
     record: Record | None = None
     """What is written besides the job when it succeeds."""
 
@@ -51,6 +54,35 @@ class Shelf(Protocol):
         ...
 
 
+class Tools(Protocol):
+    """What a worker has that a request has not: time, and the network."""
+
+    def look(self, sheet: Sheet) -> Look:
+        """A character in words a checkpoint understands."""
+        ...
+
+    def scene(self, telling: Telling) -> Setting:
+        """A moment of a story in such words."""
+        ...
+
+    def palette(self, source: str) -> Palette:
+        """The colours of an input's picture. Raises `BackendError`, and `StorageError`."""
+        ...
+
+    def avatar(self, character_id: str) -> str | None:
+        """The source of the active avatar the job's owner has of a character."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An input that can be rendered."""
+
+    input: Any
+    told: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the job's last event says of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     name: str
@@ -67,5 +99,10 @@ class Recipe:
     """The texts of an input, complete or not, for the checks of prompts; None: all texts that are in it."""
     reworded: Callable[[Any, Wording], BaseModel] | None = None
     """The input with other texts; None: what a check would rewrite is blocked."""
+    prepare: Callable[[Any, Tools], Prepared] | None = None
+    """What is done in the worker before the plan: what takes too long for a request. Its texts are judged
+    once more. A plan must be possible without it, as a request makes one to see whether and where."""
+    rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
+    """What it costs on occasions that have a name; see `Wish.rate`."""
     worded_by: str = ""
     """The input's field that messages about its texts name."""

@@ -25,6 +25,18 @@ class OwnWords:
         return Ruling(Verdict.BLOCK, "words") if found else ALLOWED
 
 
+class WordsOf:
+    """Words that are not wanted in certain recipes only."""
+
+    def __init__(self, name: str, terms: Sequence[str], recipes: Sequence[str]) -> None:
+        self.name = name
+        self._own = OwnWords(terms)
+        self._recipes = frozenset(recipes)
+
+    def judge(self, question: Question) -> Ruling:
+        return self._own.judge(question) if question.recipe in self._recipes else ALLOWED
+
+
 class Profanity:
     """The lists of glin-profanity, compared by our own normalisation, which takes a hundredth of the time
     its search does. Read at the first prompt."""

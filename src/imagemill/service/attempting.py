@@ -29,6 +29,8 @@ class Attempt:
     superseded: bool = False
     handed_back: bool = False
     trace: AttemptTrace | None = None
+    prepared: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is told of how its input was prepared."""
 
     def hand_back(self, *, leave: bool) -> None:
         """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""

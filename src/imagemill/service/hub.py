@@ -94,6 +94,10 @@ class Watcher:
         self.live[job_id] = progress
         self._news.set()
 
+    def nudge(self) -> None:
+        """On its event loop: there is something to look at that the hub does not know of."""
+        self._news.set()
+
     def let_go(self) -> None:
         self.closed = True
         self._reach(False)

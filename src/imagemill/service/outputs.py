@@ -9,7 +9,7 @@ from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, Watch
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blobs import artifact_id, blob_key, owner_mark
+from imagemill.domain.blobs import artifact_id, blob_key, owner_folder, owner_mark
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
@@ -147,7 +147,8 @@ def _crafted(craft: Craft, plan: Plan, job: Job, ready: _Ready, seen: Examinatio
         made = seen.craft(craft, ready.data, facts)
     except BadPicture as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
-    keys = {role: template.format(ms=facts.ms) for role, template in plan.keys.items()}
+    folder = owner_folder(job.owner)
+    keys = {role: template.format(ms=facts.ms, owner=folder) for role, template in plan.keys.items()}
     return [
         _Ready(each.data, each.media_type, each.width, each.height, keys.get(each.role, ""), ready.seed)
         for each in made

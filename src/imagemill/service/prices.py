@@ -24,14 +24,17 @@ class Prices:
         *,
         is_charged: bool = False,
     ) -> None:
-        self._rates = {name: recipe.rate for name, recipe in recipes.items()} | dict(rates or {})
+        own = {name: recipe.rate for name, recipe in recipes.items()}
+        named = {name: rate for recipe in recipes.values() for name, rate in recipe.rates.items()}
+        self._rates = named | own | dict(rates or {})
         self._factors = dict(factors or {})
         self.is_charged = is_charged
 
-    def of(self, recipe: str, size: Measure, backends: Iterable[str] = ()) -> float:
-        """In credits. Of several ``backends`` that may make it, the dearest counts."""
+    def of(self, name: str, size: Measure, backends: Iterable[str] = ()) -> float:
+        """In credits, by a recipe's name or an occasion's. Of several ``backends`` that may make it, the
+        dearest counts."""
         factor = max((self._factors.get(name, 1.0) for name in backends), default=1.0)
-        cost = price(self._rates[recipe], size, factor)
+        cost = price(self._rates[name], size, factor)
         return credits_of(amount_of(cost)) if self.is_charged else round(cost, _SHOWN_PLACES)
 
     def knows(self, recipe: str) -> bool:

@@ -25,6 +25,7 @@ from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
 from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
+from imagemill.service.preparing import Preparation, prepared
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
 from imagemill.store.finishing import Finish
@@ -68,7 +69,9 @@ class Runner:
         rules: RunRules,
         meters: Meters | None = None,
         tracer: Tracer | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
+        self._preparation = preparation
         self._store = store
         self._recipes = recipes
         self._backends = backends
@@ -214,7 +217,7 @@ class Runner:
         if recipe is None or backend is None:
             missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
             raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
-        plan = recipe.plan(recipe.input.model_validate(job.input))
+        plan = recipe.plan(prepared(self._preparation, attempt, recipe))
         order = self._order(attempt.claim, plan)
         attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
         reference = backend.send(order)
@@ -235,6 +238,7 @@ class Runner:
             "uploadMs": round(kept.upload_ms, 3),
             **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
             **rendered.details,
+            **attempt.prepared,
         }
         return Succeeded(kept.artifacts, details, plan.record)
 
@@ -274,7 +278,7 @@ class Runner:
             retry = None if tried or job.failures else retry
             memory_mb = None
         if retry is None:
-            return Failed(failure, {"stages": attempt.stages})
+            return Failed(failure, {"stages": attempt.stages, **attempt.prepared})
         if after_s is not None:
             return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()

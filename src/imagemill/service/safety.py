@@ -14,7 +14,7 @@ from imagemill.domain.jobs import Draft, Job
 from imagemill.domain.judging import Judgement, Question, Ruling, Verdict, Wording
 from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Recipe
-from imagemill.safety.chain import Chain
+from imagemill.safety.chain import Chain, CheckFailed, Sentence
 from imagemill.store.decisions import Decision
 from imagemill.store.store import Store
 from imagemill.workflows.loose import is_array, is_object, mapping, sequence
@@ -52,24 +52,44 @@ class PromptGate:
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> Admitted:
         """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
-        wording = recipe.wording(input_) if recipe.wording is not None else _all_texts(input_)
-        question = Question(wording, owner, recipe.name)
-        sentence = self._chain.judge(question, rewritable=recipe.reworded is not None)
+        wording, sentence = self._judged(recipe, input_, owner)
         if (blocked := sentence.blocked) is not None:
             self._store.decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.worded_by}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
             )
-        if sentence.wording != wording and recipe.reworded is not None:
-            input_ = recipe.reworded(input_, sentence.wording)
-        return Admitted(input_, sentence.judgements)
+        return Admitted(_rewritten(recipe, input_, wording, sentence), sentence.judgements)
+
+    def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
+        """In the worker, where the texts are others by now. Raises `BackendError`."""
+        try:
+            wording, sentence = self._judged(recipe, input_, job.owner)
+        except CheckFailed as error:
+            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
+        if sentence.judgements:
+            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
+        if (blocked := sentence.blocked) is not None:
+            message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
+            raise BackendError(FailureCode.CONTENT_BLOCKED, message)
+        return _rewritten(recipe, input_, wording, sentence)
+
+    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[Wording, Sentence]:
+        wording = recipe.wording(input_) if recipe.wording is not None else _all_texts(input_)
+        question = Question(wording, owner, recipe.name)
+        return wording, self._chain.judge(question, rewritable=recipe.reworded is not None)
 
     def record(self, owner: str, drafts: Sequence[Draft]) -> None:
         """Before the jobs are stored, in the same or an earlier transaction."""
         decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.judgements]
         if decisions:
             self._store.decisions.begin(decisions)
+
+
+def _rewritten(recipe: Recipe, input_: Any, wording: Wording, sentence: Sentence) -> Any:
+    if sentence.wording == wording or recipe.reworded is None:
+        return input_
+    return recipe.reworded(input_, sentence.wording)
 
 
 def _all_texts(input_: BaseModel) -> Wording:

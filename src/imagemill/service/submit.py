@@ -45,6 +45,8 @@ class Wish:
     callback_url: str | None = None
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    rate: str = ""
+    """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
     sole: str = ""
     """See `Draft.sole`."""
     private: bool = False
@@ -220,7 +222,7 @@ class Submitter:
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(plan.work),
-            cost=self.prices.of(recipe.name, size, [backend.name for backend in able]),
+            cost=self.prices.of(wish.rate or recipe.name, size, [backend.name for backend in able]),
             megapixels=size.pixels,
             priority=wish.priority,
             max_failures=wish.max_failures or self._defaults.max_failures,

@@ -178,6 +178,7 @@ class Sweeper:
                     self.delete_orphans()
                     self.prune_inputs()
                     self.prune_decisions()
+                    self._tidy()
             except StorageError as error:
                 self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)

@@ -40,6 +40,7 @@ from imagemill.store.annotating import Annotate
 from imagemill.store.announcing import announce
 from imagemill.store.audit import AuditLog
 from imagemill.store.beating import Beat, Pulse, Sent
+from imagemill.store.characters import Characters
 from imagemill.store.claiming import Ask, Claiming
 from imagemill.store.commits import Answer, Commits, Committed, Listener, Tx, Write
 from imagemill.store.decisions import Decisions
@@ -56,6 +57,7 @@ from imagemill.store.reading import Consumption, Filter, View
 from imagemill.store.resources import Put, PutResource
 from imagemill.store.sessions import Sessions
 from imagemill.store.submitting import Accepted, Submitting
+from imagemill.store.translations import Translations
 from imagemill.store.tries import Tries
 from imagemill.store.users import Users
 from imagemill.store.webhooks import Webhooks
@@ -97,6 +99,8 @@ class Store:
         self.users = Users(self._write, self._read)
         self.sessions = Sessions(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
+        self.characters = Characters(self._write, self._read)
+        self.translations = Translations(self._write, self._read)
         self.provider_calls = ProviderCalls(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 

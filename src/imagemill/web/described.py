@@ -66,14 +66,16 @@ def complete(paths: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
 
 
 def _operation(path: str, method: str, operation: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
-    scope = permits.of(path).scope(method.upper())
+    permit = permits.of(path)
+    scope, shaped = permit.scope(method.upper()), permit.words is not None
     own = {
-        status: _answer(int(status), each)
+        status: _answer(int(status), each, shaped)
         for status, each in operation.get("responses", {}).items()
         if _STRAY not in str(each)
     }
     refusals = {
-        str(status): _refusal(_REFUSALS[status]) for status in _statuses(path, method, operation, scope)
+        str(status): _refusal(_REFUSALS[status], shaped)
+        for status in _statuses(path, method, operation, scope)
     }
     security = {"security": [{"key": [scope.value]}]} if scope is not None else {}
     return {**operation, "responses": {**refusals, **own}, **security}
@@ -96,15 +98,18 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope
     return [status for status, does in applies.items() if does]
 
 
-def _answer(status: int, said: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(status: int, said: Mapping[str, Any], shaped: bool) -> dict[str, Any]:
     """JSON, unless the route says otherwise of its answer, or has none."""
     if "content" in said or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
         return dict(said)
     if status >= 400:
-        return _refusal(said["description"])
+        return _refusal(said["description"], shaped)
     return {**said, "content": {"application/json": {"schema": {}}}}
 
 
-def _refusal(description: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+def _refusal(description: str, shaped: bool) -> dict[str, Any]:
+    """``shaped``: the route has `Words` of its own. What is refused before it is reached is a problem too."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if shaped:
+        content["application/json"] = {"schema": {}}
+    return {"description": description, "content": content}

@@ -18,7 +18,7 @@ from imagemill.domain.errors import (
 from imagemill.service.access import Access, Credentials
 from imagemill.service.audit import Audit
 from imagemill.service.limits import Throttle
-from imagemill.web.permits import AUDITED, SAFE, Permit, Permits
+from imagemill.web.permits import AUDITED, SAFE, WORDS, Permit, Permits
 from imagemill.web.problems import STATUSES, told
 from imagemill.web.proxies import client_address
 from imagemill.web.requests import is_same_site
@@ -74,6 +74,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             permit = self._permits.of(scope["path"])
+            scope[WORDS] = permit.words
             try:
                 await self._admit(scope, permit)
                 send = await counted(self._throttle, scope, send)

@@ -1,11 +1,16 @@
 """Which scope a route needs: declared by whoever brings the route, else it is for admins only."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from imagemill.domain.access import Scope
 
+Words = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""The body of an error, of a problem with its ``status`` and ``code``."""
+WORDS = "imagemill.words"
+"""In a request's scope: the `Words` of its route."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 
@@ -25,6 +30,8 @@ class Permit:
 
     audited: bool = False
     """Its changes go into the audit log, as all do that need a scope of `AUDITED`."""
+    words: Words | None = None
+    """What its clients read of an error, where that is no problem of RFC 9457."""
 
     def scope(self, method: str) -> Scope | None:
         """What a method needs; None: no key. What only reading was declared for is for admins to change."""

@@ -18,6 +18,7 @@ from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, Refused
 from imagemill.web import throttle
+from imagemill.web.permits import WORDS
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,10 @@ def problem(
             path = _clipped(error.path, _LONGEST_PATH) or "body"
             fields.setdefault(path, []).append(_clipped(error.message, _LONGEST_MESSAGE))
         body["errors"] = fields
-    return Response(
-        to_json(body, inf_nan_mode="null"), status, media_type="application/problem+json", headers=headers
-    )
+    media_type = "application/problem+json"
+    if (words := request.scope.get(WORDS)) is not None:
+        body, media_type = words({"code": name, **body}), "application/json"
+    return Response(to_json(body, inf_nan_mode="null"), status, media_type=media_type, headers=headers)
 
 
 def install(app: FastAPI) -> None:

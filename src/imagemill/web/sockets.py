@@ -9,20 +9,21 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from imagemill.backends.base import Progress
-from imagemill.domain.errors import ImagemillError
+from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
-from imagemill.service.hub import Hub, Watcher
+from imagemill.service.hub import Hub
 from imagemill.service.services import SocketRules
 from imagemill.store.store import Store
 from imagemill.web.problems import STATUSES
@@ -46,20 +47,42 @@ class Close:
     reason: str
 
 
-_ENDS = {
+ENDS = {
     End.FINISHED: Close(1000, "the job has ended"),
     End.GONE: Close(4404, "the job was deleted"),
     End.STOPPED: Close(1012, "this server stops; resume at another"),
 }
 
 
+Message = dict[str, Any]
+"""One of ASGI's, of the type ``websocket.send``."""
+Fed = Sequence[Message] | Close
+"""What is sent next, nothing when nothing has happened for a while; or how it ends."""
+
+
+class Feed(Protocol):
+    """What a client is let in to."""
+
+    def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+        """Ends with a `Close`. What it raises is told by the close code."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client asks for."""
+    """The news of one job."""
 
     job_id: str
     after: int
     previews: Previews
+
+    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+        with hub.watch([self.job_id]) as watcher:
+            async for news in job_news(store, watcher, self.job_id, self.after):
+                if isinstance(news, End):
+                    yield ENDS[news]
+                else:
+                    yield [] if news is None else list(_messages(news, self.previews))
 
 
 class EventSocket:
@@ -68,7 +91,7 @@ class EventSocket:
         self._hub = hub
         self._rules = rules
 
-    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[Wanted]]) -> None:
+    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> None:
         """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
         with suppress(WebSocketDisconnect):
             # Only an open socket has a close code: before, a browser sees no more than that it failed.
@@ -80,12 +103,10 @@ class EventSocket:
                     async with asyncio.timeout(_FAREWELL_S):
                         await socket.close(close.code, close.reason)
 
-    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[Wanted]]) -> Close | None:
+    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> Close | None:
         """How to close; None when the client has gone."""
         try:
-            wanted = await admit()
-            with self._hub.watch([wanted.job_id]) as watcher:
-                return await self._follow(socket, watcher, wanted)
+            return await self._follow(socket, await admit())
         except (ImagemillError, HTTPException) as error:
             return refusal(error)
         except WebSocketDisconnect:
@@ -94,9 +115,9 @@ class EventSocket:
             log.exception("a WebSocket met a bug", extra={"trace": socket.scope.get("imagemill.trace")})
             return Close(1011, "a bug in the server; its log has more")
 
-    async def _follow(self, socket: WebSocket, watcher: Watcher, wanted: Wanted) -> Close | None:
+    async def _follow(self, socket: WebSocket, feed: Feed) -> Close | None:
         """Talk and listen until either ends."""
-        talking = asyncio.create_task(self._talk(socket, watcher, wanted))
+        talking = asyncio.create_task(self._talk(socket, feed))
         listening = asyncio.create_task(self._listen(socket))
         both = (talking, listening)
         try:
@@ -107,19 +128,19 @@ class EventSocket:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _talk(self, socket: WebSocket, watcher: Watcher, wanted: Wanted) -> Close:
-        async for news in job_news(self._store, watcher, wanted.job_id, wanted.after):
-            if isinstance(news, End):
-                return _ENDS[news]
-            if news is None:
-                continue  # the server's pings keep the connection alive
-            try:
-                async with asyncio.timeout(self._rules.slow_s):
-                    for message in _messages(news, wanted.previews):
-                        await socket.send(message)
-            except TimeoutError:
-                return Close(4408, f"nothing was read for {self._rules.slow_s:g} s; resume by after")
-        raise AssertionError("news end with an End")
+    async def _talk(self, socket: WebSocket, feed: Feed) -> Close:
+        async with aclosing(feed.feed(self._store, self._hub)) as fed:
+            async for messages in fed:
+                if isinstance(messages, Close):
+                    return messages
+                # Where there are none the server's pings keep the connection alive.
+                try:
+                    async with asyncio.timeout(self._rules.slow_s):
+                        for message in messages:
+                            await socket.send(message)
+                except TimeoutError:
+                    return Close(4408, f"nothing was read for {self._rules.slow_s:g} s; resume by after")
+        raise AssertionError("a feed ends with a Close")
 
     async def _listen(self, socket: WebSocket) -> Close | None:
         times: deque[float] = deque(maxlen=self._rules.messages)
@@ -137,15 +158,28 @@ class EventSocket:
             times.append(now)
 
 
-def _messages(news: Event | Progress, previews: Previews) -> Iterator[dict[str, Any]]:
+def _messages(news: Event | Progress, previews: Previews) -> Iterator[Message]:
     body = told(news, preview=previews == "base64").body
+    yield from messages_of(body, news if isinstance(news, Progress) else None, previews)
+
+
+def messages_of(body: dict[str, Any], progress: Progress | None, previews: Previews) -> Iterator[Message]:
+    """As text, and where binary previews are wanted the preview behind it."""
     picture: bytes | None = None
-    if previews == "binary" and isinstance(news, Progress) and news.preview is not None:
-        picture = news.preview
-        body |= {"previewType": news.preview_type, "previewBytes": len(picture)}
+    if previews == "binary" and progress is not None and progress.preview is not None:
+        picture = progress.preview
+        body |= {"previewType": progress.preview_type, "previewBytes": len(picture)}
     yield {"type": "websocket.send", "text": to_json(body).decode()}
     if picture is not None:
         yield {"type": "websocket.send", "bytes": picture}
+
+
+def previews_of(request: HTTPConnection) -> Previews:
+    """How a client wants previews. Raises `InvalidInput`."""
+    text = request.query_params.get("previews") or "base64"
+    if text not in ("base64", "binary", "none"):
+        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
+    return text
 
 
 def refusal(error: ImagemillError | HTTPException) -> Close:

@@ -127,9 +127,8 @@ def _control_map(graph: Graph, first: int, spec: ImageSpec, control: Control, fi
     return (make, 0)
 
 
-def finish(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> None:
-    """Crop to the exact size, then enlarge."""
-    picture = (DECODE, 0)
+def finish(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, picture: Link) -> None:
+    """Crop ``picture`` to the exact size, then enlarge."""
     spare = drawn(spec.width) - spec.width, drawn(spec.height) - spec.height
     if any(spare):
         box = {"width": spec.width, "height": spec.height, "x": spare[0] // 2, "y": spare[1] // 2}

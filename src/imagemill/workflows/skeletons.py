@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagemill.domain.images import ImageSpec, Network
-from imagemill.workflows import attachments
+from imagemill.workflows import attachments, faces
 from imagemill.workflows.attachments import CORE_PREPROCESSORS, GUIDANCE, POSITIVE, SAVE, drawn
 from imagemill.workflows.binding import place
 from imagemill.workflows.builtin import builtin
@@ -49,7 +49,7 @@ def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: 
     if spec.clip_skip > 1 and not is_flux:
         attachments.skip_clip_layers(graph, spec.clip_skip)
     attachments.controls(graph, spec, catalogue, images)
-    attachments.finish(graph, spec, catalogue)
+    attachments.finish(graph, spec, catalogue, faces.detail(graph, spec, catalogue))
     return graph
 
 

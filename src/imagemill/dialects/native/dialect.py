@@ -37,7 +37,7 @@ from imagemill.web.requests import (
     number,
     request_trace,
 )
-from imagemill.web.sockets import EventSocket, Previews, Wanted
+from imagemill.web.sockets import EventSocket, Wanted, previews_of
 from imagemill.web.stream import EventStream, event_body
 
 NAME = "native"
@@ -180,7 +180,7 @@ class NativeJobs:
     async def socket(self, socket: WebSocket, job_id: str) -> None:
         async def admit() -> Wanted:
             job, after = await self._reader(socket, job_id)
-            return Wanted(job.id, after, _previews(socket))
+            return Wanted(job.id, after, previews_of(socket))
 
         await self._sockets.serve(socket, admit)
 
@@ -249,13 +249,6 @@ def _last_event_id(request: HTTPConnection) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
-
-
-def _previews(request: HTTPConnection) -> Previews:
-    text = request.query_params.get("previews") or "base64"
-    if text not in ("base64", "binary", "none"):
-        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
-    return text
 
 
 def _callback(delivery: Delivery) -> Mapping[str, Any]:

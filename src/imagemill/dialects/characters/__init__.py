@@ -1,0 +1,1 @@
+"""Pictures for a platform of character chats: avatars, stickers, covers, scenes."""

@@ -1,0 +1,42 @@
+"""The colours of a picture, found in a confined process: what dominates it, and the key to put behind it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagemill.media.crafting import Facts, Made
+from imagemill.media.layout import BadPicture
+
+_MOST_PIXELS = 64 * 2**20
+"""Of an input, which was taken in within smaller bounds before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Colours are ``#rrggbb``."""
+
+    dominant: str
+    key_name: str
+    key: str
+
+
+def measured(data: bytes, facts: Facts) -> Sequence[Made]:
+    """An `imagemill.media.crafting.Craft`, whose file is no picture but what `read` reads."""
+    del facts
+    from imagemill.media.checks import opened
+    from imagemill.media.colours import contrasting, dominant
+
+    colour = dominant(opened(data, _MOST_PIXELS))
+    key = contrasting(colour)
+    red, green, blue = colour
+    told = {"dominant": f"#{red:02x}{green:02x}{blue:02x}", "name": key.name, "key": key.hex.lower()}
+    return [Made(json.dumps(told).encode(), "application/json", 0, 0)]
+
+
+def read(made: Sequence[Made]) -> Palette:
+    """Raises `BadPicture`."""
+    try:
+        told = json.loads(made[0].data)
+        return Palette(str(told["dominant"]), str(told["name"]), str(told["key"]))
+    except (IndexError, KeyError, ValueError, TypeError) as error:
+        raise BadPicture("has colours that could not be measured") from error

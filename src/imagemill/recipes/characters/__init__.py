@@ -1,0 +1,1 @@
+"""Avatars, stickers, covers and scenes of characters: how they are made."""
