@@ -50,6 +50,7 @@ model_library = sa.Table(
     sa.Index("ix_model_library_owner", "owner", "id"),
     sa.Index("ix_model_library_image", "image_key"),
     sa.Index("ix_model_library_thumbnail", "thumbnail_key"),
+    sa.Index("ix_model_library_job", "job_id"),
 )
 
 _ACTIVE = "is_active AND deleted_at IS NULL"
@@ -87,6 +88,7 @@ character_images = sa.Table(
     sa.Index("ix_character_images_owner", "owner", "character_id", "id"),
     sa.Index("ix_character_images_image", "image_key"),
     sa.Index("ix_character_images_thumbnail", "thumbnail_key"),
+    sa.Index("ix_character_images_job", "job_id"),
 )
 
 # Answers of a language model by the digest of what it was asked.

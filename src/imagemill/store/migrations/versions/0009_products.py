@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_character_images_image", "character_images", ["image_key"], unique=False)
+    op.create_index("ix_character_images_job", "character_images", ["job_id"], unique=False)
     op.create_index(
         "ix_character_images_owner", "character_images", ["owner", "character_id", "id"], unique=False
     )
@@ -71,6 +72,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_model_library_gender", "model_library", ["gender"], unique=False)
     op.create_index("ix_model_library_image", "model_library", ["image_key"], unique=False)
+    op.create_index("ix_model_library_job", "model_library", ["job_id"], unique=False)
     op.create_index("ix_model_library_owner", "model_library", ["owner", "id"], unique=False)
     op.create_index("ix_model_library_style", "model_library", ["style"], unique=False)
     op.create_index("ix_model_library_thumbnail", "model_library", ["thumbnail_key"], unique=False)
