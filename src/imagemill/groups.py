@@ -97,6 +97,11 @@ class JobSettings(Group):
         default=1.0, ge=0, description="Delay before the first retry; doubles each time."
     )
     retry_cap_s: float = Field(default=60.0, ge=0, description="Longest delay between two tries.")
+    per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most jobs a process begins within a minute, over all its slots; none: any number.",
+    )
     avoid_node_s: float = Field(
         default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
     )

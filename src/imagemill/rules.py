@@ -13,6 +13,7 @@ from imagemill.service.library import LibraryRules
 from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
 from imagemill.service.outputs import Examination, OutputLimits
+from imagemill.service.pace import Pace
 from imagemill.service.run import RunRules
 from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
@@ -39,6 +40,7 @@ def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> Run
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
         examination=examination,
         reattach_s=job.reattach_s,
+        pace=Pace(job.per_minute),
         previews=settings.comfyui.ask_previews,
     )
 

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
@@ -25,6 +25,7 @@ from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
 from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
+from imagemill.service.pace import Pace
 from imagemill.service.preparing import Preparation, prepared
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -50,6 +51,7 @@ class RunRules:
     avoid_node_s: float
     backoff: Backoff
     limits: outputs.OutputLimits
+    pace: Pace = field(default_factory=Pace)
     reattach_s: float = 0.0
     """How long a job whose picture could not be stored is left to the node that may still have it."""
     examination: outputs.Examination | None = None
@@ -124,7 +126,8 @@ class Runner:
         following: Callable[[], Offer | None] | None = None,
         claimed: Callable[[], None] = lambda: None,
     ) -> bool:
-        claim = self._store.claim_next(self._ask(offer))
+        pace = self._rules.pace
+        claim = pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
         if claim is None:
             return False
         claimed()
@@ -328,9 +331,10 @@ class Runner:
         """Record the end, and claim what follows in the same transaction."""
         if attempt.trace is not None:
             attempt.trace.ended(outcome)
-        offer = following() if following and not self._stopping.is_set() else None
+        offer, pace = following() if following and not self._stopping.is_set() else None, self._rules.pace
+        offer = offer if offer is not None and pace.take() else None
         if attempt.superseded:
-            return self._store.claim_next(self._ask(offer)) if offer else None
+            return pace.kept(self._store.claim_next(self._ask(offer))) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
         if offer is None:
             self._record(attempt, outcome, lambda: self._store.finish(end))
@@ -339,7 +343,7 @@ class Runner:
         try:
             self._record(attempt, outcome, ended.result)
         finally:
-            claim = claimed.result()
+            claim = pace.kept(claimed.result())
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
