@@ -35,9 +35,7 @@ from imagemill.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
-_OOM = FailureCode.OUT_OF_MEMORY
-_NONE_HAS_MORE = 0
-
+_OOM, _NONE_HAS_MORE = FailureCode.OUT_OF_MEMORY, 0
 _FINISH_TRIES = 6
 """A finished render is recorded again for about a minute while the database is away."""
 
@@ -126,14 +124,17 @@ class Runner:
         following: Callable[[], Offer | None] | None = None,
         claimed: Callable[[], None] = lambda: None,
     ) -> bool:
-        pace = self._rules.pace
-        claim = pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
+        claim = self._claim(offer)
         if claim is None:
             return False
         claimed()
         while claim is not None:
             claim = self._run(claim, following)
         return True
+
+    def _claim(self, offer: Offer) -> Claim | None:
+        pace = self._rules.pace
+        return pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
 
     def _ask(self, offer: Offer) -> Ask:
         now = now_us()
@@ -331,19 +332,18 @@ class Runner:
         """Record the end, and claim what follows in the same transaction."""
         if attempt.trace is not None:
             attempt.trace.ended(outcome)
-        offer, pace = following() if following and not self._stopping.is_set() else None, self._rules.pace
-        offer = offer if offer is not None and pace.take() else None
+        offer = following() if following and not self._stopping.is_set() else None
         if attempt.superseded:
-            return pace.kept(self._store.claim_next(self._ask(offer))) if offer else None
+            return self._claim(offer) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
-        if offer is None:
+        if offer is None or not self._rules.pace.take():
             self._record(attempt, outcome, lambda: self._store.finish(end))
             return None
         ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
         try:
             self._record(attempt, outcome, ended.result)
         finally:
-            claim = pace.kept(claimed.result())
+            claim = self._rules.pace.kept(claimed.result())
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
