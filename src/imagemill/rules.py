@@ -9,12 +9,12 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
 from imagemill.parts import signing_key
+from imagemill.service.attempting import RunRules
 from imagemill.service.library import LibraryRules
 from imagemill.service.messages import MessageRules
 from imagemill.service.notify import NotifyRules
 from imagemill.service.outputs import Examination, OutputLimits
 from imagemill.service.pace import Pace
-from imagemill.service.run import RunRules
 from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
 from imagemill.service.sweep import SweepRules

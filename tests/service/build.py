@@ -25,11 +25,12 @@ from imagemill.domain.scheduling import Offer
 from imagemill.media.decoders import DecodeLimits, Decoders
 from imagemill.media.intake import Intake, PictureLimits
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.service.attempting import RunRules
 from imagemill.service.guard import Guard
 from imagemill.service.hub import Hub
 from imagemill.service.inputs import InputLimits, InputPictures
 from imagemill.service.outputs import OutputLimits
-from imagemill.service.run import Runner, RunRules
+from imagemill.service.run import Runner
 from imagemill.store.store import Store
 from imagemill.store.submitting import Submission
 

@@ -1,4 +1,4 @@
-"""An attempt at a job while it runs in this process."""
+"""An attempt at a job while it runs in this process, and the rules of attempts."""
 
 import logging
 import time
@@ -8,11 +8,31 @@ from typing import Any
 from imagemill.backends.base import Progress, Watch
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
-from imagemill.domain.failures import Failure, FailureCode
+from imagemill.domain.failures import Backoff, Failure, FailureCode
 from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
+from imagemill.domain.placing import Rules
+from imagemill.service.outputs import Examination, OutputLimits
+from imagemill.service.pace import Pace
 from imagemill.tracing.attempts import AttemptTrace
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    lease_s: float
+    heartbeat_s: float
+    timeout_s: float
+    placing: Rules
+    avoid_node_s: float
+    backoff: Backoff
+    limits: OutputLimits
+    pace: Pace = field(default_factory=Pace)
+    reattach_s: float = 0.0
+    """How long a job whose picture could not be stored is left to the node that may still have it."""
+    examination: Examination | None = None
+    previews: bool = False
+    """Whether nodes are asked for preview frames."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from imagemill import logs
 from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
@@ -16,16 +15,14 @@ from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
-from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
+from imagemill.domain.failures import Failure, FailureCode, next_try
 from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
-from imagemill.domain.placing import Rules
 from imagemill.domain.scheduling import Offer
 from imagemill.metrics.meters import Meters
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.service import outputs
-from imagemill.service.attempting import Attempt, handed_back, log_end, news, postponed
+from imagemill.service.attempting import Attempt, RunRules, handed_back, log_end, news, postponed
 from imagemill.service.hub import Hub
-from imagemill.service.pace import Pace
 from imagemill.service.preparing import Preparation, prepared
 from imagemill.store.beating import Beat, Pulse
 from imagemill.store.claiming import Ask
@@ -38,23 +35,6 @@ log = logging.getLogger(__name__)
 _OOM, _NONE_HAS_MORE = FailureCode.OUT_OF_MEMORY, 0
 _FINISH_TRIES = 6
 """A finished render is recorded again for about a minute while the database is away."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRules:
-    lease_s: float
-    heartbeat_s: float
-    timeout_s: float
-    placing: Rules
-    avoid_node_s: float
-    backoff: Backoff
-    limits: outputs.OutputLimits
-    pace: Pace = field(default_factory=Pace)
-    reattach_s: float = 0.0
-    """How long a job whose picture could not be stored is left to the node that may still have it."""
-    examination: outputs.Examination | None = None
-    previews: bool = False
-    """Whether nodes are asked for preview frames."""
 
 
 class Runner:
