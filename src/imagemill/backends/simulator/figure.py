@@ -61,7 +61,7 @@ def draw_figure(
     """A person on ``background``, RGB, with the hair the prompt asks for. Nothing touches the corners."""
     width, height = size
     image = Image.new("RGB", size, background)
-    look = _wished(_look(random, background), prompt)
+    look = _wished(_look(random, background), prompt, background)
     if height >= width * FULL_BODY_FROM:
         unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
         top = (height - 10.9 * unit) / 2
@@ -104,11 +104,13 @@ def _look(random: Random, background: Colour) -> Look:
     )
 
 
-def _wished(look: Look, prompt: str) -> Look:
+def _wished(look: Look, prompt: str, background: Colour) -> Look:
+    """What can be told from the background of it."""
     if _MAN.search(prompt):
         look = replace(look, skirt=False, long_hair=False)
-    if (hair := _HAIR.search(prompt)) is not None:
-        look = replace(look, hair=_HAIRS[hair[1].lower()])
+    hair = _HAIR.search(prompt)
+    if hair is not None and not _alike(colour := _HAIRS[hair[1].lower()], background):
+        look = replace(look, hair=colour)
     return look
 
 

@@ -55,7 +55,7 @@ def cover(spec: ImageSpec, index: int) -> Image.Image:
     scale = _scale(size)
     key = _colour(spec.background or "")
     canvas = size[0] * scale, size[1] * scale
-    image = draw_figure(random, canvas, key, fine=spec.height >= FINE_FROM)
+    image = draw_figure(random, canvas, key, fine=spec.height >= FINE_FROM, prompt=spec.prompt)
     bands = ImageChops.difference(image, Image.new("RGB", canvas, key)).split()
     apart = mapped(ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2]), [0] + [255] * 255)
     return apart.reduce(scale) if scale > 1 else apart
@@ -134,7 +134,7 @@ def _drawn(
         image, accent = draw_scene(random, canvas, fine=fine)
     else:
         accent = _colour(spec.background)
-        image = draw_figure(random, canvas, accent, fine=fine)
+        image = draw_figure(random, canvas, accent, fine=fine, prompt=spec.prompt)
     return (image.reduce(scale) if scale > 1 else image), accent
 
 
