@@ -239,6 +239,9 @@ class CreditSettings(Group):
     )
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 class QuotaSettings(Group):
     enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
     requests_per_minute: int | None = Field(
@@ -253,6 +256,9 @@ class QuotaSettings(Group):
     cooldown_s: dict[str, Factor] = Field(
         default={}, description='Seconds between an account\'s submits of a recipe, as JSON: {"comfy": 10}.'
     )
+    jobs_per_day: dict[str, Count] = Field(
+        default={}, description='Jobs of a recipe by days in UTC, as JSON: {"scene": 200}.'
+    )
     user_requests_per_minute: int | None = Field(
         default=None, ge=0, description="Of an end user of an account."
     )
@@ -261,6 +267,7 @@ class QuotaSettings(Group):
         default=None, ge=0, description="Of an end user of an account."
     )
     user_cooldown_s: dict[str, Factor] = Field(default={}, description="Of an end user of an account.")
+    user_jobs_per_day: dict[str, Count] = Field(default={}, description="Of an end user of an account.")
     roles: tuple[Literal["user", "operator", "admin"], ...] = Field(
         default=("user",), description="Whom they hold; limits of an owner's own hold for every role."
     )

@@ -219,13 +219,18 @@ def terms(settings: Settings) -> Terms | None:
         return None
     return Terms(
         account=Limits(
-            quota.requests_per_minute, quota.jobs_in_flight, quota.megapixels_per_day, quota.cooldown_s
+            quota.requests_per_minute,
+            quota.jobs_in_flight,
+            quota.megapixels_per_day,
+            quota.cooldown_s,
+            quota.jobs_per_day,
         ),
         end_user=Limits(
             quota.user_requests_per_minute,
             quota.user_jobs_in_flight,
             quota.user_megapixels_per_day,
             quota.user_cooldown_s,
+            quota.user_jobs_per_day,
         ),
         roles=frozenset(quota.roles),
         free=frozenset({settings.owner}),

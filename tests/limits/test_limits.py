@@ -78,6 +78,31 @@ def test_a_recipe_cools_down_between_submits(store: Store):
     ask_for(store, at_most, recipe="comfy", at=T0 + 10 * SECOND)
 
 
+def test_jobs_of_a_recipe_are_counted_by_the_day(store: Store):
+    at_most = terms(daily={"comfy": 3})
+    ask_for(store, at_most, recipe="comfy", jobs=2)
+    with pytest.raises(RateLimited, match="3 jobs of comfy a day") as refusal:
+        ask_for(store, at_most, recipe="comfy", jobs=2)
+    assert (refusal.value.standing.quota, refusal.value.standing.remaining) == (3, 1)
+    ask_for(store, at_most, jobs=5)
+    ask_for(store, at_most, recipe="comfy")
+    with pytest.raises(RateLimited):
+        ask_for(store, at_most, recipe="comfy")
+    ask_for(store, at_most, recipe="comfy", jobs=3, at=T0 + DAY)
+
+
+def test_a_daily_limit_of_an_owner_s_own_goes_before_the_settings(store: Store):
+    add_owner(store, "ann")
+    at_most = terms(daily={"comfy": 1})
+    store.limits.put(Own("ann", {"daily:comfy": 2}))
+    ask_for(store, at_most, recipe="comfy", jobs=2)
+    store.limits.put(Own("ann", {"daily:comfy": -1.0}))
+    ask_for(store, at_most, recipe="comfy", jobs=50)
+    store.limits.put(Own("ann", {}))
+    with pytest.raises(RateLimited):
+        ask_for(store, at_most, recipe="comfy")
+
+
 def test_an_owner_s_own_limits_go_before_the_settings(store: Store):
     add_owner(store, "ann")
     at_most = terms(jobs=1)

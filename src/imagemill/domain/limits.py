@@ -1,11 +1,14 @@
 """Limits: how much an owner may ask for, and what is left of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 REQUESTS, JOBS, MEGAPIXELS = "requests", "jobs", "megapixels"
 COOLDOWN = "cooldown:"
 """Followed by a recipe's name: seconds between two submits of it."""
+DAILY = "daily:"
+"""Followed by a recipe's name: jobs of it a day."""
 KINDS = (REQUESTS, JOBS, MEGAPIXELS)
 NONE = -1.0
 """As an owner's own limit: none, whatever the settings say."""
@@ -25,17 +28,21 @@ class Limits:
     """A day, in UTC."""
     cooldowns: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds between two submits, by recipe."""
+    daily: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Jobs a day, in UTC, by recipe."""
 
     def overridden(self, own: Mapping[str, float]) -> "Limits":
         """With the limits an owner has of its own."""
         if not own:
             return self
         given = {kind: _limit(amount) for kind, amount in own.items() if kind in KINDS}
-        cooldowns = dict(self.cooldowns)
+        cooldowns, daily = dict(self.cooldowns), dict(self.daily)
         for kind, amount in own.items():
             if kind.startswith(COOLDOWN):
                 cooldowns[kind.removeprefix(COOLDOWN)] = max(0.0, amount)
-        return replace(self, **given, cooldowns=cooldowns)
+            elif kind.startswith(DAILY):
+                daily[kind.removeprefix(DAILY)] = math.inf if amount == NONE else amount
+        return replace(self, **given, cooldowns=cooldowns, daily=daily)
 
 
 def _limit(amount: float) -> float | None:

@@ -1,5 +1,6 @@
 """Whether new jobs are let in: what their owner may ask for, and can pay."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class Submission:
     """Limits its owner is held to; None: none."""
 
     def wanted(self) -> Wanted:
-        recipes = frozenset(draft.recipe for draft in self.drafts)
+        recipes = Counter(draft.recipe for draft in self.drafts)
         megapixels = sum(draft.megapixels for draft in self.drafts)
         return Wanted(self.owner, len(self.drafts), megapixels, recipes, self.now)
 

@@ -128,7 +128,8 @@ class Wanted:
     owner: str
     jobs: int
     megapixels: float
-    recipes: frozenset[str]
+    recipes: Mapping[str, int]
+    """Jobs of each."""
     now: int
 
 
@@ -170,12 +171,23 @@ class Quotas:
                 after_s = (day - wanted.now % day) / SECOND
                 standing = Standing(limits.MEGAPIXELS, its.megapixels, max(0.0, left), after_s, limits.DAY_S)
                 return limited(f"{owner} may have {its.megapixels:g} megapixels made a day", standing)
-        for recipe in sorted(wanted.recipes & its.cooldowns.keys()):
+        for recipe in sorted(wanted.recipes.keys() & its.cooldowns.keys()):
             pause_s, kind = its.cooldowns[recipe], limits.COOLDOWN + recipe
             after_s = (self._count(owner, kind, 0) - wanted.now) / SECOND + pause_s
             if after_s > 0 and self._count(owner, kind, 0):
                 standing = Standing(kind, 1, 0, after_s, round(pause_s) or None)
                 return limited(f"{owner} may submit {recipe} every {pause_s:g} s", standing)
+        return self._check_days(owner, its, wanted)
+
+    def _check_days(self, owner: str, its: Limits, wanted: Wanted) -> RateLimited | None:
+        day = limits.DAY_S * SECOND
+        for recipe in sorted(wanted.recipes.keys() & its.daily.keys()):
+            most, kind = its.daily[recipe], limits.DAILY + recipe
+            left = most - self._count(owner, kind, wanted.now // day)
+            if wanted.recipes[recipe] > left:
+                after_s = (day - wanted.now % day) / SECOND
+                standing = Standing(kind, most, max(0.0, left), after_s, limits.DAY_S)
+                return limited(f"{owner} may have {most:g} jobs of {recipe} a day", standing)
         return None
 
     def count(self, wanted: Wanted) -> None:
@@ -187,11 +199,15 @@ class Quotas:
             its = self._limits[owner]
             if owner in self._open:
                 self._open[owner] += wanted.jobs
+            span = wanted.now // day
+            for recipe in wanted.recipes.keys() & its.daily.keys():
+                kind = limits.DAILY + recipe
+                made = self._count(owner, kind, span) + wanted.recipes[recipe]
+                self._set(owner, kind, span, made, (span + 1) * day)
             if its.megapixels is not None:
-                span = wanted.now // day
                 used = self._count(owner, limits.MEGAPIXELS, span)
                 self._set(owner, limits.MEGAPIXELS, span, used + wanted.megapixels, (span + 1) * day)
-            for recipe in wanted.recipes & its.cooldowns.keys():
+            for recipe in wanted.recipes.keys() & its.cooldowns.keys():
                 until = wanted.now + round(its.cooldowns[recipe] * SECOND)
                 self._set(owner, limits.COOLDOWN + recipe, 0, float(wanted.now), until)
 
@@ -301,7 +317,9 @@ def _used(conn: sa.Connection, owner: str, span: int) -> float:
     return _counted(conn, [owner], limits.MEGAPIXELS, span).get(owner, 0.0)
 
 
-_KIND = re.compile(rf"(?:{'|'.join(limits.KINDS)}|{limits.COOLDOWN}[A-Za-z0-9_.-]{{1,64}})")
+_KIND = re.compile(
+    rf"(?:{'|'.join(limits.KINDS)}|(?:{limits.COOLDOWN}|{limits.DAILY})[A-Za-z0-9_.-]{{1,64}})"
+)
 
 
 def is_kind(text: str) -> bool:

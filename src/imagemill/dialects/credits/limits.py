@@ -30,7 +30,8 @@ class LimitsBody(BaseModel):
 
     limits: dict[str, _Amount | None] = Field(
         max_length=50,
-        description="requests a minute, jobs in flight, megapixels a day, cooldown:RECIPE in seconds; "
+        description="requests a minute, jobs in flight, megapixels a day, cooldown:RECIPE in seconds, "
+        "daily:RECIPE in jobs a day; "
         "null: none. What is not named is as the settings say.",
     )
 
@@ -67,7 +68,8 @@ class LimitRoutes:
         for kind in body.limits:
             if not is_kind(kind):
                 raise InvalidInput.at(
-                    f"limits[{kind[:40]!r}]", f"should be one of {', '.join(KINDS)}, cooldown:RECIPE"
+                    f"limits[{kind[:40]!r}]",
+                    f"should be one of {', '.join(KINDS)}, cooldown:RECIPE, daily:RECIPE",
                 )
         amounts = {kind: NONE if amount is None else amount for kind, amount in body.limits.items()}
         await asyncio.to_thread(self._services.store.limits.put, Own(owner, amounts))
@@ -99,7 +101,8 @@ def _said(kind: str, amount: float | None) -> str:
 
 def _shown(its: Limits) -> dict[str, float | None]:
     cooldowns = {f"cooldown:{recipe}": seconds for recipe, seconds in sorted(its.cooldowns.items())}
-    return {"requests": its.requests, "jobs": its.jobs, "megapixels": its.megapixels, **cooldowns}
+    daily = {f"daily:{recipe}": jobs for recipe, jobs in sorted(its.daily.items()) if jobs != math.inf}
+    return {"requests": its.requests, "jobs": its.jobs, "megapixels": its.megapixels, **cooldowns, **daily}
 
 
 DIALECT = Dialect(
