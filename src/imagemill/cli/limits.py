@@ -30,7 +30,9 @@ def set_(
     owner: Annotated[str, typer.Argument(help="Whose limits: account, or account:user.")],
     limits: Annotated[
         list[str] | None,
-        typer.Argument(help="Such as jobs=20 requests=none cooldown:comfy=5; none at all: as the settings."),
+        typer.Argument(
+            help="Such as jobs=20 requests=none cooldown:comfy=5 daily:comfy=9; none at all: as the settings."
+        ),
     ] = None,
     as_json: Json = False,
     url: Url = None,
