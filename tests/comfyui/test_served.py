@@ -87,6 +87,12 @@ def test_a_picture_is_made_on_a_node(served: Served):
     assert stages == ["CLAIMED", "PROMPT_PREPARED", "SENT_TO_COMFY", "COMFY_RESULT", "STORED"]
 
 
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_picture_comes_in_the_format_that_was_asked_for(served: Served, format: str):
+    (artifact,) = native(served, format=format)["artifacts"]
+    assert (artifact["mediaType"], artifact["width"]) == (f"image/{format}", 64)
+
+
 def test_the_same_request_twice_gives_its_picture_twice(served: Served):
     job = image(SD1, seed=99)
     first, _ = run(served, job)

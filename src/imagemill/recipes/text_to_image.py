@@ -11,6 +11,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
 from imagemill.domain.judging import Wording
 from imagemill.domain.money import Rate
+from imagemill.media.formats import InFormat
 from imagemill.recipes.base import Plan, Recipe, Shelf
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
@@ -129,6 +130,8 @@ def plan(input_: TextToImage) -> Plan:
         size=None if spec.upscale else (input_.width, input_.height),
         parameters=parameters_text(spec, input_.sampler),
         inputs=_sources(input_),
+        # A node's own way to save is PNG, whatever was asked for.
+        craft=None if spec.format == "png" else InFormat(spec.format),
     )
 
 

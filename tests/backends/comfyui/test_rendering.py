@@ -148,13 +148,6 @@ def test_variables_in_a_graph_are_filled_in(comfy: ComfyUI) -> None:
     assert output.seed == 11
 
 
-@pytest.mark.parametrize("format", ["jpeg", "webp"])
-def test_a_picture_is_converted_to_the_format_asked_for(comfy: ComfyUI, format: str) -> None:
-    (output,) = render(comfy, order(spec(format=format))).outputs
-    assert output.media_type == f"image/{format}"
-    assert Image.open(io.BytesIO(output.data)).format == format.upper()
-
-
 def test_a_missing_checkpoint_is_told_before_anything_is_sent(comfy: ComfyUI, node: TestNode) -> None:
     with pytest.raises(BackendError) as caught:
         comfy.send(order(spec(model_path="nowhere.safetensors")))
