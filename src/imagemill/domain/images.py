@@ -86,7 +86,7 @@ class ImageSpec:
     guidance: float | None = None
     """Flux's distilled guidance; None: ``cfg_scale``, or the model's own default where that is 0."""
     format: str = "png"
-    """png, jpeg or webp."""
+    """png, jpeg or webp. A backend that only saves PNG delivers that; see `imagemill.media.formats`."""
     background: str | None = None
     """``#rrggbb``: ask for one subject on a flat background of this colour."""
     faces: bool = False
