@@ -61,14 +61,16 @@ class Fleet:
         self.collector.until(lambda spans: any(s.name == name and s.trace == trace for s in spans))
 
     def tree(self, job: dict[str, Any], whole: int = 1) -> "Tree":
-        """The spans of a job, once its own is there and no further one is to come."""
+        """The spans of a job, once its own and its request's, which another process tells, are there and no
+        further one is to come."""
         trace = job["trace"].split("-")[1]
 
         def is_whole(spans: list[Received]) -> bool:
             here = [span for span in spans if span.trace == trace]
             names = [span.name for span in here]
             attempts = next((s.attributes["imagemill.attempts"] for s in here if s.name == "job"), -1)
-            return names.count("attempt") == attempts == names.count("queue") >= whole
+            is_asked = any(name.startswith("POST ") for name in names)
+            return is_asked and names.count("attempt") == attempts == names.count("queue") >= whole
 
         spans = self.collector.until(is_whole)
         return Tree([span for span in spans if span.trace == trace])
