@@ -18,6 +18,7 @@ from tests.store.build import (
     add,
     cancel,
     claim,
+    claim_all,
     draft,
     in_threads,
     opened,
@@ -263,3 +264,27 @@ def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: S
         future.cancel()
     assert all(len(future.result(3).jobs) == 1 for future in futures[1::2])
     assert add(store)
+
+
+def test_a_submit_shares_a_transaction_with_the_end_of_another_job(database_url: str):
+    store = Store(opened(database_url))
+    shared: list[bool] = []
+
+    def listen(committed: Committed) -> None:
+        terminal = {notice.terminal for notice in committed.notices}
+        shared.append(committed.writes > 1 and terminal == {True, False})
+
+    store.listen(listen)
+    try:
+        for _ in range(20):
+            claims = [running(store) for _ in range(4)]
+            shared.clear()
+            ends = [lambda taken=taken: succeed(store, taken) for taken in claims]
+            in_threads([*ends, *[lambda: submit(store, draft()) for _ in range(4)]])
+            for taken in claim_all(store):
+                succeed(store, taken)
+            if any(shared):
+                break
+        assert any(shared)
+    finally:
+        store.close()

@@ -82,8 +82,13 @@ class Tx(Committed):
     """Entries of the event log, for those who announce them."""
     _late: dict[Statement, list[Parameters]] = field(default_factory=dict[Statement, list[Parameters]])
 
-    def insert_late(self, statement: Statement, rows: Sequence[Parameters]) -> None:
-        """Insert what nothing in this transaction reads: with all else of the kind, before the commit."""
+    def insert_late(self, statement: Statement, rows: Sequence[Parameters], *, first: bool = False) -> None:
+        """Insert what nothing in this transaction reads: with all else of the kind, before the commit.
+
+        ``first``: before all other kinds, whose rows may refer to these.
+        """
+        if first:
+            self._late = {statement: self._late.pop(statement, []), **self._late}
         if rows:
             self._late.setdefault(statement, []).extend(rows)
 

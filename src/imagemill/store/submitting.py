@@ -72,7 +72,8 @@ class Submitting:
                     tx.woken.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
         rows = [{**job_row(job), "held": held.get(job.id)} for job in everything]
-        tx.insert_late(_INSERT_JOB, rows)
+        # Another write of the transaction may have left events for later already: these jobs' own join them.
+        tx.insert_late(_INSERT_JOB, rows, first=True)
         log.append(tx, entries)
         # The rest of the transaction may look for these jobs: a claim does.
         tx.insert_now()
