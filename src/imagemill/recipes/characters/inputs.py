@@ -1,5 +1,6 @@
 """Inputs of the recipes of characters: as a dialect reads them, then complete, then prepared."""
 
+from abc import abstractmethod
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -177,8 +178,9 @@ class ManyInput(PictureInput):
     setting: SettingInput | None = Field(None, description="Filled in when it is rendered.")
 
     @property
+    @abstractmethod
     def telling(self) -> Telling:
-        raise NotImplementedError
+        """What is told, for the setting of the picture."""
 
 
 class CoverInput(ManyInput):
