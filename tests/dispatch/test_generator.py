@@ -44,7 +44,7 @@ class Back:
         with running("generator", cwd=self.folder, **self.variables) as program:
             yield program
             program.signal()
-            program.ended(30)
+            program.ended(100)
 
     def send(self, name: str, task_id: str | None = None, /, **arguments: Any) -> Any:
         return self.app.send_task(name, kwargs=arguments, queue="generator_queue", task_id=task_id)
@@ -99,7 +99,7 @@ def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, ag
             os.kill(child_of(first.process.pid), signal.SIGKILL)
         else:
             first.signal()
-            assert first.ended(30) == os.EX_OK
+            assert first.ended(100) == os.EX_OK
         with back.generator():
             back.server.client.post(f"/api/v1/jobs/{job_id}/cancel")
             result = sent.get(timeout=PATIENCE_S)

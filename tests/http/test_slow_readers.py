@@ -144,4 +144,5 @@ def test_the_more_clients_there_are_the_less_of_a_file_is_held_for_each() -> Non
             until(lambda number=number: len(bucket.asked) > number)
         assert max(bucket.asked) == bucket.asked[0] == 4 * 2**20
         assert min(bucket.asked) < 2 * 2**20
-        assert sum(bucket.asked) < 300 * 2**20
+        # Without, it is 4 MiB for each of the hundred, and again for what their sockets hold.
+        assert sum(bucket.asked) < 350 * 2**20

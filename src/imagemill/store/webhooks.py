@@ -221,14 +221,20 @@ def _record_one(tx: Tx, tried: Tried) -> bool:
     is_paused, done = endpoint.paused_at is not None, attempt.error is None
     # What fails as everything does is kept until the endpoint is resumed.
     due_at = tried.again_at or (tried.now if is_paused else None)
+    is_renewed = sa.and_(_messages.due_at.is_not(None), _messages.due_at != message.due_at)
     changed = tx.conn.execute(
         sa.update(owning.messages)
         .where(_messages.id == message.id)
         .values(
             body=tried.body,
             tries=_messages.tries + 1,
-            due_at=None if done else due_at,
-            delivered_at=tried.now if done else None,
+            # Asked for again while this try was under way: that is still to be done.
+            due_at=sa.case(
+                (is_renewed, _messages.due_at), else_=sa.literal(None if done else due_at, sa.BigInteger)
+            ),
+            delivered_at=sa.case(
+                (is_renewed, sa.null()), else_=sa.literal(tried.now if done else None, sa.BigInteger)
+            ),
         )
         .returning(_messages.id)
     ).first()
