@@ -10,13 +10,13 @@ from imagemill.domain.clock import random_below, random_bytes
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.judging import Wording
-from imagemill.domain.money import Rate
 from imagemill.domain.records import LibraryEntry
 from imagemill.media.crafting import Role
 from imagemill.media.finishing import Finish
 from imagemill.prompts.fashion import PARAMETERS, Cell, grid
 from imagemill.recipes.base import Plan, Recipe, Shelf
 from imagemill.recipes.settings import DEFAULT_MODEL
+from imagemill.recipes.text_to_image import PUBLIC_RATE
 
 THUMBNAIL_PX = 256
 """The longer side: a row of a back office's list."""
@@ -180,16 +180,13 @@ def reworded(input_: EditModel, texts: Wording) -> EditModel:
     return input_.model_copy(update={"prompt": texts.prompt})
 
 
-_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
-"""As `textToImage`."""
-
 FASHION_MODEL = Recipe(
     name="fashionModel",
     input=FashionModel,
     complete=complete,
     plan=plan,
     model=lambda input_: input_.model.lower(),
-    rate=_RATE,
+    rate=PUBLIC_RATE,
     wording=wording,
 )
 EDIT_MODEL = Recipe(
@@ -198,7 +195,7 @@ EDIT_MODEL = Recipe(
     complete=complete,
     plan=plan,
     model=lambda input_: input_.model.lower(),
-    rate=_RATE,
+    rate=PUBLIC_RATE,
     wording=wording,
     reworded=reworded,
     worded_by="prompt",

@@ -215,7 +215,7 @@ def reworded(input_: TextToImage, texts: Wording) -> TextToImage:
     return input_.model_copy(update={"prompt": texts.prompt, "negative_prompt": texts.negative})
 
 
-_PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
+PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
 """0.96 for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps."""
 
 RECIPE = Recipe(
@@ -224,7 +224,7 @@ RECIPE = Recipe(
     complete=complete,
     plan=plan,
     model=lambda input_: input_.model.lower(),
-    rate=_PUBLIC_RATE,
+    rate=PUBLIC_RATE,
     wording=wording,
     reworded=reworded,
     worded_by="prompt",

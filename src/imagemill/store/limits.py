@@ -13,6 +13,7 @@ from imagemill.domain.errors import NotFound, QueueFull, RateLimited, Refused
 from imagemill.domain.limits import Limits, Standing, Terms, accounts_of
 from imagemill.store import owning, schema
 from imagemill.store.commits import Tx
+from imagemill.store.serialising import serialise
 from imagemill.store.statements import Statement
 
 _jobs = schema.jobs.c
@@ -140,7 +141,9 @@ class Quotas:
         self._tx = tx
         self._terms = terms
         owners = sorted({each for one in wanted for each in accounts_of(one.owner)})
-        _lock(tx, {accounts_of(owner)[0] for owner in owners}, everybody=terms.most_jobs is not None)
+        names = {f"limits:{accounts_of(owner)[0]}" for owner in owners}
+        # Others' submissions for the same accounts wait.
+        serialise(tx, names | ({"limits"} if terms.most_jobs is not None else set()))
         self._limits = _resolve(tx.conn, terms, owners)
         self._open: dict[str, int] = {}
         self._all: int | None = None
@@ -245,17 +248,6 @@ _COUNT = Statement(
         "ON CONFLICT (owner, kind, span) DO UPDATE SET amount = :amount, until = :until"
     )
 )
-_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
-
-
-def _lock(tx: Tx, accounts: Iterable[str], *, everybody: bool) -> None:
-    """On PostgreSQL others' submissions for the same accounts wait; SQLite has one writer anyway."""
-    if tx.conn.dialect.name == "sqlite":
-        return
-    for name in (*(["limits"] if everybody else []), *(f"limits:{each}" for each in sorted(accounts))):
-        _LOCK.run(tx.conn, {"name": name})
-
-
 _ROLES = Statement(
     sa.select(schema.owners.c.id, schema.owners.c.role).where(
         schema.owners.c.id.in_(sa.bindparam("ids", expanding=True))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from imagemill.store.commits import Tx
 from imagemill.store.statements import Statement
 
-_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"))
+_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
 
 
 def serialise(tx: Tx, names: Iterable[str]) -> None:
