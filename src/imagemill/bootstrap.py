@@ -15,7 +15,6 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.blobs.opening import open_blobs
 from imagemill.config import Settings
 from imagemill.dispatch.base import Dispatcher
-from imagemill.dispatch.generating import Generator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.dispatch.offers import Offers
 from imagemill.domain.clock import SECOND, now_us
@@ -58,6 +57,7 @@ from imagemill.workflows.builtin import NAMES, builtin
 if TYPE_CHECKING:
     from imagemill.dialects.base import Dialect
     from imagemill.dispatch.fleet import FleetDispatcher
+    from imagemill.dispatch.generating import Generator
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +151,10 @@ class Mill:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
 
-    def generator(self) -> Generator:
+    def generator(self) -> "Generator":
         """Of a process that Celery runs: the tasks of applications."""
+        from imagemill.dispatch.generating import Generator
+
         return Generator(self.store, self.services.library, rules.of_generator(self.settings))
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """What the settings mean to the parts: each part's rules, made of the settings it does not know."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from imagemill.backends.base import Backend
 from imagemill.config import Settings
-from imagemill.dispatch.generating import GeneratorRules
 from imagemill.domain.failures import Backoff
 from imagemill.domain.placing import Rules
 from imagemill.domain.signing import UrlSigner
@@ -19,6 +19,9 @@ from imagemill.service.services import Wire
 from imagemill.service.submit import Defaults
 from imagemill.service.sweep import SweepRules
 from imagemill.service.webhooks import WebhookRules
+
+if TYPE_CHECKING:
+    from imagemill.dispatch.generating import GeneratorRules
 
 
 def of_submits(settings: Settings) -> Defaults:
@@ -102,7 +105,9 @@ _ANSWER_S = 10.0
 """What a task of the generator may take, past its patience, to answer before its time limit ends it."""
 
 
-def of_generator(settings: Settings) -> GeneratorRules:
+def of_generator(settings: Settings) -> "GeneratorRules":
+    from imagemill.dispatch.generating import GeneratorRules  # which one role needs
+
     celery = settings.celery
     return GeneratorRules(
         owner=settings.library.owner or settings.owner,

@@ -120,7 +120,6 @@ def _list(conn: sa.Connection, which: Which) -> list[StoredImage]:
 
 
 def _of_jobs(conn: sa.Connection, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
-    # By job there is no index: the pictures of their characters are few, and known by the owner.
     query = sa.select(*_COLUMNS).where(_images.owner == owner, _images.job_id.in_(ids), _KEPT)
     return {image.job_id: image for image in (StoredImage(*row) for row in conn.execute(query))}
 
