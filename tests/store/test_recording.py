@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from imagemill.domain.errors import Superseded
 from imagemill.domain.jobs import Succeeded
 from imagemill.domain.records import CharacterImage, LibraryEntry, Record
-from imagemill.store import products
+from imagemill.store import character_tables, products
 from imagemill.store.engine import open_unpooled
 from imagemill.store.finishing import Finish
 from imagemill.store.store import Store
@@ -77,7 +77,7 @@ def test_the_newest_picture_of_a_character_is_the_active_one_of_its_kind(store: 
         CharacterImage("lyra", "sticker", "sad"),
     )
     made = [succeed(store, record) for record in (avatar, happy, sad, avatar, happy)]
-    active = {row.job_id for row in rows(products.character_images) if row.is_active}
+    active = {row.job_id for row in rows(character_tables.character_images) if row.is_active}
     assert active == {made[2], made[3], made[4]}
 
 
@@ -91,11 +91,11 @@ def test_pictures_of_one_character_that_are_made_at_once_leave_one_active(store:
         store.finish(Finish(taken, end, T0 + 1))
 
     in_threads([lambda taken=taken: finish(taken) for taken in claims])
-    found = rows(products.character_images)
+    found = rows(character_tables.character_images)
     assert (len(found), sum(row.is_active for row in found)) == (6, 1)
 
 
 def test_files_of_products_are_referred_to_by_their_rows(store: Store, rows: Rows):
     job_id = succeed(store, CharacterImage("lyra", "avatar"))
-    keys = [row.image_key for row in rows(products.character_images)]
+    keys = [row.image_key for row in rows(character_tables.character_images)]
     assert store.referenced_files([*keys, f"characters/x/{job_id}.webp"]) == set(keys)

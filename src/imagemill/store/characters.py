@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from imagemill.domain.clock import uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, Job, JobStatus
-from imagemill.store import products, schema
+from imagemill.store import character_tables, owning, schema
 from imagemill.store.commits import Tx
 from imagemill.store.rows import JOB_COLUMNS, job_from
 from imagemill.store.serialising import serialise
@@ -20,7 +20,7 @@ from imagemill.store.serialising import serialise
 if TYPE_CHECKING:
     from imagemill.store.recording import Recorded
 
-_images = products.character_images.c
+_images = character_tables.character_images.c
 _jobs = schema.jobs.c
 _artifacts = schema.artifacts.c
 _OPEN = sorted(status.value for status in OPEN)
@@ -174,7 +174,7 @@ def _activate_one(tx: Tx, named: Named) -> StoredImage | NotFound:
 def _make_active(tx: Tx, image: StoredImage) -> None:
     of = {"of_owner": image.owner, "of_character": image.character_id}
     tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
-    update = sa.update(products.character_images).where(_images.id == image.id)
+    update = sa.update(character_tables.character_images).where(_images.id == image.id)
     tx.conn.execute(update.values(is_active=True))
 
 
@@ -188,12 +188,12 @@ def _delete_one(tx: Tx, named: Named) -> tuple[str, ...] | NotFound:
     image = _found(tx, named)
     if image is None:
         return _no_image(named)
-    update = sa.update(products.character_images).where(_images.id == image.id)
+    update = sa.update(character_tables.character_images).where(_images.id == image.id)
     tx.conn.execute(update.values(deleted_at=named.now, is_active=False))
     of_job = _artifacts.job_id == image.job_id
     kept = set(tx.conn.scalars(sa.select(_artifacts.blob_key).where(of_job, _artifacts.blob_key != "")))
     tx.conn.execute(sa.update(schema.artifacts).where(of_job).values(blob_key=""))
-    reservations = products.reservations
+    reservations = owning.reservations
     tx.conn.execute(sa.delete(reservations).where(reservations.c.job_id == image.job_id))
     if image.is_active:
         same = Which(image.owner, image.character_id, image.type, image.emotion, limit=1)
@@ -211,7 +211,7 @@ def _place(owner: str, character_id: str) -> str:
 
 
 _REST = (
-    sa.update(products.character_images)
+    sa.update(character_tables.character_images)
     .where(
         _images.owner == sa.bindparam("of_owner"),
         _images.character_id == sa.bindparam("of_character"),
@@ -232,7 +232,7 @@ def enter(tx: Tx, ended: "Sequence[Recorded]") -> None:
         tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
         picture, thumbnail = (each.artifacts * 2)[:2]
         tx.conn.execute(
-            sa.insert(products.character_images).values(
+            sa.insert(character_tables.character_images).values(
                 id=uuid7(each.at),
                 owner=job.owner,
                 character_id=image.character_id,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from imagemill.domain.blobs import attempt_of
-from imagemill.store import products, schema
+from imagemill.store import character_tables, products, schema
 from imagemill.store.commits import Tx
 
 _jobs = schema.jobs.c
@@ -22,7 +22,7 @@ def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]
 
 def referenced(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Of these keys of products those that the library or a character that was not deleted refers to."""
-    models, images = products.model_library.c, products.character_images.c
+    models, images = products.model_library.c, character_tables.character_images.c
     questions = [
         sa.select(column).where(column.in_(keys)) for column in (models.image_key, models.thumbnail_key)
     ]

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, JobStatus
-from imagemill.store import products, schema
+from imagemill.store import owning, products, schema
 
 _models = products.model_library.c
-_reservations = products.reservations.c
+_reservations = owning.reservations.c
 _CHUNK = 500
 """Templates of one question; SQLite takes 32,766 parameters."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})

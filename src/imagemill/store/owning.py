@@ -224,3 +224,33 @@ decisions = sa.Table(
     sa.Index("ix_decisions_owner", "owner", "id"),
     sa.Index("ix_decisions_job", "job_id"),
 )
+
+# Work that is not done twice: while a job with this key is open or has succeeded, no other is accepted.
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    sa.Column("owner", _owner, primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("job_id", sa.String(36), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Index("ix_reservations_job", "job_id"),
+)
+
+# Every request a paying provider was sent, written before it is sent: what its limits and its bill count.
+provider_calls = sa.Table(
+    "provider_calls",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("provider", sa.String(32), nullable=False),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("path", sa.String(200), nullable=False),
+    # Null: not known, as the process ended before the provider's answer was written.
+    sa.Column("request_id", sa.String(128)),
+    # Expected, in millionths of the provider's currency.
+    sa.Column("cost", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", _instant, nullable=False),
+    sa.Column("ended_at", _instant),
+    sa.Column("outcome", sa.String(32)),
+    sa.Index("ix_provider_calls_sent", "provider", "sent_at"),
+    sa.Index("ix_provider_calls_job", "job_id"),
+)

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from imagemill.backends.paying import DAY_S, MILLIONTHS, MINUTE_S, OverBudget, PaidCall, Reservation
 from imagemill.domain.clock import SECOND
-from imagemill.store import products
+from imagemill.store import owning
 from imagemill.store.commits import Tx
 from imagemill.store.serialising import serialise
 
-_calls = products.provider_calls.c
+_calls = owning.provider_calls.c
 _MINUTE_US = round(MINUTE_S * SECOND)
 _DAY_US = round(DAY_S * SECOND)
 _LONGEST_S = 900.0
@@ -82,7 +82,7 @@ def _reserve_one(tx: Tx, request: Reserve) -> OverBudget | None:
             "cost": wanted.cost,
             "sent_at": request.now,
         }
-        tx.conn.execute(sa.insert(products.provider_calls).values(row))
+        tx.conn.execute(sa.insert(owning.provider_calls).values(row))
     return refusal
 
 
@@ -145,7 +145,7 @@ def _money(amount: int) -> str:
 def _sent(tx: Tx, requests: Sequence[tuple[str, str]]) -> list[None]:
     for call_id, request_id in requests:
         tx.conn.execute(
-            sa.update(products.provider_calls).where(_calls.id == call_id).values(request_id=request_id)
+            sa.update(owning.provider_calls).where(_calls.id == call_id).values(request_id=request_id)
         )
     return [None] * len(requests)
 
@@ -159,7 +159,7 @@ def _end_one(tx: Tx, request: End) -> tuple[str, int, int] | None:
     if request.free:
         values["cost"] = 0
     row = tx.conn.execute(
-        sa.update(products.provider_calls)
+        sa.update(owning.provider_calls)
         .where(_calls.id == request.id, _calls.ended_at.is_(None))
         .values(values)
         .returning(_calls.provider, _calls.cost, _calls.sent_at)
@@ -187,5 +187,5 @@ def _spent(conn: sa.Connection, provider: str, since: int) -> int:
 
 def _prune(tx: Tx, requests: Sequence[int]) -> list[int]:
     old = sa.and_(_calls.sent_at < max(requests), _calls.ended_at.is_not(None))
-    deleted = tx.conn.execute(sa.delete(products.provider_calls).where(old)).rowcount
+    deleted = tx.conn.execute(sa.delete(owning.provider_calls).where(old)).rowcount
     return [deleted] * len(requests)

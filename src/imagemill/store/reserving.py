@@ -6,12 +6,12 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from imagemill.domain.jobs import OPEN, Draft, JobStatus
-from imagemill.store import products, schema
+from imagemill.store import owning, schema
 from imagemill.store.admitting import Submission
 from imagemill.store.commits import Tx
 from imagemill.store.serialising import serialise
 
-_reservations = products.reservations.c
+_reservations = owning.reservations.c
 _CHUNK = 500
 """Keys of one question; SQLite takes 32,766 parameters."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
@@ -93,7 +93,7 @@ def reserve(tx: Tx, submissions: Sequence[Submission]) -> None:
     ]
     if not rows:
         return
-    insert = tx.insert(products.reservations)
+    insert = tx.insert(owning.reservations)
     statement = insert.on_conflict_do_update(
         index_elements=["owner", "key"], set_={"job_id": insert.excluded.job_id}
     )

@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.domain.clock import now_us
-from imagemill.store import products
+from imagemill.store import character_tables
 from imagemill.store.commits import Tx
 
-_translations = products.translations.c
+_translations = character_tables.translations.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,14 @@ def _get(conn: sa.Connection, key: str) -> str | None:
 def _put(tx: Tx, entries: Sequence[_Entry]) -> list[None]:
     for entry in entries:
         row = {"key": entry.key, "body": entry.body, "created_at": entry.now}
-        tx.conn.execute(tx.insert(products.translations).values(row).on_conflict_do_nothing())
+        tx.conn.execute(tx.insert(character_tables.translations).values(row).on_conflict_do_nothing())
     return [None] * len(entries)
 
 
 def _prune(tx: Tx, instants: Sequence[int]) -> list[int]:
     return [
-        tx.conn.execute(sa.delete(products.translations).where(_translations.created_at < instant)).rowcount
+        tx.conn.execute(
+            sa.delete(character_tables.translations).where(_translations.created_at < instant)
+        ).rowcount
         for instant in instants
     ]

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from imagemill.dialects.answers import answer
 from imagemill.dialects.fal import hooks, openapi, views
@@ -164,7 +165,7 @@ class _Statuses(Response):
         self._watcher = queue.watch(job_id)
         self._events = queue.statuses(request, job_id, self._watcher, with_logs)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         with self._watcher:
             response = StreamingResponse(
                 self._events,

@@ -3,7 +3,11 @@
 import sqlalchemy as sa
 from alembic import context
 
-from imagemill.store import owning, products  # noqa: F401 - their tables belong to the same metadata
+from imagemill.store import (  # noqa: F401 - their tables belong to the same metadata
+    character_tables,
+    owning,
+    products,
+)
 from imagemill.store.schema import metadata
 
 LOCK = 0x1_4A6E_0001
