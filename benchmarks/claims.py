@@ -6,17 +6,17 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.processes import Row
+from imagemill.db import migrate, tables
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, JobStatus, LaneKey, Succeeded
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
 from imagemill.domain.scheduling import Offer
-from imagemill.store import migrate, schema
-from imagemill.store.claiming import Ask
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Finish
-from imagemill.store.rows import job_row
-from imagemill.store.store import Store
-from imagemill.store.submitting import Submission
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.lanes import job_row
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Submission
 
 FINISHED = 1_000_000
 QUEUED = 100_000
@@ -79,7 +79,7 @@ def _fill(path: Path, store: Store) -> None:
     with engine.begin() as conn:
         for start in range(0, FINISHED, 20_000):
             rows = [{**row, "id": uuid7(), "lane": 1 + (start + n) % MODELS} for n in range(20_000)]
-            conn.execute(sa.insert(schema.jobs), rows)
+            conn.execute(sa.insert(tables.jobs), rows)
     engine.dispose()
 
 

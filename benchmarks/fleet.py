@@ -30,7 +30,7 @@ import sqlalchemy as sa
 
 from benchmarks.processes import Row, imagemill
 from benchmarks.throughput import BODY
-from imagemill.store.engine import normalise
+from imagemill.db.engine import normalise
 from tests.postgres import server_url
 from tests.redis import RedisServer
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagemill.prompts.glossary import look
-from imagemill.prompts.passing import is_foreign
-from imagemill.prompts.sheets import Look, Sheet
+from imagemill.products.characters.prompts.glossary import look
+from imagemill.products.characters.prompts.sanitize import is_foreign
+from imagemill.products.characters.prompts.types import Look, Sheet
 
 _DATA = Path(__file__).parent / "data"
 _ROUNDS = 5

@@ -16,7 +16,7 @@ from statistics import mean, quantiles
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placing import Fleet, Rules, choose
+from imagemill.domain.placement import Fleet, Rules, choose
 from imagemill.domain.scheduling import Head, Offer, Waiting
 
 NODES, JOBS, MODELS, OWNERS = 1000, 1_000_000, 50, 100

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.processes import Row
+from imagemill.accounts.store import Owner
+from imagemill.credits.ledger import Move, Posting
+from imagemill.db import migrate
+from imagemill.db.engine import open_database
 from imagemill.domain.access import Role
-from imagemill.domain.blobs import artifact_id, blob_key
+from imagemill.domain.blob_keys import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.credits import EntryKind
 from imagemill.domain.jobs import Artifact, Claim, Draft, LaneKey, Succeeded
-from imagemill.domain.limits import Limits, Terms
-from imagemill.domain.money import EntryKind
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
+from imagemill.domain.quotas import Limits, Terms
 from imagemill.domain.scheduling import Offer
-from imagemill.store import migrate
-from imagemill.store.accounts import Owner
-from imagemill.store.admitting import Submission
-from imagemill.store.claiming import Ask
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Finish
-from imagemill.store.ledger import Move, Posting
-from imagemill.store.store import Store
+from imagemill.jobs.store.admission import Submission
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
 
 ROUNDS = int(os.environ.get("IMAGEMILL_BENCH_ROUNDS", "1500"))
 _TERMS = Terms(account=Limits(jobs=1e6, megapixels=1e9, cooldowns={"comfy": 1.0}))

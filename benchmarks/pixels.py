@@ -23,10 +23,10 @@ from PIL import Image
 from benchmarks.processes import Row, imagemill
 from imagemill.backends.simulator import painter
 from imagemill.domain.images import ImageSpec
-from imagemill.media.crafting import Facts
-from imagemill.media.decoders import Decoders, craft_limits
-from imagemill.media.finishing import Finish
-from imagemill.media.keying import removed
+from imagemill.media.chroma_key import removed
+from imagemill.media.postprocess import Finish
+from imagemill.media.sandbox import Decoders, craft_limits
+from imagemill.media.transforms import Facts
 from tests.media.subjects import CLEAN, KEYS, ROUGH, USUAL, Rendering, Subject, draw
 
 SUBJECTS = 6

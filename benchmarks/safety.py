@@ -8,14 +8,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagemill.domain.judging import Question, Verdict, Wording
+from imagemill.domain.moderation import Question, Verdict, Wording
 from imagemill.media import pictures
-from imagemill.media.decoders import DecodeLimits, Decoders
 from imagemill.media.intake import Intake, PictureLimits, read
+from imagemill.media.sandbox import DecodeLimits, Decoders
 from imagemill.safety.chain import Chain
-from imagemill.safety.lists import Profanity
+from imagemill.safety.gates import Picture
 from imagemill.safety.nsfw import Nsfw
-from imagemill.service.safety import Picture
+from imagemill.safety.words import Profanity
 
 _PROMPT = "a lighthouse at the sea, oil painting, highly detailed, masterpiece, best quality, "
 _PIXELS = 64 * 2**20

@@ -19,16 +19,16 @@ from statistics import median
 
 import sqlalchemy as sa
 
+from imagemill.db import migrate, tables
+from imagemill.db.engine import normalise, open_database
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, LaneKey, Succeeded
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
 from imagemill.domain.scheduling import Offer
-from imagemill.store import migrate, schema
-from imagemill.store.claiming import Ask
-from imagemill.store.engine import normalise, open_database
-from imagemill.store.finishing import Finish
-from imagemill.store.store import Store
-from imagemill.store.submitting import Submission
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Submission
 from tests.postgres import server_url
 
 PROCESSES = (1, 2, 4, 8)
@@ -149,7 +149,7 @@ def fill(url: str, store: Store) -> None:
     claim = store.claim_next(ask("node", "model-0"))
     assert claim is not None
     store.finish(Finish(claim, Succeeded(()), now_us()))
-    copied = [column.name for column in schema.jobs.columns if column.name not in ("id", "lane")]
+    copied = [column.name for column in tables.jobs.columns if column.name not in ("id", "lane")]
     engine = sa.create_engine(url)
     with engine.begin() as conn:
         conn.execute(

@@ -14,16 +14,16 @@ from random import Random
 from statistics import mean
 
 from benchmarks.processes import Row
+from imagemill.db import migrate
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.jobs import Claim, Draft, LaneKey, Succeeded
-from imagemill.domain.placing import Policy, Rules, choose
+from imagemill.domain.placement import Policy, Rules, choose
 from imagemill.domain.scheduling import Offer
-from imagemill.store import migrate
-from imagemill.store.claiming import Ask
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Finish
-from imagemill.store.store import Store
-from imagemill.store.submitting import Submission
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Submission
 
 NODES = 8
 JOBS = 2000

@@ -32,7 +32,7 @@ from benchmarks.scheduling import (
     trace,
 )
 from imagemill.domain.clock import SECOND
-from imagemill.domain.placing import Choice, Fleet, Peek, Rules
+from imagemill.domain.placement import Choice, Fleet, Peek, Rules
 from imagemill.domain.scheduling import Head, Offer
 
 HORIZONS_S = (100.0, 200.0, 300.0, 400.0, 600.0, 1000.0)

@@ -16,21 +16,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.processes import Row
-from imagemill.dialects.webhooks.schemas import renderer
+from imagemill.accounts.store import Owner
+from imagemill.api.webhooks import renderer
+from imagemill.db import migrate
+from imagemill.db.engine import open_database
+from imagemill.db.group_commit import Commits, Tx
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
-from imagemill.domain.signing import UrlSigner
-from imagemill.domain.webhooks import CHOICES
-from imagemill.service.guard import Guard
-from imagemill.service.messages import MessageRules, Messenger
-from imagemill.service.webhooks import WebhookRules, Webhooks
-from imagemill.store import migrate
-from imagemill.store.accounts import Owner
-from imagemill.store.commits import Commits, Tx
-from imagemill.store.endpoints import Endpoint
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.domain.signing import CHOICES, UrlSigner
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard
+from imagemill.webhooks.endpoints import WebhookRules, Webhooks
+from imagemill.webhooks.messages import MessageRules, Messenger
+from imagemill.webhooks.store import Endpoint
 from tests.postgres import server_url
 from tests.service.build import add
 from tests.webhooks.receivers import dripping, hanging, receiving

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 
-from imagemill.bootstrap import Mill, Roles, application
+from imagemill.bootstrap.application import Mill, Roles, application
 from imagemill.config import Settings
-from imagemill.store.engine import normalise, open_database
-from imagemill.store.store import Store
-from imagemill.web import sockets
+from imagemill.db.engine import normalise, open_database
+from imagemill.jobs.store.store import Store
+from imagemill.web import websockets
 from tests import databases
 from tests.postgres import server_url
 
@@ -162,7 +162,7 @@ def running_server(
         databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
     mill = Mill(settings, roles)
     prepare(mill)
-    wire = sockets.wire(mill.services.sockets) | {"proxy_headers": False}
+    wire = websockets.wire(mill.services.sockets) | {"proxy_headers": False}
     app = application(mill)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = _Uvicorn(config)

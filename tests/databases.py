@@ -15,8 +15,9 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from imagemill.store import migrate, schema
-from imagemill.store.engine import normalise
+from imagemill.db import migrate
+from imagemill.db import tables as db_tables
+from imagemill.db.engine import normalise
 
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS = (
@@ -80,7 +81,7 @@ def named(server: str, database: str) -> str:
 
 def empty(url: str, *, pooled: bool = False) -> None:
     """Leave no row, no table of a test's own and, except behind a pooler, no connection."""
-    tables = [table.name for table in reversed(schema.metadata.sorted_tables)]
+    tables = [table.name for table in reversed(db_tables.metadata.sorted_tables)]
     with psycopg.connect(_plain(url), autocommit=True, prepare_threshold=None) as connection:
         if not pooled:
             connection.execute(_OTHERS)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from imagemill.bootstrap import Mill
+from imagemill.bootstrap.application import Mill
 from imagemill.domain.nodes import Finding, Level, NodeConfig, NodeReport
-from imagemill.service.nodes import NodeRegistry
+from imagemill.nodes.registry import NodeRegistry
 
 STATIC = NodeConfig("fixed", "http://fixed.example:8188", headers={"X-Key": "s3cret-of-settings"})
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 
-from imagemill.store.engine import normalise
+from imagemill.db.engine import normalise
 from tests.debian import environment, unpacked
 
 _USER, _PASSWORD = "imagemill", "behind-the-pooler"

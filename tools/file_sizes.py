@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MOST_LINES = 400
+MOST_LINES = 600
 
 
 def main() -> int:

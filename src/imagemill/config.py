@@ -1,7 +1,7 @@
 """Settings: read once, at start, from arguments, environment, ``.env`` and a TOML file, in this order.
 
 Every setting has the environment name ``IMAGEMILL_`` + its name in capitals, nested ones with two
-underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second one (see `imagemill.aliases`).
+underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second one (see `imagemill.config`).
 """
 
 import difflib
@@ -31,13 +31,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from imagemill.aliases import ALIASES, CLIENT_NAMES
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
-from imagemill.fal_api import FalApiSettings
-from imagemill.groups import (
+from imagemill.dialects.fal.settings import FalApiSettings
+from imagemill.observability.settings import OtelSettings
+from imagemill.products.characters.settings import CharacterSettings
+from imagemill.products.library.settings import LibrarySettings, LlmSettings
+from imagemill.settings import (
     AuthSettings,
     CallbackSettings,
     CelerySettings,
@@ -54,9 +56,51 @@ from imagemill.groups import (
     SocketSettings,
     WebhookSettings,
 )
-from imagemill.recipes.characters.settings import CharacterSettings
-from imagemill.recipes.settings import LibrarySettings, LlmSettings
-from imagemill.tracing.settings import OtelSettings
+
+ALIASES = {
+    "PORT": "IMAGEMILL_PORT",
+    "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
+    "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
+    "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
+    # Who names an R2 bucket means R2, even where other variables of AWS are set too.
+    "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
+    "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
+    "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
+    "R2_ENDPOINT": "IMAGEMILL_S3__ENDPOINT",
+    "R2_ACCOUNT_ID": "IMAGEMILL_S3__R2_ACCOUNT_ID",
+    "R2_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
+    "R2_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
+    "S3_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
+    "AWS_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
+    "AWS_REGION_NAME": "IMAGEMILL_S3__REGION",
+    "AWS_REGION": "IMAGEMILL_S3__REGION",
+    "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
+    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
+    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
+    "FAL_KEY": "IMAGEMILL_FAL__KEY",
+    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
+    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
+    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
+    "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
+    "LLM_BASE_URL": "IMAGEMILL_LLM__BASE_URL",
+    "LLM_MODEL": "IMAGEMILL_LLM__MODEL",
+    "LLM_API_KEY": "IMAGEMILL_LLM__API_KEY",
+    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
+    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
+    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
+}
+"""Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
+
+CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
+"""Of the client commands: which server, with which token."""
+
 
 PREFIX = "IMAGEMILL_"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx2
 
+from imagemill.accounts.keys import Keys, KeyWish, Owners
 from imagemill.domain.access import Caller, Role, Scope
-from imagemill.service.keys import Keys, KeyWish, Owners
 from tests.conftest import Server
 
 ADMIN_KEY = "an-administrators-key-of-the-settings"

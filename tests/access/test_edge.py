@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from imagemill.web.proxies import Proxies
+from imagemill.web.middleware import Proxies
 from tests.access.support import ADMIN_KEY, ask, guarded
 from tests.cli.programs import running
 from tests.conftest import Server

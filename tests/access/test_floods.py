@@ -6,15 +6,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from imagemill.domain import credentials
+from imagemill.accounts.access import Access, AccessRules, Credentials
+from imagemill.accounts.keys import Keys, KeyWish
+from imagemill.accounts.store import Owner
+from imagemill.accounts.throttle import Strangers
+from imagemill.domain import access as domain_access
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import TooManyAttempts, Unauthenticated
-from imagemill.service.access import Access, AccessRules, Credentials
-from imagemill.service.keys import Keys, KeyWish
-from imagemill.service.strangers import Strangers
-from imagemill.store.accounts import Owner
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.access.support import ADMIN_KEY, bearer, guarded, key
 from tests.conftest import Server
 from tests.http.support import problem
@@ -50,7 +50,7 @@ def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]
     found: list[type[Exception]] = []
     for _ in range(times):
         with pytest.raises((Unauthenticated, TooManyAttempts)) as caught:
-            door.caller(shown(credentials.draw().text), address)
+            door.caller(shown(domain_access.draw().text), address)
         found.append(caught.type)
     return found
 
@@ -77,7 +77,7 @@ def test_a_flood_is_looked_up_a_few_times_and_right_keys_go_on(store: Store) -> 
 
 def test_the_same_wrong_key_is_looked_up_once_in_a_while(store: Store) -> None:
     accounts = Counting(store)
-    door, wrong = access(accounts), shown(credentials.draw().text)
+    door, wrong = access(accounts), shown(domain_access.draw().text)
     with pytest.raises(Unauthenticated):
         door.caller(wrong, HERE)
     for _ in range(100):
@@ -113,7 +113,7 @@ def test_over_http_a_flood_is_refused_by_address(make_server: Callable[..., Serv
         return server.client.get("/api/v1/jobs", headers=bearer(token, **{"X-Forwarded-For": address}))
 
     assert asked(right, HERE).status_code == 200
-    answers = (asked(credentials.draw().text, HERE) for _ in range(2000))
+    answers = (asked(domain_access.draw().text, HERE) for _ in range(2000))
     last = next(answer for answer in answers if answer.status_code != 401)
     assert problem(last, 429)["type"].endswith("too_many_attempts")
     assert last.headers["retry-after"] == "1"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from imagemill.accounts.mail import Mail, SmtpOutbox, SmtpRules
+from imagemill.accounts.passwords import PasswordRules, Passwords
 from imagemill.domain.errors import Busy
-from imagemill.service.mailing import Mail, SmtpOutbox, SmtpRules
-from imagemill.service.passwords import PasswordRules, Passwords
 from tests.access.support import ADMIN_KEY, PASSWORD, QUICK, ask, login, sign_up
 from tests.conftest import Server, running_server
 from tests.http.support import problem, until

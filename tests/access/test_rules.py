@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.domain import credentials
+from imagemill.accounts.passwords import check_password
+from imagemill.accounts.throttle import network
+from imagemill.accounts.tokens import Tokens, UnusableKey
+from imagemill.accounts.users import check_email
+from imagemill.domain import access
 from imagemill.domain.access import Role, Scope, check_account, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, Unauthenticated
-from imagemill.service.attempts import network
-from imagemill.service.passwords import check_password
-from imagemill.service.tokens import Tokens, UnusableKey
-from imagemill.service.users import check_email
-from imagemill.web.permits import PUBLIC, Permit, Permits
+from imagemill.web.permissions import PUBLIC, Permit, Permits
 
 SECRET, FORMER = "s" * 40, "f" * 40
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
@@ -54,17 +54,17 @@ def test_roles_grow_and_only_the_administrator_has_all() -> None:
 
 
 def test_a_key_shows_its_visible_part_and_keeps_no_secret() -> None:
-    drawn = credentials.draw()
-    assert credentials.key_id(drawn.text) == drawn.id
-    assert drawn.digest == credentials.digest(drawn.text)
+    drawn = access.draw()
+    assert access.key_id(drawn.text) == drawn.id
+    assert drawn.digest == access.digest(drawn.text)
     assert drawn.text not in repr(drawn.digest)
     assert len(base64.urlsafe_b64decode(drawn.text.split("_", 2)[2] + "=")) == 32
-    assert credentials.draw().text != drawn.text
+    assert access.draw().text != drawn.text
 
 
 @pytest.mark.parametrize("text", ["", "im_", "im_abc_def", "xx" + "im_aaaaaaaaaaaa_" + "a" * 43])
 def test_what_looks_like_no_key_has_no_id(text: str) -> None:
-    assert credentials.key_id(text) is None
+    assert access.key_id(text) is None
 
 
 def tokens(*keys: str, algorithm: str = "HS256", life_s: float = 60) -> Tokens:

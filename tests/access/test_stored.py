@@ -2,14 +2,26 @@
 
 import pytest
 
+from imagemill.accounts.audit import Entry
+from imagemill.accounts.store import (
+    AddReset,
+    AddUser,
+    ChangeOwner,
+    ChangePassword,
+    EndSession,
+    Owner,
+    Refresh,
+    RevokeKey,
+    Session,
+    StoredKey,
+    UseKey,
+    User,
+    UseReset,
+)
 from imagemill.domain.access import Role, Scope
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
-from imagemill.store.accounts import ChangeOwner, Owner, RevokeKey, StoredKey, UseKey
-from imagemill.store.audit import Entry
-from imagemill.store.sessions import EndSession, Refresh, Session
-from imagemill.store.store import Store
-from imagemill.store.users import AddReset, AddUser, ChangePassword, User, UseReset
+from imagemill.jobs.store.store import Store
 from tests.store.build import T0, in_threads
 
 LIFE = 100 * SECOND

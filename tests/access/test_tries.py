@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from imagemill.bootstrap import Roles
+from imagemill.accounts.throttle import Attempts, Tries, Try
+from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
+from imagemill.db import migrate, tables
+from imagemill.db.engine import normalise, open_database
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import TooManyAttempts
-from imagemill.service.attempts import Attempts
-from imagemill.store import migrate, owning
-from imagemill.store.engine import normalise, open_database
-from imagemill.store.store import Store
-from imagemill.store.tries import Tries, Try
+from imagemill.jobs.store.store import Store
 from tests.access.support import ADMIN_KEY, QUICK, login, sign_up
 from tests.conftest import running_server
 from tests.store.build import T0, in_threads
@@ -45,7 +44,7 @@ def tried(store: Store, limits: dict[str, int], at: int = T0) -> set[str]:
 def rows(database_url: str) -> list[Any]:
     engine = sa.create_engine(normalise(database_url))
     with engine.connect() as conn:
-        found = conn.execute(sa.select(owning.counters).where(owning.counters.c.kind == "tries")).all()
+        found = conn.execute(sa.select(tables.counters).where(tables.counters.c.kind == "tries")).all()
     engine.dispose()
     return list(found)
 

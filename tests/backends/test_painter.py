@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from imagemill.backends.simulator import lettering, painter
+from imagemill.backends.simulator import drawing, painter
 from imagemill.domain.images import ImageSpec, Network
 
 FOX = ImageSpec(
@@ -170,20 +170,20 @@ def test_any_text_and_seed_can_be_painted(prompt: str, seed: int, cfg: float) ->
 @settings(max_examples=80, deadline=None)
 @given(st.text(st.characters(), max_size=600))
 def test_what_is_printed_is_in_the_font(text: str) -> None:
-    allowed = lettering._SIGNS  # pyright: ignore[reportPrivateUsage]
-    assert all(" " <= character <= "~" or character in allowed for character in lettering.printable(text))
+    allowed = drawing._SIGNS  # pyright: ignore[reportPrivateUsage]
+    assert all(" " <= character <= "~" or character in allowed for character in drawing.printable(text))
 
 
 def test_letters_the_font_lacks_are_spelled() -> None:
-    assert lettering.printable("Рыжая  лиса\nЁж") == "Ryzhaya lisa Ezh"
-    assert lettering.printable("café naïve Straße Ωmega") == "cafe naive Strasse Omega"
-    assert lettering.printable("a 狐 b") == "a ? b"
+    assert drawing.printable("Рыжая  лиса\nЁж") == "Ryzhaya lisa Ezh"
+    assert drawing.printable("café naïve Straße Ωmega") == "cafe naive Strasse Omega"
+    assert drawing.printable("a 狐 b") == "a ? b"
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.text("abc d.", max_size=200), st.integers(10, 200), st.integers(1, 4))
 def test_a_wrapped_text_keeps_its_lines_and_its_width(text: str, width: int, lines: int) -> None:
-    wrapped = lettering.wrap(text.strip(), 9, width, lines)
+    wrapped = drawing.wrap(text.strip(), 9, width, lines)
     assert len(wrapped) <= lines
     shown = "".join(wrapped).removesuffix("...").replace(" ", "")
     assert text.replace(" ", "").startswith(shown.rstrip("."))

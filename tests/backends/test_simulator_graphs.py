@@ -13,7 +13,7 @@ from imagemill.backends.base import Order, Output, Progress, Rendered, Watch
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.graphs import read_graph
-from imagemill.backends.simulator.plans import request_of
+from imagemill.backends.simulator.plan import request_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec

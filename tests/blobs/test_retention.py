@@ -12,15 +12,14 @@ from pydantic import ValidationError
 
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
-from imagemill.blobs.retention import Keep, Retention
 from imagemill.blobs.s3 import S3Blobs
-from imagemill.blobs.settings import BlobSettings
+from imagemill.blobs.settings import BlobSettings, Keep, Retention
 from imagemill.config import Settings
-from imagemill.domain.blobs import blob_key, input_key
+from imagemill.domain.blob_keys import blob_key, input_key
 from imagemill.domain.errors import InvalidInput, NotFound, StorageError
 from imagemill.domain.jobs import Job
-from imagemill.service.housekeeping import Housekeeping, Needs
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.sweeper import Housekeeping, Needs
 from tests.conftest import Server, running_server
 from tests.http.support import first, problem, status_of
 from tests.service.build import add, inputs, mill, wait_until

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.config import Settings
-from imagemill.store import schema
+from imagemill.db import tables
 from tests.blobs.proxy import Proxy, before
 from tests.conftest import Server, running_server
 from tests.http.support import first, problem, until
@@ -171,7 +171,7 @@ def keep_as_its_picture(server: Server, data: bytes) -> None:
     server.mill.blobs.put(blob.key, data, "image/png")
     engine = sa.create_engine(server.mill.settings.database)
     with engine.begin() as conn:
-        conn.execute(sa.update(schema.artifacts).values(size=len(data)))
+        conn.execute(sa.update(tables.artifacts).values(size=len(data)))
     engine.dispose()
 
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from imagemill.blobs.local import LocalBlobs
-from imagemill.blobs.opening import open_blobs
 from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import S3Settings
+from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.app import app
 from imagemill.config import ALIASES, Settings, complaints
 
@@ -111,7 +111,10 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_has_no_bucket_does_not_pay_for_its_client(tmp_path: Path) -> None:
-    script = "import sys, imagemill.bootstrap as b, imagemill.config as c; b.Mill(c.Settings()).close()"
+    script = (
+        "import sys, imagemill.bootstrap.application as b, imagemill.config as c; "
+        "b.Mill(c.Settings()).close()"
+    )
     check = "; sys.exit('obstore' in sys.modules)"
     environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(tmp_path)}
 

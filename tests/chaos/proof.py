@@ -8,12 +8,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from imagemill.domain.blobs import attempt_of
+from imagemill.db.engine import open_database
+from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
-from imagemill.service.lifeline import Lifeline
-from imagemill.service.sweep import Sweeper, SweepRules
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.sweeper import Sweeper, SweepRules
 from tests.chaos.followers import Followers
 from tests.chaos.records import LOST, Found
 from tests.chaos.renders import Account

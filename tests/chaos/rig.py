@@ -13,8 +13,8 @@ import httpx2
 import sqlalchemy as sa
 
 from imagemill.blobs.s3 import S3Blobs
-from imagemill.store import migrate
-from imagemill.store.engine import normalise
+from imagemill.db import migrate
+from imagemill.db.engine import normalise
 from tests.chaos.nodes import NodeProcess
 from tests.chaos.ports import free_port
 from tests.cli.programs import PROGRAM, environment

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 from PIL import Image
 
-from imagemill.roles import Roles
+from imagemill.bootstrap.application import Roles
 from tests.conftest import LORA, Server
 
 API = "/api/v1/image-generation"

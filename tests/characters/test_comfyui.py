@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from imagemill.domain.images import ImageSpec, Network
-from imagemill.workflows import skeletons
-from imagemill.workflows.catalogue import Catalogue
+from imagemill.graphs import builder
+from imagemill.graphs.catalogue import Catalogue
 from tests.characters.support import LIA, avatar, ended, lora, order
 from tests.comfyui.client import Client
 from tests.comfyui.node import TestNode
@@ -104,7 +104,7 @@ def cover_graph(*packs: str) -> tuple[dict[str, Any], Catalogue]:
         "a", "b", SDXL, MODELS["checkpoints"][0], "sdxl", 1024, 1024, 30, 7.0, "euler_ancestral", "karras", 5,
         networks=networks, faces=True,
     )  # fmt: skip
-    return skeletons.build(spec, catalogue, prefix="p", images={}), catalogue
+    return builder.build(spec, catalogue, prefix="p", images={}), catalogue
 
 
 def test_a_cover_gets_a_pass_over_its_faces_where_the_node_has_the_pack():

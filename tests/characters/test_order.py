@@ -10,7 +10,7 @@ import pytest
 
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.scheduling import Offer
-from imagemill.store.claiming import Ask
+from imagemill.jobs.store.claim import Ask
 from tests.characters.support import ADMIN_KEY, API, LIA, avatar, ended, idle, order, sticker
 from tests.cli.programs import running
 from tests.conftest import Server

@@ -170,7 +170,7 @@ def test_a_picture_outlives_its_job_and_unsigned_urls_are_refused(server: Server
 
 
 def test_the_name_of_an_owner_never_leaves_its_folder(server: Server):
-    from imagemill.domain.blobs import owner_folder
+    from imagemill.domain.blob_keys import owner_folder
 
     assert owner_folder("shop") == "shop"
     assert owner_folder("shop:ann") == "shop_3aann"

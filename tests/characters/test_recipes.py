@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from imagemill.config import Settings
-from imagemill.domain.air import parse
+from imagemill.domain.air import Resource, parse
 from imagemill.domain.images import ImageSpec
-from imagemill.domain.records import CharacterImage
-from imagemill.domain.resources import Resource
-from imagemill.media.colours import KEYS as MEASURED
-from imagemill.media.finishing import Finish
+from imagemill.domain.jobs import CharacterImage
+from imagemill.media.dominant_colour import KEYS as MEASURED
+from imagemill.media.postprocess import Finish
+from imagemill.products.characters import recipes
+from imagemill.products.characters.plans import KEYS
 from imagemill.recipes.base import Plan, Prepared, Recipe
-from imagemill.recipes.characters import recipes
-from imagemill.recipes.characters.plans import KEYS
 from tests.characters.support import EIGHT, LIA
 from tests.conftest import LORA, SD1, SDXL
 
@@ -150,14 +149,14 @@ class Tools:
         self._palette, self._avatar = palette, avatar
 
     def look(self, sheet: Any) -> Any:
-        from imagemill.prompts import glossary
+        from imagemill.products.characters.prompts import glossary
 
         return replace(glossary.look(sheet), by="llm")
 
     def scene(self, telling: Any) -> Any:
-        from imagemill.prompts import scenery
+        from imagemill.products.characters.prompts import scenes
 
-        return scenery.setting(telling)
+        return scenes.setting(telling)
 
     def palette(self, source: str) -> Any:
         self.asked.append(source)

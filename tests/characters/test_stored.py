@@ -7,11 +7,10 @@ import pytest
 
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound
-from imagemill.domain.jobs import JobStatus, Succeeded
-from imagemill.domain.records import CharacterImage
-from imagemill.store.characters import Named, StoredImage, Which
-from imagemill.store.finishing import Finish
-from imagemill.store.store import Store
+from imagemill.domain.jobs import CharacterImage, JobStatus, Succeeded
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
+from imagemill.products.characters.store import Named, StoredImage, Which
 from tests.store.build import T0, add, artifact, claim
 
 _instants = count(1)

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.access import Role, Scope
+from imagemill.accounts.store import Owner, StoredKey
+from imagemill.domain.access import Role, Scope, draw
 from imagemill.domain.clock import now_us
-from imagemill.domain.credentials import draw
-from imagemill.store.accounts import Owner, StoredKey
 from tests.characters.support import (
     ADMIN_KEY,
     API,

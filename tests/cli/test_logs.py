@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagemill import logs
+from imagemill.observability import logs
 
 STAGE: dict[str, Any] = {"job": "019a0000-0000-7000-8000-000000000000", "trace": "00-11-22-00", "ms": 0.4}
 
@@ -38,7 +38,7 @@ class Terminal(io.StringIO):
 def test_a_stage_is_a_line_for_people() -> None:
     stream = io.StringIO()
     logs.configure("info", "text", stream)
-    logging.getLogger("imagemill.service.run").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
+    logging.getLogger("imagemill.jobs.runner").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
     day, clock, rest = stream.getvalue().split(" ", 2)
     assert time.strptime(f"{day} {clock[:8]}", "%Y-%m-%d %H:%M:%S")
     assert rest == f"info    step 2/5 PROMPT_PREPARED  job={STAGE['job']} trace=00-11-22-00 ms=0.4\n"
@@ -54,12 +54,12 @@ def test_colours_are_for_terminals() -> None:
 def test_a_stage_is_an_object_for_machines() -> None:
     stream = io.StringIO()
     logs.configure("info", "json", stream)
-    logging.getLogger("imagemill.service.run").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
+    logging.getLogger("imagemill.jobs.runner").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
     line = json.loads(stream.getvalue())
     assert line.pop("ts").endswith("Z")
     assert line == {
         "level": "info",
-        "logger": "imagemill.service.run",
+        "logger": "imagemill.jobs.runner",
         "event": "step 2/5 PROMPT_PREPARED",
         **STAGE,
     }
@@ -140,7 +140,7 @@ def test_the_level_holds() -> None:
 def test_a_line_is_cheap(format: str) -> None:
     """9 microseconds on an idle machine; the bound leaves room for a busy one and a slow interpreter."""
     logs.configure("info", format, io.StringIO())  # type: ignore[arg-type]
-    log = logging.getLogger("imagemill.service.run")
+    log = logging.getLogger("imagemill.jobs.runner")
     best = sys.float_info.max
     for _ in range(5):
         began = time.perf_counter()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from imagemill.cli import describing
+from imagemill.cli import settings_reference
 from imagemill.cli.app import app
 from imagemill.config import ALIASES, Settings, complaints, names, unknown
 from tests.cli.programs import run
@@ -23,20 +23,20 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_env_example_is_up_to_date() -> None:
     """Else: imagemill settings --env > .env.example"""
-    assert (ROOT / ".env.example").read_text() == describing.env_file()
+    assert (ROOT / ".env.example").read_text() == settings_reference.env_file()
 
 
 def test_the_page_of_the_documentation_is_up_to_date() -> None:
     """Else: imagemill settings --markdown > docs/settings.md"""
-    assert (ROOT / "docs" / "settings.md").read_text() == describing.markdown()
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_reference.markdown()
 
 
 def test_every_setting_is_described() -> None:
-    assert [each.name for each in describing.described() if not each.purpose] == []
+    assert [each.name for each in settings_reference.described() if not each.purpose] == []
 
 
 def test_the_env_example_uncommented_is_the_default(tmp_path: Path) -> None:
-    lines = describing.env_file().splitlines()
+    lines = settings_reference.env_file().splitlines()
     (tmp_path / ".env").write_text("\n".join(line[1:] for line in lines if line.startswith("#IMAGEMILL_")))
     read = Settings()
     assert read == Settings(_env_file=None)

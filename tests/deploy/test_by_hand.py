@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from imagemill.store.engine import normalise
+from imagemill.db.engine import normalise
 from tests.cli.programs import image_job, run
 from tests.deploy import compose
 from tests.deploy.by_hand import ByHand, started

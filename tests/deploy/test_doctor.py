@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from imagemill.blobs.local import LocalBlobs
+from imagemill.cli import doctor_checks
+from imagemill.cli.doctor_checks import NodeLook
+from imagemill.db import migrate
+from imagemill.db.engine import look
 from imagemill.domain.errors import StorageError
 from imagemill.domain.nodes import Finding, Level
-from imagemill.service import doctor
-from imagemill.service.doctor import NodeLook
-from imagemill.store import migrate
-from imagemill.store.looking import look
 from tests.cli.programs import run
 
 
@@ -28,7 +28,9 @@ class Seen:
 
 
 def database(seen: Seen) -> dict[str, Finding]:
-    return {each.subject: each for each in doctor.check_database(lambda: seen, "postgresql://db", 10.0)}
+    return {
+        each.subject: each for each in doctor_checks.check_database(lambda: seen, "postgresql://db", 10.0)
+    }
 
 
 def levels(findings: Iterator[Finding]) -> list[str]:
@@ -90,7 +92,7 @@ def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:
 
 def test_the_probe_of_the_blobs_leaves_nothing(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path)
-    assert levels(doctor.check_blobs(lambda: blobs, "the folder", "look at its rights")) == ["ok"]
+    assert levels(doctor_checks.check_blobs(lambda: blobs, "the folder", "look at its rights")) == ["ok"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -105,33 +107,37 @@ class Refusing(LocalBlobs):
 
 
 def test_a_store_that_changes_bytes_is_an_error(tmp_path: Path) -> None:
-    assert levels(doctor.check_blobs(lambda: Forgetful(tmp_path), "the bucket x", "ask")) == ["error"]
+    assert levels(doctor_checks.check_blobs(lambda: Forgetful(tmp_path), "the bucket x", "ask")) == ["error"]
 
 
 def test_a_store_that_refuses_is_an_error_with_its_reason(tmp_path: Path) -> None:
-    check = lambda: doctor.check_blobs(lambda: Refusing(tmp_path), "the bucket x", "look at its key")  # noqa: E731
-    (finding,) = doctor.run([("blobs", check)])
+    check = lambda: doctor_checks.check_blobs(lambda: Refusing(tmp_path), "the bucket x", "look at its key")  # noqa: E731
+    (finding,) = doctor_checks.run([("blobs", check)])
     assert finding.level is Level.ERROR
     assert finding.message == "the bucket x: the store answered 403: look at its key"
 
 
 def test_one_part_that_fails_does_not_hide_the_next() -> None:
     def fails() -> Iterator[Finding]:
-        raise doctor.Unreached("away", "start it")
+        raise doctor_checks.Unreached("away", "start it")
         yield
 
-    found = list(doctor.run([("broker", fails), ("redis", lambda: doctor.check_answer("redis", str))]))
+    found = list(
+        doctor_checks.run([("broker", fails), ("redis", lambda: doctor_checks.check_answer("redis", str))])
+    )
     assert [(each.subject, each.level.value) for each in found] == [("broker", "error"), ("redis", "ok")]
 
 
 @pytest.mark.parametrize(("free", "level"), [(2**20, "error"), (2**30, "warning"), (2**36, "ok")])
 def test_little_room_is_told_before_there_is_none(free: int, level: str) -> None:
-    assert doctor.room(Path("data"), free).level.value == level
+    assert doctor_checks.room(Path("data"), free).level.value == level
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    (finding,) = doctor.run([("folder", lambda: doctor.check_folder(tmp_path / "file" / "data"))])
+    (finding,) = doctor_checks.run(
+        [("folder", lambda: doctor_checks.check_folder(tmp_path / "file" / "data"))]
+    )
     assert finding.level is Level.ERROR
     assert "IMAGEMILL_DATA_DIR" in finding.message
 
@@ -139,15 +145,15 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir(mode=0o755)
     (tmp_path / "secrets").chmod(stat.S_IRWXU | stat.S_IROTH)
-    found = {each.subject: each for each in doctor.check_folder(tmp_path)}
+    found = {each.subject: each for each in doctor_checks.check_folder(tmp_path)}
     assert "chmod 700" in found["rights"].message
 
 
 def test_a_node_that_is_away_is_an_error_only_when_none_is_left() -> None:
     well, away = NodeLook("a", "http://a", version="0.33.0"), NodeLook("b", "http://b", trouble="is away")
-    assert levels(doctor.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
-    assert levels(doctor.check_nodes(lambda: [away], simulated=True)) == ["error"]
-    assert levels(doctor.check_nodes(list, simulated=True)) == ["warning"]
+    assert levels(doctor_checks.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
+    assert levels(doctor_checks.check_nodes(lambda: [away], simulated=True)) == ["error"]
+    assert levels(doctor_checks.check_nodes(list, simulated=True)) == ["warning"]
 
 
 def test_a_fresh_machine_is_well(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from imagemill.bootstrap.build import signing_key
 from imagemill.config import Settings
 from imagemill.domain.signing import UrlSigner
-from imagemill.parts import signing_key
 
 
 def key_of(folder: Path, **settings: str) -> bytes:

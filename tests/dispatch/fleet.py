@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from imagemill.bootstrap import Roles
+from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from tests.cli.programs import Program, environment, running
 from tests.conftest import Server, image_job, running_server

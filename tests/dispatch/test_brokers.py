@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from imagemill.dispatch.brokered import make_app
+from imagemill.dispatch.celery_broker import make_app
 from tests.dispatch.fleet import Fleet
 from tests.rabbit import RabbitServer
 from tests.redis import RedisServer

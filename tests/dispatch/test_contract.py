@@ -5,11 +5,11 @@ import time
 
 import pytest
 
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import now_us, uuid7
-from imagemill.service.submit import Wish
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
-from imagemill.store.submitting import Submission
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Submission
+from imagemill.jobs.submit import Wish
 from tests.conftest import SD1
 from tests.dispatch.fleet import SWEEP_S, Fleet
 

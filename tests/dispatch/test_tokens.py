@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from imagemill.backends.base import Node
-from imagemill.connecting import consumed
-from imagemill.dispatch.floor import Floor
-from imagemill.dispatch.offers import Offers
-from imagemill.dispatch.queues import served
-from imagemill.dispatch.tokens import BrokerAway, Tokens
+from imagemill.bootstrap.build import consumed
+from imagemill.dispatch.base import Offers, served
+from imagemill.dispatch.fleet import BrokerAway, Tokens
+from imagemill.dispatch.slots import Floor
 from imagemill.domain.scheduling import Offer
 from tests.service.build import FakeBackend, wait_until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagemill.domain.blobs import artifact_id, attempt_of, blob_key
+from imagemill.domain.blob_keys import artifact_id, attempt_of, blob_key
 from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.jobs import IDLE, OPEN, TERMINAL, TRANSITIONS, JobStatus
 

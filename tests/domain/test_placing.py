@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placing import DWELL_LOADS, Choice, Fleet, Rules, choose
+from imagemill.domain.placement import DWELL_LOADS, Choice, Fleet, Rules, choose
 from imagemill.domain.scheduling import Head, Offer, Waiting
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))

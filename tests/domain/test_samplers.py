@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagemill.domain.samplers import DEFAULT, SAMPLERS, find
+from imagemill.domain.images import DEFAULT, SAMPLERS, find
 
 TABLE = """
 | EulerA | eulerA | euler_ancestral | normal | euler_a / discrete |

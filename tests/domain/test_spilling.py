@@ -7,7 +7,7 @@ import pytest
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placing import Fleet, choose
+from imagemill.domain.placement import Fleet, choose
 from imagemill.domain.scheduling import Head, Offer, Waiting, left_since
 from tests.domain.test_placing import NOW_S, RULES, Queue
 

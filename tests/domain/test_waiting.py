@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placing import Fleet
+from imagemill.domain.placement import Fleet, Standing, explain_wait
 from imagemill.domain.scheduling import Offer
-from imagemill.domain.waiting import Standing, explain_wait
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
 OTHER = replace(OFFER, node="node-2")

@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.blobs.local import LocalBlobs
-from imagemill.domain.blobs import attempt_of
-from imagemill.store import schema
-from imagemill.store.engine import normalise
+from imagemill.db import tables
+from imagemill.db.engine import normalise
+from imagemill.domain.blob_keys import attempt_of
 from tests.conftest import TOKEN, image_job
 
 KILLS = int(os.environ.get("IMAGEMILL_TEST_KILLS", "8"))
@@ -143,7 +143,7 @@ def _finished(database_url: str, accepted: list[str]) -> dict[str, str]:
     end = time.monotonic() + 60
     while True:
         with engine.connect() as conn:
-            rows = dict(conn.execute(sa.select(schema.jobs.c.id, schema.jobs.c.status)).all())
+            rows = dict(conn.execute(sa.select(tables.jobs.c.id, tables.jobs.c.status)).all())
         if not {"waiting", "queued", "running"} & set(rows.values()):
             engine.dispose()
             return rows
@@ -154,9 +154,9 @@ def _finished(database_url: str, accepted: list[str]) -> dict[str, str]:
 def _check_events(database_url: str) -> None:
     """One terminal event a job, the last one; numbers without a gap; claims as often as attempts."""
     engine = sa.create_engine(normalise(database_url))
-    events = schema.events.c
+    events = tables.events.c
     with engine.connect() as conn:
-        attempts = dict(conn.execute(sa.select(schema.jobs.c.id, schema.jobs.c.attempt)).all())
+        attempts = dict(conn.execute(sa.select(tables.jobs.c.id, tables.jobs.c.attempt)).all())
         log: dict[str, list[tuple[int, str, int]]] = {}
         query = sa.select(events.job_id, events.seq, events.type, events.attempt)
         for job_id, seq, kind, attempt in conn.execute(query.order_by(events.job_id, events.seq)):
@@ -174,10 +174,10 @@ def _check_events(database_url: str) -> None:
 
 def _check_files(database_url: str, data_dir: Path) -> None:
     """Exactly one set of artifacts a job, each with its file; after a sweep no other file."""
-    from imagemill.service.lifeline import Lifeline
-    from imagemill.service.sweep import Sweeper, SweepRules
-    from imagemill.store.engine import open_database
-    from imagemill.store.store import Store
+    from imagemill.db.engine import open_database
+    from imagemill.jobs.leadership import Lifeline
+    from imagemill.jobs.store.store import Store
+    from imagemill.jobs.sweeper import Sweeper, SweepRules
 
     store = Store(open_database(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
@@ -188,8 +188,8 @@ def _check_files(database_url: str, data_dir: Path) -> None:
 
     engine = sa.create_engine(normalise(database_url))
     with engine.connect() as conn:
-        jobs = dict(conn.execute(sa.select(schema.jobs.c.id, schema.jobs.c.attempt)).all())
-        table = schema.artifacts.c
+        jobs = dict(conn.execute(sa.select(tables.jobs.c.id, tables.jobs.c.attempt)).all())
+        table = tables.artifacts.c
         artifacts = conn.execute(sa.select(table.job_id, table.attempt, table.blob_key, table.size)).all()
     engine.dispose()
     assert Counter(row.job_id for row in artifacts) == dict.fromkeys(jobs, 1)

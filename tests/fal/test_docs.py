@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from imagemill.dialects.fal.errors import _FAILURES  # pyright: ignore[reportPrivateUsage]
-from imagemill.fal_api import BUILTIN, SIZES
+from imagemill.dialects.fal.settings import BUILTIN, SIZES
 from tests.conftest import Server
 
 PAGE = (Path(__file__).parents[2] / "docs/fal-api.md").read_text(encoding="utf-8")

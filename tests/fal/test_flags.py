@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imagemill.bootstrap import Mill
+from imagemill.bootstrap.application import Mill
 from imagemill.domain.jobs import Job
-from imagemill.domain.judging import ALLOWED, Ruling, Verdict
-from imagemill.service.outputs import Examination
-from imagemill.service.safety import Picture, PictureGate
+from imagemill.domain.moderation import ALLOWED, Ruling, Verdict
+from imagemill.jobs.outputs import Examination
+from imagemill.safety.gates import Picture, PictureGate
 from tests.fal.support import FAST, accepted, direct, wanted
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from imagemill.config import Settings
-from imagemill.fal_api import BUILTIN
+from imagemill.dialects.fal.settings import BUILTIN
 from tests.conftest import Server
 from tests.fal.support import DEV, KEY, wanted
 

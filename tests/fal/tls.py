@@ -11,9 +11,9 @@ from pathlib import Path
 import trustme
 import uvicorn
 
-from imagemill.bootstrap import Mill, application
+from imagemill.bootstrap.application import Mill, application
 from imagemill.config import Settings
-from imagemill.web import sockets
+from imagemill.web import websockets
 
 NAMES = ("127.0.0.1", "localhost", "fal.test", "queue.fal.test")
 
@@ -43,7 +43,7 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
         proxy_headers=False,
         ssl_certfile=folder / "own.pem",
         ssl_keyfile=folder / "own.key",
-        **sockets.wire(mill.services.sockets),
+        **websockets.wire(mill.services.sockets),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

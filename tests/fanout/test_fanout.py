@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import uuid7
 from imagemill.domain.events import Notice
-from imagemill.fanout.base import Ears, Fanout, News
-from imagemill.fanout.listening import Listening
-from imagemill.fanout.postgres import PostgresFanout
-from imagemill.fanout.redis import RedisFanout
+from imagemill.pubsub.base import Ears, Fanout, News
+from imagemill.pubsub.postgres import PostgresFanout
+from imagemill.pubsub.redis import RedisFanout
+from imagemill.pubsub.threads import Listening
 from tests.redis import RedisServer
 from tests.service.build import wait_until
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
+from imagemill.bootstrap.build import fanout
 from imagemill.config import Settings
-from imagemill.connecting import fanout
-from imagemill.fanout.base import Ears, News
-from imagemill.fanout.listening import Listening
-from imagemill.fanout.postgres import PostgresFanout
+from imagemill.pubsub.base import Ears, News
+from imagemill.pubsub.postgres import PostgresFanout
+from imagemill.pubsub.threads import Listening
 from tests import pgbouncer
 from tests.pgbouncer import PgBouncer
 from tests.service.build import wait_until

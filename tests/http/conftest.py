@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagemill.bootstrap import Roles
+from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from tests.conftest import Server, running_server
 from tests.http.support import Receiver, running_receiver

@@ -90,7 +90,7 @@ def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
 
 def count_jobs(server: Server) -> int:
     """All jobs there are, straight from the server's store."""
-    from imagemill.store.reading import Filter
+    from imagemill.jobs.store.queries import Filter
 
     wanted = Filter(owner=server.mill.settings.owner, limit=1_000_000)
     return len(server.mill.store.list_jobs(wanted))

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from imagemill.web import problems
-from imagemill.web.edge import Edge, EdgeRules
+from imagemill.web.middleware import Edge, EdgeRules
 from tests.conftest import Server, image_job
 from tests.http.support import count_jobs, events_of, first, formats, problem
 from tests.http.test_bad_requests import raw_answer

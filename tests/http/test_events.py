@@ -16,8 +16,8 @@ import httpx2
 import pytest
 from PIL import Image
 
-from imagemill.bootstrap import Roles
-from imagemill.web.stream import job_events
+from imagemill.bootstrap.application import Roles
+from imagemill.web.sse import job_events
 from tests.conftest import Server, image_job
 from tests.http.support import count_jobs, events_of, faulty_job, first, job_ids, problem, slow_job, until
 

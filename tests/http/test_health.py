@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx2
 
-from imagemill.bootstrap import Roles
+from imagemill.bootstrap.application import Roles
 from tests.conftest import Server, image_job
 from tests.http.support import job_ids, slow_job, until
 

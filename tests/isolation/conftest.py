@@ -8,7 +8,7 @@ import pytest
 
 from imagemill.config import Settings
 from imagemill.domain.access import Role, Scope
-from imagemill.web.permits import PUBLIC, Permits
+from imagemill.web.permissions import PUBLIC, Permits
 from tests.conftest import Server, running_server
 from tests.isolation.operations import Operation, document, operations
 from tests.isolation.owners import ADMIN_KEY, JWT_SECRET, Belongings, Party, bearer, make_key, settle

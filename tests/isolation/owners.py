@@ -11,10 +11,9 @@ from typing import Any
 import httpx2
 from PIL import Image
 
-from imagemill.domain.access import Role, Scope
+from imagemill.accounts.store import Owner, RevokeKey, StoredKey
+from imagemill.domain.access import Role, Scope, digest, draw
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.credentials import digest, draw
-from imagemill.store.accounts import Owner, RevokeKey, StoredKey
 from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 

@@ -10,9 +10,9 @@ from fastapi.routing import APIWebSocketRoute
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from imagemill.bootstrap.build import signing_key
 from imagemill.domain.signing import UrlSigner
-from imagemill.parts import signing_key
-from imagemill.web.gate import FORBIDDEN, UNAUTHENTICATED
+from imagemill.web.auth import FORBIDDEN, UNAUTHENTICATED
 from tests.conftest import LORA, image_job
 from tests.isolation.conftest import Stage
 from tests.isolation.operations import Operation

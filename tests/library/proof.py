@@ -22,10 +22,11 @@ import httpx2
 import sqlalchemy as sa
 
 from imagemill.blobs.local import LocalBlobs
-from imagemill.domain.blobs import PRODUCTS
-from imagemill.prompts.fashion import grid
-from imagemill.store import products, schema
-from imagemill.store.engine import normalise
+from imagemill.db import tables
+from imagemill.db.engine import normalise
+from imagemill.domain.blob_keys import PRODUCTS
+from imagemill.products.library import tables as library_tables
+from imagemill.products.library.grid import grid
 from tests.cli.programs import PROGRAM, environment, run, running
 from tests.conftest import TOKEN
 
@@ -132,11 +133,11 @@ def _present(url: str) -> int:
 
 def _collect(proof: Proof) -> None:
     engine = sa.create_engine(normalise(proof.database_url))
-    table = products.model_library.c
+    table = library_tables.model_library.c
     with engine.connect() as conn:
-        rows: list[Any] = list(conn.execute(sa.select(products.model_library)))
-        proof.jobs = Counter(conn.execute(sa.select(schema.jobs.c.status)).scalars())
-        proof.claims = conn.execute(sa.select(sa.func.sum(schema.jobs.c.attempt))).scalar_one()
+        rows: list[Any] = list(conn.execute(sa.select(library_tables.model_library)))
+        proof.jobs = Counter(conn.execute(sa.select(tables.jobs.c.status)).scalars())
+        proof.claims = conn.execute(sa.select(sa.func.sum(tables.jobs.c.attempt))).scalar_one()
         keys = set(conn.execute(sa.select(table.image_key)).scalars())
         keys |= set(conn.execute(sa.select(table.thumbnail_key)).scalars())
     engine.dispose()

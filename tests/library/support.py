@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from imagemill.prompts.fashion import PARAMETERS, Cell
+from imagemill.products.library.grid import PARAMETERS, Cell
 from tests.conftest import Server
 
 SMALL = {"width": 96, "height": 128, "steps": 4}

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imagemill.prompts.fashion import grid
+from imagemill.products.library.grid import grid
 from tests.conftest import Server
 from tests.library.support import GRID, SMALL, finish, order, rows
 from tests.money.test_http import ADMIN_KEY, account, post

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from imagemill.prompts.fashion import grid
+from imagemill.products.library.grid import grid
 from tests.conftest import Server
 from tests.library.support import CELL, SMALL, TEMPLATE, edit, make, rows
 

@@ -6,9 +6,9 @@ import pytest
 
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import QueueFull
-from imagemill.service.limits import QueueWatch
-from imagemill.store.measuring import Workload
-from imagemill.store.store import Store
+from imagemill.jobs.store.queue_depth import Workload
+from imagemill.jobs.store.store import Store
+from imagemill.quotas.service import QueueWatch
 from tests.conftest import Server
 from tests.money.test_http import ADMIN_KEY, account, native_job
 from tests.store.build import add, claim, draft, succeed

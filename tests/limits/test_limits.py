@@ -5,13 +5,13 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import CreditsInsufficient, QueueFull, RateLimited
 from imagemill.domain.jobs import Job
-from imagemill.domain.limits import Limits, Terms
-from imagemill.store.engine import open_database
-from imagemill.store.limits import Own, Take
-from imagemill.store.store import Store
+from imagemill.domain.quotas import Limits, Terms
+from imagemill.jobs.store.store import Store
+from imagemill.quotas.store import Own, Take
 from tests.money.build import add_owner, purse
 from tests.store.build import T0, cancel, claim, draft, in_threads, submission, succeed
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from imagemill.media.colours import KEYS, Rgb, contrasting, dominant
+from imagemill.media.dominant_colour import KEYS, Rgb, contrasting, dominant
 from imagemill.media.layout import BadPicture
 
 

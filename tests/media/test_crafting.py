@@ -2,8 +2,8 @@
 
 import pytest
 
-from imagemill.media.crafting import Made, unpacked
 from imagemill.media.layout import BadPicture
+from imagemill.media.transforms import Made, unpacked
 
 HEAD = {"files": [{"type": "image/webp", "width": 2, "height": 3, "role": "picture", "size": 4}]}
 

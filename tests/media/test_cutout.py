@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
-from imagemill.media.crafting import Facts
 from imagemill.media.cutout import cut_out, loaded
-from imagemill.media.finishing import Finish
 from imagemill.media.layout import BadPicture
+from imagemill.media.postprocess import Finish
+from imagemill.media.transforms import Facts
 
 FACTS = Facts("job-1", 1, 0, None, "", "")
 

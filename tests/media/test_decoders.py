@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.media.decoders import DecodeLimits, Decoders
 from imagemill.media.layout import BadPicture
+from imagemill.media.sandbox import DecodeLimits, Decoders
 from tests.media.files import picture, png
 
 PIXELS = 4_000_000

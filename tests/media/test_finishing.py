@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from imagemill.media.crafting import Craft, Facts, Made
-from imagemill.media.decoders import Decoders, craft_limits
 from imagemill.media.encoding import encoded, qualities, thumbnail, trimmed
-from imagemill.media.finishing import Finish
-from imagemill.media.labels import AI_MARK, Labels, with_labels
 from imagemill.media.layout import BadPicture
+from imagemill.media.metadata import AI_MARK, Labels, with_labels
+from imagemill.media.postprocess import Finish
+from imagemill.media.sandbox import Decoders, craft_limits
+from imagemill.media.transforms import Craft, Facts, Made
 from tests.media.files import picture
 from tests.media.subjects import KEYS, USUAL, draw
 from tests.media.test_cutout import model as cutout_model
@@ -77,7 +77,7 @@ def test_a_sticker_is_transparent_lossless_and_trimmed():
 def test_it_can_be_sent_to_another_process_and_needs_no_numpy_to_be_built():
     finish: Craft = pickle.loads(pickle.dumps(Finish(prompt="x", cutout=b"model")))
     assert finish == Finish(prompt="x", cutout=b"model")
-    code = "import sys, imagemill.media.finishing; sys.exit('numpy' in sys.modules)"
+    code = "import sys, imagemill.media.postprocess; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

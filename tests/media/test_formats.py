@@ -5,10 +5,10 @@ import io
 import pytest
 from PIL import Image
 
-from imagemill.media.crafting import Facts
-from imagemill.media.decoders import Decoders, craft_limits
-from imagemill.media.formats import InFormat
 from imagemill.media.layout import BadPicture
+from imagemill.media.postprocess import InFormat
+from imagemill.media.sandbox import Decoders, craft_limits
+from imagemill.media.transforms import Facts
 from tests.media.files import picture
 
 FACTS = Facts("job", 1, 0, None, "", "mark")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from imagemill.media import layout
-from imagemill.media.decoders import DecodeLimits, Decoders
 from imagemill.media.intake import Intake, PictureLimits, read
 from imagemill.media.layout import BadPicture, NotAccepted
+from imagemill.media.sandbox import DecodeLimits, Decoders
 from tests.media.files import (
     FORMATS,
     animation,

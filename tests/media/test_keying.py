@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator import painter
 from imagemill.domain.images import ImageSpec
-from imagemill.media.backdrop import measure, tint
-from imagemill.media.keying import NoBackdrop, removed
+from imagemill.media.chroma_key import NoBackdrop, measure, removed, tint
 from tests.media.subjects import CLEAN, KEYS, ROUGH, USUAL, Rendering, Rgb, Subject, draw
 
 SIZE = (256, 336)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from imagemill.media.encoding import encoded
-from imagemill.media.labels import AI_MARK, Labels, Metadata, exif, told, with_labels, xmp
 from imagemill.media.layout import BadPicture
+from imagemill.media.metadata import AI_MARK, Labels, Metadata, exif, told, with_labels, xmp
 from tests.debian import environment, unpacked
 from tests.media.files import picture
 

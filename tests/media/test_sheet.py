@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from imagemill.media.sheet import Cell, draw, page
+from imagemill.media.contact_sheet import Cell, draw, page
 
 
 def picture(colour: str, kind: str = "PNG", size: tuple[int, int] = (60, 80)) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.bootstrap import Mill
+from imagemill.bootstrap.application import Mill
 from imagemill.config import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -12,16 +12,14 @@ from prometheus_client import CollectorRegistry
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.metered import MeteredBlobs
+from imagemill.bootstrap.observer import Metering
 from imagemill.config import Settings
 from imagemill.domain.clock import SECOND, now_us, uuid7, uuid7_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 from imagemill.domain.jobs import LaneKey
-from imagemill.metering import Metering
-from imagemill.metrics.looking import Queues, QueueState
-from imagemill.metrics.meters import Meters
-from imagemill.metrics.occupancy import Occupancy
-from imagemill.metrics.serving import Endpoint, MetricsPortTaken
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.observability.collectors import Endpoint, MetricsPortTaken, Queues, QueueState
+from imagemill.observability.metrics import Meters, Occupancy
 from tests.blobs.contract import BlobStoreContract, key
 from tests.metrics.scraped import parse, scrape
 from tests.service.build import add

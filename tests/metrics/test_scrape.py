@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx2
 
-from imagemill.bootstrap import Mill, Roles
+from imagemill.bootstrap.application import Mill, Roles
 from imagemill.config import Settings
 from tests.conftest import SDXL, Server, image_job
 from tests.metrics.scraped import Scrape, parse, until

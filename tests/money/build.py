@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from imagemill.accounts.store import Owner
+from imagemill.credits.ledger import Move, Posting, Stretch
 from imagemill.domain.access import Role
+from imagemill.domain.credits import EntryKind
 from imagemill.domain.jobs import Draft, Job
-from imagemill.domain.money import EntryKind
-from imagemill.store.accounts import Owner
-from imagemill.store.ledger import Move, Posting, Stretch
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.store.build import T0, draft, fresh_id, submission
 
 ADMIN = "root"

@@ -4,12 +4,12 @@ import random
 import sys
 import threading
 
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import ImagemillError
-from imagemill.store.admitting import Submission
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Reclaim
-from imagemill.store.store import Store
+from imagemill.jobs.store.admission import Submission
+from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.store import Store
 from tests.store.build import ask, draft, fail, retry, succeed
 
 HOUR = 3600 * SECOND

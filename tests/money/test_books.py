@@ -19,14 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND
+from imagemill.domain.credits import amount_of
 from imagemill.domain.errors import CreditsInsufficient, Superseded
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.domain.money import amount_of
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Unpark
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Unpark
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from tests.databases import empty, sqlite_database
 from tests.money.build import add_owner, buy, grant, purse, transfer
 from tests.store.build import T0, ask, cancel, draft, expire, fail, reclaim, retry, succeed

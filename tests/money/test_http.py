@@ -8,10 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from imagemill.domain.access import Role
+from imagemill.accounts.store import Owner, StoredKey
+from imagemill.domain.access import Role, draw
 from imagemill.domain.clock import now_us
-from imagemill.domain.credentials import draw
-from imagemill.store.accounts import Owner, StoredKey
 from tests.conftest import SD1, Server, image_job
 
 ADMIN_KEY = "an-administrator-s-key-of-32-or-more-characters"

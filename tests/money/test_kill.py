@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.store.engine import open_database
-from imagemill.store.ledger import Stretch
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.credits.ledger import Stretch
+from imagemill.db.engine import open_database
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from tests.money.build import add_owner, purse
 from tests.store.build import cancel
 

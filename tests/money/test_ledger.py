@@ -2,12 +2,12 @@
 
 import pytest
 
+from imagemill.credits.ledger import Move, Posting, Stretch
 from imagemill.domain.clock import SECOND
+from imagemill.domain.credits import EntryKind
 from imagemill.domain.errors import Conflict, CreditsInsufficient, NotFound
-from imagemill.domain.money import EntryKind
-from imagemill.store.ledger import Move, Posting, Stretch
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from tests.money.build import ADMIN, add_owner, buy, buy_one, grant, kinds, purse, transfer
 from tests.store.build import (
     LIFE,

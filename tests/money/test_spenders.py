@@ -3,9 +3,9 @@
 from collections import Counter
 from contextlib import ExitStack, closing
 
+from imagemill.db.engine import open_database
 from imagemill.domain.errors import CreditsInsufficient
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.money.build import add_owner, buy_one, grant, purse, transfer
 from tests.store.build import cancel, claim_all, fail, in_threads, succeed
 

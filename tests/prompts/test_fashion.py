@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.prompts.fashion import PARAMETERS, cell, grid, parsed
+from imagemill.products.library.grid import PARAMETERS, cell, grid, parsed
 
 ONE = {
     "gender": "female",

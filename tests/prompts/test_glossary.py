@@ -6,9 +6,9 @@ import time
 import pytest
 
 from benchmarks import glossary as figures
-from imagemill.prompts.glossary import look, wishes
-from imagemill.prompts.inflection import folded
-from imagemill.prompts.sheets import MOST_TAGS, MOST_UNTRANSLATED, Look, Sheet
+from imagemill.products.characters.prompts.glossary import look, wishes
+from imagemill.products.characters.prompts.lexicon import folded
+from imagemill.products.characters.prompts.types import MOST_TAGS, MOST_UNTRANSLATED, Look, Sheet
 
 PORTUGUESE = frozenset(
     (

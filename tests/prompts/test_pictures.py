@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.prompts.emotions import ACTIONS, EMOTIONS, actions
-from imagemill.prompts.glossary import look, wishes
-from imagemill.prompts.pictures import (
+from imagemill.products.characters.prompts.glossary import look, wishes
+from imagemill.products.characters.prompts.scenes import ACTIONS, EMOTIONS, MOST_SCENERY, actions, setting
+from imagemill.products.characters.prompts.templates import (
     COLOURS,
     MOST_EXTRAS,
     Person,
@@ -19,8 +19,7 @@ from imagemill.prompts.pictures import (
     scene,
     sticker,
 )
-from imagemill.prompts.scenery import MOST_SCENERY, setting
-from imagemill.prompts.sheets import MOST_TAGS, Look, Setting, Sheet, Telling
+from imagemill.products.characters.prompts.types import MOST_TAGS, Look, Setting, Sheet, Telling
 
 ANN = Person(
     Look("female", ("red hair", "green eyes"), ("blue dress",), ("anime style",)), "Ann", "Ann_v2|anntrigger"

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.air import parse
+from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import GraphSpec
-from imagemill.domain.resources import Resource
 from imagemill.recipes import comfy
 from imagemill.recipes.comfy import Comfy
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.air import parse
+from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import ImageSpec
-from imagemill.domain.resources import Resource
 from imagemill.recipes import text_to_image
 from imagemill.recipes.base import Plan
 from imagemill.recipes.text_to_image import TextToImage

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.store import migrate
+from imagemill.db import migrate
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = Path(migrate.__file__).parent / "migrations" / "versions"
@@ -59,9 +59,7 @@ def extract(commit: str, folder: Path) -> Path:
 
 def revision(source: Path) -> str:
     """The revision of the schema that code works on."""
-    code = (
-        "import imagemill; from imagemill.store.schema import REVISION; print(REVISION, imagemill.__file__)"
-    )
+    code = "import imagemill; from imagemill.db.tables import REVISION; print(REVISION, imagemill.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(source)}
     ran = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=source

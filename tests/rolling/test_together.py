@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from imagemill.store import migrate, schema
+from imagemill.db import migrate, tables
 from tests.cli.programs import Program, image_job, running
 from tests.rolling.revisions import extract, last_code, revision
 from tests.service.build import wait_until
@@ -78,12 +78,12 @@ def test_versions_finish_each_others_jobs(before: Path, empty_database_url: str,
     with ExitStack() as stack:
         old = Generation(stack, tmp_path / "old", url, before)
         old.start()
-        assert migrate.current(url) == revision(before) != schema.REVISION
+        assert migrate.current(url) == revision(before) != tables.REVISION
         early = old.submit(2)
         wait_until(lambda: old.sees_done(early), DONE_S)
 
         migrate.upgrade(url)
-        assert migrate.current(url) == schema.REVISION
+        assert migrate.current(url) == tables.REVISION
         alone = old.submit(3)
         wait_until(lambda: old.sees_done(alone), DONE_S)
 

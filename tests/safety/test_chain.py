@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict, Wording
+from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict, Wording
 from imagemill.safety.chain import Chain, CheckFailed
-from imagemill.safety.lists import OwnWords, Profanity, available
-from imagemill.safety.normal import digest, words
+from imagemill.safety.normalize import digest, words
+from imagemill.safety.words import OwnWords, Profanity, available
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagemill.domain.judging import Question, Verdict, Wording
+from imagemill.domain.moderation import Question, Verdict, Wording
 from imagemill.safety.minors import Minors
 
 

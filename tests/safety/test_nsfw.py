@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from imagemill.domain.judging import Verdict
+from imagemill.domain.moderation import Verdict
 from imagemill.media.pictures import PictureInfo
+from imagemill.safety.gates import Picture
 from imagemill.safety.nsfw import Nsfw
-from imagemill.service.safety import Picture
 
 MEAN_RED = 123.0
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from imagemill.bootstrap import Mill
+from imagemill.bootstrap.application import Mill
+from imagemill.bootstrap.safety import InvalidSafety, Safeguards
 from imagemill.domain.jobs import Job
-from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict, Wording
-from imagemill.groups import SafetySettings
-from imagemill.safeguards import InvalidSafety, Safeguards
+from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict, Wording
+from imagemill.jobs.outputs import Examination
 from imagemill.safety.chain import Chain
-from imagemill.service.outputs import Examination
-from imagemill.service.safety import Picture, PictureGate, PromptGate
-from imagemill.store.decisions import Decision
+from imagemill.safety.decisions import Decision
+from imagemill.safety.gates import Picture, PictureGate, PromptGate
+from imagemill.settings import SafetySettings
 from tests.conftest import SD1, Server, image_job
 
 SECRET = "quixotical"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from imagemill.graphs.prompt_texts import wording
 from imagemill.recipes import comfy, text_to_image
-from imagemill.workflows.texts import wording
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:

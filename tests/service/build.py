@@ -15,24 +15,24 @@ from pydantic import BaseModel
 from imagemill.backends.base import Node, Order, Output, RenderCanceled, Rendered, Watch
 from imagemill.blobs.base import BlobInfo, Method
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, Work
 from imagemill.domain.jobs import Draft, Job, LaneKey
-from imagemill.domain.money import Rate
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
 from imagemill.domain.scheduling import Offer
-from imagemill.media.decoders import DecodeLimits, Decoders
+from imagemill.jobs.attempt import RunRules
+from imagemill.jobs.hub import Hub
+from imagemill.jobs.inputs import InputLimits, InputPictures
+from imagemill.jobs.outputs import OutputLimits
+from imagemill.jobs.runner import Runner
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Submission
 from imagemill.media.intake import Intake, PictureLimits
+from imagemill.media.sandbox import DecodeLimits, Decoders
+from imagemill.net.guarded_client import Guard
 from imagemill.recipes.base import Plan, Recipe
-from imagemill.service.attempting import RunRules
-from imagemill.service.guard import Guard
-from imagemill.service.hub import Hub
-from imagemill.service.inputs import InputLimits, InputPictures
-from imagemill.service.outputs import OutputLimits
-from imagemill.service.run import Runner
-from imagemill.store.store import Store
-from imagemill.store.submitting import Submission
 
 
 def png(width: int = 8, height: int = 8) -> bytes:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.db.engine import open_database
+from imagemill.jobs.store.store import Store
 from tests import databases
 from tests.service.build import Mill, mill
 

@@ -9,7 +9,7 @@ import pytest
 
 from imagemill.backends.base import Order, Output, Progress, Watch
 from imagemill.domain.jobs import JobStatus
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.service.build import Held, add, offer, output, types
 
 S = JobStatus

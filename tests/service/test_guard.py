@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.service.guard import MAX_URL, Guard, GuardedTransport, Refused
+from imagemill.net.guarded_client import MAX_URL, Guard, GuardedTransport, Refused
 
 PRIVATE = [
     "10.0.0.1",

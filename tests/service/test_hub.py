@@ -10,8 +10,8 @@ import pytest
 from imagemill.backends.base import Progress
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
-from imagemill.service.hub import Hub, TooManyStreams
-from imagemill.store.store import Store
+from imagemill.jobs.hub import Hub, TooManyStreams
+from imagemill.jobs.store.store import Store
 from tests.service.build import add, hub, mill
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.blobs import artifact_id
+from imagemill.domain.blob_keys import artifact_id
 from imagemill.domain.errors import BackendError, InvalidInput
 from imagemill.domain.failures import FailureCode
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.service.build import MemoryBlobs, add, inputs, mill, png
 
 

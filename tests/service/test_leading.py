@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.service.leading import Leadership
-from imagemill.service.lifeline import Lifeline
-from imagemill.store.store import Store
+from imagemill.jobs.leadership import Leadership, Lifeline
+from imagemill.jobs.store.store import Store
 from tests.service.build import wait_until
 
 

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagemill.service.lifeline import Lifeline
+from imagemill.jobs.leadership import Lifeline
 
 CHILD = """
 import sys
 from pathlib import Path
-from imagemill.service.lifeline import Lifeline
+from imagemill.jobs.leadership import Lifeline
 lifeline = Lifeline(Path(sys.argv[1]))
 print(lifeline.worker, flush=True)
 sys.stdin.read()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from imagemill.db.engine import open_database
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.nodes import NodeConfig
-from imagemill.service.nodes import NodeRegistry, check
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.nodes.registry import NodeRegistry, check
 from tests.nodes import STATIC, FakeNodes
 from tests.service.build import wait_until
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from imagemill.domain.failures import Backoff
-from imagemill.service.guard import Guard
-from imagemill.service.notify import Notifier, NotifyRules
-from imagemill.store.outbox import Delivery
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard
+from imagemill.webhooks.callbacks import Notifier, NotifyRules
+from imagemill.webhooks.outbox import Delivery
 from tests.service.build import add, mill, wait_until
 
 

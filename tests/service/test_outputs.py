@@ -12,11 +12,11 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
-from imagemill.media.crafting import Facts, Made
+from imagemill.jobs.outputs import OutputLimits
+from imagemill.jobs.store.finish import Cancel
+from imagemill.jobs.store.store import Store
 from imagemill.media.layout import BadPicture
-from imagemill.service.outputs import OutputLimits
-from imagemill.store.finishing import Cancel
-from imagemill.store.store import Store
+from imagemill.media.transforms import Facts, Made
 from tests.service.build import Mill, add, offer, output, png, recipe
 
 S = JobStatus

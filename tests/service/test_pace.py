@@ -3,8 +3,8 @@
 from typing import Any
 
 from imagemill.domain.jobs import JobStatus
-from imagemill.service.pace import Pace
-from imagemill.store.store import Store
+from imagemill.jobs.attempt import Pace
+from imagemill.jobs.store.store import Store
 from tests.service.build import add, offer
 
 

@@ -11,10 +11,10 @@ from imagemill.backends.simulator.backend import Simulator
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.images import ImageSpec
 from imagemill.domain.jobs import JobStatus, LaneKey
+from imagemill.jobs.runner import Runner
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from imagemill.recipes.base import Plan
-from imagemill.service.run import Runner
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
 from tests.service.build import MemoryBlobs, Square, add, hub, recipe, rules, wait_until
 
 STEPS = 4

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.air import parse
+from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
-from imagemill.domain.resources import Resource
-from imagemill.service.registry import SEED, Registry
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.registry import SEED, Registry
 from tests.store.build import in_threads
 
 CHECKPOINT = "urn:air:sdxl:checkpoint:civitai:101055@128078"

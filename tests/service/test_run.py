@@ -10,8 +10,8 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import POLICIES, Backoff, FailureCode, Where
 from imagemill.domain.jobs import JobStatus
-from imagemill.store.finishing import Cancel, Reclaim
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Cancel, Reclaim
+from imagemill.jobs.store.store import Store
 from tests.service.build import Held, add, offer, output, png, types, wait_until
 
 S = JobStatus

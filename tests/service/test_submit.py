@@ -7,10 +7,10 @@ import pytest
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.jobs import JobStatus
-from imagemill.service.inputs import OwnersShelf
-from imagemill.service.registry import Registry
-from imagemill.service.submit import Defaults, Submitter, Wish
-from imagemill.store.store import Store
+from imagemill.jobs.inputs import OwnersShelf
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Defaults, Submitter, Wish
+from imagemill.model_registry.registry import Registry
 from tests.service.build import FakeBackend, inputs, mill, recipe
 
 

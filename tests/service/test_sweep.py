@@ -7,18 +7,18 @@ from typing import Any, cast
 import pytest
 
 from imagemill.blobs.base import BlobInfo
-from imagemill.blobs.retention import Keep, Retention
-from imagemill.domain.blobs import blob_key
+from imagemill.blobs.settings import Keep, Retention
+from imagemill.domain.blob_keys import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import JobStatus, Retried
-from imagemill.domain.placing import Rules
-from imagemill.service.lifeline import Lifeline
-from imagemill.service.sweep import Sweeper, SweepRules
-from imagemill.store.claiming import Ask
-from imagemill.store.finishing import Finish
-from imagemill.store.store import Store
+from imagemill.domain.placement import Rules
+from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.sweeper import Sweeper, SweepRules
 from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
 
 S = JobStatus

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from imagemill.config import Settings, complaints
-from imagemill.prompts.glossary import look
-from imagemill.prompts.sheets import MOST_TAGS, Sheet, Telling
-from imagemill.service.chat import Chat, ChatRules
-from imagemill.service.translating import MemoryCache, Translator
+from imagemill.products.characters.prompts.glossary import look
+from imagemill.products.characters.prompts.llm_client import Chat, ChatRules
+from imagemill.products.characters.prompts.translator import MemoryCache, Translator
+from imagemill.products.characters.prompts.types import MOST_TAGS, Sheet, Telling
 
 SHEET = Sheet(name="Ana", gender="feminino", physical="cabelos ruivos e olhos verdes", attire="vestido azul")
 GOOD = {

@@ -6,9 +6,9 @@ import pytest
 
 from imagemill.domain.access import Caller, Role
 from imagemill.domain.errors import Conflict, Forbidden, NotFound
-from imagemill.service.workflows import SHARED, Workflows, spaces_of
-from imagemill.store.store import Store
-from imagemill.workflows.builtin import NAMES, builtin
+from imagemill.graphs.builtin import NAMES, builtin
+from imagemill.jobs.store.store import Store
+from imagemill.workflows.service import SHARED, Workflows, spaces_of
 from tests.graphs import graph
 
 ANN, BEN = ("ann", SHARED), ("ben", SHARED)

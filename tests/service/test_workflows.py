@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from imagemill.domain.errors import InvalidInput, NotFound
-from imagemill.service.workflows import Workflows
-from imagemill.store.store import Store
-from imagemill.workflows.catalogue import Catalogue
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.jobs.store.store import Store
+from imagemill.workflows.service import Workflows
 from tests.graphs import MANIFEST, UI_FORMAT, graph
 
 

@@ -6,18 +6,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from imagemill.domain.blobs import artifact_id, blob_key
+from imagemill.db.engine import Database, open_database
+from imagemill.domain.blob_keys import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Artifact, Claim, Draft, Failed, Job, JobStatus, LaneKey, Retried, Succeeded
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
 from imagemill.domain.scheduling import Offer
-from imagemill.store.claiming import Ask
-from imagemill.store.engine import Database, open_database
-from imagemill.store.finishing import Cancel, Expire, Finish, Reclaim
-from imagemill.store.store import Store
-from imagemill.store.submitting import Accepted, Submission
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Cancel, Expire, Finish, Reclaim
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Accepted, Submission
 
 T = TypeVar("T")
 

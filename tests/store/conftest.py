@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests import databases, pgbouncer
 from tests.pgbouncer import PgBouncer
 from tests.store.build import POOLED, opened

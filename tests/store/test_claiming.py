@@ -6,10 +6,10 @@ import pytest
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.domain.placing import Rules
+from imagemill.domain.placement import Rules
 from imagemill.domain.scheduling import PRIORITY_STEP_S
-from imagemill.store.finishing import Reclaim
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
     LIFE,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from imagemill.db.engine import Database, open_database
+from imagemill.db.group_commit import Commits, Committed, Tx
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
-from imagemill.store.commits import Commits, Committed, Tx
-from imagemill.store.engine import Database, open_database
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.store.build import (
     add,
     cancel,

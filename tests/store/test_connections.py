@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
+from imagemill.db.engine import open_database
+from imagemill.jobs.store.store import Store
 from tests.store.build import add, claim, running, succeed
 
 

@@ -1,9 +1,9 @@
 """What was decided of texts and pictures, on both databases."""
 
 from imagemill.domain.clock import now_us, uuid7
-from imagemill.domain.judging import Judgement, Verdict
-from imagemill.store.decisions import Decision
-from imagemill.store.store import Store
+from imagemill.domain.moderation import Judgement, Verdict
+from imagemill.jobs.store.store import Store
+from imagemill.safety.decisions import Decision
 
 
 def decision(owner: str, at: int, job_id: str | None = None) -> Decision:

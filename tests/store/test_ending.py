@@ -6,9 +6,9 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.jobs import JobStatus as S
-from imagemill.store.beating import Beat
-from imagemill.store.finishing import Unpark
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Unpark
+from imagemill.jobs.store.heartbeat import Beat
+from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
     LIFE,

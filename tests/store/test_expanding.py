@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from imagemill.store import migrate
-from imagemill.store.engine import open_unpooled
+from imagemill.db import migrate
+from imagemill.db.engine import open_unpooled
 
 CONTRACTED: frozenset[str] = frozenset()
 """``table`` or ``table.column``."""

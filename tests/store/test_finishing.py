@@ -8,9 +8,9 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Canceled, Claim, JobStatus
-from imagemill.store.beating import Beat, Pulse
-from imagemill.store.finishing import Finish, Unpark
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Finish, Unpark
+from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
     LIFE,

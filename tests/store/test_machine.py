@@ -20,15 +20,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Superseded
 from imagemill.domain.failures import WORKER_LOST_TRIES
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.store.beating import Beat, Pulse
-from imagemill.store.engine import open_database
-from imagemill.store.finishing import Unpark
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Unpark
+from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from tests.databases import sqlite_database
 from tests.store.build import (
     LEASE,

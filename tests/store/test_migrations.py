@@ -12,10 +12,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from imagemill.db import migrate, tables
+from imagemill.db.engine import open_database, open_unpooled
 from imagemill.domain.errors import StorageError
-from imagemill.store import migrate, schema
-from imagemill.store.engine import open_database, open_unpooled
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
 from tests.store.build import T0, add, claim, draft, opened, submit, succeed
 
 
@@ -37,13 +37,13 @@ def scripts() -> ScriptDirectory:
 
 
 def test_the_code_names_the_newest_revision():
-    assert scripts().get_heads() == [schema.REVISION]
+    assert scripts().get_heads() == [tables.REVISION]
 
 
 def test_an_empty_database_is_filled(database_url: str):
     assert migrate.current(database_url) is None
     assert migrate.upgrade(database_url) is None
-    assert migrate.current(database_url) == schema.REVISION
+    assert migrate.current(database_url) == tables.REVISION
 
 
 def test_migrations_build_the_tables_the_code_knows(database_url: str):
@@ -51,7 +51,7 @@ def test_migrations_build_the_tables_the_code_knows(database_url: str):
     engine = open_unpooled(database_url)
     with engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, tables.metadata) == []
     engine.dispose()
 
 
@@ -59,7 +59,7 @@ def test_a_database_that_is_up_to_date_is_left_alone(database_url: str):
     migrate.upgrade(database_url)
     store = Store(opened(database_url))
     job = add(store)
-    assert migrate.upgrade(database_url) == schema.REVISION
+    assert migrate.upgrade(database_url) == tables.REVISION
     assert store.job(job.id) == job
     store.close()
 
@@ -70,7 +70,7 @@ def copy_rows(source: str, target: str) -> None:
     old = sa.MetaData()
     old.reflect(second)
     with first.connect() as reading, second.begin() as writing:
-        for table in schema.metadata.sorted_tables:
+        for table in tables.metadata.sorted_tables:
             if table.name not in old.tables:
                 continue
             names = [column.name for column in old.tables[table.name].columns]
@@ -93,7 +93,7 @@ def test_the_first_revision_is_upgraded_with_all_its_rows(database_url: str, tmp
     assert migrate.current(database_url) == "0001"
     copy_rows(newest, database_url)
     assert migrate.upgrade(database_url) == "0001"
-    assert migrate.current(database_url) == schema.REVISION
+    assert migrate.current(database_url) == tables.REVISION
     with closing(Store(opened(database_url))) as store:
         assert [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs] == before
         add(store, callback_url="https://example.com/")
@@ -119,20 +119,20 @@ def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(
 
 
 def test_processes_that_start_together_upgrade_one_database(database_url: str):
-    code = "import sys; from imagemill.store import migrate; migrate.upgrade(sys.argv[1])"
+    code = "import sys; from imagemill.db import migrate; migrate.upgrade(sys.argv[1])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, database_url], stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
-    assert migrate.current(database_url) == schema.REVISION
+    assert migrate.current(database_url) == tables.REVISION
 
 
 def test_the_folder_of_a_new_file_is_made(tmp_path: Path):
     url = f"sqlite:///{tmp_path / 'a' / 'b' / 'store.db'}"
     migrate.upgrade(url)
-    assert migrate.current(url) == schema.REVISION
+    assert migrate.current(url) == tables.REVISION
 
 
 def test_a_database_nobody_can_reach_is_a_storage_error():
@@ -151,7 +151,7 @@ def test_a_claim_on_sqlite_reads_the_index_of_open_jobs_in_its_order(tmp_path: P
     migrate.upgrade(url)
     engine = open_unpooled(url)
     with engine.connect() as conn:
-        query = f"SELECT id FROM jobs WHERE {schema.CLAIMABLE} AND lane = 1 ORDER BY tag, id LIMIT 1"
+        query = f"SELECT id FROM jobs WHERE {tables.CLAIMABLE} AND lane = 1 ORDER BY tag, id LIMIT 1"
         plan = conn.execute(sa.text(f"EXPLAIN QUERY PLAN {query}")).all()
     engine.dispose()
     assert any("ix_jobs_claimable" in str(row) for row in plan)

@@ -6,9 +6,9 @@ import pytest
 
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.nodes import NodeConfig
-from imagemill.store.nodes import Drain, PutNode
-from imagemill.store.resources import Put
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.store import Put
+from imagemill.nodes.store import Drain, PutNode
 from tests.store.build import MINUTE, T0, in_threads
 
 ATTIC = NodeConfig(

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.air import parse
+from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.domain.resources import Resource
-from imagemill.store.outbox import Delivered
-from imagemill.store.resources import Put
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.store import Put
+from imagemill.webhooks.outbox import Delivered
 from tests.store.build import (
     MINUTE,
     T0,

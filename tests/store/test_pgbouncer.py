@@ -12,14 +12,14 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from imagemill.db import migrate, tables
+from imagemill.db.engine import normalise, open_database, open_unpooled
 from imagemill.domain.errors import StorageError, Superseded
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim
-from imagemill.store import migrate, schema
-from imagemill.store.engine import normalise, open_database, open_unpooled
-from imagemill.store.finishing import Reclaim
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
 from tests.cli.programs import Program, image_job, running
 from tests.pgbouncer import PgBouncer
 from tests.service.build import wait_until
@@ -79,14 +79,14 @@ def test_more_threads_than_the_pooler_has_sessions_wait_for_one(store: Store, po
 
 def test_processes_that_start_together_migrate_through_the_pooler(pooler: PgBouncer, postgres_url: str):
     url = pooler.url(sa.make_url(postgres_url).database or "")
-    code = "import sys; from imagemill.store import migrate; migrate.upgrade(sys.argv[1])"
+    code = "import sys; from imagemill.db import migrate; migrate.upgrade(sys.argv[1])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
-    assert migrate.current(url) == schema.REVISION
+    assert migrate.current(url) == tables.REVISION
     pooler.forget(sa.make_url(url).database or "")
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from imagemill.store.engine import Database
-from imagemill.store.lanes import Lanes
-from imagemill.store.places import READ_WHOLE, Places
-from imagemill.store.store import Store
+from imagemill.db.engine import Database
+from imagemill.jobs.store.lanes import Lanes
+from imagemill.jobs.store.node_state import READ_WHOLE, Places
+from imagemill.jobs.store.store import Store
 from tests.store.build import T0, claim, draft, opened, submit
 
 

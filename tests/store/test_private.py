@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from imagemill.backends.base import Node
-from imagemill.dispatch.offers import Offers
+from imagemill.db import migrate
+from imagemill.dispatch.base import Offers
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Claim, Retried
-from imagemill.service.inputs import OwnersShelf
-from imagemill.service.registry import Registry
-from imagemill.service.submit import Defaults, Submitter, Wish
-from imagemill.store import migrate
-from imagemill.store.claiming import Ask
-from imagemill.store.finishing import Finish, Reclaim
-from imagemill.store.store import Store
+from imagemill.jobs.inputs import OwnersShelf
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish, Reclaim
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Defaults, Submitter, Wish
+from imagemill.model_registry.registry import Registry
 from tests.service.build import FakeBackend, inputs, recipe
 from tests.store.build import RULES, fresh_id, opened
 

@@ -4,12 +4,11 @@ import threading
 
 import pytest
 
-from imagemill.backends.paying import MILLIONTHS, Budget, OverBudget, Reservation
+from imagemill.backends.paid_calls import MILLIONTHS, Budget, OverBudget, Reservation
+from imagemill.credits.provider_calls import End, ProviderCalls, Providers, Reserve
 from imagemill.domain.clock import SECOND, uuid7
-from imagemill.metrics.meters import Meters
-from imagemill.service.providers import Providers
-from imagemill.store.providers import End, ProviderCalls, Reserve
-from imagemill.store.store import Store
+from imagemill.jobs.store.store import Store
+from imagemill.observability.metrics import Meters
 from tests.store.build import T0, opened
 
 DAY = 86_400 * SECOND

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from imagemill.db import migrate, tables
+from imagemill.db.engine import Database, open_database, open_unpooled
 from imagemill.domain.clock import SECOND
-from imagemill.service.lifeline import Lifeline
-from imagemill.service.sweep import Sweeper, SweepRules
-from imagemill.store import migrate, schema
-from imagemill.store.engine import Database, open_database, open_unpooled
-from imagemill.store.reading import Filter
-from imagemill.store.store import Store
+from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.store.queries import Filter
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.sweeper import Sweeper, SweepRules
 from tests import databases
 from tests.service.build import MemoryBlobs
 from tests.store.build import T0, add, claim, draft, running, submission, submit, succeed
@@ -42,8 +42,8 @@ def age(database: Database, store: Store) -> None:
     seqs = ", s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < :events) "
     with database.writer.begin() as conn:
         for table, key, source, where in (
-            (schema.jobs, {"id"}, numbers, "jobs, n"),
-            (schema.events, {"job_id", "seq"}, numbers.rstrip() + seqs, "events, n, s WHERE events.seq = 1"),
+            (tables.jobs, {"id"}, numbers, "jobs, n"),
+            (tables.events, {"job_id", "seq"}, numbers.rstrip() + seqs, "events, n, s WHERE events.seq = 1"),
         ):
             rest = [column.name for column in table.columns if column.name not in key]
             given = "'old-' || i, s.seq" if "seq" in key else "'old-' || i"
@@ -84,7 +84,7 @@ def test_a_hundred_thousand_events_go_in_small_transactions_while_claims_go_on(
     assert len(claims) > 20
     assert max(claims) < LONGEST_S
     # Of each open job its beginning, and its claim.
-    assert (count(database, schema.jobs), count(database, schema.events)) == (2000, 2000 + len(claims))
+    assert (count(database, tables.jobs), count(database, tables.events)) == (2000, 2000 + len(claims))
     store.close()
 
 

@@ -9,10 +9,9 @@ import sqlalchemy as sa
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.jobs import JobStatus
-from imagemill.store import reading
-from imagemill.store.annotating import Annotate
-from imagemill.store.reading import Consumption, Filter
-from imagemill.store.store import Store
+from imagemill.jobs.store import queries
+from imagemill.jobs.store.queries import Annotate, Consumption, Filter
+from imagemill.jobs.store.store import Store
 from tests.store.build import (
     MINUTE,
     T0,
@@ -166,7 +165,7 @@ def test_depths_are_those_of_one_instant(store: Store, database_url: str):
     database = opened(database_url)
     with database.reader.connect() as conn:
         sa.event.listen(conn, "after_cursor_execute", lambda *_: claim(store))
-        counts = reading.depths(conn)
+        counts = queries.depths(conn)
     database.close()
     assert sum(counts.values()) == 3
 

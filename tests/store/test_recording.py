@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from imagemill.db.engine import open_unpooled
 from imagemill.domain.errors import Superseded
-from imagemill.domain.jobs import Succeeded
-from imagemill.domain.records import CharacterImage, LibraryEntry, Record
-from imagemill.store import character_tables, products
-from imagemill.store.engine import open_unpooled
-from imagemill.store.finishing import Finish
-from imagemill.store.store import Store
+from imagemill.domain.jobs import CharacterImage, LibraryEntry, Record, Succeeded
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.store import Store
+from imagemill.products.characters import tables as characters_tables
+from imagemill.products.library import tables as library_tables
 from tests.store.build import T0, add, artifact, claim, in_threads
 
 Rows = Callable[[sa.Table], list[Any]]
@@ -41,7 +41,7 @@ def rows(database_url: str) -> Iterator[Callable[[sa.Table], list[Any]]]:
 
 def test_each_success_is_the_next_version_of_its_template(store: Store, rows: Rows):
     ids = [succeed(store, ENTRY) for _ in range(3)]
-    found = sorted(rows(products.model_library), key=lambda row: row.version)
+    found = sorted(rows(library_tables.model_library), key=lambda row: row.version)
     assert [(row.version, row.job_id) for row in found] == [(n + 1, id_) for n, id_ in enumerate(ids)]
     assert {row.fal_request_id for row in found} == {"r-1"}
     assert all(row.image_key.endswith("/0.png") and row.thumbnail_key.endswith("/1.png") for row in found)
@@ -56,7 +56,7 @@ def test_versions_that_are_made_at_once_get_a_number_each(store: Store, rows: Ro
         store.finish(Finish(taken, Succeeded((artifact(taken, 0),), {}, ENTRY), T0 + 1))
 
     in_threads([lambda taken=taken: finish(taken) for taken in claims])
-    assert sorted(row.version for row in rows(products.model_library)) == list(range(1, 9))
+    assert sorted(row.version for row in rows(library_tables.model_library)) == list(range(1, 9))
 
 
 def test_a_superseded_attempt_leaves_no_row(store: Store, rows: Rows):
@@ -67,7 +67,7 @@ def test_a_superseded_attempt_leaves_no_row(store: Store, rows: Rows):
     store.finish(end)
     answers = in_threads([lambda: store.finish(end)] * 2)
     assert all(isinstance(answer, Superseded) for answer in answers)
-    assert len(rows(products.model_library)) == 2
+    assert len(rows(library_tables.model_library)) == 2
 
 
 def test_the_newest_picture_of_a_character_is_the_active_one_of_its_kind(store: Store, rows: Rows):
@@ -77,7 +77,7 @@ def test_the_newest_picture_of_a_character_is_the_active_one_of_its_kind(store: 
         CharacterImage("lyra", "sticker", "sad"),
     )
     made = [succeed(store, record) for record in (avatar, happy, sad, avatar, happy)]
-    active = {row.job_id for row in rows(character_tables.character_images) if row.is_active}
+    active = {row.job_id for row in rows(characters_tables.character_images) if row.is_active}
     assert active == {made[2], made[3], made[4]}
 
 
@@ -91,11 +91,11 @@ def test_pictures_of_one_character_that_are_made_at_once_leave_one_active(store:
         store.finish(Finish(taken, end, T0 + 1))
 
     in_threads([lambda taken=taken: finish(taken) for taken in claims])
-    found = rows(character_tables.character_images)
+    found = rows(characters_tables.character_images)
     assert (len(found), sum(row.is_active for row in found)) == (6, 1)
 
 
 def test_files_of_products_are_referred_to_by_their_rows(store: Store, rows: Rows):
     job_id = succeed(store, CharacterImage("lyra", "avatar"))
-    keys = [row.image_key for row in rows(character_tables.character_images)]
+    keys = [row.image_key for row in rows(characters_tables.character_images)]
     assert store.referenced_files([*keys, f"characters/x/{job_id}.webp"]) == set(keys)

@@ -5,9 +5,9 @@ import pytest
 from imagemill.domain.errors import CreditsInsufficient
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Canceled, Failed, JobStatus, Outcome, Succeeded
-from imagemill.store.finishing import Cancel, Finish
-from imagemill.store.store import Store
-from imagemill.store.submitting import Accepted
+from imagemill.jobs.store.finish import Cancel, Finish
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Accepted
 from tests.store.build import T0, claim, draft, in_threads, submission, submit
 
 ENDS: list[tuple[Outcome, bool]] = [

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from imagemill.store.commits import Tx
-from imagemill.store.statements import Statement, run_together
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement, run_together
 from tests.store.build import opened
 
 PUT = Statement(sa.text("INSERT INTO notes (id, text) VALUES (:id, :text)"))

@@ -4,8 +4,8 @@ import pytest
 
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.jobs import JobStatus
-from imagemill.store.store import Store
-from imagemill.store.submitting import Accepted
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Accepted
 from tests.store.build import (
     LIFE,
     T0,

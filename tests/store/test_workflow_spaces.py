@@ -3,12 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
+from imagemill.db import migrate
+from imagemill.db.engine import open_unpooled
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.store import migrate
-from imagemill.store.engine import open_unpooled
-from imagemill.store.resources import Put
-from imagemill.store.store import Store
-from imagemill.store.workflows import SHARED, PutWorkflow, StoredWorkflow, WorkflowText
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.store import Put
+from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowText
 from tests.store.build import T0, opened
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.store.resources import Put
-from imagemill.store.store import Store
-from imagemill.store.workflows import PutWorkflow, StoredWorkflow, WorkflowText
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.store import Put
+from imagemill.workflows.store import PutWorkflow, StoredWorkflow, WorkflowText
 from tests.store.build import MINUTE, T0, in_threads
 
 

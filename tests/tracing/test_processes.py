@@ -261,7 +261,7 @@ def test_no_span_has_a_word_of_the_prompt_and_each_request_has_the_headers(fleet
 def test_every_line_of_a_jobs_work_has_its_id_and_its_trace(fleet: Fleet) -> None:
     job = fleet.submit(properties={"simulate": {"fault": "server_error", "times": 1}})
     fleet.tree(job, whole=2)
-    lines = [line for line in fleet.worker.lines() if line["logger"].startswith("imagemill.service")]
+    lines = [line for line in fleet.worker.lines() if line["logger"].startswith("imagemill.jobs")]
     steps = [line for line in lines if line.get("job") == job["id"]]
 
     assert len([line for line in steps if line["event"].startswith("step")]) >= 7

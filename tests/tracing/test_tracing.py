@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
+from imagemill.bootstrap.observer import open_tracer
 from imagemill.config import Settings, complaints
 from imagemill.domain.clock import new_trace, now_us
-from imagemill.tracing.exporting import Otlp, endpoint_of
-from imagemill.tracing.opening import open_tracer
-from imagemill.tracing.settings import OtelSettings
-from imagemill.tracing.spans import Span, derived, of_attempt, of_job, trace_of
-from imagemill.tracing.tracer import Tracer
+from imagemill.observability.otlp import Otlp, endpoint_of
+from imagemill.observability.settings import OtelSettings
+from imagemill.observability.spans import Span, derived, of_attempt, of_job, trace_of
+from imagemill.observability.tracing import Tracer
 from tests.conftest import Server
 from tests.deploy.by_hand import free_ports
 from tests.tracing.collector import collecting
@@ -67,7 +67,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = 15) -> None:
 def test_without_an_endpoint_nothing_of_opentelemetrys_sdk_is_loaded(tmp_path: Path) -> None:
     script = """
 import sys
-from imagemill.bootstrap import Mill, application
+from imagemill.bootstrap.application import Mill, application
 from imagemill.config import Settings
 mill = Mill(Settings(_env_file=None, data_dir="data"))
 application(mill)

@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
-from imagemill.dialects.webhooks.schemas import renderer
+from imagemill.accounts.store import Owner
+from imagemill.api.webhooks import renderer
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
 from imagemill.domain.jobs import Job
-from imagemill.domain.signing import UrlSigner
-from imagemill.domain.webhooks import ENDS
-from imagemill.service.guard import Guard, Resolver, look_up
-from imagemill.service.messages import MessageRules, Messenger
-from imagemill.service.webhooks import WebhookRules, Webhooks
-from imagemill.store.accounts import Owner
-from imagemill.store.endpoints import Endpoint
-from imagemill.store.store import Store
-from imagemill.store.webhooks import Attempt, Message, Page
-from imagemill.tracing.tracer import Tracer
+from imagemill.domain.signing import ENDS, UrlSigner
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard, Resolver, look_up
+from imagemill.observability.tracing import Tracer
+from imagemill.webhooks.endpoints import WebhookRules, Webhooks
+from imagemill.webhooks.messages import MessageRules, Messenger
+from imagemill.webhooks.store import Attempt, Endpoint, Message, Page
 from tests.service.build import add, mill, wait_until
 
 LOCAL = [ip_network("127.0.0.0/8")]

@@ -7,13 +7,13 @@ from statistics import quantiles
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from imagemill.accounts.store import Owner
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
-from imagemill.domain.webhooks import CHOICES
-from imagemill.service.senders import SENDERS
-from imagemill.store.accounts import Owner
-from imagemill.store.endpoints import Endpoint
-from imagemill.store.store import Store
+from imagemill.domain.signing import CHOICES
+from imagemill.jobs.store.store import Store
+from imagemill.webhooks.delivery import SENDERS
+from imagemill.webhooks.store import Endpoint
 from tests.service.build import add, mill, wait_until
 from tests.webhooks.conftest import ANN, Post
 from tests.webhooks.receivers import dripping, hanging, receiving
@@ -95,7 +95,7 @@ def test_jobs_of_end_users_are_told_to_the_account_and_nobody_elses(post: Post):
 
 
 def test_what_another_process_adds_is_told_from_its_answer_on(post: Post, database_url: str):
-    from imagemill.store.engine import open_database
+    from imagemill.db.engine import open_database
 
     add(post.store, owner=ANN)
     other = Store(open_database(database_url))

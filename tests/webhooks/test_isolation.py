@@ -3,7 +3,7 @@
 import pytest
 
 from imagemill.domain.errors import InvalidInput, NotFound
-from imagemill.store.webhooks import Page
+from imagemill.webhooks.store import Page
 from tests.webhooks.conftest import ANN, Post
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from imagemill.db import migrate
+from imagemill.db.engine import open_database
 from imagemill.domain.clock import now_us
-from imagemill.domain.webhooks import CHOICES
-from imagemill.store import migrate
-from imagemill.store.engine import open_database
-from imagemill.store.store import Store
-from imagemill.store.webhooks import Page
+from imagemill.domain.signing import CHOICES
+from imagemill.jobs.store.store import Store
+from imagemill.webhooks.store import Page
 from tests.service.build import add
 from tests.store.build import cancel
 from tests.webhooks.conftest import ANN, Post

@@ -1,6 +1,6 @@
 """Who gets a sender, and who has to wait."""
 
-from imagemill.service.senders import SENDERS, Hold, Lane, Senders
+from imagemill.webhooks.delivery import SENDERS, Hold, Lane, Senders
 
 
 def fill(senders: Senders, lanes: list[Lane], now: float = 0.0) -> list[int]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from imagemill.domain.events import Event
-from imagemill.tracing.spans import Span, of_job
-from imagemill.tracing.tracer import Tracer
+from imagemill.observability.spans import Span, of_job
+from imagemill.observability.tracing import Tracer
 from tests.webhooks.conftest import Post
 from tests.webhooks.receivers import receiving
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from imagemill.domain.images import ImageSpec
-from imagemill.workflows.graphs import Graph
+from imagemill.graphs.graph import Graph
 
 FOX = ImageSpec(
     prompt="a fox",

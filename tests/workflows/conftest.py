@@ -1,6 +1,6 @@
 import pytest
 
-from imagemill.workflows.catalogue import Catalogue
+from imagemill.graphs.catalogue import Catalogue
 from tests.workflows.object_info import object_info
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imagemill.domain.samplers import SAMPLERS
+from imagemill.domain.images import SAMPLERS
 
 CHECKPOINTS = ["sd1\\Fox.safetensors", "sdxl/owl.safetensors", "flux1-all.safetensors"]
 UNETS = ["flux1-dev.safetensors", "flux1-schnell.safetensors"]

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.workflows.binding import bind
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.graphs import Graph
-from imagemill.workflows.manifest import Input, Workflow
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.graph import Graph
+from imagemill.graphs.manifest import Input, Workflow, bind
 from tests.workflows.build import node, only, simple_graph, source
 from tests.workflows.test_manifest import FOX, LORAS, PROMPT, SEED, STEPS
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.errors import BadCatalogue
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import BadCatalogue
 from tests.workflows.object_info import LORAS, combo, listed, loaders, node
 
 

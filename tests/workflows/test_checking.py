@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.checking import Fault
-from imagemill.workflows.graphs import Graph
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.graph import Graph
+from imagemill.graphs.validate import Fault
 from tests.workflows.build import node, simple_graph
 
 

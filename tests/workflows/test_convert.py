@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.convert import convert
-from imagemill.workflows.errors import BadGraph, CannotConvert
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import BadGraph, CannotConvert
+from imagemill.graphs.ui_format import convert
 from tests.workflows.build import simple_graph
 from tests.workflows.canvas import (
     DECODE,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.errors import BadGraph, MissingFile, UiFormat
-from imagemill.workflows.graphs import (
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import BadGraph, MissingFile, UiFormat
+from imagemill.graphs.graph import (
     air_inputs,
     normalise,
     outputs,

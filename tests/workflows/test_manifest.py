@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagemill.workflows.builtin import NAMES, builtin
-from imagemill.workflows.errors import BadWorkflow
-from imagemill.workflows.manifest import Input, Workflow, check, from_text, schema, to_text
+from imagemill.graphs.builtin import NAMES, builtin
+from imagemill.graphs.errors import BadWorkflow
+from imagemill.graphs.manifest import Input, Workflow, check, from_text, schema, to_text
 from tests.workflows.build import simple_graph
 
 PROMPT = Input("prompt", "text", (("6", "text"),), help="What the picture shows.", required=True)

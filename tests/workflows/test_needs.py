@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from imagemill.domain.images import Control, GraphSpec, Network, Upscale
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.needs import Need, needs_of
-from imagemill.workflows.shelves import own_control
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.model_files import own_control
+from imagemill.graphs.requirements import Need, needs_of
 from tests.workflows.build import FOX, node, simple_graph
 
 

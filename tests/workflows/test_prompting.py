@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from imagemill.domain.images import Network
-from imagemill.workflows.prompting import prompts
+from imagemill.graphs.builder import prompts
 from tests.workflows.build import FOX
 
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from imagemill.workflows.binding import bind
-from imagemill.workflows.builtin import NAMES, builtin
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.graphs import Graph
-from imagemill.workflows.manifest import Input, Workflow, check
-from imagemill.workflows.reader import read
+from imagemill.graphs.builtin import NAMES, builtin
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.detect_inputs import read
+from imagemill.graphs.graph import Graph
+from imagemill.graphs.manifest import Input, Workflow, bind, check
 from tests.workflows.build import node, only, simple_graph
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.images import Control, ImageSpec, Network, Upscale
-from imagemill.domain.samplers import SAMPLERS, Sampler
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.checking import reached
-from imagemill.workflows.errors import MissingFile, Unsupported
-from imagemill.workflows.graphs import Graph, titles
-from imagemill.workflows.skeletons import build, picture_names, refusal
+from imagemill.domain.images import SAMPLERS, Control, ImageSpec, Network, Sampler, Upscale
+from imagemill.graphs.builder import build, picture_names, refusal
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import MissingFile, Unsupported
+from imagemill.graphs.graph import Graph, titles
+from imagemill.graphs.validate import reached
 from tests.workflows.build import FOX, PICTURES, only, source
 from tests.workflows.object_info import object_info
 

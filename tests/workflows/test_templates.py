@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.convert import convert
-from imagemill.workflows.errors import BadGraph, UiFormat
-from imagemill.workflows.graphs import Graph, is_ui_format, normalise
-from imagemill.workflows.manifest import check, from_text, schema, to_text
-from imagemill.workflows.reader import read
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.detect_inputs import read
+from imagemill.graphs.errors import BadGraph, UiFormat
+from imagemill.graphs.graph import Graph, is_ui_format, normalise
+from imagemill.graphs.manifest import check, from_text, schema, to_text
+from imagemill.graphs.ui_format import convert
 from tests.workflows.object_info import node, object_info
 
 FEWEST = 600

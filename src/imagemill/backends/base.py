@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from imagemill.backends.paying import PaidCalls
+from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.images import Work
 
 

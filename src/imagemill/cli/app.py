@@ -10,13 +10,13 @@ from imagemill.cli import (
     doctor,
     jobs,
     keys,
-    limits,
-    models,
+    library,
+    maintenance,
     nodes,
+    quotas,
     resources,
-    serving,
+    serve,
     settings,
-    upkeep,
     users,
     webhooks,
     workflows,
@@ -53,26 +53,26 @@ def _root(
 
 SERVE, CLIENT, UPKEEP = "Run", "Ask a server", "Look after it"
 app.command(rich_help_panel=SERVE)(demo.demo)
-app.command(rich_help_panel=SERVE)(serving.serve)
-app.command(rich_help_panel=SERVE)(serving.api)
-app.command(rich_help_panel=SERVE)(serving.scheduler)
-app.command(rich_help_panel=SERVE)(serving.worker)
-app.command(rich_help_panel=SERVE)(serving.generator)
+app.command(rich_help_panel=SERVE)(serve.serve)
+app.command(rich_help_panel=SERVE)(serve.api)
+app.command(rich_help_panel=SERVE)(serve.scheduler)
+app.command(rich_help_panel=SERVE)(serve.worker)
+app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(characters.commands, name="characters", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
-app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
+app.add_typer(library.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
-app.add_typer(limits.commands, name="limits", rich_help_panel=CLIENT)
+app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(money.price)
-app.command(rich_help_panel=CLIENT)(upkeep.health)
+app.command(rich_help_panel=CLIENT)(maintenance.health)
 app.command(rich_help_panel=UPKEEP)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(users.commands, name="users", rich_help_panel=UPKEEP)
-app.command(rich_help_panel=UPKEEP)(upkeep.migrate)
+app.command(rich_help_panel=UPKEEP)(maintenance.migrate)
 app.command(rich_help_panel=UPKEEP)(settings.settings)
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import REFUSED, UNUSABLE, Out, Trouble
+from imagemill.cli.output import REFUSED, TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
@@ -149,7 +148,7 @@ def sheet(
 ) -> None:
     """Write all pictures of a character on one contact sheet, with kinds and seeds."""
     from imagemill.cli.client import Client
-    from imagemill.media.sheet import Cell, draw, page
+    from imagemill.media.contact_sheet import Cell, draw, page
 
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:

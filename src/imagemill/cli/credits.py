@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import UNUSABLE, Out, Trouble
+from imagemill.cli.output import TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
 
 commands = typer.Typer(help="Balances, statements, grants and transfers.", no_args_is_help=True)
 

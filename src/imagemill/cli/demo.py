@@ -79,9 +79,8 @@ def demo(
 
 def _make_picture(out: Out, client: "Client", output: Path) -> dict[str, Any]:
     """Register, submit, follow, save; what happened. Raises `Trouble`."""
-    from imagemill.cli import timeline
-    from imagemill.cli.following import follow
-    from imagemill.cli.watching import Screen, show_timeline
+    from imagemill.cli import follow as cli_follow
+    from imagemill.cli.follow import Screen, follow, show_timeline
 
     _register(client)
     _done(out, "models", CHECKPOINT)
@@ -97,7 +96,7 @@ def _make_picture(out: Out, client: "Client", output: Path) -> dict[str, Any]:
     picture = _save(client, job_id, output / PICTURE)
     _done(out, "picture", f"{picture['path']}  {picture['bytes'] / 1024:.0f} KiB, seed {picture['seed']}")
     show_timeline(out, screen.events)
-    stages = [{"stage": span.name, "ms": span.ms} for span in timeline.spans(screen.events)]
+    stages = [{"stage": span.name, "ms": span.ms} for span in cli_follow.spans(screen.events)]
     return {"job": job_id, **picture, "stages": stages}
 
 

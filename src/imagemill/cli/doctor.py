@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.loading import read_settings
-from imagemill.cli.options import DataDir, Json
-from imagemill.cli.output import REFUSED, UNUSABLE, Out, Trouble
+from imagemill.cli.output import REFUSED, UNUSABLE, DataDir, Json, Out, Trouble, read_settings
 
 if TYPE_CHECKING:
     from imagemill.domain.nodes import Finding
@@ -35,20 +33,20 @@ def doctor(only: _Only = None, data_dir: DataDir = None, as_json: Json = False) 
 
 def _findings(only: list[str] | None, **given: Any) -> "Iterable[Finding]":
     """Raises `Trouble` for a part there is not. Settings that cannot be read end the examination."""
-    from imagemill.cli import checkup
+    from imagemill.cli import doctor_checks
+    from imagemill.cli.doctor_checks import run
     from imagemill.domain.nodes import Finding, Level
-    from imagemill.service.doctor import run
 
-    wrong = sorted(set(only or ()) - set(checkup.PARTS))
+    wrong = sorted(set(only or ()) - set(doctor_checks.PARTS))
     if wrong:
-        known = ", ".join(checkup.PARTS)
+        known = ", ".join(doctor_checks.PARTS)
         raise Trouble(f"--only: no such part: {', '.join(wrong)}; known are {known}", UNUSABLE)
     try:
         settings = read_settings(**given)
     except Trouble as trouble:
         lines = trouble.details or (trouble.sentence,)
         return [Finding(Level.ERROR, "settings", f"{line}; correct it") for line in lines]
-    checks = checkup.checks(settings)
+    checks = doctor_checks.checks(settings)
     return run([(part, check) for part, check in checks if not only or part in only])
 
 

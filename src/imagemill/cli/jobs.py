@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import Out
+from imagemill.cli.output import TOKEN, Json, Out, Token, Url
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -57,7 +56,7 @@ def list_(
 def show(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     """Show one job: its state, events, timeline and pictures."""
     from imagemill.cli.client import Client, segment
-    from imagemill.cli.watching import described, show_timeline
+    from imagemill.cli.follow import described, show_timeline
 
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:
@@ -78,8 +77,7 @@ def show(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKE
 def watch(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     """Follow a job until it ends. Exit status 0 when it succeeded, else 1."""
     from imagemill.cli.client import Client, segment
-    from imagemill.cli.following import TERMINAL, follow
-    from imagemill.cli.watching import Screen, show_timeline
+    from imagemill.cli.follow import TERMINAL, Screen, follow, show_timeline
 
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:

@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.options import DataDir, Json
-from imagemill.cli.output import UNUSABLE, Out, Trouble
+from imagemill.cli.output import UNUSABLE, DataDir, Json, Out, Trouble
 
 if TYPE_CHECKING:
     from imagemill.domain.access import Role
-    from imagemill.store.store import Store
+    from imagemill.jobs.store.store import Store
 
 commands = typer.Typer(
     help="API keys: create, list, revoke. Works on the database of the settings; no server is needed.",
@@ -43,9 +42,9 @@ def create(
     """Make a key and show it, once."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
-        from imagemill.service.keys import Keys, KeyWish, scopes_of
+        from imagemill.accounts.keys import Keys, KeyWish, scopes_of
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
 
         settings = load_settings(data_dir=data_dir)
         with opened(settings) as store:
@@ -78,8 +77,8 @@ def list_(
     """List keys: all but their secret part."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
         from imagemill.domain.clock import now_us
 
         with opened(load_settings(data_dir=data_dir)) as store:
@@ -114,9 +113,9 @@ def revoke(
     """Refuse a key from now on."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
-        from imagemill.service.keys import Keys
+        from imagemill.accounts.keys import Keys
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
 
         settings = load_settings(data_dir=data_dir)
         with opened(settings) as store:
@@ -133,8 +132,8 @@ def revoke(
 
 def _ensure_account(store: "Store", id_: str, role: "Role | None") -> None:
     """Raises `Trouble` for one that is there with another role: a key changes no role in passing."""
+    from imagemill.accounts.keys import Owners
     from imagemill.domain.access import Role
-    from imagemill.service.keys import Owners
 
     there = store.accounts.owner(id_)
     if there is None:
@@ -159,7 +158,7 @@ def note(store: "Store", action: str, target: str, detail: str = "") -> None:
     """In the audit log, as done by whoever holds the database."""
     import getpass
 
-    from imagemill.service.audit import Audit
+    from imagemill.accounts.audit import Audit
 
     try:
         person = getpass.getuser()

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.completing import node_names
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import REFUSED, Out
+from imagemill.cli.completion import node_names
+from imagemill.cli.output import REFUSED, TOKEN, Json, Out, Token, Url
 
 commands = typer.Typer(
     help="The ComfyUI nodes of a server: add, list, drain, undrain, remove, doctor.", no_args_is_help=True
@@ -55,8 +54,7 @@ def add(
     token: Token = TOKEN,
 ) -> None:
     """Add a ComfyUI server that is running somewhere."""
-    from imagemill.cli.client import Client
-    from imagemill.cli.secrets import secret, secrets_of
+    from imagemill.cli.client import Client, secret, secrets_of
 
     out = Out(as_json)
     with out.reporting():

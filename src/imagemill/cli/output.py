@@ -1,16 +1,21 @@
 """What commands print: text for people, or with ``--json`` nothing but JSON on standard output."""
 
 import json
+import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from imagemill.config import Settings
 
 REFUSED = 1
 """Exit status: the server, or the job, said no."""
@@ -98,3 +103,54 @@ def fail(sentence: str, status: int = UNUSABLE, *details: str) -> NoReturn:
     """For commands without ``--json``."""
     complain(sentence, *details)
     raise typer.Exit(status)
+
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="IMAGEMILL_URL",
+        help="The server. Default: this machine, at the port of the settings.",
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="API key; any will do until keys are made."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Host = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on; beyond loopback only with keys.")
+]
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, pictures and secrets.")]
+LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
+Reload = Annotated[bool, typer.Option("--reload", help="Start again when our code changes; for development.")]
+
+TOKEN = "local"  # noqa: S105 - what a server that knows no keys is told
+
+
+def load_settings(**given: Any) -> "Settings":
+    """Options that were given go before everything else. Raises `Trouble`; warns of misspelt variables."""
+    from imagemill.config import unknown
+
+    settings = read_settings(**given)
+    for line in unknown(os.environ):
+        warn(line)
+    return settings
+
+
+def read_settings(**given: Any) -> "Settings":
+    """As `load_settings`, without a word on what is misspelt."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from imagemill.config import Settings, complaints
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise Trouble("these settings cannot be used", UNUSABLE, details=tuple(complaints(error))) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Trouble(f"imagemill.toml is not TOML: {error}", UNUSABLE) from error
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
+        raise Trouble(f"the settings cannot be read: {error}", UNUSABLE) from error

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import Out
+from imagemill.cli.output import TOKEN, Json, Out, Token, Url
 
 commands = typer.Typer(help="The models a server knows: add, list, show, remove.", no_args_is_help=True)
 

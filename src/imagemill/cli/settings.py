@@ -4,9 +4,7 @@ from typing import Annotated
 
 import typer
 
-from imagemill.cli.loading import load_settings
-from imagemill.cli.options import Json
-from imagemill.cli.output import Out
+from imagemill.cli.output import Json, Out, load_settings
 
 
 def settings(
@@ -15,19 +13,19 @@ def settings(
     as_json: Json = False,
 ) -> None:
     """Show every setting with its value here; --env and --markdown write them for files."""
-    from imagemill.cli import describing
+    from imagemill.cli import settings_reference
 
     out = Out(as_json)
     with out.reporting():
         if env:
-            typer.echo(describing.env_file(), nl=False)
+            typer.echo(settings_reference.env_file(), nl=False)
         elif markdown:
-            typer.echo(describing.markdown(), nl=False)
+            typer.echo(settings_reference.markdown(), nl=False)
         elif as_json:
             out.json(load_settings().model_dump(mode="json"))
         else:
-            described = describing.described()
-            values = describing.values(load_settings())
+            described = settings_reference.described()
+            values = settings_reference.values(load_settings())
             for each in described:
                 value = values[each.name]
                 out.say(

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill.cli.keys import moment, note, role_of, table
-from imagemill.cli.options import DataDir, Json
-from imagemill.cli.output import Out
+from imagemill.cli.output import DataDir, Json, Out
 
 if TYPE_CHECKING:
+    from imagemill.accounts.store import ChangeOwner
     from imagemill.config import Settings
-    from imagemill.store.accounts import ChangeOwner
 
 commands = typer.Typer(
     help="Accounts and who logs in. Works on the database of the settings; no server is needed.",
@@ -35,13 +34,13 @@ def create(
     """Make a user who logs in by e-mail address and password."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
-        from imagemill.cli.secrets import secret
+        from imagemill.accounts.passwords import check_password
+        from imagemill.accounts.store import AddUser
+        from imagemill.accounts.users import check_email, new_user
+        from imagemill.cli.client import secret
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
         from imagemill.domain.access import check_account
-        from imagemill.service.passwords import check_password
-        from imagemill.service.users import check_email, new_user
-        from imagemill.store.users import AddUser
 
         settings, wanted = load_settings(data_dir=data_dir), role_of(role)
         with opened(settings) as store:
@@ -67,12 +66,12 @@ def password(
     """Set a user's password; all its sessions end."""
     out = Out()
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
-        from imagemill.cli.secrets import secret
+        from imagemill.accounts.passwords import check_password
+        from imagemill.accounts.store import ChangePassword
+        from imagemill.cli.client import secret
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
         from imagemill.domain.clock import now_us
-        from imagemill.service.passwords import check_password
-        from imagemill.store.users import ChangePassword
 
         settings = load_settings(data_dir=data_dir)
         with opened(settings) as store:
@@ -93,8 +92,8 @@ def list_(
     """List accounts, or the end users of one."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
 
         with opened(load_settings(data_dir=data_dir)) as store:
             owners = store.accounts.owners(parent=of, limit=_MOST)
@@ -122,8 +121,8 @@ def list_(
 @commands.command()
 def disable(owner: Account, data_dir: DataDir = None) -> None:
     """Refuse all keys and sessions of an account."""
+    from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
-    from imagemill.store.accounts import ChangeOwner
 
     _change(ChangeOwner(owner, now_us(), disabled=True), "disable", "is disabled", data_dir)
 
@@ -131,8 +130,8 @@ def disable(owner: Account, data_dir: DataDir = None) -> None:
 @commands.command()
 def enable(owner: Account, data_dir: DataDir = None) -> None:
     """Accept them again."""
+    from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
-    from imagemill.store.accounts import ChangeOwner
 
     _change(ChangeOwner(owner, now_us(), disabled=False), "enable", "is enabled", data_dir)
 
@@ -145,8 +144,8 @@ def role(
 ) -> None:
     """Change what an account may do; its keys keep at most what they have."""
     with Out().reporting():
+        from imagemill.accounts.store import ChangeOwner
         from imagemill.domain.clock import now_us
-        from imagemill.store.accounts import ChangeOwner
 
         wanted = role_of(to)
         _change(ChangeOwner(owner, now_us(), role=wanted), f"role {to}", f"is {to} now", data_dir)
@@ -161,8 +160,8 @@ def weight(
     data_dir: DataDir = None,
 ) -> None:
     """Change an account's share of the nodes' time."""
+    from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
-    from imagemill.store.accounts import ChangeOwner
 
     change = ChangeOwner(owner, now_us(), weight=share)
     _change(change, f"weight {share:g}", f"has the weight {share:g}", data_dir)
@@ -178,8 +177,8 @@ def audit(
     """Show who changed what, the newest first."""
     out = Out(as_json)
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
 
         with opened(load_settings(data_dir=data_dir)) as store:
             entries = store.audit.page(None, limit, actor)
@@ -206,9 +205,9 @@ def audit(
 def _change(change: "ChangeOwner", action: str, told: str, data_dir: DataDir) -> None:
     out = Out()
     with out.reporting():
-        from imagemill.cli.building import opened
-        from imagemill.cli.loading import load_settings
-        from imagemill.service.keys import Owners
+        from imagemill.accounts.keys import Owners
+        from imagemill.cli.output import load_settings
+        from imagemill.cli.startup import opened
 
         settings = load_settings(data_dir=data_dir)
         with opened(settings) as store:
@@ -218,7 +217,7 @@ def _change(change: "ChangeOwner", action: str, told: str, data_dir: DataDir) ->
 
 
 def _hashed(settings: "Settings", text: str) -> str:
-    from imagemill.parts import passwords
+    from imagemill.bootstrap.build import passwords
 
     pool = passwords(settings)
     try:

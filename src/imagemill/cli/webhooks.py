@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import Out, Trouble
+from imagemill.cli.output import TOKEN, Json, Out, Token, Trouble, Url
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client

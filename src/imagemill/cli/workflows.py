@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.completing import workflow_names
-from imagemill.cli.options import TOKEN, Json, Token, Url
-from imagemill.cli.output import Out
+from imagemill.cli.completion import workflow_names
+from imagemill.cli.output import TOKEN, Json, Out, Token, Url
 
 commands = typer.Typer(
     help="Graphs as recipes of your own: add, list, show, edit, versions, remove, run.", no_args_is_help=True
@@ -172,7 +171,7 @@ def run(
 ) -> None:
     """Run a workflow. With --wait or --save the exit status is 0 when it succeeded, else 1."""
     from imagemill.cli.client import Client, segment
-    from imagemill.cli.running import body_of, finish
+    from imagemill.cli.workflow_run import body_of, finish
 
     out = Out(as_json)
     with out.reporting(), Client(url, token) as client:
@@ -195,7 +194,7 @@ def _fields(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str,
     import json
 
     from imagemill.cli.output import UNUSABLE, Trouble
-    from imagemill.cli.running import text_of
+    from imagemill.cli.workflow_run import text_of
 
     fields: dict[str, Any] = {}
     if graph is not None:

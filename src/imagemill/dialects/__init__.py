@@ -1,1 +1,1 @@
-"""How clients speak. One package a dialect, registered by the entry point ``imagemill.dialects``."""
+"""Foreign protocols, one package each, registered by the entry point ``imagemill.dialects``."""

@@ -1,6 +1,11 @@
 """The seam to whatever starts work: a wake-up carries no job, only "there is something in this queue"."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
+
+from imagemill.backends.base import Backend, Node
+from imagemill.domain.scheduling import REMOTE, Offer
 
 
 class Dispatcher(Protocol):
@@ -17,3 +22,93 @@ class Dispatcher(Protocol):
     def close(self) -> None:
         """Start no more work; return once all slots are idle."""
         ...
+
+
+NAMED = ("gpu", REMOTE, "render")
+"""Each has wake-ups of its own."""
+
+FALLBACK = "celery"
+"""Wake-ups for jobs of all other queues: of recipes and nodes that bring their own names."""
+
+BROKERED = (*NAMED, FALLBACK)
+"""Where wake-ups lie."""
+
+INGRESS = "generator_queue"
+"""Where applications that know nothing but Celery leave their tasks; `imagemill generator` takes them. No
+other worker may: Celery throws away what a worker has no task for."""
+
+
+def route(queue: str) -> str:
+    """The broker's queue for wake-ups of jobs in ``queue``."""
+    return queue if queue in NAMED else FALLBACK
+
+
+def served(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
+    """What a worker that serves the ``chosen`` queues does of those a node offers; None: all."""
+    if chosen is None:
+        return offered
+    return frozenset(queue for queue in offered if queue in chosen or route(queue) in chosen)
+
+
+class Offers:
+    """``chosen``: queues this process serves; None: all. Remote nodes are served by those who serve the queue
+    `REMOTE`, and then with all their queues: so a worker can have them alone, and others none of them."""
+
+    def __init__(
+        self, backends: Mapping[str, Backend], *, worker: str, chosen: frozenset[str] | None
+    ) -> None:
+        self._backends = backends
+        self._worker = worker
+        self._chosen = chosen
+        # Of a kind of backend, not of a node that comes and goes: without one nothing more is looked at.
+        self._has_remote = any(node.remote for _, node in self.nodes())
+
+    def nodes(self) -> list[tuple[Backend, Node]]:
+        return [(backend, node) for backend in self._backends.values() for node in backend.nodes()]
+
+    def all(self) -> list[Offer]:
+        """What each node can take now."""
+        return [self.of(node) for _, node in self.nodes() if node.healthy and not node.draining]
+
+    def queues(self) -> frozenset[str]:
+        """Whose jobs some node can take now."""
+        return frozenset[str]().union(*(offer.queues for offer in self.all()))
+
+    def find(self, backend: str, name: str) -> Offer | None:
+        """None when the node is gone, ill or takes no more."""
+        node = find(self._backends[backend], name)
+        return self.of(node) if node is not None and node.healthy and not node.draining else None
+
+    def of(self, node: Node) -> Offer:
+        if not node.remote:
+            offer = self._of(node, served(node.queues, self._chosen))
+            return replace(offer, apart=self._apart()) if self._has_remote else offer
+        queues = node.queues if self._chosen is None or REMOTE in self._chosen else frozenset[str]()
+        rivals = tuple(
+            self._of(each, each.queues)
+            for _, each in self.nodes()
+            if each.healthy and not (each.draining or each.remote)
+        )
+        offer = self._of(node, queues)
+        return replace(offer, patience_s=node.patience_s, rivals=rivals, apart=self._apart())
+
+    def _apart(self) -> frozenset[str]:
+        return frozenset(node.name for _, node in self.nodes() if node.remote)
+
+    def _of(self, node: Node, queues: frozenset[str]) -> Offer:
+        return Offer(
+            worker=self._worker,
+            node=node.name,
+            backend=node.backend,
+            queues=queues,
+            labels=node.labels,
+            memory_mb=node.memory_mb,
+            resident=node.resident,
+            available=node.available,
+            capacity=node.slots,
+            load_s=node.load_s,
+        )
+
+
+def find(backend: Backend, name: str) -> Node | None:
+    return next((node for node in backend.nodes() if node.name == name), None)

@@ -6,21 +6,54 @@ Settings are those of every other command. Each process of the pool is a whole w
 
 import importlib
 import logging
+import os
+import select
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
-from imagemill import logs
 from imagemill.config import Settings
-from imagemill.dispatch.brokered import make_app
-from imagemill.dispatch.cord import Cord
-from imagemill.dispatch.generating import Generator, Leaving
-from imagemill.dispatch.ingress import add_tasks
-from imagemill.dispatch.queues import INGRESS
+from imagemill.dispatch.base import INGRESS
+from imagemill.dispatch.celery_broker import make_app
+from imagemill.observability import logs
+from imagemill.products.library.tasks import Generator, Leaving, add_tasks
 
 if TYPE_CHECKING:
-    from imagemill.bootstrap import Mill
+    from imagemill.bootstrap.application import Mill
+
+# Between Celery's own process and the children of its pool: it asks them to leave, they tell when they have.
+#
+# Celery itself sends its children nothing but what ends them. Two pipes do it: an end that everybody has
+# closed, or died with, is seen at the other one.
+
+
+class Cord:
+    """Made before the pool forks."""
+
+    def __init__(self) -> None:
+        self._asked, self._ask = os.pipe()
+        self._all_left, self._left = os.pipe()
+
+    def hold(self, leave: Callable[[], None]) -> None:
+        """In a child: call ``leave`` in a thread once the cord is pulled or the parent is gone."""
+        os.close(self._ask)
+        os.close(self._all_left)
+        threading.Thread(target=self._wait, args=(leave,), name="imagemill-cord", daemon=True).start()
+
+    def pull(self, patience_s: float) -> bool:
+        """In the parent, once: ask all to leave; whether all did in time. Later forks must not hold."""
+        os.close(self._ask)
+        os.close(self._left)
+        return bool(select.select([self._all_left], [], [], patience_s)[0])
+
+    def _wait(self, leave: Callable[[], None]) -> None:
+        os.read(self._asked, 1)
+        try:
+            leave()
+        finally:
+            os.close(self._left)
 
 
 log = logging.getLogger(__name__)
@@ -64,7 +97,7 @@ class Host:
     def begin(self) -> None:
         with self._lock:
             if self._mill is None and not self._left:
-                from imagemill.bootstrap import Mill, Roles
+                from imagemill.bootstrap.application import Mill, Roles
 
                 roles = Roles(api=False, scheduler=False, queues=self.queues, hosted=True, slots=self.slots)
                 self._mill = Mill(_settings, roles)
@@ -110,7 +143,7 @@ def _know_queues(instance: Any, **_: Any) -> None:
     if instance.pool_cls.__module__.endswith("prefork"):
         _host.cord = Cord()
         # Loaded once for all children, those that replace others too; they build their own of it.
-        importlib.import_module("imagemill.bootstrap")
+        importlib.import_module("imagemill.bootstrap.application")
     else:
         _host.slots = None
 

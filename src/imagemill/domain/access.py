@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,3 +100,36 @@ def end_user(account: str, name: str) -> str:
 def _digest(name: str) -> str:
     # `~` is no character of a plain name, so that nobody can be called like another's digest.
     return "~" + hashlib.sha256(name.encode()).hexdigest()[:38]
+
+
+_KEY = re.compile(r"im_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    id: str
+    """The visible part, by which people and logs tell keys apart."""
+    text: str
+    """Shown once, kept nowhere."""
+    digest: str
+
+
+def draw() -> NewKey:
+    """A key of 32 random bytes."""
+    visible = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    text = f"im_{visible}_{secrets.token_urlsafe(32)}"
+    return NewKey(visible, text, digest(text))
+
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def key_id(text: str) -> str | None:
+    """The visible part of what looks like one of our keys, else None."""
+    found = _KEY.fullmatch(text)
+    return found.group(1) if found else None
+
+
+def digest(text: str) -> str:
+    """What is kept of a secret drawn at random. Not for passwords, which people choose."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.limits import Standing
+from imagemill.domain.quotas import Standing
 
 
 class ImagemillError(Exception):

@@ -11,8 +11,33 @@ from enum import StrEnum
 from typing import Any
 
 from imagemill.domain.failures import Failure
-from imagemill.domain.judging import Judgement
-from imagemill.domain.records import Record
+from imagemill.domain.moderation import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryEntry:
+    """The next version of a template of the model library."""
+
+    template_id: str
+    gender: str
+    age_range: str
+    body_type: str
+    pose: str
+    style: str
+    prompt: str
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterImage:
+    """A picture of a character, or of a story: from now on the active one of its type and emotion."""
+
+    character_id: str
+    type: str
+    emotion: str = ""
+
+
+Record = LibraryEntry | CharacterImage
 
 
 class JobStatus(StrEnum):

@@ -5,7 +5,7 @@ Order: start-time fair queueing. At submit a job gets ``tag = max(queue's virtua
 weight. The smallest tag is next, so owners share by cost, urgent jobs overtake by a bounded stretch, and a
 job that waits is overtaken ever more rarely.
 
-Place, which job of the fair order goes to which node, is `imagemill.domain.placing`.
+Place, which job of the fair order goes to which node, is `imagemill.domain.placement`.
 """
 
 from collections.abc import Container, Iterable

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from imagemill.media.backdrop import Array
+from imagemill.media.chroma_key import Array
 
 _SIDE = 320
 _MEANS = (0.485, 0.456, 0.406)

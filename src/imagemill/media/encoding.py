@@ -1,12 +1,14 @@
 """Pictures as WebP: lossy at a quality, lossless where they are transparent, within a size if one is set."""
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
-from imagemill.media.layout import is_profile
+from imagemill.media.layout import BadPicture, is_profile
+from imagemill.media.pictures import FORMATS
 
 MEDIA_TYPE = "image/webp"
 METHOD = 2
@@ -88,3 +90,74 @@ def trimmed(picture: Image.Image, margin: int) -> Image.Image:
             min(picture.height, bottom + margin),
         )
     )
+
+
+_LONGEST = 16_383
+"""Pixels a side; the format has 14 bits for it."""
+_FLAT = 1.0
+"""Standard deviation, in levels of 255, of the liveliest channel, below which nothing is to be seen."""
+_LEAST_SUBJECT = 0.005
+"""Part of the picture that a subject covers at least."""
+_MOST_SUBJECT = 0.97
+"""Part that it covers at most: more means that the background is still there."""
+
+
+def opened(data: bytes, max_pixels: int) -> Image.Image:
+    """The whole picture, decoded, RGB or, where some of it is transparent, RGBA. Raises `BadPicture`."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        picture = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        if picture.width * picture.height > max_pixels:
+            raise BadPicture(f"is {picture.width} x {picture.height}, more than {max_pixels} pixels")
+        if max(picture.size) > _LONGEST:
+            raise BadPicture(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
+        picture.load()
+        return _plain(picture)
+    except BadPicture:
+        raise
+    except Exception as error:
+        # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
+        raise BadPicture(f"cannot be decoded: {type(error).__name__}") from error
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.has_transparency_data:
+        found = picture.convert("RGBA")
+        return found if found.getchannel("A").getextrema()[0] != 255 else found.convert("RGB")
+    if picture.mode.startswith("I;16"):
+        # Converted by itself, all above 255 would be white.
+        return picture.convert("I").point(lambda level: level / 257).convert("L").convert("RGB")
+    return picture.convert("RGB")
+
+
+def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:
+    if size is not None and picture.size != size:
+        found, asked = (f"{width} x {height}" for width, height in (picture.size, size))
+        raise BadPicture(f"is {found}, not {asked} as was asked for")
+
+
+def check_shown(picture: Image.Image) -> None:
+    """Refuses what is of one colour, or as good as."""
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[1] == 0:
+        raise BadPicture("is blank: all of it is transparent")
+    levels = picture.histogram()
+    if max(_deviation(levels[start : start + 256]) for start in range(0, len(levels), 256)) < _FLAT:
+        raise BadPicture("is blank: it shows one flat colour")
+
+
+def _deviation(histogram: list[int]) -> float:
+    count = sum(histogram)
+    mean = sum(level * number for level, number in enumerate(histogram)) / count
+    return math.sqrt(sum(number * (level - mean) ** 2 for level, number in enumerate(histogram)) / count)
+
+
+def check_cut(picture: Image.Image) -> None:
+    """Refuses a cut-out that holds nothing, or the background too."""
+    levels = picture.getchannel("A").histogram()
+    covered = sum(level * number for level, number in enumerate(levels)) / 255 / sum(levels)
+    if covered < _LEAST_SUBJECT:
+        raise BadPicture("has nothing left when its background is removed")
+    if covered > _MOST_SUBJECT:
+        raise BadPicture(f"keeps its background: {covered:.0%} of it would stay")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from imagemill.media import jpeg, png, webp
-from imagemill.media.decoders import Decoders
 from imagemill.media.layout import BadPicture, Layout, NotAccepted
 from imagemill.media.pictures import FORMATS, PictureInfo
+from imagemill.media.sandbox import Decoders
 
 
 @dataclass(frozen=True, slots=True)

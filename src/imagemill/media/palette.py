@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagemill.media.crafting import Facts, Made
 from imagemill.media.layout import BadPicture
+from imagemill.media.transforms import Facts, Made
 
 _MOST_PIXELS = 64 * 2**20
 """Of an input, which was taken in within smaller bounds before."""
@@ -21,10 +21,10 @@ class Palette:
 
 
 def measured(data: bytes, facts: Facts) -> Sequence[Made]:
-    """An `imagemill.media.crafting.Craft`, whose file is no picture but what `read` reads."""
+    """An `imagemill.media.transforms.Craft`, whose file is no picture but what `read` reads."""
     del facts
-    from imagemill.media.checks import opened
-    from imagemill.media.colours import contrasting, dominant
+    from imagemill.media.dominant_colour import contrasting, dominant
+    from imagemill.media.encoding import opened
 
     colour = dominant(opened(data, _MOST_PIXELS))
     key = contrasting(colour)

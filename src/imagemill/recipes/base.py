@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from imagemill.domain.air import Resource
+from imagemill.domain.credits import Rate
 from imagemill.domain.images import Work
-from imagemill.domain.judging import Wording
-from imagemill.domain.money import Rate
-from imagemill.domain.records import Record
-from imagemill.domain.resources import Resource
-from imagemill.media.crafting import Craft, Role
+from imagemill.domain.jobs import Record
+from imagemill.domain.moderation import Wording
 from imagemill.media.palette import Palette
-from imagemill.prompts.sheets import Look, Setting, Sheet, Telling
+from imagemill.media.transforms import Craft, Role
+from imagemill.products.characters.prompts.types import Look, Setting, Sheet, Telling
 
 
 @dataclass(frozen=True, slots=True)

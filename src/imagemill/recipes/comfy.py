@@ -4,19 +4,33 @@ AIRs anywhere in its inputs become the files a node has the models in, ``{seed}`
 values given for them. What a node spells otherwise is settled when the graph is sent to it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain.clock import random_below
+from imagemill.domain.credits import Rate
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.domain.judging import Wording
-from imagemill.domain.money import Rate
+from imagemill.domain.moderation import Wording
+from imagemill.graphs import graph as graphs
+from imagemill.graphs import prompt_texts
+from imagemill.graphs.errors import BadGraph
+from imagemill.graphs.files import file_kind
 from imagemill.recipes.base import Plan, Recipe, Shelf
-from imagemill.recipes.checkpoints import checkpoint_of
-from imagemill.workflows import graphs, texts
-from imagemill.workflows.errors import BadGraph
+
+FILE = "file:"
+"""Before a checkpoint that is named by its file on the node, not by an AIR."""
+
+
+def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
+    """The first one the graph loads: its AIR, where ``airs`` has one for the file, else `FILE` + the file."""
+    for id_, place, kind, file in graphs.file_inputs(graph):
+        if kind == "checkpoint" and file_kind(graph[id_]["class_type"], str(place[0])):
+            return airs.get(file, f"{FILE}{file}")
+    return ""
+
 
 MAX_NODES = 2000
 Scalar = str | int | float | bool
@@ -85,7 +99,7 @@ def wording(input_: Comfy) -> Wording:
     except BadGraph:
         # It will be refused for that, with a better word.
         graph = input_.graph
-    return texts.wording(graph, input_.variables)
+    return prompt_texts.wording(graph, input_.variables)
 
 
 def plan(input_: Comfy) -> Plan:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagemill.domain import samplers
+from imagemill.domain import images
 from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below
+from imagemill.domain.credits import Rate
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
-from imagemill.domain.judging import Wording
-from imagemill.domain.money import Rate
-from imagemill.media.formats import InFormat
+from imagemill.domain.moderation import Wording
+from imagemill.media.postprocess import InFormat
 from imagemill.recipes.base import Plan, Recipe, Shelf
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
@@ -138,7 +138,7 @@ def plan(input_: TextToImage) -> Plan:
 def image_spec(input_: TextToImage) -> ImageSpec:
     """Of a completed input."""
     air = parse(input_.model)
-    sampler = samplers.find(input_.sampler) or samplers.DEFAULT
+    sampler = images.find(input_.sampler) or images.DEFAULT
     return ImageSpec(
         prompt=input_.prompt,
         negative_prompt=input_.negative_prompt,

@@ -5,17 +5,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imagemill.domain.air import Resource
 from imagemill.domain.clock import random_below
+from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.domain.judging import Wording
-from imagemill.domain.money import Rate
-from imagemill.domain.resources import Resource
+from imagemill.domain.moderation import Wording
+from imagemill.graphs import graph as graphs
+from imagemill.graphs import prompt_texts
+from imagemill.graphs.manifest import Input, Workflow, bind
 from imagemill.recipes.base import Plan, Recipe, Shelf
-from imagemill.recipes.checkpoints import checkpoint_of
-from imagemill.workflows import graphs, texts
-from imagemill.workflows.binding import bind
-from imagemill.workflows.manifest import Input, Workflow
+from imagemill.recipes.comfy import checkpoint_of
 
 _PICTURES = ("image", "mask")
 _DRAW = -1
@@ -138,7 +138,7 @@ def wording(input_: WorkflowRun) -> Wording:
     """Of the graph that runs, and of what was said of it."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
-        return texts.wording(input_.graph)
+        return prompt_texts.wording(input_.graph)
     graph = graphs.copy(workflow.graph)
     further: dict[str, Any] = {}
     for one in workflow.inputs:
@@ -149,7 +149,7 @@ def wording(input_: WorkflowRun) -> Wording:
         elif one.type not in _PICTURES:
             for id_, name in one.targets:
                 graph[id_]["inputs"][name] = value
-    return texts.wording(graph, further)
+    return prompt_texts.wording(graph, further)
 
 
 def plan(input_: WorkflowRun) -> Plan:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from imagemill.domain.errors import ImagemillError
-from imagemill.domain.judging import Judgement, Question, Ruling, Verdict, Wording
+from imagemill.domain.moderation import Judgement, Question, Ruling, Verdict, Wording
 from imagemill.safety.minors import Minors
-from imagemill.safety.normal import digest
+from imagemill.safety.normalize import digest
 
 log = logging.getLogger(__name__)
 

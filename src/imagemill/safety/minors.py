@@ -7,9 +7,9 @@ refused, or a word of the third.
 import re
 from functools import lru_cache
 
-from imagemill.domain.judging import ALLOWED, Question, Ruling, Verdict
-from imagemill.safety.normal import folded, words
-from imagemill.safety.terms import Terms
+from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict
+from imagemill.safety.normalize import folded, words
+from imagemill.safety.words import Terms
 
 NAME = "minors"
 _BLOCKED = Ruling(Verdict.BLOCK, "minors")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from imagemill.domain.judging import ALLOWED, Ruling, Verdict
+from imagemill.domain.moderation import ALLOWED, Ruling, Verdict
 
 _SIDE = 224
 _SCALED = 256 / 224
@@ -39,7 +39,7 @@ class Nsfw:
         self._model: _Model | None = None
 
     def judge(self, picture: Any, job: Any) -> Ruling:
-        """``picture``: an `imagemill.service.safety.Picture`."""
+        """``picture``: an `imagemill.safety.gates.Picture`."""
         del job
         score = self.score(picture)
         if score >= self._block:

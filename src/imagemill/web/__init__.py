@@ -1,1 +1,1 @@
-"""HTTP that belongs to no dialect: problems, requests, blobs, health, the live event stream."""
+"""HTTP machinery that belongs to no API: authentication, errors, blobs, server-sent events, WebSockets."""

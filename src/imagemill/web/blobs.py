@@ -5,6 +5,7 @@ one long request to the store is held for a slow client; or the client is sent t
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,9 +21,39 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
-from imagemill.media.files import UNKNOWN, extension_of
-from imagemill.media.pictures import EXTENSIONS
-from imagemill.web import ranges
+from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
+
+_RANGE = re.compile(
+    r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})(?:, ?(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18}))*"
+)
+
+
+class OutsideError(Exception):
+    """No byte of the file lies in the range that was asked for."""
+
+
+def is_range(value: str) -> bool:
+    """Whether it can be understood; what cannot is no range (14.2)."""
+    if not _RANGE.fullmatch(value):
+        return False
+    spans = (span.strip().split("-") for span in value.removeprefix("bytes=").split(","))
+    return all(not (first and last) or int(first) <= int(last) for first, last in spans)
+
+
+def span(value: str, size: int) -> tuple[int, int] | None:
+    """First byte and the one after the last; None for the whole. Raises `OutsideError`.
+
+    Of several ranges the whole is sent, as a server may.
+    """
+    if not is_range(value) or "," in value:
+        return None
+    first, _, last = value.removeprefix("bytes=").partition("-")
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= stop:
+        raise OutsideError
+    return start, stop
+
 
 PATH = "/blobs"
 
@@ -127,7 +158,7 @@ class _Picture(FileResponse):
         headers = [
             (name, value)
             for name, value in scope["headers"]
-            if name != b"range" or ranges.is_range(value.decode("latin-1"))
+            if name != b"range" or is_range(value.decode("latin-1"))
         ]
         await super().__call__({**scope, "headers": headers}, receive, send)
 
@@ -161,8 +192,8 @@ class _Remote:
         asked = request.headers.get("range", "")
         same = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
         try:
-            part = ranges.span(asked, artifact.size) if asked and same else None
-        except ranges.OutsideError:
+            part = span(asked, artifact.size) if asked and same else None
+        except OutsideError:
             headers["Content-Range"] = f"bytes */{artifact.size}"
             return Response(status_code=416, headers=headers)
         start, stop = part or (0, artifact.size)

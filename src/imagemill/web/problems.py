@@ -17,8 +17,8 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, Refused
-from imagemill.web import throttle
-from imagemill.web.permits import WORDS
+from imagemill.web import rate_limit
+from imagemill.web.permissions import WORDS
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def told(request: Request, error: ImagemillError, headers: Mapping[str, str] | N
     if isinstance(error, Refused):
         sent["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
-            sent |= throttle.headers(error.standing)
+            sent |= rate_limit.headers(error.standing)
     elif error.retryable:
         sent["Retry-After"] = _RETRY_AFTER_S
     status = STATUSES.get(error.code, 500)

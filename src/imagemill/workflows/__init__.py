@@ -1,1 +1,1 @@
-"""ComfyUI graphs: read, checked, built and bound. Pure: no network, no files but the package's own."""
+"""Stored workflows: named, versioned graphs with inputs."""

@@ -1,8 +1,8 @@
 """Rules that keep jobs off sick nodes and renders within their time."""
 
-from imagemill.backends.comfyui.breaker import Breaker
-from imagemill.backends.comfyui.pace import Pace
+from imagemill.backends.comfyui.node import Pace
 from imagemill.backends.comfyui.settings import ComfySettings, configured
+from imagemill.net.breaker import Breaker
 
 
 class Time:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from imagemill.backends.comfyui.events import Cached, Ended, Executing, Frame, Started, Step
-from imagemill.backends.comfyui.flight import Flight
-from imagemill.backends.comfyui.layout import layout_of
+from imagemill.backends.comfyui.prompt import Flight, layout_of
 
 P = "prompt"
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagemill.backends.base import Progress, RenderCanceled, Watch
 from imagemill.backends.comfyui.backend import ComfyUI
-from imagemill.backends.comfyui.sending import STALE_STOCK_S
+from imagemill.backends.comfyui.submit import STALE_STOCK_S
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, Network

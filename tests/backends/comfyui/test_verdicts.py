@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.comfyui import verdicts
-from imagemill.backends.comfyui.faults import BadStatus
-from imagemill.backends.comfyui.verdicts import File, Verdict
+from imagemill.backends.comfyui import errors
+from imagemill.backends.comfyui.errors import BadStatus, File, Verdict
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
@@ -15,7 +14,7 @@ TITLES = {"3": "Sampler", "4": "Load model"}
 
 
 def refused(body: dict[str, Any]) -> BackendError:
-    return verdicts.rejection("gpu-1", BadStatus(400, "", json.dumps(body).encode()), TITLES)
+    return errors.rejection("gpu-1", BadStatus(400, "", json.dumps(body).encode()), TITLES)
 
 
 def node_error(kind: str, message: str, details: str, **about: Any) -> dict[str, Any]:
@@ -63,13 +62,13 @@ def test_any_other_refusal_names_node_and_reason() -> None:
 
 
 def test_a_refusal_that_is_no_json_is_still_a_typed_one() -> None:
-    error = verdicts.rejection("gpu-1", BadStatus(400, "", b"<html>"), {})
+    error = errors.rejection("gpu-1", BadStatus(400, "", b"<html>"), {})
     assert error.failure is FailureCode.INVALID_GRAPH
 
 
 def failed(message: str, kind: str = "RuntimeError", node_type: str = "KSampler") -> BackendError:
     data = {"node_id": "3", "node_type": node_type, "exception_message": message, "exception_type": kind}
-    return verdicts.execution_failure("gpu-1", data, TITLES)
+    return errors.execution_failure("gpu-1", data, TITLES)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +114,11 @@ def test_a_broken_model_file_is_looked_for_elsewhere() -> None:
     ],
 )
 def test_server_paths_and_tracebacks_are_removed(message: str, shown: str) -> None:
-    assert verdicts.clean(message) == shown
+    assert errors.clean(message) == shown
 
 
 def test_a_message_without_end_is_clipped() -> None:
-    assert len(verdicts.clean("x" * 10_000)) == verdicts.LONGEST
+    assert len(errors.clean("x" * 10_000)) == errors.LONGEST
 
 
 def history(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -130,10 +129,10 @@ def history(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any
 
 def test_failed_and_interrupted_are_told_apart_by_the_last_message() -> None:
     interrupted = history("error", ("execution_start", {}), ("execution_interrupted", {"node_id": "3"}))
-    assert verdicts.outcome_of(interrupted).verdict is Verdict.INTERRUPTED
-    outcome = verdicts.outcome_of(history("error", ("execution_error", {"node_id": "3"})))
+    assert errors.outcome_of(interrupted).verdict is Verdict.INTERRUPTED
+    outcome = errors.outcome_of(history("error", ("execution_error", {"node_id": "3"})))
     assert (outcome.verdict, outcome.error) == (Verdict.FAILED, {"node_id": "3"})
-    assert verdicts.outcome_of(history("success")).verdict is Verdict.SUCCESS
+    assert errors.outcome_of(history("success")).verdict is Verdict.SUCCESS
 
 
 def image(name: str, kind: str = "output") -> dict[str, str]:
@@ -142,19 +141,19 @@ def image(name: str, kind: str = "output") -> dict[str, str]:
 
 def test_files_come_in_the_order_of_the_graph() -> None:
     outputs = {"9": {"images": [image("b.png"), image("c.png")]}, "12": {"gifs": [image("a.mp4")]}}
-    listed = [file.name for file in verdicts.files_of(outputs, ["12", "9"])]
+    listed = [file.name for file in errors.files_of(outputs, ["12", "9"])]
     assert listed == ["a.mp4", "b.png", "c.png"]
 
 
 def test_what_is_only_shown_is_delivered_when_nothing_else_is() -> None:
     shown = {"2": {"images": [image("p.png", "temp")]}}
-    assert list(verdicts.files_of(shown, ["2"])) == [File("p.png", "sub", "temp")]
+    assert list(errors.files_of(shown, ["2"])) == [File("p.png", "sub", "temp")]
     both = shown | {"3": {"images": [image("s.png")]}}
-    assert list(verdicts.files_of(both, ["2", "3"])) == [File("s.png", "sub", "output")]
+    assert list(errors.files_of(both, ["2", "3"])) == [File("s.png", "sub", "output")]
 
 
 def test_outputs_that_are_no_files_are_passed_over() -> None:
     outputs: dict[str, Any] = {
         "2": {"text": ["hello"], "animated": [True], "images": [{"filename": ""}, None]}
     }
-    assert list(verdicts.files_of(outputs, ["2"])) == []
+    assert list(errors.files_of(outputs, ["2"])) == []

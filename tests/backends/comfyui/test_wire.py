@@ -7,8 +7,15 @@ from contextlib import closing
 
 import pytest
 
-from imagemill.backends.comfyui.faults import BadStatus, Damaged, NotComfy, Unreachable, WireError, failure
-from imagemill.backends.comfyui.wire import NodeClient
+from imagemill.backends.comfyui.client import NodeClient
+from imagemill.backends.comfyui.errors import (
+    BadStatus,
+    Damaged,
+    NotComfy,
+    Unreachable,
+    WireError,
+    failure,
+)
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.nodes import NodeConfig
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.fal.settings import FalModel, FalSettings
-from imagemill.backends.paying import OverBudget, PaidCall, Reservation
+from imagemill.backends.paid_calls import OverBudget, PaidCall, Reservation
 from imagemill.domain.clock import now_us
 from tests.fal_server.server import KEY, FalServer
 

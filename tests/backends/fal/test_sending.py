@@ -13,11 +13,11 @@ from PIL import Image
 
 from imagemill.backends.base import Order, Rendered, Watch
 from imagemill.backends.fal.backend import FalBackend
-from imagemill.backends.paying import OverBudget
+from imagemill.backends.paid_calls import OverBudget
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import Control, ImageSpec, Network, Upscale, Work
-from imagemill.workflows.needs import Need
+from imagemill.graphs.requirements import Need
 from tests.backends.fal.support import Book, backend, settings
 from tests.fal_server import FalServer, Reply
 

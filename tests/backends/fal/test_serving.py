@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.bootstrap import Roles
+from imagemill.bootstrap.application import Roles
 from tests.conftest import TOKEN, Server
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import KEY

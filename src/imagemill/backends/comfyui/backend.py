@@ -5,27 +5,29 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import Node, Order, Rendered, Watch
-from imagemill.backends.comfyui import doctor, sending
-from imagemill.backends.comfyui.breaker import Clock
-from imagemill.backends.comfyui.checkup import Checkup
-from imagemill.backends.comfyui.faults import SICK, WireError, failure
-from imagemill.backends.comfyui.flight import Flight
-from imagemill.backends.comfyui.following import Following, Interrupted
-from imagemill.backends.comfyui.link import NodeLink
+from imagemill.backends.base import Node, Order, Rendered, Surroundings, Watch
+from imagemill.backends.comfyui import doctor, submit
+from imagemill.backends.comfyui.errors import SICK, WireError, failure
+from imagemill.backends.comfyui.follow import Following, Interrupted
+from imagemill.backends.comfyui.health import Checkup
+from imagemill.backends.comfyui.node import NodeLink, PathOf
+from imagemill.backends.comfyui.prompt import Flight
 from imagemill.backends.comfyui.settings import ComfySettings, configured
-from imagemill.backends.comfyui.stock import PathOf
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, Work
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.workflows import skeletons
-from imagemill.workflows.catalogue import Catalogue
-from imagemill.workflows.errors import BadGraph
-from imagemill.workflows.graphs import normalise
-from imagemill.workflows.needs import Need, needs_of
+from imagemill.graphs import builder
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import BadGraph
+from imagemill.graphs.graph import normalise
+from imagemill.graphs.requirements import Need, needs_of
+from imagemill.net.breaker import Clock
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
 
 REMEMBERED = 4096
 """References that were sent by this process: sent again, they are looked for on the node first."""
@@ -113,7 +115,7 @@ class ComfyUI:
         links = self._links
         if not links:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
-        impossible = skeletons.refusal(work) if isinstance(work, ImageSpec) else None
+        impossible = builder.refusal(work) if isinstance(work, ImageSpec) else None
         if impossible is not None:
             return impossible
         try:
@@ -216,7 +218,7 @@ class ComfyUI:
 
 def _sent(link: NodeLink, order: Order, *, known: bool) -> Flight:
     try:
-        return sending.send(link, order, known=known)
+        return submit.send(link, order, known=known)
     except BackendError as error:
         _blame(link, error)
         raise
@@ -240,3 +242,8 @@ def _lack(need: Need, lacking: list[str], all_: list[str]) -> str:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def build(settings: "Settings", surroundings: Surroundings) -> ComfyUI:
+    """Without nodes as yet: those of the settings and of the table are configured together."""
+    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), surroundings.path_of)

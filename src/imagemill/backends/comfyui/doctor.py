@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 
-from imagemill.backends.comfyui import verdicts
-from imagemill.backends.comfyui.faults import BadStatus, WireError
-from imagemill.backends.comfyui.link import LOADERS, NodeLink, files, read_vitals
-from imagemill.backends.comfyui.sending import SUBFOLDER, Place, locate
-from imagemill.backends.comfyui.socket import open_socket
+from imagemill.backends.comfyui import errors
+from imagemill.backends.comfyui.errors import BadStatus, WireError
+from imagemill.backends.comfyui.node import LOADERS, NodeLink, files, read_vitals
+from imagemill.backends.comfyui.submit import SUBFOLDER, Place, locate
+from imagemill.backends.comfyui.websocket import open_socket
 from imagemill.domain.nodes import Finding, Level
-from imagemill.workflows.errors import BadCatalogue
-from imagemill.workflows.loose import mapping, sequence
+from imagemill.graphs.errors import BadCatalogue
+from imagemill.graphs.json_access import mapping, sequence
 
 CORE_CLASSES = frozenset(
     {"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "LoadImage", "LoraLoader"}
@@ -160,18 +160,18 @@ def _trial(link: NodeLink) -> Finding:
             time.sleep(0.05)
         return _delivered(link, reference, found.entry or {}, time.perf_counter() - started)
     except BadStatus as error:
-        reason = verdicts.rejection(link.name, error, {}) if error.status == 400 else error
+        reason = errors.rejection(link.name, error, {}) if error.status == 400 else error
         return Finding(Level.ERROR, "prompt", f"a test prompt was refused: {reason}")
     finally:
         link.collect(reference)
 
 
 def _delivered(link: NodeLink, reference: str, entry: Mapping[str, object], took_s: float) -> Finding:
-    outcome = verdicts.outcome_of(entry)
-    if outcome.verdict is not verdicts.Verdict.SUCCESS:
-        reason = verdicts.execution_failure(link.name, outcome.error, {})
+    outcome = errors.outcome_of(entry)
+    if outcome.verdict is not errors.Verdict.SUCCESS:
+        reason = errors.execution_failure(link.name, outcome.error, {})
         return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
-    for file in verdicts.files_of(outcome.outputs, ("2",)):
+    for file in errors.files_of(outcome.outputs, ("2",)):
         link.client.view(file.name, file.subfolder, file.kind, most=link.settings.file_bytes)
         text = f"a test prompt was made, saved and fetched in {took_s * 1000:.0f} ms"
         return Finding(Level.OK, "prompt", text)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import Node, Order, RenderCanceled, Rendered, Watch
 from imagemill.backends.fal import mapping
-from imagemill.backends.fal.faults import BadStatus, Ended, Unreachable, WireError, failure
-from imagemill.backends.fal.following import Following
-from imagemill.backends.fal.mapping import Asked
-from imagemill.backends.fal.references import reference_of, request_of
+from imagemill.backends.fal.errors import BadStatus, Ended, Unreachable, WireError, failure
+from imagemill.backends.fal.follow import Following
+from imagemill.backends.fal.mapping import Asked, reference_of, request_of
 from imagemill.backends.fal.settings import FalSettings
-from imagemill.backends.paying import (
+from imagemill.backends.paid_calls import (
     CANCELED,
     MILLIONTHS,
     REFUSED,
@@ -32,10 +31,10 @@ from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec, Work
 from imagemill.domain.scheduling import REMOTE
-from imagemill.workflows.errors import KIND_WORDS
+from imagemill.graphs.errors import KIND_WORDS
 
 if TYPE_CHECKING:
-    from imagemill.backends.fal.wire import Fal, SyncRequestHandle
+    from imagemill.backends.fal.client import Fal, SyncRequestHandle
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +245,7 @@ class FalBackend:
     def _connected(self) -> "Fal":
         with self._lock:
             if self._wire is None:
-                from imagemill.backends.fal.wire import Fal
+                from imagemill.backends.fal.client import Fal
 
                 assert self._settings.key is not None  # noqa: S101 - there is no backend without one
                 self._wire = Fal(

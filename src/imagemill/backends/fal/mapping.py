@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
-from imagemill.backends.paying import MILLIONTHS
+from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
 from imagemill.domain.images import ImageSpec, Work
 
@@ -152,3 +152,18 @@ def _fitted(data: bytes, width: int, height: int) -> str:
     file = io.BytesIO()
     ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS).save(file, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+_PREFIX = "fal:"
+
+
+def reference_of(path: str, request_id: str) -> str:
+    return f"{_PREFIX}{path}:{request_id}"
+
+
+def request_of(reference: str) -> tuple[str, str] | None:
+    """Path and request id; None for what is none: an id of our own, before anything was sent."""
+    if not reference.startswith(_PREFIX):
+        return None
+    path, separator, request_id = reference.removeprefix(_PREFIX).partition(":")
+    return (path, request_id) if separator and path and request_id else None

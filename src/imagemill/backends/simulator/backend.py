@@ -6,18 +6,28 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import Node, Order, Output, Progress, Rendered, Watch
+from imagemill.backends.base import Node, Order, Output, Progress, Rendered, Surroundings, Watch
 from imagemill.backends.simulator import painter
 from imagemill.backends.simulator.faults import AT_THE_DOOR, PROPERTY, check_hint, failure, load_scenario
-from imagemill.backends.simulator.pacing import Clock, Gate, Pace, Sleep, pause
-from imagemill.backends.simulator.plans import Catalogue, Plan, load_ms_of, make_plan, models_of, outputs_of
+from imagemill.backends.simulator.plan import (
+    Catalogue,
+    Plan,
+    load_ms_of,
+    make_plan,
+    models_of,
+    outputs_of,
+)
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
+from imagemill.backends.simulator.timing import Clock, Gate, Pace, Sleep, pause
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import Work
 from imagemill.media.pictures import CRAFT
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
 
 PREVIEWS = 20
 """Previews of a render at most."""
@@ -303,3 +313,9 @@ def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Itera
             load_s=settings.load_ms / 1000,
             available=frozenset(model.lower() for model in settings.models) or None,
         )
+
+
+def build(settings: "Settings", surroundings: Surroundings) -> Simulator | None:
+    if settings.simulator.enabled == "never":
+        return None
+    return Simulator(settings.simulator, suffix=surroundings.suffix)

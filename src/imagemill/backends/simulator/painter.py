@@ -13,11 +13,9 @@ from struct import pack
 
 from PIL import Image, ImageChops, ImageFilter
 
-from imagemill.backends.simulator.canvas import Colour, rgb
-from imagemill.backends.simulator.figure import draw_figure
-from imagemill.backends.simulator.lettering import print_strip
-from imagemill.backends.simulator.raster import mapped, scaled
-from imagemill.backends.simulator.scenes import draw_scene
+from imagemill.backends.simulator.drawing import Colour, mapped, print_strip, rgb, scaled
+from imagemill.backends.simulator.landscape import draw_scene
+from imagemill.backends.simulator.person import draw_figure
 from imagemill.domain.images import ImageSpec
 
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")

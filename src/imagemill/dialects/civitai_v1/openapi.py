@@ -3,7 +3,7 @@
 from typing import Any
 
 from imagemill.dialects.civitai_v1.schemas import ComfyTemplate, Query, Taint, TextToImageTemplate
-from imagemill.dialects.openapi import FLAG, INSTANT, JSON, TEXT, TEXTS, answered, body, query, whole
+from imagemill.web.openapi import FLAG, INSTANT, JSON, TEXT, TEXTS, answered, body, query, whole
 
 _DETAILED = (FLAG, "Show each job as it was submitted")
 _WAIT = (FLAG, "Hold the answer until the jobs are finished, for about 95 s at most")

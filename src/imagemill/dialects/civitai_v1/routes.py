@@ -4,31 +4,31 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from imagemill.dialects.answers import answer
-from imagemill.dialects.civitai_v1 import openapi, reading
+from imagemill.api.base import Dialect, Services
+from imagemill.api.credits import priced
+from imagemill.backends.base import Backend
+from imagemill.dialects.civitai_v1 import openapi, requests
+from imagemill.dialects.civitai_v1.responses import Shape, callback, date_time, job_event, job_status
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
-from imagemill.dialects.civitai_v1.views import Shape, job_event, job_status
-from imagemill.dialects.credits.estimates import priced
 from imagemill.domain.access import Scope
-from imagemill.domain.clock import now_us
+from imagemill.domain.air import Resource
+from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
-from imagemill.service.services import Services
-from imagemill.service.submit import Wish
-from imagemill.store.annotating import Annotate
-from imagemill.store.finishing import Cancel
-from imagemill.store.reading import Filter, View
-from imagemill.store.submitting import Accepted
-from imagemill.web.gate import caller
-from imagemill.web.permits import Permit
-from imagemill.web.problems import field_errors
-from imagemill.web.requests import (
+from imagemill.jobs.store.finish import Cancel
+from imagemill.jobs.store.queries import Annotate, Filter, View
+from imagemill.jobs.store.submit import Accepted
+from imagemill.jobs.submit import Wish
+from imagemill.web.auth import caller
+from imagemill.web.http import (
+    answer,
     checked,
     cursor,
     digest,
@@ -38,6 +38,8 @@ from imagemill.web.requests import (
     number,
     request_trace,
 )
+from imagemill.web.permissions import Permit
+from imagemill.web.problems import field_errors
 
 NAME = "civitai.v1"
 PERMITS = (
@@ -90,8 +92,8 @@ class Jobs:
         services = self._services
         wait, detailed = flag(request, "wait"), flag(request, "detailed")
         body = await json_body(request)
-        wishes = reading.wishes(
-            reading.templates(body),
+        wishes = requests.wishes(
+            requests.templates(body),
             services.guard,
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
@@ -292,7 +294,7 @@ async def _read_taint(request: Request) -> Taint:
         taint = Taint.model_validate(await json_body(request))
     except ValidationError as error:
         raise InvalidInput(field_errors(error, Taint)) from error
-    reading.check_keys("properties", taint.properties or ())
+    requests.check_keys("properties", taint.properties or ())
     return taint
 
 
@@ -303,3 +305,118 @@ def _in_our_words(path: str) -> str:
 
 
 _OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")
+
+
+_MOST_MODELS = 100
+_MONTH_US = 30 * 86_400 * SECOND
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class Account:
+    def __init__(self, services: Services, jobs: Jobs) -> None:
+        self._services = services
+        self._jobs = jobs
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(tags=["civitai v1"])
+        for path, handler, summary, extra in (
+            ("coverage", self.coverage, "Which models can be used now", openapi.COVERAGE),
+            ("consumption", self.consumption, "What was made and paid", openapi.CONSUMPTION),
+            ("requests", self.requests, "Submissions, newest first", openapi.REQUESTS),
+        ):
+            routes.add_api_route(
+                f"/v1/consumer/{path}",
+                handler,
+                methods=["GET"],
+                summary=summary,
+                response_class=Response,
+                openapi_extra=extra,
+            )
+        return routes
+
+    async def coverage(self, request: Request) -> Response:
+        models = request.query_params.getlist("model")
+        if not models:
+            raise InvalidInput.at("model", "is required: one AIR or more, as ?model=a&model=b")
+        if len(models) > _MOST_MODELS:
+            raise InvalidInput.at(
+                "model", f"names {len(models)} models, at most {_MOST_MODELS} are looked up"
+            )
+        return answer(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
+
+    def _cover(self, air: str) -> dict[str, Any]:
+        resource = self._services.registry.find("model", air)
+        if resource is None:
+            return {"availability": "Unsupported", "workers": 0}
+        workers = sum(_slots(backend, resource) for backend in self._services.backends.values())
+        return {"availability": "Available" if workers else "Unavailable", "workers": workers}
+
+    async def consumption(self, request: Request) -> Response:
+        now = now_us()
+        start = _instant(request, "startDate", now - _MONTH_US)
+        end = _instant(request, "endDate", now)
+        if end < start:
+            raise InvalidInput.at("endDate", "is before startDate")
+        used = await asyncio.to_thread(self._services.store.consumption, caller(request).owner, start, end)
+        return answer(
+            {
+                "images": used.images,
+                "totalCost": round(used.cost, 4),
+                "startDate": date_time(start),
+                "endDate": date_time(end),
+            }
+        )
+
+    async def requests(self, request: Request) -> Response:
+        take = number(request, "take", 20, 1, 100)
+        before = cursor(request.query_params.get("cursor"), "cursor", "nextId")
+        store, owner = self._services.store, caller(request).owner
+        batches = await asyncio.to_thread(store.batches, owner, before, take + 1)
+        entries = [await self._request(request, batch) for batch in batches[:take]]
+        body: dict[str, Any] = {"requests": entries}
+        if len(batches) > take:
+            body["cursor"] = {"nextDateTime": entries[-1]["dateTime"], "nextId": batches[take - 1]}
+        return answer(body)
+
+    async def _request(self, request: Request, batch: str) -> dict[str, Any]:
+        jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, batch)
+        statuses = await self._jobs.statuses(request, jobs, detailed=True)
+        return {
+            "dateTime": date_time(jobs[0].created_at) if jobs else "",
+            "jobs": [{"job": status["job"], "lastEvent": status["lastEvent"]} for status in statuses],
+        }
+
+
+def _slots(backend: Backend, resource: Resource) -> int:
+    """Slots of healthy nodes that could use the resource."""
+    is_model = resource.air.type in (None, "checkpoint", "model")
+    return sum(
+        node.slots
+        for node in backend.nodes()
+        if node.healthy and (not is_model or node.available is None or resource.air.key in node.available)
+    )
+
+
+def _instant(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if not text:
+        return default
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # A float of seconds rounds the last instant of year 9999 up to one that is no date.
+        return from_datetime(min(in_utc, _LAST))
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write a date such as 2026-01-31T00:00:00Z") from error
+
+
+def router(services: Services) -> APIRouter:
+    wire = services.wire
+    jobs = Jobs(services, Shape(wire.signer, wire.v1_result), wire.public_url)
+    routes = APIRouter()
+    routes.include_router(jobs.router())
+    routes.include_router(Account(services, jobs).router())
+    return routes
+
+
+DIALECT = Dialect(name=NAME, router=router, callback=callback, permits=PERMITS)

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from imagemill.dialects.fields import Real, Whole, one_of
-from imagemill.domain import samplers
+from imagemill.domain import images
 from imagemill.domain.scheduling import NAMED_PRIORITIES, PRIORITY_BOUND
+from imagemill.web.http import Real, Whole, one_of
 from imagemill.web.problems import suggestion
 
 _TIMESPAN = re.compile(r"(?:(\d{1,4})\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:\.(\d{1,7}))?")
@@ -46,9 +46,9 @@ _LONGEST_S = 86_400
 
 
 def _scheduler(value: Any) -> Any:
-    row = samplers.find(value) if isinstance(value, str) else None
+    row = images.find(value) if isinstance(value, str) else None
     if row is None:
-        names = [sampler.v1 for sampler in samplers.SAMPLERS]
+        names = [sampler.v1 for sampler in images.SAMPLERS]
         raise ValueError(f"is {str(value)[:40]!r}, which is no scheduler{suggestion(str(value), names)}")
     return row.v1
 

@@ -24,7 +24,7 @@ from imagemill.domain.errors import (
 )
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
-from imagemill.web import throttle
+from imagemill.web import rate_limit
 from imagemill.web.problems import STATUSES
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _told(error: ImagemillError) -> Ending:
     if isinstance(error, Refused):
         headers["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
-            headers |= throttle.headers(error.standing)
+            headers |= rate_limit.headers(error.standing)
     elif error.code == "conflict":
         # The client repeats what gets a 409, and would hear the same ten times.
         status = 422

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from imagemill.dialects import openapi
 from imagemill.dialects.fal.errors import CLIENT_CLOSED
 from imagemill.dialects.fal.schemas import Input
-from imagemill.web.described import PROBLEM
+from imagemill.web import openapi
+from imagemill.web.openapi import PROBLEM
 
 _DETAIL: dict[str, Any] = {
     "type": "object",

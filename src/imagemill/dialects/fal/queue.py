@@ -10,22 +10,25 @@ from pydantic_core import to_json
 from starlette.types import Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from imagemill.dialects.answers import answer
-from imagemill.dialects.fal import hooks, openapi, views
-from imagemill.dialects.fal.apps import Apps
+from imagemill.api.base import Dialect, Services
+from imagemill.dialects.fal import openapi, responses, webhooks
+from imagemill.dialects.fal.direct import Direct
 from imagemill.dialects.fal.errors import Ending, FalRoute
-from imagemill.dialects.fal.submitting import Desk
+from imagemill.dialects.fal.requests import Desk
+from imagemill.dialects.fal.responses import NAME
+from imagemill.dialects.fal.settings import QUEUE, RUN, Apps, FalApiSettings
+from imagemill.dialects.fal.webhooks import letters, unsigned
+from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Job, JobStatus
-from imagemill.fal_api import QUEUE
-from imagemill.service.hub import Watcher
-from imagemill.service.services import Services
-from imagemill.store.finishing import Cancel
-from imagemill.store.reading import View
-from imagemill.web.gate import caller
-from imagemill.web.requests import flag
-from imagemill.web.stream import KEEP_ALIVE_S
+from imagemill.jobs.hub import Watcher
+from imagemill.jobs.store.finish import Cancel
+from imagemill.jobs.store.queries import View
+from imagemill.web.auth import caller
+from imagemill.web.http import answer, flag
+from imagemill.web.permissions import Permit
+from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
 _ONE = _APP + "/requests/{request_id}"
@@ -61,7 +64,7 @@ class Queue:
         return routes
 
     async def keys(self) -> Response:
-        body = await asyncio.to_thread(hooks.key_set, self._services)
+        body = await asyncio.to_thread(webhooks.key_set, self._services)
         response = answer(body)
         response.headers["Cache-Control"] = "public, max-age=3600"
         return response
@@ -74,8 +77,8 @@ class Queue:
         accepted = await order.accept()
         job = accepted.jobs[0]
         ahead = 0 if job.status is not JobStatus.QUEUED else await self._ahead(job)
-        queue = views.queue_url(request, self._services.wire)
-        body = {"status": "IN_QUEUE", **views.addresses(job, queue), "queue_position": ahead}
+        queue = responses.queue_url(request, self._services.wire)
+        body = {"status": "IN_QUEUE", **responses.addresses(job, queue), "queue_position": ahead}
         response = answer(body)
         response.headers["X-Fal-Request-Id"] = job.id
         return response
@@ -96,8 +99,8 @@ class Queue:
         job = view.job
         if not job.status.is_terminal:
             return Ending(400, "the request is not finished yet; ask for its status").response(job.id)
-        base = views.base_url(request, self._services.wire)
-        told = await asyncio.to_thread(views.result, view, base, self._services)
+        base = responses.base_url(request, self._services.wire)
+        told = await asyncio.to_thread(responses.result, view, base, self._services)
         if isinstance(told, Ending):
             return told.response(job.id)
         response = answer(told)
@@ -121,15 +124,18 @@ class Queue:
         found = await self._services.views.load([request_id])
         if found and found[0].job.owner == caller(request).owner:
             job = found[0].job
-            if job.dialect == views.NAME and views.marks(job).get("app") == f"{owner}/{alias}".lower():
+            if (
+                job.dialect == responses.NAME
+                and responses.marks(job).get("app") == f"{owner}/{alias}".lower()
+            ):
                 return found[0]
         raise NotFound(f"there is no request {request_id[:60]!r} of {owner[:60]}/{alias[:60]}")
 
     async def _status(self, request: Request, view: View, with_logs: bool) -> dict[str, Any]:
         job, store = view.job, self._services.store
         ahead = await self._ahead(job) if job.status is JobStatus.QUEUED else 0
-        logs = views.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
-        return views.status(view, views.queue_url(request, self._services.wire), ahead, logs)
+        logs = responses.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
+        return responses.status(view, responses.queue_url(request, self._services.wire), ahead, logs)
 
     async def _ahead(self, job: Job) -> int:
         return await asyncio.to_thread(self._services.store.preceding, job)
@@ -173,3 +179,25 @@ class _Statuses(Response):
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
             await response(scope, receive, send)
+
+
+def router(services: Services) -> APIRouter:
+    options: FalApiSettings = services.options[NAME]
+    apps, desk = Apps(options.offered), Desk(services)
+    routes = APIRouter()
+    routes.include_router(Queue(services, apps, desk).router())
+    routes.include_router(Direct(services, apps, desk, options.run_s).router())
+    return routes
+
+
+DIALECT = Dialect(
+    name=NAME,
+    router=router,
+    callback=unsigned,
+    letters=letters,
+    permits=(
+        Permit(KEYS, None),
+        Permit(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+        Permit(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+    ),
+)

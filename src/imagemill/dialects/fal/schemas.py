@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from imagemill.dialects.fields import Real, Whole
+from imagemill.dialects.fal.settings import SIZES
 from imagemill.domain.images import MAX_SEED
-from imagemill.fal_api import SIZES
+from imagemill.web.http import Real, Whole
 
 LEAST_SIDE, LARGEST_SIDE, GRID = 64, 2048, 8
 """Pixels. fal takes more, which no checkpoint draws well and few GPUs have the memory for."""

@@ -1,0 +1,1 @@
+"""Accounts: access, API keys, users, sessions, passwords, throttling and the audit log."""

@@ -1,0 +1,87 @@
+"""The audit log: who changed what of the installation. Only ever added to."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.errors import StorageError
+
+_audit = tables.audit.c
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    id: str
+    """A UUID of version 7: sorts by time."""
+    at: int
+    actor: str
+    """The account that acted."""
+    credential: str
+    """The key or session it acted by."""
+    action: str
+    target: str
+    detail: str
+    address: str
+    """Of the client."""
+
+
+class AuditLog:
+    """What `imagemill.jobs.store.store.Store` offers about it."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def add(self, entry: Entry) -> None:
+        self._write(_add, entry)
+
+    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[Entry]:
+        """The newest first."""
+        return self._read(_page, before, limit, actor)
+
+
+def _add(tx: Tx, requests: Sequence[Entry]) -> list[None]:
+    rows = [{name: getattr(entry, name) for name in _NAMES} for entry in requests]
+    tx.conn.execute(sa.insert(tables.audit), rows)
+    return [None] * len(requests)
+
+
+def _page(conn: sa.Connection, before: str | None, limit: int, actor: str | None) -> list[Entry]:
+    older = _audit.id < before if before is not None else sa.true()
+    of_actor = _audit.actor == actor if actor is not None else sa.true()
+    statement = sa.select(tables.audit).where(older, of_actor).order_by(_audit.id.desc()).limit(limit)
+    return [Entry(*row) for row in conn.execute(statement)]
+
+
+_NAMES = tuple(column.name for column in tables.audit.columns)
+
+
+log = logging.getLogger(__name__)
+
+
+class Audit:
+    def __init__(self, entries: AuditLog) -> None:
+        self._entries = entries
+
+    def note(
+        self, actor: str, credential: str, action: str, target: str = "", detail: str = "", address: str = ""
+    ) -> None:
+        """What was done is done: a line that cannot be written is in the process's log instead."""
+        now = now_us()
+        entry = Entry(
+            uuid7(now), now, actor, credential[:64], action[:64], target[:200], detail[:2000], address[:64]
+        )  # fmt: skip
+        try:
+            self._entries.add(entry)
+        except StorageError:
+            log.exception("the audit log has no line of this: %s", entry)
+
+    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[Entry]:
+        """The newest first."""
+        return self._entries.page(before, limit, actor)

@@ -1,0 +1,149 @@
+"""API keys and accounts: making and revoking them, never beyond what whoever makes them may."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from imagemill.accounts.store import Accounts, ChangeOwner, Owner, RevokeKey, StoredKey
+from imagemill.domain import access
+from imagemill.domain.access import Caller, Role, Scope, check_account
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+
+MAX_LIFE_S = 10 * 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWish:
+    name: str = ""
+    scopes: frozenset[Scope] | None = None
+    """None: all that the owner's role has, and its maker."""
+    is_service: bool = False
+    life_s: float | None = None
+    """None: for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    key: StoredKey
+    text: str
+    """Shown once."""
+
+
+class Keys:
+    """``forget``: what was known of keys and owners is not so any more."""
+
+    def __init__(self, accounts: Accounts, forget: Callable[[], None]) -> None:
+        self._accounts = accounts
+        self._forget = forget
+
+    def make(self, wish: KeyWish, owner: str, maker: Caller | None = None) -> MadeKey:
+        """``maker``: None for whoever holds the database itself.
+
+        Raises `Forbidden` for more than the maker has, `NotFound` for an owner that is not there."""
+        account = self._accounts.owner(owner)
+        if account is None:
+            raise NotFound(f"there is no owner {owner}")
+        if account.parent is not None:
+            raise Conflict(f"{owner} is an end user: the service key of {account.parent} acts for it")
+        allowed = account.role.scopes & (maker.scopes if maker else account.role.scopes)
+        scopes = _checked(wish.scopes, allowed, account) if wish.scopes is not None else allowed
+        now = now_us()
+        expires_at = self._end(wish, now, maker)
+        if wish.is_service and maker is not None and not self._may_serve(maker):
+            raise Forbidden("isService: this key acts for its own account only, so what it makes does, too")
+        drawn = access.draw()
+        key = StoredKey(
+            drawn.id, owner, wish.name, drawn.digest, frozenset(scopes), wish.is_service, now, expires_at
+        )  # fmt: skip
+        self._accounts.add_key(key)
+        self._forget()
+        return MadeKey(key, drawn.text)
+
+    def revoke(self, id_: str, owner: str | None = None) -> StoredKey:
+        """Raises `NotFound`, for another owner's key too; None: whoever's it is."""
+        key = self._accounts.revoke_key(RevokeKey(id_, now_us(), owner))
+        self._forget()
+        return key
+
+    def of(self, owner: str | None = None) -> list[StoredKey]:
+        return list(self._accounts.keys(owner))
+
+    def _end(self, wish: KeyWish, now: int, maker: Caller | None) -> int | None:
+        """A key does not outlive the one it was made by."""
+        own = self._own_key(maker)
+        latest = own.expires_at if own is not None else None
+        if wish.life_s is None:
+            return latest
+        expires_at = now + round(wish.life_s * SECOND)
+        if latest is not None and expires_at > latest:
+            raise Forbidden("expiresInDays: this key expires before that itself")
+        return expires_at
+
+    def _may_serve(self, maker: Caller) -> bool:
+        own = self._own_key(maker)
+        return own is None or own.is_service
+
+    def _own_key(self, maker: Caller | None) -> StoredKey | None:
+        """The key a maker calls with; None for a session, the settings' key or nobody."""
+        found = self._accounts.key(maker.credential) if maker is not None else None
+        return found[0] if found is not None else None
+
+
+class Owners:
+    def __init__(self, accounts: Accounts, forget: Callable[[], None]) -> None:
+        self._accounts = accounts
+        self._forget = forget
+
+    def add(self, id_: str, role: Role, name: str | None = None) -> Owner:
+        """An account. Raises `InvalidInput`, `Conflict` for a name that is taken."""
+        owner = Owner(check_account("id", id_), role, now_us(), name=name or None)
+        if self._accounts.owner(id_) is not None:
+            raise Conflict(f"there is an owner {id_} already; change it instead")
+        self._accounts.ensure_owner(owner)
+        return owner
+
+    def change(self, change: ChangeOwner, caller: Caller | None = None) -> Owner:
+        """Raises `NotFound`, `Conflict` where an administrator would lock himself out."""
+        if caller is not None and change.id == caller.account and not caller.is_open:
+            loses = change.role is not None and change.role is not caller.role
+            if change.disabled or loses:
+                raise Conflict(f"{change.id} is the account you call with; let another administrator do it")
+        if change.role not in (None, Role.USER):
+            there = self.get(change.id)
+            if there.parent is not None:
+                raise Conflict(f"{change.id} is an end user of {there.parent}, which is always a user")
+        owner = self._accounts.change_owner(change)
+        self._forget()
+        return owner
+
+    def get(self, id_: str) -> Owner:
+        """Raises `NotFound`."""
+        owner = self._accounts.owner(id_)
+        if owner is None:
+            raise NotFound(f"there is no owner {id_}")
+        return owner
+
+    def page(self, parent: str | None, after: str, limit: int) -> list[Owner]:
+        return list(self._accounts.owners(parent=parent, after=after, limit=limit))
+
+
+def scopes_of(path: str, names: Iterable[str]) -> frozenset[Scope]:
+    """Raises `InvalidInput` for a name that is no scope."""
+    found: set[Scope] = set()
+    for name in names:
+        try:
+            found.add(Scope(name))
+        except ValueError:
+            known = ", ".join(scope.value for scope in Scope)
+            raise InvalidInput.at(path, f"{name[:40]!r} is no scope; one of {known}") from None
+    return frozenset(found)
+
+
+def _checked(wanted: frozenset[Scope], allowed: frozenset[Scope], account: Owner) -> frozenset[Scope]:
+    if not wanted:
+        raise InvalidInput.at("scopes", "is empty; leave it out for all you have")
+    if more := sorted(scope.value for scope in wanted - account.role.scopes):
+        raise Forbidden(f"scopes: {', '.join(more)} is beyond {account.id}, whose role is {account.role}")
+    if more := sorted(scope.value for scope in wanted - allowed):
+        raise Forbidden(f"scopes: {', '.join(more)} is beyond the key this was asked for with")
+    return wanted

@@ -1,0 +1,533 @@
+"""Owners and their API keys."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.accounts import throttle
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.access import Role, Scope
+from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
+
+_owners = tables.owners.c
+_keys = tables.api_keys.c
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    id: str
+    role: Role
+    created_at: int
+    parent: str | None = None
+    """The account whose end user this is."""
+    name: str | None = None
+    weight: float = 1.0
+    disabled_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    id: str
+    owner: str
+    name: str
+    digest: str
+    scopes: frozenset[Scope]
+    is_service: bool
+    """It may act for end users of its owner."""
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddKey:
+    key: StoredKey
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey:
+    id: str
+    now: int
+    owner: str | None = None
+    """None: whoever's it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseKey:
+    id: str
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOwner:
+    """None leaves a thing as it is."""
+
+    id: str
+    now: int
+    role: Role | None = None
+    name: str | None = None
+    weight: float | None = None
+    disabled: bool | None = None
+
+
+class Accounts:
+    """What `imagemill.jobs.store.store.Store` offers about owners."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def put_owner(self, owner: Owner) -> None:
+        """Make it, or change its role, name, weight and whether it is disabled."""
+        self._write(_put_owner, owner)
+
+    def ensure_owner(self, owner: Owner) -> None:
+        """Make it unless it is there, and leave it as it is otherwise."""
+        self._write(_ensure_owner, owner)
+
+    def change_owner(self, change: ChangeOwner) -> Owner:
+        """Raises `NotFound`."""
+        return self._write(_change_owner, change)
+
+    def owner(self, id_: str) -> Owner | None:
+        return self._read(_owner, id_)
+
+    def owners(self, *, parent: str | None = None, after: str = "", limit: int = 100) -> list[Owner]:
+        """Accounts, or the end users of one, by their ids."""
+        return self._read(_list_owners, parent, after, limit)
+
+    def add_key(self, key: StoredKey) -> None:
+        """Raises `NotFound` for an owner that is not there, `Conflict` for a visible part that is taken."""
+        self._write(_add_key, AddKey(key))
+
+    def revoke_key(self, revoke: RevokeKey) -> StoredKey:
+        """Raises `NotFound`, for another owner's key too."""
+        return self._write(_revoke_key, revoke)
+
+    def use_key(self, use: UseKey) -> None:
+        """Note when it was used last."""
+        self._write(_use_key, use)
+
+    def key(self, id_: str) -> tuple[StoredKey, Owner] | None:
+        return self._read(_key, id_)
+
+    def keys(self, owner: str | None = None) -> list[StoredKey]:
+        """An owner's, or all, the newest first."""
+        return self._read(_list_keys, owner)
+
+    def has_credentials(self) -> bool:
+        """Whether anybody could ever say who they are: a key was made, be it revoked by now, or a user."""
+        return self._read(_has_credentials)
+
+
+def _put_owner(tx: Tx, requests: Sequence[Owner]) -> list[None]:
+    for owner in requests:
+        row = _owner_row(owner)
+        changed = {name: row[name] for name in ("role", "name", "weight", "disabled_at")}
+        statement = tx.insert(tables.owners).values(row)
+        tx.conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changed))
+    return [None] * len(requests)
+
+
+def _ensure_owner(tx: Tx, requests: Sequence[Owner]) -> list[None]:
+    for owner in requests:
+        tx.conn.execute(tx.insert(tables.owners).values(_owner_row(owner)).on_conflict_do_nothing())
+    return [None] * len(requests)
+
+
+def _change_owner(tx: Tx, requests: Sequence[ChangeOwner]) -> list[Owner | NotFound]:
+    answers: list[Owner | NotFound] = []
+    for request in requests:
+        values: dict[str, Any] = {"id": request.id}
+        if request.role is not None:
+            values["role"] = request.role.value
+        if request.name is not None:
+            values["name"] = request.name or None
+        if request.weight is not None:
+            values["weight"] = request.weight
+        if request.disabled is not None:
+            since = sa.func.coalesce(_owners.disabled_at, request.now)
+            values["disabled_at"] = since if request.disabled else None
+        update = sa.update(tables.owners).where(_owners.id == request.id).values(values)
+        row = tx.conn.execute(update.returning(*tables.owners.columns)).first()
+        answers.append(owner_from(row) if row else NotFound(f"there is no owner {request.id}"))
+    return answers
+
+
+def _owner(conn: sa.Connection, id_: str) -> Owner | None:
+    row = conn.execute(sa.select(tables.owners).where(_owners.id == id_)).first()
+    return owner_from(row) if row else None
+
+
+def _list_owners(conn: sa.Connection, parent: str | None, after: str, limit: int) -> list[Owner]:
+    of_parent = _owners.parent.is_(None) if parent is None else _owners.parent == parent
+    statement = sa.select(tables.owners).where(of_parent, _owners.id > after)
+    return [owner_from(row) for row in conn.execute(statement.order_by(_owners.id).limit(limit))]
+
+
+def _add_key(tx: Tx, requests: Sequence[AddKey]) -> list[NotFound | Conflict | None]:
+    answers: list[NotFound | Conflict | None] = []
+    for request in requests:
+        key = request.key
+        if _owner(tx.conn, key.owner) is None:
+            answers.append(NotFound(f"there is no owner {key.owner}"))
+            continue
+        insert = tx.insert(tables.api_keys).values(_key_row(key)).on_conflict_do_nothing()
+        added = tx.conn.execute(insert.returning(_keys.id)).first()
+        answers.append(None if added else Conflict(f"there is a key {key.id} already"))
+    return answers
+
+
+def _revoke_key(tx: Tx, requests: Sequence[RevokeKey]) -> list[StoredKey | NotFound]:
+    answers: list[StoredKey | NotFound] = []
+    for request in requests:
+        its_owner = _keys.owner == request.owner if request.owner is not None else sa.true()
+        revoked_at = sa.func.coalesce(_keys.revoked_at, request.now)
+        row = tx.conn.execute(
+            sa.update(tables.api_keys)
+            .where(_keys.id == request.id, its_owner)
+            .values(revoked_at=revoked_at)
+            .returning(*tables.api_keys.columns)
+        ).first()
+        answers.append(_stored_key(row) if row else NotFound(f"there is no key {request.id}"))
+    return answers
+
+
+def _use_key(tx: Tx, requests: Sequence[UseKey]) -> list[None]:
+    for request in requests:
+        statement = sa.update(tables.api_keys).where(_keys.id == request.id)
+        tx.conn.execute(statement.values(used_at=request.now))
+    return [None] * len(requests)
+
+
+_KEY_COLUMNS = tuple(tables.api_keys.columns)
+
+
+def _key(conn: sa.Connection, id_: str) -> tuple[StoredKey, Owner] | None:
+    statement = sa.select(*_KEY_COLUMNS, *tables.owners.columns)
+    row = conn.execute(statement.join(tables.owners).where(_keys.id == id_)).first()
+    if row is None:
+        return None
+    return _stored_key(row[: len(_KEY_COLUMNS)]), owner_from(row[len(_KEY_COLUMNS) :])
+
+
+def _list_keys(conn: sa.Connection, owner: str | None) -> list[StoredKey]:
+    of_owner = _keys.owner == owner if owner is not None else sa.true()
+    statement = sa.select(tables.api_keys).where(of_owner).order_by(_keys.created_at.desc(), _keys.id)
+    return [_stored_key(row) for row in conn.execute(statement)]
+
+
+def _has_credentials(conn: sa.Connection) -> bool:
+    key, user = sa.exists(tables.api_keys.select()), sa.exists(tables.users.select())
+    return bool(conn.execute(sa.select(sa.or_(key, user))).scalar())
+
+
+def _owner_row(owner: Owner) -> dict[str, Any]:
+    return {name: getattr(owner, name) for name in _OWNER_NAMES} | {"role": owner.role.value}
+
+
+def owner_from(row: Sequence[Any]) -> Owner:
+    values: dict[str, Any] = dict(zip(_OWNER_NAMES, row, strict=True))
+    values["role"] = Role(values["role"])
+    return Owner(**values)
+
+
+def _key_row(key: StoredKey) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in _KEY_NAMES} | {"scopes": " ".join(sorted(key.scopes))}
+
+
+def _stored_key(row: Sequence[Any]) -> StoredKey:
+    values: dict[str, Any] = dict(zip(_KEY_NAMES, row, strict=True))
+    values["scopes"] = frozenset(Scope(name) for name in values["scopes"].split())
+    return StoredKey(**values)
+
+
+_OWNER_NAMES = tuple(column.name for column in tables.owners.columns)
+_KEY_NAMES = tuple(column.name for column in _KEY_COLUMNS)
+
+
+_sessions = tables.sessions.c
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    id: str
+    owner: str
+    digest: str
+    """Of the refresh token that may be used next."""
+    family: str
+    """Digest of what all refresh tokens of the session share: whoever shows a former one had it once."""
+    created_at: int
+    expires_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddSession:
+    session: Session
+    forgiven: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    digest: str
+    """Of the token that is shown."""
+    family: str
+    next_digest: str
+    now: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    session: Session
+    reused: bool = False
+    """A former token was shown: the session is revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    id: str
+    now: int
+
+
+class Sessions:
+    """What `imagemill.jobs.store.store.Store` offers about sessions."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def add(self, session: Session, forgiven: Sequence[str] = ()) -> None:
+        """Also forgets those that have run out. ``forgiven``: tries that were no guesses."""
+        self._write(add, AddSession(session, tuple(forgiven)))
+
+    def get(self, id_: str) -> tuple[Session, Owner] | None:
+        return self._read(_get, id_)
+
+    def refresh(self, refresh: Refresh) -> Refreshed:
+        """Exchange its token. Raises `Unauthenticated` when it is unknown or the session is over."""
+        return self._write(_refresh, refresh)
+
+    def end(self, end: EndSession) -> None:
+        self._write(_end, end)
+
+
+def end_sessions(tx: Tx, owner: str, now: int, *, but: str | None = None) -> None:
+    """All of an owner, within somebody else's transaction."""
+    others = sa.and_(_sessions.owner == owner, _sessions.revoked_at.is_(None))
+    if but is not None:
+        others = sa.and_(others, _sessions.id != but)
+    tx.conn.execute(sa.update(tables.sessions).where(others).values(revoked_at=now))
+
+
+def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
+    for request in requests:
+        session = request.session
+        tx.conn.execute(sa.delete(tables.sessions).where(_sessions.expires_at < session.created_at))
+        row = {name: getattr(session, name) for name in _NAMES}
+        tx.conn.execute(tx.insert(tables.sessions).values(row))
+    return throttle.forgive(tx, [request.forgiven for request in requests])
+
+
+def _get(conn: sa.Connection, id_: str) -> tuple[Session, Owner] | None:
+    statement = sa.select(*tables.sessions.columns, *tables.owners.columns).join(tables.owners)
+    row = conn.execute(statement.where(_sessions.id == id_)).first()
+    return (Session(*row[: len(_NAMES)]), owner_from(row[len(_NAMES) :])) if row else None
+
+
+def _refresh(tx: Tx, requests: Sequence[Refresh]) -> list[Refreshed | Unauthenticated]:
+    return [_refresh_one(tx, request) for request in requests]
+
+
+def _refresh_one(tx: Tx, request: Refresh) -> Refreshed | Unauthenticated:
+    live = sa.and_(_sessions.revoked_at.is_(None), _sessions.expires_at > request.now)
+    exchanged = (
+        sa.update(tables.sessions)
+        .where(_sessions.digest == request.digest, live)
+        .values(digest=request.next_digest, expires_at=request.expires_at)
+    )
+    row = tx.conn.execute(exchanged.returning(*tables.sessions.columns)).first()
+    if row is not None:
+        return Refreshed(Session(*row))
+    # Only who once had a token of the session knows its family: one of two has stolen it.
+    revoked = sa.update(tables.sessions).where(_sessions.family == request.family, live)
+    row = tx.conn.execute(
+        revoked.values(revoked_at=request.now).returning(*tables.sessions.columns)
+    ).first()  # fmt: skip
+    if row is not None:
+        return Refreshed(Session(*row), reused=True)
+    return Unauthenticated("the refresh token is unknown, or its session is over; log in again")
+
+
+def _end(tx: Tx, requests: Sequence[EndSession]) -> list[None]:
+    for request in requests:
+        open_ = sa.and_(_sessions.id == request.id, _sessions.revoked_at.is_(None))
+        tx.conn.execute(sa.update(tables.sessions).where(open_).values(revoked_at=request.now))
+    return [None] * len(requests)
+
+
+_NAMES = tuple(column.name for column in tables.sessions.columns)
+
+
+_users, _resets = tables.users.c, tables.resets.c
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    owner: str
+    email: str
+    """In lower case."""
+    password: str
+    """Its hash."""
+    created_at: int
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddUser:
+    user: User
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword:
+    owner: str
+    password: str
+    now: int
+    but: str | None = None
+    """The session that goes on; all others of the owner end."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddReset:
+    digest: str
+    owner: str
+    now: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UseReset:
+    """The owner gets the password, all its sessions end, and none of its resets works any more."""
+
+    digest: str
+    password: str
+    now: int
+
+
+class Users:
+    """What `imagemill.jobs.store.store.Store` offers about people who log in."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def add(self, add: AddUser) -> None:
+        """With its owner. Raises `Conflict` for an owner or an address that is taken."""
+        self._write(_add, add)
+
+    def by_email(self, email: str) -> tuple[User, Owner] | None:
+        return self._read(_find, _users.email == email)
+
+    def of(self, owner: str) -> tuple[User, Owner] | None:
+        return self._read(_find, _users.owner == owner)
+
+    def page(self, after: str, limit: int) -> list[tuple[User, Owner]]:
+        """By their owners' ids."""
+        return self._read(_page, after, limit)
+
+    def change_password(self, change: ChangePassword) -> None:
+        """Raises `NotFound` for an owner that does not log in."""
+        self._write(_change_password, change)
+
+    def add_reset(self, add: AddReset) -> None:
+        self._write(_add_reset, add)
+
+    def use_reset(self, use: UseReset) -> str:
+        """Whose it was. Raises `NotFound` for one that is unknown, used or too old."""
+        return self._write(_use_reset, use)
+
+
+def _add(tx: Tx, requests: Sequence[AddUser]) -> list[Conflict | None]:
+    return [_add_one(tx, request) for request in requests]
+
+
+def _add_one(tx: Tx, request: AddUser) -> Conflict | None:
+    user = request.user
+    taken = sa.select(tables.users.c.owner).where(_users.email == user.email)
+    if tx.conn.execute(taken).first() is not None:
+        return Conflict(f"there is a user {user.email} already")
+    owner = {"id": user.owner, "role": request.role.value, "weight": 1.0, "created_at": user.created_at}
+    insert = tx.insert(tables.owners).values(owner).on_conflict_do_nothing()
+    if tx.conn.execute(insert.returning(tables.owners.c.id)).first() is None:
+        return Conflict(f"there is an owner {user.owner} already; choose another name")
+    tx.conn.execute(tx.insert(tables.users).values({name: getattr(user, name) for name in _USER_NAMES}))
+    return None
+
+
+def _find(conn: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[User, Owner] | None:
+    row = conn.execute(_both().where(condition)).first()
+    return _pair(row) if row else None
+
+
+def _page(conn: sa.Connection, after: str, limit: int) -> list[tuple[User, Owner]]:
+    rows = conn.execute(_both().where(_users.owner > after).order_by(_users.owner).limit(limit))
+    return [_pair(row) for row in rows]
+
+
+def _both() -> sa.Select[Any]:
+    return sa.select(*tables.users.columns, *tables.owners.columns).join(tables.owners)
+
+
+def _pair(row: Sequence[Any]) -> tuple[User, Owner]:
+    return User(*row[: len(_USER_NAMES)]), owner_from(row[len(_USER_NAMES) :])
+
+
+def _change_password(tx: Tx, requests: Sequence[ChangePassword]) -> list[NotFound | None]:
+    return [_change(tx, request) for request in requests]
+
+
+def _change(tx: Tx, request: ChangePassword) -> NotFound | None:
+    update = sa.update(tables.users).where(_users.owner == request.owner)
+    changed = tx.conn.execute(update.values(password=request.password, changed_at=request.now))
+    if not changed.rowcount:
+        return NotFound(f"there is no user {request.owner}")
+    end_sessions(tx, request.owner, request.now, but=request.but)
+    return None
+
+
+def _add_reset(tx: Tx, requests: Sequence[AddReset]) -> list[None]:
+    for request in requests:
+        tx.conn.execute(sa.delete(tables.resets).where(_resets.expires_at < request.now))
+        row = {
+            "digest": request.digest,
+            "owner": request.owner,
+            "created_at": request.now,
+            "expires_at": request.expires_at,
+        }
+        tx.conn.execute(tx.insert(tables.resets).values(row))
+    return [None] * len(requests)
+
+
+def _use_reset(tx: Tx, requests: Sequence[UseReset]) -> list[str | NotFound]:
+    return [_use_one_reset(tx, request) for request in requests]
+
+
+def _use_one_reset(tx: Tx, request: UseReset) -> str | NotFound:
+    valid = sa.and_(_resets.used_at.is_(None), _resets.expires_at > request.now)
+    used = sa.update(tables.resets).where(_resets.digest == request.digest, valid)
+    owner = tx.conn.execute(used.values(used_at=request.now).returning(_resets.owner)).scalar()
+    if owner is None:
+        return NotFound("the token of the mail is unknown, used or too old; ask for another mail")
+    others = sa.update(tables.resets).where(_resets.owner == owner, _resets.used_at.is_(None))
+    tx.conn.execute(others.values(used_at=request.now))
+    failed = _change(tx, ChangePassword(owner, request.password, request.now))
+    return failed or str(owner)
+
+
+_USER_NAMES = tuple(column.name for column in tables.users.columns)

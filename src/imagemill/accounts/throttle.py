@@ -1,0 +1,209 @@
+"""Counting attempts to guess: so many in a window, for each of several keys at once, by all processes."""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db.group_commit import Tx, Write
+from imagemill.db.statements import Call, Statement, run_together
+from imagemill.domain.access import digest
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import TooManyAttempts
+
+# Tries to guess something, counted for all processes: so many in a window, for each of several keys at
+# once.
+#
+# They are rows of `counters`, found by the digest of their key: neither addresses nor names stand there.
+
+_MOST_KEYS = 100_000
+"""Kept at once, 20 MB of them: a flood of addresses makes those forgotten that would be soonest."""
+_SHED_EVERY = 1000
+"""So many keys more are looked through at once, which takes some 30 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    limits: Mapping[str, int]
+    """How often each key may be tried in a window."""
+    now: int
+    until: int
+    """The end of windows that begin now."""
+
+
+class Tries:
+    """What `imagemill.jobs.store.store.Store` offers about tries. ``most``: keys that are kept."""
+
+    def __init__(self, write: Callable[..., Any], *, most: int = _MOST_KEYS) -> None:
+        self._write = write
+        self._most = most
+        self._fresh = 0
+        # Bound once: the group commit tells kinds of writes apart by identity.
+        self.counting: Write = self._count_all
+
+    def count(self, wish: Try) -> Mapping[str, int]:
+        """One try for each key; or none when some have had their number: these, with the ends of their
+        windows."""
+        return self._write(self.counting, wish)
+
+    def forgive(self, keys: Sequence[str]) -> None:
+        """The tries were no guesses: take one of each key back."""
+        self._write(forgive, tuple(keys))
+
+    def _count_all(self, tx: Tx, wishes: Sequence[Try]) -> list[Mapping[str, int]]:
+        answers = [self._count_one(tx, wish) for wish in wishes]
+        if self._fresh >= min(_SHED_EVERY, self._most):
+            self._fresh = 0
+            now = max(wish.now for wish in wishes)
+            run_together(tx.conn, _FORGET.call({"now": now}), _SHED.call({"most": self._most}))
+        return answers
+
+    def _count_one(self, tx: Tx, wish: Try) -> Mapping[str, int]:
+        keys = {digest(key): key for key in wish.limits}
+        amounts = _bump(tx, {hidden: wish.limits[key] for hidden, key in keys.items()}, wish)
+        if len(amounts) == len(keys):
+            self._fresh += sum(amount == 1 for amount in amounts.values())
+            return {}
+        _take_back(tx, [hidden for hidden in keys if hidden in amounts])
+        full = [hidden for hidden in keys if hidden not in amounts]
+        return {keys[hidden]: until for hidden, until in _UNTIL.run(tx.conn, {"ids": full})}
+
+
+_BUMP = Statement(
+    sa.text(
+        "INSERT INTO counters (owner, kind, span, amount, until) VALUES (:key, 'tries', 0, 1, :until) "
+        "ON CONFLICT (owner, kind, span) DO UPDATE SET "
+        "amount = CASE WHEN counters.until <= :now THEN 1 ELSE counters.amount + 1 END, "
+        "until = CASE WHEN counters.until <= :now THEN :until ELSE counters.until END "
+        "WHERE counters.until <= :now OR counters.amount + 1 <= :most RETURNING amount"
+    )
+)
+_TAKE_BACK = Statement(
+    sa.text(
+        "UPDATE counters SET amount = amount - 1 "
+        "WHERE owner = :key AND kind = 'tries' AND span = 0 AND amount >= 1"
+    )
+)
+_UNTIL = Statement(
+    sa.text(
+        "SELECT owner, until FROM counters WHERE kind = 'tries' AND span = 0 AND owner IN :ids"
+    ).bindparams(sa.bindparam("ids", expanding=True))
+)
+_FORGET = Statement(sa.text("DELETE FROM counters WHERE kind = 'tries' AND until <= :now"))
+_SHED = Statement(
+    sa.text(
+        "DELETE FROM counters WHERE kind = 'tries' AND until <= (SELECT until FROM counters "
+        "WHERE kind = 'tries' ORDER BY until DESC LIMIT 1 OFFSET :most)"
+    )
+)
+_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext('tries'))"))
+
+
+def _bump(tx: Tx, limits: Mapping[str, int], wish: Try) -> dict[str, int]:
+    """How often each key was tried now; those that have had their number are missing."""
+    rows = [{"key": key, "most": most, "now": wish.now, "until": wish.until} for key, most in limits.items()]
+    begun = run_together(tx.conn, *_locked(tx), *map(_BUMP.call, rows))[-len(rows) :]
+    found = {key: call.rows() for key, call in zip(limits, begun, strict=True)}
+    return {key: round(its[0][0]) for key, its in found.items() if its}
+
+
+def _take_back(tx: Tx, digests: Sequence[str]) -> None:
+    if digests:
+        run_together(tx.conn, *_locked(tx), _TAKE_BACK.call_many([{"key": key} for key in digests]))
+
+
+def forgive(tx: Tx, requests: Sequence[Sequence[str]]) -> list[None]:
+    for keys in requests:
+        _take_back(tx, [digest(key) for key in keys])
+    return [None] * len(requests)
+
+
+def _locked(tx: Tx) -> list[Call]:
+    """A transaction counts many keys, in no order of their own; on PostgreSQL another one waits."""
+    return [] if tx.conn.dialect.name == "sqlite" else [_LOCK.call()]
+
+
+_REMEMBER_S = 1.0
+"""So long a refusal is repeated without asking the database again: what is refused may come in floods."""
+_MOST_REMEMBERED = 10_000
+
+
+class Attempts:
+    def __init__(self, tries: Tries, *, window_s: float) -> None:
+        self._tries = tries
+        self._window_us = round(window_s * SECOND)
+        self._full: dict[str, tuple[float, int]] = {}
+        """Keys that have had their number: since when that is known, and until when it holds."""
+
+    def count(self, limits: Mapping[str, int]) -> None:
+        """One attempt for each key, or none and `TooManyAttempts` when one of them has had its number.
+
+        Writes to the database."""
+        now, at = now_us(), time.monotonic()
+        found = {key: self._full[key] for key in limits if key in self._full}
+        full = {key: until for key, (since, until) in found.items() if at - since < _REMEMBER_S}
+        if not full:
+            full = self._tries.count(Try(limits, now, now + self._window_us))
+            if len(self._full) >= _MOST_REMEMBERED:
+                self._full.clear()
+            self._full.update({key: (at, until) for key, until in full.items()})
+        if full:
+            wait_s = max(1, math.ceil((max(full.values()) - now) / SECOND))
+            raise TooManyAttempts(f"too many attempts; try again in {wait_s} s", after_s=wait_s)
+
+    def forgive(self, *keys: str) -> None:
+        """The attempts were no guesses: take them back."""
+        self._tries.forgive(keys)
+
+
+def network(address: str) -> str:
+    """What counts as one caller: an IPv4 address, or the 64 bits of IPv6 that one customer has."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Address(int(parsed) >> 64 << 64))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+# Unknown API keys are throttled by address: a wrong key costs a look-up like a right one, so an address
+# that sends many different unknown keys is soon refused without a look-up. Keys that were valid a while
+# ago are not affected.
+
+_BURST = 50
+"""Wrong keys of an address that are looked up at once: many people may share one."""
+_A_SECOND = 5.0
+_MOST_ADDRESSES = 10_000
+
+
+class Strangers:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By address: how many more wrong keys, and when that was so."""
+
+    def check(self, address: str) -> None:
+        """Raises `TooManyAttempts` where a key that was never right is not looked up now."""
+        if self._left and self._now(network(address)) < 1:
+            raise TooManyAttempts("too many keys that are not known here; try again in 1 s", after_s=1.0)
+
+    def note(self, address: str) -> None:
+        """It showed one that is not known."""
+        key = network(address)
+        with self._lock:
+            self._left[key] = (max(0.0, self._now(key) - 1), self._clock())
+            self._left.move_to_end(key)
+            if len(self._left) > _MOST_ADDRESSES:
+                self._left.popitem(last=False)
+
+    def _now(self, key: str) -> float:
+        left, at = self._left.get(key, (_BURST, 0.0))
+        return min(_BURST, left + (self._clock() - at) * _A_SECOND)

@@ -1,0 +1,324 @@
+"""People who log in: sign-up, login, sessions, passwords."""
+
+import hashlib
+import logging
+import re
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from imagemill.accounts.mail import Mail, Outbox
+from imagemill.accounts.passwords import Passwords, check_password
+from imagemill.accounts.store import (
+    AddReset,
+    AddUser,
+    ChangePassword,
+    EndSession,
+    Owner,
+    Refresh,
+    Session,
+    User,
+    UseReset,
+)
+from imagemill.accounts.throttle import Attempts, network
+from imagemill.accounts.tokens import Tokens
+from imagemill.domain.access import Caller, Role, digest
+from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
+from imagemill.jobs.store.store import Store
+
+log = logging.getLogger(__name__)
+
+SESSION = "session:"
+"""Begins a caller's credential when it is a session's token."""
+_RESET_S = 3600
+_MOST_MAILS = 100
+"""That wait to be sent."""
+_ADDRESS_TIMES, _ACCOUNT_TIMES = 5, 10
+"""Several people share an address; an account's own bound is wide, else strangers could lock it."""
+_REFRESH = re.compile(r"imr_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{43})")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
+
+
+@dataclass(frozen=True, slots=True)
+class UserRules:
+    sign_up: bool
+    session_s: float
+    """A session that is not refreshed for so long is over."""
+    tries: int
+    """Wrong passwords in a window for one account from one address."""
+    reset_url: str | None
+    """Where the link of the mail leads; ``{token}`` stands for the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    owner: Owner
+    token: str
+    expires_at: int
+    refresh_token: str
+
+
+class Users:
+    """Passwords cost time: what checks one gives a future. ``forget``: what was known of sessions is not so
+    any more."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: Tokens,
+        passwords: Passwords,
+        outbox: Outbox | None,
+        attempts: Attempts,
+        rules: UserRules,
+        forget: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self.passwords = passwords
+        self._outbox = outbox
+        self._attempts = attempts
+        self._rules = rules
+        self._forget = forget
+        self._mails = threading.BoundedSemaphore(_MOST_MAILS)
+        self._mailer = ThreadPoolExecutor(1, thread_name_prefix="imagemill-mails")
+
+    def close(self) -> None:
+        self._mailer.shutdown(cancel_futures=True)
+        self.passwords.close()
+
+    # Sign-up
+
+    def check_sign_up(self, email: str, password: str, address: str) -> str:
+        """The address as it is kept; writes. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
+        if not self._rules.sign_up:
+            raise Forbidden(
+                "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
+            )
+        kept = check_email("email", email)
+        check_password("password", password, kept)
+        self._attempts.count({f"sign-up {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        return kept
+
+    def add(self, email: str, hash_: str, role: Role = Role.USER, name: str | None = None) -> Owner:
+        """Raises `Conflict` for an address or a name that is taken."""
+        user = new_user(email, hash_, name)
+        self._store.users.add(AddUser(user, role))
+        self._forget()
+        return Owner(user.owner, role, user.created_at)
+
+    # Login
+
+    def begin_login(self, email: str, password: str, address: str) -> "tuple[Future[bool], User | None]":
+        """Whether the password fits, and whose it would be; asks the database.
+
+        Raises `TooManyAttempts`, `Busy`. Whoever asks calls `log_in` with what comes of it."""
+        kept = email.strip().lower()[:254]
+        self._attempts.count(self._limits(kept, address))
+        found = self._store.users.by_email(kept)
+        user = found[0] if found is not None and found[1].disabled_at is None else None
+        return self.passwords.verify(password, user.password if user else None), user
+
+    def log_in(self, user: User | None, fits: bool, address: str) -> LoggedIn:
+        """A new session. Raises `Unauthenticated`, alike for a wrong address and a wrong password."""
+        if user is None or not fits:
+            raise Unauthenticated("the e-mail address or the password is wrong")
+        owner = self._store.accounts.owner(user.owner)
+        if owner is None:
+            raise NotFound(f"there is no owner {user.owner}")
+        now, family = now_us(), secrets.token_urlsafe(16)
+        text = _refresh_token(family)
+        session = Session(
+            uuid7(now),
+            user.owner,
+            digest(text),
+            digest(family),
+            now,
+            now + round(self._rules.session_s * SECOND),
+        )
+        self._store.sessions.add(session, forgiven=[*self._limits(user.email, address)])
+        return self._logged_in(session, owner, text, now)
+
+    def refresh(self, text: str) -> LoggedIn:
+        """Raises `Unauthenticated`; a former token ends the session, as one of two has stolen it."""
+        found = _REFRESH.fullmatch(text)
+        if found is None:
+            raise Unauthenticated("this is no refresh token; log in again")
+        now, fresh = now_us(), _refresh_token(found.group(1))
+        wish = Refresh(
+            digest(text),
+            digest(found.group(1)),
+            digest(fresh),
+            now,
+            now + round(self._rules.session_s * SECOND),
+        )
+        answer = self._store.sessions.refresh(wish)
+        if answer.reused:
+            self._forget()
+            log.warning("a former refresh token was shown: session %s is revoked", answer.session.id)
+            raise Unauthenticated("this refresh token was used already, so its session is over; log in again")
+        owner = self._store.accounts.owner(answer.session.owner)
+        if owner is None or owner.disabled_at is not None:
+            raise Unauthenticated("the account is disabled")
+        return self._logged_in(answer.session, owner, fresh, now)
+
+    def log_out(self, caller: Caller) -> None:
+        """Raises `Conflict` for a caller without a session."""
+        self._store.sessions.end(EndSession(session_of(caller), now_us()))
+        self._forget()
+
+    # Passwords
+
+    def check_change(self, caller: Caller, current: str, new: str) -> "tuple[Future[bool], User]":
+        """Whether the current password fits. Raises `InvalidInput`, `Conflict`, `TooManyAttempts`, `Busy`."""
+        session_of(caller)
+        found = self._store.users.of(caller.owner)
+        if found is None:
+            raise NotFound(f"{caller.owner} has no password")
+        user = found[0]
+        check_password("newPassword", new, user.email)
+        self._attempts.count({f"change {user.owner}": self._rules.tries})
+        return self.passwords.verify(current, user.password), user
+
+    def change_password(self, caller: Caller, user: User, hash_: str) -> None:
+        """All other sessions end."""
+        self._attempts.forgive(f"change {user.owner}")
+        change = ChangePassword(user.owner, hash_, now_us(), but=session_of(caller))
+        self._store.users.change_password(change)
+        self._forget()
+
+    def set_password(self, owner: str, hash_: str) -> None:
+        """By an administrator: all sessions end. Raises `NotFound`."""
+        self._store.users.change_password(ChangePassword(owner, hash_, now_us()))
+        self._forget()
+
+    def forgot(self, email: str, address: str) -> None:
+        """Send a mail, should there be such a user: whoever asks cannot tell, not by the time either. Writes.
+
+        Raises `Conflict` where no mail can be sent, `TooManyAttempts`, `Busy`."""
+        outbox = self._outbox
+        if outbox is None:
+            raise Conflict(
+                "no mail can be sent from here; the operator can set IMAGEMILL_MAIL__SMTP_HOST "
+                "and IMAGEMILL_MAIL__SENDER"
+            )
+        kept = email.strip().lower()[:254]
+        where = network(address)
+        self._attempts.count(
+            {
+                f"forgot {where}": self._rules.tries * _ADDRESS_TIMES,
+                f"forgot {_short(kept)}": self._rules.tries,
+            }
+        )
+        if not self._mails.acquire(blocking=False):
+            raise Busy("too many mails wait to be sent; try again in a moment")
+        self._mailer.submit(self._send_reset, outbox, kept)
+
+    def check_reset(self, token: str, password: str, address: str) -> None:
+        """Writes. Raises `InvalidInput`, `TooManyAttempts`."""
+        check_password("password", password, "")
+        self._attempts.count({f"reset {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        if not 20 <= len(token) <= 100:
+            raise InvalidInput.at("token", "is not one of our mails'")
+
+    def reset(self, token: str, hash_: str) -> None:
+        """Raises `InvalidInput`."""
+        try:
+            self._store.users.use_reset(UseReset(digest(token), hash_, now_us()))
+        except NotFound as error:
+            raise InvalidInput.at("token", f"does not work: {error}") from error
+        self._forget()
+
+    def _send_reset(self, outbox: Outbox, email: str) -> None:
+        try:
+            found = self._store.users.by_email(email)
+            if found is None or found[1].disabled_at is not None:
+                return
+            token, now = secrets.token_urlsafe(32), now_us()
+            self._store.users.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
+            outbox.send(_reset_mail(email, token, self._rules.reset_url))
+        except Exception:
+            # Nobody waits for it, and the address stays out of the log.
+            log.exception("the mail to reset a password could not be sent")
+        finally:
+            self._mails.release()
+
+    def _limits(self, email: str, address: str) -> dict[str, int]:
+        tries, where, who = self._rules.tries, network(address), _short(email)
+        return {
+            f"login {who} {where}": tries,
+            f"login {where}": tries * _ADDRESS_TIMES,
+            f"login {who}": tries * _ACCOUNT_TIMES,
+        }
+
+    def _logged_in(self, session: Session, owner: Owner, refresh_token: str, now: int) -> LoggedIn:
+        token, expires_at = self._tokens.issue(session.owner, session.id, now)
+        return LoggedIn(owner, token, expires_at, refresh_token)
+
+
+class SessionTokens:
+    """From an access token to its caller: the hook of `imagemill.accounts.access.Access`."""
+
+    def __init__(self, store: Store, tokens: Tokens) -> None:
+        self._store = store
+        self._tokens = tokens
+
+    def caller(self, text: str) -> Caller | None:
+        """Raises `Unauthenticated` for a session that is over."""
+        claims = self._tokens.read(text)
+        if claims is None:
+            return None
+        found = self._store.sessions.get(claims.session)
+        if found is None or found[0].owner != claims.owner:
+            raise Unauthenticated("the session of this token is over; log in again")
+        session, owner = found
+        if session.revoked_at is not None or session.expires_at <= now_us():
+            raise Unauthenticated("the session of this token is over; log in again")
+        if owner.disabled_at is not None:
+            raise Unauthenticated(f"the account {owner.id} is disabled")
+        return Caller(owner.id, owner.role, owner.role.scopes, owner.id, f"{SESSION}{session.id}")
+
+
+def new_user(email: str, hash_: str, name: str | None = None) -> User:
+    """``name``: of its owner; None: one is drawn."""
+    now = now_us()
+    return User(name or f"u-{secrets.token_hex(8)}", email, hash_, now, now)
+
+
+def session_of(caller: Caller) -> str:
+    """Raises `Conflict` for a caller without a session."""
+    if not caller.credential.startswith(SESSION):
+        raise Conflict("this is for whoever has logged in; a key has no session and no password")
+    return caller.credential.removeprefix(SESSION)
+
+
+def check_email(path: str, text: str) -> str:
+    """In lower case. Raises `InvalidInput` for what is no address."""
+    email = text.strip().lower()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise InvalidInput.at(path, "is no e-mail address; one looks like ann@example.org")
+    return email
+
+
+def _refresh_token(family: str) -> str:
+    return f"imr_{family}{secrets.token_urlsafe(32)}"
+
+
+def _short(email: str) -> str:
+    """Counted by its digest, as what strangers send may be long."""
+    return hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def _reset_mail(email: str, token: str, url: str | None) -> Mail:
+    way = (
+        f"Open this address:\n\n{url.replace('{token}', token)}"
+        if url
+        else f"Use this token as `token` of POST /api/v1/auth/reset-password:\n\n{token}"
+    )
+    text = (
+        f"Somebody, probably you, wants to choose a new password.\n\n{way}\n\n"
+        "It works once, for an hour. If it was not you, do nothing: the old password stays.\n"
+    )
+    return Mail(email, "Choose a new password", text)

@@ -1,0 +1,1 @@
+"""Our own REST API, one module a resource."""

@@ -1,0 +1,112 @@
+"""Everything a dialect may use, built once by `imagemill.bootstrap.application`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import APIRouter
+
+from imagemill.accounts.access import Access
+from imagemill.accounts.audit import Audit
+from imagemill.accounts.users import Users
+from imagemill.backends.base import Backend
+from imagemill.blobs.base import BlobStore
+from imagemill.credits.service import Credits
+from imagemill.domain.access import Caller
+from imagemill.domain.errors import NotFound
+from imagemill.domain.scheduling import Offer
+from imagemill.domain.signing import UrlSigner
+from imagemill.jobs.hub import Hub, ViewLoader
+from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Submitter
+from imagemill.model_registry.registry import Registry
+from imagemill.net.guarded_client import Guard
+from imagemill.nodes.registry import NodeRegistry
+from imagemill.products.library.service import Library
+from imagemill.quotas.service import Throttle
+from imagemill.recipes.base import Recipe
+from imagemill.web.permissions import Permit
+from imagemill.webhooks.callbacks import Format
+from imagemill.webhooks.endpoints import Webhooks
+from imagemill.webhooks.outbox import Delivery
+from imagemill.workflows.service import Workflows
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How answers of this installation look."""
+
+    signer: UrlSigner
+    public_url: str | None
+    """Without a slash at the end; None: as the request was addressed."""
+    v1_result: Literal["object", "array"]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRules:
+    """What WebSockets are held to."""
+
+    ping_s: float = 20.0
+    pong_s: float = 20.0
+    """A client that leaves a ping unanswered for so long is gone."""
+    slow_s: float = 10.0
+    """A client that takes nothing for so long is cut."""
+    message_bytes: int = 4096
+    """Largest message of a client."""
+    messages: int = 20
+    """Most messages of a client in ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    store: Store
+    access: Access
+    users: Users
+    audit: Audit
+    hub: Hub
+    blobs: BlobStore
+    registry: Registry
+    nodes: NodeRegistry
+    workflows: Workflows
+    submitter: Submitter
+    library: Library
+    credits: Credits
+    throttle: Throttle | None
+    """None: nobody is held to limits."""
+    views: ViewLoader
+    webhooks: Webhooks
+    guard: Guard
+    inputs: InputPictures
+    recipes: Mapping[str, Recipe]
+    backends: Mapping[str, Backend]
+    offers: Callable[[], list[Offer]]
+    """What the slots of this process can take now; empty where none runs."""
+    prompt_chars: int
+    wait_s: float
+    wire: Wire
+    options: Mapping[str, Any]
+    """The settings of dialects that have some, by the dialect's name."""
+    secret: Callable[[str], bytes]
+    """A secret of this installation by its name, drawn when it is first asked for; may block."""
+    sockets: SocketRules = SocketRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    name: str
+    """Kept on each job that came in by it."""
+    router: Callable[[Services], APIRouter]
+    callback: Format
+    letters: Callable[[Services], Format] | None = None
+    """In place of ``callback``, where the words of callbacks need more than the delivery."""
+    permits: tuple[Permit, ...] = ()
+    """What its routes need; what none of them names is for admins only."""
+    paths: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
+    """Further paths of the OpenAPI document as this caller sees it, None for nobody we know; they come and go
+    while the server runs. May block."""
+
+
+def no_callback(delivery: Delivery) -> Mapping[str, Any]:
+    """For dialects that accept no jobs."""
+    raise NotFound(f"job {delivery.job.id} was not submitted by this dialect")

@@ -1,0 +1,266 @@
+"""What can go wrong on the wire, and what it means for a job: the one place where that is decided."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic_core import from_json
+
+from imagemill.domain.errors import BackendError
+from imagemill.domain.failures import FailureCode
+from imagemill.graphs.files import file_kind
+from imagemill.graphs.json_access import mapping, sequence
+from imagemill.graphs.validate import Fault
+
+
+class WireError(Exception):
+    """A node did not answer as a ComfyUI server does; the message is a sentence without its name."""
+
+
+class Unreachable(WireError):
+    """No answer. ``doubtful``: the request may have arrived nevertheless."""
+
+    def __init__(self, message: str, *, doubtful: bool) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
+
+
+class BadStatus(WireError):
+    """Answered with an HTTP status that is no success."""
+
+    def __init__(self, status: int, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
+class NotComfy(WireError):
+    """Answered with something that is not ComfyUI's JSON."""
+
+
+class Damaged(WireError):
+    """A file broke off, or is larger than is taken."""
+
+
+def status_message(status: int, path: str) -> str:
+    """What an operator does about an HTTP status of a node."""
+    if status in (401, 403):
+        return f"refuses access to {path} ({status}): check the node's token or headers"
+    if status == 413:
+        return "refuses the size of what was sent (413): raise its --max-upload-size"
+    if 300 <= status < 400:
+        return (
+            f"redirects {path} ({status}): give the address it redirects to, or the headers its login wants"
+        )
+    if status == 404:
+        return f"does not know {path} (404): check the address, a path prefix included"
+    return f"answers {path} with {status}"
+
+
+def failure(node: str, error: WireError) -> BackendError:
+    """The typed cause for a job that met ``error`` on ``node``."""
+    match error:
+        case Unreachable():
+            code = FailureCode.NODE_LOST
+        case Damaged():
+            code = FailureCode.BAD_OUTPUT
+        case BadStatus(status=413):
+            code = FailureCode.BACKEND_REJECTED
+        case _:
+            code = FailureCode.BACKEND_UNAVAILABLE
+    return BackendError(code, f"{node} {error}")
+
+
+SICK = frozenset(
+    {FailureCode.NODE_LOST, FailureCode.BACKEND_UNAVAILABLE, FailureCode.TIMEOUT, FailureCode.BAD_OUTPUT}
+)
+"""Failures that speak against the node rather than the job."""
+
+
+# A node's refusals and failed prompts, read into typed causes. Pure.
+#
+# Messages name the graph's node by its title; paths of the server's disk are cut to the file's name.
+
+MOST_FAULTS = 3
+"""Faults named in one message; the rest are counted."""
+LONGEST = 500
+"""Characters of a message; some nodes put whole tensors into theirs."""
+
+_PATH = re.compile(
+    r"""(?:[A-Za-z]:[\\/]|(?<![\w:/.])[/~$])(?:[^\s'"<>|:*?,;()\[\]]+[\\/])*([^\s'"<>|:*?\\/,;()\[\]]*)"""
+)
+_TRACEBACK = re.compile(r"\n\s*(?:Traceback \(most recent call last\):|File \").*", re.DOTALL)
+_OUT_OF_MEMORY = re.compile(
+    r"out ?of ?memory|allocation on device|not enough (?:gpu |video )?memory|cannot allocate memory"
+    r"|failed to allocate|hip error: out|memoryerror",
+    re.IGNORECASE,
+)
+_SICK_DEVICE = re.compile(r"cuda error|hip error|cudnn|device-side assert|accelerator", re.IGNORECASE)
+_BROKEN_FILE = re.compile(
+    r"filenotfound|no such file|safetensor|pickl|corrupt|incomplete metadata", re.IGNORECASE
+)
+
+
+class Verdict(StrEnum):
+    SUCCESS = "success"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the history says of a prompt."""
+
+    verdict: Verdict
+    outputs: Mapping[str, Any]
+    error: Mapping[str, Any]
+    """The data of the node's `execution_error`."""
+
+
+def outcome_of(entry: Mapping[str, Any]) -> Outcome:
+    """Failed and interrupted prompts have one status; their last message tells which."""
+    status = mapping(entry.get("status"))
+    outputs = mapping(entry.get("outputs"))
+    if status.get("status_str", "success") == "success" and status.get("completed", True):
+        return Outcome(Verdict.SUCCESS, outputs, {})
+    for message in reversed(sequence(status.get("messages"))):
+        kind, data = [*sequence(message), None, None][:2]
+        if kind == "execution_interrupted":
+            return Outcome(Verdict.INTERRUPTED, outputs, {})
+        if kind == "execution_error":
+            return Outcome(Verdict.FAILED, outputs, mapping(data))
+    return Outcome(Verdict.FAILED, outputs, {})
+
+
+def clean(message: str) -> str:
+    """One line, without the server's paths and tracebacks."""
+    text = _TRACEBACK.sub("", message)
+    text = " ".join(_PATH.sub(lambda match: match[1] or "...", text).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def is_out_of_memory(error: Mapping[str, Any]) -> bool:
+    kind, message = str(error.get("exception_type") or ""), str(error.get("exception_message") or "")
+    return bool(_OUT_OF_MEMORY.search(kind) or _OUT_OF_MEMORY.search(message))
+
+
+def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, str]) -> BackendError:
+    """A prompt that failed while it ran."""
+    kind = str(error.get("exception_type") or "")
+    message = clean(str(error.get("exception_message") or "")) or kind or "it failed without a word"
+    node_id = str(error.get("node_id") or "")
+    where = _named(node_id, titles.get(node_id) or str(error.get("node_type") or ""))
+    text = f"{kind} {message}"
+    if is_out_of_memory(error):
+        code = FailureCode.OUT_OF_MEMORY
+    elif _SICK_DEVICE.search(text):
+        code = FailureCode.BACKEND_UNAVAILABLE
+    elif "Loader" in str(error.get("node_type")) and _BROKEN_FILE.search(text):
+        code = FailureCode.MISSING_MODEL
+    else:
+        code = FailureCode.INVALID_GRAPH
+    # Whoever followed it has freed the node's memory and sent it once more before it came to this.
+    tried = code is FailureCode.OUT_OF_MEMORY
+    return BackendError(code, f"{node}: {where}: {message}", tried=tried)
+
+
+def fault_failure(node: str, faults: Iterable[Fault]) -> BackendError | None:
+    """What the catalogue says the node would refuse; None when nothing."""
+    listed = list(faults)
+    if not listed:
+        return None
+    kinds = {fault.kind for fault in listed}
+    if "missing_class" in kinds:
+        code, listed = FailureCode.MISSING_NODE, [f for f in listed if f.kind == "missing_class"]
+    elif "missing_file" in kinds:
+        code, listed = FailureCode.MISSING_MODEL, [f for f in listed if f.kind == "missing_file"]
+    else:
+        code = FailureCode.INVALID_GRAPH
+    return BackendError(code, f"{node}: {_joined([fault.message for fault in listed])}")
+
+
+def rejection(node: str, error: BadStatus, titles: Mapping[str, str]) -> BackendError:
+    """A 400 to a prompt."""
+    try:
+        answer: object = from_json(error.body)
+    except ValueError:
+        answer = None
+    body = mapping(answer)
+    head = mapping(body.get("error"))
+    kind, message = str(head.get("type") or ""), clean(str(head.get("message") or ""))
+    about = mapping(head.get("extra_info"))
+    if kind == "missing_node_type" or (kind == "invalid_prompt" and "does not exist" in message):
+        missing = about.get("class_type")
+        text = f"node class {missing} is missing" if missing else message
+        return BackendError(FailureCode.MISSING_NODE, f"{node}: {text}")
+    reasons = node_errors_failure(node, mapping(body.get("node_errors")), titles)
+    if reasons is not None:
+        return reasons
+    details = clean(str(head.get("details") or ""))
+    text = f"{message}: {details}" if details and details not in message else message
+    return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {text or 'refuses the graph without a reason'}")
+
+
+def node_errors_failure(
+    node: str, node_errors: Mapping[str, Any], titles: Mapping[str, str]
+) -> BackendError | None:
+    """The ``node_errors`` of a refusal, or of a 200 that dropped outputs; None when there are none."""
+    missing: list[str] = []
+    others: list[str] = []
+    for node_id, reason in node_errors.items():
+        class_type = str(mapping(reason).get("class_type") or "")
+        where = _named(node_id, titles.get(node_id) or class_type)
+        for error in map(mapping, sequence(mapping(reason).get("errors"))):
+            about = mapping(error.get("extra_info"))
+            name = str(about.get("input_name") or "")
+            if error.get("type") == "value_not_in_list" and file_kind(class_type, name):
+                missing.append(f"{where}: {name} {about.get('received_value')} is missing")
+            else:
+                details = clean(str(error.get("details") or ""))
+                others.append(f"{where}: {clean(str(error.get('message') or 'refused'))}: {details}")
+    if missing:
+        return BackendError(FailureCode.MISSING_MODEL, f"{node}: {_joined(missing)}")
+    if others or node_errors:
+        return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {_joined(others) or 'refuses the graph'}")
+    return None
+
+
+def names_lost_upload(body: bytes, uploaded: Iterable[str]) -> bool:
+    """Whether a refusal is about an input picture of ours that is no longer there."""
+    text = body.decode(errors="replace")
+    return "Invalid image file" in text and any(name in text for name in uploaded)
+
+
+def files_of(outputs: Mapping[str, Any], order: Iterable[str]) -> Iterator["File"]:
+    """What was saved, in the graph's order; what is only shown (kind ``temp``) when nothing was."""
+    ranks = {node_id: rank for rank, node_id in enumerate(order)}
+    listed = [
+        File(str(entry["filename"]), str(entry.get("subfolder") or ""), str(entry.get("type") or "output"))
+        for node_id in sorted(outputs, key=lambda node_id: ranks.get(node_id, len(ranks)))
+        for entries in mapping(outputs[node_id]).values()
+        for entry in map(mapping, sequence(entries))
+        if isinstance(entry.get("filename"), str) and entry["filename"]
+    ]
+    kept = [file for file in listed if file.kind != "temp"] or listed
+    yield from dict.fromkeys(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file on a node, as its history names it."""
+
+    name: str
+    subfolder: str
+    kind: str
+    """output, temp or input."""
+
+
+def _named(node_id: str, title: str) -> str:
+    return f"node {node_id} ({title})" if title and node_id else f"node {node_id or title}"
+
+
+def _joined(lines: list[str]) -> str:
+    shown = "; ".join(lines[:MOST_FAULTS])
+    return f"{shown}; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else shown

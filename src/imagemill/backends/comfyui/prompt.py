@@ -1,0 +1,214 @@
+"""A prompt on its way: what its events have told so far.
+
+It is a state, not a queue of events: an event that comes twice, late or out of order changes nothing for the
+worse, any number of followers may read it, and none is woken more often than it can look.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.backends.base import Progress
+from imagemill.backends.comfyui import events
+from imagemill.backends.comfyui.events import Event
+from imagemill.graphs.json_access import mapping, number, sequence
+
+SENDER = "SaveImageWebsocket"
+"""Delivers its pictures over the socket, without a file."""
+
+_MEGAPIXEL = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    titles: Mapping[str, str]
+    """Node id to what a person calls it."""
+    steps: Mapping[str, float]
+    """Sampler nodes and the steps each will take."""
+    senders: frozenset[str]
+    """Nodes that deliver over the socket."""
+    load: float
+    """Steps x megapixels x pictures: what rendering time grows with; at least a little."""
+
+
+def layout_of(graph: Mapping[str, Any]) -> Layout:
+    """Tolerates nodes of any shape: the node's own validation judges the graph."""
+    nodes = {node_id: mapping(node) for node_id, node in graph.items()}
+    steps = dict(_samplers(nodes))
+    return Layout(
+        titles={node_id: title_of(node) for node_id, node in nodes.items()},
+        steps=steps,
+        senders=frozenset(node_id for node_id, node in nodes.items() if node.get("class_type") == SENDER),
+        load=max(1.0, sum(steps.values())) * _megapixels(nodes),
+    )
+
+
+def title_of(node: Mapping[str, Any]) -> str:
+    """Its own title, else its class."""
+    return str(mapping(node.get("_meta")).get("title") or node.get("class_type") or "")
+
+
+def _samplers(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """A sampler has its steps as an input, or gets them from the node that makes its sigmas."""
+    for node_id, node in nodes.items():
+        if "Sampler" not in str(node.get("class_type")):
+            continue
+        inputs = mapping(node.get("inputs"))
+        steps = _positive(inputs.get("steps"))
+        sigmas = sequence(inputs.get("sigmas"))
+        if steps is None and sigmas:
+            source = mapping(nodes.get(str(sigmas[0])))
+            steps = _positive(mapping(source.get("inputs")).get("steps"))
+        if steps is not None:
+            yield node_id, steps
+
+
+def _megapixels(nodes: Mapping[str, Mapping[str, Any]]) -> float:
+    """Of the largest batch the graph makes; a quarter where it does not say."""
+    largest = 0.0
+    for node in nodes.values():
+        inputs = mapping(node.get("inputs"))
+        width, height = _positive(inputs.get("width")), _positive(inputs.get("height"))
+        if width and height:
+            largest = max(largest, width * height * (_positive(inputs.get("batch_size")) or 1.0))
+    return largest / _MEGAPIXEL or 0.25
+
+
+def _positive(value: object) -> float | None:
+    found = number(value)
+    return float(found) if found is not None and found > 0 else None
+
+
+@dataclass(slots=True)
+class Flight:
+    """``clock`` times are local monotonic seconds: a node's own clock is never compared with ours."""
+
+    reference: str
+    graph: Mapping[str, Any]
+    layout: Layout
+    models: frozenset[str]
+    """Checkpoints it loads, AIRs in lower case."""
+    previews: bool
+    sent_at: float
+    client_id: str = ""
+    """Of the socket its events come by."""
+    started_at: float | None = None
+    heard_at: float = 0.0
+    """Of the last event."""
+    followers: int = 0
+    ends: int = 0
+    """Signs that its history is written; they may come twice, so the history is asked."""
+    ending: bool = False
+    """It is over, and the sign that its history is written should come next."""
+    resent: frozenset[str] = frozenset()
+    """Why it was sent once more."""
+    doom: str = ""
+    """Why it will never end, told by whoever watches the node."""
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    version: int = 0
+    node: str | None = None
+    """Of the graph, at work now."""
+    frames: dict[tuple[str, float], bytes] = field(default_factory=dict[tuple[str, float], bytes])
+    """What ``SaveImageWebsocket`` delivered, by node and position."""
+    _preview: tuple[bytes, str] | None = None
+    _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    _position: float = 0.0
+
+    def take(self, event: Event, now: float) -> None:
+        with self.changed:
+            self.heard_at = now
+            self._take(event, now)
+            self.version += 1
+            self.changed.notify_all()
+
+    def _take(self, event: Event, now: float) -> None:
+        match event:
+            case events.Executing(node=None):
+                self.ends += 1
+            case events.Ended():
+                self.ending = True
+            case events.Executing(node=node):
+                self._start(now)
+                self.node, self._position = node, 0.0
+            case events.Step(node=node, value=value, most=most):
+                self._start(now)
+                self.node, self._position = node, value
+                self._steps[node] = (value, most)
+            case events.Cached(nodes=nodes):
+                self._start(now)
+                for node in nodes:
+                    if node in self.layout.steps:
+                        self._steps[node] = (self.layout.steps[node], self.layout.steps[node])
+            case events.Started():
+                self._start(now)
+            case events.Frame():
+                self._show(event)
+            case events.Status():
+                pass
+
+    def _start(self, now: float) -> None:
+        if self.started_at is None:
+            self.started_at = now
+
+    def _show(self, frame: events.Frame) -> None:
+        node = frame.node or self.node
+        if node is not None and node in self.layout.senders:
+            self.frames[node, self._position] = frame.data
+        elif self.previews:
+            self._preview = (frame.data, frame.media_type)
+
+    def begin(self, now: float) -> None:
+        """It was seen running."""
+        with self.changed:
+            self._start(now)
+
+    def may_resend(self, reason: str) -> bool:
+        """True once for each reason: the follower who gets it sends."""
+        with self.changed:
+            fresh = reason not in self.resent
+            self.resent |= {reason}
+            return fresh
+
+    def restart(self, graph: Mapping[str, Any], now: float) -> None:
+        """It is being sent once more."""
+        with self.changed:
+            self.graph, self.sent_at, self.started_at = graph, now, None
+            self.node, self.ending, self._position = None, False, 0.0
+            self.frames.clear()
+            self._steps.clear()
+
+    def poke(self, doom: str = "") -> None:
+        """Wake the followers to look for themselves."""
+        with self.changed:
+            self.doom = doom or self.doom
+            self.version += 1
+            self.changed.notify_all()
+
+    def wait(self, version: int, seconds: float) -> int:
+        """Until something is newer than ``version``; which version there is now."""
+        with self.changed:
+            if self.version == version:
+                self.changed.wait(seconds)
+            return self.version
+
+    def progress(self) -> Progress:
+        """Steps over all samplers of the graph; a preview is given once."""
+        with self.changed:
+            preview, self._preview = self._preview, None
+            total = sum(self._total(node) for node in self._counted())
+            step = sum(
+                min(self._steps[node][0], self._total(node))
+                for node in self._counted()
+                if node in self._steps
+            )
+            note = self.layout.titles.get(self.node or "", "")
+            data, media_type = preview or (None, "image/jpeg")
+            return Progress(int(step), max(1, int(total)), note, data, media_type)
+
+    def _counted(self) -> list[str]:
+        """The samplers; without any, whatever counts steps."""
+        return list(self.layout.steps) or [node for node in self._steps if node not in self.layout.senders]
+
+    def _total(self, node: str) -> float:
+        return self._steps[node][1] if node in self._steps else self.layout.steps.get(node, 1.0)

@@ -1,0 +1,176 @@
+"""Following one request to its end: asked for at a pace, its pictures fetched, stopped when unwanted."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imagemill.backends.base import Order, Output, Progress, RenderCanceled, Watch
+from imagemill.backends.fal.errors import (
+    BadAnswer,
+    BadStatus,
+    Ended,
+    Unreachable,
+    WireError,
+    failure_of,
+    sentence,
+)
+from imagemill.backends.fal.settings import FalSettings
+from imagemill.backends.paid_calls import LOST
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import ImageSpec
+from imagemill.graphs.json_access import mapping, sequence
+
+if TYPE_CHECKING:
+    from imagemill.backends.fal.client import Completed, Fal, SyncRequestHandle
+
+log = logging.getLogger(__name__)
+
+_QUEUED_SLOWER = 4.0
+"""In fal's queue a request is asked for so much more seldom than while it runs."""
+_AWAY_S = 0.5
+_LONGEST_AWAY_S = 8.0
+_STEP = re.compile(r"(\d{1,4})/(\d{1,4})\b")
+"""As samplers write their progress: ``45%|####5     | 9/20 [00:01<00:01]``."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Following:
+    """Raises `Ended` for the request's own end, `WireError` for what keeps it from being followed."""
+
+    def __init__(
+        self, wire: "Fal", handle: "SyncRequestHandle", order: Order, watch: Watch, settings: FalSettings
+    ) -> None:
+        self._wire, self._handle, self._order = wire, handle, order
+        self._watch, self._settings = watch, settings
+        self._until = time.monotonic() + order.timeout_s
+        self._done = 0
+        self._note: str = ""
+
+    def run(self) -> tuple[tuple[Output, ...], Mapping[str, Any]]:
+        """The pictures, and what is told of the request."""
+        completed = self._wait()
+        result = self._patiently(lambda: self._wire.result_of(self._handle))
+        outputs = self._collect(result)
+        self._tell(self._total, "")
+        inference_s = completed.metrics.get("inference_time")
+        return outputs, {"inferenceS": inference_s, "seed": result.get("seed")}
+
+    @property
+    def _spec(self) -> ImageSpec:
+        assert isinstance(self._order.work, ImageSpec)  # noqa: S101 - others are refused before they are sent
+        return self._order.work
+
+    @property
+    def _total(self) -> int:
+        return max(1, self._spec.steps)
+
+    def _wait(self) -> "Completed":
+        from imagemill.backends.fal.client import Completed, InProgress, Queued
+
+        pause_s = self._settings.poll_s
+        while True:
+            status = self._patiently(lambda: self._wire.status_of(self._handle))
+            if isinstance(status, Completed):
+                if status.error:
+                    raise _failed(status.error, status.error_type or "")
+                return status
+            if isinstance(status, Queued):
+                self._tell(0, f"place {status.position + 1} in fal's queue")
+                pause_s = min(pause_s * 1.5, self._settings.poll_s * _QUEUED_SLOWER)
+            elif isinstance(status, InProgress):
+                self._read(status.logs or ())
+                pause_s = self._settings.poll_s
+            self._rest(pause_s)
+
+    def _rest(self, seconds: float) -> None:
+        """Raises `RenderCanceled` when nobody wants the picture any more, `Ended` when its time is up."""
+        left_s = self._until - time.monotonic()
+        if self._watch.wait(max(0.0, min(seconds, left_s))):
+            if not self._watch.left:
+                self._cancel()
+            raise RenderCanceled
+        if time.monotonic() >= self._until:
+            self._cancel()
+            message = f"fal did not finish within {self._order.timeout_s:.0f} s"
+            raise Ended(FailureCode.TIMEOUT, message)
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What ``ask`` answers; while fal is away or busy it is asked again, for a while."""
+        since = time.monotonic()
+        pause_s = _AWAY_S
+        while True:
+            if self._watch.stopped:
+                self._rest(0.0)
+            try:
+                return ask()
+            except (Unreachable, BadStatus, BadAnswer) as error:
+                self._judge(error)
+                away_s = time.monotonic() - since
+                after_s = error.after_s if isinstance(error, BadStatus) else None
+                wait_s = max(pause_s, after_s or 0.0)
+                if away_s + wait_s > self._settings.away_s:
+                    raise
+                log.info("fal is asked again in %.1f s, as it %s", wait_s, error)
+            self._rest(wait_s)
+            pause_s = min(pause_s * 2, _LONGEST_AWAY_S)
+
+    def _judge(self, error: WireError) -> None:
+        """Raise for what no patience helps against."""
+        if not isinstance(error, BadStatus) or error.passes:
+            return
+        if error.status in (404, 410):
+            message = "fal no longer knows the request, or what it made"
+            raise Ended(FailureCode.BACKEND_UNAVAILABLE, message, LOST) from error
+        if error.status in (401, 402, 403):
+            raise error
+        code = failure_of(error.kind, str(error), error.status)
+        raise Ended(code, f"fal {error}") from error
+
+    def _read(self, logs: Sequence[Mapping[str, Any]]) -> None:
+        """Steps where the model logs them."""
+        for entry in reversed(logs):
+            found = _STEP.findall(str(entry.get("message", "")))
+            if found and int(found[-1][1]) > 0:
+                done, of = map(int, found[-1])
+                self._tell(min(self._total, done * self._total // of), "")
+                return
+        self._tell(self._done, "fal renders")
+
+    def _tell(self, done: int, note: str) -> None:
+        """Never less than before."""
+        if done > self._done or note != self._note or done == self._total:
+            self._done, self._note = max(self._done, done), note
+            self._watch.progress(Progress(self._done, self._total, note))
+
+    def _cancel(self) -> None:
+        """As far as fal lets it: what is finished stays paid."""
+        try:
+            self._handle.cancel()
+        except WireError as error:
+            log.info("a request to fal could not be cancelled: it %s", error)
+
+    def _collect(self, result: Mapping[str, Any]) -> tuple[Output, ...]:
+        marks = sequence(result.get("has_nsfw_concepts"))
+        if self._settings.safety_checker and any(marks):
+            raise Ended(FailureCode.CONTENT_BLOCKED, "fal's safety checker blocked the picture")
+        images = sequence(result.get("images")) or [result.get("image")]
+        urls = [url for each in images if isinstance(url := mapping(each).get("url"), str)]
+        if not urls or len(urls) < len(images):
+            raise Ended(FailureCode.BAD_OUTPUT, "fal delivered no pictures")
+        seed = result.get("seed")
+        drawn = seed if type(seed) is int else self._spec.seed
+        return tuple(self._output(url, drawn) for url in urls)
+
+    def _output(self, url: str, seed: int) -> Output:
+        most = self._settings.picture_bytes
+        data, media_type = self._patiently(lambda: self._wire.fetch(url, most))
+        return Output(data, media_type, seed=seed)
+
+
+def _failed(error: str, kind: str) -> Ended:
+    code = failure_of(kind, error)
+    named = f" ({kind})" if kind else ""
+    return Ended(code, f"fal failed: {sentence(error)}{named}")

@@ -1,0 +1,484 @@
+"""Small parts that only `imagemill.bootstrap.application` builds with."""
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagemill.accounts.access import Access, AccessRules
+from imagemill.accounts.mail import FolderOutbox, Outbox, SmtpOutbox, SmtpRules
+from imagemill.accounts.passwords import PasswordRules, Passwords
+from imagemill.accounts.throttle import Attempts
+from imagemill.accounts.tokens import Tokens, UnusableKey
+from imagemill.accounts.users import SessionTokens, UserRules, Users
+from imagemill.api.base import Wire
+from imagemill.backends.base import Backend
+from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.simulator.backend import Simulator
+from imagemill.blobs.base import BlobStore
+from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.settings import S3Settings
+from imagemill.config import Settings
+from imagemill.credits.pricing import Prices
+from imagemill.dispatch.base import BROKERED, Offers, route
+from imagemill.domain.access import digest
+from imagemill.domain.credits import Rate
+from imagemill.domain.errors import ImagemillError, StorageError
+from imagemill.domain.failures import Backoff
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.placement import Rules
+from imagemill.domain.quotas import Limits, Terms
+from imagemill.domain.signing import UrlSigner
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.jobs.attempt import Pace, RunRules
+from imagemill.jobs.outputs import Examination, OutputLimits
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Defaults, Submitter, is_remote
+from imagemill.jobs.sweeper import SweepRules
+from imagemill.products.characters.prompts.llm_client import Chat, ChatRules
+from imagemill.products.library.service import LibraryRules
+from imagemill.quotas.service import QueueWatch, Quotas, Throttle
+from imagemill.recipes.base import Recipe, Shelf
+from imagemill.safety.gates import PromptGate
+from imagemill.webhooks.callbacks import NotifyRules
+from imagemill.webhooks.endpoints import WebhookRules
+from imagemill.webhooks.messages import MessageRules
+
+if TYPE_CHECKING:
+    from imagemill.dispatch.fleet import FleetDispatcher
+    from imagemill.dispatch.inline import InlineDispatcher
+    from imagemill.dispatch.slots import RunAll
+    from imagemill.products.library.tasks import GeneratorRules
+    from imagemill.pubsub.base import Fanout
+    from imagemill.web.middleware import EdgeRules
+    from imagemill.webhooks.messages import Told
+
+log = logging.getLogger(__name__)
+
+
+class RealNodes:
+    """The nodes of the ComfyUI backend; while there are some, or a provider is paid, the simulator rests."""
+
+    def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
+        self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
+        comfyui = backends["comfyui"]
+        assert isinstance(comfyui, ComfyUI)  # noqa: S101 - the name is ours
+        self._comfyui = comfyui
+        self._has_remote = any(map(is_remote, backends.values()))
+
+    def configure(self, nodes: Sequence[NodeConfig]) -> None:
+        self._comfyui.configure(nodes)
+        if isinstance(self._simulator, Simulator):
+            self._simulator.rest(bool(nodes) or self._has_remote)
+
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._comfyui.catalogues()
+
+    def reports(self) -> Sequence[NodeReport]:
+        return self._comfyui.reports()
+
+    def examine(self, name: str) -> Sequence[Finding]:
+        return self._comfyui.examine(name)
+
+
+def entrance(settings: Settings, store: Store) -> tuple[Access, Users]:
+    """Who may come in, and how people log in."""
+    found = tokens(settings)
+    guard = access(settings, store, found)
+    return guard, users(settings, store, found, guard.forget)
+
+
+def access(settings: Settings, store: Store, tokens: Tokens) -> Access:
+    auth, key = settings.auth, settings.auth.admin_key
+    rules = AccessRules(
+        owner=settings.owner,
+        always=auth.required == "always" or not is_loopback(settings.host),
+        admin_key=digest(key.get_secret_value()) if key is not None else None,
+        remember_s=auth.remember_s,
+    )
+    return Access(store.accounts, rules, SessionTokens(store, tokens).caller)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    name = host.strip().strip("[]").lower().rstrip(".")
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def tokens(settings: Settings) -> Tokens:
+    auth = settings.auth
+
+    def keys() -> list[str]:
+        own = auth.jwt_secret_key
+        if own is None and not auth.jwt_algorithm.startswith("HS"):
+            raise UnusableKey(
+                f"IMAGEMILL_AUTH__JWT_SECRET_KEY: {auth.jwt_algorithm} needs a private key, as PEM"
+            )
+        first = own.get_secret_value() if own else secret_file(_secrets(settings) / "jwt.key").decode()
+        return [first, *(key.get_secret_value() for key in auth.jwt_former_keys)]
+
+    return Tokens(auth.jwt_algorithm, keys, life_s=auth.jwt_expire_minutes * 60)
+
+
+def passwords(settings: Settings) -> Passwords:
+    auth = settings.auth
+    return Passwords(PasswordRules(auth.password_threads, auth.password_waiting, auth.password_memory_mb))
+
+
+def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
+    auth = settings.auth
+    rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
+    attempts = Attempts(store.tries, window_s=auth.login_window_s)
+    return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
+
+
+def outbox(settings: Settings) -> Outbox | None:
+    """None: no mail can be sent."""
+    mail = settings.mail
+    if mail.folder is not None:
+        return FolderOutbox(mail.folder, mail.sender)
+    if mail.smtp_host is None:
+        return None
+    password = mail.smtp_password.get_secret_value() if mail.smtp_password else None
+    return SmtpOutbox(
+        SmtpRules(
+            mail.smtp_host,
+            mail.smtp_port,
+            mail.sender,
+            mail.smtp_tls,
+            mail.smtp_user,
+            password,
+            mail.timeout_s,
+        )
+    )
+
+
+def edge_rules(settings: Settings) -> "EdgeRules":
+    from imagemill.api.uploads import FORM_BYTES
+    from imagemill.api.uploads import PATH as UPLOADS
+    from imagemill.web.middleware import EdgeRules
+
+    limit = settings.limit
+    return EdgeRules(
+        hosts=settings.answered_hosts,
+        body_bytes=limit.body_bytes,
+        body_s=limit.body_s,
+        origins=settings.cors.origins,
+        contract_origins=settings.cors.contract_origins,
+        proxies=settings.trusted_proxies,
+        larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        prefixes=settings.fal_api.prefixes,
+    )
+
+
+def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Recipe]]) -> dict[str, Recipe]:
+    """Recipes as they are registered, or built of the settings."""
+    built = [each if isinstance(each, Recipe) else each(settings) for each in found]
+    return {recipe.name: recipe for recipe in built}
+
+
+def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping[str, Any]]":
+    """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
+
+    def render(told: "Told") -> Mapping[str, Any]:
+        from imagemill.api.webhooks import renderer
+
+        return renderer(signer, base_url)(told)
+
+    return render
+
+
+def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
+    rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
+    known = {*recipes, *(name for recipe in recipes.values() for name in recipe.rates)}
+    for name in sorted(set(rates) - known):
+        log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
+    return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
+
+
+def chat(settings: Settings) -> Chat | None:
+    """The language model that translates; None: the glossary does."""
+    llm = settings.llm
+    if llm.base_url is None or llm.model is None:
+        return None
+    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
+    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
+    return Chat(ChatRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
+
+
+def submitter(
+    settings: Settings,
+    defaults: Defaults,
+    gate: PromptGate,
+    store: Store,
+    shelf: Callable[[str], Shelf],
+    recipes: Mapping[str, Recipe],
+    backends: Mapping[str, Backend],
+) -> Submitter:
+    quotas = Quotas()
+    if (held_to := terms(settings)) is not None:
+        quotas = Quotas(held_to, QueueWatch(store.workload) if settings.quota.refuse_late else None)
+    return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
+
+
+def throttle(settings: Settings, store: Store) -> Throttle | None:
+    held_to = terms(settings)
+    return Throttle(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
+
+
+def terms(settings: Settings) -> Terms | None:
+    quota = settings.quota
+    if not quota.enabled:
+        return None
+    return Terms(
+        account=Limits(
+            quota.requests_per_minute,
+            quota.jobs_in_flight,
+            quota.megapixels_per_day,
+            quota.cooldown_s,
+            quota.jobs_per_day,
+        ),
+        end_user=Limits(
+            quota.user_requests_per_minute,
+            quota.user_jobs_in_flight,
+            quota.user_megapixels_per_day,
+            quota.user_cooldown_s,
+            quota.user_jobs_per_day,
+        ),
+        roles=frozenset(quota.roles),
+        free=frozenset({settings.owner}),
+        most_jobs=quota.most_jobs,
+    )
+
+
+def signing_key(settings: Settings) -> bytes:
+    """Of the settings, where several machines share one; else this installation's own."""
+    if settings.url_signing_key is not None:
+        return settings.url_signing_key.get_secret_value().encode()
+    return secret_file(_secrets(settings) / "url-signing.key")
+
+
+def secret(settings: Settings, name: str) -> bytes:
+    """A secret of this installation."""
+    return secret_file(_secrets(settings) / f"{name}.key")
+
+
+def _secrets(settings: Settings) -> Path:
+    return settings.data_dir / "secrets"
+
+
+def secret_file(path: Path) -> bytes:
+    """A secret of this installation, drawn at first use, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(descriptor, secrets.token_hex(32).encode())
+    os.close(descriptor)
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
+    fresh.unlink()
+    return path.read_bytes()
+
+
+def of_submits(settings: Settings) -> Defaults:
+    job = settings.job
+    private = frozenset(settings.fal.private_owners)
+    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
+
+
+def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:
+    """``alone``: no other process works on these jobs."""
+    job, limit = settings.job, settings.limit
+    return RunRules(
+        lease_s=job.lease_s,
+        heartbeat_s=job.heartbeat_s,
+        timeout_s=_longest_s(settings, alone),
+        placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
+        avoid_node_s=job.avoid_node_s,
+        backoff=Backoff(job.retry_base_s, job.retry_cap_s),
+        limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        examination=examination,
+        reattach_s=job.reattach_s,
+        pace=Pace(job.per_minute),
+        previews=settings.comfyui.ask_previews,
+    )
+
+
+def _longest_s(settings: Settings, alone: bool) -> float:
+    """A task that claims until its token is spent must still be within Celery's limit then."""
+    celery, longest_s = settings.celery, settings.job.timeout_s
+    if settings.broker_url is None or alone:
+        return longest_s
+    return min(longest_s, celery.soft_time_limit_s - celery.token_s)
+
+
+def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules:
+    job, blobs = settings.job, settings.blobs
+    return SweepRules(
+        settings.sweep_s,
+        job.retention_days * 86_400,
+        job.life_s,
+        frozenset(backend.name for backend in backends.values() if backend.outlives),
+        heartbeat_s=job.heartbeat_s,
+        reattach_s=job.reattach_s,
+        retention=blobs.retention,
+        search_every_s=blobs.search_s,
+    )
+
+
+def of_callbacks(settings: Settings) -> NotifyRules:
+    callback = settings.callback
+    return NotifyRules(
+        timeout_s=callback.timeout_s,
+        tries=callback.tries,
+        backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
+        poll_s=settings.sweep_s,
+    )
+
+
+def of_messages(settings: Settings) -> MessageRules:
+    webhook = settings.webhook
+    return MessageRules(
+        timeout_s=webhook.timeout_s,
+        tries=webhook.tries,
+        backoff=Backoff(webhook.retry_base_s, webhook.retry_cap_s),
+        poll_s=settings.sweep_s,
+        pause_after_s=webhook.pause_after_s,
+        retention_s=webhook.retention_days * 86_400,
+    )
+
+
+def of_webhooks(settings: Settings) -> WebhookRules:
+    return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
+
+
+def of_library(settings: Settings) -> LibraryRules:
+    library = settings.library
+    return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
+
+
+_ANSWER_S = 10.0
+"""What a task of the generator may take, past its patience, to answer before its time limit ends it."""
+
+
+def of_generator(settings: Settings) -> "GeneratorRules":
+    from imagemill.products.library.tasks import GeneratorRules  # which one role needs
+
+    celery = settings.celery
+    return GeneratorRules(
+        owner=settings.library.owner or settings.owner,
+        patience_s=max(celery.soft_time_limit_s - _ANSWER_S, celery.soft_time_limit_s / 2),
+        address=address(settings),
+    )
+
+
+def address(settings: Settings) -> str:
+    """Where this installation is reached, for those who are not answered but called."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - no bind
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def of_answers(settings: Settings) -> Wire:
+    return Wire(
+        UrlSigner(signing_key(settings), life_s=settings.url_life_s),
+        settings.public_url.rstrip("/") if settings.public_url else None,
+        settings.civitai.result_shape,
+    )
+
+
+class MissingExtra(ImagemillError):
+    code = "missing_extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a process does with wake-ups. ``inline``: its slots hear of them at once, too."""
+
+    name: str
+    inline: "InlineDispatcher | None"
+    works: bool
+    queues: frozenset[str] | None
+    hosted: bool
+    slots: int | None
+
+
+def fanout(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "Fanout | None":
+    """None where nobody else is expected, or nothing carries news: then the database is polled. ``notices``:
+    whether anybody in this process waits for events of jobs."""
+    if settings.news_url:
+        try:
+            from imagemill.pubsub.redis import RedisFanout
+        except ModuleNotFoundError as error:
+            raise _missing(error) from error
+        return RedisFanout(settings.news_url, sender, notices=notices)
+    if settings.listening_url and not alone:
+        from imagemill.pubsub.postgres import PostgresFanout
+
+        scheme, _, rest = settings.listening_url.partition("://")
+        return PostgresFanout(f"{scheme.partition('+')[0]}://{rest}", sender)
+    return None
+
+
+def fleet(
+    settings: Settings,
+    post: Post,
+    run_all: "RunAll",
+    offers: Offers,
+    waits: Callable[[], set[str]],
+    call: Callable[[str], None],
+) -> "FleetDispatcher | None":
+    """None without a broker. ``waits``: queues with claimable jobs; ``call``: ask all other workers to look
+    whether they can do something in this queue."""
+    if settings.broker_url is None:
+        return None
+    try:
+        from imagemill.dispatch.celery_broker import CeleryBroker, make_app
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from imagemill.dispatch.fleet import FleetDispatcher, Tokens
+    from imagemill.dispatch.slots import Floor
+
+    tokens = Tokens(CeleryBroker(make_app(settings)), waits)
+    if not post.works or post.inline is not None:
+        return FleetDispatcher(tokens, waits, call, inline=post.inline)
+    celery = settings.celery
+    floor = Floor(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
+    dispatcher = FleetDispatcher(tokens, waits, call, floor=floor)
+    if not post.hosted:
+        from imagemill.dispatch.celery_consumer import CeleryConsumer
+
+        app = make_app(settings, dispatcher.work)
+        dispatcher.take_from(CeleryConsumer(app, consumed(post.queues), slots=floor.slots, name=post.name))
+    return dispatcher
+
+
+def consumed(chosen: frozenset[str] | None) -> frozenset[str]:
+    """The broker's queues to take wake-ups from, for a worker that serves the ``chosen`` ones; None: all."""
+    if chosen is None:
+        return frozenset(BROKERED)
+    return frozenset(map(route, chosen))
+
+
+def _missing(error: ModuleNotFoundError) -> MissingExtra:
+    return MissingExtra(f"{error.name} is not installed; a broker needs: pip install 'imagemill[celery]'")
+
+
+def open_blobs(folder: Path, s3: S3Settings) -> BlobStore:
+    """Raises `StorageError` when it cannot be used as configured; nothing is connected yet."""
+    if s3.bucket is None:
+        return LocalBlobs(folder)
+    try:
+        from imagemill.blobs.s3 import S3Blobs  # costs 7 MB and 20 ms, so only who uses it pays
+    except ImportError as error:
+        raise StorageError("S3 needs the extra: pip install 'imagemill[s3]'") from error
+    return S3Blobs(s3)

@@ -1,0 +1,152 @@
+"""The meters and the tracer of a process, connected to what they look at."""
+
+import logging
+from collections.abc import Mapping
+from typing import Self
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+
+import imagemill
+from imagemill.config import Settings
+from imagemill.db.group_commit import Committed
+from imagemill.dispatch.base import Offers
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import ImagemillError
+from imagemill.domain.failures import FailureCode
+from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.store.store import Store
+from imagemill.observability.collectors import (
+    Endpoint,
+    MetricsPortTaken,
+    Nodes,
+    NodeState,
+    Queues,
+    QueueState,
+)
+from imagemill.observability.metrics import Meters
+from imagemill.observability.settings import OtelSettings
+from imagemill.observability.trace_history import Log
+from imagemill.observability.tracing import Tracer
+from imagemill.settings import MetricsSettings
+
+
+class MissingOtel(ImagemillError):
+    code = "missing_extra"
+
+
+def open_tracer(settings: OtelSettings, resource: Mapping[str, str], store: Log) -> Tracer | None:
+    """None without an endpoint. ``resource``: what tells this process from others. Connects nothing yet."""
+    if settings.endpoint is None:
+        return None
+    try:
+        from imagemill.observability.otlp import Otlp
+    except ModuleNotFoundError as error:
+        raise MissingOtel(
+            f"{error.name} is not installed; IMAGEMILL_OTEL__ENDPOINT needs: pip install 'imagemill[otel]'"
+        ) from error
+    named = {"service.name": settings.service_name, **resource}
+    out = Otlp(settings.endpoint, settings.given_headers, named, settings.timeout_s)
+    return Tracer(out, settings.ratio, store)
+
+
+log = logging.getLogger(__name__)
+
+
+class Metering:
+    """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
+
+    @classmethod
+    def of(cls, settings: Settings, lifeline: Lifeline, store: Store) -> Self:
+        named = {"service.version": imagemill.__version__, "service.instance.id": lifeline.worker}
+        return cls(settings.metrics, lifeline.suffix, open_tracer(settings.otel, named, store))
+
+    def __init__(self, settings: MetricsSettings, own_suffix: str, tracer: Tracer | None = None) -> None:
+        self._settings = settings
+        self._suffix = own_suffix
+        self._endpoint: Endpoint | None = None
+        self.meters = Meters(shown=self.shown)
+        self.tracer = tracer
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.meters.registry)
+
+    @property
+    def port(self) -> int | None:
+        """Of its own endpoint, while there is one."""
+        return self._endpoint.port if self._endpoint is not None else None
+
+    def look_at(self, offers: Offers, store: Store | None) -> None:
+        """``store``: None in processes that leave the queues to others, so that a fleet does not ask for
+        the same as many times as it has workers."""
+        self._look_at_nodes(offers)
+        if store is not None:
+            self._look_at_queues(store)
+
+    def _look_at_queues(self, store: Store) -> None:
+        def look() -> list[QueueState]:
+            return [
+                QueueState(queue, depth.queued, depth.retrying, depth.running, depth.oldest_s)
+                for queue, depth in store.measure(now_us()).items()
+            ]
+
+        self.meters.registry.register(Queues(look))
+
+    def _look_at_nodes(self, offers: Offers) -> None:
+        def look() -> list[NodeState]:
+            return [
+                NodeState(self.shown(node.name), node.backend, node.slots, node.healthy, node.draining)
+                for _, node in offers.nodes()
+            ]
+
+        self.meters.registry.register(Nodes(look, self.meters.occupancy.look))
+
+    def note(self, committed: Committed) -> None:
+        """What a transaction made true."""
+        meters = self.meters
+        meters.committed(committed.writes)
+        for node in committed.loads:
+            meters.loaded(node)
+        for move in committed.moves:
+            if move.to.is_terminal:
+                meters.ended(move.recipe, move.to.value)
+            if move.failure is not None:
+                meters.failed(move.failure.value, retried=not move.to.is_terminal)
+        if self.tracer is not None:
+            _trace(self.tracer, committed)
+
+    def blob(self, operation: str, result: str, seconds: float) -> None:
+        """An operation of the blob store is over."""
+        self.meters.blob(operation, result, seconds)
+        if self.tracer is not None:
+            self.tracer.blob(operation, result, seconds)
+
+    def start(self, *, needed: bool) -> None:
+        """Answer on a port of our own, if one is set. Raises `MetricsPortTaken` where it is ``needed``:
+        an API answers on its own port too, and of the processes of a Celery pool only one can have it."""
+        if self._settings.port is None:
+            return
+        try:
+            self._endpoint = Endpoint(self._settings.host, self._settings.port, self.meters.registry)
+        except MetricsPortTaken as error:
+            if needed:
+                raise
+            log.warning("metrics have no port of their own here: %s", error)
+        else:
+            log.info("metrics on %s port %d", self._settings.host, self._endpoint.port)
+
+    def close(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = None
+        if self.tracer is not None:
+            self.tracer.close()
+
+    def shown(self, node: str) -> str:
+        return node.removesuffix(f".{self._suffix}")
+
+
+def _trace(tracer: Tracer, committed: Committed) -> None:
+    """Ends and losses. A job that this process ran itself is there as it ended; others have to be read."""
+    views = committed.views
+    ended = [move.job for move in committed.moves if move.to.is_terminal and move.job not in views]
+    lost = [move.job for move in committed.moves if move.failure is FailureCode.WORKER_LOST]
+    tracer.changed([view.job for view in views.values()], ended, lost)

@@ -1,0 +1,92 @@
+"""Build the checks of prompts and images that the settings ask for."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from imagemill.blobs.base import BlobStore
+from imagemill.bootstrap.plugins import registered
+from imagemill.config import Settings
+from imagemill.domain.moderation import Verdict
+from imagemill.jobs.inputs import InputLimits, InputPictures
+from imagemill.jobs.outputs import Examination
+from imagemill.jobs.store.store import Store
+from imagemill.media.intake import Intake, PictureLimits
+from imagemill.media.sandbox import DecodeLimits, Decoders, craft_limits
+from imagemill.net.guarded_client import Guard
+from imagemill.safety.chain import Chain, Check
+from imagemill.safety.gates import Classifier, PictureGate, PromptGate
+from imagemill.safety.minors import NAME as ALWAYS
+from imagemill.safety.nsfw import Nsfw
+from imagemill.safety.words import OwnWords, Profanity, WordsOf
+
+
+class Safeguards:
+    """Raises `InvalidSafety`."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        limit, safety = settings.limit, settings.safety
+        self.intake = Intake(
+            PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
+            Decoders(DecodeLimits(limit.image_pixels, limit.decode_s)),
+        )
+        self.crafts = Decoders(craft_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
+        self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
+        checks: list[Check] = _chosen("checks", safety.checks, settings)
+        classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
+        self.prompts = PromptGate(Chain(checks), store)
+        pictures = PictureGate(classifiers, store, self.intake.raster)
+        self.examination = Examination(self.intake.inspect, pictures.judge, self.crafts.craft, own=_OWN)
+
+    def inputs(self, store: Store, blobs: BlobStore, guard: Guard) -> InputPictures:
+        return InputPictures(store, blobs, guard, self._limits, self.intake)
+
+
+_OWN = frozenset({"simulator"})
+
+
+class InvalidSafety(ValueError):
+    """Settings name a check, a list or a model that is not there."""
+
+
+def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
+    """Those that settings name, in their order; what one's settings leave out is left out."""
+    found = {entry.name: entry for entry in registered(kind)}
+    built: list[Any] = []
+    for name in names:
+        if name == ALWAYS and kind == "checks":
+            continue
+        if name not in found:
+            raise InvalidSafety(
+                f"IMAGEMILL_SAFETY__{kind.upper()} names {name!r}; there are {', '.join(sorted(found))}"
+            )
+        build: Callable[[Settings], Any] = found[name].load()
+        try:
+            rule = build(settings)
+        except ValueError as error:
+            raise InvalidSafety(str(error)) from error
+        if rule is not None:
+            built.append(rule)
+    return built
+
+
+def own_words(settings: Settings) -> Check | None:
+    terms = settings.safety.blocked_words
+    return OwnWords(terms) if terms else None
+
+
+def character_words(settings: Settings) -> Check | None:
+    terms = settings.characters.blocked_words
+    return WordsOf("characters", terms, ("avatar", "sticker", "cover", "scene")) if terms else None
+
+
+def profanity(settings: Settings) -> Check | None:
+    safety = settings.safety
+    return Profanity(safety.languages, Verdict(safety.profanity)) if safety.languages else None
+
+
+def nsfw(settings: Settings) -> Classifier | None:
+    safety = settings.safety
+    if safety.nsfw_model is None:
+        return None
+    return Nsfw(safety.nsfw_model, output=safety.nsfw_output, flag=safety.nsfw_flag, block=safety.nsfw_block)

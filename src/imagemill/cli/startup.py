@@ -1,0 +1,208 @@
+"""Building a `Mill` for a command: what commonly goes wrong is told in a sentence."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from imagemill.cli import BEGAN
+from imagemill.cli.output import REFUSED, UNUSABLE, Trouble, console
+
+if TYPE_CHECKING:
+    from imagemill.bootstrap.application import Mill, Roles
+    from imagemill.config import Settings
+    from imagemill.jobs.store.store import Store
+
+
+def build(settings: "Settings", roles: "Roles") -> "Mill":
+    """Raises `Trouble`."""
+    from imagemill.backends.simulator.faults import InvalidScenario
+    from imagemill.bootstrap.application import Mill
+    from imagemill.bootstrap.build import MissingExtra
+    from imagemill.bootstrap.safety import InvalidSafety
+    from imagemill.domain.errors import InvalidInput
+
+    with telling(settings):
+        try:
+            return Mill(settings, roles)
+        except InvalidInput as error:
+            # The nodes of the settings are the one thing that is checked as a client's input is.
+            raise Trouble(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
+        except InvalidScenario as error:
+            raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
+        except (MissingExtra, InvalidSafety) as error:
+            raise Trouble(str(error), UNUSABLE) from error
+
+
+def has_credentials(settings: "Settings") -> bool:
+    """Whether the database of the settings holds a key or a user. Raises `Trouble`."""
+    from imagemill.db import migrate
+    from imagemill.db.engine import open_database
+    from imagemill.jobs.store.store import Store
+
+    if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
+        return False
+    with telling(settings):
+        if migrate.current(settings.database) is None:
+            return False
+        migrate.upgrade(settings.database)
+        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        try:
+            return store.accounts.has_credentials()
+        finally:
+            store.close()
+
+
+@contextmanager
+def opened(settings: "Settings") -> Iterator["Store"]:
+    """The database of the settings, brought to our schema. Raises `Trouble` for what is refused there."""
+    from imagemill.db import migrate
+    from imagemill.db.engine import open_database
+    from imagemill.domain.errors import ImagemillError, StorageError
+    from imagemill.jobs.store.store import Store
+
+    with telling(settings):
+        migrate.upgrade(settings.database)
+        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        try:
+            yield store
+        except StorageError:
+            raise
+        except ImagemillError as error:
+            raise Trouble(str(error)) from error
+        finally:
+            store.close()
+
+
+@contextmanager
+def telling(settings: "Settings") -> Iterator[None]:
+    """Turn what databases and folders refuse into a `Trouble`."""
+    from imagemill.domain.errors import StorageError
+
+    try:
+        yield
+    except StorageError as error:
+        raise Trouble(
+            str(error), REFUSED, details=(f"the database is {shown_database(settings)}",)
+        ) from error
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        raise Trouble(
+            f"the data folder cannot be used: {where}: {error.strerror or error}", UNUSABLE
+        ) from error
+
+
+def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
+    """Raises `Trouble` for names that neither a recipe nor a node knows; the mill is closed then."""
+    if wanted is None:
+        return
+    from imagemill.dispatch.base import BROKERED
+
+    known = {recipe.queue for recipe in mill.recipes.values()} | set(BROKERED)
+    known |= {
+        queue for backend in mill.backends.values() for node in backend.nodes() for queue in node.queues
+    }
+    wrong = sorted(wanted - known)
+    if wrong or not wanted:
+        mill.close()
+        shown = ", ".join(wrong) or "nothing"
+        raise Trouble(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
+
+
+def shown_database(settings: "Settings") -> str:
+    """The database's address without its password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from imagemill.db.engine import normalise
+
+    try:
+        return make_url(normalise(settings.database)).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "not readable as an address"
+
+
+log = logging.getLogger("imagemill.cli")
+
+
+def listening(mill: "Mill", url: str) -> None:
+    """The server answers: where, and where to read on."""
+    ready_s = time.perf_counter() - BEGAN
+    if mill.settings.log_format == "json" or not sys.stderr.isatty():
+        log.info(
+            "listening on %s",
+            url,
+            extra={"url": url, "docs": f"{url}/docs", "ms": round(ready_s * 1000), "data": str(_data(mill))},
+        )
+        return
+    rows = [
+        ("API", f"[bold cyan]{url}[/]"),
+        ("docs", f"[cyan]{url}/docs[/]"),
+        ("data", f"{_data(mill)} [dim]({_database(mill)})[/]"),
+    ]
+    if mill.roles.worker:
+        rows.append(("nodes", _nodes(mill)))
+    _banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it, running jobs finish first[/]")
+
+
+def working(mill: "Mill", which: str) -> None:
+    """A process without HTTP has begun."""
+    ready_s = time.perf_counter() - BEGAN
+    if mill.settings.log_format == "json" or not sys.stderr.isatty():
+        queues = ",".join(sorted(mill.roles.queues)) if mill.roles.queues else "all"
+        log.info(
+            "%s started",
+            which,
+            extra={"ms": round(ready_s * 1000), "data": str(_data(mill))}
+            | ({"queues": queues} if which == "worker" else {}),
+        )
+        return
+    rows = [("data", f"{_data(mill)} [dim]({_database(mill)})[/]")]
+    if which == "worker":
+        rows.append(("queues", ", ".join(sorted(mill.roles.queues)) if mill.roles.queues else "all"))
+        rows.append(("nodes", _nodes(mill)))
+    _banner(f"{which} ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it[/]")
+
+
+def stopping(mill: "Mill") -> None:
+    running = mill.runner.active
+    if running:
+        log.info(
+            "stopping: %d running %s may finish for %g s; a second signal stops at once",
+            running,
+            "job" if running == 1 else "jobs",
+            mill.settings.shutdown_grace_s,
+        )
+    else:
+        log.info("stopping")
+
+
+def _banner(headline: str, rows: list[tuple[str, str]], footer: str) -> None:
+    import imagemill
+
+    screen = console(stderr=True)
+    screen.print(f"\n  [bold]Imagemill[/] [dim]{imagemill.__version__}[/]  {headline}\n", markup=True)
+    for name, value in rows:
+        screen.print(f"  [dim]{name:<7}[/]{value}", markup=True, soft_wrap=True)
+    screen.print(f"\n  {footer}\n", markup=True)
+
+
+def _nodes(mill: "Mill") -> str:
+    nodes = [node for backend in mill.backends.values() for node in backend.nodes()]
+    if not nodes:
+        return "none"
+    kinds = sorted({node.backend for node in nodes})
+    # Nodes of a process carry a suffix that tells processes apart; people know them without it.
+    shown = ", ".join(node.name.partition(".")[0] for node in nodes[:4]) + (", ..." if len(nodes) > 4 else "")
+    note = "simulated pictures: no ComfyUI address is set" if kinds == ["simulator"] else ", ".join(kinds)
+    return f"{shown} [dim]({note})[/]"
+
+
+def _data(mill: "Mill") -> object:
+    return mill.settings.data_dir.absolute()
+
+
+def _database(mill: "Mill") -> str:
+    return "SQLite" if mill.settings.database_url is None else shown_database(mill.settings)

@@ -1,0 +1,1 @@
+"""Credits: prices, the ledger and the record of paid calls."""

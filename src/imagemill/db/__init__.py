@@ -1,0 +1,1 @@
+"""Database access for every feature: engine, group commit, statements, locks, tables and migrations."""

@@ -1,0 +1,69 @@
+"""One after the other: transactions that work on the same thing, by a name for it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement
+
+_LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
+
+
+def serialise(tx: Tx, names: Iterable[str]) -> None:
+    """Until the transaction ends, others that name one of these wait. SQLite writes one at a time anyway."""
+    if tx.conn.dialect.name == "sqlite":
+        return
+    # In one order, so that no two transactions wait for each other.
+    for name in sorted(set(names)):
+        _LOCK.run(tx.conn, {"name": name})
+
+
+_leaders = tables.leaders.c
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """``holder`` wants the office until ``until``; microseconds."""
+
+    office: str
+    holder: str
+    now: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resign:
+    office: str
+    holder: str
+
+
+def stand(tx: Tx, requests: Sequence[Stand]) -> list[str]:
+    """Who holds the office after each request: whoever had it, if not for too long, else who asks."""
+    return [_stand(tx, request) for request in requests]
+
+
+def _stand(tx: Tx, request: Stand) -> str:
+    row = {"office": request.office, "holder": request.holder, "until": request.until}
+    free = sa.or_(_leaders.holder == request.holder, _leaders.until < request.now)
+    tx.conn.execute(
+        tx.insert(tables.leaders)
+        .values(row)
+        .on_conflict_do_update(
+            index_elements=["office"], set_={"holder": request.holder, "until": request.until}, where=free
+        )
+    )
+    return tx.conn.execute(sa.select(_leaders.holder).where(_leaders.office == request.office)).scalar_one()
+
+
+def resign(tx: Tx, requests: Sequence[Resign]) -> list[None]:
+    """Give the office up, or take it from a holder that is known to be dead."""
+    for request in requests:
+        tx.conn.execute(
+            sa.delete(tables.leaders).where(
+                _leaders.office == request.office, _leaders.holder == request.holder
+            )
+        )
+    return [None] * len(requests)

@@ -1,0 +1,515 @@
+"""The tables. Migrations in ``migrations/versions`` build the same ones; a test compares the two.
+
+Instants are microseconds since the epoch in BIGINT. JSON is text: it is stored and handed back whole, never
+searched by the database, and text is the same on both.
+"""
+
+import sqlalchemy as sa
+
+REVISION = "0009"
+"""The Alembic head this code works on; compared at start without importing Alembic."""
+
+metadata = sa.MetaData()
+
+_instant = sa.BigInteger
+_status = sa.String(16)
+
+CLAIMABLE = "status = 'queued' AND run_after IS NULL"
+"""Literal, as both databases match a partial index only by its literal condition."""
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("batch", sa.String(36), nullable=False),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("recipe", sa.String(64), nullable=False),
+    sa.Column("queue", sa.String(64), nullable=False),
+    sa.Column("lane", sa.Integer, nullable=False),
+    sa.Column("status", _status, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("tag", sa.Double, nullable=False),
+    sa.Column("estimate_s", sa.Double, nullable=False),
+    sa.Column("cost", sa.Double, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("max_failures", sa.Integer, nullable=False),
+    sa.Column("timeout_s", sa.Double),
+    sa.Column("name", sa.String(200)),
+    sa.Column("dialect", sa.String(32), nullable=False),
+    sa.Column("input", sa.Text, nullable=False),
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("properties", sa.Text, nullable=False),
+    sa.Column("callback_url", sa.Text),
+    sa.Column("trace", sa.String(64), nullable=False),
+    sa.Column("worker", sa.String(128)),
+    sa.Column("node", sa.String(128)),
+    sa.Column("backend", sa.String(64)),
+    sa.Column("backend_ref", sa.String(128)),
+    sa.Column("reason", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("lease_until", _instant),
+    sa.Column("run_after", _instant),
+    sa.Column("cancel_requested_at", _instant),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("started_at", _instant),
+    sa.Column("finished_at", _instant),
+    sa.Column("expires_at", _instant, nullable=False),
+    sa.Column("last_seq", sa.Integer, nullable=False),
+    sa.Column("avoid_node", sa.String(128)),
+    sa.Column("avoid_until", _instant),
+    # Thousandths of a credit set aside for it, until it ends; null: none.
+    sa.Column("held", sa.BigInteger),
+)
+
+# Partial indexes hold open jobs only, so a claim costs the same whatever the number of finished jobs.
+_INDEXES = (
+    ("ix_jobs_claimable", ("lane", "tag", "id"), CLAIMABLE),
+    ("ix_jobs_parked", ("run_after",), "run_after IS NOT NULL"),
+    ("ix_jobs_running", ("node", "lease_until"), "status = 'running'"),
+    ("ix_jobs_expiring", ("expires_at",), "status IN ('waiting', 'queued')"),
+    ("ix_jobs_owner", ("owner", "id"), None),
+    ("ix_jobs_batch", ("owner", "batch"), None),
+    ("ix_jobs_finished", ("finished_at",), "finished_at IS NOT NULL"),
+    ("ix_jobs_open", ("owner",), "status IN ('waiting', 'queued', 'running')"),
+    ("ix_jobs_held", ("owner",), "held IS NOT NULL"),
+)
+for _name, _columns, _where in _INDEXES:
+    sa.Index(
+        _name,
+        *(jobs.c[column] for column in _columns),
+        sqlite_where=sa.text(_where) if _where else None,
+        postgresql_where=sa.text(_where) if _where else None,
+    )
+
+
+def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
+    return sa.Column(
+        "job_id",
+        sa.String(36),
+        sa.ForeignKey("jobs.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+        **options,  # pyright: ignore[reportArgumentType] - only flags of Column reach this
+    )
+
+
+events = sa.Table(
+    "events",
+    metadata,
+    _of_job(primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+artifacts = sa.Table(
+    "artifacts",
+    metadata,
+    _of_job(primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("blob_key", sa.String(255), nullable=False),
+    sa.Column("media_type", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger),
+    sa.Column("created_at", _instant, nullable=False),
+)
+
+dependencies = sa.Table(
+    "dependencies",
+    metadata,
+    _of_job(primary_key=True),
+    sa.Column("needs", sa.String(36), primary_key=True, index=True),
+)
+
+properties = sa.Table(
+    "properties",
+    metadata,
+    _of_job(primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("value", sa.String(200), nullable=False),
+    sa.Index("ix_properties_value", "key", "value"),
+)
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+)
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("virtual_time", sa.Double, nullable=False),
+)
+
+owners = sa.Table(
+    "owners",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("weight", sa.Double, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False, server_default="user"),
+    sa.Column("parent", sa.String(64)),
+    sa.Column("name", sa.String(200)),
+    sa.Column("disabled_at", _instant),
+    sa.Index("ix_owners_parent", "parent"),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("queue", sa.String(64), primary_key=True),
+    sa.Column("owner", sa.String(64), primary_key=True),
+    sa.Column("finish", sa.Double, nullable=False),
+)
+
+submissions = sa.Table(
+    "submissions",
+    metadata,
+    sa.Column("owner", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("batch", sa.String(36), nullable=False),
+    sa.Column("created_at", _instant, nullable=False, index=True),
+)
+
+resources = sa.Table(
+    "resources",
+    metadata,
+    sa.Column("key", sa.String(512), primary_key=True),
+    sa.Column("air", sa.String(512), nullable=False),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("short_version", sa.String(32), index=True),
+    sa.Column("search", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("updated_at", _instant, nullable=False),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    _of_job(primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("due_at", _instant),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("delivered_at", _instant),
+    sa.Column("last_error", sa.Text),
+    sa.Index(
+        "ix_deliveries_due",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+)
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("labels", sa.Text, nullable=False),
+    sa.Column("queues", sa.Text, nullable=False),
+    sa.Column("slots", sa.Integer, nullable=False),
+    sa.Column("memory_mb", sa.Integer),
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("verify_tls", sa.Boolean, nullable=False),
+    sa.Column("ca_file", sa.Text),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("updated_at", _instant, nullable=False),
+)
+
+# Apart from `nodes`: the nodes of the settings have no row there and can be drained too.
+drains = sa.Table(
+    "drains",
+    metadata,
+    sa.Column("node", sa.String(64), primary_key=True),
+    sa.Column("since", _instant, nullable=False),
+)
+
+workflows = sa.Table(
+    "workflows",
+    metadata,
+    # Whose it is; empty: everybody's.
+    sa.Column("owner", sa.String(64), primary_key=True, server_default=""),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("deleted_at", _instant),
+)
+
+# Who does what only one process may do, and until when. No lock of a session, which poolers share.
+leaders = sa.Table(
+    "leaders",
+    metadata,
+    sa.Column("office", sa.String(64), primary_key=True),
+    sa.Column("holder", sa.String(128), nullable=False),
+    sa.Column("until", _instant, nullable=False),
+)
+
+
+# The tables of what belongs to owners: access, money, limits, webhooks. One schema with `store.schema`.
+#
+# Amounts of money are whole thousandths of a credit: sums are exact.
+
+_owner = sa.String(64)
+
+
+def _owned(primary_key: bool = False) -> sa.Column[str]:
+    return sa.Column(
+        "owner", _owner, sa.ForeignKey("owners.id"), primary_key=primary_key, nullable=False
+    )  # fmt: skip
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """A partial index: literal, as both databases match it only by its literal condition."""
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+# Access
+
+users = sa.Table(
+    "users",
+    metadata,
+    _owned(primary_key=True),
+    sa.Column("email", sa.String(254), nullable=False, unique=True),
+    sa.Column("password", sa.Text, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("changed_at", _instant, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    _owned(),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("is_service", sa.Boolean, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("expires_at", _instant),
+    sa.Column("revoked_at", _instant),
+    sa.Column("used_at", _instant),
+    sa.Index("ix_api_keys_owner", "owner"),
+)
+
+# A session is a login. Its refresh token changes at each use; all of them share the family, so that a former
+# one, shown again, tells of a theft.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    _owned(),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("family", sa.String(64), nullable=False, index=True),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("expires_at", _instant, nullable=False, index=True),
+    sa.Column("revoked_at", _instant),
+    sa.Index("ix_sessions_owner", "owner"),
+)
+
+resets = sa.Table(
+    "resets",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    _owned(),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("expires_at", _instant, nullable=False, index=True),
+    sa.Column("used_at", _instant),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("actor", _owner, nullable=False),
+    sa.Column("credential", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("target", sa.String(200), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+)
+
+# Money
+
+balances = sa.Table(
+    "balances",
+    metadata,
+    _owned(primary_key=True),
+    sa.Column("available", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("is_exempt", sa.Boolean, nullable=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("available >= 0", name="ck_balances_available"),
+    sa.CheckConstraint("held >= 0", name="ck_balances_held"),
+)
+
+# Only ever added to. An owner's entries are numbered without a gap, in the order in which they became true.
+# `available` and `held` are the changes, `balance` is what was available afterwards. What is set aside for a
+# job stands in `jobs.held` until it ends.
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    _owned(primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("available", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("balance", sa.BigInteger, nullable=False),
+    sa.Column("job_id", sa.String(36)),
+    sa.Column("actor", _owner, nullable=False),
+    sa.Column("key", sa.String(200)),
+    sa.Column("note", sa.Text, nullable=False),
+    # A job is held, settled and released once each, whatever happens.
+    _partial("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
+    # What an administrator does under one key is done once.
+    _partial("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
+)
+
+# Limits
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("owner", _owner, primary_key=True),
+    sa.Column("kind", sa.String(100), primary_key=True),
+    sa.Column("span", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("amount", sa.Double, nullable=False),
+    sa.Column("until", _instant, nullable=False, index=True),
+)
+
+limits = sa.Table(
+    "limits",
+    metadata,
+    sa.Column("owner", _owner, primary_key=True),
+    sa.Column("kind", sa.String(100), primary_key=True),
+    sa.Column("amount", sa.Double, nullable=False),
+)
+
+# Webhooks
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    _owned(),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("description", sa.String(200), nullable=False),
+    sa.Column("events", sa.Text, nullable=False),
+    sa.Column("secrets", sa.Text, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("updated_at", _instant, nullable=False),
+    sa.Column("failing_since", _instant),
+    sa.Column("paused_at", _instant),
+    sa.Column("pause_reason", sa.Text),
+    sa.Index("ix_endpoints_owner", "owner"),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column(
+        "endpoint_id", sa.String(36), sa.ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("job_id", sa.String(36)),
+    sa.Column("seq", sa.Integer),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("due_at", _instant),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("delivered_at", _instant),
+    sa.Index("ix_messages_endpoint", "endpoint_id", "id"),
+    sa.Index("ix_messages_order", "endpoint_id", "job_id", "seq"),
+    _partial("ix_messages_due", "endpoint_id", "due_at", where="due_at IS NOT NULL"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column(
+        "message_id",
+        sa.String(40),
+        sa.ForeignKey("messages.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", _instant, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("took_ms", sa.Integer, nullable=False),
+)
+
+# Replaced when something changes that processes remember: they read the mark to know whether it did.
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("mark", sa.String(36), nullable=False),
+)
+
+# What the checks of prompts and pictures decided: by digest, never the text.
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    _owned(),
+    sa.Column("at", _instant, nullable=False, index=True),
+    sa.Column("job_id", sa.String(36)),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("category", sa.String(64), nullable=False),
+    sa.Index("ix_decisions_owner", "owner", "id"),
+    sa.Index("ix_decisions_job", "job_id"),
+)
+
+# Work that is not done twice: while a job with this key is open or has succeeded, no other is accepted.
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    sa.Column("owner", _owner, primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("job_id", sa.String(36), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Index("ix_reservations_job", "job_id"),
+)
+
+# Every request a paying provider was sent, written before it is sent: what its limits and its bill count.
+provider_calls = sa.Table(
+    "provider_calls",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("provider", sa.String(32), nullable=False),
+    sa.Column("job_id", sa.String(36), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("path", sa.String(200), nullable=False),
+    # Null: not known, as the process ended before the provider's answer was written.
+    sa.Column("request_id", sa.String(128)),
+    # Expected, in millionths of the provider's currency.
+    sa.Column("cost", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", _instant, nullable=False),
+    sa.Column("ended_at", _instant),
+    sa.Column("outcome", sa.String(32)),
+    sa.Index("ix_provider_calls_sent", "provider", "sent_at"),
+    sa.Index("ix_provider_calls_job", "job_id"),
+)

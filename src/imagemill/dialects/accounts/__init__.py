@@ -1,1 +1,0 @@
-"""Access over HTTP: keys, owners, users, sessions, the audit log."""

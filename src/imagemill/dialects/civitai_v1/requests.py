@@ -1,0 +1,243 @@
+"""From v1 templates to wishes in our own words."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from imagemill.dialects.civitai_v1.schemas import (
+    NETWORK_TYPES,
+    PROVIDERS,
+    TEMPLATES,
+    ComfyParams,
+    ComfyTemplate,
+    ControlNet,
+    Template,
+    TextToImageTemplate,
+)
+from imagemill.domain.air import EXAMPLE
+from imagemill.domain.clock import SECOND, from_datetime, now_us
+from imagemill.domain.errors import InvalidInput
+from imagemill.domain.images import MAX_SEED
+from imagemill.jobs.store.submit import MAX_KEY
+from imagemill.jobs.submit import Wish
+from imagemill.net.guarded_client import Guard
+from imagemill.web.problems import field_errors, suggestion
+
+_MOST_WISHES = 10_000
+_DEFAULT_STEPS = 30
+"""Pictures one template can ask for; a request for more is refused before a list of them is made."""
+_LONGEST_LIFE_S = 10 * 365 * 86_400
+"""Ten years: later instants may not be dates any more."""
+
+
+def templates(body: Any) -> list[tuple[str, Template]]:
+    """The job templates of a body with their paths. Raises `InvalidInput`."""
+    if not isinstance(body, dict):
+        raise InvalidInput.at("", 'the body must be an object: a job template, or {"jobs": [...]}')
+    if "$type" not in body and "jobs" in body:
+        jobs = body["jobs"]
+        if not isinstance(jobs, list) or not jobs:
+            raise InvalidInput.at("jobs", "must be a list of at least one job template")
+        if len(jobs) > _MOST_WISHES:
+            raise InvalidInput.at("jobs", f"holds {len(jobs)} templates; at most {_MOST_WISHES} are read")
+        found = [(f"jobs[{index}].", _template(job, f"jobs[{index}]")) for index, job in enumerate(jobs)]
+        _check_names(found)
+        return found
+    return [("", _template(body, ""))]
+
+
+def _template(value: Any, path: str) -> Template:
+    if not isinstance(value, dict):
+        raise InvalidInput.at(path, "must be an object with a $type")
+    kind = value.get("$type")
+    model = TEMPLATES.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        shown = repr(kind)[:60] if kind is not None else "missing"
+        at = f"{path}.$type" if path else "$type"
+        raise InvalidInput.at(at, f"is {shown}{suggestion(str(kind), TEMPLATES)}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidInput(field_errors(error, model, path)) from error
+
+
+def _check_names(found: Sequence[tuple[str, Template]]) -> None:
+    """Two templates may have the same name, unless another waits for it: then it is not clear for which."""
+    wanted = {name for _, template in found for name in template.dependencies or ()}
+    first: dict[str, str] = {}
+    for path, template in found:
+        if template.name not in wanted:
+            continue
+        if template.name in first:
+            raise InvalidInput.at(
+                f"{path}name",
+                f"{template.name!r} is the name of {first[template.name]} too, and a job depends on it; "
+                "give each a name of its own",
+            )
+        first[template.name] = path.removesuffix(".")
+
+
+def wishes(
+    found: Sequence[tuple[str, Template]], guard: Guard, *, prompt_chars: int, backends: Sequence[str]
+) -> list[Wish]:
+    """A wish for each picture. Raises `InvalidInput`."""
+    pictures = sum(_count(template) for _, template in found)
+    if pictures > _MOST_WISHES:
+        raise InvalidInput.at("jobs", f"asks for {pictures} pictures; at most {_MOST_WISHES} are read")
+    all_wishes: list[Wish] = []
+    for path, template in found:
+        common = _common(path, template, guard, backends)
+        if isinstance(template, TextToImageTemplate):
+            inputs = _text_to_image(path, template, prompt_chars)
+        else:
+            assert isinstance(template, ComfyTemplate)  # noqa: S101 - TEMPLATES has no other
+            inputs = _comfy(path, template)
+        all_wishes.extend(Wish(recipe=template.type, path=path, input=input_, **common) for input_ in inputs)
+    return all_wishes
+
+
+def _count(template: Template) -> int:
+    if isinstance(template, TextToImageTemplate):
+        return template.quantity * template.batch_size
+    return template.quantity if isinstance(template, ComfyTemplate) else 1
+
+
+def _common(path: str, template: Template, guard: Guard, backends: Sequence[str]) -> dict[str, Any]:
+    check_keys(f"{path}properties", template.properties or ())
+    if template.callback_url is not None:
+        guard.check_url(f"{path}callbackUrl", template.callback_url)
+    expires_at = from_datetime(template.expire_at) if template.expire_at else None
+    if expires_at is not None and expires_at <= now_us():
+        raise InvalidInput.at(
+            f"{path}expireAt", "is in the past; name an instant to come, such as tomorrow's"
+        )
+    if expires_at is not None and expires_at > now_us() + _LONGEST_LIFE_S * SECOND:
+        raise InvalidInput.at(f"{path}expireAt", "is more than ten years away; name an earlier instant")
+    return {
+        "name": template.name,
+        "after": tuple(dict.fromkeys(template.dependencies or ())),
+        "priority": template.priority or 0,
+        "timeout_s": template.timeout,
+        "max_failures": None if template.retries is None else template.retries + 1,
+        "expires_at": expires_at,
+        "properties": template.properties or {},
+        "callback_url": template.callback_url,
+        "backends": _backends(path, template, backends),
+        "client": _client(template),
+    }
+
+
+def check_keys(path: str, keys: Iterable[str]) -> None:
+    """Of properties. Raises `InvalidInput`."""
+    for key in keys:
+        if len(key) > MAX_KEY:
+            raise InvalidInput.at(path, f"has a key of {len(key)} characters; at most {MAX_KEY} are kept")
+
+
+def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[str, ...]:
+    """Civitai's own provider names mean "any"; ours restrict."""
+    chosen: set[str] = set()
+    for index, provider in enumerate(template.providers or ()):
+        if provider in backends:
+            chosen.add(provider)
+        elif provider.lower() not in (name.lower() for name in PROVIDERS):
+            near = suggestion(provider, [*PROVIDERS, *backends])
+            raise InvalidInput.at(f"{path}providers[{index}]", f"is {provider[:40]!r}{near}")
+    return tuple(chosen)
+
+
+def _client(template: Template) -> dict[str, Any]:
+    """What the detailed view shows again and nobody else needs."""
+    client: dict[str, Any] = {}
+    if isinstance(template, TextToImageTemplate) and template.base_model:
+        client["baseModel"] = template.base_model[:64]
+    if isinstance(template, TextToImageTemplate) and template.control_nets:
+        client["controlNets"] = [
+            control.model_dump(by_alias=True, exclude_none=True) for control in template.control_nets
+        ]
+    return client
+
+
+def _control(path: str, control: ControlNet, steps: int | None) -> dict[str, Any]:
+    """The steps are fractions of the whole, or counted where one of them is above 1."""
+    if control.end_step < control.start_step:
+        raise InvalidInput.at(f"{path}endStep", "is before startStep")
+    whole = (steps or _DEFAULT_STEPS) if control.end_step > 1 else 1
+    blob = f"blob:{control.blob_key}" if control.blob_key else None
+    return {
+        "preprocessor": control.preprocessor,
+        "weight": control.weight,
+        "start": min(1.0, control.start_step / whole),
+        "end": min(1.0, control.end_step / whole),
+        "image": control.image_url or blob,
+    }
+
+
+def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) -> list[dict[str, Any]]:
+    params = template.params
+    for name, text in (("prompt", params.prompt), ("negativePrompt", params.negative_prompt or "")):
+        if len(text) > prompt_chars:
+            raise InvalidInput.at(
+                f"{path}params.{name}", f"has {len(text)} characters, at most {prompt_chars} are accepted"
+            )
+    base: dict[str, Any] = {
+        "model": template.model,
+        "prompt": params.prompt,
+        "negative_prompt": params.negative_prompt or "",
+        "networks": _networks(path, template),
+        "controls": [
+            _control(f"{path}controlNets[{index}].", control, params.steps)
+            for index, control in enumerate(template.control_nets or ())
+        ],
+    }
+    if params.scheduler:
+        base["sampler"] = params.scheduler
+    for name in ("steps", "cfg_scale", "width", "height", "clip_skip"):
+        value = getattr(params, name)
+        if value is not None:
+            base[name] = value
+    count = template.quantity * template.batch_size
+    return [{**base, "seed": _seed(params.seed, index)} for index in range(count)]
+
+
+def _seed(seed: int | None, index: int) -> int | None:
+    """One given seed makes a series, so that the pictures of a request differ and can be made again."""
+    return None if seed is None or seed < 0 else (seed + index) % (MAX_SEED + 1)
+
+
+def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
+    networks: list[dict[str, Any]] = []
+    for key, network in (template.additional_networks or {}).items():
+        if not key and network.id is None:
+            raise InvalidInput.at(f"{path}additionalNetworks['']", f"must be named by its AIR, as {EXAMPLE}")
+        networks.append(
+            {
+                "air": network.id or key,
+                "type": NETWORK_TYPES.get(network.type or ""),
+                "strength": 1.0 if network.strength is None else network.strength,
+                "trigger_word": network.trigger_word,
+            }
+        )
+    return networks
+
+
+def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
+    params = template.params
+    graph = params.workflow
+    if graph is None:
+        # The whole of `params` may be the graph itself.
+        graph = dict(params.model_extra or {})
+        if not graph:
+            raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
+    variables = {} if params.workflow is None else _variables(params)
+    return [
+        {"graph": graph, "seed": _seed(params.seed, index), "variables": variables, "number": index}
+        for index in range(template.quantity)
+    ]
+
+
+def _variables(params: ComfyParams) -> dict[str, Any]:
+    """Whatever plain values stand beside the graph, for ``{words}`` in it."""
+    extra = params.model_extra or {}
+    return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}

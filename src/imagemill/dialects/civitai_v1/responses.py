@@ -1,0 +1,250 @@
+"""What v1 clients read: job status and events, in the casing and the formats of the service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from imagemill.domain.air import InvalidAir, family_of, parse
+from imagemill.domain.blob_keys import artifact_id
+from imagemill.domain.clock import SECOND, to_datetime
+from imagemill.domain.events import Event, EventType, Stage
+from imagemill.domain.jobs import Artifact, Job, JobStatus
+from imagemill.domain.signing import UrlSigner
+from imagemill.jobs.store.queries import View
+from imagemill.web.blobs import picture_url
+from imagemill.webhooks.outbox import Delivery
+
+PROVIDER = "Civitai"
+"""One of the nine names the clients accept; the local worker's name is in ``workerId``."""
+SERVICE = "Imagemill"
+
+# v1 knows no `Canceled`; what a DELETE ends is `Deleted`.
+_EVENT_NAMES = {EventType.CANCELED: "Deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How answers of this installation look."""
+
+    signer: UrlSigner
+    result: Literal["object", "array"]
+
+
+def date_time(instant_us: int) -> str:
+    """``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
+    return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
+
+
+def time_span(microseconds: int) -> str:
+    """``00:00:58.8000000``: always with a fraction."""
+    seconds, fraction = divmod(max(0, microseconds), SECOND)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    prefix = f"{days}." if days else ""
+    return f"{prefix}{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}0"
+
+
+def job_status(
+    view: View, shape: Shape, base_url: str, *, preceding: int | None = None, detailed: bool = False
+) -> dict[str, Any]:
+    """``preceding``: jobs ahead of it in the queue, where that is known."""
+    job = view.job
+    status: dict[str, Any] = {
+        "jobId": job.id,
+        "cost": job.cost,
+        "properties": job.properties,
+        "result": _result(job, view.artifacts, shape, base_url),
+        "lastEvent": job_event(view.last_event, job),
+        "scheduled": not job.status.is_terminal,
+    }
+    if not job.status.is_terminal:
+        status["serviceProviders"] = _providers(job, preceding)
+    if detailed:
+        status["job"] = _detail(job)
+    return status
+
+
+def _providers(job: Job, preceding: int | None) -> dict[str, Any]:
+    if job.status is not JobStatus.QUEUED or preceding is None:
+        return {}
+    return {SERVICE: {"support": "Available", "queuePosition": {"precedingJobs": preceding}}}
+
+
+def _result(job: Job, artifacts: tuple[Artifact, ...], shape: Shape, base_url: str) -> Any:
+    entries = [_available(job, artifact, shape, base_url) for artifact in artifacts]
+    if not entries:
+        entries = [{"blobKey": artifact_id(job.id, 0), "available": False}]
+    return entries[0] if shape.result == "object" else entries
+
+
+def _available(job: Job, artifact: Artifact, shape: Shape, base_url: str) -> dict[str, Any]:
+    if not artifact.available:
+        return {"blobKey": artifact.id, "available": False}
+    signed = picture_url(shape.signer, base_url, artifact)
+    entry: dict[str, Any] = {
+        "blobKey": artifact.id,
+        "available": True,
+        "blobUrl": signed.url,
+        "blobUrlExpirationDate": date_time(signed.expires_at),
+    }
+    seed = artifact.seed if artifact.seed is not None else job.input.get("seed")
+    return entry if seed is None else entry | {"seed": seed}
+
+
+def job_event(event: Event, job: Job) -> dict[str, Any]:
+    """An event as ``lastEvent``, in the event history and in callbacks."""
+    started_at = job.started_at if job.attempt == event.attempt else None
+    claim_us = event.at - started_at if started_at is not None and event.attempt else 0
+    terminal = event.type.is_terminal
+    status: dict[str, Any] = {
+        "jobId": job.id,
+        "type": _EVENT_NAMES.get(event.type, event.type.value),
+        "dateTime": date_time(event.at),
+        "provider": PROVIDER,
+        "context": _context(event, job),
+        "claimDuration": time_span(claim_us),
+        "jobDuration": time_span(event.at - job.created_at),
+        "retryAttempt": max(0, event.attempt - 1),
+        "cost": job.cost,
+        "jobProperties": job.properties,
+        "jobType": _job_type(job),
+        "jobPriority": job.priority,
+        "claimHasCompleted": terminal or event.type in (EventType.REJECTED, EventType.CLAIM_EXPIRED),
+        "jobHasCompleted": terminal,
+    }
+    if job.worker and event.attempt:
+        status["workerId"] = job.worker
+    return status
+
+
+def _job_type(job: Job) -> str:
+    """The spelling of the live service's answers."""
+    return {"textToImage": "textToImageV2"}.get(job.recipe, job.recipe)
+
+
+def _context(event: Event, job: Job) -> dict[str, Any]:
+    data = event.data
+    context: dict[str, Any] = {
+        "worker_group": job.backend or SERVICE.lower(),
+        "job_type": _job_type(job),
+        "ecosystems": _ecosystem(job),
+        "trace_id": job.trace,
+    }
+    for ours, theirs in _CONTEXT_NAMES.items():
+        if ours in data:
+            context[theirs] = data[ours]
+    if "error" in data:
+        context["error_code"] = data["error"]["code"]
+        context["error_message"] = data["error"]["message"]
+    if "prompt_request" in data:
+        context["comfy_prompt_request"] = to_json(data["prompt_request"]).decode()
+        context["comfy_prompt_response"] = to_json(data.get("prompt_response")).decode()
+    if event.type is EventType.SUCCEEDED:
+        context |= _durations(data)
+    return context
+
+
+_CONTEXT_NAMES = {
+    "node": "node",
+    "reason": "reason",
+    "advice": "advice",
+    "stage": "stage",
+    "step": "step",
+    "total": "steps",
+    "progress": "progress",
+}
+
+
+def _durations(data: Mapping[str, Any]) -> dict[str, str]:
+    """Milliseconds as text, as every value of a live context is."""
+    by_stage = {stage["stage"]: stage["ms"] for stage in data.get("stages", ())}
+    rendered = by_stage.get(Stage.COMFY_RESULT, by_stage.get(Stage.BACKEND_RESULT, 0.0))
+    return {
+        "middleware_duration_ComfyUI_ms": f"{rendered:.0f}",
+        "middleware_duration_ConvertImages_ms": f"{data.get('convertMs', 0.0):.0f}",
+        "middleware_duration_UploadBlobs_ms": f"{data.get('uploadMs', 0.0):.0f}",
+    }
+
+
+def _ecosystem(job: Job) -> str:
+    try:
+        air = parse(job.input.get("model") or job.input.get("checkpoint") or "")
+    except InvalidAir:
+        return ""
+    return family_of(air.ecosystem or "")
+
+
+def callback(delivery: Delivery) -> Mapping[str, Any]:
+    return job_event(delivery.event, delivery.job)
+
+
+def _detail(job: Job) -> dict[str, Any]:
+    input_ = job.input
+    detail: dict[str, Any] = {
+        "$type": _job_type(job),
+        "type": _job_type(job),
+        "id": job.id,
+        "version": 1,
+        "createdAt": date_time(job.created_at),
+        "expireAt": date_time(job.expires_at),
+        "properties": job.properties,
+        "cost": job.cost,
+        "priority": job.priority,
+        "maxRetryAttempt": job.max_failures,
+        "retryAttempt": max(0, job.attempt - 1),
+        "jobDependencies": job.client.get("dependencies", []),
+        "issuedBy": job.owner,
+    }
+    if job.name:
+        detail["name"] = job.name
+    if job.callback_url:
+        detail["callbackUrl"] = job.callback_url
+    if job.recipe == "textToImage":
+        detail |= _image_detail(job)
+    elif job.recipe == "comfy":
+        detail["params"] = {"workflow": input_.get("graph", {}), "seed": input_.get("seed")}
+    return detail
+
+
+def _image_detail(job: Job) -> dict[str, Any]:
+    input_ = job.input
+    networks = input_.get("networks", ())
+    return {
+        "baseModel": job.client.get("baseModel") or _BASE_MODELS.get(_ecosystem(job), _ecosystem(job)),
+        "model": _short(input_["model"]),
+        "slots": 1,
+        "params": {
+            "prompt": input_.get("prompt", ""),
+            "negativePrompt": input_.get("negative_prompt", ""),
+            "scheduler": input_.get("sampler", "Undefined"),
+            "steps": input_.get("steps", 30),
+            "cfgScale": input_.get("cfg_scale", 7.5),
+            "width": input_.get("width", 512),
+            "height": input_.get("height", 512),
+            "seed": input_.get("seed"),
+            "clipSkip": input_.get("clip_skip", 0),
+        },
+        "additionalNetworks": {
+            _short(network["air"]): {
+                "type": network.get("type"),
+                "strength": network.get("strength", 1.0),
+                **({"triggerWord": network["trigger_word"]} if network.get("trigger_word") else {}),
+            }
+            for network in networks
+        },
+        "controlNets": job.client.get("controlNets", []),
+        "resources": [_short(input_["model"]), *(_short(network["air"]) for network in networks)],
+    }
+
+
+_BASE_MODELS = {"sd1": "SD_1_5", "sdxl": "SDXL"}
+
+
+def _short(air: str) -> str:
+    try:
+        return parse(air).short
+    except InvalidAir:
+        return air

@@ -1,1 +1,0 @@
-"""Credits: prices, balances, statements, grants and transfers."""

@@ -1,0 +1,250 @@
+"""From a request of fal's client to a wish in our own words."""
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from imagemill.api.base import Services
+from imagemill.dialects.fal import responses
+from imagemill.dialects.fal.errors import Refusal, invalid
+from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, Input
+from imagemill.dialects.fal.settings import SIZES, App
+from imagemill.domain.blob_keys import input_key
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.domain.jobs import Draft
+from imagemill.domain.scheduling import NAMED_PRIORITIES
+from imagemill.jobs.store.submit import Accepted
+from imagemill.jobs.submit import Wish
+from imagemill.media.intake import read
+from imagemill.media.layout import BadPicture
+from imagemill.web.auth import caller
+from imagemill.web.blobs import PATH as BLOBS
+from imagemill.web.http import checked, digest, idempotency_key, json_body, request_trace
+
+RECIPE = "textToImage"
+_OWN = "blob:"
+_UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
+_LEAST_DEADLINE_S = 0.1
+_LONGEST_DEADLINE_S = 365 * 86_400
+_MOST_PIXELS = 1024 * 1024
+"""A source picture is drawn anew at its own size, up to this: what checkpoints are made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A submission, read but not looked into."""
+
+    app: App
+    body: Mapping[str, Any]
+    owner: str
+    base: str
+    """Where pictures can be fetched: scheme and host."""
+    webhook: str | None
+    priority: int
+    deadline: int | None
+    """It fails when nobody has started it by then; microseconds since the epoch."""
+
+
+def parse_deadline(request: Request) -> int | None:
+    text = request.headers.get("x-fal-request-timeout")
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not _LEAST_DEADLINE_S < seconds <= _LONGEST_DEADLINE_S:
+        raise Refusal(
+            400,
+            f"X-Fal-Request-Timeout is {text[:40]!r}; write seconds above {_LEAST_DEADLINE_S:g}",
+            "bad_request",
+        )
+    return now_us() + round(seconds * SECOND)
+
+
+def parse_priority(request: Request) -> int:
+    text = request.headers.get("x-fal-queue-priority", "normal")
+    if text not in ("normal", "low"):
+        raise Refusal(400, f"X-Fal-Queue-Priority is {text[:40]!r}; write normal or low", "bad_request")
+    return NAMED_PRIORITIES[text]
+
+
+def parse_webhook(request: Request, services: Services) -> str | None:
+    url = request.query_params.get("fal_webhook")
+    if not url:
+        return None
+    return services.guard.check_url("fal_webhook", url)
+
+
+def parse_request(asked: Asked, services: Services) -> Wish:
+    """May block: a picture in the body is taken in. Raises `Refusal`, `InvalidInput`."""
+    wanted, app = _input(asked.body), asked.app.settings
+    _check_prompts(wanted, services.prompt_chars)
+    input_: dict[str, Any] = {
+        "model": app.model,
+        "prompt": wanted.prompt,
+        "negative_prompt": wanted.negative_prompt,
+        "steps": wanted.num_inference_steps or app.steps,
+        "cfg_scale": app.guidance_scale if wanted.guidance_scale is None else wanted.guidance_scale,
+        "seed": wanted.seed,
+        "count": wanted.num_images,
+        "format": wanted.output_format,
+        "networks": [{"air": lora.path, "strength": lora.scale} for lora in wanted.loras],
+    }
+    width, height = SIZES[app.image_size]
+    if wanted.image_url is not None:
+        source, size = _source(wanted.image_url, asked.owner, services)
+        width, height = size or (width, height)
+        strength = app.strength if wanted.strength is None else wanted.strength
+        input_ |= {"image": source, "denoise": strength}
+    elif app.needs_image:
+        raise invalid(InvalidInput.at("image_url", "Field required"), "missing")
+    if wanted.image_size is not None:
+        width, height = wanted.image_size.width, wanted.image_size.height
+    marks = {
+        "app": asked.app.name,
+        "path": asked.app.path,
+        "base": asked.base,
+        "inline": wanted.sync_mode,
+        "checked": wanted.enable_safety_checker,
+        "deadline": asked.deadline is not None,
+    }
+    return Wish(
+        recipe=RECIPE,
+        input={**input_, "width": width, "height": height},
+        priority=asked.priority,
+        expires_at=asked.deadline,
+        callback_url=asked.webhook,
+        client={"fal": marks},
+    )
+
+
+def _input(body: Mapping[str, Any]) -> Input:
+    try:
+        return Input.model_validate(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Refusal(
+            422,
+            [
+                {"loc": ["body", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]}
+                for fault in faults
+            ],
+        ) from error
+
+
+def _check_prompts(wanted: Input, most: int) -> None:
+    for name, text in (("prompt", wanted.prompt), ("negative_prompt", wanted.negative_prompt)):
+        if len(text) > most:
+            message = f"has {len(text)} characters, at most {most} are accepted"
+            raise invalid(InvalidInput.at(name, message), "string_too_long")
+
+
+def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, int] | None]:
+    """What the recipe is told of a source picture, and the size to draw it at, where that is known now."""
+    if text[:5].lower() == "data:":
+        kept = services.inputs.keep_data_url("image_url", text, owner)
+        return f"{_OWN}{kept.name}", _fitting(kept.info.width, kept.info.height)
+    reference = text if text.startswith(_OWN) else _own_picture(text, services)
+    if reference is None:
+        return text, None
+    size = _size_of(reference.removeprefix(_OWN), owner, services)
+    return reference, size and _fitting(*size)
+
+
+def _own_picture(text: str, services: Services) -> str | None:
+    """The picture that an address of our own making names: it need not be fetched over the network."""
+    try:
+        parts = urlsplit(text)
+        query = parse_qs(parts.query)
+    except ValueError:
+        return None
+    name = parts.path.removeprefix(f"{BLOBS}/")
+    if name == parts.path:
+        return None
+    is_upload = name.startswith("inputs/")
+    signed = name if is_upload else name.partition(".")[0]
+    expires, signature = query.get("exp", [""])[0], query.get("sig", [""])[0]
+    if not services.wire.signer.check(signed, expires, signature):
+        return None
+    return f"{_OWN}{name.rpartition('/')[2] if is_upload else signed}"
+
+
+def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | None:
+    """Of a picture the owner made or uploaded; None for what is refused where it is looked up."""
+    if uploaded := _UPLOADED.fullmatch(name):
+        try:
+            layout = read(services.blobs.get(input_key(owner, *uploaded.groups())))
+        except (NotFound, BadPicture):
+            return None
+        return layout.width, layout.height
+    found = services.store.artifact(name)
+    return (found[0].width, found[0].height) if found and found[1] == owner else None
+
+
+def _fitting(width: int, height: int) -> tuple[int, int]:
+    """The size nearest to a picture's own that can be drawn."""
+    scale = min(1.0, math.sqrt(_MOST_PIXELS / (width * height)))
+    sides = (GRID * round(side * scale / GRID) for side in (width, height))
+    width, height = (max(LEAST_SIDE, min(LARGEST_SIDE, side)) for side in sides)
+    return width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that is right; nothing of it is stored."""
+
+    services: Services
+    owner: str
+    draft: Draft
+    key: str | None
+    """What the client calls it by, so that sending it again makes nothing new."""
+    digest: str
+
+    async def accept(self) -> Accepted:
+        """Its one job, durable."""
+        named = {"key": self.key, "digest": self.digest} if self.key else {}
+        future = self.services.submitter.begin(self.owner, (self.draft,), **named)
+        accepted = await asyncio.wrap_future(future)
+        if not accepted.jobs:
+            raise Conflict(f"the request of the idempotency key {self.key!r} is gone; use another key")
+        return accepted
+
+
+class Desk:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def take(self, request: Request, app: App) -> Order:
+        """Raises `Refusal`, and what the submitter raises."""
+        services = self._services
+        key = idempotency_key(request)
+        deadline, priority = parse_deadline(request), parse_priority(request)
+        webhook = parse_webhook(request, services)
+        body = await _body(request)
+        owner, base = caller(request).owner, responses.base_url(request, services.wire)
+        asked = Asked(app, body, owner, base, webhook, priority, deadline)
+        draft = await checked(request, self._draft, asked, request_trace(request))
+        return Order(services, owner, draft, key, digest([app.whole, webhook, body]) if key else "")
+
+    def _draft(self, asked: Asked, trace: str) -> Draft:
+        wish = parse_request(asked, self._services)
+        return self._services.submitter.drafts(asked.owner, [wish], dialect=responses.NAME, trace=trace)[0]
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = await json_body(request)
+    except InvalidInput as error:
+        raise invalid(error, "json_invalid") from error
+    if not isinstance(body, dict):
+        raise invalid(InvalidInput.at("", "Input should be an object"), "dict_type")
+    return body

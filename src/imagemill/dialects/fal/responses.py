@@ -1,0 +1,162 @@
+"""What fal's clients read: the status of a request with its logs, and what was made."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+
+from imagemill.api.base import Services, Wire
+from imagemill.blobs.base import BlobStore
+from imagemill.dialects.fal.errors import Ending, ending
+from imagemill.dialects.fal.settings import QUEUE
+from imagemill.domain.clock import to_datetime
+from imagemill.domain.events import Event, EventType, Stage
+from imagemill.domain.jobs import Artifact, Job, JobStatus
+from imagemill.domain.signing import UrlSigner
+from imagemill.jobs.store.queries import View
+from imagemill.web.blobs import picture_url
+from imagemill.web.http import PLACED
+
+NAME = "fal"
+
+
+def base_url(request: Request, wire: Wire) -> str:
+    """Scheme and host of addresses that are good for whoever asks."""
+    return wire.public_url or _addressed(request, wire)
+
+
+def queue_url(request: Request, wire: Wire) -> str:
+    """Where the queue is for whoever asks: at the host they came to, if that is one of fal's."""
+    if request.scope.get(PLACED) == QUEUE:
+        return _addressed(request, wire)
+    return f"{base_url(request, wire)}{QUEUE}"
+
+
+def _addressed(request: Request, wire: Wire) -> str:
+    """As the request was addressed. Where the public address is https, so are fal's hosts."""
+    secure = wire.public_url is not None and wire.public_url.startswith("https:")
+    return f"{'https' if secure else request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def marks(job: Job) -> Mapping[str, Any]:
+    """What was kept of the submission."""
+    return job.client.get("fal", {})
+
+
+def addresses(job: Job, queue: str) -> dict[str, str]:
+    one = f"{queue}/{marks(job).get('app', '')}/requests/{job.id}"
+    return {
+        "request_id": job.id,
+        "response_url": one,
+        "status_url": f"{one}/status",
+        "cancel_url": f"{one}/cancel",
+    }
+
+
+def status(view: View, queue: str, ahead: int, logs: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """``ahead``: requests before it; ``logs``: None where they were not asked for."""
+    job = view.job
+    told = addresses(job, queue)
+    if job.status is JobStatus.RUNNING:
+        return {"status": "IN_PROGRESS", **told, "logs": logs}
+    if not job.status.is_terminal:
+        return {"status": "IN_QUEUE", **told, "queue_position": ahead}
+    body: dict[str, Any] = {"status": "COMPLETED", **told, "logs": logs, "metrics": _metrics(view)}
+    if job.status is JobStatus.SUCCEEDED:
+        return body
+    end = ending(job)
+    return {**body, "error": end.sentence, "error_type": end.type}
+
+
+def _metrics(view: View) -> dict[str, Any]:
+    seconds = inference_s(view)
+    return {} if seconds is None else {"inference_time": seconds}
+
+
+def inference_s(view: View) -> float | None:
+    """How long the node took; None for what was not rendered."""
+    stages: Sequence[Mapping[str, Any]] = view.last_event.data.get("stages", ())
+    rendered = (Stage.COMFY_RESULT.value, Stage.BACKEND_RESULT.value)
+    return next((round(each["ms"] / 1000, 6) for each in stages if each["stage"] in rendered), None)
+
+
+_LEVELS = {EventType.REJECTED: "WARN", EventType.CLAIM_EXPIRED: "WARN", EventType.FAILED: "ERROR"}
+
+
+def logs(events: Sequence[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "timestamp": to_datetime(event.at).isoformat(),
+            "level": _LEVELS.get(event.type, "INFO"),
+            "source": "USER",
+            "message": _message(event),
+        }
+        for event in events
+    ]
+
+
+def _message(event: Event) -> str:
+    data = event.data
+    match event.type:
+        case EventType.INITIALIZED:
+            return "queued"
+        case EventType.CLAIMED:
+            return f"taken by {data.get('node', 'a node')}"
+        case EventType.UPDATED:
+            return f"step {data.get('step', 0)} of {data.get('total', 0)}"
+        case EventType.REJECTED | EventType.CLAIM_EXPIRED:
+            return f"tried again: {data.get('error', {}).get('message', 'the attempt was lost')}"
+        case EventType.SUCCEEDED:
+            return "completed"
+        case EventType.FAILED:
+            return f"failed: {data.get('error', {}).get('message', '')}"
+        case EventType.CANCELED:
+            return "cancelled"
+        case EventType.EXPIRED:
+            return "not started in time"
+
+
+class Gone(Exception):
+    """The pictures were deleted before their request was."""
+
+
+def output(view: View, signer: UrlSigner, base: str, blobs: BlobStore) -> dict[str, Any]:
+    """What a request that succeeded made. Blocks where pictures go into it. Raises `Gone`."""
+    job, said = view.job, marks(view.job)
+    if not all(artifact.available for artifact in view.artifacts):
+        raise Gone
+    seconds = inference_s(view)
+    flagged = view.last_event.data.get("flagged", ()) if said.get("checked", True) else ()
+    return {
+        "images": [
+            {
+                "url": _inline(artifact, blobs)
+                if said.get("inline")
+                else picture_url(signer, base, artifact).url,
+                "width": artifact.width,
+                "height": artifact.height,
+                "content_type": artifact.media_type,
+            }
+            for artifact in view.artifacts
+        ],
+        "timings": {} if seconds is None else {"inference": seconds},
+        "seed": job.input.get("seed"),
+        "has_nsfw_concepts": [artifact.position in flagged for artifact in view.artifacts],
+        "prompt": job.input.get("prompt", ""),
+    }
+
+
+def _inline(artifact: Artifact, blobs: BlobStore) -> str:
+    data = base64.b64encode(blobs.get(artifact.blob_key)).decode()
+    return f"data:{artifact.media_type};base64,{data}"
+
+
+def result(view: View, base: str, services: Services) -> dict[str, Any] | Ending:
+    """What became of a finished request. May block."""
+    if view.job.status is not JobStatus.SUCCEEDED:
+        return ending(view.job)
+    try:
+        return output(view, services.wire.signer, base, services.blobs)
+    except Gone:
+        return Ending(410, "the pictures are gone: their retention is over; submit the request again")

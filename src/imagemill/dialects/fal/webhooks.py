@@ -1,0 +1,85 @@
+"""fal's webhooks: one delivery for a request, when it is finished, signed with Ed25519."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from imagemill.api.base import Services
+from imagemill.dialects.fal.errors import Ending
+from imagemill.dialects.fal.responses import marks, result
+from imagemill.dialects.fal.settings import FalApiSettings
+from imagemill.domain.errors import NotFound
+from imagemill.webhooks.callbacks import Format, Letter
+from imagemill.webhooks.outbox import Delivery
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_SECRET = "fal-webhook"  # noqa: S105 - its name
+
+
+def letters(services: Services) -> Format:
+    sign = signer(services)
+
+    def letter(delivery: Delivery) -> Letter | None:
+        job = delivery.job
+        if not delivery.event.type.is_terminal:
+            return None
+        # The newest event is told with the job, whatever was noted on it since.
+        view = services.store.view(job.id)
+        told = result(view, services.wire.public_url or marks(job).get("base", ""), services)
+        body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
+        if isinstance(told, Ending):
+            body |= {"status": "ERROR", "error": told.sentence, "payload": told.body}
+        else:
+            body |= {"status": "OK", "error": None, "payload": told}
+        # A header is ASCII, an owner need not be.
+        user = quote(job.owner, safe=":@+")
+        return Letter(body, lambda content: sign(job.id, user, content))
+
+    return letter
+
+
+def signer(services: Services) -> Callable[[str, str, bytes], Mapping[str, str]]:
+    """Makes the headers of a delivery, at the moment it is sent."""
+    key: list[Ed25519PrivateKey] = []
+
+    def headers(request_id: str, user: str, content: bytes) -> Mapping[str, str]:
+        if not key:
+            key.append(private_key(services))
+        timestamp = str(int(time.time()))
+        signed = "\n".join([request_id, user, timestamp, hashlib.sha256(content).hexdigest()])
+        return {
+            "X-Fal-Webhook-Request-Id": request_id,
+            "X-Fal-Webhook-User-Id": user,
+            "X-Fal-Webhook-Timestamp": timestamp,
+            "X-Fal-Webhook-Signature": key[0].sign(signed.encode()).hex(),
+        }
+
+    return headers
+
+
+def private_key(services: Services) -> "Ed25519PrivateKey":
+    """Of the settings, where several machines share one; else this installation's own. May block."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    options: FalApiSettings = services.options["fal"]
+    given = options.webhook_key
+    secret = services.secret(_SECRET) if given is None else given.get_secret_value().encode()
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret).digest())
+
+
+def key_set(services: Services) -> dict[str, Any]:
+    """Whom a receiver checks signatures by, as a JWK set. May block."""
+    public = private_key(services).public_key().public_bytes_raw()
+    x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    kid = hashlib.sha256(public).hexdigest()[:16]
+    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA", "kid": kid}]}
+
+
+def unsigned(delivery: Delivery) -> Mapping[str, Any]:
+    """This dialect's callbacks are letters; a plain one is never asked for."""
+    raise NotFound(f"job {delivery.job.id} is told of by a signed letter")

@@ -1,0 +1,158 @@
+"""The Celery application: queues, limits and tasks, from the settings. Imported only where it is used."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from kombu.entity import Exchange, Queue
+from kombu.exceptions import KombuError
+
+from imagemill.dispatch.base import BROKERED, FALLBACK, INGRESS
+from imagemill.dispatch.fleet import BrokerAway
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
+
+Work = Callable[[str], int]
+"""Runs jobs by a token of this queue; how many."""
+
+_CONNECT_S = 2.0
+_ANSWER_S = 5.0
+"""A broker that takes longer is away: the sender must not hang, the database knows the jobs anyway."""
+
+
+def task_name(queue: str) -> str:
+    """As Flower shows it."""
+    return f"imagemill.run.{'other' if queue == FALLBACK else queue}"
+
+
+def make_app(settings: "Settings", work: Work | None = None) -> Celery:
+    """``work``: None in a process that only sends."""
+    app: Any = Celery("imagemill", set_as_current=False)
+    app.conf.update(_configuration(settings))
+    if work is not None:
+        for queue in BROKERED:
+            _add_task(app, queue, work)
+    return app
+
+
+def _add_task(app: Any, queue: str, work: Work) -> None:
+    def run() -> str:
+        ran = work(queue)
+        return f"{ran} {'job' if ran == 1 else 'jobs'}"
+
+    # Else Celery hands it to every application of the process, to those that only send, too.
+    app.task(name=task_name(queue), shared=False)(run)
+
+
+def _configuration(settings: "Settings") -> dict[str, Any]:
+    celery = settings.celery
+    arguments = {"x-queue-type": "quorum"} if celery.quorum_queues else None
+    return {
+        "broker_url": settings.broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": _transport(settings),
+        "task_default_queue": FALLBACK,
+        "task_queues": [
+            *(Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments) for name in BROKERED),
+            # As an application declares it that says no more than its name.
+            Queue(INGRESS, Exchange(INGRESS), routing_key=INGRESS),
+        ],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_time_limit": celery.time_limit_s,
+        "task_soft_time_limit": celery.soft_time_limit_s,
+        "worker_prefetch_multiplier": celery.prefetch,
+        "worker_max_tasks_per_child": celery.max_tasks_per_child,
+        "worker_soft_shutdown_timeout": settings.shutdown_grace_s,
+        "worker_consumer": "imagemill.dispatch.celery_consumer:Consumer",
+        "worker_proc_alive_timeout": 60.0,  # a child builds all of Imagemill before it is up
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_send_task_events": celery.events,
+        "task_send_sent_event": celery.events,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+
+
+def _transport(settings: "Settings") -> dict[str, Any]:
+    """What only one kind of broker understands is given to that kind only."""
+    if not (settings.broker_url or "").startswith(("redis", "sentinel")):
+        return {"confirm_publish": True}
+    return {
+        # Redis hands a message on that was not acknowledged for so long, so it must outlast every task.
+        "visibility_timeout": settings.celery.time_limit_s + settings.shutdown_grace_s + 300,
+        "socket_connect_timeout": _CONNECT_S,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+
+
+class CeleryBroker:
+    """Posts over a connection of its own; used by one thread."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app: Any = app
+        self._connection: Any = None
+        self._queues: dict[str, Any] = {}
+
+    def pending(self, queue: str) -> int:
+        return self._try(lambda connection: self._declared(connection, queue))
+
+    def post(self, queue: str) -> None:
+        self._try(lambda connection: self._post(connection, queue))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+
+    def _declared(self, connection: Any, queue: str) -> int:
+        """Declaring a queue again changes nothing and tells how many messages are ready."""
+        if queue not in self._queues:
+            self._queues[queue] = self._app.amqp.queues[queue](connection.default_channel)
+            self._queues[queue].declare()
+        return self._queues[queue].queue_declare().message_count
+
+    def _post(self, connection: Any, queue: str) -> None:
+        self._app.send_task(
+            task_name(queue),
+            queue=queue,
+            producer=self._app.amqp.Producer(connection, auto_declare=False),
+            ignore_result=True,
+            retry=False,
+        )
+
+    def _try(self, use: Callable[[Any], Any]) -> Any:
+        connection = self._connection or self._connect()
+        try:
+            return use(connection)
+        except _broken(connection) as error:
+            self._connection = None
+            self._queues.clear()
+            connection.release()
+            raise BrokerAway(str(error)) from error
+
+    def _connect(self) -> Any:
+        options = {**self._app.conf.broker_transport_options, "socket_timeout": _ANSWER_S}
+        connection: Any = self._app.connection_for_write(
+            connect_timeout=_CONNECT_S, transport_options=options, heartbeat=0
+        )
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_S)
+        except _broken(connection) as error:
+            connection.release()
+            raise BrokerAway(str(error)) from error
+        self._connection = connection
+        return connection
+
+
+def _broken(connection: Any) -> tuple[type[Exception], ...]:
+    """What a transport and its driver raise when the other side is gone or refuses."""
+    return (
+        *connection.recoverable_connection_errors,
+        *connection.recoverable_channel_errors,
+        KombuError,
+        OSError,
+    )

@@ -1,0 +1,67 @@
+"""Celery's worker inside a process of ours: its pool is threads, its start and end are ours."""
+
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.app import trace  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.worker import (  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+    WorkController,
+    consumer,  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+    state,
+)
+
+log = logging.getLogger(__name__)
+
+
+class CeleryConsumer:
+    """Takes tokens of ``queues``, ``slots`` at a time. One a process: Celery keeps its state in a module."""
+
+    def __init__(self, app: Celery, queues: Collection[str], *, slots: int, name: str) -> None:
+        self._app = app
+        self._queues = sorted(queues)
+        self._slots = slots
+        self._name = name
+        self._thread = threading.Thread(target=self._serve, name="imagemill-celery", daemon=True)
+
+    def start(self) -> None:
+        state.should_stop = None
+        self._thread.start()
+
+    def leave(self) -> None:
+        # Read by Celery's loop about once a second; running tasks end in their own time.
+        state.should_stop = 0
+
+    def close(self) -> None:
+        self.leave()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _serve(self) -> None:
+        options: dict[str, Any] = {
+            "pool_cls": "threads",
+            "concurrency": self._slots,
+            "queues": self._queues,
+            "hostname": self._name,
+            "without_mingle": True,  # workers have nothing to tell each other: the database knows
+            "without_gossip": True,
+        }
+        celery_trace: Any = trace
+        try:
+            # As Celery's command does: without it no task finds its application.
+            celery_trace.setup_worker_optimizations(self._app, self._name)
+            WorkController(self._app, **options).start()
+        except Exception:
+            log.exception("Celery's worker ended; idle slots go on looking by themselves")
+
+
+_base: Any = consumer.Consumer
+_DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+"""Where it finds quorum queues it declares 28 more of them, for tasks with a time: tokens have none."""
+
+
+class Consumer(_base):
+    class Blueprint(_base.Blueprint):
+        default_steps = [step for step in _base.Blueprint.default_steps if step != _DELAYED]

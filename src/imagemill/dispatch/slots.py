@@ -1,0 +1,152 @@
+"""The slots of a worker that is woken by tokens: which are free, and what a token does with one."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from imagemill.dispatch.base import Offers
+from imagemill.domain.errors import StorageError
+from imagemill.domain.scheduling import Offer
+
+log = logging.getLogger(__name__)
+
+_POLLERS = 64
+"""Bounds the threads that polling may start; slots bound it long before."""
+
+_Node = tuple[str, str]
+"""Backend, name."""
+
+
+class RunAll(Protocol):
+    """`imagemill.jobs.runner.Runner.run_all`."""
+
+    def __call__(self, offer: Callable[[], Offer | None], claimed: Callable[[], None], /) -> bool: ...
+
+
+class Floor:
+    """``token_s``: how long a token goes on claiming. ``most``: jobs at once in this process; None: as many
+    as its nodes have slots. ``poll_s``: how often is looked for work nobody told of; ``waits``: the queues
+    that have some, asked first, so that slots with nothing to do cost one question.
+    """
+
+    def __init__(
+        self,
+        run_all: RunAll,
+        offers: Offers,
+        waits: Callable[[], set[str]],
+        *,
+        token_s: float,
+        poll_s: float,
+        most: int | None = None,
+    ) -> None:
+        self._run_all = run_all
+        self._offers = offers
+        self._waits = waits
+        self._token_s = token_s
+        self._poll_s = poll_s
+        self._most = most
+        self._lock = threading.Lock()
+        self._busy: Counter[_Node] = Counter()
+        self._stop = threading.Event()
+        self._pollers = ThreadPoolExecutor(_POLLERS, thread_name_prefix="imagemill-poll")
+        self._poller = threading.Thread(target=self._poll, name="imagemill-poll", daemon=True)
+
+    @property
+    def slots(self) -> int:
+        """At least one: nodes may come later."""
+        return self._most or max(1, sum(node.slots for _, node in self._offers.nodes()))
+
+    def start(self) -> None:
+        self._poller.start()
+
+    def leave(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        self._pollers.shutdown(wait=True)
+
+    def look(self) -> None:
+        """From any thread: a free slot should see whether there is work. Does not wait for it."""
+        if not self._stop.is_set():
+            self._pollers.submit(self._look)
+
+    def work(self, claimed: Callable[[], None] = lambda: None) -> tuple[int, bool]:
+        """Run jobs on a free slot until there is none or the token is spent.
+
+        How many were run, and whether there may be more for whoever looks next.
+        """
+        until = time.monotonic() + self._token_s
+        tried: set[_Node] = set()
+        while not self._stop.is_set() and (node := self._take(tried)):
+            try:
+                ran, spent = self._run_on(node, until, claimed)
+            finally:
+                self._give_back(node)
+            if ran:
+                return ran, spent
+            tried.add(node)
+        return 0, self._stop.is_set()
+
+    def _run_on(self, node: _Node, until: float, claimed: Callable[[], None]) -> tuple[int, bool]:
+        """How many jobs ran, and whether time was what ended it."""
+        asked, spent = 0, False
+
+        def offer() -> Offer | None:
+            nonlocal asked, spent
+            asked += 1
+            spent = self._stop.is_set() or (asked > 1 and time.monotonic() >= until)
+            return None if spent else self._offers.find(*node)
+
+        ran = self._run_all(offer, claimed)
+        # Asked before the first claim and once after each job, but not while the runner stops.
+        return (max(1, asked - 1) if ran else 0), spent
+
+    def _take(self, tried: set[_Node]) -> _Node | None:
+        """A slot on the node that is least busy for its size."""
+        with self._lock:
+            if self._most is not None and self._busy.total() >= self._most:
+                return None
+            free = [
+                (self._busy[key] / node.slots, key)
+                for backend, node in self._offers.nodes()
+                if (key := (backend.name, node.name)) not in tried
+                if node.healthy and not node.draining and self._busy[key] < node.slots
+            ]
+            if not free:
+                return None
+            chosen = min(free)[1]
+            self._busy[chosen] += 1
+            return chosen
+
+    def _give_back(self, node: _Node) -> None:
+        with self._lock:
+            self._busy[node] -= 1
+            if not self._busy[node]:
+                del self._busy[node]
+
+    def _poll(self) -> None:
+        while not self._stop.wait(self._poll_s):
+            self._guard(self._look_out)
+
+    def _look_out(self) -> None:
+        if not self._waits().isdisjoint(self._offers.queues()):
+            self.look()
+
+    def _look(self) -> None:
+        # Where one slot found work there may be some for the next.
+        self._guard(lambda: self.work(self.look))
+
+    def _guard(self, look: Callable[[], object]) -> None:
+        try:
+            look()
+        except StorageError as error:
+            log.warning("an idle slot cannot claim: %s", error)
+        except Exception:
+            log.exception("an idle slot met a bug and goes on")

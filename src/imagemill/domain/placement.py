@@ -1,0 +1,336 @@
+"""Which job an idle slot takes: fair order between jobs, weighed against the loading of models.
+
+A job's weight is 1 at the front of the fair order and fades with the virtual seconds it is behind it. A model
+is worth the weighted seconds of work that wait for it over the seconds it takes to do that work, the load
+among them; a load has to pay for itself `LOAD_PAYS` times, and work that other nodes with the model would
+have begun before the load ends does not count. The slot stays with a loaded model while no other is worth
+more.
+
+That alone would let a rare model starve behind a flood. So a job that no node is about to serve, that has
+waited beyond a bound and is first in fair order is taken as soon as the node has worked for `DWELL_LOADS`
+loads' time with the model it has: the wait is bounded, and forced loads never eat more than a small share.
+"""
+
+import math
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from imagemill.domain.clock import SECOND
+from imagemill.domain.jobs import LaneKey
+from imagemill.domain.scheduling import Head, Offer, Waiting, left_since, mismatch, priority_offset_s
+
+LOAD_PAYS = 1.5
+"""A load is counted as so many loads: it often costs another one, back to the model that is left now."""
+DWELL_LOADS = 12.0
+"""Loads forced by the bound take at most one part in thirteen of a node's time."""
+LOOKAHEAD = 8
+"""Jobs of a model that are weighed. Each further one tells less: 4 did nearly as well, 16 no better."""
+MOST_PEEKED = 64
+"""Bounds the cost of a look at a lane when many nodes serve its model."""
+
+_LEAST_S = 0.1
+"""A job is taken for no less, however small its estimate: handling it takes some time too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    load_s: float = 10.0
+    """Seconds a load is taken for when the node does not say."""
+    bound_s: float = 150.0
+    """How long a job that is first in fair order may wait before a load is forced."""
+    horizon_s: float = 400.0
+    """Virtual seconds behind the front of the fair order at which a job counts about a third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the nodes are about to have loaded, by what runs there and what they last offered."""
+
+    now: int
+    holding: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Models by node."""
+    busy: frozenset[str] = frozenset()
+    """Nodes with jobs in flight."""
+    loaded_at: Mapping[str, int] = field(default_factory=dict[str, int])
+    """When the latest load of a node was decided, where that is known."""
+
+    def without(self, nodes: frozenset[str]) -> "Fleet":
+        holding = {node: held for node, held in self.holding.items() if node not in nodes}
+        return Fleet(self.now, holding, self.busy - nodes, self.loaded_at)
+
+    def servers(self, model: str, without: str = "") -> list[str]:
+        return sorted(node for node, held in self.holding.items() if model in held and node != without)
+
+    def serving(self, models: Container[str], without: str) -> dict[str, list[str]]:
+        """The nodes of each model that has any: one look at a large fleet, however many models there are."""
+        nodes: dict[str, list[str]] = {}
+        for node, held in self.holding.items():
+            for model in held:
+                if model in models and node != without:
+                    nodes.setdefault(model, []).append(node)
+        return nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    lane: int
+    reason: str
+    loads: bool = False
+    """Whether the node has to load a model for it."""
+
+
+Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[Waiting]]]
+"""The first claimable jobs of each of these lanes, so many at most, in order."""
+
+Policy = Callable[[Offer, Iterable[Head], Fleet, Peek, Rules], Choice | None]
+
+
+def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules: Rules) -> Choice | None:
+    """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
+    fitting = [head for head in heads if mismatch(offer, head.key) is None]
+    if offer.patience_s > 0:
+        fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
+    if not fitting:
+        return None
+    first = min(fitting, key=_order)
+    if offer.patience_s > 0:
+        return Choice(first.lane, _spills(offer, first, fleet.now))
+    if offer.apart:
+        fleet = fleet.without(offer.apart)
+    load_s = rules.load_s if offer.load_s is None else offer.load_s
+    held = offer.resident if offer.node not in fleet.busy else fleet.holding.get(offer.node, frozenset())
+    here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
+    stay = min(here, key=_order, default=None)
+    if stay is not None and stay is first:
+        return Choice(stay.lane, _stays(stay, "next in fair order", held))
+    place = _Place(offer, fleet, rules, load_s, first.job.tag)
+    away = [head for head in fitting if head not in here]
+    if stay and place.has_dwelt and (due := place.overdue(away, stay)):
+        return due
+    worth = place.of_here(here, stay, away, peek) if stay else 0.0
+    rivals = place.rivals(away, worth) if stay else away
+    best = min(place.loads(rivals, peek), key=lambda load: (-load.worth, load.head.order), default=None)
+    if stay and (best is None or best.worth <= worth):
+        return Choice(stay.lane, _stays(stay, "worth more than any load", held))
+    if best is None:
+        return place.left_alone(away)
+    if place.better_left(best.head):
+        return None
+    if due := place.overdue(away, best.head):
+        return due
+    return Choice(best.head.lane, best.reason(), loads=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A model that could be loaded."""
+
+    head: Head
+    worth: float
+    jobs: int
+    more: bool
+    """Whether there are more than were looked at."""
+    work_s: float
+    servers: Sequence[str]
+
+    def reason(self) -> str:
+        least = "at least " if self.more else ""
+        jobs = f"{least}{self.jobs} {'job waits' if self.jobs == 1 else 'jobs wait'}"
+        others = f"{', '.join(sorted(self.servers))} would not get to it sooner" if self.servers else ""
+        return (
+            f"loads {self.head.key.model}: {jobs} for it ({self.work_s:.0f} s), "
+            f"{others or 'no other node serves it'}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One node's view of the work."""
+
+    offer: Offer
+    fleet: Fleet
+    rules: Rules
+    load_s: float
+    front: float
+    """The smallest tag among what the node could do."""
+
+    def weight(self, job: Waiting) -> float:
+        return math.exp((self.front - job.tag) / self.rules.horizon_s)
+
+    def at_best(self, head: Head) -> float:
+        """What loading for this head is worth if jobs like it wait in plenty."""
+        work_s = LOOKAHEAD * head.job.estimate_s
+        return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
+
+    def rivals(self, away: Sequence[Head], worth: float) -> list[Head]:
+        """The lanes of models that may be worth more: only they need a closer look."""
+        models = {head.key.model for head in away if self.at_best(head) > worth}
+        return [head for head in away if head.key.model in models]
+
+    def of_here(self, here: Sequence[Head], stay: Head, away: Sequence[Head], peek: Peek) -> float:
+        """What staying is worth; at least the weight of the next job, which often is enough to know."""
+        least = self.weight(stay.job)
+        if not self.rivals(away, least):
+            return least
+        jobs = _merged(peek([head.lane for head in here], LOOKAHEAD))
+        return self._worth(jobs[:LOOKAHEAD], 0.0)
+
+    def loads(self, away: Sequence[Head], peek: Peek) -> list[_Load]:
+        """Every model that could be loaded and has work its present nodes would not soon begin."""
+        lanes: dict[str, list[Head]] = {}
+        for head in away:
+            lanes.setdefault(head.key.model, []).append(head)
+        if not away:
+            return []
+        servers = self.fleet.serving(lanes, self.offer.node)
+        least_s = max(_LEAST_S, min(head.job.estimate_s for head in away))
+        taken = max(map(len, servers.values()), default=0) * math.ceil(self.load_s / least_s)
+        count = min(MOST_PEEKED, LOOKAHEAD + taken)
+        seen = peek([head.lane for head in away], count)
+        loads: list[_Load] = []
+        for model, heads in lanes.items():
+            jobs = _merged({head.lane: seen.get(head.lane, ()) for head in heads})
+            full = any(len(seen.get(head.lane, ())) >= count for head in heads)
+            left = self._left(jobs, len(servers.get(model, ())) * self.load_s, full)
+            if not left:
+                continue
+            worth = self._worth(left[:LOOKAHEAD], LOAD_PAYS * self.load_s)
+            work_s = sum(job.estimate_s for job in jobs)
+            head = min(heads, key=_order)
+            loads.append(_Load(head, worth, len(jobs), full, work_s, servers.get(model, ())))
+        return loads
+
+    @property
+    def has_dwelt(self) -> bool:
+        """Whether the node has worked long enough since its last load for another to be forced."""
+        since = self.fleet.loaded_at.get(self.offer.node)
+        dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
+        return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
+
+    def overdue(self, away: Sequence[Head], other: Head) -> Choice | None:
+        """The load that the bound forces instead of taking this other job."""
+        due = [head for head in away if head.order < other.order and self._is_overdue(head)]
+        if not due:
+            return None
+        head = min(due, key=_order)
+        return Choice(
+            head.lane,
+            f"fairness: first in fair order and waits for {self._age_s(head):.0f} s "
+            f"(bound {self.rules.bound_s:.0f} s); loads {head.key.model}",
+            loads=True,
+        )
+
+    def left_alone(self, away: Sequence[Head]) -> Choice | None:
+        """The first whose nodes should have come to it by now: a node may have died, or work longer than
+        it was taken for."""
+        late = [head for head in away if self._age_s(head) > self.load_s]
+        if not late:
+            return None
+        head = min(late, key=_order)
+        servers = ", ".join(self.fleet.servers(head.key.model, self.offer.node))
+        return Choice(
+            head.lane,
+            f"loads {head.key.model}: it waits for {self._age_s(head):.0f} s, {servers} did not come to it",
+            loads=True,
+        )
+
+    def better_left(self, head: Head) -> bool:
+        """A busy node leaves new work that needs a load to idle nodes, for as long as a load takes."""
+        idle = self.fleet.holding.keys() - self.fleet.busy - {self.offer.node}
+        return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
+
+    def _is_overdue(self, head: Head) -> bool:
+        patience_s = self._age_s(head) - priority_offset_s(head.job.priority)
+        served = self.fleet.servers(head.key.model, self.offer.node)
+        return patience_s > self.rules.bound_s and not served
+
+    def _age_s(self, head: Head) -> float:
+        return (self.fleet.now - head.job.since) / SECOND
+
+    def _left(self, jobs: Sequence[Waiting], served_s: float, full: bool) -> Sequence[Waiting]:
+        """Without what others will have begun while the model loads; the last of many stands for the rest."""
+        for number, job in enumerate(jobs):
+            if served_s <= 0:
+                return jobs[number:]
+            served_s -= job.estimate_s
+        return jobs[-1:] if full else ()
+
+    def _worth(self, jobs: Iterable[Waiting], load_s: float) -> float:
+        """Weighted seconds of work over all seconds, for as many of the jobs as is best."""
+        best, weighted_s, spent_s = 0.0, 0.0, load_s
+        for job in jobs:
+            work_s = max(job.estimate_s, _LEAST_S)
+            weighted_s += self.weight(job) * work_s
+            spent_s += work_s
+            best = max(best, weighted_s / spent_s)
+        return best
+
+
+def _is_due(offer: Offer, head: Head, now: int) -> bool:
+    since = left_since(offer, head.key, now)
+    return since is None or head.job.since <= since
+
+
+def _spills(offer: Offer, head: Head, now: int) -> str:
+    if left_since(offer, head.key, now) is None:
+        return "no local node can do it"
+    waited_s = (now - head.job.since) / SECOND
+    return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
+
+
+def _order(head: Head) -> tuple[float, int, int]:
+    return head.order
+
+
+def _merged(lanes: Mapping[int, Sequence[Waiting]]) -> list[Waiting]:
+    jobs = [job for lane in lanes.values() for job in lane]
+    return sorted(jobs, key=lambda job: (job.tag, job.since))
+
+
+def _stays(head: Head, order: str, held: frozenset[str]) -> str:
+    return f"{order}; {head.key.model} is loaded" if head.key.model in held else order
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands in its lane, and what the nodes hold."""
+
+    before: int
+    """Jobs of its lane that are before it in fair order."""
+    before_s: float
+    """Their estimated seconds of work."""
+    more: bool
+    """Whether there are more than were counted."""
+    fleet: Fleet
+
+
+def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: Standing) -> str:
+    """As far as the slots of this process and the running jobs tell."""
+    if not offers:
+        return "no worker is connected"
+    reasons = {offer.node: mismatch(offer, key) for offer in offers}
+    able = sorted(node for node, reason in reasons.items() if reason is None)
+    if not able:
+        why = "; ".join(f"{node} {reason}" for node, reason in sorted(reasons.items()))
+        return f"no node can take it: {why}"
+    loadless = all(offer.load_s == 0 for offer in offers if offer.node in able)
+    if not key.model or loadless:
+        return f"waits for a free slot on {_listed(able)}; {_ahead(standing)}"
+    servers = standing.fleet.servers(key.model)
+    if servers:
+        serve = "serves" if len(servers) == 1 else "serve"
+        return f"{_listed(servers)} {serve} {key.model}; {_ahead(standing)}"
+    return f"waits for a node to load {key.model}: {_ahead(standing)}; {_listed(able)} could"
+
+
+def _ahead(standing: Standing) -> str:
+    if not standing.before:
+        return "it is the first of its kind in fair order"
+    least = "at least " if standing.more else ""
+    jobs = f"{standing.before} {'job' if standing.before == 1 else 'jobs'}"
+    return f"{least}{jobs} ({standing.before_s:.0f} s of work) before it"
+
+
+def _listed(nodes: Sequence[str]) -> str:
+    """A large fleet is not spelled out."""
+    return ", ".join(nodes) if len(nodes) <= 4 else f"{', '.join(nodes[:3])} and {len(nodes) - 3} more"

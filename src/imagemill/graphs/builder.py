@@ -1,0 +1,235 @@
+"""From a neutral image request to a graph of core nodes.
+
+The built-in workflows are the base; functions change what a table cannot say: how the model is loaded, and
+chains of LoRAs, ControlNets and what follows the picture.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from imagemill.domain.images import ImageSpec, Network
+from imagemill.graphs import builder_parts
+from imagemill.graphs.builder_parts import (
+    CORE_PREPROCESSORS,
+    DECODE,
+    GUIDANCE,
+    NEGATIVE,
+    POSITIVE,
+    SAMPLER,
+    SAVE,
+    drawn,
+)
+from imagemill.graphs.builtin import builtin
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import MissingFile, Unsupported
+from imagemill.graphs.graph import Graph, Link, add, remove
+from imagemill.graphs.manifest import place
+from imagemill.graphs.model_files import companions, model_file, spelled
+
+# A second pass over the faces of a picture, by the Impact pack, where a node has it.
+#
+# Core nodes have nothing like it, so a node without the pack gives the picture without the pass.
+
+DETAILER, PROVIDER = "FaceDetailer", "UltralyticsDetectorProvider"
+_DETAIL, _DETECTOR = "50", "51"
+_DENOISE = 0.4
+"""Enough to draw a blurred face anew, too little to make it another one."""
+
+
+def detector(catalogue: Catalogue | None) -> str | None:
+    """The model by which the node finds faces; None: it cannot."""
+    if catalogue is None or not {DETAILER, PROVIDER} <= catalogue.classes:
+        return None
+    models = catalogue.options(PROVIDER, "model_name") or ()
+    return next((name for name in models if "bbox" in name.lower() and "face" in name.lower()), None)
+
+
+def detail(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
+    """The picture as it goes on: with the pass, or as it was decoded."""
+    model = detector(catalogue) if spec.faces and SAMPLER in graph else None
+    node_class = catalogue.node_class(DETAILER) if catalogue is not None else None
+    if model is None or node_class is None:
+        return (DECODE, 0)
+    add(graph, _DETECTOR, PROVIDER, "Face detector", model_name=model)
+    inputs: dict[str, Any] = {
+        # What the pack's version asks for besides, as it would be by itself.
+        **{
+            name: each.default for name, each in node_class.inputs.items() if each.required and each.is_widget
+        },
+        "image": (DECODE, 0),
+        "model": tuple(graph[SAMPLER]["inputs"]["model"]),
+        "clip": tuple(graph[POSITIVE]["inputs"]["clip"]),
+        "vae": tuple(graph[DECODE]["inputs"]["vae"]),
+        "positive": (POSITIVE, 0),
+        "negative": (NEGATIVE, 0),
+        "bbox_detector": (_DETECTOR, 0),
+        "seed": spec.seed,
+        "steps": spec.steps,
+        "cfg": spec.cfg_scale,
+        "sampler_name": spec.sampler,
+        "scheduler": spec.scheduler,
+        "denoise": _DENOISE,
+    }
+    return (add(graph, _DETAIL, DETAILER, "Face detail", **inputs), 0)
+
+
+MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
+
+
+def prompts(spec: ImageSpec, embedding: Callable[[str], str]) -> tuple[str, str]:
+    """The positive and the negative prompt of the request with what its networks add.
+
+    ``embedding`` gives the name under which the node has an embedding's file. An embedding goes where its
+    trigger word or name stands, in either prompt, and else to the end of the positive one.
+    """
+    positive, negative = spec.prompt, spec.negative_prompt
+    for network in spec.networks:
+        if network.type == "embedding":
+            positive, negative = _with_embedding(positive, negative, network, embedding)
+        elif network.trigger_word and network.trigger_word.lower() not in positive.lower():
+            positive = appended(positive, network.trigger_word)
+    return positive, negative
+
+
+def appended(prompt: str, words: str) -> str:
+    kept = prompt.rstrip().rstrip(",")
+    return f"{kept}, {words}" if kept else words
+
+
+def _with_embedding(
+    positive: str, negative: str, network: Network, embedding: Callable[[str], str]
+) -> tuple[str, str]:
+    name = _without_extension(embedding(network.path or network.air))
+    token = f"embedding:{name}" if network.strength == 1 else f"(embedding:{name}:{network.strength:g})"
+    base = name.rsplit("/", 1)[-1]
+    if any(_stands(word, prompt) for prompt in (positive, negative) for word in _spelled((name, base))):
+        return positive, negative
+    for word in filter(None, (network.trigger_word, name, base)):
+        for_word = re.compile(rf"(?<![\w:]){re.escape(word)}(?!\w)", re.IGNORECASE)
+        if for_word.search(positive):
+            return for_word.sub(lambda _: token, positive, count=1), negative
+        if for_word.search(negative):
+            return positive, for_word.sub(lambda _: token, negative, count=1)
+    return appended(positive, token), negative
+
+
+def _spelled(names: Sequence[str]) -> list[str]:
+    return [f"embedding:{name}" for name in names]
+
+
+def _stands(word: str, prompt: str) -> bool:
+    return re.search(rf"{re.escape(word)}(?![\w/])", prompt, re.IGNORECASE) is not None
+
+
+def _without_extension(file: str) -> str:
+    """With slashes only: a prompt takes a backslash as the escape of what follows it."""
+    name = file.replace("\\", "/")
+    extension = next((end for end in MODEL_EXTENSIONS if name.lower().endswith(end)), "")
+    return name[: len(name) - len(extension)]
+
+
+LORA_TYPES = ("lora", "lycoris", "dora")
+
+
+def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: Mapping[str, str]) -> Graph:
+    """``prefix``: SaveImage's, as it is; ``images``: an input's name -> the name the node gave the file.
+
+    Without a catalogue, names are taken as they are. Raises `MissingFile` for what the node lacks and
+    `Unsupported` for what no node can do.
+    """
+    said = refusal(spec)
+    if said is not None:
+        raise Unsupported(said)
+    form, model = model_file(spec, catalogue)
+    is_flux = spec.family == "flux1"
+    workflow = builtin(f"{'flux' if is_flux else 'sd'}-{_mode(spec)}")
+    values = _values(spec, catalogue) | {"model": model}
+    graph = place(workflow, values, _pictures(spec, images))
+    graph[SAVE]["inputs"]["filename_prefix"] = prefix
+    if is_flux and form == "checkpoint":
+        builder_parts.load_as_checkpoint(graph, model)
+    elif is_flux:
+        builder_parts.load_companions(graph, companions(spec, catalogue))
+    if is_flux and is_schnell(spec):
+        remove(graph, GUIDANCE, (POSITIVE, 0))
+    if form == "checkpoint":
+        builder_parts.own_vae(graph, spec, catalogue)
+    builder_parts.hypernetworks(graph, spec, catalogue)
+    if spec.clip_skip > 1 and not is_flux:
+        builder_parts.skip_clip_layers(graph, spec.clip_skip)
+    builder_parts.controls(graph, spec, catalogue, images)
+    builder_parts.finish(graph, spec, catalogue, detail(graph, spec, catalogue))
+    return graph
+
+
+def refusal(spec: ImageSpec) -> str | None:
+    """Why no node could do it with core nodes, in a sentence; None when one could."""
+    for control in spec.controls:
+        if control.preprocessor.lower() not in CORE_PREPROCESSORS:
+            return (
+                f"the ControlNet preprocessor {control.preprocessor} is no core node of ComfyUI; send a "
+                "finished control map and leave the preprocessor empty, or use canny"
+            )
+    if spec.mask is not None and spec.image is None:
+        return "a mask needs a source image to draw into"
+    return None
+
+
+def picture_names(spec: ImageSpec) -> tuple[str, ...]:
+    """The input pictures the request needs on the node, each once."""
+    named = (spec.image, spec.mask, *(control.image for control in spec.controls))
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def is_schnell(spec: ImageSpec) -> bool:
+    """Flux schnell is distilled without guidance; only its name tells."""
+    return "schnell" in spec.model_path.lower() or "schnell" in spec.model.lower()
+
+
+def _mode(spec: ImageSpec) -> str:
+    if spec.image is None:
+        return "text"
+    return "inpaint" if spec.mask is not None else "image"
+
+
+def _pictures(spec: ImageSpec, images: Mapping[str, str]) -> dict[str, str]:
+    named = {"image": spec.image, "mask": spec.mask}
+    return {input_: images[name] for input_, name in named.items() if name is not None}
+
+
+def _values(spec: ImageSpec, catalogue: Catalogue | None) -> dict[str, Any]:
+    positive, negative = prompts(spec, lambda file: _embedding(catalogue, file))
+    values: dict[str, Any] = {
+        "prompt": positive,
+        "width": drawn(spec.width),
+        "height": drawn(spec.height),
+        "seed": spec.seed,
+        "steps": spec.steps,
+        "sampler": spec.sampler,
+        "scheduler": spec.scheduler,
+        "denoise": spec.denoise,
+        "count": spec.count,
+        "loras": [_lora(network, catalogue) for network in spec.networks if network.type in LORA_TYPES],
+    }
+    if spec.family != "flux1":
+        return values | {"negative_prompt": negative, "cfg": spec.cfg_scale}
+    if spec.scheduler == "normal":
+        # In clients' tables ``normal`` stands for "none chosen". It spaces the steps over the timesteps of a
+        # discrete model; Flux is a flow model, made to be sampled with ``simple``.
+        values["scheduler"] = "simple"
+    guidance = spec.guidance if spec.guidance is not None else (spec.cfg_scale or None)
+    return values | {"guidance": guidance}
+
+
+def _lora(network: Network, catalogue: Catalogue | None) -> dict[str, Any]:
+    place_ = ("LoraLoader", "lora_name")
+    file = spelled(catalogue, place_, "lora", network.path or network.air)
+    return {"file": file, "strength": network.strength}
+
+
+def _embedding(catalogue: Catalogue | None, file: str) -> str:
+    found = catalogue.embedding(file) if catalogue else file
+    if found is None:
+        raise MissingFile("embedding", file)
+    return found

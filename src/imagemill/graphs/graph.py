@@ -1,0 +1,340 @@
+"""ComfyUI graphs in API format, node id -> {class_type, inputs, _meta}: read, changed, asked.
+
+Every function leaves the graph it is given as it is. All but `normalise` take a normal graph.
+"""
+
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from math import isfinite
+from typing import Any
+
+from imagemill.domain import air
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import BadGraph, MissingFile, UiFormat
+from imagemill.graphs.files import file_kind, names_a_file
+from imagemill.graphs.json_access import is_array, is_object, is_tuple, mapping, shown
+from imagemill.graphs.validate import linked
+
+Graph = dict[str, dict[str, Any]]
+Path = tuple[str | int, ...]
+
+EXAMPLE = '{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {...}}}'
+SEED_INPUTS = ("seed", "noise_seed")
+SEEDS = 2**64
+"""ComfyUI's seeds are whole numbers below this."""
+
+DEEPEST = 32
+"""Levels of nested values in an input; deeper ones exhaust a reader's stack, and no node has them."""
+
+_WORD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+def is_ui_format(raw: object) -> bool:
+    """Whether it is what ComfyUI's canvas saves: lists of nodes and links."""
+    return isinstance(mapping(raw).get("nodes"), list)
+
+
+def normalise(raw: object) -> Graph:
+    """A copy with one spelling: ``class_type`` and ``_meta``, links as ``["id", output]``.
+
+    Takes API format in both spellings, bare or as the body of a prompt. Raises `UiFormat` for a canvas's
+    workflow, else `BadGraph`, for what is no graph.
+    """
+    if is_ui_format(raw):
+        raise UiFormat(
+            "this is a workflow in ComfyUI's UI format (lists of nodes and links); export it with Workflow > "
+            "Export (API), or convert it with a node's help"
+        )
+    nodes = mapping(raw)
+    inner = mapping(nodes.get("prompt"))
+    if inner and "class_type" not in inner and "classType" not in inner:
+        nodes = inner
+    if not nodes:
+        raise BadGraph(f"the graph has no nodes; one looks like {EXAMPLE}")
+    graph = {id_: _normal_node(id_, node) for id_, node in nodes.items()}
+    for node in graph.values():
+        node["inputs"] = {name: _normal_link(value, graph) for name, value in node["inputs"].items()}
+    return graph
+
+
+def _normal_node(id_: str, raw: object) -> dict[str, Any]:
+    node = mapping(raw)
+    if not isinstance(raw, Mapping):
+        raise BadGraph(f"node {shown(id_)} is not an object; a graph looks like {EXAMPLE}", id_)
+    class_type = node.get("class_type", node.get("classType"))
+    if not isinstance(class_type, str) or not class_type:
+        raise BadGraph(f"node {shown(id_)} has no class_type, the name of its node class", id_)
+    inputs = node.get("inputs", {})
+    if not is_object(inputs):
+        raise BadGraph(f"node {shown(id_)} ({class_type}): inputs must be an object of values by name", id_)
+    where = f"node {shown(id_)} ({class_type})"
+    normal: dict[str, Any] = {
+        "class_type": class_type,
+        "inputs": {
+            name: _copied(value, f"{where}: {name}", id_, 0) for name, value in mapping(inputs).items()
+        },
+    }
+    title = mapping(node.get("_meta", node.get("meta"))).get("title")
+    if isinstance(title, str) and title:
+        normal["_meta"] = {"title": title}
+    return normal
+
+
+def _copied(value: Any, where: str, id_: str, depth: int) -> Any:
+    if depth > DEEPEST:
+        raise BadGraph(f"{where} is nested more than {DEEPEST} levels deep", id_)
+    if is_object(value):
+        return {key: _copied(inner, where, id_, depth + 1) for key, inner in mapping(value).items()}
+    if is_array(value):
+        return [_copied(inner, where, id_, depth + 1) for inner in value]
+    if isinstance(value, float) and not isfinite(value):
+        raise BadGraph(f"{where} is {value}, which JSON has no number for; give a finite one", id_)
+    if isinstance(value, str) and not value.isascii():
+        _check_text(value, where, id_)
+    return value
+
+
+def _check_text(value: str, where: str, id_: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadGraph(f"{where} holds half a character (a lone surrogate); correct the text", id_) from None
+
+
+def _normal_link(value: Any, graph: Mapping[str, Any]) -> Any:
+    """A link of two numbers becomes one of a text and a number: servers refuse the former."""
+    if not is_array(value) or len(value) != 2:
+        return value
+    source, slot = value
+    if isinstance(slot, float) and slot.is_integer():
+        slot = int(slot)
+    if type(source) in (int, float) and float(source).is_integer() and str(int(source)) in graph:
+        source = str(int(source))
+    return [source, slot] if isinstance(source, str) and type(slot) is int else value
+
+
+def copy(graph: Mapping[str, Mapping[str, Any]]) -> Graph:
+    """Its nodes and their inputs may be changed; values are shared and must be replaced, not changed."""
+    return {id_: {**node, "inputs": dict(node["inputs"])} for id_, node in graph.items()}
+
+
+def values(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path, Any]]:
+    """Every value inside the inputs that is no object or list, with its path from the inputs."""
+    for id_, node in graph.items():
+        for name, value in node["inputs"].items():
+            yield from ((id_, path, leaf) for path, leaf in _leaves((name,), value))
+
+
+def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    if is_object(value):
+        for key, inner in mapping(value).items():
+            yield from _leaves((*path, key), inner)
+    elif is_array(value):
+        for position, inner in enumerate(value):
+            yield from _leaves((*path, position), inner)
+    else:
+        yield path, value
+
+
+def replaced(graph: Mapping[str, Mapping[str, Any]], changes: Mapping[tuple[str, Path], Any]) -> Graph:
+    """With other values at some places, as `values` and `air_inputs` name them."""
+    changed = copy(graph)
+    for (id_, path), value in changes.items():
+        inputs = changed[id_]["inputs"]
+        inputs[path[0]] = _set(inputs.get(path[0]), path[1:], value)
+    return changed
+
+
+def _set(holder: Any, path: Path, value: Any) -> Any:
+    if not path:
+        return value
+    key: Any = path[0]
+    if is_array(holder):
+        items = list(holder)
+        items[key] = _set(items[key], path[1:], value)
+        return items
+    entries = dict(mapping(holder))
+    entries[key] = _set(entries.get(key), path[1:], value)
+    return entries
+
+
+def _mapped(graph: Mapping[str, Mapping[str, Any]], change: Callable[[str], Any]) -> Graph:
+    """With every text in the inputs changed; the nodes that links lead to are no texts."""
+    changes: dict[tuple[str, Path], Any] = {}
+    for id_, path, value in values(graph):
+        if isinstance(value, str) and not (len(path) > 1 and linked(graph[id_]["inputs"][path[0]])):
+            new = change(value)
+            if new is not value:
+                changes[id_, path] = new
+    return replaced(graph, changes)
+
+
+def air_inputs(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path, str]]:
+    """(node id, path from the inputs, AIR) for every value that is an AIR, wherever it stands."""
+    for id_, path, value in values(graph):
+        if isinstance(value, str) and is_air(value):
+            yield id_, path, value
+
+
+def is_air(value: str) -> bool:
+    """Whether a value means a resource: a full AIR with its prefix, or the short form."""
+    if air.short_version(value):
+        return True
+    if not value.lower().startswith(("urn:air:", "air:")):
+        return False
+    try:
+        air.parse(value)
+    except air.InvalidAir:
+        return False
+    return True
+
+
+def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> Graph:
+    """``{seed}`` and the like, in any text of any input, become their values.
+
+    A text that is nothing but the variable becomes the value itself, a number stays one; unknown words stay.
+    """
+
+    def change(value: str) -> Any:
+        whole = _WORD.fullmatch(value)
+        if whole and whole[1] in variables:
+            return variables[whole[1]]
+        if "{" not in value:
+            return value
+        return _WORD.sub(lambda m: str(variables[m[1]]) if m[1] in variables else m[0], value)
+
+    return _mapped(graph, change)
+
+
+def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
+    """For one more picture: every seed moved on by ``offset``. Negative ones mean random and stay."""
+    changed = copy(graph)
+    for node in changed.values():
+        for name in SEED_INPUTS:
+            seed = node["inputs"].get(name)
+            if type(seed) is int and seed >= 0:
+                node["inputs"][name] = (seed + offset) % SEEDS
+    return changed
+
+
+def with_prefix(graph: Mapping[str, Mapping[str, Any]], prefix: str) -> Graph:
+    """Every node that saves files saves below ``prefix``, under the last part of its own name."""
+    changed = copy(graph)
+    for node in changed.values():
+        if "filename_prefix" in node["inputs"]:
+            own = node["inputs"]["filename_prefix"]
+            last = own.replace("\\", "/").rsplit("/", 1)[-1].strip() if isinstance(own, str) else ""
+            node["inputs"]["filename_prefix"] = f"{prefix.rstrip('/')}/{last if last.strip('.') else 'image'}"
+    return changed
+
+
+def titles(graph: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What a person calls each node: its title, else its class."""
+    return {id_: mapping(node.get("_meta")).get("title") or node["class_type"] for id_, node in graph.items()}
+
+
+def outputs(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None) -> tuple[str, ...]:
+    """The ids of the nodes that keep a result; by their names, where no catalogue tells."""
+    return tuple(id_ for id_, node in graph.items() if _is_output(node["class_type"], catalogue))
+
+
+def _is_output(class_type: str, catalogue: Catalogue | None) -> bool:
+    known = catalogue.node_class(class_type) if catalogue else None
+    return known.is_output if known else class_type.startswith(("Save", "Preview"))
+
+
+def file_inputs(
+    graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None
+) -> Iterator[tuple[str, Path, str, str]]:
+    """(node id, path, kind, value) for every input that names a model file and is not switched off."""
+    for id_, node in graph.items():
+        class_type = node["class_type"]
+        for name, value in node["inputs"].items():
+            if isinstance(value, str):
+                kind = file_kind(class_type, name)
+                if kind is None and (
+                    names_a_file(name, value)
+                    or (catalogue is not None and catalogue.lists_files(class_type, name))
+                ):
+                    kind = "file"
+                if kind is not None and value not in ("", "None"):
+                    yield id_, (name,), kind, value
+            elif is_object(value):
+                lora = value.get("lora")
+                if isinstance(lora, str) and lora not in ("", "None") and value.get("on") is not False:
+                    yield id_, (name, "lora"), "lora", lora
+
+
+def resolve_files(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> Graph:
+    """With every model file as the node spells it. Raises `MissingFile` for the first it does not list."""
+    changes: dict[tuple[str, Path], Any] = {}
+    for id_, path, kind, wanted in file_inputs(graph, catalogue):
+        class_type, name = graph[id_]["class_type"], str(path[0])
+        if len(path) == 1 and catalogue.node_class(class_type):
+            if not catalogue.lists_files(class_type, name) or wanted in (
+                catalogue.options(class_type, name) or ()
+            ):
+                continue
+            found = catalogue.file(class_type, name, wanted)
+        else:
+            found = catalogue.find(kind, wanted)
+        if found is None:
+            raise MissingFile(kind, wanted)
+        changes[id_, path] = found
+    return replaced(graph, changes)
+
+
+Link = tuple[str, int]
+"""A node's id and the number of its output."""
+
+FIRST_LORA = 100
+"""LoRAs have ids from here on; the built-in graphs' own nodes have smaller ones."""
+
+
+def add(graph: Graph, id_: str, class_type: str, title: str, **inputs: Any) -> str:
+    """Add a node under an id that is free; a link may be given as a `Link`."""
+    made = {name: _written(value) for name, value in inputs.items()}
+    graph[id_] = {"class_type": class_type, "inputs": made, "_meta": {"title": title}}
+    return id_
+
+
+def _written(value: Any) -> Any:
+    return list(value) if is_tuple(value) else value
+
+
+def free_id(graph: Graph, start: int) -> str:
+    number = start
+    while str(number) in graph:
+        number += 1
+    return str(number)
+
+
+def repoint(graph: Graph, old: Link, new: Link, *, but: Container[str] = ()) -> None:
+    """Let all that takes the one output take the other, except the nodes named."""
+    for id_, node in graph.items():
+        if id_ not in but:
+            for name, value in node["inputs"].items():
+                if linked(value) == old:
+                    node["inputs"][name] = list(new)
+
+
+def remove(graph: Graph, id_: str, instead: Link) -> None:
+    """Take a node out; what took its first output takes ``instead``."""
+    repoint(graph, (id_, 0), instead, but=(id_,))
+    del graph[id_]
+
+
+def insert_lora(
+    graph: Graph, model: Link, clip: Link | None, file: str, strength: float, clip_strength: float
+) -> tuple[Link, Link | None]:
+    """A LoRA on the model, and on the text encoder where there is one; the links to go on with."""
+    id_ = free_id(graph, FIRST_LORA)
+    number = int(id_) - FIRST_LORA + 1
+    if clip is None:
+        only = {"model": model, "lora_name": file, "strength_model": strength}
+        add(graph, id_, "LoraLoaderModelOnly", f"LoRA {number}", **only)
+        return (id_, 0), None
+    both = {"model": model, "clip": clip, "lora_name": file}
+    strengths = {"strength_model": strength, "strength_clip": clip_strength}
+    add(graph, id_, "LoraLoader", f"LoRA {number}", **both, **strengths)
+    return (id_, 0), (id_, 1)

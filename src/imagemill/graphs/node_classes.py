@@ -1,0 +1,176 @@
+"""What a node class declares of its inputs and outputs, read from a ComfyUI server's ``/object_info``.
+
+Two spellings of a choice occur, ``[["a", "b"], {}]`` and ``["COMBO", {"options": [...]}]``, and two inputs
+that unfold: a choice that brings inputs of its own (``resize_type.width``), and a list that grows with what
+is linked to it (``images.image0``).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.graphs.files import MODEL_FILES
+from imagemill.graphs.json_access import is_array, mapping, number, sequence, text
+
+CHOICE, BRANCHING, GROWING = "COMBO", "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING})
+"""Types whose value a person types or chooses; the others are linked, or drawn by widgets of their own."""
+
+UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload", "upload")
+"""Settings of an input whose files are uploaded before each run: what it lists is old when it matters."""
+
+_DEEPEST_BRANCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One input."""
+
+    name: str
+    type: str
+    required: bool = True
+    choices: tuple[Any, ...] | None = None
+    """Of a choice; None: not told (asked of the server later), or no choice."""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """``default``, ``min``, ``max``, ``step``, ``multiline``, ``tooltip``, ... as declared."""
+    branches: Mapping[str, tuple["Declared", ...]] = field(default_factory=dict[str, tuple["Declared", ...]])
+    """Of a choice that brings inputs of its own: which, by the value chosen."""
+    grows: "Declared | None" = None
+    """Of a list that grows: what each of its entries is."""
+    entries: tuple[str, ...] = ()
+    """Of a list that grows: the names of its entries, in order."""
+    fewest: int = 0
+
+    @property
+    def is_upload(self) -> bool:
+        return any(self.settings.get(name) for name in UPLOADS) or "remote" in self.settings
+
+    @property
+    def lists_files(self) -> bool:
+        """Whether it is a choice among model files of the node's disk."""
+        return (
+            not self.is_upload
+            and self.choices is not None
+            and any(isinstance(c, str) and c.lower().endswith(MODEL_FILES) for c in self.choices)
+        )
+
+    @property
+    def is_widget(self) -> bool:
+        return self.type in WIDGET_TYPES and not self.settings.get("forceInput")
+
+    @property
+    def default(self) -> Any:
+        if "default" in self.settings:
+            return self.settings["default"]
+        return self.choices[0] if self.choices else None
+
+    @property
+    def minimum(self) -> int | float | None:
+        return number(self.settings.get("min"))
+
+    @property
+    def maximum(self) -> int | float | None:
+        return number(self.settings.get("max"))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClass:
+    name: str
+    inputs: Mapping[str, Declared]
+    """In the order of the node's widgets."""
+    outputs: tuple[str, ...] | None
+    """Types; None: not told."""
+    is_output: bool
+    display_name: str = ""
+    readable: bool = True
+    """False: its description is damaged, nothing is known but that it is there."""
+
+
+def read_class(name: str, content: object) -> NodeClass:
+    """Never raises: a damaged description gives a class of which nothing is known."""
+    described = mapping(content)
+    inputs = mapping(described.get("input"))
+    outputs = described.get("output")
+    if not described or ("input" in described and not isinstance(described["input"], Mapping)):
+        return NodeClass(name, {}, None, is_output=False, readable=False)
+    declared = {d.name: d for d in _read_inputs(inputs, mapping(described.get("input_order")), 0)}
+    types = tuple(map(_type_name, outputs)) if is_array(outputs) else None
+    return NodeClass(
+        name=name,
+        inputs=declared,
+        outputs=types,
+        is_output=described.get("output_node") is True,
+        display_name=text(described.get("display_name")),
+    )
+
+
+def _read_inputs(inputs: Mapping[str, Any], order: Mapping[str, Any], depth: int) -> Iterator[Declared]:
+    for section in ("required", "optional"):
+        declared = mapping(inputs.get(section))
+        named = [name for name in sequence(order.get(section)) if isinstance(name, str) and name in declared]
+        for name in dict.fromkeys([*named, *declared]):
+            yield _read_input(name, declared[name], required=section == "required", depth=depth)
+
+
+def _read_input(name: str, content: object, *, required: bool, depth: int) -> Declared:
+    parts = sequence(content)
+    kind = parts[0] if parts else "*"
+    settings: Mapping[str, Any] = mapping(parts[1]) if len(parts) > 1 else {}
+    if is_array(kind):
+        return Declared(name, CHOICE, required, tuple(kind), settings)
+    kind = text(kind, "*")
+    if kind == CHOICE:
+        options = settings.get("options")
+        choices = tuple(options) if is_array(options) else None
+        return Declared(name, CHOICE, required, choices, settings)
+    if kind == BRANCHING and depth < _DEEPEST_BRANCH:
+        branches = _read_branches(settings, depth)
+        return Declared(name, BRANCHING, required, tuple(branches), settings, branches)
+    if kind == GROWING and depth < _DEEPEST_BRANCH:
+        return _read_growing(name, settings, required=required, depth=depth)
+    return Declared(name, kind, required, None, settings)
+
+
+def _read_branches(settings: Mapping[str, Any], depth: int) -> dict[str, tuple[Declared, ...]]:
+    branches: dict[str, tuple[Declared, ...]] = {}
+    for option in map(mapping, sequence(settings.get("options"))):
+        if isinstance(option.get("key"), str):
+            branches[option["key"]] = tuple(_read_inputs(mapping(option.get("inputs")), {}, depth + 1))
+    return branches
+
+
+def _read_growing(name: str, settings: Mapping[str, Any], *, required: bool, depth: int) -> Declared:
+    template = mapping(settings.get("template"))
+    of = next(iter(_read_inputs(mapping(template.get("input")), {}, depth + 1)), Declared(name, "*"))
+    names = tuple(entry for entry in sequence(template.get("names")) if isinstance(entry, str))
+    prefix, most = text(template.get("prefix")), number(template.get("max")) or 0
+    entries = names or tuple(f"{prefix}{i}" for i in range(min(int(most), 1000)))
+    fewest = int(number(template.get("min")) or 0)
+    return Declared(name, GROWING, required, None, settings, {}, of, entries, fewest)
+
+
+def _type_name(output: object) -> str:
+    """The type of an output; one that gives a choice among values lists them in place of a name."""
+    return output if isinstance(output, str) else CHOICE
+
+
+def unfold(declared: Mapping[str, Declared], inputs: Mapping[str, Any]) -> Iterator[tuple[str, Declared]]:
+    """The inputs a node has, by their full names, given the values that decide about them."""
+    for name, input_ in declared.items():
+        yield from _unfold(name, input_, inputs)
+
+
+def _unfold(name: str, input_: Declared, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Declared]]:
+    if input_.grows is not None:
+        for position, entry in enumerate(input_.entries):
+            full = f"{name}.{entry}"
+            wanted = input_.required and position < input_.fewest
+            if wanted or full in inputs:
+                one = input_.grows
+                yield full, Declared(full, one.type, wanted, one.choices, one.settings)
+        return
+    yield name, input_
+    chosen = inputs.get(name)
+    if isinstance(chosen, str):
+        for inner in input_.branches.get(chosen, ()):
+            yield from _unfold(f"{name}.{inner.name}", inner, inputs)

@@ -1,0 +1,83 @@
+"""What work needs of a node: files and node classes."""
+
+from dataclasses import dataclass
+
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, Work
+from imagemill.graphs.builder import LORA_TYPES
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.graph import file_inputs
+from imagemill.graphs.model_files import ENCODER_TYPES, has_companions, own_control
+
+_NETWORK_KINDS = {
+    **dict.fromkeys(LORA_TYPES, "lora"),
+    **dict.fromkeys(ENCODER_TYPES, "text_encoder"),
+    "vae": "vae",
+    "embedding": "embedding",
+    "hypernet": "hypernet",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Need:
+    """``str()`` of it stands in a sentence: "LoRA sdxl/x.safetensors", "node class PowerLora"."""
+
+    kind: str
+    """A key of `KIND_WORDS`. companions: what the Flux model of this name needs beside it."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{KIND_WORDS[self.kind]} {self.name}"
+
+    @property
+    def key(self) -> str:
+        """A short text that `from_key` reads back."""
+        return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def from_key(cls, key: str) -> "Need":
+        """Raise `ValueError` for a text that is no key."""
+        kind, separator, name = key.partition(":")
+        if not separator or kind not in KIND_WORDS:
+            raise ValueError(f"{key!r} is no need; one looks like lora:sdxl/x.safetensors")
+        return cls(kind, name)
+
+    def met_by(self, catalogue: Catalogue) -> bool:
+        if self.kind == "class":
+            return self.name in catalogue.classes
+        if self.kind == "embedding":
+            return catalogue.embedding(self.name) is not None
+        if self.kind == "control":
+            return own_control(self.name, catalogue) is not None
+        if self.kind == "companions":
+            return has_companions(self.name, catalogue)
+        return catalogue.find(self.kind, self.name) is not None
+
+
+def needs_of(work: Work) -> tuple[Need, ...]:
+    """Each once, sorted. Of a graph (a normal one): all its classes, and all files its loaders name."""
+    found = _needs_of_graph(work) if isinstance(work, GraphSpec) else _needs_of_spec(work)
+    return tuple(sorted(set(found)))
+
+
+def _needs_of_graph(work: GraphSpec) -> list[Need]:
+    classes = [Need("class", node["class_type"]) for node in work.graph.values()]
+    return classes + [Need(kind, file) for _, _, kind, file in file_inputs(work.graph)]
+
+
+def _needs_of_spec(spec: ImageSpec) -> list[Need]:
+    known = [network for network in spec.networks if network.type in _NETWORK_KINDS]
+    needs = [Need("checkpoint", spec.model_path)]
+    needs += [Need(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
+    needs += [_control_need(control, spec.family) for control in spec.controls]
+    if spec.upscale is not None:
+        needs.append(Need("upscaler", spec.upscale.model_path))
+    if spec.family == "flux1" and not any(network.type in ENCODER_TYPES for network in spec.networks):
+        needs.append(Need("companions", spec.model_path))
+    return needs
+
+
+def _control_need(control: Control, family: str) -> Need:
+    if control.model_path:
+        return Need("controlnet", control.model_path)
+    return Need("control", f"{control.preprocessor.lower() or 'a map'} {family}")

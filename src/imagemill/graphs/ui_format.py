@@ -1,0 +1,399 @@
+"""A workflow as ComfyUI's canvas saves it: which node an input is really fed by.
+
+Between two nodes may stand reroutes, bypassed nodes, primitives that hold a value, named wires, and the
+borders of subgraphs; none of them exists for the server.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.errors import CannotConvert
+from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs
+from imagemill.graphs.json_access import is_array, is_object, mapping, number, sequence, shown, text
+from imagemill.graphs.node_classes import BRANCHING, CHOICE, Declared, NodeClass
+from imagemill.graphs.validate import reached
+
+NEVER, BYPASS = 2, 4
+"""Modes of a node; a muted one is as if it were deleted, a bypassed one hands its inputs on."""
+
+SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = -10, -20
+"""Ids of the borders inside a subgraph."""
+
+REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
+PRIMITIVE, SETTER, GETTER = "PrimitiveNode", "SetNode", "GetNode"
+NOTES = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"})
+DRAWN_ONLY = REROUTES | NOTES | {PRIMITIVE, SETTER, GETTER}
+
+DEEPEST = 24
+"""Levels of subgraphs; a subgraph that holds itself has no end."""
+LONGEST_WIRE = 100
+"""Reroutes, borders and bypassed nodes between two nodes; each takes some of the stack."""
+MOST_NODES = 5000
+MOST_SCOPES = 1000
+"""Subgraphs in use; a few small ones that hold each other several times make more than any computer holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input is fed by no node but holds this."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An input is fed by this output of this node of the graph."""
+
+    node_id: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    source: int | str
+    source_slot: int
+    target: int | str
+    target_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The canvas, or the inside of a subgraph where it is used."""
+
+    nodes: Mapping[int | str, Mapping[str, Any]]
+    wires: Mapping[int | str, Wire]
+    subgraphs: Mapping[str, Mapping[str, Any]]
+    prefix: str = ""
+    """Of the ids of its nodes in the graph: ``5:`` inside node 5."""
+    parent: "Scope | None" = None
+    instance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The node of the parent whose inside this is."""
+    definition: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    depth: int = 0
+    opened: dict[str, "Scope"] = field(default_factory=dict[str, "Scope"])
+    """The insides that were looked into, of the whole canvas."""
+
+    def id(self, node: Mapping[str, Any]) -> str:
+        return f"{self.prefix}{node.get('id')}"
+
+    def inside(self, node: Mapping[str, Any]) -> "Scope | None":
+        """Of a node that stands for a subgraph."""
+        definition = self.subgraphs.get(text(node.get("type")))
+        if definition is None:
+            return None
+        prefix = f"{self.id(node)}:"
+        if prefix not in self.opened:
+            if self.depth >= DEEPEST or len(self.opened) >= MOST_SCOPES:
+                raise CannotConvert(f"too many subgraphs are nested in each other at node {self.id(node)}")
+            place = (prefix, self, node, definition, self.depth + 1, self.opened)
+            self.opened[prefix] = scope_of(definition, self.subgraphs, *place)
+        return self.opened[prefix]
+
+
+def read_canvas(raw: object) -> Scope:
+    content = mapping(raw)
+    found = (mapping(one) for one in sequence(mapping(content.get("definitions")).get("subgraphs")))
+    subgraphs = {text(one.get("id")): one for one in found if text(one.get("id"))}
+    return scope_of(content, subgraphs)
+
+
+def scope_of(content: Mapping[str, Any], subgraphs: Mapping[str, Mapping[str, Any]], *place: Any) -> Scope:
+    nodes: dict[int | str, Mapping[str, Any]] = {}
+    for node in map(mapping, sequence(content.get("nodes"))):
+        if not isinstance(node.get("id"), int | str) or not text(node.get("type")):
+            raise CannotConvert(
+                "a node of the workflow has no id or no type; save the workflow again in ComfyUI"
+            )
+        nodes[node["id"]] = node
+    wires = dict(filter(None, map(_wire, sequence(content.get("links")))))
+    return Scope(nodes, wires, subgraphs, *place)
+
+
+def _wire(raw: object) -> tuple[int | str, Wire] | None:
+    """Lists on the canvas, objects in subgraphs; a damaged one is as if it were not there."""
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+    parts = [mapping(raw).get(name) for name in names] if is_object(raw) else list(sequence(raw)[:5])
+    if len(parts) < 5 or not all(isinstance(part, int | str) for part in parts):
+        return None
+    id_, source, source_slot, target, target_slot = parts
+    if not isinstance(source_slot, int) or not isinstance(target_slot, int):
+        return None
+    return cast("int | str", id_), Wire(
+        cast("int | str", source), source_slot, cast("int | str", target), target_slot
+    )
+
+
+def live_nodes(scope: Scope) -> Iterator[tuple[Scope, Mapping[str, Any]]]:
+    """The nodes the server will know, those inside of subgraphs too."""
+    for node in scope.nodes.values():
+        if node.get("mode") in (NEVER, BYPASS) or node["type"] in DRAWN_ONLY:
+            continue
+        inside = scope.inside(node)
+        if inside is None:
+            yield scope, node
+        else:
+            yield from live_nodes(inside)
+
+
+def fed_by(scope: Scope, slot: Mapping[str, Any]) -> Output | Value | None:
+    """What feeds an input slot in the end; None: nothing."""
+    return _follow(scope, slot.get("link"), 0)
+
+
+def slots(node: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
+    return [mapping(slot) for slot in sequence(node.get(side))]
+
+
+def _follow(scope: Scope, link: object, length: int) -> Output | Value | None:
+    wire = scope.wires.get(link) if isinstance(link, int | str) else None
+    if wire is None:
+        return None
+    if length > LONGEST_WIRE:
+        raise CannotConvert("reroutes or subgraphs of the workflow lead in a circle")
+    if wire.source == SUBGRAPH_INPUT:
+        return _from_outside(scope, wire.source_slot, length + 1)
+    node = scope.nodes.get(wire.source)
+    if node is None or node.get("mode") == NEVER:
+        return None
+    kind = node["type"]
+    if kind == PRIMITIVE:
+        return Value(next(iter(sequence(node.get("widgets_values"))), None))
+    if kind == GETTER:
+        return _from_setter(scope, node, length + 1)
+    if kind in REROUTES or kind == SETTER:
+        inputs = slots(node, "inputs")
+        return _follow(scope, inputs[0].get("link"), length + 1) if inputs else None
+    if node.get("mode") == BYPASS:
+        return _past(scope, node, wire.source_slot, length + 1)
+    inside = scope.inside(node)
+    if inside is None:
+        return Output(scope.id(node), wire.source_slot)
+    return _from_inside(inside, wire.source_slot, length + 1)
+
+
+def _past(scope: Scope, node: Mapping[str, Any], slot: int, length: int) -> Output | Value | None:
+    """Of a bypassed node: the input of the output's type, that of the same number first."""
+    outputs, inputs = slots(node, "outputs"), slots(node, "inputs")
+    if slot >= len(outputs):
+        return None
+    kind = outputs[slot].get("type")
+    candidates = [*inputs[slot : slot + 1], *inputs]
+    passing = next((one for one in candidates if one.get("type") == kind), None)
+    return _follow(scope, passing.get("link"), length) if passing else None
+
+
+def _from_outside(scope: Scope, slot: int, length: int) -> Output | Value | None:
+    """Of a subgraph's own input: what the node that stands for it is fed, or holds."""
+    declared = [mapping(one) for one in sequence(scope.definition.get("inputs"))]
+    if scope.parent is None or slot >= len(declared):
+        return None
+    name = declared[slot].get("name")
+    outer = next((one for one in slots(scope.instance, "inputs") if one.get("name") == name), None)
+    if outer is not None and outer.get("link") is not None:
+        return _follow(scope.parent, outer["link"], length)
+    held = _held(scope)
+    return Value(held[name]) if isinstance(name, str) and name in held else None
+
+
+def _held(scope: Scope) -> Mapping[str, Any]:
+    """The values typed into the node that stands for a subgraph, by the subgraph's inputs."""
+    named = scope.instance.get("widgets_values_named")
+    if is_object(named):
+        return named
+    values = sequence(scope.instance.get("widgets_values"))
+    widgets = [
+        text(mapping(one).get("name"))
+        for position, one in enumerate(sequence(scope.definition.get("inputs")))
+        if _feeds_widget(scope, position)
+    ]
+    return dict(zip(widgets, values, strict=True)) if len(widgets) == len(values) else {}
+
+
+def _feeds_widget(scope: Scope, slot: int) -> bool:
+    for wire in scope.wires.values():
+        if wire.source == SUBGRAPH_INPUT and wire.source_slot == slot:
+            inputs = slots(scope.nodes.get(wire.target, {}), "inputs")
+            return wire.target_slot < len(inputs) and "widget" in inputs[wire.target_slot]
+    return False
+
+
+def _from_inside(inside: Scope, slot: int, length: int) -> Output | Value | None:
+    """Of an output of a subgraph: what it is fed within."""
+    for link, wire in inside.wires.items():
+        if wire.target == SUBGRAPH_OUTPUT and wire.target_slot == slot:
+            return _follow(inside, link, length)
+    return None
+
+
+def _from_setter(scope: Scope, getter: Mapping[str, Any], length: int) -> Output | Value | None:
+    """Of a named wire: what the node that names it is fed."""
+    name = next(iter(sequence(getter.get("widgets_values"))), None)
+    for node in scope.nodes.values():
+        if node["type"] == SETTER and next(iter(sequence(node.get("widgets_values"))), None) == name:
+            inputs = slots(node, "inputs")
+            return _follow(scope, inputs[0].get("link"), length) if inputs else None
+    return None
+
+
+AFTER_GENERATE = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
+"""What a canvas does with a seed after a run: saved beside the seed, unknown to the server."""
+
+
+def convert(raw: object, catalogue: Catalogue) -> Graph:
+    """A graph in API format of what would run: muted nodes and what no output depends on are left out.
+
+    A graph already in API format is given back normal. Raises `CannotConvert` with the reason.
+    """
+    if not is_ui_format(raw):
+        return normalise(raw)
+    live = list(live_nodes(read_canvas(raw)))
+    if len(live) > MOST_NODES:
+        raise CannotConvert(f"the workflow has {len(live)} nodes; at most {MOST_NODES} are converted")
+    linked_only = {scope.id(node): _wired(scope, node) for scope, node in live}
+    kept = _kept(linked_only, catalogue)
+    wanted = [(scope, node) for scope, node in live if scope.id(node) in kept]
+    unknown = sorted({node["type"] for _, node in wanted} - catalogue.classes)
+    if unknown:
+        raise CannotConvert(
+            f"the node classes {', '.join(unknown[:8])}{', ...' if len(unknown) > 8 else ''} are unknown to "
+            "the node; install their packs there, or export it in API format from a server that has them"
+        )
+    return normalise({scope.id(node): _converted(scope, node, catalogue) for scope, node in wanted})
+
+
+def _kept(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
+    ends = outputs(graph, catalogue)
+    if not ends:
+        raise CannotConvert("the workflow has no active output node; add one such as SaveImage, or unmute it")
+    return frozenset(reached(graph, list(ends)))
+
+
+def _wired(scope: Scope, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The node with its links alone."""
+    links = {name: value for name, value in _fed(scope, node) if is_array(value)}
+    return {"class_type": node["type"], "inputs": links}
+
+
+def _fed(scope: Scope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The inputs that something on the canvas feeds: a link, or the value of a primitive."""
+    for slot in slots(node, "inputs"):
+        name = text(slot.get("name"))
+        found = fed_by(scope, slot) if name else None
+        if isinstance(found, Output):
+            yield name, [found.node_id, found.slot]
+        elif found is not None and found.value is not None:
+            yield name, found.value
+
+
+def _converted(scope: Scope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    kind = catalogue.node_class(node["type"])
+    if kind is None or not kind.readable:
+        raise CannotConvert(f"the server's description of the node class {node['type']} cannot be read")
+    inputs = _widget_values(scope.id(node), node, kind)
+    for name, value in _fed(scope, node):
+        declared = kind.inputs.get(name)
+        if is_array(value) or declared is None or value_fits(declared, value):
+            inputs[name] = value
+    converted: dict[str, Any] = {"class_type": kind.name, "inputs": inputs}
+    title = text(node.get("title")) or kind.display_name
+    return converted | {"_meta": {"title": title}} if title else converted
+
+
+def _widget_values(id_: str, node: Mapping[str, Any], kind: NodeClass) -> dict[str, Any]:
+    """What was typed into the node, by name; defaults for what was not saved."""
+    for key in ("widgets_values_named", "widgets_values"):
+        saved = node.get(key)
+        if is_object(saved):
+            return _by_name(id_, kind, saved)
+    return _by_order(id_, node, kind, list(sequence(node.get("widgets_values"))))
+
+
+def _by_name(id_: str, kind: NodeClass, saved: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    waiting = [(one.name, one) for one in kind.inputs.values()]
+    while waiting:
+        name, declared = waiting.pop(0)
+        value = saved.get(name, _unsaved(declared))
+        if value is None:
+            continue
+        values[name] = _fitting(id_, kind, name, declared, value)
+        waiting += [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
+    return values
+
+
+def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[Any]) -> dict[str, Any]:
+    """In the order of the widgets, of which a seed's has another beside it."""
+    drawn = {text(mapping(slot.get("widget")).get("name")) for slot in slots(node, "inputs")}
+    values: dict[str, Any] = {}
+    waiting = [(one.name, one) for one in kind.inputs.values()]
+    position = 0
+    while waiting:
+        name, declared = waiting.pop(0)
+        if not (declared.is_widget or name in drawn or declared.settings.get("socketless")):
+            continue
+        value = saved[position] if position < len(saved) else declared.default
+        position += 1
+        if _has_control(declared, name) and position < len(saved) and _is_control(saved[position]):
+            position += 1
+        if value is None:
+            value = _unsaved(declared)
+        if value is not None:
+            values[name] = _fitting(id_, kind, name, declared, value)
+        waiting[:0] = [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
+    return values
+
+
+def _unsaved(declared: Declared) -> Any:
+    """What stands for a value that was not saved; what only the canvas draws must be there, if empty."""
+    if declared.is_widget:
+        return declared.default
+    return "" if declared.settings.get("socketless") and declared.required else None
+
+
+def _branch(declared: Declared, value: Any) -> tuple[Declared, ...]:
+    return declared.branches.get(value, ()) if isinstance(value, str) else ()
+
+
+def _has_control(declared: Declared, name: str) -> bool:
+    is_seed = declared.type == "INT" and name.rsplit(".", 1)[-1] in ("seed", "noise_seed")
+    return is_seed or bool(declared.settings.get("control_after_generate"))
+
+
+def _is_control(value: Any) -> bool:
+    return isinstance(value, str) and value in AFTER_GENERATE
+
+
+def _fitting(id_: str, kind: NodeClass, name: str, declared: Declared, value: Any) -> Any:
+    if value_fits(declared, value):
+        return value
+    raise CannotConvert(
+        f"node {id_} ({kind.name}): {name} holds {shown(value)}, which is no {_word(declared)}; another "
+        "version of the node saved the workflow: open it in ComfyUI and export it in API format"
+    )
+
+
+def _word(declared: Declared) -> str:
+    words = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "truth value"}
+    return words.get(declared.type, "choice of the node")
+
+
+def value_fits(declared: Declared, value: Any) -> bool:
+    """Whether a saved value can be meant for this input; a file the node lacks can."""
+    match declared.type:
+        case "INT":
+            given = number(value)
+            return given is not None and given == given // 1
+        case "FLOAT":
+            return number(value) is not None
+        case "STRING":
+            return isinstance(value, str)
+        case "BOOLEAN":
+            return isinstance(value, bool)
+        case t if t == BRANCHING:
+            return isinstance(value, str) and value in declared.branches
+        case t if t == CHOICE:
+            return isinstance(value, str | int | float | bool) or bool(declared.settings.get("multiselect"))
+        case _:
+            return True

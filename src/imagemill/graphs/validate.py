@@ -1,0 +1,217 @@
+"""Comparing a graph with what a node declares, as its own validator would."""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
+
+from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.files import MODEL_FILES, file_kind
+from imagemill.graphs.json_access import number, sequence, shown
+from imagemill.graphs.node_classes import BRANCHING, CHOICE, Declared, NodeClass, unfold
+
+FaultKind = Literal[
+    "missing_class",
+    "missing_file",
+    "missing_input",
+    "value_not_in_list",
+    "out_of_range",
+    "bad_link",
+    "wrong_type",
+    "no_output",
+    "cycle",
+]
+
+_VALUE_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING, "*"})
+"""Types that nodes convert into each other, so that a link between them is left to the node to judge."""
+
+Graph = Mapping[str, Mapping[str, Any]]
+Classes = Mapping[str, NodeClass]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    node_id: str
+    """Empty: the graph as a whole."""
+    class_type: str
+    input: str
+    """Empty: the node as a whole."""
+    kind: FaultKind
+    value: Any
+    message: str
+    """A sentence that names node, input and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    id: str
+    kind: NodeClass
+    inputs: Mapping[str, Any]
+
+    def fault(self, input_: str, kind: FaultKind, value: Any, said: str) -> Fault:
+        message = f"node {self.id} ({self.kind.name}): {input_} {said}"
+        return Fault(self.id, self.kind.name, input_, kind, value, message)
+
+
+def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) -> list[Fault]:
+    """``files``: the (class, input) pairs that list model files."""
+    found = list(_missing_classes(graph, classes))
+    outputs = [id_ for id_, node in graph.items() if _is_output(node, classes)]
+    if not outputs and not found:
+        said = "the graph has no output node; add one that keeps the result, such as SaveImage"
+        found.append(Fault("", "", "", "no_output", None, said))
+    cycle = _cycle(graph, outputs)
+    if cycle:
+        said = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
+        found.append(Fault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, said))
+    for id_ in reached(graph, outputs):
+        kind = classes.get(_class_of(graph, id_))
+        if kind is not None and kind.readable:
+            found += _node_faults(_Node(id_, kind, graph[id_]["inputs"]), graph, classes, files)
+    return found
+
+
+def linked(value: object) -> tuple[str, int] | None:
+    """The node and output a value links to; None when it is no sound link."""
+    parts = sequence(value)
+    if len(parts) != 2 or not isinstance(parts[0], str) or type(parts[1]) is not int:
+        return None
+    return parts[0], parts[1]
+
+
+def _missing_classes(graph: Graph, classes: Classes) -> Iterator[Fault]:
+    for id_, node in graph.items():
+        kind = node["class_type"]
+        if kind not in classes:
+            said = f"node {id_}: the node class {kind} is not installed; install its node pack on the server"
+            yield Fault(id_, kind, "", "missing_class", kind, said)
+
+
+def _class_of(graph: Graph, id_: str) -> str:
+    return graph[id_]["class_type"]
+
+
+def _is_output(node: Mapping[str, Any], classes: Classes) -> bool:
+    kind = classes.get(node["class_type"])
+    return kind is not None and kind.is_output
+
+
+def _sources(graph: Graph, id_: str) -> list[str]:
+    links = (linked(value) for value in graph[id_]["inputs"].values())
+    return [link[0] for link in links if link is not None and link[0] in graph]
+
+
+def reached(graph: Graph, outputs: list[str]) -> list[str]:
+    """What the outputs depend on, in the graph's order: the server looks at nothing else."""
+    seen, waiting = set(outputs), list(outputs)
+    while waiting:
+        for source in _sources(graph, waiting.pop()):
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return [id_ for id_ in graph if id_ in seen]
+
+
+def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
+    """The first circle met from the outputs, its first node again at its end; empty: there is none."""
+    done: set[str] = set()
+    for start in outputs:
+        path: list[str] = [start]
+        on_path = {start}
+        branches = [iter(_sources(graph, start))]
+        while branches:
+            following = next(branches[-1], None)
+            if following is None:
+                branches.pop()
+                done.add(path[-1])
+                on_path.discard(path.pop())
+            elif following in on_path:
+                return [*path[path.index(following) :], following]
+            elif following not in done:
+                path.append(following)
+                on_path.add(following)
+                branches.append(iter(_sources(graph, following)))
+    return []
+
+
+def _node_faults(
+    node: _Node, graph: Graph, classes: Classes, files: Container[tuple[str, str]]
+) -> Iterator[Fault]:
+    for name, declared in unfold(node.kind.inputs, node.inputs):
+        if name not in node.inputs:
+            if declared.required:
+                yield node.fault(
+                    name, "missing_input", None, "is required and missing; give it a value or link it"
+                )
+            continue
+        value = node.inputs[name]
+        if isinstance(value, list | tuple):
+            fault = _link_fault(node, name, declared, value, graph, classes)
+        elif declared.choices is not None:
+            fault = _choice_fault(node, name, declared, value, (node.kind.name, name) in files)
+        else:
+            fault = _value_fault(node, name, declared, value)
+        if fault is not None:
+            yield fault
+
+
+def _link_fault(
+    node: _Node, name: str, declared: Declared, value: Any, graph: Graph, classes: Classes
+) -> Fault | None:
+    link = linked(value)
+    if link is None:
+        said = f'is {shown(value)}, not a link; a link is ["node id", output number]'
+        return node.fault(name, "bad_link", value, said)
+    source, slot = link
+    if source not in graph:
+        return node.fault(name, "bad_link", value, f"is linked to node {source}, which is not in the graph")
+    kind = classes.get(_class_of(graph, source))
+    if kind is None or kind.outputs is None:
+        return None
+    if not 0 <= slot < len(kind.outputs):
+        said = f"is linked to output {slot} of node {source} ({kind.name}), which has {len(kind.outputs)}"
+        return node.fault(name, "bad_link", value, said)
+    given = kind.outputs[slot]
+    if _fits(given, declared.type):
+        return None
+    said = f"takes {declared.type}, but output {slot} of node {source} ({kind.name}) is {given}"
+    return node.fault(name, "wrong_type", value, said)
+
+
+def _fits(given: str, taken: str) -> bool:
+    """Whether an output's type may be linked; doubtful cases are left to the node."""
+    gives, takes = ({one.strip() for one in types.split(",")} for types in (given, taken))
+    if gives & takes or any(one.startswith("COMFY_") for one in gives | takes):
+        return True
+    return "*" in gives | takes or bool(gives & _VALUE_TYPES and takes & _VALUE_TYPES)
+
+
+def _choice_fault(node: _Node, name: str, declared: Declared, value: Any, is_file: bool) -> Fault | None:
+    choices = declared.choices or ()
+    if declared.is_upload or declared.settings.get("multiselect") or value in choices:
+        return None
+    looks_a_file = isinstance(value, str) and value.lower().endswith(MODEL_FILES)
+    if not choices and not looks_a_file:
+        return None  # some nodes fill their lists on the canvas, and check the value themselves
+    if is_file or looks_a_file:
+        kind = KIND_WORDS[file_kind(node.kind.name, name) or "file"]
+        said = f"names the {kind} {shown(value)}, which is not among the {len(choices)} files the node lists"
+        return node.fault(name, "missing_file", value, said)
+    listed = ", ".join(map(str, choices[:20])) + (", ..." if len(choices) > 20 else "")
+    return node.fault(name, "value_not_in_list", value, f"is {shown(value)}; choose one of: {listed}")
+
+
+def _value_fault(node: _Node, name: str, declared: Declared, value: Any) -> Fault | None:
+    if declared.type not in ("INT", "FLOAT"):
+        return None
+    try:
+        converted = int(value) if declared.type == "INT" else float(value)
+    except (TypeError, ValueError, OverflowError):
+        wanted = "a whole number" if declared.type == "INT" else "a number"
+        return node.fault(name, "wrong_type", value, f"is {shown(value)}, not {wanted}")
+    low, high = number(declared.minimum), number(declared.maximum)
+    too_low, too_high = low is not None and converted < low, high is not None and converted > high
+    if isfinite(converted) and not too_low and not too_high:
+        return None
+    bounds = f"from {low if low is not None else 'any'} to {high if high is not None else 'any'}"
+    return node.fault(name, "out_of_range", value, f"is {shown(value)}; it may be {bounds}")

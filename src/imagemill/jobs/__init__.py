@@ -1,0 +1,1 @@
+"""Jobs: submit, run, follow, sweep. The SQL is in `imagemill.jobs.store`."""

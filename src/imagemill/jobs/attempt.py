@@ -1,0 +1,161 @@
+"""An attempt at a job while it runs in this process, and the rules of attempts."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from imagemill.backends.base import Progress, Watch
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.events import Stage
+from imagemill.domain.failures import Backoff, Failure, FailureCode
+from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
+from imagemill.domain.placement import Rules
+from imagemill.jobs.outputs import Examination, OutputLimits
+from imagemill.observability.tracing import AttemptTrace
+from imagemill.recipes.base import Prepared, Recipe, Tools
+from imagemill.safety.gates import PromptGate
+
+MINUTE_S = 60.0
+_T = TypeVar("_T")
+
+
+class Pace:
+    """Thread-safe. ``most``: jobs within any minute; None: any number."""
+
+    def __init__(self, most: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._begun: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether a slot may begin a job now; it is counted. To be followed by `kept`."""
+        if self._most is None:
+            return True
+        with self._lock:
+            now = self._clock()
+            while self._begun and self._begun[0] <= now - MINUTE_S:
+                self._begun.popleft()
+            if len(self._begun) >= self._most:
+                return False
+            self._begun.append(now)
+            return True
+
+    def kept(self, claim: _T | None) -> _T | None:
+        """The claim as it is; none does not count."""
+        if claim is None and self._most is not None:
+            with self._lock:
+                if self._begun:
+                    self._begun.pop()
+        return claim
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    lease_s: float
+    heartbeat_s: float
+    timeout_s: float
+    placing: Rules
+    avoid_node_s: float
+    backoff: Backoff
+    limits: OutputLimits
+    pace: Pace = field(default_factory=Pace)
+    reattach_s: float = 0.0
+    """How long a job whose picture could not be stored is left to the node that may still have it."""
+    examination: Examination | None = None
+    previews: bool = False
+    """Whether nodes are asked for preview frames."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt while it runs in this process."""
+
+    claim: Claim
+    watch: Watch
+    started: float = field(default_factory=time.perf_counter)
+    stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    progress: Progress | None = None
+    told: Progress | None = None
+    """The progress the event log knows."""
+    superseded: bool = False
+    handed_back: bool = False
+    trace: AttemptTrace | None = None
+    prepared: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is told of how its input was prepared."""
+
+    def hand_back(self, *, leave: bool) -> None:
+        """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""
+        self.handed_back = True
+        self.watch.stop(leave=leave)
+
+    def pass_stage(self, stage: Stage, number: int) -> None:
+        elapsed_ms = (time.perf_counter() - self.started) * 1000
+        since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
+        self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
+        if log.isEnabledFor(logging.INFO):
+            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
+
+
+def news(attempt: Attempt) -> dict[str, Any] | None:
+    progress = attempt.progress
+    if progress is None or progress is attempt.told:
+        return None
+    done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
+    return {"stage": attempt.stages[-1]["stage"], **done}
+
+
+def postponed(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
+    """Back to its queue at once, for other nodes; where it was not before the time that node asked for."""
+    until = now_us() + round(after_s * SECOND)
+    return Retried(failure, run_after=None, avoid_node=job.node, avoid_until=until, counts=counts)
+
+
+def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
+    """A render that was left is for a while to be found again by the node it is on."""
+    failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
+    until = now_us() + round(reattach_s * SECOND) if attempt.watch.left else None
+    return Retried(failure, run_after=None, avoid_until=until, counts=False)
+
+
+def log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
+    job = attempt.claim.job
+    facts: dict[str, Any] = {
+        "attempt": job.attempt,
+        "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
+    }
+    if isinstance(outcome, (Failed, Retried)):
+        facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
+        log.warning("attempt ended, job is %s", status.value, extra=facts)
+    else:
+        log.info("job is %s", status.value, extra=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    tools: Callable[[Job], Tools]
+    gate: PromptGate
+
+    def of(self, job: Job, recipe: Recipe, input_: Any) -> Prepared:
+        """What the recipe makes of the input. Raises `BackendError`, of texts that are blocked, too."""
+        if recipe.prepare is None:
+            return Prepared(input_)
+        ready = recipe.prepare(input_, self.tools(job))
+        return Prepared(self.gate.admit_again(recipe, ready.input, job), ready.told)
+
+
+def prepared(preparation: Preparation | None, attempt: Attempt, recipe: Recipe) -> Any:
+    """The input of the attempt's job as it is planned; what is told of it is noted. Raises `BackendError`."""
+    input_ = recipe.input.model_validate(attempt.claim.job.input)
+    if preparation is None or recipe.prepare is None:
+        return input_
+    ready = preparation.of(attempt.claim.job, recipe, input_)
+    attempt.prepared.update(ready.told)
+    return ready.input

@@ -1,0 +1,326 @@
+"""Telling waiting requests and streams of this process what happened, without a thread for each.
+
+The event log is the truth; the hub only says "look now". Notices of this process's own commits arrive at
+once, those of other processes over the relay, where there is one, and by a poll of the jobs somebody watches.
+Progress and previews are ephemeral: the latest of each job, in memory.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from imagemill.backends.base import Progress
+from imagemill.domain.errors import ImagemillError, StorageError
+from imagemill.domain.events import Notice
+from imagemill.jobs.store.queries import View
+from imagemill.jobs.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class TooManyStreams(ImagemillError):
+    code = "too_many_streams"
+    retryable = True
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One request that waits for news of some jobs; used on its own event loop only."""
+
+    ids: frozenset[str]
+    loop: asyncio.AbstractEventLoop
+    _hub: "Hub"
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: dict[str, int] = field(default_factory=dict[str, int])
+    """The newest sequence number that was told, by job."""
+    finished: set[str] = field(default_factory=set[str])
+    live: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    """Untaken progress, by job."""
+    views: dict[str, View] = field(default_factory=dict[str, View])
+    """Finished jobs that need not be read again, by job."""
+    ends_only: bool = False
+    """Whether news before the end of a job are of no use now."""
+    closed: bool = False
+    """The process ends: answer as things stand."""
+    _goal: asyncio.Future[bool] | None = None
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Until there is news (True) or the time is over."""
+        if not self._news.is_set():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait()
+            except TimeoutError:
+                return False
+        self._news.clear()
+        return True
+
+    async def wait_finished(self, timeout_s: float) -> bool:
+        """Until all jobs are finished (True) or the time is over. Only their ends wake the waiter."""
+        if self.finished >= self.ids or self.closed:
+            return self.finished >= self.ids
+        self.ends_only = True
+        self._goal = self.loop.create_future()
+        timer = self.loop.call_later(timeout_s, self._reach, False)
+        try:
+            return await self._goal
+        finally:
+            timer.cancel()
+            self._goal = None
+            self.ends_only = False
+
+    def _reach(self, finished: bool) -> None:
+        if self._goal is not None and not self._goal.done():
+            self._goal.set_result(finished)
+
+    def take_live(self) -> dict[str, Progress]:
+        taken, self.live = self.live, {}
+        return taken
+
+    def hear(self, notice: Notice, view: View | None) -> None:
+        if view is not None:
+            self.views[notice.job_id] = view
+        self.seen[notice.job_id] = max(notice.seq, self.seen.get(notice.job_id, 0))
+        if notice.terminal:
+            self.finished.add(notice.job_id)
+            if self.finished >= self.ids:
+                self._reach(True)
+        self._news.set()
+
+    def see(self, job_id: str, progress: Progress) -> None:
+        self.live[job_id] = progress
+        self._news.set()
+
+    def nudge(self) -> None:
+        """On its event loop: there is something to look at that the hub does not know of."""
+        self._news.set()
+
+    def let_go(self) -> None:
+        self.closed = True
+        self._reach(False)
+        self._news.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hub.leave(self)
+
+
+ReadProgress = Callable[[Sequence[str]], dict[str, tuple[int, bool]]]
+"""The newest sequence number of each job and whether it is finished; reads the database."""
+
+
+class Relay(Protocol):
+    """What carries live progress between processes; `imagemill.pubsub.base.Fanout` is one."""
+
+    @property
+    def hears(self) -> bool: ...
+
+    def show(self, job_id: str, progress: Progress) -> None: ...
+
+    def follow(self, ids: Iterable[str]) -> None: ...
+
+    def unfollow(self, ids: Iterable[str]) -> None: ...
+
+
+class Hub:
+    """``poll_s``: how often watched jobs are looked up, for what other processes write; ``rest_s``: the same
+    while the relay brings their news."""
+
+    def __init__(
+        self,
+        read: ReadProgress,
+        *,
+        poll_s: float,
+        most: int,
+        relay: Relay | None = None,
+        rest_s: float = 2.0,
+    ) -> None:
+        self._read = read
+        self._poll_s = poll_s
+        self._most = most
+        self._relay = relay
+        self._rest_s = rest_s
+        self._alarm = asyncio.Event()
+        self._lock = threading.Lock()
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._count = 0
+        self._live: dict[str, Progress] = {}
+        self._foreign: set[str] = set()
+        """Jobs of `_live` that other processes run; known only while somebody watches."""
+
+    def watch(self, ids: Iterable[str]) -> Watcher:
+        """Watch from now on; call on the event loop, use as a context manager.
+
+        Look at the database after this and not before, or an event in between is missed.
+        """
+        watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self)
+        with self._lock:
+            if self._count >= self._most:
+                raise TooManyStreams(f"{self._most} requests are waiting for events already")
+            self._count += 1
+            fresh = watcher.ids - self._watchers.keys()
+            for job_id in watcher.ids:
+                self._watchers.setdefault(job_id, set()).add(watcher)
+                if job_id in self._live:
+                    watcher.see(job_id, self._live[job_id])
+        if self._relay is not None:
+            self._relay.follow(fresh)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        with self._lock:
+            self._count -= 1
+            for job_id in watcher.ids:
+                others = self._watchers.get(job_id, set())
+                others.discard(watcher)
+                if not others:
+                    self._watchers.pop(job_id, None)
+            left = watcher.ids - self._watchers.keys()
+            if self._relay is not None:
+                for job_id in left & self._foreign:
+                    self._live.pop(job_id, None)
+                self._foreign -= left
+        if self._relay is not None:
+            self._relay.unfollow(left)
+
+    def tell(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
+        """From any thread: these events are committed. ``views``: finished jobs, where known whole."""
+        known = views or {}
+        with self._lock:
+            for notice in notices:
+                if notice.terminal:
+                    self._live.pop(notice.job_id, None)
+                    self._foreign.discard(notice.job_id)
+            heard = [
+                (watcher, notice)
+                for notice in notices
+                for watcher in self._watchers.get(notice.job_id, ())
+                if notice.terminal or not watcher.ends_only
+            ]
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Watcher, Notice]]] = {}
+        for watcher, notice in heard:
+            by_loop.setdefault(watcher.loop, []).append((watcher, notice))
+        for loop, pairs in by_loop.items():
+            _call(loop, lambda pairs=pairs: [w.hear(n, known.get(n.job_id)) for w, n in pairs])
+
+    def show(self, job_id: str, progress: Progress) -> None:
+        """From any thread: where a render of this process stands now. Only the latest is kept."""
+        self._keep(job_id, progress)
+        if self._relay is not None:
+            self._relay.show(job_id, progress)
+
+    def see(self, job_id: str, progress: Progress) -> None:
+        """From any thread: where a watched render of another process stands now."""
+        with self._lock:
+            if job_id not in self._watchers:
+                return
+            self._foreign.add(job_id)
+        self._keep(job_id, progress)
+
+    def _keep(self, job_id: str, progress: Progress) -> None:
+        with self._lock:
+            self._live[job_id] = progress
+            watchers = [w for w in self._watchers.get(job_id, ()) if not w.ends_only]
+        for watcher in watchers:
+            _call(watcher.loop, lambda watcher=watcher: watcher.see(job_id, progress))
+
+    def forget(self, job_id: str) -> None:
+        """No render of this job goes on here any more."""
+        with self._lock:
+            self._live.pop(job_id, None)
+
+    def progress(self, job_id: str) -> Progress | None:
+        with self._lock:
+            return self._live.get(job_id)
+
+    def close(self) -> None:
+        """From any thread: the process ends; waiting requests answer as things stand, streams end."""
+        with self._lock:
+            watchers = {watcher for group in self._watchers.values() for watcher in group}
+        for watcher in watchers:
+            _call(watcher.loop, watcher.let_go)
+
+    def look(self) -> None:
+        """On the event loop: news of other processes were missed; look them up now."""
+        self._alarm.set()
+
+    async def poll(self) -> None:
+        """Look for what other processes wrote; runs as long as the server does."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._alarm.wait()
+            self._alarm.clear()
+            with self._lock:
+                ids = list(self._watchers)
+            for start in range(0, len(ids), 500):
+                chunk = ids[start : start + 500]
+                try:
+                    found = await asyncio.to_thread(self._read, chunk)
+                except StorageError as error:
+                    log.warning("events of other processes are held up: %s", error)
+                    break
+                notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
+                self.tell([notice for notice in notices if self._is_news(notice)])
+
+    def _pause_s(self) -> float:
+        return self._rest_s if self._relay is not None and self._relay.hears else self._poll_s
+
+    def _is_news(self, notice: Notice) -> bool:
+        with self._lock:
+            watchers = self._watchers.get(notice.job_id, ())
+            return any(watcher.seen.get(notice.job_id, 0) < notice.seq for watcher in watchers)
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        # The loop is closed: the server stops and nobody waits there any more.
+        return
+
+
+class ViewLoader:
+    """Used on one event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wanted: dict[str, list[asyncio.Future[View | None]]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def load(self, ids: Iterable[str]) -> list[View]:
+        """In the order of ``ids``; jobs that are gone are left out."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[View | None]] = []
+        for id_ in ids:
+            future: asyncio.Future[View | None] = loop.create_future()
+            self._wanted.setdefault(id_, []).append(future)
+            futures.append(future)
+        if self._running is None:
+            self._running = loop.create_task(self._read())
+        views = [await future for future in futures]
+        return [view for view in views if view is not None]
+
+    async def _read(self) -> None:
+        try:
+            while self._wanted:
+                wanted, self._wanted = self._wanted, {}
+                try:
+                    found = await asyncio.to_thread(self._store.views_by_id, wanted)
+                except Exception as error:  # noqa: BLE001 - handed on to all who wait
+                    for future in (future for futures in wanted.values() for future in futures):
+                        if not future.done():
+                            future.set_exception(error)
+                    continue
+                for id_, futures in wanted.items():
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(found.get(id_))
+        finally:
+            self._running = None

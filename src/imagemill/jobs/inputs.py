@@ -1,0 +1,208 @@
+"""Pictures that clients bring: taken in at submit, fetched when a job is prepared.
+
+A data URL is checked and stored under the digest of its bytes at once. A URL is fetched by the worker,
+through the guard: an address that cannot be reached costs retries, not the client's request.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+
+import httpx2
+
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.air import Resource
+from imagemill.domain.blob_keys import input_key
+from imagemill.domain.errors import (
+    BackendError,
+    InvalidInput,
+    NotFound,
+    UnsupportedPicture,
+    UnusablePicture,
+)
+from imagemill.domain.failures import FailureCode
+from imagemill.jobs.store.store import Store
+from imagemill.media.intake import Intake, Taken
+from imagemill.media.layout import BadPicture, NotAccepted
+from imagemill.media.pictures import EXTENSIONS, PictureInfo
+from imagemill.model_registry.registry import Registry
+from imagemill.net.guarded_client import Deadline, Guard, guarded_client
+
+_DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
+_MOST_REDIRECTS = 3
+_REDIRECTS = (301, 302, 303, 307, 308)
+_OWN = "blob:"
+_KEY = re.compile(r"[0-9A-F]{64}")
+_UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
+
+
+_UNKNOWN = "names no finished picture of yours by its blobKey, and no upload of yours by its key"
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    bytes: int
+    fetch_s: float
+    """Longest time a fetch may take, from the first byte sent to the last one read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture that was taken in."""
+
+    key: str
+    """Of its blob."""
+    name: str
+    """By which its owner may name it, after ``blob:``."""
+    info: PictureInfo
+
+
+class InputPictures:
+    def __init__(
+        self, store: Store, blobs: BlobStore, guard: Guard, limits: InputLimits, intake: Intake
+    ) -> None:
+        self._intake = intake
+        self._store = store
+        self._blobs = blobs
+        self._guard = guard
+        self._limits = limits
+        headers = {"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"}
+        self._client = guarded_client(guard, timeout_s=limits.fetch_s, headers=headers)
+
+    def close(self) -> None:
+        self._client.close()
+        self._intake.close()
+
+    def accept(self, path: str, text: str, owner: str) -> str:
+        """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
+        if text[:5].lower() == "data:":
+            return self.keep_data_url(path, text, owner).key
+        if text.startswith(_OWN):
+            return self._own(path, text.removeprefix(_OWN), owner)
+        return self._guard.check_url(path, text)
+
+    def keep_data_url(self, path: str, text: str, owner: str) -> Kept:
+        """Take a data URL's picture in; see `keep`."""
+        return self.keep(path, _decoded(path, text), owner)
+
+    def load(self, source: str) -> bytes:
+        """The picture's bytes, checked. Raises `BackendError`, or `StorageError`."""
+        if "://" not in source:
+            try:
+                return self._blobs.get(source)
+            except NotFound as error:
+                message = "an input picture is gone: its retention is over; submit it again"
+                raise BackendError(FailureCode.BAD_INPUT, message) from error
+        data = self._fetch(source)
+        try:
+            return self._intake.take(data).data
+        except BadPicture as error:
+            message = f"the picture at {_shown(source)} {error}"
+            raise BackendError(FailureCode.BAD_INPUT, message) from error
+
+    def keep(self, path: str, data: bytes, owner: str) -> Kept:
+        """Take a picture in, under the digest of what is kept of it. Raises `InvalidInput` at ``path``:
+        `UnsupportedPicture` for a file of another type, `UnusablePicture` for one that is of no use."""
+        taken = self._taken(path, data)
+        digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
+        key = input_key(owner, digest, extension)
+        self._blobs.put(key, taken.data, taken.info.media_type)
+        return Kept(key, f"{digest}.{extension}", taken.info)
+
+    def _taken(self, path: str, data: bytes) -> Taken:
+        try:
+            return self._intake.take(data)
+        except NotAccepted as error:
+            raise UnsupportedPicture.at(path, str(error)) from error
+        except BadPicture as error:
+            raise UnusablePicture.at(path, str(error)) from error
+
+    def _own(self, path: str, key: str, owner: str) -> str:
+        if uploaded := _UPLOADED.fullmatch(key):
+            return self._uploaded(path, input_key(owner, *uploaded.groups()), uploaded[2])
+        found = self._store.artifact(key) if _KEY.fullmatch(key) else None
+        if found is None or found[1] != owner:
+            raise InvalidInput.at(path, _UNKNOWN)
+        if not found[0].available:
+            raise InvalidInput.at(path, "names a picture that is gone: its retention is over")
+        return found[0].blob_key
+
+    def _uploaded(self, path: str, key: str, extension: str) -> str:
+        """It is written again: who uses a picture has it kept for as long as one who brings it."""
+        try:
+            data = self._blobs.get(key)
+        except NotFound as error:
+            raise InvalidInput.at(path, _UNKNOWN) from error
+        self._blobs.put(key, data, f"image/{extension}")
+        return key
+
+    def _fetch(self, url: str) -> bytes:
+        deadline, shown = Deadline(self._limits.fetch_s), _shown(url)
+        try:
+            with deadline.running():
+                return self._follow(url, deadline, shown)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            cause = f"took longer than {self._limits.fetch_s:g} s" if deadline.passed else str(error)
+            raise BackendError(FailureCode.BAD_INPUT, f"{shown} cannot be fetched: {cause}") from error
+
+    def _follow(self, url: str, deadline: Deadline, shown: str) -> bytes:
+        """Each address that a redirect names goes through the guard like the first one."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._client.stream("GET", url, extensions=deadline.extensions) as response:
+                if response.status_code == 200:
+                    return self._read(response, shown)
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    raise BackendError(FailureCode.BAD_INPUT, f"{shown} answered {response.status_code}")
+                url = str(httpx2.URL(url).join(location))
+            try:
+                self._guard.check_url("Location", url)
+            except InvalidInput as error:
+                message = f"{shown} leads to an address that may not be fetched: {error}"
+                raise BackendError(FailureCode.BAD_INPUT, message) from error
+        raise BackendError(FailureCode.BAD_INPUT, f"{shown} leads on more than {_MOST_REDIRECTS} times")
+
+    def _read(self, response: httpx2.Response, shown: str) -> bytes:
+        # Raw: what a receiver compresses in spite of our header may be a bomb; it fails as no picture.
+        body = bytearray()
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > self._limits.bytes:
+                raise BackendError(
+                    FailureCode.BAD_INPUT,
+                    f"the picture at {shown} has more than the {self._limits.bytes} bytes that are accepted",
+                )
+        return bytes(body)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersShelf:
+    """A `imagemill.recipes.base.Shelf` as one owner sees it."""
+
+    registry: Registry
+    inputs: InputPictures
+    owner: str
+
+    def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
+        return self.registry.lookup(path, air, kind=kind)
+
+    def picture(self, path: str, text: str) -> str:
+        return self.inputs.accept(path, text, self.owner)
+
+
+def _decoded(path: str, text: str) -> bytes:
+    head = _DATA_URL.match(text)
+    if head is None:
+        raise InvalidInput.at(path, "is not a base64 data URL; one starts with data:image/png;base64,")
+    try:
+        return base64.b64decode(text[head.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput.at(path, f"is not valid base64: {error}") from error
+
+
+def _shown(url: str) -> str:
+    """Without its query, which may hold a signature."""
+    shown = url.partition("?")[0]
+    return shown if len(shown) <= 200 else f"{shown[:197]}..."

@@ -1,0 +1,143 @@
+"""Leading: of any number of schedulers one sweeps and delivers, elected by the database."""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from imagemill.db.locks import Resign, Stand
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.jobs.store.store import Store
+
+# Knowing at once which processes of this machine are dead, by locks the kernel lets go of.
+#
+# Each process holds a lock on a file of its own in the data folder for as long as it lives, however it ends.
+# A lease whose holder's lock is free is void, so a restart after SIGKILL need not wait for it to run out.
+# Leases of other machines, whose locks cannot be seen from here, run out by time.
+
+try:
+    import fcntl
+except ImportError:  # Windows: no such locks; leases run out by time
+    fcntl = None
+
+
+class Lifeline:
+    def __init__(self, folder: Path) -> None:
+        """``folder`` belongs to this machine alone; its name for us is drawn at first use."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._site = _site(folder / "site")
+        self.worker = f"{self._site}-{os.getpid()}-{secrets.token_hex(3)}"
+        """Names this process in leases; unique for ever."""
+        self._lock = os.open(self._path(self.worker), os.O_RDWR | os.O_CREAT, 0o600)
+        if fcntl is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    @property
+    def suffix(self) -> str:
+        """Ends the names of what is this process's own."""
+        return self.worker.rpartition("-")[2]
+
+    def dead(self, workers: Iterable[str]) -> tuple[str, ...]:
+        """Those of ``workers`` that ran on this machine and are gone."""
+        return tuple(worker for worker in workers if self._is_dead(worker))
+
+    def close(self) -> None:
+        with suppress(FileNotFoundError):
+            self._path(self.worker).unlink()
+        os.close(self._lock)
+
+    def _path(self, worker: str) -> Path:
+        return self._folder / f"{worker}.lock"
+
+    def _is_dead(self, worker: str) -> bool:
+        if fcntl is None or worker == self.worker or not worker.startswith(f"{self._site}-"):
+            return False
+        try:
+            descriptor = os.open(self._path(worker), os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        with suppress(FileNotFoundError):
+            self._path(worker).unlink()
+        return True
+
+
+def _site(path: Path) -> str:
+    """Written aside and linked into place: nobody reads half a name, and the first one wins."""
+    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    mine.write_text(secrets.token_hex(4))
+    with suppress(FileExistsError):
+        os.link(mine, path)
+    mine.unlink()
+    return path.read_text()
+
+
+log = logging.getLogger(__name__)
+
+_OFFICE = "scheduler"
+_RENEWALS = 3
+"""How often a lease is renewed before it would end: one lost renewal is no change of leader."""
+
+
+class Leadership:
+    """``lease_s``: how long the others wait for a leader that is silent."""
+
+    def __init__(self, store: Store, lifeline: Lifeline, *, lease_s: float) -> None:
+        self._store = store
+        self._lifeline = lifeline
+        self._lease_s = lease_s
+        self._lock = threading.Lock()
+        self._holds = False
+        self._ask_at = 0.0
+        self._until = 0.0
+
+    def leads(self) -> bool:
+        """Asks the database only when it is time to. False while it does not answer and the lease is over."""
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._ask_at:
+                self._ask(now)
+            return self._holds and now < self._until
+
+    def resign(self) -> None:
+        """Let another one begin at once."""
+        with self._lock:
+            if not self._holds:
+                return
+            self._holds = False
+            try:
+                self._store.resign(Resign(_OFFICE, self._lifeline.worker))
+            except StorageError as error:
+                log.info("the office of the scheduler ends by its time: %s", error)
+
+    def _ask(self, now: float) -> None:
+        self._ask_at = now + self._lease_s / _RENEWALS
+        try:
+            holder = self._stand()
+            if self._lifeline.dead([holder]):
+                self._store.resign(Resign(_OFFICE, holder))
+                holder = self._stand()
+        except StorageError as error:
+            log.warning("the database does not say who leads: %s", error)
+            return
+        leads = holder == self._lifeline.worker
+        if leads != self._holds:
+            log.info("this process leads" if leads else "another process leads", extra={"leader": holder})
+        self._holds = leads
+        self._until = now + self._lease_s
+
+    def _stand(self) -> str:
+        now = now_us()
+        until = now + round(self._lease_s * SECOND)
+        return self._store.stand(Stand(_OFFICE, self._lifeline.worker, now, until))

@@ -1,0 +1,219 @@
+"""Keep what a render delivered: pictures are checked and labelled, other files passed through."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagemill.backends.base import Output, RenderCanceled, Watch
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.blob_keys import artifact_id, blob_key, owner_folder, owner_mark
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import BackendError, Conflict, StorageError
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import ImageSpec
+from imagemill.domain.jobs import Artifact, Claim, Job
+from imagemill.media import pictures
+from imagemill.media.layout import BadPicture
+from imagemill.media.pictures import PictureInfo, extension_of
+from imagemill.media.transforms import Craft, Facts, Made
+from imagemill.recipes.base import Plan
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    pixels: int
+    bytes: int
+    patience_s: float = 60.0
+    """How long a finished render waits for a blob store that is away."""
+
+
+def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
+    del job, data, info
+    return ()
+
+
+def _here(craft: Craft, data: bytes, facts: Facts) -> Sequence[Made]:
+    return craft(data, facts)
+
+
+class Inspect(Protocol):
+    def __call__(self, data: bytes, *, max_pixels: int) -> PictureInfo:
+        """Decode a picture whole. Raises `imagemill.media.layout.BadPicture`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """How finished pictures are looked at before they are kept."""
+
+    inspect: Inspect = pictures.inspect
+    judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
+    """See `imagemill.safety.gates.PictureGate.judge`."""
+    craft: Callable[[Craft, bytes, Facts], Sequence[Made]] = _here
+    """Work on a picture. Raises `imagemill.media.layout.BadPicture`."""
+    own: frozenset[str] = frozenset()
+    """Backends whose pictures are painted in this process: those are decoded in it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    artifacts: tuple[Artifact, ...]
+    convert_ms: float
+    """Spent on checking the outputs and writing their metadata."""
+    upload_ms: float
+    """Spent on handing them to the blob store."""
+    flags: tuple[str, ...] = ()
+    """Categories that classifiers marked the pictures with."""
+    flagged: tuple[int, ...] = ()
+    """Positions of the pictures that were marked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An output as it is stored."""
+
+    data: bytes
+    media_type: str
+    width: int = 0
+    height: int = 0
+    """Pixels; 0 for what is no picture."""
+    key: str = ""
+    """Where it lies; empty: with the files of the job."""
+    seed: int | None = None
+
+    @property
+    def info(self) -> PictureInfo:
+        return PictureInfo(self.media_type, self.width, self.height)
+
+
+def keep(
+    blobs: BlobStore,
+    claim: Claim,
+    plan: Plan,
+    outputs: tuple[Output, ...],
+    limits: OutputLimits,
+    watch: Watch,
+    examination: "Examination | None" = None,
+) -> Kept:
+    """Raises `BackendError` for what is not as it was ordered, before anything is stored.
+
+    While the store is away it waits: the render is made already. Raises `StorageError` when its patience is
+    over, and `RenderCanceled` when the job is stopped meanwhile.
+    """
+    if len(outputs) < plan.outputs:
+        raise BackendError(
+            FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
+        )
+    seen = examination or Examination()
+    inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
+    begin = time.perf_counter()
+    with pictures.CRAFT:
+        ready = [
+            _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
+        ]
+        # None is stored before all have been looked at.
+        flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
+    if plan.craft is not None:
+        ready = [made for each in ready for made in _crafted(plan.craft, plan, claim.job, each, seen)]
+    converted = time.perf_counter()
+    shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
+    artifacts = tuple(_stored(shelf, claim, position, each) for position, each in enumerate(ready))
+    stored = time.perf_counter()
+    return Kept(
+        artifacts,
+        convert_ms=(converted - begin) * 1000,
+        upload_ms=(stored - converted) * 1000,
+        flags=tuple(sorted({flag for of_one in flags for flag in of_one})),
+        flagged=tuple(position for position, of_one in enumerate(flags) if of_one),
+    )
+
+
+def _crafted(craft: Craft, plan: Plan, job: Job, ready: _Ready, seen: Examination) -> list[_Ready]:
+    if not ready.width:
+        return [ready]
+    started_at = job.started_at or now_us()
+    model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
+    facts = Facts(job.id, job.attempt, started_at, ready.seed, model, owner_mark(job.owner))
+    try:
+        made = seen.craft(craft, ready.data, facts)
+    except BadPicture as error:
+        raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
+    folder = owner_folder(job.owner)
+    keys = {role: template.format(ms=facts.ms, owner=folder) for role, template in plan.keys.items()}
+    return [
+        _Ready(each.data, each.media_type, each.width, each.height, keys.get(each.role, ""), ready.seed)
+        for each in made
+    ]
+
+
+def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
+    if len(output.data) > limits.bytes:
+        raise BackendError(
+            FailureCode.BAD_OUTPUT,
+            f"file {position} has {len(output.data)} bytes; at most {limits.bytes} are kept",
+        )
+    if output.media_type not in pictures.EXTENSIONS:
+        return _Ready(output.data, output.media_type, seed=output.seed)
+    try:
+        info = inspect(output.data, max_pixels=limits.pixels)
+    except BadPicture as error:
+        raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
+    if plan.size and (info.width, info.height) != plan.size:
+        raise BackendError(
+            FailureCode.BAD_OUTPUT,
+            f"picture {position} is {info.width} x {info.height}, not {plan.size[0]} x {plan.size[1]}",
+        )
+    data = output.data
+    if plan.parameters and info.media_type == "image/png":
+        data = pictures.with_png_text(data, "parameters", plan.parameters)
+    return _Ready(data, info.media_type, info.width, info.height, seed=output.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    blobs: BlobStore
+    patient_until: float
+    watch: Watch
+
+    def put(self, key: str, ready: _Ready) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return self.blobs.create(key, ready.data, ready.media_type)
+            except Conflict as error:
+                # As after the database was restored from a backup; the next attempt has other names.
+                raise StorageError(f"{error}: an attempt of this number was made before") from error
+            except StorageError as error:
+                if time.monotonic() + pause_s > self.patient_until:
+                    raise
+                log.warning("a picture waits for the blob store: %s", error)
+            if self.watch.wait(pause_s):
+                raise RenderCanceled
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _stored(shelf: _Shelf, claim: Claim, position: int, ready: _Ready) -> Artifact:
+    key = ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
+    shelf.put(key, ready)
+    return Artifact(
+        id=artifact_id(claim.id, position),
+        job_id=claim.id,
+        position=position,
+        attempt=claim.attempt,
+        blob_key=key,
+        media_type=ready.media_type,
+        size=len(ready.data),
+        width=ready.width,
+        height=ready.height,
+        sha256=hashlib.sha256(ready.data).hexdigest(),
+        seed=ready.seed,
+        created_at=now_us(),
+    )

@@ -1,0 +1,389 @@
+"""Run: claim a job and take it through its stages to exactly one end.
+
+claim -> prepare -> send -> follow -> store -> finish
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.errors import BackendError, StorageError, Superseded
+from imagemill.domain.events import Stage
+from imagemill.domain.failures import Failure, FailureCode, next_try
+from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.scheduling import Offer
+from imagemill.jobs import outputs
+from imagemill.jobs.attempt import (
+    Attempt,
+    Preparation,
+    RunRules,
+    handed_back,
+    log_end,
+    news,
+    postponed,
+    prepared,
+)
+from imagemill.jobs.hub import Hub
+from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.finish import Finish
+from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.store import Store
+from imagemill.observability import logs
+from imagemill.observability.metrics import Meters
+from imagemill.observability.tracing import Tracer
+from imagemill.recipes.base import Plan, Recipe
+
+log = logging.getLogger(__name__)
+
+_OOM, _NONE_HAS_MORE = FailureCode.OUT_OF_MEMORY, 0
+_FINISH_TRIES = 6
+"""A finished render is recorded again for about a minute while the database is away."""
+
+
+class Runner:
+    def __init__(
+        self,
+        store: Store,
+        recipes: Mapping[str, Recipe],
+        backends: Mapping[str, Backend],
+        blobs: BlobStore,
+        load_input: Callable[[str], bytes],
+        hub: Hub,
+        rules: RunRules,
+        meters: Meters | None = None,
+        tracer: Tracer | None = None,
+        preparation: Preparation | None = None,
+    ) -> None:
+        self._preparation = preparation
+        self._store = store
+        self._recipes = recipes
+        self._backends = backends
+        self._blobs = blobs
+        self._load_input = load_input
+        self._hub = hub
+        self._rules = rules
+        self._meters = meters or Meters()
+        self._tracer = tracer
+        self._active: dict[str, Attempt] = {}
+        self._slots = 0
+        """Threads that claim or run: between a claim and its attempt a job is running, too."""
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._handing_back = False
+        self._beats = threading.Thread(target=self._beat_all, name="imagemill-beats", daemon=True)
+        self._beats.start()
+
+    def run_next(self, offer: Offer) -> bool:
+        """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
+        return self._on_a_slot(lambda: self._claim_and_run(offer))
+
+    def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
+        """Run jobs until there is none for this slot; False when there was none at all.
+
+        The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
+        claim what the slot can do then; None stops. ``claimed`` hears of the first claim, before it runs.
+        """
+
+        def run() -> bool:
+            first = offer()
+            return first is not None and self._claim_and_run(first, offer, claimed)
+
+        return self._on_a_slot(run)
+
+    def _on_a_slot(self, run: Callable[[], bool]) -> bool:
+        with self._lock:
+            if self._stopping.is_set():
+                return False
+            self._slots += 1
+        try:
+            return run()
+        finally:
+            with self._lock:
+                self._slots -= 1
+
+    def _claim_and_run(
+        self,
+        offer: Offer,
+        following: Callable[[], Offer | None] | None = None,
+        claimed: Callable[[], None] = lambda: None,
+    ) -> bool:
+        claim = self._claim(offer)
+        if claim is None:
+            return False
+        claimed()
+        while claim is not None:
+            claim = self._run(claim, following)
+        return True
+
+    def _claim(self, offer: Offer) -> Claim | None:
+        pace = self._rules.pace
+        return pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
+
+    def _ask(self, offer: Offer) -> Ask:
+        now = now_us()
+        lease_until = now + round(self._rules.lease_s * SECOND)
+        return Ask(offer, uuid7(), now, lease_until, self._rules.placing)
+
+    def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
+        """Run one attempt to its end, and claim what follows."""
+        attempt = Attempt(claim, Watch())
+        attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
+        if self._tracer is not None:
+            attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
+        with self._lock:
+            self._active[claim.id] = attempt
+            if self._handing_back:
+                self._hand_back(attempt)
+        self._meters.begin(claim.job)
+        try:
+            with logs.of_job(claim.job.id, claim.job.trace):
+                attempt.pass_stage(Stage.CLAIMED, 1)
+                outcome = self._attempt(attempt)
+                return self._finish(attempt, outcome, following)
+        finally:
+            with self._lock:
+                self._active.pop(claim.id, None)
+            self._meters.end(claim.job, attempt.stages)
+            self._hub.forget(claim.id)
+            if attempt.trace is not None:
+                attempt.trace.close()
+
+    def stop_job(self, job_id: str) -> None:
+        """Somebody cancelled it: stop its render if it is ours."""
+        with self._lock:
+            attempt = self._active.get(job_id)
+        if attempt is not None:
+            attempt.watch.stop()
+
+    def close(self, grace_s: float) -> None:
+        """Claim no more; let running jobs finish for a while, then hand them back."""
+        with self._lock:
+            self._stopping.set()
+        if not self._idle_within(grace_s):
+            with self._lock:
+                self._handing_back = True
+                for attempt in self._active.values():
+                    self._hand_back(attempt)
+            self._idle_within(5.0)
+        self._beats.join()
+
+    @property
+    def active(self) -> int:
+        return len(self._active)
+
+    def _idle_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self._slots and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self._slots
+
+    def _attempt(self, attempt: Attempt) -> Outcome:
+        """What became of the attempt; whatever goes wrong is a typed failure."""
+        try:
+            return self._render(attempt)
+        except RenderCanceled:
+            if attempt.handed_back:
+                return handed_back(attempt, self._rules.reattach_s)
+            return Canceled()
+        except BackendError as error:
+            failure = Failure(error.failure, str(error))
+            if error.after_s is not None and not error.counts:
+                return postponed(attempt.claim.job, failure, error.after_s)
+            return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
+        except StorageError as error:
+            failure = Failure(FailureCode.STORAGE, str(error))
+        except Exception as error:
+            log.exception("a bug ended an attempt")
+            failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
+        return self._failed(attempt, failure)
+
+    def _render(self, attempt: Attempt) -> Succeeded:
+        job = attempt.claim.job
+        recipe = self._recipes.get(job.recipe)
+        backend = self._backends.get(job.backend or "")
+        if recipe is None or backend is None:
+            missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
+            raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
+        plan = recipe.plan(prepared(self._preparation, attempt, recipe))
+        order = self._order(attempt.claim, plan)
+        attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
+        reference = backend.send(order)
+        if reference != job.backend_ref:
+            self._store.sent(attempt.claim, reference)
+        comfy = job.backend == "comfyui"
+        attempt.pass_stage(Stage.SENT_TO_COMFY if comfy else Stage.SENT_TO_BACKEND, 3)
+        rendered = backend.follow(order, reference, attempt.watch)
+        attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
+        if attempt.watch.stopped:
+            raise RenderCanceled
+        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.examination
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch, seen)
+        attempt.pass_stage(Stage.STORED, 5)
+        details = {
+            "stages": attempt.stages,
+            "convertMs": round(kept.convert_ms, 3),
+            "uploadMs": round(kept.upload_ms, 3),
+            **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
+            **rendered.details,
+            **attempt.prepared,
+        }
+        return Succeeded(kept.artifacts, details, plan.record)
+
+    def _order(self, claim: Claim, plan: Plan) -> Order:
+        job = claim.job
+        timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
+        assert job.backend_ref  # noqa: S101 - the claim sets it
+        assert job.node  # noqa: S101 - the claim sets it
+        return Order(
+            job_id=job.id,
+            attempt=claim.attempt,
+            reference=job.backend_ref,
+            node=job.node,
+            work=plan.work,
+            timeout_s=timeout_s,
+            properties=job.properties,
+            inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
+            previews=self._rules.previews,
+        )
+
+    def _failed(
+        self, attempt: Attempt, failure: Failure, *, tried: bool = False, after_s: float | None = None
+    ) -> Outcome:
+        job = attempt.claim.job
+        retry = next_try(
+            failure,
+            failures=job.failures + 1,
+            attempt=job.attempt,
+            max_failures=job.max_failures,
+            node=job.node,
+            backoff=self._rules.backoff,
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
+        if memory_mb == _NONE_HAS_MORE:
+            # Once more where it failed, with the memory freed; then no node is left that could do it.
+            retry = None if tried or job.failures else retry
+            memory_mb = None
+        if retry is None:
+            return Failed(failure, {"stages": attempt.stages, **attempt.prepared})
+        if after_s is not None:
+            return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
+        now = now_us()
+        avoid = retry.avoid_node if self._has_other_node(job.node) else None
+        backend = self._backends.get(job.backend or "")
+        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
+        held_s = retry.delay_s + self._rules.reattach_s if found_again else 0.0
+        closed_s = self._rules.avoid_node_s if avoid else held_s
+        return Retried(
+            failure,
+            run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
+            avoid_node=avoid,
+            avoid_until=now + round(closed_s * SECOND) if avoid or held_s else None,
+            memory_mb=memory_mb,
+        )
+
+    def _memory_to_ask_for(self, claim: Claim) -> int | None:
+        """More than the node has that ran out of it; `_NONE_HAS_MORE`; None when nobody says what it has."""
+        nodes = self._nodes()
+        had = next((node.memory_mb for node in nodes if node.name == claim.job.node), None)
+        if had is None:
+            return None
+        lane = self._store.lane(claim.job.lane)
+        larger = [
+            node
+            for node in nodes
+            if not node.draining and (node.memory_mb is None or node.memory_mb > had)
+            if not lane.backends or node.backend in lane.backends
+        ]
+        return had + 1 if larger else _NONE_HAS_MORE
+
+    def _has_other_node(self, name: str | None) -> bool:
+        """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
+        return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
+
+    def _hand_back(self, attempt: Attempt) -> None:
+        """What is paid for goes on, and the next worker collects it."""
+        name = attempt.claim.job.node
+        attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
+
+    def _nodes(self) -> list[Node]:
+        return [node for backend in self._backends.values() for node in backend.nodes()]
+
+    def _finish(
+        self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
+    ) -> Claim | None:
+        """Record the end, and claim what follows in the same transaction."""
+        if attempt.trace is not None:
+            attempt.trace.ended(outcome)
+        offer = following() if following and not self._stopping.is_set() else None
+        if attempt.superseded:
+            return self._claim(offer) if offer else None
+        end = Finish(attempt.claim, outcome, now_us())
+        if offer is None or not self._rules.pace.take():
+            self._record(attempt, outcome, lambda: self._store.finish(end))
+            return None
+        ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
+        try:
+            self._record(attempt, outcome, ended.result)
+        finally:
+            claim = self._rules.pace.kept(claimed.result())
+        return claim
+
+    def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
+        """While the database is away it is tried again: the picture is made already."""
+        claim = attempt.claim
+        for number in range(_FINISH_TRIES):
+            try:
+                status = finish()
+            except Superseded:
+                log.warning("a superseded attempt changed nothing")
+                return
+            except StorageError as error:
+                log.warning("an end could not be recorded: %s", error)
+                time.sleep(min(2.0**number, 30.0))
+                finish = lambda: self._store.finish(Finish(claim, outcome, now_us()))  # noqa: E731
+            else:
+                if attempt.trace is not None:
+                    attempt.trace.recorded(status)
+                log_end(attempt, outcome, status)
+                return
+        log.error("an end was given up; the lease will bring the job back")
+
+    def _progressed(self, attempt: Attempt, progress: Progress) -> None:
+        attempt.progress = progress
+        self._hub.show(attempt.claim.id, progress)
+
+    def _beat_all(self) -> None:
+        while self._slots or not self._stopping.is_set():
+            self._pause()
+            with self._lock:
+                attempts = list(self._active.values())
+            try:
+                self._beat(attempts)
+            except StorageError as error:
+                log.warning("a heartbeat failed: %s", error)
+
+    def _pause(self) -> None:
+        """Until the next beat; a stop ends the waiting of an idle process at once."""
+        if self._stopping.is_set():
+            time.sleep(min(self._rules.heartbeat_s, 0.1))
+        else:
+            self._stopping.wait(self._rules.heartbeat_s)
+
+    def _beat(self, attempts: list[Attempt]) -> None:
+        now = now_us()
+        lease_until = now + round(self._rules.lease_s * SECOND)
+        beats = [Beat(a.claim, now, lease_until, news(a)) for a in attempts]
+        told = [a.progress for a in attempts]
+        for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
+            attempt.told = progress
+            if pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER):
+                attempt.superseded = True
+                attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
+            elif pulse is Pulse.CANCEL:
+                attempt.watch.stop()

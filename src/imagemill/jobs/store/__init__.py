@@ -1,0 +1,1 @@
+"""The SQL of jobs: submit, claim, heartbeat, finish, queries."""

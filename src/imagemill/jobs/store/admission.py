@@ -1,0 +1,111 @@
+"""Whether new jobs are let in: what their owner may ask for, and can pay."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from imagemill.credits.ledger import Books
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.errors import CreditsInsufficient, ImagemillError
+from imagemill.domain.jobs import Draft
+from imagemill.domain.quotas import Terms
+from imagemill.quotas.store import Quotas, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Jobs that are accepted together or not at all."""
+
+    batch: str
+    owner: str
+    drafts: tuple[Draft, ...]
+    now: int
+    idempotency_key: str | None = None
+    digest: str = ""
+    """Of the request's canonical body: the same key with another digest is a conflict."""
+    is_charged: bool = False
+    """Whether the owner's credits are set aside for the jobs."""
+    terms: Terms | None = None
+    """Limits its owner is held to; None: none."""
+
+    def wanted(self) -> Wanted:
+        recipes = Counter(draft.recipe for draft in self.drafts)
+        megapixels = sum(draft.megapixels for draft in self.drafts)
+        return Wanted(self.owner, len(self.drafts), megapixels, recipes, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """``refused`` by batch; ``held``: what is set aside, by job."""
+
+    refused: Mapping[str, ImagemillError] = field(default_factory=dict[str, ImagemillError])
+    held: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+_FREE = Admission()
+
+
+def admit(tx: Tx, submissions: Sequence[Submission]) -> Admission:
+    """Refused submissions leave nothing behind."""
+    looked_at = [each for each in submissions if each.is_charged or each.terms is not None]
+    if not looked_at:
+        return _FREE
+    quotas = _quotas(tx, looked_at)
+    # Together with what is due: all balances of the transaction are locked at once, in one order.
+    dues, tx.dues = tx.dues, []
+    owners = {each.owner for each in looked_at if each.is_charged} | {due.owner for due in dues}
+    books = Books(tx, owners) if owners else None
+    if books is not None:
+        books.settle(dues)
+    refused: dict[str, ImagemillError] = {}
+    held: dict[str, int] = {}
+    for submission in looked_at:
+        answer = _admit_one(submission, quotas, books)
+        if isinstance(answer, ImagemillError):
+            refused[submission.batch] = answer
+        else:
+            held |= answer
+    if quotas is not None:
+        quotas.write()
+    if books is not None:
+        books.write()
+    _forget_keys(tx, [submission for submission in looked_at if submission.batch in refused])
+    return Admission(refused, held)
+
+
+def _quotas(tx: Tx, submissions: Sequence[Submission]) -> Quotas | None:
+    terms = next((each.terms for each in submissions if each.terms is not None), None)
+    if terms is None:
+        return None
+    return Quotas(tx, terms, [each.wanted() for each in submissions if each.terms is not None])
+
+
+def _admit_one(
+    submission: Submission, quotas: Quotas | None, books: Books | None
+) -> ImagemillError | Mapping[str, int]:
+    """What is set aside for its jobs; counted only when nothing refuses it."""
+    counted = quotas if submission.terms is not None else None
+    wanted = submission.wanted()
+    if counted is not None and (refusal := counted.check(wanted)) is not None:
+        return refusal
+    held: Mapping[str, int] = {}
+    if submission.is_charged and books is not None:
+        answer = books.hold(submission.owner, submission.drafts, submission.now)
+        if isinstance(answer, CreditsInsufficient):
+            return answer
+        held = answer
+    if counted is not None:
+        counted.count(wanted)
+    return held
+
+
+def _forget_keys(tx: Tx, refused: Sequence[Submission]) -> None:
+    """The idempotency key of a refused request may be sent again."""
+    keys = tables.submissions
+    for submission in refused:
+        if submission.idempotency_key is not None:
+            mine = sa.and_(keys.c.owner == submission.owner, keys.c.key == submission.idempotency_key)
+            tx.conn.execute(sa.delete(keys).where(mine))

@@ -1,0 +1,263 @@
+"""The claim: heads of lanes, one choice, one guarded statement. Its cost does not grow with the table."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement, driver, run_together
+from imagemill.domain.events import EventType
+from imagemill.domain.jobs import Claim, Job, JobStatus
+from imagemill.domain.placement import Choice, Fleet, Policy, Rules, choose
+from imagemill.domain.scheduling import Head, Offer, Waiting, left_since
+from imagemill.jobs.store import event_log
+from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from
+from imagemill.jobs.store.node_state import Places
+
+_FOUND_AGAIN = "its render may be found again on this node"
+"""Whatever is loaded there now: otherwise a busy node would let the job's time to find it run out."""
+VIRTUAL_QUANTUM_S = 1.0
+"""The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One idle slot that wants a job."""
+
+    offer: Offer
+    reference: str
+    """A fresh id for the render, used unless an earlier attempt on this node may still be attached to."""
+    now: int
+    lease_until: int
+    rules: Rules
+
+
+# The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
+_READY = f"""
+    WITH RECURSIVE ready(lane) AS (
+        SELECT (SELECT lane FROM jobs WHERE {tables.CLAIMABLE} ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT jobs.lane FROM jobs WHERE {tables.CLAIMABLE} AND jobs.lane > ready.lane
+                ORDER BY jobs.lane LIMIT 1)
+        FROM ready WHERE ready.lane IS NOT NULL
+    )
+    SELECT ready.lane, head.tag, head.created_at, head.estimate_s, head.priority,
+        head.avoid_until IS NOT NULL AND head.avoid_node IS NULL FROM ready"""  # noqa: S608
+_FIRST = f"FROM jobs WHERE {tables.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1"
+_HEADS = {
+    "sqlite": Statement(sa.text(f"{_READY} JOIN jobs AS head ON head.id = (SELECT id {_FIRST})")),
+    # There the join above reads the whole table while it is small, for 12 ms among 12,000 jobs.
+    "postgresql": Statement(
+        sa.text(
+            f"{_READY} CROSS JOIN LATERAL (SELECT tag, created_at, estimate_s, priority, avoid_until, "
+            f"avoid_node {_FIRST}) AS head"
+        )
+    ),
+}
+
+# A union, as both databases can walk an index for each of its parts and stop at the limit.
+_PEEK = f"""
+    SELECT {{lane}} AS lane, tag, created_at, estimate_s, priority FROM (
+        SELECT tag, created_at, estimate_s, priority FROM jobs
+        WHERE {tables.CLAIMABLE} AND lane = {{lane}} ORDER BY tag, id LIMIT {{count}}) AS lane_{{lane}}
+    """  # noqa: S608 - the condition is a constant of ours, the rest are numbers
+_PEEKED_AT_ONCE = 100
+"""SQLite takes at most 500 parts of a union."""
+
+_jobs = tables.jobs.c
+_first = tables.jobs.alias("first")
+_is_held = sa.and_(_first.c.avoid_node.is_(None), _first.c.node == sa.bindparam("pick_node"))
+_open = sa.or_(
+    sa.and_(_first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None)),
+    # Until then its render may be found again where it was.
+    _is_held,
+    _first.c.avoid_node != sa.bindparam("pick_node"),
+    _first.c.avoid_until < sa.bindparam("pick_now"),
+)
+
+
+def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
+    """Take the first job of a lane of those this node is allowed."""
+    pick = (
+        sa.select(_first.c.id)
+        .where(
+            sa.text("first.status = 'queued' AND first.run_after IS NULL"),
+            _first.c.lane == sa.bindparam("pick_lane"),
+            _first.c.expires_at > sa.bindparam("pick_now"),
+            allowed,
+        )
+        .order_by(_first.c.tag, _first.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return Statement(
+        sa.update(tables.jobs)
+        .where(_jobs.id == pick, _jobs.status == JobStatus.QUEUED.value)
+        .values(
+            status=JobStatus.RUNNING.value,
+            attempt=_jobs.attempt + 1,
+            last_seq=_jobs.last_seq + 1,
+            worker=sa.bindparam("to_worker"),
+            node=sa.bindparam("to_node"),
+            backend=sa.bindparam("to_backend"),
+            # A render that may still go on there is attached to; elsewhere a fresh one begins.
+            backend_ref=sa.case(
+                (
+                    sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
+                    _jobs.backend_ref,
+                ),
+                else_=sa.bindparam("to_ref", type_=sa.String),
+            ),
+            reason=sa.bindparam("to_reason"),
+            started_at=sa.bindparam("to_start"),
+            lease_until=sa.bindparam("to_lease"),
+            avoid_node=sa.null(),
+            avoid_until=sa.null(),
+        )
+        .returning(*JOB_COLUMNS)
+    )
+
+
+_TAKE = _taking(_open)
+_TAKE_LEFT = _taking(sa.and_(_open, _first.c.created_at <= sa.bindparam("pick_since")))
+"""Of a lane whose younger jobs are left to other nodes."""
+_TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
+_LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
+_ADVANCE = Statement(
+    sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
+)
+
+
+class Claiming:
+    def __init__(self, lanes: Lanes, policy: Policy = choose) -> None:
+        self._lanes = lanes
+        self._policy = policy
+        self._places = Places(lanes)
+        self._virtual: dict[str, float] = {}
+        """What this process last tried to write; the database has it or is further."""
+
+    def claim(self, tx: Tx, asks: Sequence[Ask]) -> list[Claim | None]:
+        claims: list[Claim | None] = []
+        for ask in asks:
+            self._places.note(ask.offer, ask.now)
+        heads = self._look(tx, asks)
+        for ask in asks:
+            job = self._claim_one(tx, ask, heads) if heads else None
+            claims.append(Claim(job) if job else None)
+            if job is not None:
+                heads = self.heads(tx.conn) if ask is not asks[-1] else []
+        taken = [claim.job for claim in claims if claim is not None]
+        if taken:
+            self._advance(tx, {job.queue for job in taken}, max(ask.now for ask in asks))
+        event_log.append(tx, [_event(job) for job in taken])
+        return claims
+
+    def heads(self, conn: sa.Connection) -> list[Head]:
+        """The first claimable job of each lane that has one."""
+        return self._heads_of(conn, _HEADS[conn.dialect.name].run(conn))
+
+    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[Head]:
+        return [
+            Head(lane, self._lanes.key_of(conn, lane), Waiting(*job), bool(held)) for lane, *job, held in rows
+        ]
+
+    def _look(self, tx: Tx, asks: Sequence[Ask]) -> list[Head]:
+        """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
+        a job meanwhile. One round trip."""
+        heads = _HEADS[tx.conn.dialect.name].call()
+        if tx.conn.dialect.name == "sqlite":  # which lets one write at a time, and answers at once
+            found = self._heads_of(tx.conn, heads.begin(tx.conn).rows())
+            if found:
+                self._places.read(tx.conn, [ask.offer.node for ask in asks])
+            return found
+        # In one order, so that no two processes wait for each other.
+        locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
+        running = self._places.reading([ask.offer.node for ask in asks])
+        *_, waiting, jobs = run_together(
+            tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
+        )
+        self._places.see(tx.conn, running, jobs.rows())
+        return self._heads_of(tx.conn, waiting.rows())
+
+    def fleet(self, conn: sa.Connection, now: int) -> Fleet:
+        return self._places.look(conn, now)
+
+    def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
+        if not self._places.has_room(ask.offer):
+            return None
+
+        def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+            return _peek(tx.conn, lanes, count)
+
+        for head in heads:
+            if head.held and head.key.queue in ask.offer.queues:
+                rows = _TAKE_HELD.run(tx.conn, _parameters(ask, Choice(head.lane, _FOUND_AGAIN)))
+                if rows:
+                    job = job_from(rows[0])
+                    self._places.take(tx.conn, job, loads=False)
+                    return job
+        fleet = self._places.fleet(tx.conn, ask.now)
+        while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
+            rows = self._take(tx, ask, choice, heads)
+            if rows:
+                job = job_from(rows[0])
+                self._places.take(tx.conn, job, loads=choice.loads)
+                if choice.loads:
+                    tx.loads.append(ask.offer.node)
+                return job
+            # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
+            heads = [head for head in heads if head.lane != choice.lane]
+        return None
+
+    def _take(self, tx: Tx, ask: Ask, choice: Choice, heads: Iterable[Head]) -> list[tuple[Any, ...]]:
+        if ask.offer.patience_s > 0:
+            key = next(head.key for head in heads if head.lane == choice.lane)
+            since = left_since(ask.offer, key, ask.now)
+            if since is not None:
+                return _TAKE_LEFT.run(tx.conn, {**_parameters(ask, choice), "pick_since": since})
+        return _TAKE.run(tx.conn, _parameters(ask, choice))
+
+    def _advance(self, tx: Tx, queues: Iterable[str], now: int) -> None:
+        for queue in sorted(queues):
+            start = self._places.virtual_time(queue, now)
+            if start is not None and start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
+                _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
+                tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
+
+
+def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+    """The first claimable jobs of each of these lanes, ``count`` of each at most."""
+    found: dict[int, list[Waiting]] = {}
+    for start in range(0, len(lanes), _PEEKED_AT_ONCE):
+        parts = [_PEEK.format(lane=lane, count=count) for lane in lanes[start : start + _PEEKED_AT_ONCE]]
+        for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
+            found.setdefault(lane, []).append(Waiting(*job))
+    return found
+
+
+def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:
+    return {
+        "pick_lane": choice.lane,
+        "pick_now": ask.now,
+        "pick_node": ask.offer.node,
+        "to_worker": ask.offer.worker,
+        "to_node": ask.offer.node,
+        "to_backend": ask.offer.backend,
+        "to_ref": ask.reference,
+        "to_reason": choice.reason,
+        "to_start": ask.now,
+        "to_lease": ask.lease_until,
+    }
+
+
+def _event(job: Job) -> event_log.Entry:
+    data = {"worker": job.worker, "node": job.node, "backend": job.backend, "reason": job.reason}
+    assert job.started_at is not None  # noqa: S101 - the claim has just set it
+    return event_log.Entry(
+        job.id, job.last_seq, EventType.CLAIMED, job.started_at, job.attempt, data, job.callback_url
+    )

@@ -1,0 +1,66 @@
+"""Appending to the event log, and to the outboxes of those who want to be told."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement
+from imagemill.domain.events import EventType, Notice
+from imagemill.jobs.store.lanes import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event to write; ``seq`` follows the job's ``last_seq``, which the caller moves on."""
+
+    job_id: str
+    seq: int
+    type: EventType
+    at: int
+    attempt: int
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    callback_url: str | None = None
+
+
+_INSERT_EVENT = Statement(sa.insert(tables.events))
+_INSERT_DELIVERY = Statement(
+    sa.insert(tables.deliveries).values(
+        {name: sa.bindparam(name) for name in ("job_id", "seq", "url", "due_at", "tries")}
+    )
+)
+
+
+def append(tx: Tx, entries: Iterable[Entry]) -> None:
+    rows: list[dict[str, Any]] = []
+    outgoing: list[dict[str, Any]] = []
+    for entry in entries:
+        tx.logged.append(entry)
+        rows.append(
+            {
+                "job_id": entry.job_id,
+                "seq": entry.seq,
+                "type": entry.type.value,
+                "at": entry.at,
+                "attempt": entry.attempt,
+                "data": dump(entry.data),
+            }
+        )
+        if entry.callback_url:
+            outgoing.append(
+                {
+                    "job_id": entry.job_id,
+                    "seq": entry.seq,
+                    "url": entry.callback_url,
+                    "due_at": entry.at,
+                    "tries": 0,
+                }
+            )
+        tx.notices.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
+    tx.insert_late(_INSERT_EVENT, rows)
+    if outgoing:
+        tx.insert_late(_INSERT_DELIVERY, outgoing)
+        tx.called_back = True

@@ -1,0 +1,308 @@
+"""The writes that end an attempt or a job, each for all requests that wait together."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement
+from imagemill.domain.errors import NotFound, Superseded
+from imagemill.domain.events import Event, EventType
+from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
+from imagemill.domain.jobs import (
+    IDLE,
+    Artifact,
+    Canceled,
+    CharacterImage,
+    Claim,
+    Failed,
+    Job,
+    JobStatus,
+    LibraryEntry,
+    Outcome,
+    Record,
+    Retried,
+    Succeeded,
+)
+from imagemill.jobs.store.lanes import Lanes
+from imagemill.jobs.store.queries import View
+from imagemill.jobs.store.transitions import Change, Locked, apply, close, lock, lock_where
+from imagemill.products.characters import store as characters_store
+from imagemill.products.library import store as library_store
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """``artifacts``: the picture, then its thumbnail. ``details``: of the job's last event."""
+
+    job: Job
+    record: Any
+    artifacts: tuple[Artifact, ...]
+    details: Mapping[str, Any]
+    at: int
+
+
+_WRITERS: Mapping[type[Record], Callable[[Tx, Sequence[Recorded]], None]] = {
+    LibraryEntry: library_store.enter,
+    CharacterImage: characters_store.enter,
+}
+
+
+def record(tx: Tx, ended: Sequence[Recorded]) -> None:
+    """The rows of ``ended``; the rows of their jobs are locked."""
+    for kind, write in _WRITERS.items():
+        if of_kind := [each for each in ended if isinstance(each.record, kind)]:
+            write(tx, of_kind)
+
+
+_jobs = tables.jobs.c
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    claim: Claim
+    outcome: Outcome
+    now: int
+
+
+def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
+    """The status each job has afterwards. A claim that is no longer the job's changes nothing."""
+    rows = lock(tx, [request.claim.id for request in requests])
+    answers: list[JobStatus | Superseded] = []
+    changes: dict[str, Change] = {}
+    records: list[Recorded] = []
+    for request in requests:
+        row = rows.get(request.claim.id)
+        if row is None or row.id in changes or not _holds(request.claim, row):
+            answers.append(Superseded(f"attempt {request.claim.attempt} of job {request.claim.id} is void"))
+            continue
+        change = _change(row, request.outcome, request.now)
+        changes[row.id] = change
+        answers.append(change.to)
+        if change.to.is_terminal:
+            tx.views[row.id] = _view(request.claim.job, change)
+        elif isinstance(request.outcome, Retried) and request.outcome.memory_mb is not None:
+            _ask_for_memory(lanes, tx, request.claim.job, request.outcome.memory_mb)
+        records.extend(_recorded(request))
+    apply(tx, list(changes.values()))
+    record(tx, records)
+    return answers
+
+
+def _recorded(request: Finish) -> list[Recorded]:
+    outcome = request.outcome
+    if not isinstance(outcome, Succeeded) or outcome.record is None:
+        return []
+    return [Recorded(request.claim.job, outcome.record, outcome.artifacts, outcome.details, request.now)]
+
+
+_MOVE = Statement(sa.text("UPDATE jobs SET lane = :lane WHERE id = :id"))
+
+
+def _ask_for_memory(lanes: Lanes, tx: Tx, job: Job, memory_mb: int) -> None:
+    """Move the job to the lane of those that need a node with so much memory."""
+    key = replace(lanes.key_of(tx.conn, job.lane), memory_mb=memory_mb)
+    _MOVE.run(tx.conn, {"lane": lanes.id_of(tx, key), "id": job.id})
+
+
+def _view(job: Job, change: Change) -> View:
+    """The finished job as a reader would find it, but for notes made on it since it was claimed."""
+    seq = change.row.last_seq + 1
+    finished = replace(
+        job,
+        status=change.to,
+        failures=job.failures if change.failures is None else change.failures,
+        error=change.error,
+        backend_ref=None,
+        lease_until=None,
+        cancel_requested_at=change.row.cancel_requested_at,
+        finished_at=change.at,
+        last_seq=seq,
+    )
+    event = Event(job.id, seq, change.event, change.at, job.attempt, change.data)
+    return View(finished, change.artifacts, event)
+
+
+def _holds(claim: Claim, row: Locked) -> bool:
+    return row.status is JobStatus.RUNNING and row.attempt == claim.attempt
+
+
+def _change(row: Locked, outcome: Outcome, now: int) -> Change:
+    match outcome:
+        case Succeeded(artifacts, details, _):
+            return close(row, JobStatus.SUCCEEDED, now, data=dict(details), artifacts=artifacts)
+        case Failed(failure, details):
+            return _fail(row, failure, now, details=dict(details))
+        case Canceled(reason):
+            return close(row, JobStatus.CANCELED, now, data={"reason": reason})
+        case Retried():
+            return _retry(row, outcome, now)
+
+
+def _fail(row: Locked, failure: Failure, now: int, details: dict[str, Any]) -> Change:
+    data = {**details, **_told(failure)}
+    return close(row, JobStatus.FAILED, now, data=data, error=failure, failures=row.failures + 1)
+
+
+def _retry(row: Locked, outcome: Retried, now: int) -> Change:
+    if row.cancel_requested_at is not None:
+        return close(row, JobStatus.CANCELED, now, data={"reason": "canceled by its owner"})
+    lost = outcome.failure.code is FailureCode.WORKER_LOST
+    data = _told(outcome.failure)
+    if outcome.run_after is not None:
+        data["retryAt"] = outcome.run_after
+    return Change(
+        row,
+        JobStatus.QUEUED,
+        now,
+        EventType.CLAIM_EXPIRED if lost else EventType.REJECTED,
+        data=data,
+        error=outcome.failure,
+        failures=row.failures + 1 if outcome.counts else row.failures,
+        run_after=outcome.run_after,
+        avoid_node=outcome.avoid_node,
+        avoid_until=outcome.avoid_until,
+        # What could not be stored was rendered, and may be fetched from its node again.
+        keep_reference=not outcome.counts or outcome.failure.code is FailureCode.STORAGE,
+    )
+
+
+def _told(failure: Failure) -> dict[str, Any]:
+    return {
+        "error": {"code": failure.code.value, "message": failure.message},
+        "advice": failure.policy.advice,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    id: str
+    owner: str
+    now: int
+    reason: str = "canceled by its owner"
+
+
+def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
+    """Idle jobs end at once; a running one is told, and ends when its worker has stopped it."""
+    owners = dict(
+        tx.conn.execute(
+            sa.select(_jobs.id, _jobs.owner).where(_jobs.id.in_([request.id for request in requests]))
+        ).all()
+    )
+    answers: list[JobStatus | NotFound] = []
+    for request in requests:
+        if owners.get(request.id) != request.owner:
+            answers.append(NotFound(f"there is no job {request.id}"))
+            continue
+        # One by one: cancelling the first may have cancelled the next, which depends on it.
+        row = lock(tx, [request.id])[request.id]
+        if row.status in IDLE:
+            apply(tx, [close(row, JobStatus.CANCELED, request.now, data={"reason": request.reason})])
+            answers.append(JobStatus.CANCELED)
+            continue
+        if row.status is JobStatus.RUNNING and row.cancel_requested_at is None:
+            tx.conn.execute(_WISH, {"id": row.id, "now": request.now})
+            tx.stopped.append(row.id)
+        answers.append(row.status)
+    return answers
+
+
+_WISH = sa.text("UPDATE jobs SET cancel_requested_at = :now WHERE id = :id AND status = 'running'")
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Take back jobs whose lease ran out, or whose worker is known to be dead."""
+
+    now: int
+    dead_workers: tuple[str, ...] = ()
+    limit: int = 500
+    outliving: frozenset[str] = frozenset()
+    """Backends whose renders go on without the worker that sent them."""
+    reattach_us: int = 0
+    """How long such a job is left to the node it was on, whose render may be found again."""
+    leases: bool = True
+    """Whether a lease that ran out counts; else only dead workers do."""
+
+
+def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
+    """How many jobs each request took back."""
+    return [_reclaim_one(tx, request) for request in requests]
+
+
+def _reclaim_one(tx: Tx, request: Reclaim) -> int:
+    gone = _jobs.lease_until < request.now if request.leases else sa.false()
+    if request.dead_workers:
+        gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
+    rows = lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)
+    failure = Failure(FailureCode.WORKER_LOST, "the worker that ran the job stopped before it was finished")
+    changes: list[Change] = []
+    for row in rows:
+        retry = next_try(
+            failure,
+            failures=row.failures,
+            attempt=row.attempt,
+            max_failures=row.max_failures,
+            node=row.node,
+            backoff=Backoff(),
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+        )
+        if retry is None:
+            changes.append(_fail(row, failure, request.now, details={}))
+        else:
+            held = row.backend in request.outliving and request.reattach_us > 0
+            until = request.now + request.reattach_us if held else None
+            outcome = Retried(failure, run_after=None, avoid_until=until, counts=False)
+            changes.append(_retry(row, outcome, request.now))
+    apply(tx, changes)
+    return len(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    now: int
+    limit: int = 500
+
+
+def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
+    """Jobs that nobody started before their time was over."""
+    counts: list[int] = []
+    for request in requests:
+        condition = sa.and_(
+            sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= request.now
+        )  # fmt: skip
+        expired = 0
+        # One may be cancelled as the dependent of another of this round: looked at anew one by one.
+        for candidate in lock_where(tx, condition, request.limit):
+            row = lock(tx, [candidate.id])[candidate.id]
+            if not row.status.is_terminal:
+                apply(tx, [close(row, JobStatus.EXPIRED, request.now)])
+                expired += 1
+        counts.append(expired)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """Let retries whose time has come be claimed."""
+
+    now: int
+
+
+def unpark(tx: Tx, requests: Sequence[Unpark]) -> list[int | None]:
+    """When the next parked job is due, in microseconds, or None."""
+    now = max(request.now for request in requests)
+    freed = tx.conn.execute(
+        sa.update(tables.jobs)
+        .where(_jobs.run_after.is_not(None), _jobs.run_after <= now)
+        .values(run_after=None)
+        .returning(_jobs.queue)
+    )
+    tx.woken.update(freed.scalars())
+    following = tx.conn.execute(sa.select(sa.func.min(_jobs.run_after)).where(_jobs.run_after.is_not(None)))
+    due = following.scalar_one()
+    return [due] * len(requests)

@@ -1,0 +1,104 @@
+"""Heartbeats: leases are extended, coarse progress is logged, and the wish to cancel comes back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.errors import Superseded
+from imagemill.domain.events import EventType
+from imagemill.domain.jobs import Claim, JobStatus
+from imagemill.jobs.store import event_log
+from imagemill.jobs.store.transitions import Locked, lock
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    claim: Claim
+    now: int
+    lease_until: int
+    progress: Mapping[str, Any] | None = None
+    """Written as an ``Updated`` event when there is news since the last beat."""
+
+
+class Pulse(StrEnum):
+    """What a worker learns from its beat."""
+
+    GO_ON = "go_on"
+    CANCEL = "cancel"
+    SUPERSEDED = "superseded"
+    """The claim is void, and nobody needs its render."""
+    TAKEN_OVER = "taken_over"
+    """The claim is void; the next attempt follows its render, or will, on the same node."""
+
+
+_EXTEND = sa.text(
+    "UPDATE jobs SET lease_until = :lease_until, last_seq = :last_seq WHERE id = :id AND attempt = :attempt"
+)
+
+
+def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
+    rows = lock(tx, [beat.claim.id for beat in beats])
+    pulses: list[Pulse] = []
+    updates: dict[str, dict[str, Any]] = {}
+    entries: list[event_log.Entry] = []
+    for one in beats:
+        row = rows.get(one.claim.id)
+        held = row is not None and row.status is JobStatus.RUNNING and row.attempt == one.claim.attempt
+        if row is None or not held or row.id in updates:
+            pulses.append(Pulse.GO_ON if held else _void(one.claim, row))
+            continue
+        pulses.append(Pulse.GO_ON if row.cancel_requested_at is None else Pulse.CANCEL)
+        seq = row.last_seq + (one.progress is not None)
+        updates[row.id] = {
+            "id": row.id,
+            "attempt": row.attempt,
+            "lease_until": one.lease_until,
+            "last_seq": seq,
+        }
+        if one.progress is not None:
+            entries.append(
+                event_log.Entry(
+                    row.id, seq, EventType.UPDATED, one.now, row.attempt, one.progress, row.callback_url
+                )
+            )
+    if updates:
+        tx.conn.execute(_EXTEND, list(updates.values()))
+    event_log.append(tx, entries)
+    return pulses
+
+
+def _void(claim: Claim, row: Locked | None) -> Pulse:
+    """As the database was away for longer than the lease: the worker and its render are well."""
+    goes_on = row is not None and not row.status.is_terminal and row.node == claim.job.node
+    return Pulse.TAKEN_OVER if goes_on else Pulse.SUPERSEDED
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The backend's own reference for a render, stored as soon as it is known."""
+
+    claim: Claim
+    reference: str
+
+
+def sent(tx: Tx, requests: Sequence[Sent]) -> list[Superseded | None]:
+    answers: list[Superseded | None] = []
+    jobs = tables.jobs.c
+    for request in requests:
+        changed = tx.conn.execute(
+            sa.update(tables.jobs)
+            .where(
+                jobs.id == request.claim.id,
+                jobs.attempt == request.claim.attempt,
+                jobs.status == JobStatus.RUNNING.value,
+            )
+            .values(backend_ref=request.reference)
+        )
+        void = Superseded(f"attempt {request.claim.attempt} of job {request.claim.id} is void")
+        answers.append(None if changed.rowcount else void)
+    return answers

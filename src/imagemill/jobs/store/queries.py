@@ -1,0 +1,350 @@
+"""Reads: single statements on their own, never a lock."""
+
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The rows of a statement built from a tuple of columns have no static type.
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement
+from imagemill.domain.blob_keys import attempt_of
+from imagemill.domain.errors import NotFound
+from imagemill.domain.events import Event
+from imagemill.domain.jobs import Artifact, Job, JobStatus
+from imagemill.jobs.store.lanes import (
+    ARTIFACT_COLUMNS,
+    EVENT_COLUMNS,
+    JOB_COLUMNS,
+    artifact_from,
+    dump,
+    event_from,
+    job_from,
+    load,
+)
+from imagemill.jobs.store.submit import index_value
+from imagemill.products.characters import tables as characters_tables
+from imagemill.products.library import tables as library_tables
+
+_jobs = tables.jobs.c
+_events = tables.events.c
+_artifacts = tables.artifacts.c
+
+POSITION_BOUND = 1000
+"""A job's place in its lane is counted no further than this."""
+WORK_BOUND = 200
+"""Jobs whose work is added up: their rows are read, not only the index, for each queued job of a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A job with what its answers show."""
+
+    job: Job
+    artifacts: tuple[Artifact, ...]
+    last_event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs of an owner to list, newest first."""
+
+    owner: str
+    statuses: frozenset[JobStatus] = frozenset()
+    recipe: str | None = None
+    batch: str | None = None
+    properties: tuple[tuple[str, Any], ...] = ()
+    """All must match."""
+    created_from: int | None = None
+    created_to: int | None = None
+    before: str | None = None
+    """Continue after this id (the cursor)."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    images: int
+    cost: float
+
+
+_ids = sa.bindparam("ids", expanding=True)
+_BY_ID = sa.select(*JOB_COLUMNS).where(_jobs.id.in_(_ids))
+_ARTIFACTS_OF = (
+    sa.select(*ARTIFACT_COLUMNS)
+    .where(_artifacts.job_id.in_(_ids))
+    .order_by(_artifacts.job_id, _artifacts.position)
+)
+_LAST_EVENTS = (
+    sa.select(*EVENT_COLUMNS)
+    .join_from(
+        tables.jobs,
+        tables.events,
+        sa.and_(_events.job_id == _jobs.id, _events.seq == _jobs.last_seq),
+    )
+    .where(_jobs.id.in_(_ids))
+)
+_EVENTS_AFTER = (
+    sa.select(*EVENT_COLUMNS)
+    .where(_events.job_id == sa.bindparam("id"), _events.seq > sa.bindparam("seq"))
+    .order_by(_events.seq)
+    .limit(sa.bindparam("limit"))
+)
+
+_AHEAD = (
+    sa.select(_jobs.id)
+    .where(sa.text(tables.CLAIMABLE), _jobs.lane == sa.bindparam("lane"), _jobs.tag < sa.bindparam("tag"))
+    .limit(sa.literal_column(str(POSITION_BOUND)))
+    .subquery()
+)
+_PRECEDING = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
+
+
+def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
+    rows = conn.execute(_BY_ID, {"ids": list(ids)})
+    return {job.id: job for job in map(job_from, rows)}
+
+
+def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
+    """In the order of ``jobs``, each as it was read, with its newest event."""
+    ids = [job.id for job in jobs]
+    if not ids:
+        return []
+    artifacts: dict[str, list[Artifact]] = {}
+    if any(job.status is JobStatus.SUCCEEDED for job in jobs):
+        for artifact in map(artifact_from, conn.execute(_ARTIFACTS_OF, {"ids": ids})):
+            artifacts.setdefault(artifact.job_id, []).append(artifact)
+    last = {event.job_id: event for event in map(event_from, conn.execute(_LAST_EVENTS, {"ids": ids}))}
+    return [View(job, tuple(artifacts.get(job.id, ())), last[job.id]) for job in jobs if job.id in last]
+
+
+def views_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, View]:
+    return {view.job.id: view for view in views_of(conn, list(jobs_by_id(conn, ids).values()))}
+
+
+def events_after(conn: sa.Connection, job_id: str, seq: int, limit: int) -> list[Event]:
+    rows = conn.execute(_EVENTS_AFTER, {"id": job_id, "seq": seq, "limit": limit})
+    return [event_from(row) for row in rows]
+
+
+def last_events(conn: sa.Connection, job_id: str, limit: int) -> list[Event]:
+    """The newest first."""
+    statement = (
+        sa.select(*EVENT_COLUMNS)
+        .where(_events.job_id == job_id)
+        .order_by(_events.seq.desc())
+        .limit(limit)
+    )  # fmt: skip
+    return [event_from(row) for row in conn.execute(statement)]
+
+
+def list_jobs(conn: sa.Connection, wanted: Filter) -> list[Job]:
+    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == wanted.owner)
+    if wanted.statuses:
+        statement = statement.where(_jobs.status.in_(sorted(status.value for status in wanted.statuses)))
+    if wanted.recipe:
+        statement = statement.where(_jobs.recipe == wanted.recipe)
+    if wanted.batch:
+        statement = statement.where(_jobs.batch == wanted.batch)
+    if wanted.created_from is not None:
+        statement = statement.where(_jobs.created_at >= wanted.created_from)
+    if wanted.created_to is not None:
+        statement = statement.where(_jobs.created_at <= wanted.created_to)
+    for key, value in wanted.properties:
+        index = tables.properties.alias()
+        statement = statement.join(
+            index,
+            sa.and_(index.c.job_id == _jobs.id, index.c.key == key, index.c.value == index_value(value)),
+        )
+    if wanted.before:
+        statement = statement.where(_jobs.id < wanted.before)
+    statement = statement.order_by(_jobs.id.desc()).limit(wanted.limit)
+    return [job_from(row) for row in conn.execute(statement)]
+
+
+def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
+    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
+    return [job_from(row) for row in conn.execute(statement)]
+
+
+def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> list[str]:
+    statement = sa.select(_jobs.batch).where(_jobs.owner == owner)
+    if before:
+        statement = statement.where(_jobs.batch < before)
+    statement = statement.distinct().order_by(_jobs.batch.desc()).limit(limit)
+    return list(conn.execute(statement).scalars())
+
+
+def progress_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+    """The newest sequence number of each job, and whether the job is finished."""
+    rows = conn.execute(sa.select(_jobs.id, _jobs.last_seq, _jobs.finished_at).where(_jobs.id.in_(ids)))
+    return {id_: (seq, finished is not None) for id_, seq, finished in rows}
+
+
+def preceding(conn: sa.Connection, job: Job) -> int:
+    """Claimable jobs of the same lane that are ahead of this one, at most `POSITION_BOUND`."""
+    return _PRECEDING.run(conn, {"lane": job.lane, "tag": job.tag})[0][0]
+
+
+def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
+    """Claimable jobs of the same lane before this one, their estimated seconds, and whether there are more
+    than the `WORK_BOUND` counted."""
+    ahead = (
+        sa.select(_jobs.estimate_s)
+        .where(sa.text(tables.CLAIMABLE), _jobs.lane == job.lane, _jobs.tag < job.tag)
+        .limit(WORK_BOUND + 1)
+    )
+    estimates = conn.execute(ahead).scalars().all()
+    counted = estimates[:WORK_BOUND]
+    return len(counted), sum(counted), len(estimates) > WORK_BOUND
+
+
+def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:
+    """An artifact and its owner."""
+    statement = (
+        sa.select(*ARTIFACT_COLUMNS, _jobs.owner)
+        .join_from(tables.artifacts, tables.jobs, _jobs.id == _artifacts.job_id)
+        .where(_artifacts.id == artifact_id)
+    )
+    row = conn.execute(statement).first()
+    return (artifact_from(row[:-1]), row[-1]) if row else None
+
+
+def consumption(conn: sa.Connection, owner: str, start: int, end: int) -> Consumption:
+    """What succeeded in [start, end): pictures and their price."""
+    done = sa.and_(
+        _jobs.owner == owner,
+        _jobs.status == JobStatus.SUCCEEDED.value,
+        _jobs.finished_at >= start,
+        _jobs.finished_at < end,
+    )
+    cost = conn.execute(sa.select(sa.func.coalesce(sa.func.sum(_jobs.cost), 0.0)).where(done)).scalar_one()
+    images = conn.execute(
+        sa.select(sa.func.count())
+        .select_from(tables.artifacts)
+        .join(tables.jobs, _jobs.id == _artifacts.job_id)
+        .where(done)
+    ).scalar_one()
+    return Consumption(images, float(cost))
+
+
+def depths(conn: sa.Connection) -> dict[str, int]:
+    """Open jobs by status, at one instant: each statement sees a state of its own, so there is only one."""
+    waits = (
+        sa.select(_jobs.status, sa.func.count())
+        .where(sa.text("status IN ('waiting', 'queued')"))
+        .group_by(_jobs.status)
+    )
+    # Apart, for each has an index of its own.
+    runs = sa.select(sa.literal("running"), sa.func.count()).select_from(tables.jobs)
+    both = sa.union_all(waits, runs.where(sa.text("status = 'running'")))
+    counts = dict(conn.execute(both).all())
+    return {status: counts.get(status, 0) for status in ("waiting", "queued", "running")}
+
+
+def workers_with_leases(conn: sa.Connection) -> list[str]:
+    statement = sa.select(_jobs.worker).where(sa.text("status = 'running'")).distinct()
+    return [worker for worker in conn.execute(statement).scalars() if worker]
+
+
+def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which of these attempts may still need their files: delivered ones, and those that run now."""
+    ids = sorted({job_id for job_id, _ in pairs})
+    kept = conn.execute(
+        sa.select(_artifacts.job_id, _artifacts.attempt)
+        .where(_artifacts.job_id.in_(ids), _artifacts.blob_key != "")
+        .distinct()
+    )
+    running = conn.execute(
+        sa.select(_jobs.id, _jobs.attempt).where(_jobs.id.in_(ids), sa.text("status = 'running'"))
+    )
+    return {(id_, attempt) for rows in (kept, running) for id_, attempt in rows} & set(pairs)
+
+
+def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
+    statement = (
+        sa.select(_jobs.id)
+        .where(_jobs.finished_at.is_not(None), _jobs.finished_at < instant)
+        .limit(limit)
+    )  # fmt: skip
+    return list(conn.execute(statement).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Merge into what the dialect keeps (``client``) and into the client's own index (``properties``)."""
+
+    id: str
+    owner: str
+    client: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def annotate(tx: Tx, requests: Sequence[Annotate]) -> list[NotFound | None]:
+    return [_annotate_one(tx, request) for request in requests]
+
+
+def _annotate_one(tx: Tx, request: Annotate) -> NotFound | None:
+    row = tx.conn.execute(
+        sa.select(_jobs.client, _jobs.properties)
+        .where(_jobs.id == request.id, _jobs.owner == request.owner)
+        .with_for_update()
+    ).first()
+    if row is None:
+        return NotFound(f"there is no job {request.id}")
+    tx.conn.execute(
+        sa.update(tables.jobs)
+        .where(_jobs.id == request.id)
+        .values(
+            client=dump({**load(row.client), **request.client}),
+            properties=dump({**load(row.properties), **request.properties}),
+        )
+    )
+    index = tables.properties
+    for key, value in request.properties.items():
+        statement = tx.insert(index).values(job_id=request.id, key=key, value=index_value(value))
+        tx.conn.execute(
+            statement.on_conflict_do_update(
+                index_elements=[index.c.job_id, index.c.key], set_={"value": index_value(value)}
+            )
+        )
+    return None
+
+
+def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Of the jobs that have ended: owner and when."""
+    statement = sa.select(_jobs.id, _jobs.owner, _jobs.finished_at).where(
+        _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
+    )
+    return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
+
+
+def referenced(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Of these keys of products those that the library or a character that was not deleted refers to."""
+    models, images = library_tables.model_library.c, characters_tables.character_images.c
+    questions = [
+        sa.select(column).where(column.in_(keys)) for column in (models.image_key, models.thumbnail_key)
+    ]
+    questions += [
+        sa.select(column).where(column.in_(keys), images.deleted_at.is_(None))
+        for column in (images.image_key, images.thumbnail_key)
+    ]
+    return {key for question in questions for key in conn.scalars(question)}
+
+
+def give_up(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
+    for keys in requests:
+        attempts = [attempt for key in keys if (attempt := attempt_of(key)) is not None]
+        tx.conn.execute(
+            sa.update(tables.artifacts)
+            .where(
+                _artifacts.job_id.in_(sorted({job_id for job_id, _ in attempts})),
+                _artifacts.blob_key.in_(keys),
+            )
+            .values(blob_key="")
+        )
+    return [None] * len(requests)

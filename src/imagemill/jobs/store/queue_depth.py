@@ -1,0 +1,83 @@
+"""How full the queues are: read from the indexes of open jobs alone, whatever else the table holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.domain.clock import SECOND, uuid7_us
+from imagemill.domain.jobs import LaneKey
+
+_jobs = tables.jobs.c
+_CLAIMABLE = (
+    sa.select(_jobs.lane, sa.func.count(), sa.func.min(_jobs.id))
+    .where(sa.text(tables.CLAIMABLE))
+    .group_by(_jobs.lane)
+)
+_PARKED = sa.text("SELECT queue, count(*) FROM jobs WHERE run_after IS NOT NULL GROUP BY queue")
+_RUNNING = sa.text("SELECT queue, count(*) FROM jobs WHERE status = 'running' GROUP BY queue")
+
+
+@dataclass(slots=True)
+class Depth:
+    """``oldest_s``: age of the oldest claimable job; 0 without one."""
+
+    queued: int = 0
+    retrying: int = 0
+    running: int = 0
+    oldest_s: float = 0.0
+
+
+def measure(
+    conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
+) -> dict[str, Depth]:
+    """By queue, those that ever had a job; jobs that wait for others are not counted."""
+    depths = {queue: Depth() for queue in conn.execute(sa.select(tables.queues.c.name)).scalars()}
+    for lane, count, first in conn.execute(_CLAIMABLE):
+        depth = depths.setdefault(key_of(conn, lane).queue, Depth())
+        depth.queued += count
+        # Ids begin with the instant of submission, so the index knows the oldest job of a lane.
+        depth.oldest_s = max(depth.oldest_s, (now - uuid7_us(first)) / SECOND)
+    for queue, count in conn.execute(_PARKED):
+        depths.setdefault(queue, Depth()).retrying = count
+    for queue, count in conn.execute(_RUNNING):
+        depths.setdefault(queue, Depth()).running = count
+    return depths
+
+
+LATELY_US = 300 * SECOND
+"""How far back work that was done tells how fast a queue is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """In seconds of estimated work."""
+
+    waiting_s: float
+    rate: float
+    """Seconds of work done in a second of time; 0 when nothing was done lately."""
+
+
+_WAITING_S = sa.text(
+    f"SELECT lane, sum(estimate_s) FROM jobs WHERE {tables.CLAIMABLE} GROUP BY lane"  # noqa: S608 - our own text
+)
+_DONE = sa.text(
+    "SELECT queue, sum(estimate_s), min(finished_at) FROM jobs WHERE finished_at > :since "
+    "AND finished_at IS NOT NULL AND status = 'succeeded' GROUP BY queue"
+)
+
+
+def workload(
+    conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
+) -> dict[str, Workload]:
+    """By queue."""
+    waiting: dict[str, float] = {}
+    for lane, seconds in conn.execute(_WAITING_S):
+        queue = key_of(conn, lane).queue
+        waiting[queue] = waiting.get(queue, 0.0) + seconds
+    rates = {
+        queue: seconds * SECOND / max(SECOND, now - first)
+        for queue, seconds, first in conn.execute(_DONE, {"since": now - LATELY_US})
+    }
+    return {queue: Workload(waiting.get(queue, 0.0), rates.get(queue, 0.0)) for queue in {*waiting, *rates}}

@@ -1,0 +1,233 @@
+"""Every change of a job's state but the claim: finish, retry, cancel, expire, take back.
+
+All go through `apply`: the rows are locked, the change is checked against the transition table, the UPDATE
+names its precondition, and the event and what depends on the job follow in the same transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Move, Tx
+from imagemill.db.statements import Statement, run_together
+from imagemill.domain.credits import Due
+from imagemill.domain.errors import IllegalTransition
+from imagemill.domain.events import EventType, terminal_event
+from imagemill.domain.failures import Failure
+from imagemill.domain.jobs import Artifact, JobStatus
+from imagemill.jobs.store import event_log
+from imagemill.jobs.store.lanes import failure_to
+
+_jobs = tables.jobs.c
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a change needs to know of the row it changes."""
+
+    id: str
+    queue: str
+    status: JobStatus
+    attempt: int
+    failures: int
+    max_failures: int
+    node: str | None
+    backend: str | None
+    last_seq: int
+    cancel_requested_at: int | None
+    callback_url: str | None
+    recipe: str
+    owner: str
+    held: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    row: Locked
+    to: JobStatus
+    at: int
+    event: EventType
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: Failure | None = None
+    failures: int | None = None
+    run_after: int | None = None
+    avoid_node: str | None = None
+    avoid_until: int | None = None
+    """Without ``avoid_node``: until then only the node it was on may take the job."""
+    keep_reference: bool = False
+    """The render may still go on at the backend: leave the way back to it."""
+    artifacts: tuple[Artifact, ...] = ()
+
+
+_LOCKED = sa.select(
+    _jobs.id,
+    _jobs.queue,
+    _jobs.status,
+    _jobs.attempt,
+    _jobs.failures,
+    _jobs.max_failures,
+    _jobs.node,
+    _jobs.backend,
+    _jobs.last_seq,
+    _jobs.cancel_requested_at,
+    _jobs.callback_url,
+    _jobs.recipe,
+    _jobs.owner,
+    _jobs.held,
+)
+_LOCK_BY_ID = Statement(
+    _LOCKED.where(_jobs.id.in_(sa.bindparam("ids", expanding=True))).order_by(_jobs.id).with_for_update()
+)
+
+_APPLY = Statement(
+    sa.update(tables.jobs)
+    .where(
+        _jobs.id == sa.bindparam("of_id"),
+        _jobs.status == sa.bindparam("of_status"),
+        _jobs.attempt == sa.bindparam("of_attempt"),
+    )
+    .values(
+        status=sa.bindparam("to_status"),
+        last_seq=sa.bindparam("to_seq"),
+        finished_at=sa.bindparam("to_finished"),
+        run_after=sa.bindparam("to_run_after"),
+        error=sa.bindparam("to_error"),
+        failures=sa.bindparam("to_failures"),
+        avoid_node=sa.bindparam("to_avoid"),
+        avoid_until=sa.bindparam("to_avoid_until"),
+        backend_ref=sa.case((sa.bindparam("to_keep") == 1, _jobs.backend_ref), else_=sa.null()),
+        lease_until=sa.null(),
+        held=sa.case((sa.bindparam("to_open") == 1, _jobs.held), else_=sa.null()),
+    )
+)
+_ARTIFACT_NAMES = tuple(column.name for column in tables.artifacts.columns)
+_INSERT_ARTIFACT = Statement(sa.insert(tables.artifacts))
+
+
+def lock(tx: Tx, ids: Iterable[str]) -> dict[str, Locked]:
+    rows = _LOCK_BY_ID.run(tx.conn, {"ids": sorted(set(ids))})
+    return {row[0]: locked_from(row) for row in rows}
+
+
+def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Locked]:
+    """Rows another process holds are left to it."""
+    statement = _LOCKED.where(condition).order_by(_jobs.id).limit(limit).with_for_update(skip_locked=True)
+    return [locked_from(row) for row in tx.conn.execute(statement)]
+
+
+def locked_from(row: Sequence[Any]) -> Locked:
+    values = list(row)
+    values[2] = JobStatus(values[2])
+    return Locked(*values)
+
+
+def apply(tx: Tx, changes: Sequence[Change]) -> None:
+    """The rows of ``changes`` are locked, each once. What depends on them follows, however long the chain."""
+    while changes:
+        changes = _apply(tx, changes)
+
+
+def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
+    """What has to change because of these changes."""
+    ended = {change.row.id: change for change in changes if change.to.is_terminal}
+    depending = [_DEPENDENTS.call({"ids": sorted(ended)})] if ended else []
+    applied, *dependents = run_together(
+        tx.conn, _APPLY.call_many([_parameters(change) for change in changes]), *depending
+    )
+    if applied.changed != len(changes):
+        raise IllegalTransition(f"{len(changes)} jobs were to change, {applied.changed} did")
+    tx.insert_late(
+        _INSERT_ARTIFACT, [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
+    )
+    event_log.append(tx, [_entry(change) for change in changes])
+    for change in changes:
+        if change.to.is_terminal and change.row.held is not None:
+            tx.dues.append(_due(change, change.row.held))
+        if change.to.is_terminal or change.error is not None:
+            failure = change.error.code if change.error is not None else None
+            tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
+        if change.to is JobStatus.QUEUED and change.run_after is None:
+            tx.woken.add(change.row.queue)
+    return _follow_up(tx, ended, [pair for found in dependents for pair in found.rows()])
+
+
+def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
+    """A change into a terminal status, with the event that belongs to it."""
+    return Change(row, to, at, terminal_event(to), **more)
+
+
+def _parameters(change: Change) -> dict[str, Any]:
+    row = change.row
+    if not row.status.may_become(change.to):
+        raise IllegalTransition(f"job {row.id} is {row.status}, it cannot become {change.to}")
+    return {
+        "of_id": row.id,
+        "of_status": row.status.value,
+        "of_attempt": row.attempt,
+        "to_status": change.to.value,
+        "to_seq": row.last_seq + 1,
+        "to_finished": change.at if change.to.is_terminal else None,
+        "to_run_after": change.run_after,
+        "to_error": failure_to(change.error) if change.error else None,
+        "to_failures": row.failures if change.failures is None else change.failures,
+        "to_avoid": change.avoid_node,
+        "to_avoid_until": change.avoid_until,
+        "to_keep": int(change.keep_reference),
+        "to_open": int(not change.to.is_terminal),
+    }
+
+
+def _due(change: Change, held: int) -> Due:
+    """What was delivered is paid, nothing else."""
+    is_paid = change.to is JobStatus.SUCCEEDED and bool(change.artifacts)
+    return Due(change.row.id, change.row.owner, held, is_paid, change.at)
+
+
+def _entry(change: Change) -> event_log.Entry:
+    row = change.row
+    return event_log.Entry(
+        row.id, row.last_seq + 1, change.event, change.at, row.attempt, change.data, row.callback_url
+    )
+
+
+def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+    return {name: getattr(artifact, name) for name in _ARTIFACT_NAMES}
+
+
+_needed = tables.dependencies.c
+_DEPENDENTS = Statement(
+    sa.select(_needed.needs, _needed.job_id)
+    .where(_needed.needs.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(_needed.job_id)
+)
+_UNMET = sa.text(
+    "SELECT 1 FROM dependencies JOIN jobs ON jobs.id = dependencies.needs "
+    "WHERE dependencies.job_id = :id AND jobs.status <> 'succeeded' LIMIT 1"
+)
+_RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status = 'waiting'")
+
+
+def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:
+    """What depends on a finished job is released, or has to be cancelled with it. ``pairs``: ended jobs and
+    those that need them."""
+    if not pairs:
+        return ()
+    waiting = {
+        id_: row for id_, row in lock(tx, [job for _, job in pairs]).items()
+        if row.status is JobStatus.WAITING
+    }  # fmt: skip
+    lost: dict[str, Change] = {}
+    for needs, job in pairs:
+        if job not in waiting or job in lost:
+            continue
+        cause = ended[needs]
+        if cause.to is not JobStatus.SUCCEEDED:
+            reason = f"depends on job {needs}, which is {cause.to}"
+            lost[job] = close(waiting[job], JobStatus.CANCELED, cause.at, data={"reason": reason})
+        elif tx.conn.execute(_UNMET, {"id": job}).first() is None:
+            tx.conn.execute(_RELEASE, {"id": job})
+            tx.woken.add(waiting[job].queue)
+    return list(lost.values())

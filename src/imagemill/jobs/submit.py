@@ -1,0 +1,343 @@
+"""Submit: from a validated wish to durable jobs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from imagemill.backends.base import Backend
+from imagemill.credits.pricing import Prices
+from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput
+from imagemill.domain.images import measure, render_cost_s
+from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
+from imagemill.domain.scheduling import REMOTE
+from imagemill.jobs.store.admission import Submission
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.submit import Accepted
+from imagemill.quotas.service import Quotas
+from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.safety.gates import Admitted, PromptGate
+
+_SOLE = "sole"
+"""In `Job.client`: for a job that is submitted again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One job a client asks for, in the words of a recipe."""
+
+    recipe: str
+    input: Mapping[str, Any]
+    path: str = ""
+    """Where it stands in the client's request, for messages: ``jobs[0].params.``"""
+    name: str | None = None
+    after: tuple[str, ...] = ()
+    """Names of wishes of the same request that must succeed first."""
+    priority: int = 0
+    timeout_s: float | None = None
+    max_failures: int | None = None
+    expires_at: int | None = None
+    client: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    callback_url: str | None = None
+    backends: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    rate: str = ""
+    """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
+    sole: str = ""
+    """See `Draft.sole`."""
+    private: bool = False
+    """Whether it may never leave for a remote node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    life_s: float
+    max_failures: int
+    jobs_per_request: int
+    private_owners: frozenset[str] = frozenset()
+    """Whose jobs are private whatever they say; ``*``: everybody's."""
+
+    def keeps(self, owner: str) -> bool:
+        return not self.private_owners.isdisjoint((owner, "*"))
+
+
+class Submitter:
+    def __init__(
+        self,
+        store: Store,
+        shelf: Callable[[str], Shelf],
+        recipes: Mapping[str, Recipe],
+        backends: Mapping[str, Backend],
+        defaults: Defaults,
+        prices: Prices | None = None,
+        quotas: Quotas = Quotas(),
+        gate: PromptGate | None = None,
+    ) -> None:
+        self._gate = gate
+        self._store = store
+        self._shelf = shelf
+        self._recipes = recipes
+        self._backends = backends
+        self._defaults = defaults
+        self.prices = prices or Prices(recipes)
+        self._quotas = quotas
+
+    def drafts(
+        self, owner: str, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None
+    ) -> tuple[Draft, ...]:
+        """Complete, checked and priced, but not stored: what a price enquiry shows.
+
+        Raises `InvalidInput` with every fault of the first wish that has one, and `ContentBlocked`. The
+        texts of all are judged before anything of one is kept.
+        """
+        if not wishes:
+            raise InvalidInput.at("jobs", "is empty: at least one job is needed")
+        if len(wishes) > self._defaults.jobs_per_request:
+            raise InvalidInput.at(
+                "jobs", f"asks for {len(wishes)} jobs; at most {self._defaults.jobs_per_request} a request"
+            )
+        now = now_us()
+        # Ids rise within a request, so that its jobs list in the order they were asked for.
+        ids = sorted(uuid7(now) for _ in wishes)
+        after = _dependencies(wishes, ids)
+        if self._defaults.keeps(owner):
+            wishes = [replace(wish, private=True) for wish in wishes]
+        admitted = self._admitted(owner, wishes)
+        shelf = self._shelf(owner)
+        return tuple(
+            self._draft(wish, each, shelf, id_, needs, now, dialect, trace)
+            for wish, each, id_, needs in zip(wishes, admitted, ids, after, strict=True)
+        )
+
+    def begin(
+        self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
+    ) -> "Future[Accepted]":
+        """Store the jobs; they are durable once the future is done. What was judged of them is, too."""
+        charged = self.prices.is_charged
+        now = now_us()
+        if self._quotas.queue is not None:
+            self._quotas.queue.check(drafts, now)
+        if self._gate is not None:
+            self._gate.record(owner, drafts)
+        return self._store.begin_submit(
+            Submission(uuid7(), owner, drafts, now, key, digest, charged, self._quotas.terms)
+        )
+
+    def submit(
+        self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
+    ) -> Accepted:
+        return self.begin(owner, drafts, key=key, digest=digest).result()
+
+    def again(self, job: Job, trace: str | None = None) -> Job:
+        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules.
+
+        Raises `Conflict` where that was work which is not done twice, and another job does it by now.
+        """
+        recipe = self._recipes.get(job.recipe)
+        admitted = Admitted(job.input)
+        if self._gate is not None and recipe is not None:
+            admitted = self._gate.admit(recipe, _validated(recipe, job.input, ""), job.owner, "")
+        draft = Draft(
+            id=uuid7(),
+            recipe=job.recipe,
+            queue=job.queue,
+            lane=self._store.lane(job.lane),
+            input=admitted.dumped,
+            expires_at=now_us() + round(self._defaults.life_s * SECOND),
+            trace=trace or new_trace(),
+            estimate_s=job.estimate_s,
+            cost=job.cost,
+            megapixels=self._megapixels(job),
+            priority=job.priority,
+            max_failures=job.max_failures,
+            timeout_s=job.timeout_s,
+            name=job.name,
+            dialect=job.dialect,
+            client={**job.client, **admitted.marks, "replayOf": job.id},
+            judgements=admitted.judgements,
+            properties=job.properties,
+            callback_url=job.callback_url,
+            # Who asks again for what is done wants another one.
+            sole="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
+        )
+        accepted = self.submit(job.owner, (draft,))
+        if not accepted.jobs:
+            raise Conflict(f"job {accepted.taken[draft.sole]} makes the same, or has made it")
+        return accepted.jobs[0]
+
+    def _megapixels(self, job: Job) -> float:
+        recipe = self._recipes.get(job.recipe)
+        if recipe is None or self._quotas.terms is None:
+            return 0.0
+        return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
+
+    def _admitted(self, owner: str, wishes: Sequence[Wish]) -> list[Admitted]:
+        """The input of each, validated, with texts that may be rendered."""
+        valid = [(self._recipe(wish), wish) for wish in wishes]
+        inputs = [(recipe, _validated(recipe, wish.input, wish.path), wish) for recipe, wish in valid]
+        if self._gate is None:
+            return [Admitted(input_) for _, input_, _ in inputs]
+        return [self._gate.admit(recipe, input_, owner, wish.path) for recipe, input_, wish in inputs]
+
+    def _recipe(self, wish: Wish) -> Recipe:
+        recipe = self._recipes.get(wish.recipe)
+        if recipe is None:
+            known = ", ".join(sorted(self._recipes))
+            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
+        return recipe
+
+    def _draft(
+        self,
+        wish: Wish,
+        admitted: Admitted,
+        shelf: Shelf,
+        id_: str,
+        needs: tuple[str, ...],
+        now: int,
+        dialect: str,
+        trace: str | None,
+    ) -> Draft:
+        recipe = self._recipes[wish.recipe]
+        completed = recipe.complete(admitted.input, shelf, wish.path)
+        plan = recipe.plan(completed)
+        able = self._able(plan, wish)
+        size = measure(plan.work)
+        queue = REMOTE if all(map(is_remote, able)) else recipe.queue
+        return Draft(
+            id=id_,
+            recipe=recipe.name,
+            queue=queue,
+            lane=LaneKey(
+                queue=queue,
+                model=recipe.model(completed),
+                backends=self._allowed(wish, able),
+                labels=tuple(sorted(wish.labels)),
+                needs=_shared_needs(able, plan),
+            ),
+            input=completed.model_dump(exclude_defaults=True),
+            expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
+            trace=trace or new_trace(),
+            estimate_s=render_cost_s(plan.work),
+            cost=self.prices.of(wish.rate or recipe.name, size, [backend.name for backend in able]),
+            megapixels=size.pixels,
+            priority=wish.priority,
+            max_failures=wish.max_failures or self._defaults.max_failures,
+            timeout_s=wish.timeout_s,
+            name=wish.name,
+            dialect=dialect,
+            client={**wish.client, **admitted.marks, **({_SOLE: wish.sole} if wish.sole else {})},
+            judgements=admitted.judgements,
+            properties=wish.properties,
+            callback_url=wish.callback_url,
+            needs=needs,
+            sole=wish.sole,
+        )
+
+    def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
+        """The backends that could do it. What none ever could is refused at once, not left to expire."""
+        candidates = self._candidates(wish)
+        for backend in candidates:
+            if complaint := backend.complaint(wish.properties):
+                raise InvalidInput.at(f"{wish.path}properties", complaint)
+        # What a backend that is at rest would say of itself does not help whoever asked.
+        working = [each for each in candidates if any(not node.draining for node in each.nodes())]
+        refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
+        able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
+        if not able:
+            why = "; ".join(filter(None, refusals.values()))
+            if wish.private:
+                raise InvalidInput.at(f"{wish.path}private", f"keeps the job on local nodes, and {why}")
+            raise InvalidInput.at(f"{wish.path}model", why)
+        return able
+
+    def _candidates(self, wish: Wish) -> list[Backend]:
+        """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
+        named = [
+            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
+        ]
+        if not named:
+            known = ", ".join(sorted(self._backends))
+            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+        local = [backend for backend in named if not is_remote(backend)]
+        if wish.private and not local:
+            names = " and ".join(sorted(backend.name for backend in named))
+            raise InvalidInput.at(
+                f"{wish.path}private", f"a private job is made on local nodes only; {names} is not local"
+            )
+        return local if wish.private else named
+
+    def _allowed(self, wish: Wish, able: Sequence[Backend]) -> tuple[str, ...]:
+        """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
+        others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
+
+        Those of a private job always are: a remote one may be added while it waits, or known to workers only.
+        """
+        kept_off = [
+            backend
+            for backend in self._backends.values()
+            if is_remote(backend) and (wish.private or backend not in able)
+        ]
+        if not kept_off and not wish.private:
+            return tuple(sorted(wish.backends))
+        named = wish.backends or tuple(self._backends)
+        return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def is_remote(backend: Backend) -> bool:
+    return any(node.remote for node in backend.nodes())
+
+
+def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
+    """What the lane asks of a node. With several kinds of local backend it is the node's own check that
+    decides; a remote node needs nothing of what lies on local ones."""
+    local = [backend for backend in able if not is_remote(backend)]
+    return local[0].needs(plan.work) if len(local) == 1 else ()
+
+
+def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:
+    try:
+        return recipe.input.model_validate(input_)
+    except ValidationError as error:
+        raise InvalidInput(
+            [
+                FieldError(path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
+                for fault in error.errors()
+            ]
+        ) from error
+
+
+def _dependencies(wishes: Sequence[Wish], ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """The ids each wish waits for. Raises `InvalidInput` for unknown names and circles."""
+    if not any(wish.after for wish in wishes):
+        return [()] * len(wishes)
+    named: dict[str, list[int]] = {}
+    for index, wish in enumerate(wishes):
+        if wish.name:
+            named.setdefault(wish.name, []).append(index)
+    edges: list[list[int]] = []
+    for wish in wishes:
+        for name in wish.after:
+            if name not in named:
+                raise InvalidInput.at(
+                    f"{wish.path}dependencies",
+                    f"no job of this request is named {name!r}; give it a `name` with this text",
+                )
+        edges.append(list(dict.fromkeys(index for name in wish.after for index in named[name])))
+    _refuse_circles(wishes, edges)
+    return [tuple(ids[index] for index in targets) for targets in edges]
+
+
+def _refuse_circles(wishes: Sequence[Wish], edges: Sequence[Sequence[int]]) -> None:
+    open_ = {index: set(targets) for index, targets in enumerate(edges)}
+    while free := [index for index, targets in open_.items() if not targets]:
+        for index in free:
+            del open_[index]
+        for targets in open_.values():
+            targets.difference_update(free)
+    if open_:
+        first = wishes[min(open_)]
+        raise InvalidInput.at(f"{first.path}dependencies", f"{first.name!r} depends on itself in a circle")

@@ -1,0 +1,296 @@
+"""Sweep: what time brings about. Lost leases, due retries, expired jobs, old jobs, orphan files."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from imagemill.blobs.base import BlobInfo, BlobStore
+from imagemill.blobs.settings import Retention
+from imagemill.domain.blob_keys import PRODUCTS, attempt_of, mark_of, owner_mark
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.store.finish import Expire, Reclaim, Unpark
+from imagemill.jobs.store.store import Store
+
+_CHUNK = 500
+"""Files that are looked up, and deleted, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """How long jobs need files: seconds."""
+
+    life_s: float
+    """How long a job may wait."""
+    retention_s: float
+    """How long a finished one is kept."""
+
+
+class Housekeeping:
+    def __init__(self, store: Store, blobs: BlobStore, retention: Retention, needs: Needs) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._retention = retention
+        self._needs = needs
+        self._owners = {owner_mark(owner): owner for owner in retention.owners}
+
+    def tidy_results(self, grace_s: float) -> int:
+        """Delete files no job refers to and that are older than ``grace_s``, and those whose time is over;
+        how many. All files are listed, so what is gone already costs nothing."""
+        now = now_us()
+        youngest = now - round(min(grace_s, self._retention.shortest_results_s or grace_s) * SECOND)
+        found = (
+            blob
+            for blob in self._blobs.list("jobs/")
+            if blob.modified_at < youngest and attempt_of(blob.key) is not None
+        )
+        return sum(self._tidy(chunk, now, grace_s) for chunk in _chunks(found))
+
+    def _tidy(self, chunk: list[BlobInfo], now: int, grace_s: float) -> int:
+        attempts = {blob.key: attempt for blob in chunk if (attempt := attempt_of(blob.key)) is not None}
+        needed = self._store.referenced_attempts(sorted(set(attempts.values())))
+        oldest_orphan = now - round(grace_s * SECOND)
+        orphans = [
+            blob.key
+            for blob in chunk
+            if attempts[blob.key] not in needed and blob.modified_at < oldest_orphan
+        ]
+        over = self._over({key: attempt[0] for key, attempt in attempts.items() if attempt in needed}, now)
+        # Told first: a file that is still there does no harm, it is an orphan by now; a URL of one that is
+        # gone would.
+        self._store.give_up_files(over)
+        self._blobs.delete([*orphans, *over])
+        return len(orphans) + len(over)
+
+    def _over(self, jobs: dict[str, str], now: int) -> list[str]:
+        """Of these files with their jobs, those whose retention is over."""
+        if self._retention.shortest_results_s is None:
+            return []
+        ended = self._store.ended(sorted(set(jobs.values())))
+        over: list[str] = []
+        for key, job_id in jobs.items():
+            if job_id in ended:
+                owner, finished_at = ended[job_id]
+                kept_s = self._retention.results_s(owner)
+                if kept_s is not None and finished_at < now - round(kept_s * SECOND):
+                    over.append(key)
+        return over
+
+    def tidy_products(self, grace_s: float) -> int:
+        """Delete files that lie where products do, are older than ``grace_s`` and nobody refers to: those of
+        attempts that were lost; how many."""
+        oldest = now_us() - round(grace_s * SECOND)
+        deleted = 0
+        for place in PRODUCTS:
+            old = (blob for blob in self._blobs.list(place) if blob.modified_at < oldest)
+            for chunk in _chunks(old):
+                needed = self._store.referenced_files([blob.key for blob in chunk])
+                orphans = [blob.key for blob in chunk if blob.key not in needed]
+                self._blobs.delete(orphans)
+                deleted += len(orphans)
+        return deleted
+
+    def tidy_inputs(self) -> int:
+        """Delete input pictures that nobody brought again for so long; how many.
+
+        Bringing a picture again writes its file anew. None is deleted while a job that was just submitted
+        with it may still run.
+        """
+        now = now_us()
+        old = (
+            blob
+            for blob in self._blobs.list("inputs/")
+            if blob.modified_at < now - self._kept_us(mark_of(blob.key))
+        )
+        deleted = 0
+        for chunk in _chunks(old):
+            self._blobs.delete([blob.key for blob in chunk])
+            deleted += len(chunk)
+        return deleted
+
+    def _kept_us(self, mark: str | None) -> int:
+        needs = self._needs
+        kept_s = self._retention.inputs_s(self._owners.get(mark or "")) or needs.retention_s + needs.life_s
+        return round(max(kept_s, needs.life_s) * SECOND)
+
+
+def _chunks(blobs: Iterable[BlobInfo]) -> Iterator[list[BlobInfo]]:
+    rest = iter(blobs)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
+
+
+log = logging.getLogger(__name__)
+
+_PRUNE_EVERY_S = 600.0
+_RENEWALS = 5
+"""Heartbeats that workers have to extend leases which ran out while the database was away."""
+_PRUNE_CHUNK = 100
+"""Jobs deleted in a transaction, for which other writes wait some 10 ms."""
+_PRUNE_FOR_S = 0.5
+"""Lost leases and due retries wait no longer than this for old jobs, however many there are."""
+_CALLS_KEPT_S = 400 * 86_400.0
+"""A year of bills, and the time to look at the last one."""
+_ORPHAN_GRACE_S = 3600.0
+"""A file younger than this may belong to an attempt that has not been recorded yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRules:
+    every_s: float
+    retention_s: float
+    life_s: float
+    """How long a job may wait."""
+    outliving: frozenset[str] = frozenset()
+    """Backends whose renders go on without the worker that sent them."""
+    heartbeat_s: float = 0.0
+    """How often workers extend their leases."""
+    reattach_s: float = 0.0
+    """How long their jobs are left to the node that may have the render."""
+    retention: Retention = field(default_factory=Retention)
+    """How long files are kept, where that is less than their jobs need."""
+    search_every_s: float = 3600.0
+    """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
+
+
+class Sweeper:
+    """``leads``: whether this process is the one that sweeps. ``remind``: told after each round, for queued
+    jobs whose wake-up was lost. ``tidy``: told when old jobs are deleted, for what else grows old."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        lifeline: Lifeline,
+        rules: SweepRules,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        remind: Callable[[], None] = lambda: None,
+        tidy: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._lifeline = lifeline
+        self._rules = rules
+        self._leads = leads
+        self._remind = remind
+        self._tidy = tidy
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._away = True
+        """Whether the database was, or may have been, since the last round."""
+        self._patient_until = 0.0
+        self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
+        self._next_prune = 0.0
+        self._next_search = 0.0
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._serve, name="imagemill-sweep", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def sweep(self) -> float:
+        """One round; the seconds until something is known to be due."""
+        dead = self._lifeline.dead(self._store.workers_with_leases())
+        if self._away:
+            self._away = False
+            self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
+        now = now_us()
+        reclaim = self._reclaim(now, dead)
+        while self._store.reclaim(reclaim) == _CHUNK:
+            pass
+        while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
+            pass
+        due = self._store.unpark(Unpark(now))
+        if due is None:
+            return self._rules.every_s
+        return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
+
+    def _reclaim(self, now: int, dead: tuple[str, ...]) -> Reclaim:
+        rules = self._rules
+        return Reclaim(
+            now,
+            dead,
+            _CHUNK,
+            leases=time.monotonic() >= self._patient_until,
+            outliving=rules.outliving,
+            reattach_us=round(rules.reattach_s * SECOND),
+        )
+
+    def prune(self, for_s: float = math.inf) -> int:
+        """Delete counters that are over, and finished jobs past their retention for about so long.
+
+        Files first; how many jobs.
+        """
+        self._store.limits.prune(now_us())
+        self.prune_calls()
+        oldest = now_us() - round(self._rules.retention_s * SECOND)
+        end = time.monotonic() + for_s
+        pruned = 0
+        while ids := self._store.finished_before(oldest, _PRUNE_CHUNK):
+            self._blobs.delete([blob.key for job_id in ids for blob in self._blobs.list(f"jobs/{job_id}/")])
+            self._store.delete_jobs(ids)
+            pruned += len(ids)
+            if time.monotonic() >= end:
+                break
+        return pruned
+
+    def prune_inputs(self) -> int:
+        """Delete input pictures that nobody brought again for so long; how many."""
+        return self._files.tidy_inputs()
+
+    def prune_decisions(self) -> int:
+        """Delete what checks decided, as old as jobs that are deleted; how many."""
+        return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
+
+    def prune_calls(self) -> int:
+        """Delete paid calls of providers that no bill is compared with any more; how many."""
+        return self._store.provider_calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
+
+    def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
+        """Delete files nothing refers to, and those of jobs whose retention is over; how many."""
+        return self._files.tidy_results(grace_s) + self._files.tidy_products(grace_s)
+
+    def _prune_for_a_while(self) -> float:
+        """The seconds until it should go on."""
+        end = time.monotonic() + _PRUNE_FOR_S
+        self.prune(_PRUNE_FOR_S)
+        if time.monotonic() >= end:
+            return 0.0
+        self._next_prune = time.monotonic() + _PRUNE_EVERY_S
+        return _PRUNE_EVERY_S
+
+    def _serve(self) -> None:
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                if not self._leads():
+                    self._away = True
+                    pause_s = self._rules.every_s
+                    continue
+                pause_s = self.sweep()
+                self._remind()
+                if time.monotonic() >= self._next_prune:
+                    pause_s = min(pause_s, self._prune_for_a_while())
+                if time.monotonic() >= self._next_search:
+                    self._next_search = time.monotonic() + self._rules.search_every_s
+                    self.delete_orphans()
+                    self.prune_inputs()
+                    self.prune_decisions()
+                    self._tidy()
+            except StorageError as error:
+                self._away = True
+                log.warning("a sweep failed and is tried again: %s", error)
+                pause_s = self._rules.every_s
+            except Exception:
+                log.exception("a sweep met a bug and goes on")
+                pause_s = self._rules.every_s

@@ -1,0 +1,121 @@
+"""The colour that dominates a picture's subject, and the key colour that is told from it best."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from imagemill.media.chroma_key import Array, NoBackdrop, measure
+from imagemill.media.encoding import opened
+
+Rgb = tuple[int, int, int]
+
+_SIDE = 128
+"""Px to which a picture is reduced: what dominates is seen from afar."""
+_BACKGROUND = 36
+"""Levels around a flat border's colour that are background, not subject."""
+_LEAST_FLAT = 0.6
+"""Part of the border that must be of one colour to be taken for a background."""
+_LEAST_SUBJECT = 0.03
+"""Part of the picture that must be left without the background; less: it is part of the subject."""
+_ALIKE = 18.0
+"""Distance in CIELAB within which two colours count as one; 2.3 can just be told apart."""
+_BIN = 8.0
+"""Side of a bin in CIELAB."""
+_MOST_BINS = 1500
+"""The fullest bins that are compared with each other: a photograph's other ones hold single pixels."""
+
+GREY_BELOW = 0.2
+"""Saturation below which a colour has no opposite."""
+DARK_BELOW, BRIGHT_ABOVE = 0.2, 0.9
+"""Values beyond which hues are not reliable."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColour:
+    name: str
+    hex: str
+    """``#RRGGBB``."""
+    rgb: Rgb
+
+
+KEYS = tuple(
+    KeyColour(name, f"#{red:02X}{green:02X}{blue:02X}", (red, green, blue))
+    for name, (red, green, blue) in {
+        "green": (0, 255, 0),
+        "red": (255, 0, 0),
+        "orange": (255, 128, 0),
+        "blue": (0, 0, 255),
+        "magenta": (255, 0, 255),
+    }.items()
+)
+"""Green first: of two that are as far away it is the one that models render best."""
+GREEN = KEYS[0]
+
+
+def contrasting(subject: bytes | Rgb, max_pixels: int = 64 * 2**20) -> KeyColour:
+    """The key for a picture, or for a colour that dominates it. `BadPicture` for what is no picture."""
+    colour = dominant(opened(subject, max_pixels)) if isinstance(subject, bytes) else subject
+    hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
+    if value < DARK_BELOW or value > BRIGHT_ABOVE or saturation < GREY_BELOW:
+        return GREEN
+    return min(KEYS, key=lambda key: round(_apart(_hue(key.rgb), (hue + 0.5) % 1), 4))
+
+
+def dominant(picture: Image.Image) -> Rgb:
+    """The colour that most of the subject has: the densest place in CIELAB, not a mean."""
+    small = picture.convert("RGBA")
+    small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    pixels = np.asarray(small)
+    subject = _subject(pixels)
+    bins = np.floor(lab(subject) / _BIN).astype(np.int64)
+    _, where, counts = np.unique(bins, axis=0, return_inverse=True, return_counts=True)
+    middles = np.zeros((len(counts), 3))
+    np.add.at(middles, where.ravel(), subject)
+    middles /= counts[:, None]
+    fullest = np.argsort(-counts, kind="stable")[:_MOST_BINS]
+    middles, counts = middles[fullest], counts[fullest]
+    places = lab(middles)
+    alike = np.linalg.norm(places[:, None] - places[None], axis=2) < _ALIKE
+    near = alike[np.argmax(alike @ counts)]
+    red, green, blue = np.rint(np.average(middles[near], axis=0, weights=counts[near])).astype(int).tolist()
+    return red, green, blue
+
+
+def _subject(pixels: Array) -> Array:
+    """(n, 3): what is opaque and not a flat background."""
+    opaque = pixels[..., 3] >= 128
+    if not opaque.any():
+        opaque = np.ones_like(opaque)
+    colours = pixels[..., :3].astype(np.float32)
+    try:
+        backdrop = measure(colours, least=_LEAST_FLAT)
+    except NoBackdrop:
+        return colours[opaque]
+    apart = np.abs(colours - backdrop.whole(*opaque.shape)).max(2) > _BACKGROUND
+    kept = opaque & apart
+    return colours[kept if kept.mean() >= _LEAST_SUBJECT else opaque]
+
+
+def lab(colours: Array) -> Array:
+    """sRGB (n, 3), 0 to 255, as CIELAB under D65."""
+    share = np.asarray(colours, np.float64) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    to_xyz = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    ratio = linear @ np.array(to_xyz).T / np.array([0.95047, 1.0, 1.08883])
+    bent = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
+    x, y, z = bent.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def _hue(colour: Rgb) -> float:
+    return colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))[0]
+
+
+def _apart(first: float, second: float) -> float:
+    return abs((first - second + 0.5) % 1 - 0.5)

@@ -1,0 +1,87 @@
+"""What `imagemill.media.postprocess.Finish` does, step by step. Importing it loads Pillow and NumPy."""
+
+from PIL import Image
+
+from imagemill.media import chroma_key
+from imagemill.media.cutout import cut_out
+from imagemill.media.encoding import (
+    MEDIA_TYPE,
+    check_cut,
+    check_shown,
+    check_size,
+    encoded,
+    opened,
+    thumbnail,
+    trimmed,
+)
+from imagemill.media.intake import read
+from imagemill.media.metadata import Labels, exif, of_thumbnail, told, with_labels, xmp
+from imagemill.media.postprocess import Finish
+from imagemill.media.transforms import Facts, Made, Role
+
+
+def finished(finish: Finish, data: bytes, facts: Facts) -> list[Made]:
+    """Raises `BadPicture`."""
+    picture = opened(data, finish.max_pixels)
+    check_size(picture, finish.size)
+    check_shown(picture)
+    picture = _cut(finish, picture)
+    labels = told(
+        Labels(
+            facts.made_at,
+            finish.prompt,
+            finish.character,
+            facts.job_id,
+            facts.model,
+            facts.seed,
+        ),
+        finish.metadata,
+    )
+    made = [_made(finish, "picture", picture, labels)]
+    if finish.thumbnail_px:
+        small = thumbnail(picture, finish.thumbnail_px)
+        made.append(_made(finish, "thumbnail", small, of_thumbnail(labels) if labels else None))
+    if finish.keep_original:
+        made.append(_original(finish, data, labels))
+    return made
+
+
+def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
+    if finish.key_colour is None and finish.cutout is None:
+        return picture
+    if picture.mode == "RGBA":
+        found = picture  # the node has removed it
+    elif finish.key_colour is None:
+        found = cut_out(picture, finish.cutout or b"")
+    else:
+        red, green, blue = bytes.fromhex(finish.key_colour.removeprefix("#"))
+        try:
+            found = chroma_key.removed(picture, (red, green, blue))
+            check_cut(found)
+        except chroma_key.NoBackdrop:
+            if finish.cutout is None:
+                raise
+            found = cut_out(picture, finish.cutout)
+    check_cut(found)
+    return found if finish.trim_px is None else trimmed(found, finish.trim_px)
+
+
+def _made(finish: Finish, role: Role, picture: Image.Image, labels: Labels | None) -> Made:
+    done = encoded(
+        picture,
+        quality=finish.quality,
+        most_bytes=finish.most_bytes if role == "picture" else None,
+        exif=exif(labels) if labels else b"",
+        xmp=xmp(labels) if labels else b"",
+    )
+    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, role)
+
+
+def _original(finish: Finish, data: bytes, labels: Labels | None) -> Made:
+    """A PNG keeps the graph it was rendered by, which holds the prompt: so only where that may be told."""
+    layout = read(data)
+    if finish.metadata != "full":
+        data = layout.kept
+        if labels is not None and layout.media_type == "image/png":
+            data = with_labels(data, labels)
+    return Made(data, layout.media_type, layout.width, layout.height, "original")

@@ -1,0 +1,141 @@
+"""The program that decodes pictures, in a process of its own: ``python -m imagemill.media.sandbox_child``.
+
+What decoders do with hostile bytes happens here: it can be ended at any moment, it has its own bounds of
+memory and processor time, and it can write no file. See `imagemill.media.sandbox` for the other side.
+
+A message is the length of its head, the length of its body (two 32-bit numbers), the head as JSON, the body.
+"""
+
+import io
+import json
+import math
+import os
+import resource
+import struct
+import sys
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageFile, JpegImagePlugin
+
+LENGTHS = struct.Struct(">II")
+FORMATS = ("PNG", "JPEG", "WEBP")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of an EXIF orientation upright."""
+_SWAPPED = (5, 6, 7, 8)
+"""Orientations that make rows of columns."""
+
+
+def write(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+    text = json.dumps(head).encode()
+    stream.write(LENGTHS.pack(len(text), len(body)) + text)
+    stream.write(body)
+    stream.flush()
+
+
+def read(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+    """None at the end of the stream."""
+    lengths = stream.read(LENGTHS.size)
+    if len(lengths) < LENGTHS.size:
+        return None
+    head, body = LENGTHS.unpack(lengths)
+    text, data = stream.read(head), stream.read(body)
+    return (json.loads(text), data) if len(text) == head and len(data) == body else None
+
+
+def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Decode the whole picture; anew, upright, where ``orientation`` is not 1; its pixels, where ``raster``
+    is a size; what ``craft`` makes of it."""
+    if "craft" in head:
+        from imagemill.media.transforms import perform
+
+        return perform(head["craft"], data)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        if picture.width * picture.height > head.get("pixels", math.inf):
+            return {"error": f"{picture.width} x {picture.height} are too many pixels"}, b""
+        picture.load()
+        said: dict[str, Any] = {"width": picture.width, "height": picture.height, "format": picture.format}
+        if "raster" in head:
+            scaled = picture.convert("RGB").resize(tuple(head["raster"]), Image.Resampling.BILINEAR)
+            return said, scaled.tobytes()
+        if head.get("orientation", 1) == 1:
+            return said, b""
+        upright = picture.transpose(_TURNS[head["orientation"]])
+        return said | {"width": upright.width, "height": upright.height}, _encoded(
+            picture, upright, head["orientation"]
+        )
+
+
+def _encoded(picture: Image.Image, upright: Image.Image, orientation: int) -> bytes:
+    """PNG and WebP without a loss; a JPEG by its own tables, so that little is lost a second time."""
+    profile, transparency = picture.info.get("icc_profile"), picture.info.get("transparency")
+    # Nothing else of the file that was read is written again.
+    upright.info = {} if transparency is None else {"transparency": transparency}
+    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        options |= _jpeg_options(picture, orientation in _SWAPPED)
+    elif picture.format == "WEBP":
+        options |= {"lossless": True, "quality": 0, "method": 0}
+    else:
+        options |= {"compress_level": 3}
+    file = io.BytesIO()
+    upright.save(file, picture.format, **options)
+    return file.getvalue()
+
+
+def _jpeg_options(picture: JpegImagePlugin.JpegImageFile, swapped: bool) -> dict[str, Any]:
+    tables = [list(table) for table in picture.quantization.values()]
+    if swapped:
+        tables = [[table[8 * (i % 8) + i // 8] for i in range(64)] for table in tables]
+    sampling = JpegImagePlugin.get_sampling(picture)
+    # Halved columns become halved rows, which this encoder cannot write: it keeps both whole.
+    same = sampling in (0, 2) or (sampling == 1 and not swapped)
+    return {"qtables": tables, "subsampling": sampling if same else 0}
+
+
+def confine(memory_bytes: int) -> None:
+    if sys.platform == "linux":  # elsewhere the system knows no such bound
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    for kind, bound in (
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 16),
+    ):
+        resource.setrlimit(kind, (bound, bound))
+
+
+def grant(seconds: int) -> None:
+    """So much more processor time, in case nobody is left to end this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def main() -> None:
+    memory_bytes, seconds, nice = map(int, sys.argv[1:4])
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    Image.MAX_IMAGE_PIXELS = None  # counted before, by the file's own header
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.init()
+    confine(memory_bytes)
+    os.nice(nice)
+    write(answers, {"ready": True})
+    while (request := read(requests)) is not None:
+        grant(seconds)
+        try:
+            head, body = answer(*request)
+        except Exception as error:  # noqa: BLE001 - decoders fail on hostile bytes in undocumented ways
+            head, body = {"error": type(error).__name__}, b""
+        del request
+        write(answers, head, body)
+
+
+if __name__ == "__main__":
+    main()

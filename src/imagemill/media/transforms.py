@@ -1,0 +1,94 @@
+"""What is made of a render's picture before it is kept: a craft, run in a confined process of its own.
+
+A craft decodes what a node or a provider sent, so it is as dangerous as any decoder; see
+`imagemill.media.sandbox_child`. It is sent there as a pickle, by us; what comes back is data only.
+"""
+
+import base64
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from imagemill.media.layout import BadPicture
+
+Role = Literal["picture", "thumbnail", "original"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when a render is finished."""
+
+    job_id: str
+    attempt: int
+    made_at: int
+    """Start of the attempt: microseconds since the epoch."""
+    seed: int | None
+    model: str
+    """The checkpoint's AIR; empty: none."""
+    owner_mark: str
+    """Stands for the owner in keys of files."""
+
+    @property
+    def ms(self) -> int:
+        return self.made_at // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One file made of a render's picture."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+    role: Role = "picture"
+
+
+class Craft(Protocol):
+    """Picklable by name: a function of a module, or a frozen dataclass of one."""
+
+    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
+        """At least one file, the picture first. Raises `BadPicture`."""
+        ...
+
+
+def packed(craft: Craft, facts: Facts) -> str:
+    return base64.b64encode(pickle.dumps((craft, facts))).decode()
+
+
+def perform(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
+    """In the confined process: what the craft makes, as a head and the files one after the other."""
+    craft, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
+    try:
+        made: Sequence[Made] = craft(data, facts)
+    except BadPicture as error:
+        return {"refused": str(error)[:400]}, b""
+    files = [
+        {
+            "type": each.media_type,
+            "width": each.width,
+            "height": each.height,
+            "role": each.role,
+            "size": len(each.data),
+        }
+        for each in made
+    ]
+    return {"files": files}, b"".join(each.data for each in made)
+
+
+def unpacked(head: dict[str, Any], body: bytes) -> tuple[Made, ...]:
+    """Raises `BadPicture` for what is no answer of `perform`."""
+    files: list[Made] = []
+    start = 0
+    try:
+        for each in head["files"]:
+            end = start + int(each["size"])
+            size = (int(each["width"]), int(each["height"]))
+            files.append(Made(body[start:end], str(each["type"]), *size, role=each["role"]))
+            start = end
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadPicture("could not be worked on: the answer makes no sense") from error
+    if start != len(body) or not files:
+        raise BadPicture("could not be worked on: the answer is incomplete")
+    return tuple(files)

@@ -1,0 +1,1 @@
+"""The registry of models: AIR to file, searched and completed."""

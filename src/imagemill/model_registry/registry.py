@@ -1,0 +1,163 @@
+"""The model registry: what may be used in a job, and what a short form means."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from imagemill.domain.air import Air, InvalidAir, Resource, parse, short_version
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.jobs.store.store import Store
+from imagemill.model_registry.store import Put
+
+_CACHE_S = 2.0
+"""How long a change by another process may go unseen."""
+_CACHE_SIZE = 4096
+
+REMEDY = "register it with `imagemill resources add` or POST /v2/resources"
+
+
+class Registry:
+    """``is_available`` asks the backends whether one of them has a model that nobody registered."""
+
+    def __init__(self, store: Store, *, strict: bool, is_available: Callable[[str], bool]) -> None:
+        self._store = store
+        self._strict = strict
+        self._is_available = is_available
+        self._lock = threading.Lock()
+        self._cache: dict[str, tuple[float, Resource]] = {}
+
+    def lookup(self, path: str, air: str, *, kind: str | None = None) -> Resource:
+        """The resource a job names. Raises `InvalidInput` at ``path`` that says how to register it.
+
+        A checkpoint must be registered; other resources too, unless the registry is not strict and a
+        backend has them.
+        """
+        resource = self.find(path, air)
+        if resource is None:
+            if short_version(air):
+                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
+            parsed = _parse(path, air)
+            if kind == "checkpoint" or self._strict or not self._is_available(parsed.key):
+                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
+            return Resource(parsed)
+        if kind == "checkpoint" and resource.air.type not in (None, "checkpoint", "model"):
+            raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
+        return resource
+
+    def find(self, path: str, air: str) -> Resource | None:
+        """Raises `InvalidInput` for what is no AIR, or a short form with several meanings."""
+        now = time.monotonic()
+        with self._lock:
+            cached = self._cache.get(air)
+        if cached and cached[0] > now:
+            return cached[1]
+        version = short_version(air)
+        resource = (
+            self._by_version(path, air, version) if version else self._store.resource(_parse(path, air).key)
+        )
+        if resource is not None:
+            with self._lock:
+                if len(self._cache) >= _CACHE_SIZE:
+                    self._cache.clear()
+                self._cache[air] = (now + _CACHE_S, resource)
+        return resource
+
+    def path_of(self, air: str) -> str | None:
+        """The file a node should have the model in; None for what is no AIR, or a short form unknown here."""
+        try:
+            resource = self.find("air", air)
+            return resource.path if resource else parse(air).path
+        except (InvalidInput, InvalidAir):
+            return None
+
+    def get(self, air: str) -> Resource:
+        """Raises `NotFound`."""
+        resource = self.find("air", air)
+        if resource is None:
+            raise NotFound(f"{air} is not registered")
+        return resource
+
+    def page(self, query: str, page: int, limit: int) -> tuple[int, list[Resource]]:
+        return self._store.resource_page(query, (page - 1) * limit, limit)
+
+    def add(self, resource: Resource) -> Resource:
+        """Raises `Conflict` when it is there."""
+        return self._put(resource, Put.CREATE)
+
+    def replace(self, resource: Resource) -> Resource:
+        """Raises `NotFound` when it is not there."""
+        there = self._store.resource(resource.air.key)
+        return self._put(replace(resource, created_at=there.created_at if there else 0), Put.REPLACE)
+
+    def remove(self, air: str) -> None:
+        self._put(self.get(air), Put.DELETE)
+
+    def seed(self) -> int:
+        """Fill an empty registry; how many were added."""
+        if self._store.resource_page("", 0, 1)[0]:
+            return 0
+        added = 0
+        for resource in SEED:
+            try:
+                self.add(resource)
+                added += 1
+            except Conflict:
+                # Another process fills it at the same moment.
+                continue
+        return added
+
+    def _put(self, resource: Resource, mode: Put) -> Resource:
+        now = now_us()
+        stored = self._store.put_resource(resource, mode, now)
+        with self._lock:
+            self._cache.clear()
+        return replace(stored, created_at=stored.created_at or now, updated_at=now)
+
+    def _by_version(self, path: str, air: str, version: str) -> Resource | None:
+        found = self._store.resources_by_version(version)
+        if len(found) > 1:
+            names = ", ".join(str(resource.air) for resource in found)
+            raise InvalidInput.at(path, f"{air} may mean {names}; write the whole AIR")
+        return found[0] if found else None
+
+
+def _parse(path: str, air: str) -> Air:
+    try:
+        return parse(air)
+    except InvalidAir as error:
+        raise InvalidInput.at(path, str(error)) from error
+
+
+def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str], **body: str) -> Resource:
+    return Resource(
+        parse(air),
+        {
+            **body,
+            "modelName": model,
+            "versionName": version,
+            "size": size,
+            "tags": list(tags),
+            "fileFormat": "safeTensor",
+            "canGenerate": True,
+        },
+    )
+
+
+# The public models that the published clients' own samples name.
+SEED = (
+    _seed("urn:air:sd1:checkpoint:civitai:4384@128713", "DreamShaper", "8", 2_132_625_894, ["sd1", "base"]),
+    _seed("urn:air:sdxl:checkpoint:civitai:101055@128078", "SD XL", "v1.0", 6_938_078_334, ["sdxl", "base"]),
+    _seed("urn:air:sd1:lora:civitai:82098@87153", "Add More Details", "v1.0", 9_555_563, ["sd1", "detail"]),
+    _seed("urn:air:flux1:checkpoint:civitai:618692@691639", "FLUX", "Dev", 23_802_932_552, ["flux1", "base"]),
+    _seed(
+        "urn:air:flux1:checkpoint:civitai:618692@699279",
+        "FLUX",
+        "Schnell",
+        23_782_506_688,
+        ["flux1", "base"],
+        # Its name alone tells nodes that it takes no guidance.
+        fileName="flux1-schnell.safetensors",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Outgoing HTTP: a client that refuses private addresses, and back-off."""

@@ -1,0 +1,116 @@
+"""The tables of nodes that people added, and of those that are drained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.errors import Conflict, NotFound
+from imagemill.domain.nodes import NodeConfig
+from imagemill.jobs.store.lanes import dump, load
+from imagemill.model_registry.store import Put
+
+_nodes = tables.nodes.c
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    config: NodeConfig
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutNode:
+    """The node with its drain mark; for a deletion only its name counts."""
+
+    config: NodeConfig
+    mode: Put
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Mark a node, or take the mark away. The node need not be in the table."""
+
+    node: str
+    draining: bool
+    now: int
+
+
+def put(tx: Tx, requests: Sequence[PutNode]) -> list[Conflict | NotFound | None]:
+    return [_put_one(tx, request) for request in requests]
+
+
+def _put_one(tx: Tx, request: PutNode) -> Conflict | NotFound | None:
+    config = request.config
+    there = _nodes.name == config.name
+    if request.mode is Put.CREATE:
+        row = {**_row(config), "name": config.name, "created_at": request.now, "updated_at": request.now}
+        statement = tx.insert(tables.nodes).values(row).on_conflict_do_nothing()
+        # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+        done = tx.conn.execute(statement.returning(_nodes.name)).first() is not None
+    elif request.mode is Put.REPLACE:
+        values = {**_row(config), "updated_at": request.now}
+        done = tx.conn.execute(sa.update(tables.nodes).where(there).values(values)).rowcount > 0
+    else:
+        done = tx.conn.execute(sa.delete(tables.nodes).where(there)).rowcount > 0
+    if not done:
+        if request.mode is Put.CREATE:
+            return Conflict(f"a node named {config.name} is there already; choose another name")
+        return NotFound(f"there is no node {config.name}")
+    _drain_one(tx, Drain(config.name, config.draining and request.mode is not Put.DELETE, request.now))
+    return None
+
+
+def drain(tx: Tx, requests: Sequence[Drain]) -> list[None]:
+    for request in requests:
+        _drain_one(tx, request)
+    return [None] * len(requests)
+
+
+def _drain_one(tx: Tx, request: Drain) -> None:
+    if request.draining:
+        row = {"node": request.node, "since": request.now}
+        tx.conn.execute(tx.insert(tables.drains).values(row).on_conflict_do_nothing())
+    else:
+        tx.conn.execute(sa.delete(tables.drains).where(tables.drains.c.node == request.node))
+
+
+def read(conn: sa.Connection) -> tuple[list[StoredNode], Mapping[str, int]]:
+    """All nodes by name, and since when nodes are drained, those of the settings too."""
+    drained = {row.node: row.since for row in conn.execute(sa.select(tables.drains))}
+    rows = conn.execute(sa.select(tables.nodes).order_by(_nodes.name))
+    return [_stored(row, row.name in drained) for row in rows], drained
+
+
+def _row(config: NodeConfig) -> dict[str, Any]:
+    return {
+        "url": config.url,
+        "labels": dump(sorted(config.labels)),
+        "queues": dump(sorted(config.queues)),
+        "slots": config.slots,
+        "memory_mb": config.memory_mb,
+        "headers": dump(config.headers),
+        "verify_tls": config.verify_tls,
+        "ca_file": config.ca_file,
+    }
+
+
+def _stored(row: sa.Row[Any], draining: bool) -> StoredNode:
+    config = NodeConfig(
+        name=row.name,
+        url=row.url,
+        labels=frozenset(load(row.labels)),
+        memory_mb=row.memory_mb,
+        slots=row.slots,
+        queues=frozenset(load(row.queues)),
+        headers=load(row.headers),
+        verify_tls=row.verify_tls,
+        ca_file=row.ca_file,
+        draining=draining,
+    )
+    return StoredNode(config, row.created_at, row.updated_at)

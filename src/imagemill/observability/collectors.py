@@ -1,0 +1,148 @@
+"""What is looked up when Prometheus asks: the queues in the database, the nodes as they are now."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from imagemill.domain.errors import ImagemillError, StorageError
+
+log = logging.getLogger(__name__)
+
+FRESH_S = 2.0
+"""Several scrapers, and people who reload, share one look into the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """``oldest_s``: since when the oldest claimable job was submitted; 0 without one."""
+
+    queue: str
+    queued: int
+    retrying: int
+    running: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    name: str
+    backend: str
+    slots: int
+    healthy: bool
+    draining: bool
+
+
+class Queues(Collector):
+    """A database that does not answer is told as such; it does not spoil the scrape."""
+
+    def __init__(self, look: Callable[[], Sequence[QueueState]], *, fresh_s: float = FRESH_S) -> None:
+        self._look = look
+        self._fresh_s = fresh_s
+        self._lock = threading.Lock()
+        self._seen: Sequence[QueueState] | None = None
+        self._until = 0.0
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not ask the database."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        states = self._fresh()
+        up = GaugeMetricFamily("imagemill_database_up", "Whether the database answered this scrape.")
+        up.add_metric((), 0.0 if states is None else 1.0)
+        yield up
+        jobs = GaugeMetricFamily(
+            "imagemill_queue_jobs", "Jobs by queue and state.", labels=("queue", "state")
+        )
+        oldest = GaugeMetricFamily(
+            "imagemill_queue_oldest_seconds", "Age of the oldest claimable job.", labels=("queue",)
+        )
+        for state in states or ():
+            jobs.add_metric((state.queue, "queued"), state.queued)
+            jobs.add_metric((state.queue, "retrying"), state.retrying)
+            jobs.add_metric((state.queue, "running"), state.running)
+            oldest.add_metric((state.queue,), state.oldest_s)
+        yield jobs
+        yield oldest
+
+    def _fresh(self) -> Sequence[QueueState] | None:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    self._seen = self._look()
+                except StorageError as error:
+                    log.warning("the queues cannot be read for metrics: %s", error)
+                    self._seen = None
+                self._until = time.monotonic() + self._fresh_s
+            return self._seen
+
+
+class Nodes(Collector):
+    """``occupancy``: `imagemill.observability.metrics.Occupancy.look`."""
+
+    def __init__(
+        self,
+        look: Callable[[], Iterable[NodeState]],
+        occupancy: Callable[[], Mapping[str, tuple[int, float]]],
+    ) -> None:
+        self._look = look
+        self._occupancy = occupancy
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("node", "backend")
+        healthy = GaugeMetricFamily("imagemill_node_healthy", "1: it answers and is well.", labels=labels)
+        draining = GaugeMetricFamily("imagemill_node_draining", "1: it takes no more jobs.", labels=labels)
+        slots = GaugeMetricFamily("imagemill_node_slots", "Jobs it may have in flight.", labels=labels)
+        for state in self._look():
+            values = (state.name, state.backend)
+            healthy.add_metric(values, float(state.healthy))
+            draining.add_metric(values, float(state.draining))
+            slots.add_metric(values, state.slots)
+        yield from (healthy, draining, slots)
+        jobs = GaugeMetricFamily(
+            "imagemill_node_in_flight", "Jobs this process has on the node.", labels=("node",)
+        )
+        busy = CounterMetricFamily(
+            "imagemill_node_busy_seconds",
+            "Time in which this process had a job on the node.",
+            labels=("node",),
+        )
+        for name, (count, seconds) in self._occupancy().items():
+            jobs.add_metric((name,), count)
+            busy.add_metric((name,), seconds)
+        yield from (jobs, busy)
+
+
+class MetricsPortTaken(ImagemillError):
+    code = "metrics_port_taken"
+
+
+class Endpoint:
+    """Serves from when it is made until it is closed. Raises `MetricsPortTaken`."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        try:
+            self._server, self._thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise MetricsPortTaken(
+                f"IMAGEMILL_METRICS__PORT: {host} port {port} cannot be listened on: "
+                f"{error.strerror or error}; each process needs a port of its own, 0 takes any free one"
+            ) from error
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,197 @@
+"""What is counted and timed as it happens. Every label takes a bounded set of values.
+
+Children are looked up once and kept: a lookup by label costs as much as the count itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.jobs import Job
+
+
+@dataclass(slots=True)
+class _Node:
+    jobs: int = 0
+    busy_s: float = 0.0
+    since: float = 0.0
+    """When it last began to have one."""
+
+
+class Occupancy:
+    """``busy_s`` grows while a node has at least one job, however many."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, _Node] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, node: str) -> None:
+        with self._lock:
+            state = self._nodes.setdefault(node, _Node())
+            if state.jobs == 0:
+                state.since = time.monotonic()
+            state.jobs += 1
+
+    def leave(self, node: str) -> None:
+        with self._lock:
+            state = self._nodes[node]
+            state.jobs -= 1
+            if state.jobs == 0:
+                state.busy_s += time.monotonic() - state.since
+
+    def look(self) -> dict[str, tuple[int, float]]:
+        """For each node that ever had a job: how many it has, and for how many seconds it had some."""
+        now = time.monotonic()
+        with self._lock:
+            return {
+                name: (state.jobs, state.busy_s + (now - state.since if state.jobs else 0.0))
+                for name, state in self._nodes.items()
+            }
+
+
+_FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Databases, files, HTTP: a millisecond when well, seconds when not."""
+_RENDER_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+"""Stages: from a graph's writing to a video's rendering, up to the default timeout of a job."""
+_WAIT_S = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+"""Waiting: from an idle node to the default life of a job."""
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_Child = TypeVar("_Child", Counter, Histogram)
+
+
+class _Family(Generic[_Child]):
+    """A metric whose children are found by a tuple of label values."""
+
+    def __init__(self, metric: _Child) -> None:
+        self._metric = metric
+        self._children: dict[tuple[str, ...], _Child] = {}
+
+    def __call__(self, *values: str) -> _Child:
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._metric.labels(*values)
+        return child
+
+
+class Meters:
+    """The meters of one process, in a registry of their own. Thread-safe, and cheap on the hot path.
+
+    ``shown``: the name a node is known by in metrics, where its own would differ with every start.
+    """
+
+    def __init__(self, *, shown: Callable[[str], str] = str) -> None:
+        self.registry = CollectorRegistry()
+        self.occupancy = Occupancy()
+        self._shown = shown
+        self._jobs = self._counter("jobs", "Jobs that came to their end.", "recipe", "end")
+        self._failures = self._counter(
+            "failures", "Attempts that failed; retried: whether another one follows.", "type", "retried"
+        )
+        self._loads = self._counter("model_loads", "Claims that made a node load a model.", "node")
+        self._waits = self._timer(
+            "queue_wait", "From a job's submission to its first claim.", _WAIT_S, "queue"
+        )
+        self._claims = self._timer(
+            "claim", "From the question for work to the committed claim of a job.", _FAST_S, "queue"
+        )
+        self._stages = self._timer(
+            "stage", "Until this stage was passed, from the one before it.", _RENDER_S, "backend", "stage"
+        )
+        self._blobs = self._timer("blob", "Operations of the blob store.", _FAST_S, "operation", "result")
+        self._http = self._timer(
+            "http_request",
+            "From a request to the first byte of its answer.",
+            _FAST_S,
+            "method",
+            "route",
+            "status",
+        )
+        self._callbacks = self._counter("callbacks", "Deliveries of callbacks that were tried.", "result")
+        self._webhooks = self._counter("webhooks", "Deliveries of webhooks that were tried.", "result")
+        self._calls = self._counter(
+            "provider_calls", "Requests to paid providers that came to their end.", "provider", "outcome"
+        )
+        self._held_back = self._counter(
+            "provider_held_back", "Requests that a limit or a ceiling kept from being sent.", "provider"
+        )
+        self._spent = self._counter(
+            "provider_cost", "Expected cost of ended requests, in the provider's currency.", "provider"
+        )
+        self._called = self._timer(
+            "provider_call", "From a request to a paid provider to its end.", _RENDER_S, "provider"
+        )
+        for result in ("delivered", "failed", "given_up"):
+            self._webhooks(result)
+            self._callbacks(result)  # a series that is born with its first count hides that count from a rate
+        registry = self.registry
+        self._batch = Histogram(
+            "imagemill_commit_writes",
+            "Writes that shared a transaction which changed a job.",
+            buckets=_BATCH,
+            registry=registry,
+        )
+
+    def begin(self, job: Job) -> None:
+        """An attempt was claimed."""
+        claimed_at = job.started_at or 0
+        self._claims(job.queue).observe(max(0, now_us() - claimed_at) / SECOND)
+        if job.attempt == 1:
+            self._waits(job.queue).observe(max(0, claimed_at - job.created_at) / SECOND)
+        self.occupancy.enter(self._shown(job.node or ""))
+
+    def end(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> None:
+        """The attempt is over; ``stages`` as the job's last event tells them."""
+        backend = job.backend or ""
+        for stage in stages:
+            self._stages(backend, stage["stage"]).observe(stage["ms"] / 1000)
+        self.occupancy.leave(self._shown(job.node or ""))
+
+    def ended(self, recipe: str, end: str) -> None:
+        self._jobs(recipe, end).inc()
+
+    def failed(self, type: str, *, retried: bool) -> None:
+        self._failures(type, "true" if retried else "false").inc()
+
+    def loaded(self, node: str) -> None:
+        self._loads(self._shown(node)).inc()
+
+    def committed(self, writes: int) -> None:
+        self._batch.observe(writes)
+
+    def blob(self, operation: str, result: str, seconds: float) -> None:
+        self._blobs(operation, result).observe(seconds)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        known = method if method in _METHODS else "other"
+        self._http(known, route, str(status)).observe(seconds)
+
+    def called_back(self, result: str) -> None:
+        self._callbacks(result).inc()
+
+    def told(self, result: str) -> None:
+        """A message of a webhook."""
+        self._webhooks(result).inc()
+
+    def called(self, provider: str, outcome: str, seconds: float, cost: float) -> None:
+        """A request to a paid provider is over; ``outcome`` as its book has it."""
+        self._calls(provider, outcome).inc()
+        self._called(provider).observe(max(0.0, seconds))
+        self._spent(provider).inc(cost)
+
+    def held_back(self, provider: str) -> None:
+        self._held_back(provider).inc()
+
+    def _counter(self, name: str, help: str, *labels: str) -> _Family[Counter]:
+        return _Family(Counter(f"imagemill_{name}", help, labels, registry=self.registry))
+
+    def _timer(self, name: str, help: str, buckets: tuple[float, ...], *labels: str) -> _Family[Histogram]:
+        metric = Histogram(f"imagemill_{name}_seconds", help, labels, buckets=buckets, registry=self.registry)
+        return _Family(metric)

@@ -1,0 +1,214 @@
+"""Inputs of the recipes of characters: as a dialect reads them, then complete, then prepared."""
+
+from abc import abstractmethod
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from imagemill.domain.images import MAX_SEED
+from imagemill.products.characters.prompts.scenes import EMOTIONS
+from imagemill.products.characters.prompts.types import Gender, Look, Setting, Sheet, Source, Telling
+from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
+
+ID = r"[A-Za-z0-9_\-]{1,64}"
+"""Of a character or a story: it is part of the keys of files."""
+EMOTION = r"[a-z0-9][a-z0-9_\-]{0,31}"
+MOST_LORAS = 4
+LONGEST_TEXT = 4000
+"""Characters of a text somebody wrote."""
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Short = Annotated[str, Field(max_length=200)]
+Strength = Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LoraInput(_Input):
+    air: str = Field(max_length=512)
+    name: str = Field("", max_length=200, description="What the prompt calls it; default: as registered.")
+    strength: Strength = Field(1.0, description="On the model and on the text encoder.")
+    path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+
+
+class CharacterInput(_Input):
+    name: Short = ""
+    gender: Short = ""
+    species: Short = ""
+    physical: Text = ""
+    attire: Text = ""
+    style: Short = ""
+    description: Text = ""
+    loras: list[LoraInput] = Field(default=[], max_length=MOST_LORAS)
+
+    @property
+    def sheet(self) -> Sheet:
+        return Sheet(
+            self.name,
+            self.gender,
+            self.species,
+            self.physical,
+            self.attire,
+            self.style,
+            self.description,
+            next((lora.name for lora in self.loras if lora.name), ""),
+        )
+
+
+class LookInput(_Input):
+    """A `Look`, as it is kept."""
+
+    gender: Gender = "unknown"
+    physical: list[str] = []
+    attire: list[str] = []
+    style: list[str] = []
+    untranslated: list[str] = []
+    by: Source = "glossary"
+    problem: str = ""
+
+    @classmethod
+    def of(cls, look: Look) -> Self:
+        return cls(
+            gender=look.gender,
+            physical=list(look.physical),
+            attire=list(look.attire),
+            style=list(look.style),
+            untranslated=list(look.untranslated),
+            by=look.by,
+            problem=look.problem,
+        )
+
+    @property
+    def look(self) -> Look:
+        return Look(
+            self.gender,
+            tuple(self.physical),
+            tuple(self.attire),
+            tuple(self.style),
+            tuple(self.untranslated),
+            self.by,
+            self.problem,
+        )
+
+
+class SettingInput(_Input):
+    """A `Setting`, as it is kept."""
+
+    tags: list[str] = []
+    description: str = ""
+    untranslated: list[str] = []
+    by: Source = "glossary"
+    problem: str = ""
+
+    @classmethod
+    def of(cls, setting: Setting) -> Self:
+        return cls(
+            tags=list(setting.tags),
+            description=setting.description,
+            untranslated=list(setting.untranslated),
+            by=setting.by,
+            problem=setting.problem,
+        )
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem)
+
+
+class PictureInput(_Input):
+    """What all of them have. Without a look the glossary's is taken."""
+
+    seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
+    model: str | None = Field(None, description="The checkpoint's AIR; filled in when accepted.")
+    model_path: str | None = Field(None, description="Its file on a node; filled in when accepted.")
+    steps: int | None = Field(None, ge=1, le=150)
+    cfg_scale: float | None = Field(None, ge=0, le=30, allow_inf_nan=False)
+    sampler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
+    scheduler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
+
+
+class OneInput(PictureInput):
+    """Of one character."""
+
+    character_id: str = Field(pattern=f"^(?:{ID})$")
+    character: CharacterInput = CharacterInput()
+    reference: str | None = Field(None, description="A picture of the character: data URL or URL.")
+    look: LookInput | None = Field(None, description="Filled in when it is rendered.")
+
+    @property
+    def wish(self) -> str:
+        """What the request says besides the sheet."""
+        return ""
+
+
+class AvatarInput(OneInput):
+    prompt: Text = ""
+
+    @property
+    def wish(self) -> str:
+        return self.prompt
+
+
+class StickerInput(OneInput):
+    emotion: str = Field(pattern=f"^(?:{EMOTION})$")
+    action_tag: Short = Field("", description="What it does; needed for an emotion of one's own.")
+    custom_instructions: Text = ""
+    key_colour: str = Field(
+        "", pattern="^(|red|orange|green|blue|magenta)$", description="Of the background; default: green."
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.emotion not in EMOTIONS and not self.action_tag.strip():
+            known = ", ".join(EMOTIONS)
+            raise ValueError(f"emotion {self.emotion!r} needs an action tag, as it is none of {known}")
+        return self
+
+    @property
+    def wish(self) -> str:
+        return self.custom_instructions
+
+
+class ManyInput(PictureInput):
+    """Of a story."""
+
+    characters: list[CharacterInput] = Field(default=[], max_length=8)
+    looks: list[LookInput] = Field(default=[], description="Filled in when it is rendered.")
+    setting: SettingInput | None = Field(None, description="Filled in when it is rendered.")
+
+    @property
+    @abstractmethod
+    def telling(self) -> Telling:
+        """What is told, for the setting of the picture."""
+
+
+class CoverInput(ManyInput):
+    story_id: str = Field(pattern=f"^(?:{ID})$")
+    title: str = Field(min_length=1, max_length=200)
+    synopsis: str = Field(min_length=1, max_length=LONGEST_TEXT)
+
+    @property
+    def telling(self) -> Telling:
+        return Telling(self.title, self.synopsis, characters=tuple(each.sheet for each in self.characters))
+
+
+class SceneInput(ManyInput):
+    summary: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    messages: list[Text] = Field(default=[], max_length=20)
+    place: Short = ""
+    mood: Short = ""
+    width: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
+    height: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
+
+    @property
+    def telling(self) -> Telling:
+        sheets = tuple(each.sheet for each in self.characters)
+        return Telling("", self.summary, tuple(self.messages), sheets, self.place, self.mood)
+
+    @field_validator("width", "height")
+    @classmethod
+    def _whole_latents(cls, side: int) -> int:
+        if side % SIDE_STEP:
+            raise ValueError(f"is {side}; write a multiple of {SIDE_STEP}")
+        return side

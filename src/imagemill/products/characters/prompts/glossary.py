@@ -1,0 +1,249 @@
+"""Character sheets into visual tags by word lists of our own: Portuguese, Spanish, English."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from imagemill.products.characters.prompts import sanitize
+from imagemill.products.characters.prompts.lexicon import Entry, Language, lexicons
+from imagemill.products.characters.prompts.parser import Found, read, words
+from imagemill.products.characters.prompts.sanitize import passed
+from imagemill.products.characters.prompts.tokenizer import Unit, spoken, units
+from imagemill.products.characters.prompts.types import (
+    MOST_TAGS,
+    MOST_UNTRANSLATED,
+    Gender,
+    Look,
+    Sheet,
+)
+
+_MOST_STYLES = 2
+_MOST_PHYSICAL = 10
+"""Where there are clothes to name, too."""
+_RANKS = ("species", "body", "trait", "skin", "hair", "hairstyle", "eyes", "part")
+_AGE = re.compile(r"\b(\d{1,3})\s*(?:anos|a\u00f1os|years?|yo\b|yrs?)", re.IGNORECASE)
+_OLD, _MATURE, _OLDEST = 60, 40, 110
+"""Ages in years; from the last on it is an elf's or a vampire's and cannot be seen."""
+_ADULT = 18
+_ADULT_TRAITS = re.compile(
+    r"\b(?:curvy|bikini|swimsuit|leotard|fishnet|thighhighs|latex|corset|low-cut|pregnant|wide hips)\b"
+)
+"""Not for sheets with words for the young."""
+_FEMALE = frozenset(("f", "fem", "female", "femenina", "w", "mujer"))
+_MALE = frozenset(("m", "masc", "male", "h", "hombre"))
+_FEMALE_KINDS = frozenset(
+    (
+        *("woman", "witch", "mermaid", "fairy", "princess", "queen", "nun", "goddess", "nymph"),
+        *(
+            "succubus",
+            "harpy",
+            "lamia",
+            "siren",
+            "dryad",
+            "maid",
+        ),
+    )
+)
+_MALE_KINDS = frozenset(
+    (
+        *(
+            "man",
+            "prince",
+            "king",
+            "wizard",
+            "merman",
+            "satyr",
+            "faun",
+            "minotaur",
+            "god",
+            "butler",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    text: str
+    found: Found
+    language: Language
+
+
+def look(sheet: Sheet) -> Look:
+    """Never raises. Words for character and biography are dropped; youth is never drawn, whatever the sheet
+    says: what it says has to be judged by the safety checks on the sheet itself."""
+    texts = (sheet.physical, sheet.attire, sheet.description, sheet.species)
+    language = spoken(texts)
+    physical = _field(sheet.physical, language)
+    attire = _field(sheet.attire, language, attire=True)
+    species = _field(sheet.species, language, species=True)
+    story = _field(sheet.description, language)
+    gender = _gender(sheet.gender, (species, physical, attire, story))
+    young = _is_young(sheet, (species, physical, attire, story))
+    bodily, worn = _gathered(species, physical, attire, story)
+    bodily += passed(sheet.physical, physical.language, strictly=True)
+    worn += passed(sheet.attire, attire.language, strictly=True)
+    bodily = [*_kin(species, physical, gender), *bodily]
+    bodily = [*_aged(bodily, sheet, gender, (species, physical, story))]
+    style = _styles(sheet.style)
+    fit = fitted(
+        _clean(bodily, young),
+        _clean(worn, young),
+        tuple(filter(None, map(sanitize.tag, style)))[:_MOST_STYLES],
+    )
+    unknown = [*species.found.unknown, *physical.found.unknown, *attire.found.unknown]
+    return Look(gender, *fit, untranslated=_reported(unknown, (*fit[0], *fit[1])))
+
+
+def wishes(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A client's own words as tags, and those that could not be translated. English passes as it is."""
+    language = spoken((text,))
+    found = read(text, language)
+    tags = [tag for _, tag, _ in words(found)]
+    tags += [tag for unit in units(text, language) for tag in _deeds(unit)]
+    tags += passed(text, language)
+    return _clean(tags, found.young)[:MOST_TAGS], _reported(found.unknown, tags)
+
+
+def _deeds(unit: Unit) -> Iterable[str]:
+    for entry in unit.entries:
+        if entry.concept.kind in ("place", "mood", "style"):
+            yield from entry.concept.tags
+            break
+
+
+def _field(text: str, fallback: Language, *, attire: bool = False, species: bool = False) -> _Field:
+    language = spoken((text,)) if len(text.split()) > 3 else fallback
+    return _Field(text, read(text, language, attire=attire, species=species), language)
+
+
+def _gathered(
+    species: _Field, physical: _Field, attire: _Field, story: _Field
+) -> tuple[list[str], list[str]]:
+    """Tags of the person and of the clothes. The description counts for what nobody says of a character,
+    or for all where it is all there is."""
+    alone = not physical.text.strip() and not attire.text.strip()
+    bodily: list[tuple[int, int, int, str]] = []
+    worn: list[tuple[int, str]] = []
+    for index, part in enumerate((species, physical, attire, story)):
+        for kind, tag, order in words(part.found):
+            if part is story and not alone and kind not in ("hair", "eyes", "skin", "hairstyle"):
+                continue
+            if kind in ("garment", "detail"):
+                worn.append((index * 10_000 + order, tag))
+            elif kind in _RANKS:
+                bodily.append((index == 3, _RANKS.index(kind), index * 10_000 + order, tag))
+            elif kind == "person":
+                bodily.append((index == 3, 1, order, tag))
+    return [tag for *_, tag in sorted(bodily)], [tag for _, tag in sorted(worn)]
+
+
+def _kin(species: _Field, physical: _Field, gender: Gender) -> list[str]:
+    """People with an animal's ears and tail have names of their own."""
+    noun = {"female": "girl", "male": "boy"}.get(gender)
+    persons = (*species.found.persons, *physical.found.persons)
+    animals = (
+        concept.name.removesuffix(" person") for concept, _ in persons if concept.name.endswith(" person")
+    )
+    return [f"{animal} {noun}" for animal in animals] if noun else []
+
+
+def _gender(said: str, fields: Iterable[_Field]) -> Gender:
+    votes = 0
+    for unit in units(said, "pt"):
+        for word in unit.words:
+            votes += 9 * ((word in _FEMALE) - (word in _MALE))
+        votes += 9 * sum(_vote(entry) for entry in unit.entries[:1])
+        if any(entry.concept.name == "nonbinary" for entry in unit.entries):
+            return "unknown"
+    for weight, field in zip((3, 2, 2, 1), fields, strict=True):
+        if votes:
+            break
+        found = field.found
+        votes = weight * sum(_vote(Entry(concept, sex)) for concept, sex in found.persons)
+        votes += sum((sex == "f") - (sex == "m") for sex in found.sexes)
+    return "female" if votes > 0 else "male" if votes < 0 else "unknown"
+
+
+def _vote(entry: Entry) -> int:
+    name = entry.concept.name
+    if name == "human":
+        return 0
+    if name in _FEMALE_KINDS or (entry.sex == "f" and entry.concept.kind != "colour"):
+        return 1
+    if name in _MALE_KINDS:
+        return -1
+    # "robô" or "elfo" may be said of anybody; "menino" may not.
+    return -1 if entry.sex == "m" else 0
+
+
+def _is_young(sheet: Sheet, fields: Iterable[_Field]) -> bool:
+    texts = (sheet.physical, sheet.description, sheet.attire)
+    ages = [int(age) for text in texts for age in _AGE.findall(text[:2000])]
+    return any(age < _ADULT for age in ages) or any(field.found.young for field in fields)
+
+
+def _aged(tags: list[str], sheet: Sheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
+    """Old age can be seen, and is said differently of women and men."""
+    ages = [int(age) for text in (sheet.physical, sheet.description) for age in _AGE.findall(text[:2000])]
+    age = next((age for age in ages if age < _OLDEST), 0)
+    names = {concept.name for field in fields for concept, _ in field.found.persons}
+    old = "elderly" in tags or "old" in names or age >= _OLD
+    mature = "mature" in tags or "middle-aged" in names or _MATURE <= age < _OLD
+    rest = [tag for tag in tags if tag not in ("elderly", "mature")]
+    noun = {"female": "woman", "male": "man"}.get(gender)
+    if old:
+        return [f"old {noun}" if noun else "elderly", *rest]
+    if mature:
+        return [f"mature {gender}" if noun else "mature", *rest]
+    return rest
+
+
+def _styles(text: str) -> list[str]:
+    found: list[str] = []
+    for unit in units(text, spoken((text,))):
+        style = next((entry for entry in _entries(unit) if entry.concept.kind == "style"), None)
+        if style is not None:
+            found.extend(style.concept.tags)
+    return list(dict.fromkeys(found))
+
+
+def _entries(unit: Unit) -> Iterable[Entry]:
+    yield from unit.entries
+    for lexicon in lexicons().values():
+        if match := lexicon.match(unit.words):
+            yield from match.entries
+
+
+def _clean(tags: Iterable[str], young: bool) -> tuple[str, ...]:
+    found = sanitize.distinct(map(sanitize.tag, tags))
+    return tuple(tag for tag in _plainest(found) if not (young and _ADULT_TRAITS.search(tag)))
+
+
+def _plainest(tags: tuple[str, ...]) -> Iterable[str]:
+    """Without a noun that stands there again with more said of it: "wings" beside "white wings"."""
+    for tag in tags:
+        if not any(other != tag and other.endswith(f" {tag}") for other in tags):
+            yield tag
+
+
+def suitable(tags: Iterable[str], sheet: Sheet) -> tuple[str, ...]:
+    """A model's tags without those that do not go with the sheet."""
+    language = spoken((sheet.physical, sheet.attire, sheet.description, sheet.species))
+    texts = (sheet.species, sheet.physical, sheet.attire, sheet.description)
+    return _clean(tags, _is_young(sheet, [_field(text, language) for text in texts]))
+
+
+def fitted(
+    physical: tuple[str, ...], attire: tuple[str, ...], style: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    room = MOST_TAGS - len(style)
+    physical = physical[: max(_MOST_PHYSICAL, room - len(attire))][:room]
+    return physical, attire[: room - len(physical)], style
+
+
+def _reported(unknown: Iterable[Unit], tags: Iterable[str]) -> tuple[str, ...]:
+    """Without words that were passed as they are."""
+    used = {word for tag in tags for word in tag.split()}
+    left = (unit for unit in unknown if not used.issuperset(unit.words))
+    return sanitize.distinct(sanitize.shown(unit.raw) for unit in left)[:MOST_UNTRANSLATED]

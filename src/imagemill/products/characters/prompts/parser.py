@@ -1,0 +1,514 @@
+"""A sheet's field read word by word: which noun an adjective belongs to, what is negated, what is a place.
+
+Portuguese and Spanish put adjectives behind their noun, English before it. A noun keeps taking adjectives
+over commas until the next one, unless gender or number say that they are the person's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imagemill.products.characters.prompts.lexicon import Concept, Entry, Language
+from imagemill.products.characters.prompts.tokenizer import Unit, units
+
+BARE = frozenset(
+    (
+        *("beard", "mustache", "tail", "wings", "horns", "halo", "antennae", "fangs", "tusks"),
+        *("claws", "freckles", "scar", "tattoo", "mole", "wrinkles", "makeup", "lipstick"),
+        *("eyeshadow", "eyeliner", "whiskers", "gills", "fins", "tentacles", "scales", "feathers"),
+        *("fur", "hooves", "paws", "beak", "snout", "mane", "aura", "bandages", "stitches"),
+        *(
+            "markings",
+            "blush",
+            "sideburns",
+        ),
+    )
+)
+"""Parts that are worth a tag without anything said of them; everybody has the others."""
+_DULL = frozenset(("outfit", "clothes", "costume", "details", "trim", "print", "tool", "body"))
+"""Nouns that say nothing by themselves."""
+_SLOTS = {"detail": "garment"}
+_PERSON = {"black": "dark skin", "white": "fair skin", "brown": "dark skin"}
+_PLACED = {
+    ("scar", "eyes"): "scar across eye",
+    ("tattoo", "face"): "facial tattoo",
+    ("markings", "face"): "facial mark",
+    ("mole", "eyes"): "mole under eye",
+    ("mole", "mouth"): "mole under mouth",
+    ("mole", "lips"): "mole under mouth",
+    ("piercing", "nose"): "nose piercing",
+    ("piercing", "ears"): "ear piercing",
+    ("piercing", "lips"): "lip piercing",
+    ("bandage", "nose"): "bandaid on nose",
+    ("ribbon", "hair"): "hair ribbon",
+    ("bow", "hair"): "hair bow",
+    ("flower", "hair"): "hair flower",
+    ("goggles", "forehead"): "goggles on head",
+}
+_SINGULAR = {"cheeks": "cheek", "arms": "arm", "hands": "hand", "legs": "leg", "eyebrows": "eyebrow"}
+_MOST_MODIFIERS = 3
+
+
+@dataclass(slots=True)
+class Head:
+    """A noun; None: a word that cannot be seen, whose adjectives are of no use either."""
+
+    concept: Concept | None
+    language: str = "pt"
+    negated: bool = False
+    modifiers: list[Concept] = field(default_factory=list[Concept])
+    place: str = ""
+    """The part of the body it is said to be on."""
+    shares: "Head | None" = None
+    """A noun before it that means to have the same colour."""
+    contrast: bool = False
+    """Two eyes, two colours."""
+    silent: bool = False
+    """Takes adjectives, gives no tag."""
+    rank: int = 0
+
+    @property
+    def kind(self) -> str:
+        return self.concept.kind if self.concept else ""
+
+    @property
+    def name(self) -> str:
+        return self.concept.name if self.concept else ""
+
+    @property
+    def slot(self) -> str:
+        return _SLOTS.get(self.kind, self.kind)
+
+    def reads(self, modifier: Concept) -> str | None:
+        """What the modifier says of this noun; None: nothing."""
+        if self.concept is None:
+            return "-"
+        if self.kind == "person":
+            return f"{_PERSON[modifier.name]}!" if modifier.name in _PERSON else None
+        if self.slot not in ("hair", "eyes", "skin", "body", "part", "garment"):
+            return None
+        default = modifier.name if modifier.kind in ("colour", "animal") and self.slot != "body" else None
+        return modifier.readings.get(self.name, modifier.readings.get(self.slot, default))
+
+
+def tags(head: Head) -> Iterator[str]:
+    """Of a noun that is there."""
+    if head.negated or head.concept is None:
+        return
+    texts: list[str] = []
+    for text in _texts(head):
+        if text.endswith("!"):
+            yield text[:-1].lstrip("-")
+        elif text != "-" and text not in texts:
+            texts.append(text)
+    if head.silent:
+        return
+    if head.kind == "body":
+        yield from texts
+    elif head.kind == "eyes":
+        yield from _eyes(head, texts)
+    elif head.kind in ("hair", "skin"):
+        yield from (f"{text} {head.name}" for text in texts)
+    elif head.kind in ("part", "garment", "detail"):
+        yield from _thing(head, texts)
+
+
+def _texts(head: Head) -> list[str]:
+    """Readings in order, with shades put before their colours."""
+    texts: list[str] = []
+    colour = -1
+    shade = ""
+    for modifier in sorted(head.modifiers, key=_place):
+        text = head.reads(modifier)
+        if text is None:
+            continue
+        if modifier.kind == "shade" and head.language != "en" and colour >= 0:
+            texts[colour] = _shaded(modifier.name, texts[colour], head)
+            colour = -1
+            continue
+        if modifier.kind == "shade" and head.language == "en":
+            shade = modifier.name
+        if modifier.kind == "colour":
+            if shade and texts:
+                texts.pop()
+                text = _shaded(shade, text, head)
+            shade, colour = "", len(texts)
+        elif modifier.kind != "shade":
+            colour = -1
+        texts.append(text)
+    return texts
+
+
+def _paired(head: Head, texts: list[str]) -> list[str]:
+    """Two colours of one thing: "black and white"."""
+    plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
+    places = [index for index, text in enumerate(texts) if text in plain]
+    if len(places) != 2 or places[1] != places[0] + 1:
+        return texts
+    first = places[0]
+    return [*texts[:first], f"{texts[first]} and {texts[first + 1]}", *texts[first + 2 :]]
+
+
+def _place(modifier: Concept) -> int:
+    """In English size and state come first, then colour, then material and use."""
+    if modifier.kind in ("colour", "shade"):
+        return 1
+    return 2 if modifier.kind == "animal" or "stuff" in modifier.readings else 0
+
+
+def _shaded(shade: str, colour: str, head: Head) -> str:
+    plain = colour.split(" ")[-1]
+    if head.kind == "eyes" or colour.endswith("!") or "light" in colour or "dark" in colour:
+        return colour
+    if head.kind == "skin" and plain in ("brown", "tan"):
+        return "dark" if shade == "dark" else "tan"
+    return f"{shade} {colour}"
+
+
+def _eyes(head: Head, texts: list[str]) -> Iterator[str]:
+    colours = [m for m in head.modifiers if m.kind == "colour"]
+    said = list(dict.fromkeys(text for m in colours if (text := head.reads(m)) and text in texts))
+    if len(said) > 1:
+        if head.contrast:
+            yield "heterochromia"
+        else:
+            # One colour that goes into another, such as "castanho-esverdeado".
+            mixed = "hazel" if set(said[:2]) == {"brown", "green"} else said[0]
+            texts = [mixed, *(text for text in texts if text not in said)]
+    yield from (f"{text} {head.name}" for text in texts)
+
+
+def _thing(head: Head, texts: list[str]) -> Iterator[str]:
+    placed = _PLACED.get((head.name, head.place))
+    if head.name == "scar" and head.place and not placed:
+        placed = f"scar on {_SINGULAR.get(head.place, head.place)}"
+    elif head.name == "tattoo" and head.place and not placed:
+        placed = f"{_SINGULAR.get(head.place, head.place)} tattoo"
+    if placed:
+        yield placed
+        return
+    if not texts and (head.name in _DULL or (head.kind == "part" and head.name not in BARE)):
+        return
+    name = "trim" if head.name == "details" else next(iter(head.concept.tags if head.concept else ()), "")
+    if not name:
+        return
+    said = " ".join(dict.fromkeys(_paired(head, texts)[:_MOST_MODIFIERS]))
+    repeated = said and (name.startswith(f"{said} ") or name == said)
+    yield name if repeated else f"{said} {name}".strip()
+
+
+_NOUNS = ("hair", "eyes", "skin", "body", "part", "garment", "detail")
+_MODIFIERS = ("colour", "shade", "adj", "animal")
+_TAGS = ("hairstyle", "trait", "species", "person", "age", "youth")
+_APPEARANCE = (*_NOUNS, *_MODIFIERS, *_TAGS)
+_HAS_KIN = frozenset(
+    (
+        *("ears", "tail", "wings", "horns", "claws", "paws", "fangs", "eyes", "teeth", "legs"),
+        *(
+            "nose",
+            "whiskers",
+            "fur",
+            "scales",
+            "snout",
+        ),
+    )
+)
+"""Parts that may be of an animal."""
+_CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
+
+
+@dataclass
+class Found:
+    """What a field says. ``items`` in the order of the text: heads, and tags with the kind they are of."""
+
+    items: list[Head | tuple[Concept, int]] = field(default_factory=list[Head | tuple[Concept, int]])
+    body: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    persons: list[tuple[Concept, str]] = field(default_factory=list[tuple[Concept, str]])
+    """Words for people, with the gender of their form."""
+    sexes: list[str] = field(default_factory=list[str])
+    """Of adjectives that are the person's."""
+    unknown: list[Unit] = field(default_factory=list[Unit])
+
+    @property
+    def young(self) -> bool:
+        return any(concept.kind == "youth" for concept, _ in self.persons)
+
+
+def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> Found:
+    """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
+    reader = _Reader(language, attire=attire, species=species)
+    every = units(text, language)
+    for index, unit in enumerate(every):
+        reader.take(unit, every[index + 1] if index + 1 < len(every) else None)
+    reader.flush()
+    return reader.found
+
+
+class _Reader:
+    def __init__(self, language: Language, *, attire: bool, species: bool) -> None:
+        self.found = Found()
+        self._language = language
+        self._attire = attire
+        self._species = species
+        self._head: Head | None = None
+        self._entry: Entry | None = None
+        self._pending: list[Concept] = []
+        self._negated = False
+        self._spent = False
+        """The negation has had its noun."""
+        self._link = ""
+        self._comma = False
+        """Since the noun."""
+        self._near = False
+        """The unit before was the noun or an adjective of it."""
+        self._likening = False
+        self._order = 0
+        self._unit = Unit("")
+
+    def take(self, unit: Unit, after: Unit | None) -> None:
+        self._order += 1
+        self._unit = unit
+        if unit.pause:
+            self._rest(unit.pause)
+        if self._likening and unit.role not in ("and", "with"):
+            return
+        entry = self._chosen(unit, after)
+        if entry is None:
+            self._play(unit, after)
+            return
+        self._likening = False
+        kind = entry.concept.kind
+        if kind in _MODIFIERS:
+            self._modify(entry, after)
+        elif kind in _NOUNS:
+            self._name(entry)
+        else:
+            self._tag(entry)
+
+    def flush(self) -> None:
+        """Adjectives no noun came for are the last noun's, or the person's."""
+        pending, self._pending = self._pending, []
+        for concept in pending:
+            self._attach(Entry(concept))
+
+    def _rest(self, pause: str) -> None:
+        self.flush()
+        self._negated = self._spent = self._likening = self._near = False
+        self._link, self._comma = "", True
+        if pause == "." or (self._head is not None and self._head.concept is None):
+            self._head = self._entry = None
+
+    def _chosen(self, unit: Unit, after: Unit | None) -> Entry | None:
+        """Which meaning it has here."""
+        entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
+        if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
+            return None
+        if self._species:
+            entries.sort(key=lambda entry: entry.concept.kind != "species")
+        animal = next((entry for entry in entries if entry.concept.kind == "animal"), None)
+        kin = self._head is not None and self._head.name in _HAS_KIN
+        worn = self._head is not None and self._head.kind in ("part", "garment") and self._link == "of"
+        if animal and not self._species and (worn or (kin and self._link == "of") or self._language == "en"):
+            return animal
+        if self._head is not None and self._head.kind == "hair":
+            entries.sort(key=lambda entry: entry.concept.kind != "hairstyle")
+        others = [entry for entry in entries if entry.concept.kind != "animal"] or entries
+        others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
+        if not others:
+            return None
+        if self._language == "en" and self._leads(after):
+            # "a fur cloak", but "white fur"
+            others.sort(key=lambda entry: entry.concept.kind not in _MODIFIERS)
+            return others[0]
+        if self._attire:
+            others.sort(key=lambda entry: entry.concept.kind == "part")
+        return next((entry for entry in others if self._fits(entry)), others[0])
+
+    def _fits(self, entry: Entry) -> bool:
+        """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
+        concept = entry.concept
+        if concept.name == "tips":
+            return self._head is not None and self._head.kind == "hair"
+        if concept.kind not in _MODIFIERS:
+            return not (self._link == "of" and concept.kind == "species")
+        return self._head is not None and self._near and self._head.reads(concept) is not None
+
+    def _play(self, unit: Unit, after: Unit | None) -> None:
+        role = unit.role
+        if role == "not":
+            self.flush()
+            if self._head is not None and self._near and (after is None or after.pause):
+                self._head.negated = True  # "barba: não"
+            self._negated, self._spent = True, False
+        elif role == "with":
+            self.flush()
+            self._negated = False
+            self._link = "with"
+        elif role == "like":
+            self._likening = True
+        elif role in ("and", "of", "at"):
+            if role == "at":
+                self.flush()
+            self._link = role
+        elif role == "nonvisual" or not role:
+            self._meet(unit)
+        if role == "stop" and self._head is not None and _CONTRAST.intersection(unit.words):
+            self._head.contrast = True
+        if role != "stop":
+            self._near = False
+
+    def _meet(self, unit: Unit) -> None:
+        """A word without a tag. In a noun's place it takes the adjectives that follow."""
+        is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
+        if not is_known and len(unit.raw) > 1:
+            self.found.unknown.append(unit)
+        named = self._link == "of" and self._head is not None and not unit.role
+        if self._language != "en" and not self._near and not named:
+            self._head, self._entry = Head(None), None
+        self._link = ""
+
+    def _modify(self, entry: Entry, after: Unit | None) -> None:
+        concept = entry.concept
+        if concept.kind == "animal" and self._species:
+            self.found.items.append((concept, self._order))
+            self.found.persons.append((concept, entry.sex))
+            return
+        before = self._language == "en" or (not self._near and self._link != "of" and self._leads(after))
+        self._link = "" if self._link != "and" else "and"
+        if before:
+            self._pending.append(concept)
+        elif not (self._negated and not self._spent):
+            self._attach(entry)
+
+    def _leads(self, after: Unit | None) -> bool:
+        """Whether a noun follows at once."""
+        if after is None or after.pause:
+            return False
+        return any(entry.concept.kind in _NOUNS for entry in after.entries) and after.role not in (
+            "at",
+            "with",
+        )
+
+    def _attach(self, entry: Entry) -> None:
+        concept, head = entry.concept, self._head
+        body = concept.readings.get("body") if not self._attire else None
+        reading = head.reads(concept) if head is not None else None
+        agrees = not self._comma or (self._agrees(entry) and not self._is_theirs())
+        if head is not None and reading is not None and (agrees or body is None):
+            head.modifiers.append(concept)
+            if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
+                head.shares.modifiers.append(concept)
+            self._near = True
+        elif body is not None and not self._negated:
+            self.found.body.append((body.rstrip("!"), self._order))
+            if entry.sex:
+                self.found.sexes.append(entry.sex)
+
+    def _is_theirs(self) -> bool:
+        """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
+        slot = self._head.slot if self._head is not None else ""
+        return self._language == "en" and slot in ("part", "garment", "eyes")
+
+    def _agrees(self, entry: Entry) -> bool:
+        """In gender and number, as far as both forms tell."""
+        noun = self._entry
+        if noun is None or not entry.sex or not noun.sex:
+            return True
+        return entry.sex == noun.sex and entry.many == noun.many
+
+    def _name(self, entry: Entry) -> None:
+        concept = entry.concept
+        if self._link == "at" and concept.kind in ("part", "hair", "eyes", "skin", "body"):
+            self._place(concept.name)
+            return
+        if self._negated and self._spent and concept.kind in ("hair", "eyes", "skin"):
+            self._negated = False
+        head = Head(concept, self._language, negated=self._negated, rank=self._order)
+        head.modifiers, self._pending = self._pending, []
+        if self._link == "and" and self._head is not None:
+            self._join(self._head, head)
+        self._spent = True
+        self._begin(head, entry)
+        self.found.items.append(head)
+
+    def _place(self, name: str) -> None:
+        head = self._head
+        if head is not None and name != "body" and not head.place:
+            head.place = name
+        self._link = ""
+
+    def _join(self, former: Head, head: Head) -> None:
+        """Two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
+        if self._language == "en":
+            if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
+                head.modifiers = [m for m in former.modifiers if m.kind in ("colour", "shade")]
+        elif not former.modifiers and (
+            former.slot == head.slot or {former.slot, head.slot} == {"hair", "eyes"}
+        ):
+            head.shares = former
+
+    def _begin(self, head: Head, entry: Entry) -> None:
+        self._head, self._entry = head, _formed(entry, self._unit)
+        self._comma, self._near, self._link = False, True, ""
+
+    def _tag(self, entry: Entry) -> None:
+        concept = entry.concept
+        if concept.kind in ("person", "youth", "species", "age"):
+            self.found.persons.append((concept, entry.sex))
+        elif entry.sex and concept.kind == "trait":
+            self.found.sexes.append(entry.sex)
+        if not self._negated and concept.kind in ("hairstyle", "trait", "species"):
+            self.found.items.append((concept, self._order))
+        if concept.kind == "hairstyle":
+            self._hairstyle(entry)
+            return
+        pending, self._pending = self._pending, []
+        head = Head(concept, self._language, self._negated, silent=True, rank=self._order)
+        if concept.kind in ("person", "species"):
+            self._begin(head, entry)
+            self.found.items.append(head)
+            for modifier in pending:
+                self._attach(Entry(modifier))
+        else:
+            self._begin(head, entry)
+            self._pending = pending if self._language != "en" else []
+            for modifier in pending if self._language == "en" else []:
+                self._attach(Entry(modifier))
+        self._spent = True
+
+    def _hairstyle(self, entry: Entry) -> None:
+        """Colours that follow are the hair's."""
+        head = self._head
+        if head is None or head.kind != "hair":
+            hair = Concept("hair", "hair", ())
+            head = Head(hair, self._language, self._negated, rank=self._order)
+            self.found.items.append(head)
+            self._begin(head, entry)
+        head.modifiers.extend(self._pending)
+        self._pending = []
+        self._near, self._link, self._spent = True, "", True
+
+
+def _formed(entry: Entry, unit: Unit) -> Entry:
+    """With the gender that a noun's ending tells."""
+    word = unit.words[0]
+    sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
+    return entry if entry.sex or unit.language == "en" else Entry(entry.concept, sex, word.endswith("s"))
+
+
+def words(found: Found) -> Iterator[tuple[str, str, int]]:
+    """All tags: (kind, tag, order)."""
+    for tag, order in found.body:
+        yield "body", tag, order
+    for item in found.items:
+        if isinstance(item, Head):
+            for tag in tags(item):
+                kind = "garment" if item.kind in ("garment", "detail") else item.kind
+                yield kind, tag, item.rank
+        else:
+            concept, order = item
+            if concept.kind == "animal":
+                yield "species", f"{concept.name} ears", order
+                yield "species", f"{concept.name} tail", order
+            else:
+                for tag in concept.tags:
+                    yield concept.kind, tag, order

@@ -1,0 +1,153 @@
+"""What may stand in a prompt: tags, names and free text without weights of their own."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import groupby
+
+from imagemill.products.characters.prompts.lexicon import Language, lexicons
+from imagemill.products.characters.prompts.tokenizer import Unit, units
+
+MOST_TAG_CHARS = 40
+MOST_NAME_CHARS = 60
+MOST_TEXT_CHARS = 500
+
+_TAG = re.compile(r"[a-z0-9][a-z0-9 ()-]*")
+_NOT_TAG = re.compile(r"[^a-z0-9 ()-]+")
+_BLANKS = re.compile(r"\s+")
+_WEIGHTS = re.compile(r"[\[\]{}<>|\\\"#]+")
+_UNSEEN = ("Cc", "Cf", "Co", "Cs", "Cn", "Mn")
+_BREAK = re.compile(r"\b(?:BREAK|AND)\b|\b(?:embedding|lora|lyco|hypernet)\s*:", re.IGNORECASE)
+_BAD = re.compile(
+    r"\b(?:loli\w*|shota\w*|child\w*|kids?|toddler\w*|infant\w*|bab(?:y|ies)|teen\w*|preteen\w*|tweens?|minors?"
+    r"|underage\w*|adolescent\w*|young\w*|youth\w*|school ?(?:girl|boy)s?|little (?:girl|boy)|petite"
+    r"|flat chest\w*|small breasts|aged down|kindergarten\w*|diapers?|nude\w*|naked|nudity|nsfw"
+    r"|sex\w*|porn\w*|hentai|ecchi"
+    r"|topless|bottomless|nipples?|pussy|penis|vagina|genital\w*|lingerie|undress\w*|cleavage|breasts?|panties"
+    r"|underwear|rating explicit|explicit|lewd|erotic\w*|chibi)\b"
+)
+"""Tags no look has: of the young, and sexual ones. What is asked for besides is the safety checks' matter."""
+_QUALITY = re.compile(
+    r"\b(?:break|masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
+)
+
+
+def tag(text: str) -> str:
+    """A visual tag in the charset of tags, or "" for what may not be one."""
+    text = _BLANKS.sub(" ", text.lower().replace("_", " ")).strip(" .-")
+    if not text or len(text) > MOST_TAG_CHARS or not _TAG.fullmatch(text):
+        return ""
+    if _BAD.search(text) or _QUALITY.search(text) or not any(c.isalpha() for c in text):
+        return ""
+    return text if _is_balanced(text) else ""
+
+
+def distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def name(text: str) -> str:
+    """A character's or LoRA's name as it stands inside ``(name:1.2)``: no signs that weigh."""
+    return escaped(_plain(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
+
+
+def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
+    """Free text of a user as part of a prompt: parentheses escaped, nothing else that weighs."""
+    return escaped(_plain(text, most))
+
+
+def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
+    """The same, to be escaped when it becomes part of a prompt."""
+    return _plain(text, most)
+
+
+def is_bad(text: str) -> bool:
+    """Whether it speaks of the young or of sex."""
+    return bool(_BAD.search(text.lower()))
+
+
+def shown(text: str) -> str:
+    """A word of the sheet for a report."""
+    return _plain(text, MOST_TAG_CHARS)
+
+
+def escaped(text: str) -> str:
+    """ComfyUI and A1111 read a bare parenthesis as a weight."""
+    return text.replace("\\", "").replace("(", "\\(").replace(")", "\\)")
+
+
+def _plain(text: str, most: int) -> str:
+    text = unicodedata.normalize("NFKC", text[: 4 * most])
+    text = "".join(
+        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _UNSEEN
+    )
+    text = _BREAK.sub(" ", _WEIGHTS.sub(" ", text))
+    return _BLANKS.sub(" ", text).strip(" ,:")[:most].strip(" ,:")
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if depth not in (0, 1):
+            return False
+    return depth == 0
+
+
+def as_tag(text: str) -> str:
+    """The nearest tag to what a person or a model wrote."""
+    plain = unicodedata.normalize("NFKD", text.lower())
+    return tag(_NOT_TAG.sub("", plain.replace("_", " ").replace("'", "")))
+
+
+_MOST_WORDS = 5
+_WORD = re.compile(r"[a-z0-9]+")
+_FOREIGN = re.compile(
+    r"(?:[aiou]|[ao]s|[ai]r|[ei]z|mente|[aeiou]ndo|ção|cion|dad|dade|agem|vel|[aeio]nte|ns)$"
+)
+"""How words of Portuguese and Spanish end, and few of English."""
+
+
+def passed(text: str, language: Language, *, strictly: bool = False) -> Iterator[str]:
+    """Parts between commas with a word that is not known, where all of it reads as English. ``strictly``:
+    only beside a noun or an adjective that is known, in a text that is English as a whole."""
+    if strictly and language != "en":
+        return
+    for _, group in groupby(units(text, language), key=lambda unit: unit.segment):
+        part = list(group)
+        if _is_unknown(part) and _is_english(part) and not (strictly and not any(u.entries for u in part)):
+            raw = " ".join(unit.raw for unit in part if unit.raw.lower() not in ("a", "an", "the"))
+            if tag := as_tag(raw):
+                yield tag
+
+
+def _is_unknown(part: list[Unit]) -> bool:
+    return any(not unit.entries and not unit.role for unit in part)
+
+
+def _is_english(part: list[Unit]) -> bool:
+    words = [word for unit in part for word in unit.words]
+    if len(words) > _MOST_WORDS or not " ".join(unit.raw for unit in part).isascii():
+        return False
+    english = lexicons()["en"]
+    return all(english.knows(word) or _may_be(word) for word in words) and all(
+        unit.role not in ("not", "nonvisual") for unit in part
+    )
+
+
+def is_foreign(word: str) -> bool:
+    """A word of the Portuguese or Spanish lists that no English one is written like."""
+    own = english_words()
+    return word not in own and any(lexicons()[other].knows(word) for other in ("pt", "es"))
+
+
+@cache
+def english_words() -> frozenset[str]:
+    return lexicons()["en"].forms
+
+
+def _may_be(word: str) -> bool:
+    if any(lexicons()[other].knows(word) for other in ("pt", "es")) or _FOREIGN.search(word):
+        return False
+    return bool(_WORD.fullmatch(word)) and len(word) > 1 and any(c in "aeiouy" for c in word)

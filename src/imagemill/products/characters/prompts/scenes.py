@@ -1,0 +1,82 @@
+"""Stories reduced to what can be seen of them: places, times, weather, what people do, mood."""
+
+from collections.abc import Iterator, Mapping
+
+from imagemill.domain.errors import InvalidInput
+from imagemill.products.characters.prompts import sanitize
+from imagemill.products.characters.prompts.glossary import wishes
+from imagemill.products.characters.prompts.lexicon import Language
+from imagemill.products.characters.prompts.tokenizer import Unit, spoken, units
+from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, Setting, Telling
+
+MOST_SCENERY = 8
+"""Tags of a scene besides those of its people."""
+_MESSAGES = 6
+"""The last ones; what was said earlier is over."""
+
+
+def setting(telling: Telling) -> Setting:
+    """Never raises. Of place and mood unknown words are reported; a story is full of what cannot be seen."""
+    language = spoken((telling.summary, *telling.messages[-_MESSAGES:], telling.place, telling.mood))
+    named = [*_seen(telling.place, "place", language), *_seen(telling.mood, "mood", language)]
+    told: list[str] = []
+    for text in (telling.summary, *reversed(telling.messages[-_MESSAGES:]), telling.title):
+        told.extend(_seen(text, "place", language))
+    feeling = [] if telling.mood.strip() else list(_seen(telling.summary, "mood", language))[:2]
+    tags = sanitize.distinct(map(sanitize.tag, [*named, *told, *feeling]))
+    unknown = [*_unseen(telling.place, language), *_unseen(telling.mood, language)]
+    return Setting(tags[:MOST_SCENERY], untranslated=sanitize.distinct(unknown)[:MOST_UNTRANSLATED])
+
+
+def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
+    negated = False
+    for unit in units(text, language):
+        negated = (negated and not unit.pause) or unit.role == "not"
+        for entry in unit.entries:
+            if entry.concept.kind == kind and not negated:
+                yield from entry.concept.tags
+                break
+
+
+def _unseen(text: str, language: Language) -> Iterator[str]:
+    def is_unknown(unit: Unit) -> bool:
+        return not unit.entries and not unit.role and len(unit.raw) > 1
+
+    return (sanitize.shown(unit.raw) for unit in units(text, language) if is_unknown(unit))
+
+
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "happy": ("happy", "bright smile", "open mouth", "cheerful pose"),
+    "sad": ("sad", "frown", "teary eyes", "looking down"),
+    "angry": ("angry", "furrowed brow", "clenched teeth", "clenched hands"),
+    "surprised": ("surprised", "wide-eyed", "open mouth", "raised hands"),
+    "neutral": ("expressionless", "closed mouth", "relaxed pose", "looking at viewer"),
+    "thinking": ("thinking", "hand on own chin", "looking up", "closed mouth"),
+    "shy": ("shy", "blush", "looking away", "hands together"),
+    "waving": ("waving", "raised hand", "smile", "looking at viewer"),
+}
+EMOTIONS = tuple(ACTIONS)
+_MOST_ACTIONS = 6
+_MOST_EMOTION_CHARS = 40
+
+
+def actions(emotion: str, action_tag: str = "") -> tuple[str, ...]:
+    """Tags of an emotion. A custom one needs ``action_tag``; a known one may have it, too: it goes first.
+    Raises `InvalidInput` at ``emotion`` or ``actionTag``."""
+    key = emotion.strip().lower()
+    if not key or len(key) > _MOST_EMOTION_CHARS:
+        raise InvalidInput.at("emotion", f"should be of 1 to {_MOST_EMOTION_CHARS} characters")
+    given = given_actions(action_tag)
+    if key in ACTIONS:
+        return sanitize.distinct((*given, *ACTIONS[key]))[:_MOST_ACTIONS]
+    if not given:
+        known = ", ".join(EMOTIONS)
+        raise InvalidInput.at(
+            "actionTag", f"should say in English how it looks, as the emotion is none of {known}"
+        )
+    return given
+
+
+def given_actions(text: str) -> tuple[str, ...]:
+    """Action tags as a client wrote them, in English, or what the glossary knows of them."""
+    return wishes(text)[0][:_MOST_ACTIONS]

@@ -1,0 +1,174 @@
+"""Prompts of character pictures: the fixed order of each type, and what each must not show."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from imagemill.domain.errors import InvalidInput
+from imagemill.products.characters.prompts import sanitize
+from imagemill.products.characters.prompts.types import Gender, Look, Setting
+
+SCORES = ("score_9", "score_8_up", "score_7_up")
+"""What models of the Pony family were taught quality by; others read it as text."""
+QUALITY = ("masterpiece", "best quality", "ultra-detailed")
+DEFAULT_STYLE = "digital illustration"
+_PEOPLE = {"female": "1girl", "male": "1boy", "unknown": "1person"}
+_CROWD = ("multiple people", "2girls", "2boys", "group", "crowd")
+_LAYOUT = ("grid", "collage", "chibi", "clone", "cropped")
+_FLAWS = ("(low quality:1.2)", "(worst quality:1.2)", "watermark", "signature", "text", "speech bubble")
+_BODY = ("bad anatomy", "bad hands", "extra fingers", "missing fingers", "extra limbs", "missing limbs")
+MOST_EXTRAS = 10
+"""Tags a client's own wishes may add."""
+MOST_CAST = 3
+"""People whose looks stand in one prompt; further ones are counted only. Models mix up more."""
+_CAST_TAGS = 6
+COLOURS = ("red", "orange", "green", "blue", "magenta")
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    positive: str
+    negative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in a picture. ``lora``: ``name|trigger`` or a name; its name goes before the character's."""
+
+    look: Look
+    name: str = ""
+    lora: str = ""
+
+    @property
+    def called(self) -> str:
+        """Fit for a prompt; may be ""."""
+        return sanitize.name(self.lora.partition("|")[0]) or sanitize.name(self.name)
+
+
+def avatar(person: Person, *, extra: Sequence[str] = (), pony: bool = False) -> Prompt:
+    """A portrait. ``extra`` tags of the client's own come last."""
+    look = person.look
+    return _prompt(
+        (
+            *(SCORES if pony else ()),
+            *QUALITY,
+            "cinematic lighting",
+            f"({_style(look)})",
+            "(close-up portrait:1.2)",
+            "(detailed face:1.1)",
+            "looking at viewer",
+            "headshot",
+            "solo",
+            _PEOPLE[look.gender],
+            _weighed(person),
+            *_tags(look),
+            *_own(extra),
+        ),
+        (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "full body", "wide angle"),
+    )
+
+
+def sticker(
+    person: Person, actions: Sequence[str], backdrop: str, *, extra: Sequence[str] = (), pony: bool = False
+) -> Prompt:
+    """A full figure on a flat background. ``actions`` by `emotions.actions`, ``backdrop`` by `chroma`."""
+    look = person.look
+    return _prompt(
+        (
+            *(SCORES if pony else ()),
+            *QUALITY,
+            "solo",
+            "full body",
+            _weighed(person),
+            _PEOPLE[look.gender],
+            *_tags(look),
+            *_own((*actions, *extra)),
+            backdrop,
+        ),
+        (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "scenery", "gradient background", "shadow", "close-up"),
+    )
+
+
+def cover(setting: Setting, people: Sequence[Person] = (), *, style: str = "", pony: bool = False) -> Prompt:
+    """A story's cover, without lettering: titles are set by who shows it."""
+    return _staged(("book cover illustration", "dynamic composition"), setting, people, style, pony)
+
+
+def scene(setting: Setting, people: Sequence[Person] = (), *, style: str = "", pony: bool = False) -> Prompt:
+    """A moment of a story."""
+    return _staged(("scene", "detailed background"), setting, people, style, pony)
+
+
+def chroma(colour: str, code: str) -> str:
+    """The phrase that asks for a background to be keyed out: a name of `COLOURS` and ``#RRGGBB``."""
+    if colour not in COLOURS:
+        raise InvalidInput.at("colour", f"should be one of {', '.join(COLOURS)}")
+    if not _HEX.fullmatch(code):
+        raise InvalidInput.at("hex", "should be a colour such as #00FF00")
+    return f"simple background, (flat solid {colour} background:1.3), {code.upper()} background, chroma key"
+
+
+def _staged(
+    kind: Iterable[str], setting: Setting, people: Sequence[Person], style: str, pony: bool
+) -> Prompt:
+    cast = people[:MOST_CAST]
+    looks = [part for person in cast for part in (_weighed(person), *_short(person.look, len(cast)))]
+    told = sanitize.phrase(setting.description)
+    said = next((look.style[0] for look in (person.look for person in people) if look.style), DEFAULT_STYLE)
+    alone = ("solo",) if len(people) == 1 else ()
+    return _prompt(
+        (
+            *(SCORES if pony else ()),
+            *QUALITY,
+            *kind,
+            f"({sanitize.escaped(sanitize.tag(style) or said)})",
+            *alone,
+            *_counted([person.look.gender for person in people]),
+            *looks,
+            *map(sanitize.escaped, setting.tags),
+            told,
+        ),
+        (*(_CROWD if len(people) == 1 else ()), *_LAYOUT, *_FLAWS, *_BODY),
+    )
+
+
+def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
+    """As danbooru counts them: 1girl, 2boys."""
+    counts = Counter(genders)
+    nouns = {"female": "girl", "male": "boy", "unknown": "person"}
+    many = {"female": "girls", "male": "boys", "unknown": "people"}
+    return tuple(
+        f"{min(count, 6)}{nouns[gender] if count == 1 else many[gender]}"
+        for gender in ("female", "male", "unknown")
+        if (count := counts[gender])
+    )
+
+
+def _short(look: Look, people: int) -> tuple[str, ...]:
+    """Among others a person gets the tags that tell it from them."""
+    if people == 1:
+        return _tags(look)
+    return _tags(replace(look, physical=look.physical[:_CAST_TAGS], attire=look.attire[: _CAST_TAGS // 2]))
+
+
+def _tags(look: Look) -> tuple[str, ...]:
+    """Tags such as "bow (weapon)" have parentheses of their own."""
+    return tuple(map(sanitize.escaped, (*look.physical, *look.attire)))
+
+
+def _style(look: Look) -> str:
+    return sanitize.escaped(", ".join(look.style)) or DEFAULT_STYLE
+
+
+def _weighed(person: Person) -> str:
+    return f"({person.called}:1.2)" if person.called else ""
+
+
+def _own(extra: Iterable[str]) -> tuple[str, ...]:
+    return sanitize.distinct(sanitize.phrase(text, sanitize.MOST_TAG_CHARS) for text in extra)[:MOST_EXTRAS]
+
+
+def _prompt(positive: Iterable[str], negative: Iterable[str]) -> Prompt:
+    return Prompt(", ".join(sanitize.distinct(positive)), ", ".join(sanitize.distinct(negative)))

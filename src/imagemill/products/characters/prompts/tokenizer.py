@@ -1,0 +1,103 @@
+"""Text as units of meaning: words and phrases that are known, words that are not, the breaks between."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from imagemill.products.characters.prompts.lexicon import LANGUAGES, Entry, Language, Match, folded, lexicons
+
+MOST_CHARS = 2000
+"""Of a field that are read."""
+_WORD = re.compile(r"[^\W_]+")
+_HARD = re.compile(r"[.;!?\n\r\u2022|]")
+_APOSTROPHES = re.compile("['\u2019`\u00b4]")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    raw: str
+    words: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    role: str = ""
+    language: Language | None = None
+    pause: str = ""
+    """What stands before it: "," or ".", or nothing."""
+    segment: int = 0
+    """Which part between commas it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    raw: str
+    word: str
+    pause: str
+    segment: int
+
+
+def units(text: str, language: Language) -> list[Unit]:
+    tokens = _tokens(text)
+    words = tuple(token.word for token in tokens)
+    found: list[Unit] = []
+    index = 0
+    while index < len(tokens):
+        match, spoken = _matched(tokens, words, index, language)
+        length = match.length if match else 1
+        part = tokens[index : index + length]
+        found.append(
+            Unit(
+                " ".join(token.raw for token in part),
+                tuple(token.word for token in part),
+                match.entries if match else (),
+                match.role if match else "",
+                spoken,
+                part[0].pause,
+                part[0].segment,
+            )
+        )
+        index += length
+    return found
+
+
+def spoken(texts: Sequence[str]) -> Language:
+    """The language most words of which are known; Portuguese where it may be several."""
+    words = [token.word for text in texts for token in _tokens(text)]
+    known = {name: sum(map(lexicon.knows, words)) for name, lexicon in lexicons().items()}
+    return max(LANGUAGES, key=lambda language: known[language])
+
+
+def _matched(
+    tokens: tuple[_Token, ...], words: tuple[str, ...], index: int, language: Language
+) -> tuple[Match | None, Language | None]:
+    # A phrase does not go past a comma.
+    end = index + 1
+    while end < len(tokens) and end < index + 6 and not tokens[end].pause:
+        end += 1
+    ahead = words[index:end]
+    order: tuple[Language, ...] = (language, *(other for other in LANGUAGES if other != language))
+    for name in order:
+        lexicon = lexicons()[name]
+        if match := lexicon.match(ahead) or lexicon.guess(ahead[0]):
+            return match, name
+    return None, None
+
+
+@lru_cache(maxsize=32)
+def _tokens(text: str) -> tuple[_Token, ...]:
+    """A sheet's fields are asked for their language, then read: the same texts a few times in a row."""
+    # Cut again, as one sign may stand for eighteen.
+    text = unicodedata.normalize("NFKC", text[:MOST_CHARS])[:MOST_CHARS]
+    text = _APOSTROPHES.sub("", text)
+    found: list[_Token] = []
+    end, segment = 0, 0
+    for match in _WORD.finditer(text):
+        gap = text[end : match.start()]
+        end = match.end()
+        if gap == "/" and found and found[-1].raw.isdigit():
+            gap = " "  # 7/8
+        pause = "." if _HARD.search(gap) else "," if any(c in gap for c in ",/+()[]") else ""
+        segment += bool(pause)
+        if word := folded(match[0]):
+            found.append(_Token(match[0], word, pause, segment))
+    return tuple(found)

@@ -1,0 +1,302 @@
+"""Pictures of characters and stories: one is active of each type and emotion."""
+
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The rows of a statement built from a tuple of columns have no static type.
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.locks import serialise
+from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.errors import NotFound
+from imagemill.domain.jobs import OPEN, Job, JobStatus
+from imagemill.jobs.store.lanes import JOB_COLUMNS, job_from
+from imagemill.products.characters import tables as characters_tables
+
+if TYPE_CHECKING:
+    from imagemill.jobs.store.finish import Recorded
+
+_images = characters_tables.character_images.c
+_jobs = tables.jobs.c
+_artifacts = tables.artifacts.c
+_OPEN = sorted(status.value for status in OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One picture of a character that was not deleted. ``character_id``: of a cover it is the story's."""
+
+    id: str
+    owner: str
+    character_id: str
+    type: str
+    emotion: str
+    is_active: bool
+    job_id: str
+    image_key: str
+    thumbnail_key: str
+    media_type: str
+    size: int
+    width: int
+    height: int
+    seed: int | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Pictures of one character, the newest first. None: any."""
+
+    owner: str
+    character_id: str
+    type: str | None = None
+    emotion: str | None = None
+    is_active: bool | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One picture as a client names it."""
+
+    owner: str
+    character_id: str
+    id: str
+    now: int = 0
+
+
+class Characters:
+    """What `imagemill.jobs.store.store.Store` offers about pictures of characters."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def images(self, which: Which) -> list[StoredImage]:
+        return self._read(_list, which)
+
+    def of_jobs(self, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
+        """By job."""
+        return self._read(_of_jobs, owner, ids)
+
+    def activate(self, named: Named) -> StoredImage:
+        """It is the active one of its type and emotion then. Raises `NotFound`."""
+        return self._write(_activate, named)
+
+    def delete(self, named: Named) -> tuple[str, ...]:
+        """The keys of its files, which are its caller's to delete. The newest that is left of its type and
+        emotion is active then. Raises `NotFound`."""
+        return self._write(_delete, named)
+
+    def jobs(self, owner: str, dialect: str, since: int, limit: int = 500) -> list[Job]:
+        """Jobs of a dialect that are open or ended after an instant, the newest first."""
+        return self._read(_recent, owner, dialect, since, limit)
+
+    def open_counts(self, owner: str) -> dict[JobStatus, int]:
+        return self._read(_open_counts, owner)
+
+
+_COLUMNS = tuple(_images[name] for name in StoredImage.__dataclass_fields__)
+_KEPT = _images.deleted_at.is_(None)
+
+
+def _list(conn: sa.Connection, which: Which) -> list[StoredImage]:
+    wanted = {"type": which.type, "emotion": which.emotion, "is_active": which.is_active}
+    query = sa.select(*_COLUMNS).where(
+        _images.owner == which.owner,
+        _images.character_id == which.character_id,
+        _KEPT,
+        *(_images[name] == value for name, value in wanted.items() if value is not None),
+    )
+    if which.before is not None:
+        query = query.where(_images.id < which.before)
+    rows = conn.execute(query.order_by(_images.id.desc()).limit(which.limit))
+    return [StoredImage(*row) for row in rows]
+
+
+def _of_jobs(conn: sa.Connection, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
+    query = sa.select(*_COLUMNS).where(_images.owner == owner, _images.job_id.in_(ids), _KEPT)
+    return {image.job_id: image for image in (StoredImage(*row) for row in conn.execute(query))}
+
+
+def _recent(conn: sa.Connection, owner: str, dialect: str, since: int, limit: int) -> list[Job]:
+    query = (
+        sa.select(*JOB_COLUMNS)
+        .where(
+            _jobs.owner == owner,
+            _jobs.dialect == dialect,
+            sa.or_(_jobs.finished_at.is_(None), _jobs.finished_at > since),
+        )
+        .order_by(_jobs.id.desc())
+        .limit(limit)
+    )
+    return [job_from(row) for row in conn.execute(query)]
+
+
+def _open_counts(conn: sa.Connection, owner: str) -> dict[JobStatus, int]:
+    query = (
+        sa.select(_jobs.status, sa.func.count())
+        .where(_jobs.owner == owner, _jobs.status.in_(_OPEN))
+        .group_by(_jobs.status)
+    )
+    return {JobStatus(status): count for status, count in conn.execute(query)}
+
+
+def _found(tx: Tx, named: Named) -> StoredImage | None:
+    query = sa.select(*_COLUMNS).where(
+        _images.id == named.id,
+        _images.owner == named.owner,
+        _images.character_id == named.character_id,
+        _KEPT,
+    )
+    row = tx.conn.execute(query).first()
+    return None if row is None else StoredImage(*row)
+
+
+def _activate(tx: Tx, requests: Sequence[Named]) -> list[StoredImage | NotFound]:
+    serialise(tx, [_place(named.owner, named.character_id) for named in requests])
+    return [_activate_one(tx, named) for named in requests]
+
+
+def _activate_one(tx: Tx, named: Named) -> StoredImage | NotFound:
+    image = _found(tx, named)
+    if image is None:
+        return _no_image(named)
+    _make_active(tx, image)
+    return replace(image, is_active=True)
+
+
+def _make_active(tx: Tx, image: StoredImage) -> None:
+    of = {"of_owner": image.owner, "of_character": image.character_id}
+    tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
+    update = sa.update(characters_tables.character_images).where(_images.id == image.id)
+    tx.conn.execute(update.values(is_active=True))
+
+
+def _delete(tx: Tx, requests: Sequence[Named]) -> list[tuple[str, ...] | NotFound]:
+    serialise(tx, [_place(named.owner, named.character_id) for named in requests])
+    return [_delete_one(tx, named) for named in requests]
+
+
+def _delete_one(tx: Tx, named: Named) -> tuple[str, ...] | NotFound:
+    """Also what its job keeps: the original, and the right to be the answer to the same request."""
+    image = _found(tx, named)
+    if image is None:
+        return _no_image(named)
+    update = sa.update(characters_tables.character_images).where(_images.id == image.id)
+    tx.conn.execute(update.values(deleted_at=named.now, is_active=False))
+    of_job = _artifacts.job_id == image.job_id
+    kept = set(tx.conn.scalars(sa.select(_artifacts.blob_key).where(of_job, _artifacts.blob_key != "")))
+    tx.conn.execute(sa.update(tables.artifacts).where(of_job).values(blob_key=""))
+    reservations = tables.reservations
+    tx.conn.execute(sa.delete(reservations).where(reservations.c.job_id == image.job_id))
+    if image.is_active:
+        same = Which(image.owner, image.character_id, image.type, image.emotion, limit=1)
+        for newest in _list(tx.conn, same):
+            _make_active(tx, newest)
+    return tuple(sorted(kept | {image.image_key, image.thumbnail_key}))
+
+
+def _no_image(named: Named) -> NotFound:
+    return NotFound(f"there is no picture {named.id[:64]} of {named.character_id[:64]}")
+
+
+def _place(owner: str, character_id: str) -> str:
+    return f"characters/{owner}/{character_id}"
+
+
+_REST = (
+    sa.update(characters_tables.character_images)
+    .where(
+        _images.owner == sa.bindparam("of_owner"),
+        _images.character_id == sa.bindparam("of_character"),
+        _images.type == sa.bindparam("of_type"),
+        _images.emotion == sa.bindparam("of_emotion"),
+        _images.is_active,
+    )
+    .values(is_active=False)
+)
+
+
+def enter(tx: Tx, ended: "Sequence[Recorded]") -> None:
+    """Each as the active one of its type and emotion."""
+    serialise(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
+    for each in ended:
+        job, image = each.job, each.record
+        of = {"of_owner": job.owner, "of_character": image.character_id}
+        tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
+        picture, thumbnail = (each.artifacts * 2)[:2]
+        tx.conn.execute(
+            sa.insert(characters_tables.character_images).values(
+                id=uuid7(each.at),
+                owner=job.owner,
+                character_id=image.character_id,
+                type=image.type,
+                emotion=image.emotion,
+                is_active=True,
+                job_id=job.id,
+                image_key=picture.blob_key,
+                thumbnail_key=thumbnail.blob_key,
+                media_type=picture.media_type,
+                size=picture.size,
+                width=picture.width,
+                height=picture.height,
+                seed=picture.seed,
+                created_at=each.at,
+            )
+        )
+
+
+_translations = characters_tables.translations.c
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: str
+    body: str
+    now: int
+
+
+class Translations:
+    """What `imagemill.jobs.store.store.Store` offers about translations."""
+
+    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
+        self._write = write
+        self._read = read
+
+    def get(self, key: str) -> str | None:
+        return self._read(_get, key)
+
+    def put(self, key: str, text: str) -> None:
+        """The first answer stays, so that all who ask get the same."""
+        self._write(_put, _Entry(key, text, now_us()))
+
+    def prune(self, before: int) -> int:
+        """Forget what is older than an instant; how many."""
+        return self._write(_prune, before)
+
+
+def _get(conn: sa.Connection, key: str) -> str | None:
+    return conn.scalar(sa.select(_translations.body).where(_translations.key == key))
+
+
+def _put(tx: Tx, entries: Sequence[_Entry]) -> list[None]:
+    for entry in entries:
+        row = {"key": entry.key, "body": entry.body, "created_at": entry.now}
+        tx.conn.execute(tx.insert(characters_tables.translations).values(row).on_conflict_do_nothing())
+    return [None] * len(entries)
+
+
+def _prune(tx: Tx, instants: Sequence[int]) -> list[int]:
+    return [
+        tx.conn.execute(
+            sa.delete(characters_tables.translations).where(_translations.created_at < instant)
+        ).rowcount
+        for instant in instants
+    ]

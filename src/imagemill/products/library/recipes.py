@@ -1,0 +1,202 @@
+"""``fashionModel`` and ``editModel``: pictures of the model library."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from imagemill.domain import images
+from imagemill.domain.air import parse
+from imagemill.domain.clock import random_below, random_bytes
+from imagemill.domain.errors import InvalidInput
+from imagemill.domain.images import MAX_SEED, ImageSpec
+from imagemill.domain.jobs import LibraryEntry
+from imagemill.domain.moderation import Wording
+from imagemill.media.postprocess import Finish
+from imagemill.media.transforms import Role
+from imagemill.products.library.grid import PARAMETERS, Cell, grid
+from imagemill.products.library.settings import DEFAULT_MODEL
+from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.text_to_image import PUBLIC_RATE
+
+THUMBNAIL_PX = 256
+"""The longer side: a row of a back office's list."""
+_SAMPLER = images.find("Euler") or images.DEFAULT
+_FLUX_GUIDANCE = 3.5
+_CFG_SCALE = 7.0
+_TEMPLATES = frozenset(cell.template_id for cell in grid())
+
+
+def _one_of(name: str) -> Any:
+    values = PARAMETERS[name]
+
+    def check(value: str) -> str:
+        if value not in values:
+            raise ValueError(f"is {value[:40]!r}; allowed are {', '.join(values)}")
+        return value
+
+    return Annotated[
+        str, AfterValidator(check), Field(max_length=50, json_schema_extra={"enum": list(values)})
+    ]
+
+
+def _template(value: str) -> str:
+    if value and value not in _TEMPLATES:
+        raise ValueError("is no template of the library")
+    return value
+
+
+class Parameters(BaseModel):
+    """What a fashion model is described by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gender: _one_of("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
+    age_range: _one_of("age_range")  # pyright: ignore[reportInvalidTypeForm]
+    body_type: _one_of("body_type")  # pyright: ignore[reportInvalidTypeForm]
+    pose: _one_of("pose")  # pyright: ignore[reportInvalidTypeForm]
+    style: _one_of("style")  # pyright: ignore[reportInvalidTypeForm]
+
+    @property
+    def look(self) -> Cell:
+        return Cell(**{name: getattr(self, name) for name in PARAMETERS})
+
+
+class FashionModel(Parameters):
+    model: str = Field(DEFAULT_MODEL, description="The checkpoint's AIR.")
+    model_path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    width: int = Field(768, ge=64, le=4096, description="Pixels.")
+    height: int = Field(1024, ge=64, le=4096, description="Pixels.")
+    steps: int = Field(28, ge=1, le=150)
+    seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
+    save: bool = Field(True, description="false: no row of the library, the files stay with the job.")
+    mark: str = Field("", max_length=32, description="Part of its files' names; drawn when accepted.")
+
+    @property
+    def template(self) -> str:
+        return self.look.template_id
+
+    @property
+    def text(self) -> str:
+        return self.look.prompt
+
+
+class EditModel(FashionModel):
+    """The parameters are those of the new version; it is of the template of the old one."""
+
+    template_id: Annotated[str, AfterValidator(_template)] = Field(
+        "", description="Absent: of the parameters."
+    )
+    prompt: str = Field("", description="In place of the one of the parameters.")
+    image: str | None = Field(None, description="The picture to draw anew: data URL, URL, or blob:key.")
+    denoise: float = Field(0.6, ge=0, le=1, allow_inf_nan=False, description="How much is drawn anew.")
+    edited: str = Field("", max_length=36, description="The model this one was made of.")
+
+    @property
+    def template(self) -> str:
+        return self.template_id or self.look.template_id
+
+    @property
+    def text(self) -> str:
+        return self.prompt or self.look.prompt
+
+
+def complete(input_: FashionModel, shelf: Shelf, path: str) -> FashionModel:
+    checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
+    drawn = input_.seed is None or input_.seed < 0
+    filled: dict[str, Any] = {
+        "model": str(checkpoint.air),
+        "model_path": checkpoint.path,
+        "seed": random_below(MAX_SEED + 1) if drawn else input_.seed,
+        "mark": random_bytes(8).hex(),
+    }
+    if isinstance(input_, EditModel):
+        if input_.prompt and not input_.prompt.strip():
+            raise InvalidInput.at(f"{path}prompt", "is empty")
+        filled["image"] = shelf.picture(f"{path}image", input_.image) if input_.image else None
+    return input_.model_copy(update=filled)
+
+
+def plan(input_: FashionModel) -> Plan:
+    spec = _image_spec(input_)
+    return Plan(
+        work=spec,
+        outputs=1,
+        size=(input_.width, input_.height),
+        inputs={"image": input_.image} if isinstance(input_, EditModel) and input_.image else {},
+        craft=Finish(thumbnail_px=THUMBNAIL_PX, prompt=input_.text),
+        keys=_keys(input_) if input_.save else {},
+        record=_entry(input_, spec) if input_.save else None,
+    )
+
+
+def _image_spec(input_: FashionModel) -> ImageSpec:
+    air = parse(input_.model)
+    is_flux = air.family == "flux1"
+    edits = isinstance(input_, EditModel) and input_.image is not None
+    return ImageSpec(
+        prompt=input_.text,
+        negative_prompt="",
+        model=input_.model,
+        model_path=input_.model_path or air.path,
+        family=air.family,
+        width=input_.width,
+        height=input_.height,
+        steps=input_.steps,
+        cfg_scale=_FLUX_GUIDANCE if is_flux else _CFG_SCALE,
+        sampler=_SAMPLER.sampler,
+        scheduler=_SAMPLER.scheduler,
+        seed=input_.seed or 0,
+        image="image" if edits else None,
+        denoise=input_.denoise if isinstance(input_, EditModel) and edits else 1.0,
+    )
+
+
+def _keys(input_: FashionModel) -> dict[Role, str]:
+    """``mark`` tells jobs apart that begin in the same millisecond, and owners."""
+    name = f"library/{input_.template}/{{ms}}-{input_.mark}"
+    return {"picture": f"{name}.webp", "thumbnail": f"{name}-thumbnail.webp"}
+
+
+def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
+    told: dict[str, Any] = {
+        "model": spec.model,
+        "seed": spec.seed,
+        "width": spec.width,
+        "height": spec.height,
+        "steps": spec.steps,
+    }
+    if isinstance(input_, EditModel):
+        told["editOf"] = input_.edited or None
+        if spec.image:
+            told["denoise"] = spec.denoise
+    return LibraryEntry(input_.template, **input_.look.values, prompt=spec.prompt, metadata=told)
+
+
+def wording(input_: FashionModel) -> Wording:
+    return Wording(input_.text)
+
+
+def reworded(input_: EditModel, texts: Wording) -> EditModel:
+    return input_.model_copy(update={"prompt": texts.prompt})
+
+
+FASHION_MODEL = Recipe(
+    name="fashionModel",
+    input=FashionModel,
+    complete=complete,
+    plan=plan,
+    model=lambda input_: input_.model.lower(),
+    rate=PUBLIC_RATE,
+    wording=wording,
+)
+EDIT_MODEL = Recipe(
+    name="editModel",
+    input=EditModel,
+    complete=complete,
+    plan=plan,
+    model=lambda input_: input_.model.lower(),
+    rate=PUBLIC_RATE,
+    wording=wording,
+    reworded=reworded,
+    worded_by="prompt",
+)

@@ -1,0 +1,243 @@
+"""The model library: order pictures of cells, fill the gaps of a grid, edit what is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from imagemill.blobs.base import BlobStore
+from imagemill.domain.errors import InvalidInput, NotFound
+from imagemill.domain.jobs import Draft, Job
+from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Submitter, Wish
+from imagemill.products.library.grid import PARAMETERS, Cell
+from imagemill.products.library.store import StoredModel
+
+NAME = "library"
+"""The dialect its jobs come in by."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRules:
+    """What is made unless a request says otherwise."""
+
+    model: str
+    """The checkpoint's AIR."""
+    width: int
+    height: int
+    steps: int
+    denoise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who orders, and in whose words: ``key`` makes a repeated order the same one."""
+
+    owner: str
+    trace: str | None = None
+    key: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What becomes of the cells of a grid. By template."""
+
+    present: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The newest version's id."""
+    under_way: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The id of the job that makes it."""
+    missing: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an order comes to, before it is placed."""
+
+    stock: Stock
+    chosen: tuple[Cell, ...]
+    """Of the missing cells those that are made."""
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """``jobs`` by template. ``batch``: what its jobs are found by; empty: there are none."""
+
+    batch: str
+    jobs: Mapping[str, str]
+    stock: Stock
+    repeated: bool = False
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        return tuple(self.jobs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an edit changes; None and absent: as it is."""
+
+    values: Mapping[str, str] = field(default_factory=dict[str, str])
+    prompt: str | None = None
+    denoise: float | None = None
+    seed: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.values and self.prompt is None and self.seed is None
+
+
+class Library:
+    def __init__(
+        self,
+        store: Store,
+        submitter: Submitter,
+        inputs: InputPictures,
+        blobs: BlobStore,
+        rules: LibraryRules,
+    ) -> None:
+        self._store = store
+        self._submitter = submitter
+        self._inputs = inputs
+        self._blobs = blobs
+        self.rules = rules
+
+    def stock(self, owner: str, cells: Sequence[Cell]) -> Stock:
+        # In this order: what ends in between is seen twice, not never.
+        held = self._store.models.holders((_sole(cell) for cell in cells), owner)
+        present = self._store.models.latest((cell.template_id for cell in cells), owner)
+        under_way = {
+            cell.template_id: held[_sole(cell)]
+            for cell in cells
+            if _sole(cell) in held and cell.template_id not in present
+        }
+        missing = tuple(
+            cell for cell in cells if cell.template_id not in present and cell.template_id not in under_way
+        )
+        return Stock(present, under_way, missing)
+
+    def plan(self, client: Client, cells: Sequence[Cell], *, count: int | None, save: bool) -> Plan:
+        """The first ``count`` cells that are missing; all of them where it is None. What is not saved is made
+        whatever there is."""
+        stock = self.stock(client.owner, cells) if save else Stock(missing=tuple(cells))
+        chosen = stock.missing if count is None else stock.missing[:count]
+        wishes = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
+        drafts = self._drafts(client, wishes) if wishes else ()
+        return Plan(stock, chosen, drafts)
+
+    def place(self, client: Client, plan: Plan) -> Placed:
+        """Order what is planned, each cell that nobody else has begun meanwhile."""
+        if not plan.drafts and client.key is None:
+            return Placed("", {}, plan.stock)
+        accepted = self._submitter.submit(client.owner, plan.drafts, key=client.key, digest=client.digest)
+        taken = {key.removeprefix(_SOLE): job for key, job in accepted.taken.items()}
+        stock = replace(plan.stock, under_way={**plan.stock.under_way, **taken})
+        jobs = {job.name or job.id: job.id for job in accepted.jobs}
+        return Placed(accepted.batch if jobs else "", jobs, stock, accepted.repeated)
+
+    def one(self, client: Client, look: Cell, *, save: bool, seed: int | None = None) -> Placed:
+        """A picture of one cell: its first version, unless that is under way; else its next version."""
+        plan = self.planned_one(client, look, save=save, seed=seed)
+        return self.place(client, plan)
+
+    def planned_one(self, client: Client, look: Cell, *, save: bool, seed: int | None = None) -> Plan:
+        stock = self.stock(client.owner, [look]) if save else Stock()
+        sole = _sole(look) if save and not stock.present else ""
+        drafts = self._drafts(client, [self._wish(look, save=save, seed=seed, sole=sole)])
+        return Plan(Stock(present=stock.present), (look,), drafts)
+
+    def edit(self, client: Client, id_: str, change: Change) -> Placed:
+        """The next version of the template of a model. Raises `NotFound`, `InvalidInput`."""
+        return self.place(client, self.planned_edit(client, id_, change))
+
+    def planned_edit(self, client: Client, id_: str, change: Change) -> Plan:
+        if change.is_empty:
+            raise InvalidInput.at("prompt", f"is required, or one of {', '.join(PARAMETERS)}, or a seed")
+        row = self._store.models.get(id_, client.owner)
+        values = {name: getattr(row, name) for name in PARAMETERS}
+        look = Cell(**{**values, **change.values})
+        given = self._edited(row, look, change, client.owner)
+        wish = Wish("editModel", {**self._given(look, save=True), **given}, name=row.template_id)
+        return Plan(Stock(), (look,), self._drafts(client, [wish]))
+
+    def _edited(self, row: StoredModel, look: Cell, change: Change, owner: str) -> dict[str, Any]:
+        """Where only the prompt is another one, the old picture is drawn anew; else a new one is made."""
+        is_same_look = look == Cell(**{name: getattr(row, name) for name in PARAMETERS})
+        facts = row.metadata
+        given: dict[str, Any] = {
+            "template_id": row.template_id,
+            "edited": row.id,
+            "prompt": change.prompt or (row.prompt if is_same_look else ""),
+            "seed": change.seed if change.seed is not None else facts.get("seed"),
+            "denoise": self.rules.denoise if change.denoise is None else change.denoise,
+            **{name: facts[name] for name in ("width", "height") if name in facts},
+        }
+        if is_same_look and change.prompt is not None:
+            given["image"] = self._source(row, owner)
+        return given
+
+    def _source(self, row: StoredModel, owner: str) -> str:
+        try:
+            data = self._blobs.get(row.image_key)
+        except NotFound as error:
+            raise InvalidInput.at(
+                "prompt", "cannot be drawn from the old picture, whose file is gone"
+            ) from error
+        return f"blob:{self._inputs.keep('image', data, owner).name}"
+
+    def outcome(self, owner: str, job_ids: Sequence[str]) -> "Outcome":
+        views = self._store.views_by_id(job_ids)
+        jobs = [views[id_].job for id_ in job_ids if id_ in views and views[id_].job.owner == owner]
+        return Outcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+
+    def batch(self, owner: str, batch: str) -> "Outcome":
+        """Raises `NotFound`."""
+        jobs = [job for job in self._store.batch(owner, batch) if job.dialect == NAME]
+        if not jobs:
+            raise NotFound(f"there is no batch {batch}")
+        return Outcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+
+    def batches(self, owner: str, placed: Placed) -> list[str]:
+        """That make the cells of an order: its own, and those that had begun some of them before."""
+        views = self._store.views_by_id(placed.stock.under_way.values())
+        others = {view.job.batch for view in views.values() if view.job.owner == owner}
+        return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
+
+    def _drafts(self, client: Client, wishes: Sequence[Wish]) -> tuple[Draft, ...]:
+        return self._submitter.drafts(client.owner, wishes, dialect=NAME, trace=client.trace)
+
+    def _wish(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> Wish:
+        return Wish(
+            "fashionModel", {**self._given(look, save=save), "seed": seed}, name=look.template_id, sole=sole
+        )
+
+    def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
+        rules = self.rules
+        size = {"width": rules.width, "height": rules.height, "steps": rules.steps}
+        return {**look.values, "model": rules.model, **size, "save": save}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    jobs: list[Job]
+    models: Mapping[str, StoredModel]
+    """By job."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for job in self.jobs:
+            found[job.status.value] = found.get(job.status.value, 0) + 1
+        return found
+
+    @property
+    def is_over(self) -> bool:
+        return all(job.status.is_terminal for job in self.jobs)
+
+
+_SOLE = "library/"
+
+
+def _sole(look: Cell) -> str:
+    return f"{_SOLE}{look.template_id}"

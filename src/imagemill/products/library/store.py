@@ -1,0 +1,201 @@
+"""Reading the model library: rows, versions of templates, and which templates are there or under way."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.locks import serialise
+from imagemill.domain.clock import uuid7
+from imagemill.domain.errors import NotFound
+from imagemill.domain.jobs import OPEN, JobStatus
+from imagemill.jobs.store.lanes import dump
+from imagemill.products.library import tables as library_tables
+
+if TYPE_CHECKING:
+    from imagemill.jobs.store.finish import Recorded
+
+_models = library_tables.model_library.c
+_reservations = tables.reservations.c
+_CHUNK = 500
+"""Templates of one question; SQLite takes 32,766 parameters."""
+_HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One version of a template. Instants are microseconds since the epoch."""
+
+    id: str
+    owner: str
+    template_id: str
+    version: int
+    gender: str
+    age_range: str
+    body_type: str
+    pose: str
+    style: str
+    prompt: str
+    metadata: Mapping[str, Any]
+    fal_request_id: str | None
+    """The provider's own id of the request, whichever provider it was."""
+    processing_time_ms: int | None
+    created_at: int
+    job_id: str
+    image_key: str
+    thumbnail_key: str
+
+
+_NAMES = tuple(StoredModel.__dataclass_fields__)
+_COLUMNS = [_models[name] for name in _NAMES]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """Which models of an owner to list, newest first."""
+
+    owner: str
+    values: Mapping[str, Sequence[str]]
+    """By column: any of these."""
+    latest: bool = False
+    """Only the newest version of each template."""
+    before: str | None = None
+    """Continue after this id (the cursor)."""
+    limit: int = 50
+
+
+class ModelLibrary:
+    """What `imagemill.jobs.store.store.Store` offers about the model library."""
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        self._read = read
+
+    def page(self, wanted: ModelFilter) -> list[StoredModel]:
+        return self._read(_page, wanted)
+
+    def get(self, id_: str, owner: str) -> StoredModel:
+        """Raises `NotFound`, for another owner's too."""
+        found = self._read(_rows, _models.id == id_, _models.owner == owner)
+        if not found:
+            raise NotFound(f"there is no model {id_}")
+        return found[0]
+
+    def versions(self, template_id: str, owner: str) -> list[StoredModel]:
+        """The newest first."""
+        return self._read(_rows, _models.template_id == template_id, _models.owner == owner)
+
+    def of_jobs(self, job_ids: Iterable[str], owner: str) -> dict[str, StoredModel]:
+        """By the job that made it."""
+        return self._read(_of_jobs, sorted(set(job_ids)), owner)
+
+    def latest(self, templates: Iterable[str], owner: str) -> dict[str, str]:
+        """Of these templates those with a row: the id of its newest version."""
+        return self._read(_latest, sorted(set(templates)), owner)
+
+    def holders(self, keys: Iterable[str], owner: str) -> dict[str, str]:
+        """Of these names of work (`Draft.sole`) those that a job holds, with the job."""
+        return self._read(_holders, sorted(set(keys)), owner)
+
+
+def _page(conn: sa.Connection, wanted: ModelFilter) -> list[StoredModel]:
+    conditions: list[Any] = [_models.owner == wanted.owner]
+    conditions += [_models[name].in_(sorted(set(values))) for name, values in wanted.values.items()]
+    if wanted.before is not None:
+        conditions.append(_models.id < wanted.before)
+    if wanted.latest:
+        newer = library_tables.model_library.alias().c
+        of_same = sa.and_(newer.owner == _models.owner, newer.template_id == _models.template_id)
+        conditions.append(~sa.exists().where(of_same, newer.version > _models.version))
+    statement = sa.select(*_COLUMNS).where(*conditions).order_by(_models.id.desc()).limit(wanted.limit)
+    return [_stored(row) for row in conn.execute(statement)]
+
+
+def _rows(conn: sa.Connection, *conditions: Any) -> list[StoredModel]:
+    statement = sa.select(*_COLUMNS).where(*conditions).order_by(_models.version.desc())
+    return [_stored(row) for row in conn.execute(statement)]
+
+
+def _of_jobs(conn: sa.Connection, job_ids: Sequence[str], owner: str) -> dict[str, StoredModel]:
+    found: dict[str, StoredModel] = {}
+    for some in _chunks(job_ids):
+        rows = _rows(conn, _models.job_id.in_(some), _models.owner == owner)
+        found.update((row.job_id, row) for row in rows)
+    return found
+
+
+def _latest(conn: sa.Connection, templates: Sequence[str], owner: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _chunks(templates):
+        statement = sa.select(_models.template_id, _models.id).where(
+            _models.owner == owner, _models.template_id.in_(some)
+        )
+        # Of several versions the last one stays.
+        found.update((row[0], row[1]) for row in conn.execute(statement.order_by(_models.version)))
+    return found
+
+
+def _holders(conn: sa.Connection, keys: Sequence[str], owner: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _chunks(keys):
+        statement = (
+            sa.select(_reservations.key, _reservations.job_id)
+            .join(tables.jobs, tables.jobs.c.id == _reservations.job_id)
+            .where(
+                _reservations.owner == owner,
+                _reservations.key.in_(some),
+                tables.jobs.c.status.in_(_HOLDING),
+            )
+        )
+        found.update((row[0], row[1]) for row in conn.execute(statement))
+    return found
+
+
+def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
+    return [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+
+
+def _stored(row: Any) -> StoredModel:
+    values = dict(zip(_NAMES, row, strict=True))
+    return StoredModel(**{**values, "metadata": json.loads(values["metadata"])})
+
+
+_LATEST = sa.select(sa.func.coalesce(sa.func.max(_models.version), 0)).where(
+    _models.owner == sa.bindparam("of_owner"), _models.template_id == sa.bindparam("of_template")
+)
+
+
+def enter(tx: Tx, ended: "Sequence[Recorded]") -> None:
+    """Each as the next version of its template."""
+    serialise(tx, [f"library/{each.job.owner}/{each.record.template_id}" for each in ended])
+    for each in ended:
+        job, entry = each.job, each.record
+        place = {"of_owner": job.owner, "of_template": entry.template_id}
+        version = tx.conn.execute(_LATEST, place).scalar_one() + 1
+        picture, thumbnail = (each.artifacts * 2)[:2]
+        tx.conn.execute(
+            sa.insert(library_tables.model_library).values(
+                id=uuid7(each.at),
+                owner=job.owner,
+                template_id=entry.template_id,
+                version=version,
+                image_url=f"/blobs/{picture.blob_key}",
+                thumbnail_url=f"/blobs/{thumbnail.blob_key}",
+                gender=entry.gender,
+                age_range=entry.age_range,
+                body_type=entry.body_type,
+                pose=entry.pose,
+                style=entry.style,
+                prompt=entry.prompt,
+                metadata=dump(entry.metadata),
+                fal_request_id=each.details.get("requestId"),
+                processing_time_ms=(each.at - (job.started_at or each.at)) // 1000,
+                created_at=each.at,
+                job_id=job.id,
+                image_key=picture.blob_key,
+                thumbnail_key=thumbnail.blob_key,
+            )
+        )

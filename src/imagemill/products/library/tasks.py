@@ -1,0 +1,317 @@
+"""What applications that know nothing but Celery ask for: orders of the model library, and their outcome.
+
+An order is found again by the id of its task, so a task that is delivered twice, or tried again, pays once.
+"""
+
+import hashlib
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.exceptions import Reject  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+
+from imagemill.domain.errors import ImagemillError, InvalidInput, NotFound, Refused, StorageError
+from imagemill.domain.images import MAX_SEED
+from imagemill.domain.jobs import Job
+from imagemill.jobs.store.store import Store
+from imagemill.products.library.grid import PARAMETERS, Cell, cell, grid
+from imagemill.products.library.service import Change, Client, Library, Outcome, Placed, Plan
+from imagemill.products.library.store import StoredModel
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.25
+"""How often an outcome is looked for: nobody else waits in this process."""
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 20.0
+Answer = dict[str, Any]
+
+
+class Leaving(Exception):
+    """This process stops; the task is for another one, or for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorRules:
+    owner: str
+    patience_s: float
+    """How long a task may take, all in all: then it answers with what is known."""
+    address: str
+    """What links to pictures begin with."""
+
+
+class Generator:
+    """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
+
+    def __init__(self, store: Store, library: Library, rules: GeneratorRules) -> None:
+        self._store = store
+        self._library = library
+        self._rules = rules
+        self._leaving = threading.Event()
+        self._idle = threading.Condition()
+        self._running = 0
+
+    def leave(self, patience_s: float) -> None:
+        """Let running tasks end with `Leaving`, and begin no more."""
+        self._leaving.set()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running, patience_s)
+
+    def generate(self, task: str, given: Mapping[str, Any]) -> Answer:
+        """``given``: the five parameters, and `seed`, `save`, `wait`."""
+
+        def plan(client: Client, asked: "_Asked") -> Plan:
+            look = cell(asked.texts(PARAMETERS))
+            return self._library.planned_one(client, look, save=asked.flag("save", True), seed=asked.seed())
+
+        return self._answered(task, given, {*PARAMETERS, "seed", "save", "wait"}, plan)
+
+    def batch(self, task: str, given: Mapping[str, Any]) -> Answer:
+        """``given``: `count` or `grid` or both, and `save`, `dry_run`, `wait`."""
+
+        def plan(client: Client, asked: "_Asked") -> Plan:
+            cells = asked.cells()
+            return self._library.plan(client, cells, count=asked.count(), save=asked.flag("save", True))
+
+        return self._answered(task, given, {"count", "grid", "save", "dry_run", "wait"}, plan)
+
+    def edit(self, task: str, given: Mapping[str, Any]) -> Answer:
+        """``given``: `model_id`, and `prompt`, parameters, `seed`, `wait`."""
+
+        def plan(client: Client, asked: "_Asked") -> Plan:
+            values = asked.texts([name for name in PARAMETERS if name in given])
+            for name, value in values.items():
+                if value not in PARAMETERS[name]:
+                    raise InvalidInput.at(name, f"should be one of {', '.join(PARAMETERS[name])}")
+            change = Change(values, asked.text("prompt"), seed=asked.seed())
+            return self._library.planned_edit(client, asked.text("model_id") or "", change)
+
+        return self._answered(task, given, {*PARAMETERS, "model_id", "prompt", "seed", "wait"}, plan)
+
+    def health(self) -> Answer:
+        try:
+            depths = self._store.depths()
+        except StorageError as error:
+            return {"ok": False, "database": str(error), "queue": {}}
+        return {"ok": True, "database": "ok", "queue": depths}
+
+    def _answered(
+        self,
+        task: str,
+        given: Mapping[str, Any],
+        known: set[str],
+        plan: Callable[[Client, "_Asked"], Plan],
+    ) -> Answer:
+        end = time.monotonic() + self._rules.patience_s
+        with self._idle:
+            self._running += 1
+        try:
+            asked = _Asked(given, known)
+            client = Client(self._rules.owner, key=f"celery/{_digest(task)}", digest=_digest(given))
+            if asked.flag("dry_run", False):
+                return _quoted(self._patient(end, lambda: plan(client, asked)))
+            planned = self._patient(end, lambda: plan(client, asked))
+            placed = self._patient(end, lambda: self._library.place(client, planned))
+            return self._followed(placed, end if asked.flag("wait", True) else 0.0)
+        except ImagemillError as error:
+            return _refused(error)
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    def _patient(self, end: float, act: Callable[[], Any]) -> Any:
+        """Try again while the database is away, or the queue is full, until the task's time is over."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return act()
+            except (StorageError, Refused) as error:
+                # Spread, so that not all who were refused come back at once.
+                wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
+                if isinstance(error, Refused):
+                    wait_s = max(wait_s, error.after_s)
+                if time.monotonic() + wait_s > end:
+                    raise
+                log.warning("an order waits: %s", error)
+            self._pause(wait_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _followed(self, placed: Placed, end: float) -> Answer:
+        """What became of the order, once it has ended or the time is over."""
+        job_ids = [*placed.accepted, *placed.stock.under_way.values()]
+        while True:
+            outcome = self._patient(end, lambda: self._library.outcome(self._rules.owner, job_ids))
+            if outcome.is_over or time.monotonic() >= end:
+                return self._told(placed, outcome)
+            self._pause(_LOOK_S)
+
+    def _told(self, placed: Placed, outcome: Outcome) -> Answer:
+        models = [self._model(row) for row in outcome.models.values()]
+        if not outcome.jobs and len(placed.stock.present) == 1:
+            # A cell that was under way when the task was first delivered, and is there by now.
+            (id_,) = placed.stock.present.values()
+            models = [self._model(self._store.models.get(id_, self._rules.owner))]
+        return {
+            "status": _status(outcome),
+            "batch": placed.batch or None,
+            "counts": outcome.counts,
+            "present": len(placed.stock.present),
+            "jobs": [_job(job) for job in outcome.jobs],
+            "models": models,
+        }
+
+    def _model(self, row: StoredModel) -> Answer:
+        place = f"{self._rules.address}/api/v1/models/{row.id}"
+        return {
+            "id": row.id,
+            "template_id": row.template_id,
+            "version": row.version,
+            **{name: getattr(row, name) for name in PARAMETERS},
+            "prompt": row.prompt,
+            "image_url": f"{place}/image",
+            "thumbnail_url": f"{place}/thumbnail",
+            "metadata": dict(row.metadata),
+            "fal_request_id": row.fal_request_id,
+            "processing_time_ms": row.processing_time_ms,
+            "job_id": row.job_id,
+        }
+
+    def _pause(self, seconds: float) -> None:
+        if self._leaving.wait(seconds):
+            raise Leaving
+
+
+class _Asked:
+    """The arguments of a task. Raises `InvalidInput` that names each."""
+
+    def __init__(self, given: Mapping[str, Any], known: set[str]) -> None:
+        for name in given:
+            if name not in known:
+                raise InvalidInput.at(name[:40], f"is no argument; there are {', '.join(sorted(known))}")
+        self._given = given
+
+    def text(self, name: str) -> str | None:
+        value = self._given.get(name)
+        if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
+            raise InvalidInput.at(name, "should be a text")
+        return value
+
+    def texts(self, names: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+        return {name: value for name in names if (value := self.text(name)) is not None}
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._given.get(name, default)
+        if not isinstance(value, bool):
+            raise InvalidInput.at(name, "should be true or false")
+        return value
+
+    def seed(self) -> int | None:
+        return self._whole("seed", 0, MAX_SEED)
+
+    def count(self) -> int | None:
+        return self._whole("count", 1, len(grid()))
+
+    def cells(self) -> tuple[Cell, ...]:
+        wanted = self._given.get("grid")
+        if wanted is None and self._given.get("count") is None:
+            raise InvalidInput.at("count", "is required, or a grid; {} is all of it")
+        if wanted is not None and not isinstance(wanted, dict):
+            raise InvalidInput.at("grid", "should be an object of parameters and values")
+        chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked there
+        return grid(chosen)
+
+    def _whole(self, name: str, low: int, high: int) -> int | None:
+        value = self._given.get(name)
+        if value is None:
+            return None
+        if type(value) is not int or not low <= value <= high:
+            raise InvalidInput.at(name, f"should be a whole number from {low} to {high}")
+        return value
+
+
+def _status(outcome: Outcome) -> str:
+    """``failed``: at least one of its jobs ended without a picture."""
+    if not outcome.is_over:
+        return "running"
+    return "succeeded" if set(outcome.counts) <= {"succeeded"} else "failed"
+
+
+def _job(job: Job) -> Answer:
+    error = None
+    if job.error is not None and job.status.is_terminal:
+        error = {"code": job.error.code.value, "message": job.error.message}
+    return {"id": job.id, "template_id": job.name, "status": job.status.value, "error": error}
+
+
+def _quoted(planned: Plan) -> Answer:
+    chosen = {each.template_id for each in planned.chosen}
+    return {
+        "status": "dry_run",
+        "count": len(planned.drafts),
+        "cost": round(sum(draft.cost for draft in planned.drafts), 4),
+        "present": sorted(planned.stock.present),
+        "under_way": sorted(planned.stock.under_way),
+        "prompts": {
+            each.template_id: each.prompt for each in planned.stock.missing if each.template_id in chosen
+        },
+    }
+
+
+def _refused(error: ImagemillError) -> Answer:
+    """A typed refusal is a result, not an exception the application has no class for."""
+    fields: dict[str, list[str]] = {}
+    if isinstance(error, InvalidInput):
+        for fault in error.errors:
+            fields.setdefault(fault.path, []).append(fault.message)
+    code = "not_found" if isinstance(error, NotFound) else error.code
+    return {"status": "refused", "error": {"code": code, "message": str(error), "fields": fields}}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+TASKS = ("generate_model", "batch_generate", "edit_model", "health_check")
+
+
+def add_tasks(app: Celery, settings: "Settings", generator: Callable[[], Generator]) -> None:
+    """``generator`` gives the one of this process."""
+    configured: Any = app
+    if (results := result_url(settings)) is not None:
+        configured.conf.update(
+            result_backend=results,
+            result_expires=round(settings.celery.result_days * 86_400),
+            # A result store that is away for a moment must not lose what was paid for.
+            result_backend_always_retry=True,
+            result_backend_max_retries=10,
+        )
+    _add(app, "generate_model", lambda task, given: generator().generate(task, given))
+    _add(app, "batch_generate", lambda task, given: generator().batch(task, given))
+    _add(app, "edit_model", lambda task, given: generator().edit(task, given))
+    _add(app, "health_check", lambda _task, _given: generator().health())
+
+
+def result_url(settings: "Settings") -> str | None:
+    """Where results go; None: nowhere, as RabbitMQ keeps none."""
+    broker = settings.broker_url or ""
+    return settings.celery.result_url or (broker if broker.startswith(("redis://", "rediss://")) else None)
+
+
+def _add(app: Any, name: str, act: Callable[[str, dict[str, Any]], Answer]) -> None:
+    def run(self: Any, **given: Any) -> Answer:
+        try:
+            return act(self.request.id, given)
+        except Leaving as leaving:
+            raise Reject("this worker stops", requeue=True) from leaving
+
+    app.task(name=name, bind=True, shared=False, ignore_result=False)(run)

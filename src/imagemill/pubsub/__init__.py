@@ -1,0 +1,1 @@
+"""Events, progress, previews and wake-ups between processes. Nothing is stored."""

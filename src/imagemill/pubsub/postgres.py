@@ -1,0 +1,136 @@
+"""News over PostgreSQL's LISTEN and NOTIFY, where there is no Redis. Progress is too large for it.
+
+Needs a session of its own, which a pooler in transaction mode does not give: each listener is called by its
+own process now and then, and one that does not hear it counts as deaf, so that events are polled as before.
+The call comes from another session, as a pooler does hand a client what its own transaction notified.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from imagemill.backends.base import Progress
+from imagemill.pubsub.base import Ears, News
+from imagemill.pubsub.codec import pack, unpack
+from imagemill.pubsub.threads import Outgoing, Unsent
+
+log = logging.getLogger(__name__)
+
+_CHANNEL = "imagemill_news"
+_MOST_NOTICES = 100
+"""A payload may have 8,000 bytes; a notice takes about 50."""
+_ALIVE_S = 10.0
+_ECHO_S = 3.0
+_AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
+_NOTIFY = "SELECT pg_notify(%s, %s)"
+
+
+class PostgresFanout:
+    """``url``: as psycopg takes it. ``sender`` names this process."""
+
+    def __init__(self, url: str, sender: str) -> None:
+        self._url = url
+        self._sender = sender
+        self._hears = False
+        self._writer: Any = None
+        self._outgoing = Outgoing(self._send, name="notify")
+
+    @property
+    def hears(self) -> bool:
+        return self._hears
+
+    def tell(self, news: Sequence[News]) -> None:
+        self._outgoing.tell(news)
+
+    def show(self, job_id: str, progress: Progress) -> None:
+        del job_id, progress  # the log has it once a second; see the module
+
+    def follow(self, ids: Iterable[str]) -> None:
+        del ids
+
+    def unfollow(self, ids: Iterable[str]) -> None:
+        del ids
+
+    def close(self) -> None:
+        self._outgoing.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _send(self, news: News, progress: dict[str, Progress]) -> None:
+        del progress
+        try:
+            if self._writer is None or self._writer.closed:
+                self._writer = psycopg.connect(self._url, autocommit=True, connect_timeout=2)
+            for part in _parts(news):
+                self._writer.execute(_NOTIFY, (_CHANNEL, pack(self._sender, part).decode()))
+        except psycopg.Error as error:
+            self._writer = None
+            raise Unsent(str(error)) from error
+
+    async def listen(self, ears: Ears) -> None:
+        pause_s, told = _AGAIN_S, False
+        while True:
+            try:
+                await self._session(ears)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                if self._hears:
+                    pause_s, told = _AGAIN_S, False
+                if not told:
+                    told = True
+                    log.warning("news of other processes are looked up until they are heard: %s", error)
+            finally:
+                self._hears = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _AGAIN_CAP_S)
+
+    async def _session(self, ears: Ears) -> None:
+        """Raises `TimeoutError` once it does not hear itself."""
+        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=2)
+        async with connection:
+            await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
+            while True:
+                await self._call()
+                await self._hear_for(connection, ears)
+
+    async def _call(self) -> None:
+        """A session for a moment: a third one to hold for this would be idle nearly always."""
+        async with await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=2
+        ) as caller:
+            await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, News()).decode()))
+
+    async def _hear_for(self, connection: Any, ears: Ears) -> None:
+        """Until it is time to call oneself again."""
+        called, heard = time.monotonic(), False
+        while (elapsed_s := time.monotonic() - called) < _ALIVE_S:
+            if not heard and elapsed_s >= _ECHO_S:
+                raise TimeoutError("the connection delivers no notifications; is it through a pooler?")
+            async for notify in connection.notifies(timeout=_ECHO_S, stop_after=1):
+                sender, news = unpack(notify.payload)
+                if sender != self._sender:
+                    if news:  # else it only calls itself
+                        ears.hear(news)
+                elif not heard:
+                    heard = True
+                    self._begin(ears)
+
+    def _begin(self, ears: Ears) -> None:
+        if not self._hears:
+            self._hears = True
+            ears.begin()
+
+
+def _parts(news: News) -> list[News]:
+    """The same news, each part small enough for a payload."""
+    first = replace(news, notices=news.notices[:_MOST_NOTICES])
+    more = range(_MOST_NOTICES, len(news.notices), _MOST_NOTICES)
+    return [part for part in (first, *(_of(news, start) for start in more)) if part]
+
+
+def _of(news: News, start: int) -> News:
+    return News(news.notices[start : start + _MOST_NOTICES])

@@ -1,0 +1,154 @@
+"""News and progress over Redis: publish and subscribe, nothing is stored there.
+
+News of all jobs are one channel: they are small, and a process that subscribed at its start misses none
+between a submit and its answer. What asks somebody to act is a channel, too, for processes in which nobody
+waits for a job: to read of each event of the whole fleet costs more than to send it. Progress is a channel a
+job, so previews go only where they are watched.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from imagemill.backends.base import Progress
+from imagemill.pubsub.base import Ears, News
+from imagemill.pubsub.codec import pack, pack_progress, unpack, unpack_progress
+from imagemill.pubsub.threads import Outgoing, Unsent
+
+log = logging.getLogger(__name__)
+
+_CONNECT_S = 2.0
+_ANSWER_S = 5.0
+_ALIVE_S = 10.0
+"""An idle subscription is asked this often whether it still is one."""
+_AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
+
+
+class RedisFanout:
+    """``sender`` names this process. ``notices``: whether it wants to hear of events."""
+
+    def __init__(self, url: str, sender: str, *, notices: bool = True) -> None:
+        self._url = url
+        self._sender = sender
+        # Installations on one Redis differ by the number of the database, which channels do not know.
+        database = urlsplit(url).path.strip("/") or "0"
+        self._news = f"imagemill/{database}/news"
+        self._calls = f"imagemill/{database}/calls"
+        self._heard = self._news if notices else self._calls
+        self._live = f"imagemill/{database}/live/"
+        self._client: Any = redis.Redis.from_url(
+            url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S, socket_keepalive=True
+        )
+        self._watched: set[str] = set()
+        """Jobs whose last progress somebody took: only theirs is sent with its preview."""
+        self._followed: set[str] = set()
+        self._pubsub: Any = None
+        self._changes: set[asyncio.Task[None]] = set()
+        self._outgoing = Outgoing(self._send, name="redis")
+
+    @property
+    def hears(self) -> bool:
+        return self._pubsub is not None
+
+    def tell(self, news: Sequence[News]) -> None:
+        self._outgoing.tell(news)
+
+    def show(self, job_id: str, progress: Progress) -> None:
+        self._outgoing.show(job_id, progress)
+
+    def close(self) -> None:
+        self._outgoing.close()
+        self._client.close()
+
+    def _send(self, news: News, progress: dict[str, Progress]) -> None:
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for job_id, latest in progress.items():
+            whole = job_id in self._watched
+            pipeline.publish(self._live + job_id, pack_progress(self._sender, latest, whole=whole))
+        if news:
+            pipeline.publish(self._news, pack(self._sender, news))
+        if calls := replace(news, notices=()):
+            pipeline.publish(self._calls, pack(self._sender, calls))
+        try:
+            takers: list[int] = pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise Unsent(str(error)) from error
+        for job_id, count in zip(progress, takers, strict=False):
+            (self._watched.add if count else self._watched.discard)(job_id)
+        self._watched -= {notice.job_id for notice in news.notices if notice.terminal}
+
+    def follow(self, ids: Iterable[str]) -> None:
+        fresh = set(ids) - self._followed
+        self._followed |= fresh
+        if self._pubsub is not None and fresh:
+            self._change(self._pubsub.subscribe(*(self._live + job_id for job_id in fresh)))
+
+    def unfollow(self, ids: Iterable[str]) -> None:
+        gone = self._followed & set(ids)
+        self._followed -= gone
+        if self._pubsub is not None and gone:
+            self._change(self._pubsub.unsubscribe(*(self._live + job_id for job_id in gone)))
+
+    async def listen(self, ears: Ears) -> None:
+        pause_s = _AGAIN_S
+        while True:
+            try:
+                await self._session(ears)
+            except (RedisError, OSError) as error:
+                if self._pubsub is not None:
+                    pause_s = _AGAIN_S
+                    log.warning("news of other processes are looked up until Redis is back: %s", error)
+            finally:
+                self._pubsub = None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _AGAIN_CAP_S)
+
+    async def _session(self, ears: Ears) -> None:
+        client: Any = redis.asyncio.Redis.from_url(
+            self._url,
+            socket_connect_timeout=_CONNECT_S,
+            socket_keepalive=True,
+            health_check_interval=_ALIVE_S,
+        )
+        async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(self._heard, *(self._live + job_id for job_id in self._followed))
+            self._pubsub = pubsub
+            ears.begin()
+            while True:
+                message = await pubsub.get_message(timeout=_ALIVE_S / 2)
+                if message is not None:
+                    self._take(message, ears)
+
+    def _take(self, message: dict[str, Any], ears: Ears) -> None:
+        channel: str = message["channel"].decode()
+        try:
+            if channel == self._heard:
+                sender, news = unpack(message["data"])
+                if sender != self._sender:
+                    ears.hear(news)
+                return
+            sender, progress = unpack_progress(message["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("a message on the Redis channel %s is not one of ours: %s", channel, error)
+            return
+        if sender != self._sender:
+            ears.see(channel.removeprefix(self._live), progress)
+
+    def _change(self, change: Any) -> None:
+        async def run() -> None:
+            try:
+                await change
+            except (RedisError, OSError) as error:
+                # The session ends by the same error and subscribes to everything anew.
+                log.debug("a subscription was not changed: %s", error)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)

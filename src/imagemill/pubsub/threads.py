@@ -1,0 +1,103 @@
+"""A thread that sends, so that nobody who commits or renders waits for a network."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from imagemill.backends.base import Progress
+from imagemill.pubsub.base import Ears, Fanout, News
+from imagemill.pubsub.codec import merge
+
+log = logging.getLogger(__name__)
+
+_MOST_KEPT = 10_000
+"""News kept while nobody takes them; who misses some looks into the database."""
+_AFTER_ERROR_S = 1.0
+
+Send = Callable[[News, dict[str, Progress]], None]
+"""Raises `Unsent`."""
+
+
+class Unsent(Exception):
+    """Nobody took it; the cause is in the message."""
+
+
+class Outgoing:
+    def __init__(self, send: Send, *, name: str) -> None:
+        self._send = send
+        self._bell = threading.Condition()
+        self._news: list[News] = []
+        self._progress: dict[str, Progress] = {}
+        self._closed = False
+        self._away = False
+        self._thread = threading.Thread(target=self._serve, name=f"imagemill-{name}", daemon=True)
+        self._thread.start()
+
+    def tell(self, news: Sequence[News]) -> None:
+        with self._bell:
+            if len(self._news) < _MOST_KEPT:
+                self._news.extend(news)
+            self._bell.notify()
+
+    def show(self, job_id: str, progress: Progress) -> None:
+        with self._bell:
+            self._progress[job_id] = progress
+            self._bell.notify()
+
+    def close(self) -> None:
+        with self._bell:
+            self._closed = True
+            self._bell.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._bell:
+                self._bell.wait_for(lambda: self._closed or self._news or self._progress)
+                news, self._news = self._news, []
+                progress, self._progress = self._progress, {}
+                if not (news or progress):
+                    return
+            try:
+                self._send(merge(news), progress)
+                self._away = False
+            except Unsent as error:
+                if not self._away:
+                    log.warning("other processes hear of nothing and look by themselves: %s", error)
+                self._away = True
+                if self._closed:
+                    return
+                # Old news are of no use to anybody who looks into the database meanwhile.
+                time.sleep(_AFTER_ERROR_S)
+            except Exception:
+                log.exception("a bug kept news from other processes; they look by themselves")
+
+
+class Listening:
+    def __init__(self, fanout: Fanout, ears: Ears) -> None:
+        self._fanout = fanout
+        self._ears = ears
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="imagemill-news", daemon=True)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._fanout.listen(self._ears))
+        self._thread.start()
+
+    def call(self, act: Callable[[], object]) -> None:
+        """On the listener's event loop, soon."""
+        self._loop.call_soon_threadsafe(act)
+
+    def close(self) -> None:
+        if self._task is None:
+            return
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+        self._loop.close()
+
+    def _serve(self) -> None:
+        assert self._task is not None  # noqa: S101 - set before the thread starts
+        self._loop.run_until_complete(asyncio.wait([self._task]))

@@ -1,1 +1,0 @@
-"""Avatars, stickers, covers and scenes of characters: how they are made."""

@@ -1,0 +1,170 @@
+"""Prompts are judged before a job is stored, pictures before they are kept."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.errors import BackendError, ContentBlocked
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.jobs import Draft, Job
+from imagemill.domain.moderation import Judgement, Question, Ruling, Verdict, Wording
+from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
+from imagemill.jobs.store.store import Store
+from imagemill.media.pictures import PictureInfo
+from imagemill.recipes.base import Recipe
+from imagemill.safety.chain import Chain, CheckFailed, Sentence
+from imagemill.safety.decisions import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An input whose texts may be rendered."""
+
+    input: Any
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def dumped(self) -> Mapping[str, Any]:
+        input_ = self.input
+        return input_.model_dump(exclude_defaults=True) if isinstance(input_, BaseModel) else input_
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What is kept on the job of what was said."""
+        if not self.judgements:
+            return {}
+        return {
+            "safety": {
+                "rewritten": any(each.verdict is Verdict.REWRITE for each in self.judgements),
+                "flags": [each.category for each in self.judgements if each.verdict is Verdict.FLAG],
+            }
+        }
+
+
+class PromptGate:
+    def __init__(self, chain: Chain, store: Store) -> None:
+        self._chain = chain
+        self._store = store
+
+    def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> Admitted:
+        """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
+        wording, sentence = self._judged(recipe, input_, owner)
+        if (blocked := sentence.blocked) is not None:
+            self._store.decisions.begin([_decision(blocked, owner, None)])
+            raise ContentBlocked.at(
+                f"{path}{recipe.worded_by}",
+                f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
+            )
+        return Admitted(_rewritten(recipe, input_, wording, sentence), sentence.judgements)
+
+    def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
+        """In the worker, where the texts are others by now. Raises `BackendError`."""
+        try:
+            wording, sentence = self._judged(recipe, input_, job.owner)
+        except CheckFailed as error:
+            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
+        if sentence.judgements:
+            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
+        if (blocked := sentence.blocked) is not None:
+            message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
+            raise BackendError(FailureCode.CONTENT_BLOCKED, message)
+        return _rewritten(recipe, input_, wording, sentence)
+
+    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[Wording, Sentence]:
+        wording = recipe.wording(input_) if recipe.wording is not None else _all_texts(input_)
+        question = Question(wording, owner, recipe.name)
+        return wording, self._chain.judge(question, rewritable=recipe.reworded is not None)
+
+    def record(self, owner: str, drafts: Sequence[Draft]) -> None:
+        """Before the jobs are stored, in the same or an earlier transaction."""
+        decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.judgements]
+        if decisions:
+            self._store.decisions.begin(decisions)
+
+
+def _rewritten(recipe: Recipe, input_: Any, wording: Wording, sentence: Sentence) -> Any:
+    if sentence.wording == wording or recipe.reworded is None:
+        return input_
+    return recipe.reworded(input_, sentence.wording)
+
+
+def _all_texts(input_: BaseModel) -> Wording:
+    """Of a recipe that does not say which of its fields are prompts."""
+    return Wording("\n".join(_strings(input_.model_dump())))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if not value.startswith(("data:", "http://", "https://", "urn:air:", "blob:")):
+            yield value
+    elif is_object(value):
+        for item in mapping(value).values():
+            yield from _strings(item)
+    elif is_array(value):
+        for item in sequence(value):
+            yield from _strings(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished picture, as a classifier sees it."""
+
+    data: bytes
+    info: PictureInfo
+    raster: Callable[[int, int], bytes]
+    """Its pixels scaled to a width and a height, row by row, red, green and blue."""
+
+
+class Classifier(Protocol):
+    """Called by many threads at once, for each picture before it is kept."""
+
+    @property
+    def name(self) -> str:
+        """In lower case; what settings and decisions name it by."""
+        ...
+
+    def judge(self, picture: Picture, job: Job) -> Ruling:
+        """A rewrite counts as a flag."""
+        ...
+
+
+class PictureGate:
+    def __init__(
+        self,
+        classifiers: Sequence[Classifier],
+        store: Store,
+        raster: Callable[[bytes, int, int], bytes],
+    ) -> None:
+        self._classifiers = tuple(classifiers)
+        self._store = store
+        self._raster = raster
+
+    def judge(self, job: Job, data: bytes, info: PictureInfo) -> list[str]:
+        """Categories it is flagged with. Raises `BackendError` for one that may not be kept."""
+        if not self._classifiers:
+            return []
+        picture = Picture(data, info, lambda width, height: self._raster(data, width, height))
+        flags: list[str] = []
+        for classifier in self._classifiers:
+            ruling = classifier.judge(picture, job)
+            if ruling.verdict is Verdict.ALLOW:
+                continue
+            self._record(classifier.name, ruling, job, data)
+            if ruling.verdict is Verdict.BLOCK:
+                message = f"the finished picture was blocked as {ruling.category!r} and is not kept"
+                raise BackendError(FailureCode.CONTENT_BLOCKED, message)
+            flags.append(ruling.category)
+        return flags
+
+    def _record(self, name: str, ruling: Ruling, job: Job, data: bytes) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        judgement = Judgement(name[:64], ruling.verdict, ruling.category[:64], digest)
+        self._store.decisions.record([_decision(judgement, job.owner, job.id)])
+
+
+def _decision(judgement: Judgement, owner: str, job_id: str | None) -> Decision:
+    return Decision(uuid7(), owner, now_us(), job_id, judgement)

@@ -1,0 +1,66 @@
+"""Texts as they are compared: without the disguises that are easily put on and taken off."""
+
+import hashlib
+import re
+import unicodedata
+from functools import lru_cache
+
+from imagemill.domain.moderation import Wording
+
+# Cyrillic, Greek, and letters that are not made of another and a mark.
+_CONFUSABLE = str.maketrans(
+    "авекмнорстухіјѕԁһӏьԛԝёαβεζηικμνορτυχϲłøđıħŧɡɑпги",
+    "abekmhopctyxijsdhlbqweabeznikmvoptyxclodihtganru",
+)
+_LEET = str.maketrans("013456789@$!|+€£", "oieasgtbgasiltel")
+_WHOLE_WORDS = re.compile("[\ufdf0-\ufdfd]")
+"""Single signs for Arabic phrases, which normalising would make eighteen times as long."""
+_LONG = re.compile(r"(\w)\1{2,}")
+_TOKEN = re.compile(r"[^\W_]+(?:[@$!|+€£][^\W_]+)*[@$]?|[@$][^\W_]+")
+_LEET_SIGNS = re.compile(r"[^\W\d_]")
+_APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4")
+
+
+def folded(text: str) -> str:
+    """Small letters without marks, look-alikes, and signs that are not seen."""
+    if not text.isascii():
+        text = _WHOLE_WORDS.sub(" ", text)
+        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+        text = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Cf", "Me"))
+        text = text.translate(_CONFUSABLE)
+    return text.lower().translate(_APOSTROPHES)
+
+
+@lru_cache(maxsize=64)
+def words(text: str) -> tuple[str, ...]:
+    """Its words in order; letters that stand apart are put together, digits in words read as letters."""
+    found: list[str] = []
+    apart: list[str] = []
+    for token in _TOKEN.findall(_LONG.sub(r"\1", folded(text))):
+        if len(token) == 1:
+            apart.append(token)
+            continue
+        if apart:
+            _put_together(found, apart)
+        found.append(token if token.isalpha() else _letters(token))
+    _put_together(found, apart)
+    return tuple(found)
+
+
+def _letters(token: str) -> str:
+    return token.translate(_LEET) if _LEET_SIGNS.search(token) else token
+
+
+def _put_together(found: list[str], apart: list[str]) -> None:
+    """Three letters or more in a row are a word that was taken apart; one or two are words of their own."""
+    if len(apart) >= 3:
+        found.append("".join(apart).translate(_LEET))
+    else:
+        found.extend(apart)
+    apart.clear()
+
+
+def digest(wording: Wording) -> str:
+    """Of the words, so that the same text in another dress is the same."""
+    text = "\n".join(" ".join(words(part)) for part in (wording.whole, wording.negative))
+    return hashlib.sha256(text.encode()).hexdigest()

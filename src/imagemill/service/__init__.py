@@ -1,1 +1,0 @@
-"""Use cases: submit, run, sweep, notify. No HTTP, no SQL."""

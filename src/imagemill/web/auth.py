@@ -1,0 +1,195 @@
+"""Who calls: found out before any route runs, so that no route can forget to ask."""
+
+import asyncio
+
+from fastapi import Request
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imagemill.accounts.access import Access, Credentials
+from imagemill.accounts.audit import Audit
+from imagemill.domain.access import Caller
+from imagemill.domain.errors import (
+    Forbidden,
+    ImagemillError,
+    InvalidInput,
+    NotFound,
+    TooManyAttempts,
+    Unauthenticated,
+)
+from imagemill.quotas.service import Throttle
+from imagemill.web.http import is_same_site
+from imagemill.web.middleware import client_address
+from imagemill.web.permissions import AUDITED, SAFE, WORDS, Permit, Permits
+from imagemill.web.problems import STATUSES, told
+from imagemill.web.rate_limit import counted
+
+UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED = 4401, 4403, 4429
+"""Close codes of WebSockets."""
+_CLOSE_CODES = {401: UNAUTHENTICATED, 429: RATE_LIMITED}
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def caller(request: HTTPConnection) -> Caller:
+    """Whom the request is answered for."""
+    found = request.scope["imagemill.caller"]
+    assert isinstance(found, Caller)  # noqa: S101 - the gate puts it there
+    return found
+
+
+def name_target(request: HTTPConnection, target: str) -> None:
+    """For the audit log, where the path does not name what was changed: what was made."""
+    request.scope["imagemill.target"] = target
+
+
+def name_change(request: HTTPConnection, change: str) -> None:
+    """For the audit log: what it is now, where the path tells only of whom."""
+    request.scope["imagemill.change"] = change
+
+
+async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
+    """Who calls a route that needs no key; None for nobody we know."""
+    try:
+        credentials = _credentials(request.scope)
+        found = access.remembered(credentials)
+        address = client_address(request.scope)
+        return found or await asyncio.to_thread(access.caller, credentials, address)
+    except (Unauthenticated, Forbidden, InvalidInput, TooManyAttempts):
+        return None
+
+
+class Gate:
+    """Pure ASGI, behind `imagemill.web.middleware.Edge`."""
+
+    def __init__(
+        self, app: ASGIApp, access: Access, permits: Permits, audit: Audit, throttle: Throttle | None = None
+    ) -> None:
+        self._app = app
+        self._throttle = throttle
+        self._access = access
+        self._permits = permits
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            permit = self._permits.of(scope["path"])
+            scope[WORDS] = permit.words
+            try:
+                await self._admit(scope, permit)
+                send = await counted(self._throttle, scope, send)
+            except ImagemillError as error:
+                await _refuse(scope, receive, send, error)
+                return
+            if scope["type"] == "http" and _is_audited(scope["method"], permit):
+                send = self._auditing(scope, send)
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, permit: Permit) -> None:
+        method = scope.get("method", "GET")
+        needed = permit.scope(method)
+        if needed is None:
+            _check_site(scope, method)
+            return
+        credentials = _credentials(scope)
+        found = self._access.remembered(credentials)
+        if found is None:
+            found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
+        if found.is_open:
+            _check_open(scope, method, permit.asks, credentials)
+        if not found.may(needed):
+            if not self._permits.declares(scope["path"]):
+                raise NotFound(
+                    f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
+                )
+            raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
+        scope["imagemill.caller"] = found
+
+    def _auditing(self, scope: Scope, send: Send) -> Send:
+        """The line is written before the client hears that it is done."""
+        found: Caller = scope["imagemill.caller"]
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                route = getattr(scope.get("route"), "path", scope["path"])
+                target = scope.get("imagemill.target") or scope["path"]
+                await asyncio.to_thread(
+                    self._audit.note,
+                    found.account,
+                    found.credential,
+                    f"{scope['method']} {route}",
+                    target,
+                    detail=_detail(scope, found),
+                    address=client_address(scope),
+                )
+            await send(message)
+
+        return sending
+
+
+def _detail(scope: Scope, found: Caller) -> str:
+    acting = f"for {found.owner}" if found.owner != found.account else ""
+    return "; ".join(part for part in (scope.get("imagemill.change", ""), acting) if part)
+
+
+def _shown(path: str) -> str:
+    """Within a sentence, whatever the client wrote."""
+    return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
+
+
+def _is_audited(method: str, permit: Permit) -> bool:
+    needed = permit.scope(method)
+    return method not in SAFE and needed is not None and (permit.audited or needed in AUDITED)
+
+
+def _credentials(scope: Scope) -> Credentials:
+    """Raises `InvalidInput` for headers that are there twice: whoever checked one before us may have meant
+    the other."""
+    authorization = _only(scope, b"authorization")
+    acting_for = _only(scope, b"x-imagemill-user")
+    return Credentials(
+        (authorization or b"").decode("latin-1"), _text(acting_for) if acting_for is not None else None
+    )
+
+
+def _only(scope: Scope, name: bytes) -> bytes | None:
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise InvalidInput.at(name.decode().title(), "is there more than once; send it once")
+    return values[0] if values else None
+
+
+def _text(value: bytes) -> str:
+    """Names of people are sent as UTF-8 by those who can."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials) -> None:
+    """Where anybody may act, pages of other sites may not act for whoever looks at them."""
+    if asks and not credentials.token:
+        raise Unauthenticated(
+            "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted"
+        )
+    _check_site(scope, method)
+
+
+def _check_site(scope: Scope, method: str) -> None:
+    acts = method not in SAFE or scope["type"] == "websocket"
+    if acts and scope["path"].startswith("/api/") and not is_same_site(HTTPConnection(scope)):
+        raise Forbidden("this route may not be called from another site's page")
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: ImagemillError) -> None:
+    status = STATUSES[error.code]
+    if scope["type"] == "websocket":
+        # Accepted first: only then a browser's script sees the code.
+        await receive()
+        await send({"type": "websocket.accept"})
+        code = _CLOSE_CODES.get(status, FORBIDDEN)
+        await send({"type": "websocket.close", "code": code, "reason": str(error)[:120]})
+        return
+    headers = _CHALLENGE if status == 401 else None
+    await told(Request(scope), error, headers)(scope, receive, send)

@@ -1,0 +1,207 @@
+"""Reading requests: JSON bodies as hostile input, flags, the caller."""
+
+import asyncio
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from fastapi import Request, Response
+from pydantic import BeforeValidator
+from pydantic_core import from_json, to_json
+from starlette.requests import HTTPConnection
+
+from imagemill.domain.clock import new_trace
+from imagemill.domain.errors import InvalidInput
+from imagemill.web.problems import suggestion
+
+MAX_DEPTH = 100
+"""Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
+
+_SUSPECT = re.compile(rb"\\u0000|[eE]\+?0*[1-9][0-9]{2}|[0-9]{309}")
+"""A NUL, or a number that may be beyond a double: such a body is looked through."""
+
+_CURSOR = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def json_body(request: Request) -> Any:
+    """The body as JSON: at most `MAX_DEPTH` deep, no NaN or infinity, no NUL. Raises `InvalidInput`."""
+    body = await request.body()
+    if not body:
+        raise InvalidInput.at("", "the body is empty; send a JSON object")
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidInput.at("", f"the body is not JSON: {error}") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH or _SUSPECT.search(body):
+        _look_through(value, "", 1)
+    return value
+
+
+_HEAVY_BODY = 32 * 1024
+"""Bytes from which a body may hold pictures or long lists, whose checking would hold up other requests."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+async def checked(
+    request: Request,
+    check: Callable[_Arguments, _Result],
+    *args: _Arguments.args,
+    **named: _Arguments.kwargs,
+) -> _Result:
+    """Call ``check`` on the body's content: here when it is small, in a thread when it is not."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) < _HEAVY_BODY:
+        return check(*args, **named)
+    return await asyncio.to_thread(check, *args, **named)
+
+
+def _look_through(value: Any, path: str, depth: int) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidInput.at(path, "holds a NUL character (\\u0000), which no text may")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput.at(path, "is a number beyond what can be computed with; write one below 1e308")
+    elif isinstance(value, (dict, list)):
+        if depth > MAX_DEPTH:
+            raise InvalidInput.at("", f"the body is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                _look_through(item, f"{path}[{index}]", depth + 1)
+        else:
+            for key, item in value.items():
+                _look_through(key, path, depth + 1)
+                _look_through(item, f"{path}.{key}" if path else str(key), depth + 1)
+
+
+def digest(value: Any) -> str:
+    """Of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(to_json(_sorted(value))).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def flag(request: Request, name: str, default: bool = False) -> bool:
+    """A boolean query parameter: true, false, 1, 0, in any case. Raises `InvalidInput`."""
+    text = request.query_params.get(name)
+    if text is None or not text:
+        return default
+    lowered = text.lower()
+    if lowered not in ("true", "false", "1", "0"):
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write true or false")
+    return lowered in ("true", "1")
+
+
+def number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole-number query parameter within bounds. Raises `InvalidInput`."""
+    text = request.query_params.get(name)
+    if text is None or not text:
+        return default
+    try:
+        value = int(text) if len(text) < 20 else None
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise InvalidInput.at(name, f"is {text[:40]!r}; write a whole number from {low} to {high}")
+    return value
+
+
+def cursor(text: str | None, path: str, source: str) -> str | None:
+    """A cursor that an answer gave as ``source``. Raises `InvalidInput`."""
+    if not text:
+        return None
+    if not _CURSOR.fullmatch(text):
+        raise InvalidInput.at(
+            path, f"is {text[:40]!r}, not one of ours; take it from the last answer's {source}"
+        )
+    return text
+
+
+PLACED = "imagemill.placed"
+"""In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
+LISTED = "imagemill.listed"
+"""In a request's scope: whether it is of a page that the settings let call us."""
+
+
+def is_same_site(request: HTTPConnection) -> bool:
+    """Whether a call does not come from another site's page, unless the settings list the site.
+
+    Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
+    where a call comes from name at least its origin; what is no browser sends neither.
+    """
+    if request.scope.get(LISTED, False):
+        return True
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is None and origin is not None:
+        return origin.partition("://")[2] == request.headers.get("host")
+    return site in (None, "same-origin", "none")
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):
+        raise InvalidInput.at("Idempotency-Key", "must be 1 to 200 printable ASCII characters")
+    return key
+
+
+def request_trace(request: Request) -> str:
+    """The trace that the jobs of the request continue: its caller's, or its own."""
+    return str(request.scope["imagemill.trace"])
+
+
+def trace_of(headers: list[tuple[bytes, bytes]]) -> str:
+    """The caller's W3C trace, continued, or a new one."""
+    given = inbound_trace(headers)
+    return f"00-{given[3:35]}-{new_trace()[36:52]}-00" if given else new_trace()
+
+
+def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The traceparent the caller sent, where it is one."""
+    for name, value in headers:
+        if name == b"traceparent" and len(value) == 55:
+            given = value.decode("ascii", "replace").lower()
+            parts = given.split("-")
+            if [len(part) for part in parts] == [2, 32, 16, 2] and all(
+                set(part) <= set("0123456789abcdef") for part in parts
+            ):
+                return given if int(parts[1], 16) and int(parts[2], 16) else None
+    return None
+
+
+def answer(body: Any, status: int = 200) -> Response:
+    return Response(to_json(body), status, media_type="application/json")
+
+
+def _not_boolean(value: Any) -> Any:
+    """Python counts booleans as numbers; a client that sends one meant something else."""
+    if isinstance(value, bool):
+        raise ValueError(f"should be a number; it is {str(value).lower()}")  # noqa: TRY004 - pydantic's word
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_not_boolean)]
+Real = Annotated[float, BeforeValidator(_not_boolean)]
+
+
+def one_of(names: Sequence[str]) -> BeforeValidator:
+    """Any case is read, the spelling of ``names`` is kept."""
+    lowered = {name.lower(): name for name in names}
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"should be one of {', '.join(names)}")  # noqa: TRY004 - pydantic's word
+        found = lowered.get(value.lower())
+        if found is None:
+            raise ValueError(f"is {value[:40]!r}{suggestion(value, names)}")
+        return found
+
+    return BeforeValidator(check)

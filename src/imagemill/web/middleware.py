@@ -1,0 +1,281 @@
+"""The outermost layer: whom a request is from, which hosts are answered, how large and slow a body may be."""
+
+import asyncio
+import fnmatch
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imagemill.observability.tracing import Tracer
+from imagemill.web.http import LISTED, PLACED, inbound_trace, trace_of
+from imagemill.web.problems import problem
+from imagemill.web.security_headers import Cors, secured
+
+_SECURE = {"http": "https", "ws": "wss"}
+
+
+class Proxies:
+    """Their X-Forwarded-For and X-Forwarded-Proto are believed, nobody else's."""
+
+    def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._networks = tuple(networks)
+
+    def resolve(self, scope: Scope) -> None:
+        """Put the client's own address and scheme into the scope."""
+        client = scope.get("client")
+        if not self._networks or client is None or not self._trusts(client[0]):
+            return
+        headers = scope["headers"]
+        given = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        if given:
+            scope["client"] = (self._origin(given.decode("latin-1")), 0)
+        protos = [value for name, value in headers if name == b"x-forwarded-proto"]
+        if protos and protos[-1].strip().lower() in (b"https", b"wss"):
+            scope["scheme"] = _SECURE.get(scope["scheme"], scope["scheme"])
+
+    def _origin(self, given: str) -> str:
+        """The last address that no proxy of ours has: whatever is before it anybody may have written."""
+        addresses = [_plain(part) for part in given.split(",") if part.strip()]
+        for address in reversed(addresses):
+            if not self._trusts(address):
+                return address[:64]
+        return addresses[0][:64] if addresses else ""
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._networks)
+
+
+def client_address(scope: Scope) -> str:
+    """Of whoever sent the request, without a port; empty where the server does not know."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _plain(part: str) -> str:
+    """Without a port and brackets."""
+    text = part.strip().strip('"')
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+Told = Callable[[str, str, int, float], None]
+"""Method, route, status and seconds of a request whose answer begins."""
+
+
+def _nobody(method: str, route: str, status: int, seconds: float) -> None:
+    """Whom requests are told to, by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRules:
+    hosts: Sequence[str]
+    """Patterns of Host headers that are answered."""
+    body_bytes: int
+    body_s: float = 60.0
+    """So long a whole body may take to arrive."""
+    origins: Sequence[str] = ()
+    contract_origins: Sequence[str] = ("*",)
+    proxies: Sequence[IPv4Network | IPv6Network] = ()
+    larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Bytes of a body by path, where more than ``body_bytes`` are taken."""
+    prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By host: the path below which its requests are served, but for those of pictures."""
+
+
+class Edge:
+    """Pure ASGI, as it is passed by every request."""
+
+    def __init__(self, app: ASGIApp, rules: EdgeRules, *, told: Told = _nobody) -> None:
+        self._app = app
+        self._hosts = tuple(host.lower() for host in rules.hosts)
+        self._known: set[bytes] = set()
+        self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
+        self._body_s = rules.body_s
+        self._cors = Cors(rules.origins, rules.contract_origins)
+        self._proxies = Proxies(rules.proxies)
+        self._told = told
+        self._prefixes = rules.prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if self._prefixes:
+            self._place(scope)
+        trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
+        self._proxies.resolve(scope)
+        scope[LISTED] = self._cors.lists(scope)
+        if scope["type"] == "http":
+            cors = self._cors.headers(scope)
+            send = _with_headers(_telling(send, scope, self._told), scope, cors, trace)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
+        elif scope["type"] == "http" and (preflight := self._cors.preflight(scope)) is not None:
+            await send({"type": "http.response.start", "status": 204, "headers": preflight})
+            await send({"type": "http.response.body"})
+        else:
+            limited = self._limited(receive, self._most(scope)) if _has_body(scope) else receive
+            await self._app(scope, limited, send)
+
+    def _place(self, scope: Scope) -> None:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        prefix = self._prefixes.get(_name(host.decode("latin-1")))
+        if prefix is not None and not scope["path"].startswith("/blobs/"):
+            scope["path"] = prefix + scope["path"]
+            scope["raw_path"] = prefix.encode() + (scope.get("raw_path") or b"")
+            scope[PLACED] = prefix
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return 400, f"a request has exactly one Host header, this one has {len(hosts)}"
+        host = hosts[0]
+        if host not in self._known:
+            if _is_own(scope, host):
+                pass  # not remembered: another connection may have come to another address
+            elif not self._is_allowed(host.decode("latin-1")):
+                return 421, (
+                    f"the host {host.decode('latin-1')[:100]!r} is not served here; "
+                    "the operator can add it to IMAGEMILL_ALLOWED_HOSTS"
+                )
+            elif len(self._known) < 1000:
+                self._known.add(host)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return 400, "the URL holds a NUL character (%00), which no text may"
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if length.isdigit() and int(length) > (most := self._most(scope)):
+            return 413, _too_large(most)
+        return None
+
+    def _is_allowed(self, host: str) -> bool:
+        name = _name(host)
+        return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
+
+    def _most(self, scope: Scope) -> int:
+        return self._body_bytes.get(scope["path"], self._body_bytes[""])
+
+    def _limited(self, receive: Receive, most: int) -> Receive:
+        """Bodies that do not say their length, or drip."""
+        received, deadline = 0, asyncio.get_running_loop().time() + self._body_s
+        whole = False
+
+        async def limited() -> Message:
+            nonlocal received, whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, _too_slow(self._body_s), {"Connection": "close"}) from None
+            whole = not message.get("more_body", False)
+            received += len(message.get("body", b""))
+            if received > most:
+                raise HTTPException(413, _too_large(most))
+            return message
+
+        return limited
+
+
+def _too_large(most: int) -> str:
+    return f"the body is larger than the {most} bytes that are accepted"
+
+
+def _too_slow(seconds: float) -> str:
+    return f"the body has not arrived within {seconds:g} s"
+
+
+def _telling(send: Send, scope: Scope, told: Told) -> Send:
+    start = time.perf_counter()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # Never the path itself, which clients choose: what matched no route of ours is one label.
+            route = getattr(scope.get("route"), "path", "other")
+            told(scope["method"], route, message["status"], time.perf_counter() - start)
+        await send(message)
+
+    return sending
+
+
+def _with_headers(send: Send, scope: Scope, cors: list[tuple[bytes, bytes]], trace: str) -> Send:
+    added = [*cors, (b"traceparent", trace.encode())]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": secured(scope, message.get("headers", ()), added)}
+        await send(message)
+
+    return sending
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+        for name, value in scope["headers"]
+    )
+
+
+def _is_own(scope: Scope, host: bytes) -> bool:
+    """Whether a request names the very address it came to: no name of a foreign site can be that."""
+    server = scope.get("server")
+    return server is not None and _name(host.decode("latin-1")).strip("[]") == server[0].lower()
+
+
+def _name(host: str) -> str:
+    """Without a port."""
+    name = host.lower()
+    return name.rpartition(":")[0] if ":" in name and not name.endswith("]") else name
+
+
+def _literal_brackets(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
+
+
+_QUIET = ("/health", "/metrics")
+"""Asked every few seconds by machines, and part of no job's life."""
+
+
+class Traced:
+    """Pure ASGI. The span lasts until the answer is complete, so a stream's is as long as the stream."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_QUIET):
+            await self._app(scope, receive, send)
+            return
+        given = inbound_trace(scope["headers"])
+        trace = trace_of(scope["headers"])
+        request = self._tracer.request(trace, given[36:52] if given else None)
+        scope["imagemill.trace"] = trace if request is None else f"{trace[:-2]}01"
+        if request is None:
+            await self._app(scope, receive, send)
+            return
+        status: int | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            request.close(scope["method"], getattr(scope.get("route"), "path", ""), status)

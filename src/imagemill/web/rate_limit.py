@@ -1,0 +1,44 @@
+"""Requests a minute, counted at the gate, and the RateLimit headers that tell what is left.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers: ``RateLimit-Policy: "requests";q=60;w=60`` and
+``RateLimit: "requests";r=12;t=34``.
+"""
+
+import asyncio
+import math
+
+from starlette.types import Message, Scope, Send
+
+from imagemill.domain.access import Caller
+from imagemill.domain.quotas import Standing
+from imagemill.quotas.service import Throttle
+
+
+async def counted(throttle: Throttle | None, scope: Scope, send: Send) -> Send:
+    """Count the request of whoever the gate found. Raises `RateLimited`."""
+    caller = scope.get("imagemill.caller")
+    if throttle is None or not isinstance(caller, Caller) or throttle.is_free(caller):
+        return send
+    standing = await asyncio.to_thread(throttle.take, caller)
+    if standing is None or scope["type"] != "http":
+        return send
+    added = [(name.lower().encode(), value.encode()) for name, value in headers(standing).items()]
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            told = {name for name, _ in message.get("headers", ())}
+            # An answer may tell of another limit that is tighter.
+            fresh = [pair for pair in added if pair[0] not in told]
+            message = {**message, "headers": [*message.get("headers", ()), *fresh]}
+        await send(message)
+
+    return telling
+
+
+def headers(standing: Standing) -> dict[str, str]:
+    name = standing.name.replace(":", "-").replace('"', "")
+    window = f";w={standing.window_s}" if standing.window_s else ""
+    return {
+        "RateLimit-Policy": f'"{name}";q={math.floor(standing.quota)}{window}',
+        "RateLimit": f'"{name}";r={math.floor(standing.remaining)};t={max(1, math.ceil(standing.after_s))}',
+    }

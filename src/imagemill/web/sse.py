@@ -1,0 +1,159 @@
+"""A job's events as they happen, resumable, with live progress in between: as server-sent events here, over a
+WebSocket in `imagemill.web.websockets`. Both send what `job_news` brings, written by `told`."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from imagemill.backends.base import Progress
+from imagemill.domain.clock import to_datetime
+from imagemill.domain.events import Event
+from imagemill.jobs.hub import Hub, Watcher
+from imagemill.jobs.store.store import Store
+
+KEEP_ALIVE_S = 15.0
+"""Below the idle time-outs of usual proxies."""
+_PAGE = 500
+
+
+class End(Enum):
+    """Why there are no more news."""
+
+    FINISHED = auto()
+    GONE = auto()
+    """The job was deleted."""
+    STOPPED = auto()
+    """The process ends; the job may go on."""
+
+
+News = Event | Progress | End | None
+"""None: nothing has happened for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event or a step of progress as clients read it. Progress has no number: it cannot be had again."""
+
+    name: str
+    body: dict[str, Any]
+    seq: int | None = None
+
+
+def event_body(event: Event) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "type": event.type.value,
+        "at": to_datetime(event.at).isoformat(),
+        "attempt": event.attempt,
+        "data": event.data,
+    }
+
+
+def progress_body(progress: Progress, *, preview: bool = True) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "step": progress.step,
+        "total": progress.total,
+        "progress": round(progress.fraction, 4),
+        "note": progress.note,
+    }
+    if preview and progress.preview is not None:
+        encoded = base64.b64encode(progress.preview).decode()
+        body["preview"] = f"data:{progress.preview_type};base64,{encoded}"
+    return body
+
+
+def told(news: Event | Progress, *, preview: bool = True) -> Told:
+    if isinstance(news, Event):
+        return Told(news.type.value, event_body(news), news.seq)
+    return Told("progress", {"type": "progress", **progress_body(news, preview=preview)})
+
+
+class EventStream(Response):
+    """A job's events after ``after``. Raises `TooManyStreams` before a byte is sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, store: Store, hub: Hub, job_id: str, after: int) -> None:
+        super().__init__()
+        self._source = (store, hub, job_id, after)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        store, hub, job_id, after = self._source
+        with hub.watch([job_id]) as watcher:
+            response = StreamingResponse(
+                job_events(store, watcher, job_id, after),
+                media_type=self.media_type,
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+            await response(scope, receive, send)
+
+
+async def job_events(
+    store: Store, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[bytes]:
+    """Durable events carry their sequence number as the id. Ends after the terminal event."""
+    yield b"retry: 2000\n\n"
+    async for news in job_news(store, watcher, job_id, after, keep_alive_s=keep_alive_s):
+        if news is None:
+            yield b": keep-alive\n\n"
+        elif not isinstance(news, End):
+            yield _frame(told(news))
+
+
+async def job_news(
+    store: Store, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[News]:
+    """Every event after ``after`` in order, the latest progress in between, and last why it ends.
+
+    Nothing is kept for a reader that is slow: events are read from the log as it takes them, and of progress
+    there is only the latest.
+    """
+    seq = after
+    while True:
+        events = await asyncio.to_thread(store.events_after, job_id, seq, _PAGE)
+        for event in events:
+            seq = event.seq
+            yield event
+            if event.type.is_terminal:
+                yield End.FINISHED
+                return
+        if not events:
+            end = End.STOPPED if watcher.closed else await _end(store, job_id, seq)
+            if end is not None:
+                yield end
+                return
+            async for news in _live(watcher, job_id, seq, keep_alive_s):
+                yield news
+
+
+async def _live(
+    watcher: Watcher, job_id: str, seq: int, keep_alive_s: float
+) -> AsyncIterator[Progress | None]:
+    """Progress until there is a newer event than ``seq``."""
+    while not watcher.closed and watcher.seen.get(job_id, 0) <= seq:
+        if not await watcher.wait(keep_alive_s):
+            yield None
+            return
+        for progress in watcher.take_live().values():
+            yield progress
+
+
+async def _end(store: Store, job_id: str, seq: int) -> End | None:
+    """Of a reader that has seen the last event, or whose job was deleted."""
+    found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
+    if found is None:
+        return End.GONE
+    return End.FINISHED if found[1] and found[0] <= seq else None
+
+
+def _frame(news: Told) -> bytes:
+    id_line = b"" if news.seq is None else b"id: %d\n" % news.seq
+    return id_line + b"event: " + news.name.encode() + b"\ndata: " + to_json(news.body) + b"\n\n"

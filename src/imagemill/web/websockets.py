@@ -1,0 +1,225 @@
+"""A job's events over a WebSocket: the same objects as the server-sent events, one message each.
+
+The socket is for listening. What a client sends has no meaning; it is bounded, so that nobody can keep the
+server busy with it. A connection's memory is bounded too: what a reader has not taken yet is one message and
+what the transport buffers (64 KiB); a reader that takes nothing for a while is cut, and resumes by `after`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from fastapi import WebSocket, WebSocketDisconnect
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from imagemill.api.base import SocketRules
+from imagemill.backends.base import Progress
+from imagemill.domain.errors import ImagemillError, InvalidInput
+from imagemill.domain.events import Event
+from imagemill.jobs.hub import Hub
+from imagemill.jobs.store.store import Store
+from imagemill.web.problems import STATUSES
+from imagemill.web.sse import End, job_news, told
+
+log = logging.getLogger(__name__)
+
+Previews = Literal["base64", "binary", "none"]
+
+RATE_S = 10.0
+"""In so long a client may send `SocketRules.messages`."""
+_FAREWELL_S = 2.0
+"""Longest wait for a close to be taken."""
+_LONGEST_REASON = 120
+"""Bytes: a close frame holds 125, two of them the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    code: int
+    reason: str
+
+
+ENDS = {
+    End.FINISHED: Close(1000, "the job has ended"),
+    End.GONE: Close(4404, "the job was deleted"),
+    End.STOPPED: Close(1012, "this server stops; resume at another"),
+}
+
+
+Message = dict[str, Any]
+"""One of ASGI's, of the type ``websocket.send``."""
+Fed = Sequence[Message] | Close
+"""What is sent next, nothing when nothing has happened for a while; or how it ends."""
+
+
+class Feed(Protocol):
+    """What a client is let in to."""
+
+    def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+        """Ends with a `Close`. What it raises is told by the close code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The news of one job."""
+
+    job_id: str
+    after: int
+    previews: Previews
+
+    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+        with hub.watch([self.job_id]) as watcher:
+            async for news in job_news(store, watcher, self.job_id, self.after):
+                if isinstance(news, End):
+                    yield ENDS[news]
+                else:
+                    yield [] if news is None else list(_messages(news, self.previews))
+
+
+class EventSocket:
+    def __init__(self, store: Store, hub: Hub, rules: SocketRules) -> None:
+        self._store = store
+        self._hub = hub
+        self._rules = rules
+
+    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> None:
+        """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
+        with suppress(WebSocketDisconnect):
+            # Only an open socket has a close code: before, a browser sees no more than that it failed.
+            await socket.accept()
+            close = await self._served(socket, admit)
+            if close is not None:
+                # One that takes nothing does not take the farewell either.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL_S):
+                        await socket.close(close.code, close.reason)
+
+    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> Close | None:
+        """How to close; None when the client has gone."""
+        try:
+            return await self._follow(socket, await admit())
+        except (ImagemillError, HTTPException) as error:
+            return refusal(error)
+        except WebSocketDisconnect:
+            return None
+        except Exception:
+            log.exception("a WebSocket met a bug", extra={"trace": socket.scope.get("imagemill.trace")})
+            return Close(1011, "a bug in the server; its log has more")
+
+    async def _follow(self, socket: WebSocket, feed: Feed) -> Close | None:
+        """Talk and listen until either ends."""
+        talking = asyncio.create_task(self._talk(socket, feed))
+        listening = asyncio.create_task(self._listen(socket))
+        both = (talking, listening)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            return talking.result() if talking.done() else listening.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _talk(self, socket: WebSocket, feed: Feed) -> Close:
+        async with aclosing(feed.feed(self._store, self._hub)) as fed:
+            async for messages in fed:
+                if isinstance(messages, Close):
+                    return messages
+                # Where there are none the server's pings keep the connection alive.
+                try:
+                    async with asyncio.timeout(self._rules.slow_s):
+                        for message in messages:
+                            await socket.send(message)
+                except TimeoutError:
+                    return Close(4408, f"nothing was read for {self._rules.slow_s:g} s; resume by after")
+        raise AssertionError("a feed ends with a Close")
+
+    async def _listen(self, socket: WebSocket) -> Close | None:
+        times: deque[float] = deque(maxlen=self._rules.messages)
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return None
+            text = message.get("text")
+            size = len(text.encode() if text is not None else message.get("bytes") or b"")
+            if size > self._rules.message_bytes:
+                return Close(1009, f"a message of {size} bytes; at most {self._rules.message_bytes} are read")
+            now = time.monotonic()
+            if len(times) == self._rules.messages and now - times[0] < RATE_S:
+                return Close(1008, f"more than {self._rules.messages} messages in {RATE_S:g} s; send none")
+            times.append(now)
+
+
+def _messages(news: Event | Progress, previews: Previews) -> Iterator[Message]:
+    body = told(news, preview=previews == "base64").body
+    yield from messages_of(body, news if isinstance(news, Progress) else None, previews)
+
+
+def messages_of(body: dict[str, Any], progress: Progress | None, previews: Previews) -> Iterator[Message]:
+    """As text, and where binary previews are wanted the preview behind it."""
+    picture: bytes | None = None
+    if previews == "binary" and progress is not None and progress.preview is not None:
+        picture = progress.preview
+        body |= {"previewType": progress.preview_type, "previewBytes": len(picture)}
+    yield {"type": "websocket.send", "text": to_json(body).decode()}
+    if picture is not None:
+        yield {"type": "websocket.send", "bytes": picture}
+
+
+def previews_of(request: HTTPConnection) -> Previews:
+    """How a client wants previews. Raises `InvalidInput`."""
+    text = request.query_params.get("previews") or "base64"
+    if text not in ("base64", "binary", "none"):
+        raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
+    return text
+
+
+def refusal(error: ImagemillError | HTTPException) -> Close:
+    """4000 and the status an HTTP route would answer; 1013 where trying again may help."""
+    if isinstance(error, HTTPException):
+        code, text = 4000 + error.status_code, str(error.detail)
+    elif error.retryable:
+        code, text = 1013, str(error)
+    else:
+        code, text = 4000 + STATUSES.get(error.code, 500), str(error)
+    return Close(code, text.encode()[:_LONGEST_REASON].decode(errors="ignore"))
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, but a connection that takes nothing is not waited for when it is to be closed.
+
+    It would be kept, with all that is buffered for it, for as long as the other side holds it open.
+    """
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.close" and not self.writable.is_set():
+            self.stop_keepalive()
+            self.transport.abort()
+            return
+        await super().send(message)
+
+    def keepalive_timeout(self) -> None:
+        stuck = not self.writable.is_set()
+        super().keepalive_timeout()
+        if stuck:
+            self.transport.abort()
+
+
+def wire(rules: SocketRules) -> dict[str, Any]:
+    """uvicorn's settings for WebSockets."""
+    return {
+        "ws": SocketProtocol,
+        "ws_max_size": rules.message_bytes,
+        "ws_ping_interval": rules.ping_s,
+        "ws_ping_timeout": rules.pong_s,
+        # Previews are compressed already, and a connection's tables cost more than its events.
+        "ws_per_message_deflate": False,
+    }

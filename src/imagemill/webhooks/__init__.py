@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, messages, callbacks and their delivery from the outbox."""

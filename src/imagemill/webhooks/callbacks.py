@@ -1,0 +1,138 @@
+"""Notify: deliver callbacks from the outbox, in order for each job, with back-off."""
+
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.domain.failures import Backoff
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard
+from imagemill.observability import logs
+from imagemill.observability.metrics import Meters
+from imagemill.observability.tracing import Tracer
+from imagemill.webhooks.delivery import Hold, Parcel, Poster, Postman, lane_of
+from imagemill.webhooks.outbox import Delivered, Delivery, Without
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    body: Mapping[str, Any]
+    headers: Callable[[bytes], Mapping[str, str]]
+    """Of the body as it is sent."""
+
+
+Format = Callable[[Delivery], Mapping[str, Any] | Letter | None]
+"""The JSON body of a delivery, in the words of the dialect the job came in, with headers where it has some;
+None: of this event nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyRules:
+    timeout_s: float
+    tries: int
+    backoff: Backoff
+    poll_s: float
+
+
+class Notifier:
+    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        formats: Mapping[str, Format],
+        guard: Guard,
+        rules: NotifyRules,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        meters: Meters | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._store = store
+        self._formats = formats
+        self._rules = rules
+        self._meters = meters or Meters()
+        self._tracer = tracer
+        self._poster = Poster(guard, rules.timeout_s)
+        self._postman = Postman(
+            self, name="callback", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
+        )
+
+    def start(self) -> None:
+        self._postman.start()
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        self._postman.wake()
+
+    def close(self) -> None:
+        self._postman.close()
+        self._poster.close()
+
+    # What the postman asks
+
+    def due(self, limit: int, held: Sequence[Hold]) -> Sequence[Parcel[Delivery]]:
+        without = [Without(hold.account, hold.receiver) for hold in held]
+        return [
+            Parcel((one.job.id, one.event.seq), lane_of(one.job.owner, one.url), one)
+            for one in self._store.due_deliveries(now_us(), limit, without)
+        ]
+
+    def pause_s(self) -> float | None:
+        due = self._store.next_delivery()
+        return None if due is None else (due - now_us()) / SECOND
+
+    def deliver(self, content: Delivery) -> bool:
+        with logs.of_job(content.job.id, content.job.trace):
+            result = self._deliver(content)
+            self._store.record_delivery(result)
+        return result.error is None
+
+    def _deliver(self, delivery: Delivery) -> Delivered:
+        try:
+            written = self._formats[delivery.job.dialect](delivery)
+        except StorageError as error:
+            return self._result(delivery, f"the callback cannot be written now: {error}")
+        except Exception:
+            log.exception("a bug keeps a callback from being written")
+            return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
+        if written is None:
+            return Delivered(delivery, now_us())
+        letter = written if isinstance(written, Letter) else Letter(written, _no_headers)
+        job, event = delivery.job, delivery.event.type
+        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
+        if trace is None:
+            return self._result(delivery, self._post(delivery, letter, {}))
+        error = self._post(delivery, letter, {"traceparent": trace.header})
+        trace.close(delivery.tries + 1, error)
+        return self._result(delivery, error)
+
+    def _post(self, delivery: Delivery, letter: Letter, headers: Mapping[str, str]) -> str | None:
+        """What went wrong, or None."""
+        text = json.dumps(letter.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        content = text.encode()
+        return self._poster.post(delivery.url, content, {**letter.headers(content), **headers}).error
+
+    def _result(self, delivery: Delivery, error: str | None) -> Delivered:
+        now = now_us()
+        if error is None:
+            self._meters.called_back("delivered")
+            return Delivered(delivery, now)
+        tries = delivery.tries + 1
+        log.warning("callback failed (%d): %s", tries, error)
+        self._meters.called_back("given_up" if tries >= self._rules.tries else "failed")
+        if tries >= self._rules.tries:
+            return Delivered(delivery, now, error)
+        delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
+
+
+def _no_headers(_: bytes) -> Mapping[str, str]:
+    return {}

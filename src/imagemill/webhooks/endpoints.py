@@ -1,0 +1,167 @@
+"""Webhooks: what an owner does with its endpoints and the messages to them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
+from imagemill.domain.errors import Conflict, InvalidInput
+from imagemill.domain.signing import CHOICES, TEST, new_secret
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard
+from imagemill.webhooks.store import (
+    Add,
+    Alter,
+    Attempt,
+    Endpoint,
+    Message,
+    Page,
+    Pause,
+    Redeliver,
+    Remove,
+    Resume,
+    Rotate,
+    Secret,
+    Shed,
+)
+
+_AT_ONCE = 1000
+"""Messages that one transaction changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRules:
+    endpoints: int
+    """Most of an owner."""
+    rotation_s: float
+    """How long a former secret still signs."""
+
+
+class Webhooks:
+    """All but `add` and `list` raise `NotFound` for what is not there or another owner's.
+
+    ``rouse``: told of an endpoint that is to be tried at once, whatever it did before.
+    """
+
+    def __init__(
+        self, store: Store, guard: Guard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
+    ) -> None:
+        self._store = store.webhooks
+        self._guard = guard
+        self._rules = rules
+        self._rouse = rouse
+
+    def add(self, owner: str, url: str, description: str, types: Sequence[str]) -> Endpoint:
+        """With its secret. Raises `InvalidInput`, `Conflict`."""
+        now = now_us()
+        endpoint = Endpoint(
+            id=uuid7(),
+            owner=owner,
+            url=self._guard.check_url("url", url),
+            description=description,
+            types=_checked(types),
+            secrets=(Secret(new_secret()),),
+            created_at=now,
+            updated_at=now,
+        )
+        self._store.add(Add(endpoint, self._rules.endpoints))
+        return endpoint
+
+    def list(self, owner: str) -> Sequence[Endpoint]:
+        return self._store.endpoints(owner)
+
+    def get(self, owner: str, id: str) -> Endpoint:
+        return self._store.endpoint(id, owner)
+
+    def alter(self, owner: str, id: str, changes: Mapping[str, Any]) -> Endpoint:
+        """``changes``: of url, description, types. Raises `InvalidInput`."""
+        checked = dict(changes)
+        if "url" in checked:
+            self._guard.check_url("url", checked["url"])
+        if "types" in checked:
+            checked["types"] = _checked(checked["types"])
+        endpoint = self._store.alter(Alter(id, owner, now_us(), checked))
+        self._rouse(endpoint)
+        return endpoint
+
+    def rotate(self, owner: str, id: str) -> Endpoint:
+        """With its new secret; the former one goes on to sign for a while. Raises `Conflict`."""
+        now = now_us()
+        until = now + round(self._rules.rotation_s * SECOND)
+        return self._store.rotate(Rotate(id, owner, now, new_secret(), until))
+
+    def pause(self, owner: str, id: str) -> Endpoint:
+        """Messages are kept until it is resumed."""
+        return self._store.pause(Pause(id, owner, now_us(), "paused by its owner"))
+
+    def resume(self, owner: str, id: str) -> Endpoint:
+        endpoint = self._store.resume(Resume(id, owner, now_us()))
+        self._rouse(endpoint)
+        return endpoint
+
+    def remove(self, owner: str, id: str) -> None:
+        # Its messages may be many: each transaction deletes some.
+        self._store.pause(Pause(id, owner, now_us(), "is being deleted"))
+        while self._store.shed(Shed(endpoint_id=id, limit=_AT_ONCE)) == _AT_ONCE:
+            pass
+        self._store.remove(Remove(id, owner, now_us()))
+
+    def test(self, owner: str, id: str) -> Message:
+        """A message that tells of nothing, on its way like any other. Raises `Conflict` while paused."""
+        endpoint, now = self.get(owner, id), now_us()
+        if endpoint.paused_at is not None:
+            raise Conflict("the endpoint is paused; resume it before you test it")
+        body = {"type": TEST, "timestamp": to_datetime(now).isoformat(), "data": {"endpoint": endpoint.id}}
+        message = Message(
+            id=f"msg_{uuid7(now)}",
+            endpoint_id=id,
+            job_id=None,
+            seq=None,
+            type=TEST,
+            body=json.dumps(body, separators=(",", ":")),
+            created_at=now,
+            due_at=now,
+            tries=0,
+            delivered_at=None,
+        )
+        self._store.put_message(message)
+        self._rouse(endpoint)
+        return message
+
+    def redeliver(self, owner: str, id: str, message_id: str) -> Message:
+        endpoint = self.get(owner, id)
+        self._store.redeliver(Redeliver(id, owner, now_us(), message_id=message_id))
+        self._rouse(endpoint)
+        return self._store.message(id, message_id)[0]
+
+    def redeliver_failed(self, owner: str, id: str, since: int) -> int:
+        """All that were given up and were written since then; how many."""
+        endpoint, now, total = self.get(owner, id), now_us(), 0
+        while True:
+            wish = Redeliver(id, owner, now, since=since, limit=_AT_ONCE)
+            total += (count := self._store.redeliver(wish))
+            if count < _AT_ONCE:
+                break
+        self._rouse(endpoint)
+        return total
+
+    def messages(self, owner: str, page: Page) -> Sequence[tuple[Message, Attempt | None]]:
+        """The newest first, each with its last attempt."""
+        self.get(owner, page.endpoint_id)
+        found = self._store.messages(page)
+        last = self._store.last_attempts([message.id for message in found])
+        return [(message, last.get(message.id)) for message in found]
+
+    def message(self, owner: str, id: str, message_id: str) -> tuple[Message, Sequence[Attempt]]:
+        self.get(owner, id)
+        return self._store.message(id, message_id)
+
+
+def _checked(types: Sequence[str]) -> frozenset[str]:
+    for index, type_ in enumerate(types):
+        if type_ not in CHOICES:
+            raise InvalidInput.at(f"events[{index}]", f"is {type_[:40]!r}; write one of {', '.join(CHOICES)}")
+    if not types:
+        raise InvalidInput.at("events", f"is empty; write some of {', '.join(CHOICES)}, or leave it out")
+    return frozenset(types)

@@ -1,0 +1,207 @@
+"""Messages: deliver what endpoints of webhooks wait for, signed, in order for each job, with back-off."""
+
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.events import Event
+from imagemill.domain.failures import Backoff
+from imagemill.domain.signing import sign
+from imagemill.jobs.store.queries import View
+from imagemill.jobs.store.store import Store
+from imagemill.net.guarded_client import Guard
+from imagemill.observability.metrics import Meters
+from imagemill.observability.tracing import DeliveryTrace, Tracer
+from imagemill.webhooks.delivery import Hold, Lane, Parcel, Posted, Poster, Postman, lane_of
+from imagemill.webhooks.store import Attempt, Endpoint, Message, Shed, Tried
+
+log = logging.getLogger(__name__)
+
+_HEADS = 8
+"""Messages looked at for each endpoint: twice what it may have on their way."""
+_GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message tells of."""
+
+    type: str
+    event: Event
+    view: View
+    """The job as it is when the message is sent."""
+    user: str | None
+    """The end user of the account whose job it is."""
+
+
+Render = Callable[[Told], Mapping[str, Any]]
+"""The JSON body of a message."""
+Sending = tuple[Endpoint, Message]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRules:
+    timeout_s: float
+    tries: int
+    backoff: Backoff
+    poll_s: float
+    pause_after_s: float
+    retention_s: float
+
+
+class Messenger:
+    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        guard: Guard,
+        rules: MessageRules,
+        render: Render,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        meters: Meters | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._render = render
+        self._meters = meters or Meters()
+        self._tracer = tracer
+        self._poster = Poster(guard, rules.timeout_s)
+        self._postman = Postman(
+            self, name="webhook", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
+        )
+
+    def start(self) -> None:
+        self._postman.start()
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        self._postman.wake()
+
+    def rouse(self, endpoint: Endpoint) -> None:
+        """Whatever it did before, it is to be tried at once."""
+        self._postman.rouse(_lane(endpoint))
+
+    def close(self) -> None:
+        self._postman.close()
+        self._poster.close()
+
+    def prune(self) -> int:
+        """Delete messages past their retention, a bounded number at a time; how many."""
+        oldest = f"msg_{uuid7(now_us() - round(self._rules.retention_s * SECOND))}"
+        pruned, shed = 0, Shed(before=oldest)
+        while count := self._store.webhooks.shed(shed):
+            pruned += count
+        return pruned
+
+    # What the postman asks
+
+    def due(self, limit: int, held: Sequence[Hold]) -> Sequence[Parcel[Sending]]:
+        now = now_us()
+        parcels: list[Parcel[Sending]] = []
+        for endpoint in self._store.webhooks.waiting(now):
+            lane = _lane(endpoint)
+            # Bad receivers have waited longest, and would be looked through before those that are well.
+            if any(hold.covers(lane) for hold in held) or self._postman.is_held(lane):
+                continue
+            messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
+            parcels += [Parcel(message.id, lane, (endpoint, message)) for message in messages]
+            if len(parcels) >= limit:
+                break
+        return parcels
+
+    def pause_s(self) -> float | None:
+        return None
+
+    def deliver(self, content: Sending) -> bool:
+        endpoint, message = content
+        told = self._told(message)
+        body = self._body(message, told)
+        if body is None:
+            why = "the message could not be written: its job is gone, or see the server's log"
+            posted = Posted(None, why, 0)
+        else:
+            posted = self._post(endpoint, message, body, self._trace(told))
+        tried = self._tried(message, body or "", posted, may_return=body is not None)
+        if self._store.webhooks.record(tried):
+            # Once it is resumed nothing more should be waited for.
+            self.rouse(endpoint)
+        return posted.error is None
+
+    def _post(self, endpoint: Endpoint, message: Message, body: str, trace: DeliveryTrace | None) -> Posted:
+        headers = _headers(endpoint, message, body)
+        if trace is None:
+            return self._poster.post(endpoint.url, body.encode(), headers)
+        posted = self._poster.post(endpoint.url, body.encode(), headers | {"traceparent": trace.header})
+        trace.close(message.tries + 1, posted.error)
+        return posted
+
+    def _trace(self, told: Told | None) -> DeliveryTrace | None:
+        if told is None or self._tracer is None:
+            return None
+        return self._tracer.of_delivery("webhook", told.view.job, told.event.type)
+
+    def _body(self, message: Message, told: Told | None) -> str | None:
+        """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""
+        if told is None:
+            return message.body
+        try:
+            return json.dumps(self._render(told), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except Exception:
+            log.exception("a bug keeps a webhook from being written", extra={"job": message.job_id})
+            return message.body
+
+    def _told(self, message: Message) -> Told | None:
+        """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
+        if (job_id := message.job_id) is None:
+            return None
+        view = self._store.views_by_id([job_id]).get(job_id)
+        events = self._store.events_after(job_id, (message.seq or 1) - 1, limit=1)
+        if view is None or not events:
+            return None
+        owner = self._store.accounts.owner(view.job.owner)
+        user = owner.name if owner is not None and owner.parent is not None else None
+        return Told(message.type, events[0], view, user)
+
+    def _tried(self, message: Message, body: str, posted: Posted, *, may_return: bool) -> Tried:
+        now, rules = now_us(), self._rules
+        attempt = Attempt(0, now, posted.status, posted.error, posted.took_ms)
+        if posted.error is None:
+            self._meters.told("delivered")
+            return Tried(message, body, attempt)
+        tries = message.tries + 1
+        log.warning("webhook failed (%d): %s", tries, posted.error, extra={"endpoint": message.endpoint_id})
+        is_last = tries >= rules.tries or not may_return
+        self._meters.told("given_up" if is_last else "failed")
+        delay_s = rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        return Tried(
+            message,
+            body,
+            attempt,
+            again_at=None if is_last else now + round(delay_s * SECOND),
+            is_gone=posted.status == _GONE,
+            failing_before=now - round(rules.pause_after_s * SECOND),
+        )
+
+
+def _lane(endpoint: Endpoint) -> Lane:
+    return lane_of(endpoint.owner, endpoint.url, endpoint.id)
+
+
+def _headers(endpoint: Endpoint, message: Message, body: str) -> dict[str, str]:
+    now = now_us()
+    timestamp_s = now // SECOND
+    signatures = [
+        sign(secret, message.id, timestamp_s, body.encode()) for secret in endpoint.valid_secrets(now)
+    ]
+    return {
+        "webhook-id": message.id,
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": " ".join(signatures),
+    }

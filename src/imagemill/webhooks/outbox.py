@@ -1,0 +1,234 @@
+"""The outbox of callbacks: due deliveries, one at a time and in order for each job."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.db.statements import Statement
+from imagemill.domain.clock import uuid7
+from imagemill.domain.events import Event
+from imagemill.domain.jobs import Job
+from imagemill.domain.signing import TYPES
+from imagemill.jobs.store.lanes import EVENT_COLUMNS, event_from
+from imagemill.jobs.store.queries import jobs_by_id
+
+if TYPE_CHECKING:
+    from imagemill.jobs.store.event_log import Entry
+
+_deliveries = tables.deliveries.c
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    job: Job
+    event: Event
+    url: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """Deliveries to leave out: of an account and its end users, to URLs that begin so; None: any."""
+
+    account: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How an attempt to deliver ended."""
+
+    delivery: Delivery
+    now: int
+    error: str | None = None
+    """None: the receiver took it."""
+    again_at: int | None = None
+    """When to try again; None after an error: given up."""
+
+
+def _is_first() -> sa.ColumnElement[bool]:
+    """Nothing that comes before it in its job is still to be delivered."""
+    earlier = tables.deliveries.alias("earlier")
+    return ~sa.exists().where(
+        earlier.c.job_id == _deliveries.job_id,
+        earlier.c.seq < _deliveries.seq,
+        earlier.c.due_at.is_not(None),
+    )
+
+
+def _is_kept(without: Without) -> sa.ColumnElement[bool]:
+    owner, conditions = tables.jobs.c.owner, list[sa.ColumnElement[bool]]()
+    if without.account is not None:
+        of_end_user = owner.startswith(f"{without.account}:", autoescape=True)
+        conditions.append(sa.or_(owner == without.account, of_end_user))
+    if without.url is not None:
+        conditions.append(_deliveries.url.startswith(without.url, autoescape=True))
+    return ~sa.and_(*conditions)
+
+
+def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Without] = ()) -> list[Delivery]:
+    """The first undelivered event of each job, where due."""
+    event_of = sa.and_(tables.events.c.job_id == _deliveries.job_id, tables.events.c.seq == _deliveries.seq)
+    statement = (
+        sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
+        .join_from(tables.deliveries, tables.events, event_of)
+        .where(_deliveries.due_at.is_not(None), _deliveries.due_at <= now, _is_first())
+        .order_by(_deliveries.due_at)
+        .limit(limit)
+    )
+    if without:
+        statement = statement.join(tables.jobs, tables.jobs.c.id == _deliveries.job_id)
+        statement = statement.where(*map(_is_kept, without))
+    rows = conn.execute(statement).all()
+    events = [event_from(row[2:]) for row in rows]
+    jobs = jobs_by_id(conn, {event.job_id for event in events}) if events else {}
+    return [
+        Delivery(jobs[event.job_id], event, row.url, row.tries)
+        for row, event in zip(rows, events, strict=True)
+        if event.job_id in jobs
+    ]
+
+
+def next_due(conn: sa.Connection) -> int | None:
+    return conn.execute(
+        sa.select(sa.func.min(_deliveries.due_at)).where(_deliveries.due_at.is_not(None), _is_first())
+    ).scalar_one()
+
+
+def record(tx: Tx, results: Sequence[Delivered]) -> list[None]:
+    for result in results:
+        event = result.delivery.event
+        tx.conn.execute(
+            sa.update(tables.deliveries)
+            .where(_deliveries.job_id == event.job_id, _deliveries.seq == event.seq)
+            .values(
+                due_at=result.again_at,
+                tries=_deliveries.tries + 1,
+                delivered_at=result.now if result.error is None else None,
+                last_error=result.error,
+            )
+        )
+    return [None] * len(results)
+
+
+# Messages to endpoints of webhooks, written in the transaction of the event they tell of.
+#
+# Who listens is remembered with the connection that writes, under a mark that each change of an endpoint
+# replaces: a transaction reads the mark alone. It reads it under a shared lock that a change takes for itself
+# (SQLite has one writer anyway), so a change is answered only when each transaction that did not see it is
+# over: what happens after the answer is told.
+
+_ENDPOINTS = "endpoints"
+_LOCK = 0x696D_6D69_6C6C_0001
+"""Key of an advisory lock: any number that nobody else of the database uses."""
+_REMEMBERED = "imagemill.audience"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    mark: str | None = None
+    by_owner: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = field(
+        default_factory=dict[str, tuple[tuple[str, frozenset[str]], ...]]
+    )
+    """Endpoints of an owner, each with the types it wants."""
+    types: frozenset[str] = frozenset()
+    """What anybody wants."""
+
+
+_NOBODY = Audience()
+_READ_MARK = Statement(
+    sa.select(tables.marks.c.mark).where(tables.marks.c.name == sa.bindparam("name", _ENDPOINTS))
+)
+_LOCK_SHARED = Statement(sa.text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})"))
+_OWNERS = Statement(
+    sa.select(tables.jobs.c.id, tables.jobs.c.owner, tables.owners.c.parent)
+    .join_from(
+        tables.jobs, tables.owners, tables.owners.c.id == tables.jobs.c.owner, isouter=True
+    )
+    .where(tables.jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+)  # fmt: skip
+_MESSAGE_NAMES = ("id", "endpoint_id", "job_id", "seq", "type", "created_at", "due_at", "tries")
+_INSERT = Statement(
+    sa.insert(tables.messages).values({name: sa.bindparam(name) for name in _MESSAGE_NAMES})
+)  # fmt: skip
+
+
+def announce(tx: Tx) -> None:
+    """Write a message for each endpoint that wants to know of an event of this transaction, at its end."""
+    if not tx.logged:
+        return
+    audience = _audience(tx)
+    wanted: list[Entry] = [entry for entry in tx.logged if TYPES[entry.type] in audience.types]
+    if not wanted:
+        return
+    owners = {
+        job_id: (owner, parent)
+        for job_id, owner, parent in _OWNERS.run(
+            tx.conn, {"ids": sorted({entry.job_id for entry in wanted})}
+        )
+    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for entry in wanted:
+        type_ = TYPES[entry.type]
+        for owner in owners[entry.job_id]:
+            endpoints = audience.by_owner.get(owner, ())
+            rows += [_row(entry, type_, endpoint) for endpoint, types in endpoints if type_ in types]
+    tx.insert_late(_INSERT, rows)
+    tx.called_back = tx.called_back or bool(rows)
+
+
+def change_audience(tx: Tx) -> None:
+    """An endpoint comes, goes or wants something else: to be called before the change is written."""
+    if tx.conn.dialect.name == "postgresql":
+        tx.conn.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    # Drawn, not counted: a mark of a transaction that was undone never comes again.
+    row = {"name": _ENDPOINTS, "mark": uuid7()}
+    statement = tx.insert(tables.marks).values(row)
+    tx.conn.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"mark": row["mark"]})
+    )  # fmt: skip
+
+
+def _row(entry: "Entry", type_: str, endpoint: str) -> dict[str, Any]:
+    return {
+        "id": f"msg_{uuid7(entry.at)}",
+        "endpoint_id": endpoint,
+        "job_id": entry.job_id,
+        "seq": entry.seq,
+        "type": type_,
+        "created_at": entry.at,
+        "due_at": entry.at,
+        "tries": 0,
+    }
+
+
+def _audience(tx: Tx) -> Audience:
+    mark, info = _mark(tx), tx.conn.info
+    if mark is None:
+        return _NOBODY
+    known: Audience | None = info.get(_REMEMBERED)
+    if known is None or known.mark != mark:
+        known = info[_REMEMBERED] = _read(tx.conn, mark)
+    return known
+
+
+def _mark(tx: Tx) -> str | None:
+    """Read with what is inserted anyway, and after the lock: in a statement that sees what its holder did."""
+    locks = [_LOCK_SHARED.call()] if tx.conn.dialect.name == "postgresql" else []
+    rows = tx.insert_now(*locks, _READ_MARK.call())[-1].rows()
+    return rows[0][0] if rows else None
+
+
+def _read(conn: sa.Connection, mark: str) -> Audience:
+    by_owner: dict[str, tuple[tuple[str, frozenset[str]], ...]] = {}
+    every: set[str] = set()
+    endpoints = tables.endpoints.c
+    for id_, owner, events in conn.execute(sa.select(endpoints.id, endpoints.owner, endpoints.events)):
+        types = frozenset(events.split())
+        by_owner[owner] = (*by_owner.get(owner, ()), (id_, types))
+        every |= types
+    return Audience(mark, by_owner, frozenset(every))

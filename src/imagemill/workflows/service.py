@@ -1,0 +1,292 @@
+"""Workflows as recipes: graphs that people add, with the inputs found in them, and the built-in ones."""
+
+import hashlib
+import json
+import threading
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from imagemill.domain.access import Caller
+from imagemill.domain.clock import now_us
+from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
+from imagemill.graphs import graph, manifest
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.detect_inputs import read
+from imagemill.graphs.errors import BadGraph, BadWorkflow
+from imagemill.graphs.graph import Graph
+from imagemill.graphs.manifest import Input, Workflow
+from imagemill.graphs.ui_format import convert
+from imagemill.jobs.store.store import Store
+from imagemill.jobs.submit import Wish
+from imagemill.model_registry.store import Put
+from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey, WorkflowText
+
+BUILT_IN = 0
+"""The version of a workflow that came with the program."""
+_MANIFEST_BYTES = 2 * 2**20
+"""Larger ones cost seconds to read; the largest published workflows have a tenth."""
+_TITLE = 200
+_CACHE_SIZE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of a workflow. Equal ones are the same object for a while, so that they are read once."""
+
+    workflow: Workflow
+    version: int
+    text: str
+    """The manifest, with the graph in it, as it was written."""
+    created_at: int | None = None
+    deleted_at: int | None = None
+    space: str = SHARED
+    """Whose it is; see `imagemill.workflows.store`."""
+
+    @property
+    def is_built_in(self) -> bool:
+        return self.version == BUILT_IN
+
+
+def spaces_of(caller: Caller) -> tuple[str, ...]:
+    """Where the caller's workflows are looked up, the first that has a name before the others.
+
+    An end user runs what its account added; that account's own key makes every request of it.
+    """
+    return tuple(dict.fromkeys((caller.owner, caller.account, SHARED)))
+
+
+class Workflows:
+    """``spaces`` are as `spaces_of` gives them; ``space`` is the one that something is changed in.
+
+    ``catalogues``: what the nodes that are known now have, for reading and converting graphs."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogues: Callable[[], Sequence[Catalogue]],
+        built_in: Sequence[Workflow] = (),
+    ) -> None:
+        self._store = store
+        self._catalogues = catalogues
+        self._built_in = {each.name: Kept(each, BUILT_IN, manifest.to_text(each)) for each in built_in}
+        self._lock = threading.Lock()
+        self._cache: dict[WorkflowKey, Kept] = {}
+
+    def views(self, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
+        """The newest version of each, the built-in ones first. One of an earlier space hides those of its
+        name in the later ones."""
+        seen: dict[str, WorkflowKey] = {}
+        for key in self._store.workflow_heads(spaces):
+            if key.name not in seen or spaces.index(key.space) < spaces.index(seen[key.name].space):
+                seen[key.name] = key
+        built_in = [kept for name, kept in self._built_in.items() if name not in seen]
+        with self._lock:
+            known = {key: self._cache.get(key) for key in seen.values()}
+        found = [kept or self._find(key.name, key.version, key.space) for key, kept in known.items()]
+        return [*built_in, *(kept for kept in found if kept is not None)]
+
+    def get(self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)) -> Kept:
+        """The newest, or one version, which may be deleted. Raises `NotFound`."""
+        live = self._live(name, spaces)
+        if live is not None and version in (None, live.version):
+            return live
+        found = None
+        if version == BUILT_IN:
+            found = self._built_in.get(name)
+        elif version is not None:
+            # What is deleted everywhere is still read, where it was nearest.
+            places = spaces if live is None else () if live.is_built_in else (live.space,)
+            found = next(filter(None, (self._find(name, version, space) for space in places)), None)
+        if found is None:
+            which = f"no version {version} of workflow" if version is not None else "no workflow"
+            raise NotFound(
+                f"there is {which} {name[:64]!r}; `imagemill workflows list` names those there are"
+            )
+        return found
+
+    def versions(self, name: str, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
+        """All there ever were, the newest first. Raises `NotFound`."""
+        live = self._live(name, spaces)
+        if live is not None and live.is_built_in:
+            return [live]
+        for space in spaces if live is None else (live.space,):
+            if stored := self._store.workflow_versions(name, space):
+                return [self._kept(each) for each in stored]
+        return [self.get(name, None, spaces)]
+
+    def add(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
+        """From a graph in API or UI format, from a manifest, or from both: then the manifest's inputs are
+        taken for this graph.
+
+        Raises `InvalidInput` with the reason why it cannot be read, `Conflict` for a name that is taken.
+        """
+        if space == SHARED and name in self._built_in:
+            raise Conflict(f"workflow {name} is built in; choose another name")
+        return self._put(self._made(name, graph, text), Put.CREATE, space)
+
+    def change(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
+        """A new version, unless nothing has changed. A new graph keeps what was written about the inputs that
+        it still has. Raises as `add`, `NotFound`, and `Forbidden` for what is not in ``space``."""
+        before = self._in(space, name, "add a copy under another name and change that")
+        made = self._made(name, graph, text)
+        if text is None:
+            workflow = _carried_over(before.workflow, made[0])
+            made = workflow, manifest.to_text(workflow)
+        return self._put(made, Put.REPLACE, space)
+
+    def remove(self, name: str, space: str = SHARED) -> None:
+        """Its name is free again; jobs keep what they have of it. Raises as `change`."""
+        self._in(space, name, "it stays")
+        text = WorkflowText(name, "", "", "")
+        self._store.put_workflow(PutWorkflow(text, Put.DELETE, now_us(), space))
+
+    def _in(self, space: str, name: str, instead: str) -> Kept:
+        """The one of this space."""
+        if (found := self._live(name, (space,))) is not None and not found.is_built_in:
+            return found
+        if name in self._built_in:
+            raise Conflict(f"workflow {name} is built in; {instead}")
+        if space != SHARED and self._store.workflow(name) is not None:
+            raise Forbidden(
+                f"workflow {name} is everybody's, which operators change, with shared=true; "
+                "add one of your own under its name and use that"
+            )
+        return self.get(name, None, (space,))
+
+    def _live(self, name: str, spaces: Sequence[str]) -> Kept | None:
+        """The newest that is not deleted, in the first of the spaces that has it."""
+        built_in = self._built_in.get(name)
+        own = [space for space in spaces if space != SHARED] if built_in else spaces
+        stored = self._store.workflow(name, None, own) if own else None
+        return self._kept(stored) if stored else built_in
+
+    def wish(
+        self, name: str, version: int | None, values: Mapping[str, Any], spaces: Sequence[str] = (SHARED,)
+    ) -> Wish:
+        """A job that runs it. Raises `NotFound`, for a deleted workflow too."""
+        kept = self.get(name, version, spaces)
+        if kept.deleted_at is not None:
+            self.get(name, None, spaces)  # raises, unless the name is in use again
+            raise NotFound(f"version {version} of workflow {name} was deleted; run a newer one")
+        fields = {"name": name, "version": kept.version, "values": values, "definition": kept.workflow}
+        return Wish(recipe="workflow", input=fields)
+
+    def _made(self, name: str, graph: Any, text: str | None) -> tuple[Workflow, str]:
+        """The workflow and its text, which is the client's own where that can stay."""
+        if text is None and graph is None:
+            raise InvalidInput.at("graph", "is required: a workflow as ComfyUI exports it by Export (API)")
+        if text is None:
+            workflow = self._read(name, graph)
+            return workflow, manifest.to_text(workflow)
+        if len(text) > _MANIFEST_BYTES:
+            raise InvalidInput.at("manifest", f"is longer than {_MANIFEST_BYTES} characters")
+        normal = None if graph is None else self._graph(graph)
+        workflow = _parsed(text if normal is None else _with_graph(text, normal))
+        named = replace(workflow, name=name)
+        _check(named)
+        return (named, text) if named == workflow and normal is None else (named, manifest.to_text(named))
+
+    def _read(self, name: str, raw: Any) -> Workflow:
+        graph = self._graph(raw)
+        found = replace(read(graph, self._nearest(graph)), name=name, title=name)
+        _check(found)
+        return found
+
+    def _graph(self, raw: Any) -> Graph:
+        """Raises `InvalidInput` with the reason when it is none, or cannot be converted to one."""
+        try:
+            return self._converted(raw) if graph.is_ui_format(raw) else graph.normalise(raw)
+        except BadGraph as error:
+            raise InvalidInput.at("graph", str(error)) from error
+
+    def _converted(self, raw: Any) -> Graph:
+        catalogues = self._catalogues()
+        if not catalogues:
+            return graph.normalise(raw)  # refuses with how to export it
+        refusals: list[BadGraph] = []
+        for catalogue in catalogues:
+            try:
+                return convert(raw, catalogue)
+            except BadGraph as error:
+                refusals.append(error)
+        raise refusals[0]
+
+    def _nearest(self, graph: Graph) -> Catalogue | None:
+        """The node that knows most of the graph's classes."""
+        classes = {node["class_type"] for node in graph.values()}
+        return max(self._catalogues(), key=lambda each: len(classes & each.classes), default=None)
+
+    def _put(self, made: tuple[Workflow, str], mode: Put, space: str) -> Kept:
+        workflow, text = made
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        written = WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest)
+        stored = self._store.put_workflow(PutWorkflow(written, mode, now_us(), space))
+        assert stored is not None  # noqa: S101 - only a deletion answers nothing
+        return self._kept(stored)
+
+    def _find(self, name: str, version: int, space: str) -> Kept | None:
+        stored = self._store.workflow(name, version, (space,))
+        return self._kept(stored) if stored else None
+
+    def _kept(self, stored: StoredWorkflow) -> Kept:
+        text = stored.text
+        key = WorkflowKey(text.name, stored.version, text.digest, stored.space)
+        with self._lock:
+            known = self._cache.get(key)
+        if known is None:
+            workflow = _parsed(text.manifest)
+            known = Kept(workflow, stored.version, text.manifest, stored.created_at, space=stored.space)
+            with self._lock:
+                if len(self._cache) >= _CACHE_SIZE:
+                    self._cache.clear()
+                self._cache[key] = known
+        return known if stored.deleted_at is None else replace(known, deleted_at=stored.deleted_at)
+
+
+def _parsed(text: str) -> Workflow:
+    try:
+        return manifest.from_text(text)
+    except BadWorkflow as error:
+        raise InvalidInput.at("manifest", str(error)) from error
+
+
+def _check(workflow: Workflow) -> None:
+    if complaints := manifest.check(workflow):
+        raise InvalidInput([_as_field(complaint) for complaint in complaints])
+
+
+def _as_field(complaint: str) -> FieldError:
+    field, _, message = complaint.partition(": ")
+    return FieldError(field if field == "name" else f"manifest.{field}", message)
+
+
+def _with_graph(text: str, graph: Graph) -> str:
+    """The manifest with this graph in place of its own, which it need not have."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput.at("manifest", f"the manifest is not TOML: {error}") from error
+    if "graph" not in content:
+        # A JSON text is a TOML text, but for the one control character that JSON leaves bare.
+        return f"{text}\n[graph]\njson = {json.dumps(json.dumps(graph))}\n".replace("\x7f", "\\u007f")
+    return manifest.to_text(replace(_parsed(text), graph=graph))
+
+
+def _carried_over(before: Workflow, now: Workflow) -> Workflow:
+    """What was written about inputs holds for those of the same name, type and place in the new graph."""
+
+    def carried(one: Input) -> Input:
+        old = before.input(one.name)
+        if old is None or old.type != one.type or set(old.targets) - set(one.targets):
+            return one
+        written = replace(old, targets=one.targets)
+        return written if not manifest.check(replace(now, inputs=(written,))) else one
+
+    return replace(
+        now,
+        title=before.title,
+        description=before.description,
+        inputs=tuple(map(carried, now.inputs)),
+    )

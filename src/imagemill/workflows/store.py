@@ -1,0 +1,150 @@
+"""The table of workflows: each change is a new version, and a version never changes.
+
+A space is whose a workflow is: an owner's own, or everybody's, which is `SHARED`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.group_commit import Tx
+from imagemill.domain.errors import Conflict, NotFound
+from imagemill.model_registry.store import Put
+
+_workflows = tables.workflows.c
+
+SHARED = ""
+"""The space of what all owners see."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowText:
+    """What people wrote."""
+
+    name: str
+    title: str
+    manifest: str
+    """With the graph in it."""
+    digest: str
+    """Of the manifest: what is equal is no new version."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorkflow:
+    text: WorkflowText
+    version: int
+    created_at: int
+    deleted_at: int | None
+    space: str = SHARED
+
+
+@dataclass(frozen=True, slots=True)
+class PutWorkflow:
+    text: WorkflowText
+    mode: Put
+    """For a deletion only the name counts."""
+    now: int
+    space: str = SHARED
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowKey:
+    """What tells one state of the table from another, a workflow each."""
+
+    name: str
+    version: int
+    digest: str
+    space: str = SHARED
+
+
+def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
+    """A `StoredWorkflow` each, None for a deletion; `Conflict` or `NotFound` as the mode says."""
+    return [_delete(tx, request) if request.mode is Put.DELETE else _add(tx, request) for request in requests]
+
+
+def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
+    text = request.text
+    # Deleted versions count: a number once given means one graph for ever.
+    rows = sa.select(tables.workflows).where(*_named(request))
+    newest = tx.conn.execute(rows.order_by(_workflows.version.desc()).limit(1)).first()
+    is_live = newest is not None and newest.deleted_at is None
+    if request.mode is Put.CREATE and is_live:
+        return Conflict(f"a workflow named {text.name} is there already; change it, or choose another name")
+    if request.mode is Put.REPLACE and not is_live:
+        return NotFound(f"there is no workflow {text.name}")
+    if newest is not None and is_live and newest.digest == text.digest:
+        return _stored(newest)
+    version = newest.version + 1 if newest is not None else 1
+    row = {
+        "owner": request.space,
+        "name": text.name,
+        "version": version,
+        "title": text.title,
+        "manifest": text.manifest,
+        "digest": text.digest,
+        "created_at": request.now,
+    }
+    statement = tx.insert(tables.workflows).values(row).on_conflict_do_nothing()
+    if tx.conn.execute(statement.returning(_workflows.version)).first() is None:
+        return Conflict(
+            f"workflow {text.name} was changed by somebody else at this moment; look, then repeat"
+        )
+    return StoredWorkflow(text, version, request.now, None, request.space)
+
+
+def _delete(tx: Tx, request: PutWorkflow) -> NotFound | None:
+    live = sa.and_(*_named(request), _workflows.deleted_at.is_(None))
+    changed = tx.conn.execute(sa.update(tables.workflows).where(live).values(deleted_at=request.now)).rowcount
+    return None if changed else NotFound(f"there is no workflow {request.text.name}")
+
+
+def _named(request: PutWorkflow) -> tuple[sa.ColumnElement[bool], ...]:
+    return _workflows.owner == request.space, _workflows.name == request.text.name
+
+
+def heads(conn: sa.Connection, spaces: Sequence[str]) -> list[WorkflowKey]:
+    """The newest version of each that is not deleted, by name. Cheap: no text is read."""
+    newest = (
+        sa.select(_workflows.owner, _workflows.name, sa.func.max(_workflows.version).label("version"))
+        .where(_workflows.owner.in_(spaces), _workflows.deleted_at.is_(None))
+        .group_by(_workflows.owner, _workflows.name)
+        .subquery()
+    )
+    same = [_workflows[name] == newest.c[name] for name in ("owner", "name", "version")]
+    rows = conn.execute(
+        sa.select(_workflows.name, _workflows.version, _workflows.digest, _workflows.owner)
+        .join(newest, sa.and_(*same))
+        .order_by(_workflows.name)
+    )
+    return [WorkflowKey(row.name, row.version, row.digest, row.owner) for row in rows]
+
+
+def live(conn: sa.Connection, name: str, spaces: Sequence[str]) -> StoredWorkflow | None:
+    """The newest that is not deleted, in the first of the spaces that has one."""
+    found = sa.select(tables.workflows).where(
+        _workflows.owner.in_(spaces), _workflows.name == name, _workflows.deleted_at.is_(None)
+    )
+    first = sa.case({space: number for number, space in enumerate(spaces)}, value=_workflows.owner)
+    row = conn.execute(found.order_by(first, _workflows.version.desc()).limit(1)).first()
+    return _stored(row) if row else None
+
+
+def get(conn: sa.Connection, space: str, name: str, version: int) -> StoredWorkflow | None:
+    """One version, deleted or not."""
+    wanted = (_workflows.owner == space, _workflows.name == name, _workflows.version == version)
+    row = conn.execute(sa.select(tables.workflows).where(*wanted)).first()
+    return _stored(row) if row else None
+
+
+def versions(conn: sa.Connection, space: str, name: str) -> list[StoredWorkflow]:
+    """All there ever were, the newest first."""
+    found = sa.select(tables.workflows).where(_workflows.owner == space, _workflows.name == name)
+    return [_stored(row) for row in conn.execute(found.order_by(_workflows.version.desc()))]
+
+
+def _stored(row: sa.Row[Any]) -> StoredWorkflow:
+    text = WorkflowText(row.name, row.title, row.manifest, row.digest)
+    return StoredWorkflow(text, row.version, row.created_at, row.deleted_at, row.owner)
