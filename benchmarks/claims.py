@@ -10,9 +10,9 @@ from imagemill.db import migrate, tables
 from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, JobStatus, LaneKey, Succeeded
-from imagemill.domain.placement import Rules
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.lanes import job_row
 from imagemill.jobs.store.store import Store
@@ -83,10 +83,10 @@ def _fill(path: Path, store: Store) -> None:
     engine.dispose()
 
 
-def _ask(resident: str = "model-3") -> Ask:
+def _ask(resident: str = "model-3") -> ClaimRequest:
     offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), resident=frozenset({resident}))
     now = now_us()
-    return Ask(offer, "reference", now, now + 30 * SECOND, Rules())
+    return ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules())
 
 
 def _claim(store: Store, resident: str) -> tuple[float, str]:

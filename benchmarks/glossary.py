@@ -13,7 +13,7 @@ from typing import Any
 
 from imagemill.products.characters.prompts.glossary import look
 from imagemill.products.characters.prompts.sanitize import is_foreign
-from imagemill.products.characters.prompts.types import Look, Sheet
+from imagemill.products.characters.prompts.types import Appearance, CharacterSheet
 
 _DATA = Path(__file__).parent / "data"
 _ROUNDS = 5
@@ -44,7 +44,7 @@ def score(wanted: Sequence[dict[str, Any]]) -> Score:
     left: list[str] = []
     genders = 0
     for row in wanted:
-        seen = look(Sheet(**row["sheet"]))
+        seen = look(CharacterSheet(**row["sheet"]))
         absent = [tags for tags in row["tags"] if set(tags.split("|")).isdisjoint(seen.tags)]
         if absent:
             missed[row["sheet"]["name"]] = absent
@@ -55,7 +55,7 @@ def score(wanted: Sequence[dict[str, Any]]) -> Score:
     return Score(expected, expected - lost, genders / len(wanted), missed, left)
 
 
-def foreign(seen: Look) -> list[str]:
+def foreign(seen: Appearance) -> list[str]:
     words = [word for tag in seen.tags for word in tag.replace("-", " ").split()]
     return [word for word in words if not word.isascii() or is_foreign(word.strip("()"))]
 
@@ -80,7 +80,7 @@ def measure(root: Path) -> list[tuple[str, str, str]]:
 
 
 def _sheet_ms(wanted: Sequence[dict[str, Any]]) -> float:
-    sheets = [Sheet(**row["sheet"]) for row in wanted]
+    sheets = [CharacterSheet(**row["sheet"]) for row in wanted]
     begin = time.perf_counter()
     for _ in range(_ROUNDS):
         for sheet in sheets:

@@ -16,8 +16,8 @@ from statistics import mean, quantiles
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placement import Fleet, Rules, choose
-from imagemill.domain.scheduling import Head, Offer, Waiting
+from imagemill.domain.placement import Fleet, PlacementRules, choose
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
 
 NODES, JOBS, MODELS, OWNERS = 1000, 1_000_000, 50, 100
 RENDER_S, LOAD_S = 4.0, 10.0
@@ -33,7 +33,7 @@ class World:
     nodes: int
     jobs: int
     draw: Random
-    lanes: list[deque[Waiting]] = field(default_factory=lambda: [deque[Waiting]() for _ in range(MODELS)])
+    lanes: list[deque[QueuedJob]] = field(default_factory=lambda: [deque[QueuedJob]() for _ in range(MODELS)])
     holding: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     busy: set[str] = field(default_factory=set[str])
     loaded_at: dict[str, int] = field(default_factory=dict[str, int])
@@ -83,13 +83,13 @@ class World:
         owner = self.draw.randrange(OWNERS) if self.draw.random() < 0.5 else 0
         start = max(self.front, self.finishes[owner])
         self.finishes[owner] = start + RENDER_S
-        self.lanes[lane].append(Waiting(start, _instant(now_s), RENDER_S))
+        self.lanes[lane].append(QueuedJob(start, _instant(now_s), RENDER_S))
         # Tags of owners interleave: a lane is kept in their order.
         if len(self.lanes[lane]) > 1 and self.lanes[lane][-2].tag > start:
             self.lanes[lane] = deque(sorted(self.lanes[lane], key=lambda job: (job.tag, job.since)))
 
     def _claim(self, node: str, now_s: float) -> float | None:
-        heads = [Head(number, _KEYS[number], lane[0]) for number, lane in enumerate(self.lanes) if lane]
+        heads = [LaneHead(number, _KEYS[number], lane[0]) for number, lane in enumerate(self.lanes) if lane]
         held = self.holding.get(node, frozenset[str]())
         offer = Offer("bench", node, "simulator", _QUEUES, resident=held, load_s=LOAD_S)
         start = time.perf_counter()
@@ -110,13 +110,13 @@ class World:
             self.holding[node] = frozenset({model})
         return now_s + load_s + RENDER_S
 
-    def _peek(self, lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+    def _peek(self, lanes: Sequence[int], count: int) -> dict[int, list[QueuedJob]]:
         return {lane: list(islice(self.lanes[lane], count)) for lane in lanes}
 
 
 _KEYS = [LaneKey("gpu", f"model-{number}") for number in range(MODELS)]
 _QUEUES = frozenset({"gpu"})
-_RULES = Rules()
+_RULES = PlacementRules()
 
 
 def _instant(seconds: float) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.processes import Row
 from imagemill.accounts.store import Owner
-from imagemill.credits.ledger import Move, Posting
+from imagemill.credits.ledger import Posting, Transfer
 from imagemill.db import migrate
 from imagemill.db.engine import open_database
 from imagemill.domain.access import Role
@@ -15,17 +15,17 @@ from imagemill.domain.blob_keys import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import EntryKind
 from imagemill.domain.jobs import Artifact, Claim, Draft, LaneKey, Succeeded
-from imagemill.domain.placement import Rules
-from imagemill.domain.quotas import Limits, Terms
+from imagemill.domain.placement import PlacementRules
+from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.admission import Submission
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
 
 ROUNDS = int(os.environ.get("IMAGEMILL_BENCH_ROUNDS", "1500"))
-_TERMS = Terms(account=Limits(jobs=1e6, megapixels=1e9, cooldowns={"comfy": 1.0}))
-_WAYS: dict[str, tuple[bool, Terms | None]] = {
+_TERMS = QuotaPolicy(account=Limits(jobs=1e6, megapixels=1e9, cooldowns={"comfy": 1.0}))
+_WAYS: dict[str, tuple[bool, QuotaPolicy | None]] = {
     "neither": (False, None),
     "credits": (True, None),
     "limits": (False, _TERMS),
@@ -57,12 +57,12 @@ def _store(url: str, owner: str) -> Store:
     migrate.upgrade(url)
     store = Store(open_database(url))
     store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
-    grant = Move(owner, EntryKind.GRANT, 10**12)
+    grant = Transfer(owner, EntryKind.GRANT, 10**12)
     store.ledger.post(Posting((grant,), "bench", uuid7(), now_us()))
     return store
 
 
-def _round(store: Store, owner: str, charged: bool, terms: Terms | None) -> tuple[float, float]:
+def _round(store: Store, owner: str, charged: bool, terms: QuotaPolicy | None) -> tuple[float, float]:
     now = now_us()
     lane = LaneKey(f"gpu-{owner}")
     draft = Draft(
@@ -71,7 +71,7 @@ def _round(store: Store, owner: str, charged: bool, terms: Terms | None) -> tupl
     submission = Submission(uuid7(), owner, (draft,), now, is_charged=charged, terms=terms)
     submit_s = _timed(lambda: store.submit(submission))
     offer = Offer("bench", f"node-{owner}", "simulator", frozenset({lane.queue}))
-    claim = store.claim_next(Ask(offer, "reference", now, now + 30 * SECOND, Rules()))
+    claim = store.claim_next(ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules()))
     assert claim is not None
     finish = Finish(claim, Succeeded((_artifact(claim),)), now)
     return submit_s, _timed(lambda: store.finish(finish))

@@ -23,18 +23,18 @@ from PIL import Image
 from benchmarks.processes import Row, imagemill
 from imagemill.backends.simulator import painter
 from imagemill.domain.images import ImageSpec
-from imagemill.media.chroma_key import removed
-from imagemill.media.postprocess import Finish
-from imagemill.media.sandbox import Decoders, craft_limits
-from imagemill.media.transforms import Facts
+from imagemill.media.chroma_key import remove_background
+from imagemill.media.postprocess import PostProcess
+from imagemill.media.sandbox import DecoderPool, transform_limits
+from imagemill.media.transforms import TransformContext
 from tests.media.subjects import CLEAN, KEYS, ROUGH, USUAL, Rendering, Subject, draw
 
 SUBJECTS = 6
 """Of each key and quality of rendering."""
 ROUNDS = 15
 SIDE = 1024
-FACTS = Facts("bench", 1, 1_793_000_000_000_000, 1, "urn:air:sdxl:checkpoint:civitai:1@2", "")
-FINISH = Finish(size=(SIDE, SIDE), thumbnail_px=256, prompt="a lighthouse at the sea", character="Ana")
+FACTS = TransformContext("bench", 1, 1_793_000_000_000_000, 1, "urn:air:sdxl:checkpoint:civitai:1@2", "")
+FINISH = PostProcess(size=(SIDE, SIDE), thumbnail_px=256, prompt="a lighthouse at the sea", character="Ana")
 HEALTH_S = 20.0
 _SHOWN = Rendering(shift=14, slope=6)
 """Without noise, which would make the file several times as large."""
@@ -80,7 +80,7 @@ def _mean(found: list[Errors], name: str) -> float:
 
 
 def _errors(subject: Subject, key: tuple[int, int, int]) -> Errors:
-    pixels = np.asarray(removed(Image.open(io.BytesIO(subject.data)), key)).astype(np.float32)
+    pixels = np.asarray(remove_background(Image.open(io.BytesIO(subject.data)), key)).astype(np.float32)
     alpha = pixels[..., 3:] / 255
     apart = np.abs(alpha[..., 0] - subject.alpha)
     edge = (subject.alpha > 0) & (subject.alpha < 1)
@@ -97,7 +97,7 @@ def simulated() -> list[Row]:
     for key in KEYS.values():
         for seed in range(3):
             spec = _spec(seed, 768, 1152, "#{:02x}{:02x}{:02x}".format(*key))
-            keyed = np.asarray(removed(Image.open(io.BytesIO(painter.paint(spec, 0))), key))[..., 3]
+            keyed = np.asarray(remove_background(Image.open(io.BytesIO(painter.paint(spec, 0))), key))[..., 3]
             cover = np.asarray(painter.cover(spec, 0))
             found.append(float(np.abs(keyed.astype(int) - cover).mean() / 255))
     return [("alpha error, the simulator's people", f"{np.mean(found):.5f}", "below 0.02")]
@@ -117,11 +117,11 @@ def times() -> list[Row]:
     sticker = draw(3, KEYS["green"], (768, 1152), USUAL).data
     image = Image.open(io.BytesIO(sticker))
     image.load()
-    whole = Finish(size=(768, 1152), key_colour="#00ff00", trim_px=5, thumbnail_px=256)
+    whole = PostProcess(size=(768, 1152), key_colour="#00ff00", trim_px=5, thumbnail_px=256)
     return [
         ("PNG to WebP and thumbnail, CPU", f"{ours_s * 1000:.0f} ms", ""),
         ("... against bare Pillow", f"{ours_s / bare_s:.2f}", "at most 1.15"),
-        ("key removed from 768 x 1152, CPU", f"{_cpu_s(lambda: removed(image)) * 1000:.0f} ms", ""),
+        ("key removed from 768 x 1152, CPU", f"{_cpu_s(lambda: remove_background(image)) * 1000:.0f} ms", ""),
         ("... sticker finished, CPU", f"{_cpu_s(lambda: whole(sticker, FACTS)) * 1000:.0f} ms", ""),
     ]
 
@@ -200,18 +200,18 @@ def beside_a_server(root: Path) -> list[Row]:
 @contextmanager
 def crafting(data: bytes) -> Iterator[Callable[[], int]]:
     """The confined processes that a worker has, one for each of two cores; how many pictures are done."""
-    crafts = Decoders(craft_limits(64 * 2**20, 120.0), 2)
+    crafts = DecoderPool(transform_limits(64 * 2**20, 120.0), 2)
     stop = threading.Event()
     count: list[int] = []
 
     def work() -> None:
         while not stop.is_set():
-            crafts.craft(FINISH, data, FACTS)
+            crafts.transform(FINISH, data, FACTS)
             count.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for _ in range(2):
-        crafts.craft(FINISH, data, FACTS)
+        crafts.transform(FINISH, data, FACTS)
     for thread in threads:
         thread.start()
     try:
@@ -261,7 +261,7 @@ def picture(path: Path) -> None:
     rows: list[Any] = []
     for key, seed in zip(KEYS.values(), (204, 203, 201, 207, 200), strict=True):
         source = Image.open(io.BytesIO(draw(seed, key, rendering=_SHOWN).data)).convert("RGB")
-        keyed = removed(source, key)
+        keyed = remove_background(source, key)
         cells = [source.crop((30, 0, 354, 270)).resize((360, 300), Image.Resampling.LANCZOS)]
         for behind in ((0, 0, 0), (255, 255, 255), (255, 0, 255)):
             whole = Image.new("RGBA", keyed.size, behind)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagemill.domain.moderation import Question, Verdict, Wording
+from imagemill.domain.moderation import ModerationInput, PromptTexts, Verdict
 from imagemill.media import pictures
-from imagemill.media.intake import Intake, PictureLimits, read
-from imagemill.media.sandbox import DecodeLimits, Decoders
-from imagemill.safety.chain import Chain
+from imagemill.media.intake import InputSanitizer, PictureLimits, read
+from imagemill.media.sandbox import DecodeLimits, DecoderPool
+from imagemill.safety.chain import CheckChain
 from imagemill.safety.gates import Picture
 from imagemill.safety.nsfw import Nsfw
 from imagemill.safety.words import Profanity
@@ -46,17 +46,17 @@ def inspected(data: bytes) -> object:
 
 
 def main() -> None:
-    chain = Chain([Profanity(("english",), Verdict.FLAG)])
+    chain = CheckChain([Profanity(("english",), Verdict.FLAG)])
 
     def judge(text: str) -> Callable[[int], object]:
         return lambda number: chain.judge(
-            Question(Wording(f"{text} {number}", "blurry"), "ann", "textToImage")
+            ModerationInput(PromptTexts(f"{text} {number}", "blurry"), "ann", "textToImage")
         )
 
     print(f"prompt of 250 characters: {median_ms(judge(_PROMPT * 3), 2000):.3f} ms")
     print(f"prompt of 10,000 characters: {median_ms(judge(_PROMPT * 120), 50):.2f} ms")
-    decoders = Decoders(DecodeLimits(_PIXELS), count=1)
-    intake = Intake(PictureLimits(32 * 2**20, _PIXELS), decoders)
+    decoders = DecoderPool(DecodeLimits(_PIXELS), count=1)
+    intake = InputSanitizer(PictureLimits(32 * 2**20, _PIXELS), decoders)
     begin = time.perf_counter()
     small = _small()
     intake.take(small)
@@ -83,7 +83,7 @@ def _small() -> bytes:
     return file.getvalue()
 
 
-def _classify(intake: Intake) -> None:
+def _classify(intake: InputSanitizer) -> None:
     """With the tests' tiny model: what is measured is everything but a real model's own run."""
     from tests.safety.test_nsfw import model
 

@@ -23,9 +23,9 @@ from imagemill.db import migrate, tables
 from imagemill.db.engine import normalise, open_database
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, LaneKey, Succeeded
-from imagemill.domain.placement import Rules
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
@@ -48,10 +48,10 @@ def draft(number: int) -> Draft:
     return Draft(uuid7(), "textToImage", "gpu", lane, {"seed": number}, expires_at, new_trace(), estimate_s=1)
 
 
-def ask(node: str, model: str) -> Ask:
+def ask(node: str, model: str) -> ClaimRequest:
     offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=frozenset({model}))
     now = now_us()
-    return Ask(offer, uuid7(), now, now + _LEASE_US, Rules())
+    return ClaimRequest(offer, uuid7(), now, now + _LEASE_US, PlacementRules())
 
 
 def submit(store: Store, jobs: int) -> None:

@@ -18,9 +18,9 @@ from imagemill.db import migrate
 from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.jobs import Claim, Draft, LaneKey, Succeeded
-from imagemill.domain.placement import Policy, Rules, choose
+from imagemill.domain.placement import PlacementRules, Policy, choose
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
@@ -106,7 +106,7 @@ class World:
 
     store: Store
     arrivals: Sequence[Arrival]
-    rules: Rules
+    rules: PlacementRules
     load_s: float
     fair: bool
     """Whether owners are told apart; else all jobs are of one, so the first to come is the first served."""
@@ -153,7 +153,7 @@ class World:
         held = frozenset({self.resident[node]}) if node in self.resident else frozenset[str]()
         offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=held, load_s=self.load_s)
         now = _instant(now_s)
-        claim = self.store.claim_next(Ask(offer, uuid7(), now, now + 3600 * SECOND, self.rules))
+        claim = self.store.claim_next(ClaimRequest(offer, uuid7(), now, now + 3600 * SECOND, self.rules))
         if claim is None:
             return None
         self.running[node], arrival = claim, self.by_job[claim.id]
@@ -177,7 +177,7 @@ def play(
     root: Path,
     arrivals: Sequence[Arrival],
     *,
-    rules: Rules = Rules(),
+    rules: PlacementRules = PlacementRules(),
     policy: Policy = choose,
     load_s: float = LOAD_S,
     loads_cost: bool = True,

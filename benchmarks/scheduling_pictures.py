@@ -32,18 +32,20 @@ from benchmarks.scheduling import (
     trace,
 )
 from imagemill.domain.clock import SECOND
-from imagemill.domain.placement import Choice, Fleet, Peek, Rules
-from imagemill.domain.scheduling import Head, Offer
+from imagemill.domain.placement import Choice, Fleet, Peek, PlacementRules
+from imagemill.domain.scheduling import LaneHead, Offer
 
 HORIZONS_S = (100.0, 200.0, 300.0, 400.0, 600.0, 1000.0)
 BOUNDS_S = (30.0, 60.0, 100.0, 150.0, 250.0)
 SKETCH_BOUNDS_S = (15.0, 60.0, 150.0, 300.0, 600.0, 1000.0)
-DEFAULT = Rules()
+DEFAULT = PlacementRules()
 INK, FAINT = "#22252b", "#8a8f98"
 LOAD = "#22252b"
 
 
-def sketch(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules: Rules) -> Choice | None:
+def sketch(
+    offer: Offer, heads: Iterable[LaneHead], fleet: Fleet, peek: Peek, rules: PlacementRules
+) -> Choice | None:
     """What is compared with: stay with the model unless another lane's head is ahead by more than a bound."""
     del fleet, peek
     found = list(heads)
@@ -77,7 +79,7 @@ LINES = (
         "keep the model within a bound (the sketch)",
         "#b0643c",
         SKETCH_BOUNDS_S,
-        [partial(play, rules=Rules(bound_s=value), policy=sketch) for value in SKETCH_BOUNDS_S],
+        [partial(play, rules=PlacementRules(bound_s=value), policy=sketch) for value in SKETCH_BOUNDS_S],
         (150.0, 300.0, 600.0, 1000.0),
         (0, 11),
     ),
@@ -85,7 +87,7 @@ LINES = (
         "worth of a load, by the bound",
         "#6f9a3e",
         BOUNDS_S,
-        [partial(play, rules=Rules(bound_s=value)) for value in BOUNDS_S],
+        [partial(play, rules=PlacementRules(bound_s=value)) for value in BOUNDS_S],
         (30.0, 250.0),
         (-8, 4),
     ),
@@ -93,7 +95,7 @@ LINES = (
         "worth of a load, by the horizon",
         "#2f6db3",
         HORIZONS_S,
-        [partial(play, rules=Rules(horizon_s=value)) for value in HORIZONS_S],
+        [partial(play, rules=PlacementRules(horizon_s=value)) for value in HORIZONS_S],
         (100.0, 200.0, 1000.0),
         (6, -8),
     ),

@@ -20,15 +20,15 @@ from imagemill.accounts.store import Owner
 from imagemill.api.webhooks import renderer
 from imagemill.db import migrate
 from imagemill.db.engine import open_database
-from imagemill.db.group_commit import Commits, Tx
+from imagemill.db.group_commit import GroupCommit, Tx
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import CHOICES, UrlSigner
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard
-from imagemill.webhooks.endpoints import WebhookRules, Webhooks
-from imagemill.webhooks.messages import MessageRules, Messenger
+from imagemill.net.guarded_client import UrlGuard
+from imagemill.webhooks.endpoints import EndpointService, WebhookRules
+from imagemill.webhooks.messages import MessageRules, WebhookDispatcher
 from imagemill.webhooks.store import Endpoint
 from tests.postgres import server_url
 from tests.service.build import add
@@ -45,12 +45,14 @@ class Bench:
         self.store = Store(open_database(url))
         for name in ("ann", "bob", "carl"):
             self.store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
-        guard = Guard([ip_network("127.0.0.0/8")])
+        guard = UrlGuard([ip_network("127.0.0.0/8")])
         rules = MessageRules(2.0, 20, Backoff(0.5, 60.0), 1.0, 86_400.0, 86_400.0)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        self.messenger = Messenger(self.store, guard, rules, render)
-        self.webhooks = Webhooks(self.store, guard, WebhookRules(100, 60.0), self.messenger.rouse)
-        self.store.listen(lambda committed: self.messenger.wake() if committed.called_back else None)
+        self.messenger = WebhookDispatcher(self.store, guard, rules, render)
+        self.webhooks = EndpointService(
+            self.store, guard, WebhookRules(100, 60.0), self.messenger.reset_backoff
+        )
+        self.store.listen(lambda committed: self.messenger.wake() if committed.has_deliveries else None)
 
     def close(self) -> None:
         self.messenger.close()
@@ -91,7 +93,7 @@ def _costs(bench: Bench, name: str) -> list[Row]:
     """Turn and turn about is not possible: what is compared is the installation's state."""
     bare = Store(bench.store._database)
     bare._commits.close()
-    bare._commits = Commits(bench.store._database.writer, lambda _: None, announce=_insert)
+    bare._commits = GroupCommit(bench.store._database.writer, lambda _: None, enqueue_webhooks=_insert)
     rows: list[Row] = []
     whole, bench.store = bench.store, bare
     before_us = bench.submit_us("ann")

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 
-from imagemill.bootstrap.application import Mill, Roles, application
+from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.config import Settings
 from imagemill.db.engine import normalise, open_database
 from imagemill.jobs.store.store import Store
@@ -103,7 +103,7 @@ def store(database_url: str) -> Iterator[Store]:
 class Server:
     """Imagemill on a real port, in this process."""
 
-    mill: Mill
+    mill: Application
     url: str
     client: httpx2.Client
 
@@ -155,12 +155,15 @@ class _Uvicorn(uvicorn.Server):
 
 @contextmanager
 def running_server(
-    settings: Settings, roles: Roles | None = None, *, prepare: Callable[[Mill], None] = lambda mill: None
+    settings: Settings,
+    roles: Roles | None = None,
+    *,
+    prepare: Callable[[Application], None] = lambda mill: None,
 ) -> Iterator[Server]:
     """``prepare`` puts fakes into the process before it starts."""
     if settings.database_url is None:
         databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
-    mill = Mill(settings, roles)
+    mill = Application(settings, roles)
     prepare(mill)
     wire = websockets.wire(mill.services.sockets) | {"proxy_headers": False}
     app = application(mill)

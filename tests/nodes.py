@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from imagemill.bootstrap.application import Mill
+from imagemill.bootstrap.application import Application
 from imagemill.domain.nodes import Finding, Level, NodeConfig, NodeReport
 from imagemill.nodes.registry import NodeRegistry
 
@@ -52,7 +52,7 @@ class FakeNodes:
         return well
 
 
-def with_nodes(mill: Mill, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
+def with_nodes(mill: Application, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
     """Put the fake into a process that has not started."""
     fake = backend or FakeNodes()
     mill.nodes = NodeRegistry(mill.store, static, fake)

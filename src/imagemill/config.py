@@ -266,7 +266,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def answered_hosts(self) -> tuple[str, ...]:
+    def allowed_host_headers(self) -> tuple[str, ...]:
         """Host headers that are answered."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         public = urlsplit(self.public_url or "").hostname or ""
@@ -274,13 +274,13 @@ class Settings(BaseSettings):
         return (*self.allowed_hosts, *self.fal_api.hosts, *(host for host in (own, shown) if host))
 
     @property
-    def news_url(self) -> str | None:
+    def pubsub_redis_url(self) -> str | None:
         """The Redis of live progress and news."""
         broker = self.broker_url or ""
         return self.redis_url or (broker if broker.startswith(_REDIS) else None)
 
     @property
-    def listening_url(self) -> str | None:
+    def pubsub_postgres_url(self) -> str | None:
         """PostgreSQL where a session lasts; None: there is none."""
         url = self.database_direct_url or (None if self.database_pooler else self.database)
         return url if url is not None and url.startswith("postgres") else None
@@ -350,12 +350,12 @@ def _decoded(value: Any, decode: Callable[[], Any]) -> Any:
         )
 
 
-def names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
+def setting_names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
     """The environment name of every setting, groups opened, in the order they are written here."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from names(kind, f"{prefix}{name.upper()}__")
+            yield from setting_names(kind, f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}", field
 
@@ -368,9 +368,12 @@ def aliases() -> dict[str, list[str]]:
     return others
 
 
-def unknown(environment: Iterable[str]) -> list[str]:
+def unknown_variables(environment: Iterable[str]) -> list[str]:
     """One sentence a variable that looks like a setting of ours and is none."""
-    known = [*(name for name, _ in names()), *(alias for alias in ALIASES if alias.startswith(PREFIX))]
+    known = [
+        *(name for name, _ in setting_names()),
+        *(alias for alias in ALIASES if alias.startswith(PREFIX)),
+    ]
     groups = {name.rpartition("__")[0] for name in known}
     lines: list[str] = []
     for name in sorted(environment):
@@ -382,7 +385,7 @@ def unknown(environment: Iterable[str]) -> list[str]:
     return lines
 
 
-def complaints(error: ValidationError) -> list[str]:
+def format_errors(error: ValidationError) -> list[str]:
     """One sentence a wrong setting, with the name the user set it by."""
     others = aliases()
     lines: list[str] = []
@@ -391,7 +394,7 @@ def complaints(error: ValidationError) -> list[str]:
         shown = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
         also = f" (or {', '.join(others[shown])})" if shown in others else ""
         if fault["type"] == "extra_forbidden":
-            lines.extend(unknown([shown]) or [f"{shown} is not a setting"])
+            lines.extend(unknown_variables([shown]) or [f"{shown} is not a setting"])
         elif any(word in shown for word in _SECRETS):
             lines.append(f"{shown}{also}: {fault['msg']}")
         else:

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """Settings that belong together; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AuthSettings(Group):
+class AuthSettings(SettingsGroup):
     required: Literal["auto", "always"] = Field(
         default="auto",
         description="auto: on loopback nobody has to say who they are until the first key or user is made.",
@@ -60,7 +60,7 @@ class AuthSettings(Group):
     )
 
 
-class MailSettings(Group):
+class MailSettings(SettingsGroup):
     smtp_host: str | None = Field(default=None, description="Who takes mail to reset passwords.")
     smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 with tls.")
     smtp_tls: Literal["starttls", "tls", "none"] = Field(
@@ -79,7 +79,7 @@ class MailSettings(Group):
     )
 
 
-class CorsSettings(Group):
+class CorsSettings(SettingsGroup):
     origins: tuple[str, ...] = Field(
         default=(),
         description="Other sites whose pages may call /api/v1, such as https://app.example; *: all.",
@@ -87,7 +87,7 @@ class CorsSettings(Group):
     contract_origins: tuple[str, ...] = Field(default=("*",), description="The same for /v1, /v2 and /blobs.")
 
 
-class JobSettings(Group):
+class JobSettings(SettingsGroup):
     life_s: float = Field(default=86_400, gt=0, description="A job not started by then expires; seconds.")
     timeout_s: float = Field(
         default=600, gt=0, description="Longest render of one attempt, unless the job says less."
@@ -132,7 +132,7 @@ class JobSettings(Group):
     )
 
 
-class LimitSettings(Group):
+class LimitSettings(SettingsGroup):
     body_bytes: int = Field(
         default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
     )
@@ -168,7 +168,7 @@ class LimitSettings(Group):
     streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
 
 
-class SafetySettings(Group):
+class SafetySettings(SettingsGroup):
     checks: tuple[str, ...] = Field(
         default=("words", "characters", "profanity"),
         description="Checks of prompts, in this order, comma-separated; before them always 'minors'.",
@@ -196,7 +196,7 @@ class SafetySettings(Group):
     )
 
 
-class SocketSettings(Group):
+class SocketSettings(SettingsGroup):
     ping_s: float = Field(
         default=20.0, gt=0, description="How often a WebSocket is pinged; below the time-outs of proxies."
     )
@@ -212,7 +212,7 @@ class SocketSettings(Group):
     messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
 
 
-class PriceSettings(Group):
+class PriceSettings(SettingsGroup):
     """Credits a picture of a recipe."""
 
     base: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
@@ -225,7 +225,7 @@ class PriceSettings(Group):
 Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
-class CreditSettings(Group):
+class CreditSettings(SettingsGroup):
     enabled: bool = Field(
         default=False, description="Jobs are paid for; otherwise their cost is shown and nobody pays."
     )
@@ -242,7 +242,7 @@ class CreditSettings(Group):
 Count = Annotated[int, Field(ge=0)]
 
 
-class QuotaSettings(Group):
+class QuotaSettings(SettingsGroup):
     enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
     requests_per_minute: int | None = Field(
         default=None, ge=0, description="Of an account with its end users; none: any number."
@@ -279,7 +279,7 @@ class QuotaSettings(Group):
     )
 
 
-class CallbackSettings(Group):
+class CallbackSettings(SettingsGroup):
     timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
     tries: int = Field(default=20, ge=1, description="Deliveries are tried this often, over about a day.")
     retry_base_s: float = Field(
@@ -288,7 +288,7 @@ class CallbackSettings(Group):
     retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
 
 
-class WebhookSettings(Group):
+class WebhookSettings(SettingsGroup):
     endpoints: int = Field(default=10, ge=1, le=1000, description="Most endpoints of an owner.")
     timeout_s: float = Field(
         default=10.0,
@@ -312,7 +312,7 @@ class WebhookSettings(Group):
     )
 
 
-class MetricsSettings(Group):
+class MetricsSettings(SettingsGroup):
     port: int | None = Field(
         default=None,
         ge=0,
@@ -325,7 +325,7 @@ class MetricsSettings(Group):
     )
 
 
-class ResourceSettings(Group):
+class ResourceSettings(SettingsGroup):
     strict: bool = Field(
         default=True, description="Additional networks must be registered, like checkpoints."
     )
@@ -334,14 +334,14 @@ class ResourceSettings(Group):
     )
 
 
-class CivitaiSettings(Group):
+class CivitaiSettings(SettingsGroup):
     result_shape: Literal["object", "array"] = Field(
         default="object",
         description="v1 'result': an object as the published clients read it, or today's array.",
     )
 
 
-class CelerySettings(Group):
+class CelerySettings(SettingsGroup):
     soft_time_limit_s: float = Field(
         default=240.0,
         gt=0,

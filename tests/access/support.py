@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from imagemill.accounts.keys import Keys, KeyWish, Owners
+from imagemill.accounts.keys import KeyRequest, Keys, Owners
 from imagemill.domain.access import Caller, Role, Scope
 from tests.conftest import Server
 
@@ -27,7 +27,7 @@ def key(server: Server, owner: str, role: Role = Role.USER, **wish: Any) -> str:
     accounts, forget = server.mill.store.accounts, server.mill.services.access.forget
     if accounts.owner(owner) is None:
         Owners(accounts, forget).add(owner, role)
-    return Keys(accounts, forget).make(KeyWish(**wish), owner).text
+    return Keys(accounts, forget).make(KeyRequest(**wish), owner).text
 
 
 def visible(text: str) -> str:

@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from imagemill.accounts.access import Access, AccessRules, Credentials
-from imagemill.accounts.keys import Keys, KeyWish
+from imagemill.accounts.keys import KeyRequest, Keys
 from imagemill.accounts.store import Owner
-from imagemill.accounts.throttle import Strangers
+from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access as domain_access
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
@@ -42,7 +42,9 @@ def shown(text: str) -> Credentials:
 
 
 def access(accounts: Any, remember_s: float = 60) -> Access:
-    return Access(accounts, AccessRules("local", True, None, remember_s), strangers=Strangers(lambda: 0.0))
+    return Access(
+        accounts, AccessRules("local", True, None, remember_s), strangers=UnknownKeyThrottle(lambda: 0.0)
+    )
 
 
 def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]]:
@@ -57,7 +59,7 @@ def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]
 
 def made(store: Store) -> Credentials:
     store.accounts.ensure_owner(Owner("ann", Role.USER, now_us()))
-    return shown(Keys(store.accounts, lambda: None).make(KeyWish(), "ann").text)
+    return shown(Keys(store.accounts, lambda: None).make(KeyRequest(), "ann").text)
 
 
 def test_a_flood_is_looked_up_a_few_times_and_right_keys_go_on(store: Store) -> None:
@@ -90,7 +92,7 @@ def test_the_same_wrong_key_is_looked_up_once_in_a_while(store: Store) -> None:
 
 def test_an_address_may_be_wrong_again_after_a_while() -> None:
     now = 0.0
-    strangers = Strangers(lambda: now)
+    strangers = UnknownKeyThrottle(lambda: now)
     for _ in range(50):
         strangers.check(HERE)
         strangers.note(HERE)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.accounts.mail import Mail, SmtpOutbox, SmtpRules
+from imagemill.accounts.mail import Mail, SmtpRules, SmtpTransport
 from imagemill.accounts.passwords import PasswordRules, Passwords
 from imagemill.domain.errors import Busy
 from tests.access.support import ADMIN_KEY, PASSWORD, QUICK, ask, login, sign_up
@@ -234,7 +234,7 @@ def test_a_mail_goes_out_by_smtp() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
         rules = SmtpRules("127.0.0.1", port, "mill@example.org", "none", None, None, 5)
-        SmtpOutbox(rules).send(Mail("ann@example.org", "Hello", "There you are.\n"))
+        SmtpTransport(rules).send(Mail("ann@example.org", "Hello", "There you are.\n"))
         (text,) = server.mails  # type: ignore[attr-defined]
         server.shutdown()
     assert b"To: ann@example.org\r\n" in text

@@ -17,7 +17,7 @@ from imagemill.domain import access
 from imagemill.domain.access import Role, Scope, check_account, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, Unauthenticated
-from imagemill.web.permissions import PUBLIC, Permit, Permits
+from imagemill.web.permissions import PUBLIC, RoutePermission, RoutePermissions
 
 SECRET, FORMER = "s" * 40, "f" * 40
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
@@ -179,8 +179,12 @@ def test_a_poor_password_is_refused(password: str) -> None:
 
 
 def test_the_longest_permit_decides_and_what_nobody_declared_is_for_administrators() -> None:
-    permits = Permits(
-        [*PUBLIC, Permit("/a/", Scope.JOBS_READ, Scope.JOBS_WRITE), Permit("/a/{b}/c", Scope.NODES_READ)]
+    permits = RoutePermissions(
+        [
+            *PUBLIC,
+            RoutePermission("/a/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+            RoutePermission("/a/{b}/c", Scope.NODES_READ),
+        ]
     )
     assert permits.of("/a/x").scope("GET") is Scope.JOBS_READ
     assert permits.of("/a/x").scope("DELETE") is Scope.JOBS_WRITE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagemill.accounts.audit import Entry
+from imagemill.accounts.audit import AuditEntry
 from imagemill.accounts.store import (
     AddReset,
     AddUser,
@@ -211,7 +211,7 @@ def test_a_reset_is_over_after_its_time(store: Store) -> None:
 
 def test_the_audit_log_is_read_backwards_in_pages(store: Store) -> None:
     for n in range(5):
-        store.audit.add(Entry(f"id-{n}", T0 + n, "ann" if n % 2 else "bob", "", "act", "", "", ""))
+        store.audit.add(AuditEntry(f"id-{n}", T0 + n, "ann" if n % 2 else "bob", "", "act", "", "", ""))
     assert [entry.id for entry in store.audit.page(None, 2)] == ["id-4", "id-3"]
     assert [entry.id for entry in store.audit.page("id-3", 9)] == ["id-2", "id-1", "id-0"]
     assert [entry.id for entry in store.audit.page(None, 9, "ann")] == ["id-3", "id-1"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from imagemill.accounts.throttle import Attempts, Tries, Try
+from imagemill.accounts.throttle import AttemptCounter, AttemptLimiter, CountAttempt
 from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from imagemill.db import migrate, tables
@@ -38,7 +38,7 @@ def pair(database_url: str) -> Iterator[tuple[Store, Store]]:
 
 def tried(store: Store, limits: dict[str, int], at: int = T0) -> set[str]:
     """The keys that have had their number."""
-    return set(store.tries.count(Try(limits, at, at + WINDOW)))
+    return set(store.tries.count(CountAttempt(limits, at, at + WINDOW)))
 
 
 def rows(database_url: str) -> list[Any]:
@@ -55,14 +55,14 @@ def test_a_try_counts_for_all_its_keys_or_for_none(store: Store) -> None:
     assert tried(store, {"a": 3, "b": 3}) == {"a"}
     for _ in range(3):
         assert not tried(store, {"b": 3})
-    store.tries.forgive(["a"])
+    store.tries.reset(["a"])
     assert not tried(store, {"a": 3})
     assert tried(store, {"a": 3, "b": 3}) == {"a", "b"}
 
 
 def test_a_window_begins_with_the_first_try_and_ends(store: Store) -> None:
     assert not tried(store, {"a": 1})
-    assert store.tries.count(Try({"a": 1}, T0 + WINDOW - 1, T0 + 2 * WINDOW)) == {"a": T0 + WINDOW}
+    assert store.tries.count(CountAttempt({"a": 1}, T0 + WINDOW - 1, T0 + 2 * WINDOW)) == {"a": T0 + WINDOW}
     assert not tried(store, {"a": 1}, T0 + WINDOW)
     assert tried(store, {"a": 1}, T0 + 2 * WINDOW - 1) == {"a"}
 
@@ -78,7 +78,7 @@ def test_however_many_processes_ask_at_once_no_more_get_through(pair: tuple[Stor
 
 
 def test_processes_share_what_they_count_and_remember_refusals(pair: tuple[Store, Store]) -> None:
-    one, two = (Attempts(store.tries, window_s=60) for store in pair)
+    one, two = (AttemptLimiter(store.tries, window_s=60) for store in pair)
     for attempts in (one, two, one):
         attempts.count({"a": 3})
     for attempts in (one, two, two):
@@ -88,12 +88,14 @@ def test_processes_share_what_they_count_and_remember_refusals(pair: tuple[Store
 
 
 def test_a_flood_of_addresses_does_not_fill_the_table(database_url: str, store: Store) -> None:
-    tries = Tries(store._write, most=20)
+    tries = AttemptCounter(store._write, most=20)
     for number in range(100):
-        tries.count(Try({f"address {number}": 5}, T0 + number, T0 + number + WINDOW))
+        tries.count(CountAttempt({f"address {number}": 5}, T0 + number, T0 + number + WINDOW))
     assert len(rows(database_url)) <= 40
-    assert not tries.count(Try({"address 0": 1}, T0 + 100, T0 + WINDOW + 100)), "the first is forgotten"
-    assert tries.count(Try({"address 99": 1}, T0 + 100, T0 + WINDOW + 100)), "the last is not"
+    assert not tries.count(CountAttempt({"address 0": 1}, T0 + 100, T0 + WINDOW + 100)), (
+        "the first is forgotten"
+    )
+    assert tries.count(CountAttempt({"address 99": 1}, T0 + 100, T0 + WINDOW + 100)), "the last is not"
     store.limits.prune(T0 + 3 * WINDOW)
     assert rows(database_url) == []
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imagemill.backends.base import Watch
+from imagemill.backends.base import RenderControl
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.settings import SimulatorSettings
 
@@ -16,7 +16,7 @@ class VirtualTime:
     def clock(self) -> float:
         return self.now
 
-    def sleep(self, watch: Watch, seconds: float) -> bool:
+    def sleep(self, watch: RenderControl, seconds: float) -> bool:
         self.now += seconds
         return watch.stopped
 

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagemill.backends.base import Backend, Order, Progress, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import (
+    Backend,
+    Progress,
+    RenderCanceled,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+)
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.simulator import SimulatorSettings
@@ -88,7 +95,7 @@ class Hinted(ComfyUI):
         self.configure([NodeConfig("gpu-1", node.url)])
         self._node = node
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         work = order.work
         match order.properties.get("make it"):
             case "slow":
@@ -130,7 +137,7 @@ class ScriptedFal(FalBackend):
         super().__init__(fal_settings(server), Book())
         self._server = server
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         self._server.behave()
         match order.properties.get("make it"):
             case "slow":
@@ -200,7 +207,7 @@ def spec(**changes: Any) -> ImageSpec:
     return ImageSpec(**(values | changes))
 
 
-def order(backend: Backend, work: ImageSpec | GraphSpec | None = None, **changes: Any) -> Order:
+def order(backend: Backend, work: ImageSpec | GraphSpec | None = None, **changes: Any) -> RenderRequest:
     values: dict[str, Any] = {
         "job_id": f"job-{uuid.uuid4()}",
         "attempt": 1,
@@ -209,11 +216,11 @@ def order(backend: Backend, work: ImageSpec | GraphSpec | None = None, **changes
         "work": work or spec(),
         "timeout_s": 30.0,
     }
-    return Order(**(values | changes))
+    return RenderRequest(**(values | changes))
 
 
-def render(backend: Backend, asked: Order, watch: Watch | None = None) -> Rendered:
-    return backend.follow(asked, backend.send(asked), watch or Watch())
+def render(backend: Backend, asked: RenderRequest, watch: RenderControl | None = None) -> RenderResult:
+    return backend.follow(asked, backend.send(asked), watch or RenderControl())
 
 
 def test_nodes_tell_what_a_slot_needs_to_know(backend: Backend) -> None:
@@ -224,11 +231,11 @@ def test_nodes_tell_what_a_slot_needs_to_know(backend: Backend) -> None:
         assert node.backend == backend.name
         assert node.slots >= 1
         assert node.queues
-        assert all(model == model.lower() for model in node.resident)
+        assert all(model == model.lower() for model in node.loaded_models)
 
 
 def test_a_request_it_can_do_is_not_refused(backend: Backend) -> None:
-    assert backend.refusal(spec()) is None
+    assert backend.unsupported_reason(spec()) is None
 
 
 @pytest.mark.parametrize("format", MEDIA_TYPES)
@@ -238,7 +245,7 @@ def test_outputs_have_the_count_size_and_media_type_asked_for(
 ) -> None:
     backend = subject.backend
     if format not in subject.formats:
-        assert format in (backend.refusal(spec(format=format)) or "")
+        assert format in (backend.unsupported_reason(spec(format=format)) or "")
         return
     rendered = render(backend, order(backend, spec(width=72, height=40, count=count, format=format)))
     assert len(rendered.outputs) == count
@@ -257,7 +264,7 @@ def test_each_output_tells_its_seed(backend: Backend) -> None:
 def test_a_graph_is_rendered_as_it_stands_or_refused(subject: Subject) -> None:
     backend = subject.backend
     if not subject.graphs:
-        assert "graph" in (backend.refusal(GraphSpec(GRAPH)) or "")
+        assert "graph" in (backend.unsupported_reason(GraphSpec(GRAPH)) or "")
         return
     rendered = render(backend, order(backend, GraphSpec(GRAPH)))
     assert [Image.open(BytesIO(output.data)).size for output in rendered.outputs] == [(64, 48)] * 2
@@ -282,14 +289,14 @@ def test_the_details_hold_what_was_sent_and_the_answer(subject: Subject) -> None
 
 def test_progress_is_monotone_and_ends_complete(subject: Subject) -> None:
     told: list[Progress] = []
-    render(subject.backend, order(subject.backend, properties=subject.stepwise), Watch(told.append))
+    render(subject.backend, order(subject.backend, properties=subject.stepwise), RenderControl(told.append))
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
 
 
 def test_a_stop_ends_a_running_render_promptly(subject: Subject) -> None:
-    watch = Watch()
+    watch = RenderControl()
     asked = order(subject.backend, properties=subject.slow)
     reference = subject.backend.send(asked)
     threading.Timer(0.05, watch.stop).start()
@@ -300,14 +307,14 @@ def test_a_stop_ends_a_running_render_promptly(subject: Subject) -> None:
 
 
 def test_a_stop_before_the_start_ends_it_too(subject: Subject) -> None:
-    watch = Watch()
+    watch = RenderControl()
     watch.stop()
     with pytest.raises(RenderCanceled):
         render(subject.backend, order(subject.backend, properties=subject.slow), watch)
 
 
 def test_a_stop_ends_a_render_that_waits_for_its_node(subject: Subject) -> None:
-    backend, first, second = subject.backend, Watch(), Watch()
+    backend, first, second = subject.backend, RenderControl(), RenderControl()
     running = order(backend, properties=subject.slow)
     ended = threading.Event()
 
@@ -326,7 +333,7 @@ def test_a_stop_ends_a_render_that_waits_for_its_node(subject: Subject) -> None:
 
 
 def test_a_node_goes_on_after_a_stopped_render(subject: Subject) -> None:
-    watch = Watch()
+    watch = RenderControl()
     watch.stop()
     with pytest.raises(RenderCanceled):
         render(subject.backend, order(subject.backend, properties=subject.slow), watch)
@@ -337,19 +344,19 @@ def test_a_known_reference_is_attached_to_and_delivers_the_same(backend: Backend
     asked = order(backend, spec(count=2))
     reference = backend.send(asked)
     assert backend.send(asked) == reference
-    first = backend.follow(asked, reference, Watch())
+    first = backend.follow(asked, reference, RenderControl())
     later = replace(asked, attempt=2, reference=reference)  # as the store has kept it
     assert backend.send(later) == reference
-    assert backend.follow(later, reference, Watch()).outputs == first.outputs
+    assert backend.follow(later, reference, RenderControl()).outputs == first.outputs
 
 
 def test_two_followers_of_one_reference_get_the_same(subject: Subject) -> None:
     backend = subject.backend
     asked = order(backend, properties=subject.stepwise)
     reference = backend.send(asked)
-    results: list[Rendered] = []
+    results: list[RenderResult] = []
     followers = [
-        threading.Thread(target=lambda: results.append(backend.follow(asked, reference, Watch())))
+        threading.Thread(target=lambda: results.append(backend.follow(asked, reference, RenderControl())))
         for _ in range(2)
     ]
     for follower in followers:

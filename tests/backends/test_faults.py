@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagemill.backends.base import Order, Progress, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator import Fault, FaultRule, SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.faults import InvalidScenario, check_hint, load_scenario
@@ -25,16 +25,18 @@ SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 FOX = ImageSpec("a red fox", "", SD1, "sd1.safetensors", "sd1", 64, 64, 8, 7.0, "euler", "normal", 1)
 
 
-def order(attempt: int = 1, job: str = "job", work: ImageSpec = FOX, **changes: Any) -> Order:
+def order(attempt: int = 1, job: str = "job", work: ImageSpec = FOX, **changes: Any) -> RenderRequest:
     values: dict[str, Any] = {"node": "sim-1", "timeout_s": 60.0, "properties": {}}
-    return Order(job_id=job, attempt=attempt, reference=f"{job}-{attempt}", work=work, **(values | changes))
+    return RenderRequest(
+        job_id=job, attempt=attempt, reference=f"{job}-{attempt}", work=work, **(values | changes)
+    )
 
 
-def render(simulator: Simulator, asked: Order, watch: Watch | None = None) -> Rendered:
-    return simulator.follow(asked, simulator.send(asked), watch or Watch())
+def render(simulator: Simulator, asked: RenderRequest, watch: RenderControl | None = None) -> RenderResult:
+    return simulator.follow(asked, simulator.send(asked), watch or RenderControl())
 
 
-def failure_of(simulator: Simulator, asked: Order) -> FailureCode | None:
+def failure_of(simulator: Simulator, asked: RenderRequest) -> FailureCode | None:
     """None: it succeeded."""
     try:
         render(simulator, asked)
@@ -68,14 +70,14 @@ def test_a_hang_stands_still_until_its_time_is_up() -> None:
     time, told = VirtualTime(), list[Progress]()
     asked = order(properties={"simulate": {"fault": "hang", "step_ms": 100}}, timeout_s=30.0)
     with pytest.raises(BackendError) as caught:
-        render(simulated(time), asked, Watch(told.append))
+        render(simulated(time), asked, RenderControl(told.append))
     assert caught.value.failure is FailureCode.TIMEOUT
     assert time.now == pytest.approx(30.0)
     assert told[-1].fraction == 0.5
 
 
 def test_a_hang_ends_when_it_is_stopped() -> None:
-    watch = Watch(lambda progress: watch.stop())
+    watch = RenderControl(lambda progress: watch.stop())
     with pytest.raises(RenderCanceled):
         render(simulated(), order(properties={"simulate": "hang"}), watch)
 
@@ -101,7 +103,7 @@ def test_how_slow_a_slow_load_is_can_be_told() -> None:
 def test_a_silent_render_finishes_without_a_word() -> None:
     told: list[Progress] = []
     asked = order(properties={"simulate": {"fault": "silent", "step_ms": 10, "load_ms": 10}})
-    assert len(render(simulated(), asked, Watch(told.append)).outputs) == 1
+    assert len(render(simulated(), asked, RenderControl(told.append)).outputs) == 1
     assert told == []
 
 
@@ -109,13 +111,15 @@ def test_a_crash_comes_in_the_middle_and_leaves_nothing_loaded() -> None:
     told: list[Progress] = []
     simulator = simulated()
     render(simulator, order(job="before"))
-    assert simulator.nodes()[0].resident == {SD1}
+    assert simulator.nodes()[0].loaded_models == {SD1}
     with pytest.raises(BackendError):
         render(
-            simulator, order(properties={"simulate": {"fault": "crash", "step_ms": 1}}), Watch(told.append)
+            simulator,
+            order(properties={"simulate": {"fault": "crash", "step_ms": 1}}),
+            RenderControl(told.append),
         )
     assert told[-1].fraction == 0.5
-    assert simulator.nodes()[0].resident == frozenset()
+    assert simulator.nodes()[0].loaded_models == frozenset()
 
 
 @pytest.mark.parametrize(("count", "delivered"), [(3, 2), (1, 0)])

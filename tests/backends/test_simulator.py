@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from imagemill.backends.base import Order, Progress, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.plan import request_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from tests.backends.simulated import VirtualTime, simulated
 
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -28,13 +28,13 @@ FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
 FOX = ImageSpec("a red fox", "", SD1, "sd1.safetensors", "sd1", 64, 64, 8, 7.0, "euler", "normal", 1)
 
 
-def order(work: Work = FOX, job: str = "job", **changes: Any) -> Order:
+def order(work: RenderSpec = FOX, job: str = "job", **changes: Any) -> RenderRequest:
     values: dict[str, Any] = {"attempt": 1, "reference": job, "node": "sim-1", "timeout_s": 600.0}
-    return Order(job_id=job, work=work, **(values | changes))
+    return RenderRequest(job_id=job, work=work, **(values | changes))
 
 
-def render(simulator: Simulator, asked: Order, watch: Watch | None = None) -> Rendered:
-    return simulator.follow(asked, simulator.send(asked), watch or Watch())
+def render(simulator: Simulator, asked: RenderRequest, watch: RenderControl | None = None) -> RenderResult:
+    return simulator.follow(asked, simulator.send(asked), watch or RenderControl())
 
 
 def render_models(simulator: Simulator, *models: str) -> list[bool]:
@@ -73,20 +73,20 @@ def test_nodes_are_numbered_and_told_apart_by_suffix() -> None:
     assert (first.name, second.name) == ("sim-1.ab", "sim-2.ab")
     assert (first.backend, first.slots, first.memory_mb) == ("sim", 3, 8192)
     assert (first.queues, first.labels) == ({"gpu"}, {"fast"})
-    assert (first.resident, first.available) == (frozenset(), None)
+    assert (first.loaded_models, first.available) == (frozenset(), None)
 
 
 def test_a_node_lists_the_models_it_has() -> None:
     simulator = simulated(models=(SD1, SDXL.upper()))
     assert simulator.nodes()[0].available == {SD1, SDXL}
-    assert simulator.refusal(FOX) is None
-    assert simulator.refusal(replace(FOX, model=SD1.upper())) is None
+    assert simulator.unsupported_reason(FOX) is None
+    assert simulator.unsupported_reason(replace(FOX, model=SD1.upper())) is None
 
 
 def test_an_absent_model_is_refused_with_those_present() -> None:
     simulator = simulated(models=(SD1,))
     work = replace(FOX, model=SDXL)
-    assert simulator.refusal(work) == f"{SDXL} is on no simulated node; present: {SD1}"
+    assert simulator.unsupported_reason(work) == f"{SDXL} is on no simulated node; present: {SD1}"
     with pytest.raises(BackendError, match="on no simulated node") as caught:
         render(simulator, order(work))
     assert caught.value.failure is FailureCode.MISSING_MODEL
@@ -95,16 +95,16 @@ def test_an_absent_model_is_refused_with_those_present() -> None:
 def test_a_graphs_checkpoint_is_known_by_its_file_too() -> None:
     simulator = simulated(models=(SD1,))
     file = "sd1/civitai/4384/128713.safetensors"
-    assert simulator.refusal(GraphSpec({}, models=(file,))) is None
-    assert simulator.refusal(GraphSpec({}, models=("other.safetensors",))) is not None
+    assert simulator.unsupported_reason(GraphSpec({}, models=(file,))) is None
+    assert simulator.unsupported_reason(GraphSpec({}, models=("other.safetensors",))) is not None
     render(simulator, order(GraphSpec(request_of(replace(FOX, model_path=file)), models=(file,))))
-    assert simulator.nodes()[0].resident == {SD1}
+    assert simulator.nodes()[0].loaded_models == {SD1}
 
 
 def test_a_model_is_loaded_once_while_it_stays() -> None:
     simulator = simulated()
     assert render_models(simulator, SD1, SD1.upper(), SD1) == [True, False, False]
-    assert simulator.nodes()[0].resident == {SD1}
+    assert simulator.nodes()[0].loaded_models == {SD1}
 
 
 def test_one_resident_model_makes_room_for_the_next() -> None:
@@ -114,7 +114,7 @@ def test_one_resident_model_makes_room_for_the_next() -> None:
 def test_the_least_recently_used_model_goes_first() -> None:
     simulator = simulated(resident_models=2)
     assert render_models(simulator, SD1, SDXL, SD1, FLUX, SD1, SDXL) == [True, True, False, True, False, True]
-    assert simulator.nodes()[0].resident == {SD1, SDXL}
+    assert simulator.nodes()[0].loaded_models == {SD1, SDXL}
 
 
 @settings(max_examples=50, deadline=None)
@@ -127,7 +127,7 @@ def test_loads_are_those_of_a_least_recently_used_cache(models: list[str], room:
         kept = [*[other for other in kept if other != model], model][-room:]
     simulator = simulated(resident_models=room)
     assert render_models(simulator, *models) == expected
-    assert simulator.nodes()[0].resident == set(kept)
+    assert simulator.nodes()[0].loaded_models == set(kept)
     assert simulator.stats()["sim-1"].loads == sum(expected)
 
 
@@ -177,21 +177,21 @@ def test_jitter_is_the_same_for_the_same_seed_job_and_attempt() -> None:
 
 def test_progress_is_told_for_every_step() -> None:
     told: list[Progress] = []
-    render(simulated(step_ms=10, load_ms=10), order(), Watch(told.append))
+    render(simulated(step_ms=10, load_ms=10), order(), RenderControl(told.append))
     assert [(each.step, each.total) for each in told] == [(step, 8) for step in range(9)]
     assert told[0].note == f"loads {SD1}"
 
 
 def test_an_instant_render_tells_the_last_step_only() -> None:
     told: list[Progress] = []
-    render(simulated(), order(), Watch(told.append))
+    render(simulated(), order(), RenderControl(told.append))
     assert told == [Progress(8, 8, note="samples")]
 
 
 @pytest.mark.parametrize("steps", [1, 8, 20, 21, 150])
 def test_there_are_some_previews_and_at_most_twenty(steps: int) -> None:
     told: list[Progress] = []
-    render(simulated(step_ms=10), order(replace(FOX, steps=steps)), Watch(told.append))
+    render(simulated(step_ms=10), order(replace(FOX, steps=steps)), RenderControl(told.append))
     previews = [each.preview for each in told if each.preview]
     assert 1 <= len(previews) <= 20
     assert Image.open(BytesIO(previews[0])).format == "JPEG"
@@ -199,7 +199,7 @@ def test_there_are_some_previews_and_at_most_twenty(steps: int) -> None:
 
 def test_previews_can_be_turned_off() -> None:
     told: list[Progress] = []
-    render(simulated(step_ms=10, previews=False), order(), Watch(told.append))
+    render(simulated(step_ms=10, previews=False), order(), RenderControl(told.append))
     assert not any(each.preview for each in told)
 
 
@@ -211,7 +211,7 @@ def test_a_stop_between_two_steps_is_obeyed_at_the_next() -> None:
         if progress.step == 3:
             watch.stop()
 
-    watch = Watch(stop_at_three)
+    watch = RenderControl(stop_at_three)
     with pytest.raises(RenderCanceled):
         render(simulated(time, step_ms=100), order(), watch)
     assert told[-1].step == 3
@@ -237,7 +237,7 @@ def test_a_node_renders_one_order_at_a_time_in_the_order_they_came() -> None:
             if progress.step == progress.total:
                 running.discard(job)
 
-        render(simulator, order(job=job), Watch(told))
+        render(simulator, order(job=job), RenderControl(told))
         ended.append(job)
 
     threads = [threading.Thread(target=follow, args=(f"{number}",)) for number in range(3)]
@@ -253,7 +253,7 @@ def test_an_attached_reference_is_not_rendered_again() -> None:
     simulator = simulated(step_ms=10)
     first = render(simulator, order())
     told: list[Progress] = []
-    again = render(simulator, order(), Watch(told.append))
+    again = render(simulator, order(), RenderControl(told.append))
     assert again.outputs == first.outputs
     assert told == []
     assert simulator.stats()["sim-1"].renders == 1
@@ -272,9 +272,9 @@ def test_old_references_are_forgotten() -> None:
     for number in range(257):
         render(simulator, order(job=f"{number}"))
     with pytest.raises(BackendError, match="no render 0 is known") as caught:
-        simulator.follow(order(job="0"), "0", Watch())
+        simulator.follow(order(job="0"), "0", RenderControl())
     assert caught.value.failure is FailureCode.NODE_LOST
-    assert simulator.follow(order(job="1"), "1", Watch()).outputs
+    assert simulator.follow(order(job="1"), "1", RenderControl()).outputs
 
 
 def test_a_closed_simulator_knows_no_reference() -> None:
@@ -282,7 +282,7 @@ def test_a_closed_simulator_knows_no_reference() -> None:
     reference = simulator.send(order())
     simulator.close()
     with pytest.raises(BackendError):
-        simulator.follow(order(), reference, Watch())
+        simulator.follow(order(), reference, RenderControl())
 
 
 @pytest.mark.parametrize(

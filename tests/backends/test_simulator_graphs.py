@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagemill.backends.base import Order, Output, Progress, Rendered, Watch
+from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.graphs import read_graph
@@ -22,9 +22,9 @@ SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 FOX = ImageSpec("a red fox", "", SD1, "sd1.safetensors", "sd1", 64, 64, 8, 7.0, "euler", "normal", 1)
 
 
-def render(simulator: Simulator, graph: Any, watch: Watch | None = None, **spec: Any) -> Rendered:
-    asked = Order("job", 1, "reference", "sim-1", GraphSpec(graph, **spec), timeout_s=60.0)
-    return simulator.follow(asked, simulator.send(asked), watch or Watch())
+def render(simulator: Simulator, graph: Any, watch: RenderControl | None = None, **spec: Any) -> RenderResult:
+    asked = RenderRequest("job", 1, "reference", "sim-1", GraphSpec(graph, **spec), timeout_s=60.0)
+    return simulator.follow(asked, simulator.send(asked), watch or RenderControl())
 
 
 def graph_of(**inputs: dict[str, Any]) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def test_a_graph_tells_size_count_seed_steps_and_checkpoint() -> None:
     told: list[Progress] = []
     simulator = Simulator(SimulatorSettings())
     graph = graph_of(KSampler={"seed": 99, "steps": 12})
-    outputs = render(simulator, graph, Watch(told.append)).outputs
+    outputs = render(simulator, graph, RenderControl(told.append)).outputs
     assert sizes(outputs) == [(96, 80)] * 2
     assert [output.seed for output in outputs] == [99, 99]
     assert outputs[0].data != outputs[1].data
     assert told[-1].total == 12
-    assert simulator.nodes()[0].resident == {"sd1.safetensors"}
+    assert simulator.nodes()[0].loaded_models == {"sd1.safetensors"}
 
 
 def test_both_spellings_of_the_class_are_read() -> None:

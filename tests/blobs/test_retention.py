@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.s3 import S3Blobs
-from imagemill.blobs.settings import BlobSettings, Keep, Retention
+from imagemill.blobs.settings import BlobSettings, Retention, RetentionDays
 from imagemill.config import Settings
 from imagemill.domain.blob_keys import blob_key, input_key
 from imagemill.domain.errors import InvalidInput, NotFound, StorageError
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.sweeper import Housekeeping, Needs
+from imagemill.jobs.sweeper import BlobCleanup, RetentionPeriods
 from tests.conftest import Server, running_server
 from tests.http.support import first, problem, status_of
 from tests.service.build import add, inputs, mill, wait_until
@@ -27,8 +27,8 @@ from tests.service.build import add, inputs, mill, wait_until
 HOUR, DAY = 3600.0, 86_400.0
 OVER = -60.0
 """A retention that is over: the machine's clock stands still in these tests."""
-NEEDS = Needs(life_s=DAY, retention_s=30 * DAY)
-PAST_NEEDS = Needs(life_s=OVER, retention_s=30 * DAY)
+NEEDS = RetentionPeriods(life_s=DAY, retention_s=30 * DAY)
+PAST_NEEDS = RetentionPeriods(life_s=OVER, retention_s=30 * DAY)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -63,7 +63,12 @@ def test_results_are_deleted_when_their_time_is_over_and_their_jobs_stay(
 ) -> None:
     (job,) = finished(store, blobs, "ann")
 
-    assert Housekeeping(store, blobs, Retention(Keep(results_s=OVER)), NEEDS).tidy_results(HOUR) == 1
+    assert (
+        BlobCleanup(store, blobs, Retention(RetentionDays(results_s=OVER)), NEEDS).delete_expired_results(
+            HOUR
+        )
+        == 1
+    )
 
     assert keys(blobs) == set()
     assert available(store, job) == [False]
@@ -72,11 +77,13 @@ def test_results_are_deleted_when_their_time_is_over_and_their_jobs_stay(
     assert artifact.sha256
 
 
-@pytest.mark.parametrize("keep", [Keep(), Keep(results_s=HOUR), Keep(inputs_s=OVER)])
-def test_results_within_their_time_are_kept(store: Store, blobs: BlobStore, keep: Keep) -> None:
+@pytest.mark.parametrize(
+    "keep", [RetentionDays(), RetentionDays(results_s=HOUR), RetentionDays(inputs_s=OVER)]
+)
+def test_results_within_their_time_are_kept(store: Store, blobs: BlobStore, keep: RetentionDays) -> None:
     (job,) = finished(store, blobs, "ann")
 
-    assert Housekeeping(store, blobs, Retention(keep), NEEDS).tidy_results(HOUR) == 0
+    assert BlobCleanup(store, blobs, Retention(keep), NEEDS).delete_expired_results(HOUR) == 0
 
     assert len(keys(blobs)) == 1
     assert available(store, job) == [True]
@@ -84,9 +91,9 @@ def test_results_within_their_time_are_kept(store: Store, blobs: BlobStore, keep
 
 def test_an_owner_has_a_retention_of_its_own(store: Store, blobs: BlobStore) -> None:
     ann, bob, eve = finished(store, blobs, "ann", "bob", "eve")
-    retention = Retention(Keep(HOUR), {"bob": Keep(OVER), "eve": Keep(None)})
+    retention = Retention(RetentionDays(HOUR), {"bob": RetentionDays(OVER), "eve": RetentionDays(None)})
 
-    assert Housekeeping(store, blobs, retention, NEEDS).tidy_results(HOUR) == 1
+    assert BlobCleanup(store, blobs, retention, NEEDS).delete_expired_results(HOUR) == 1
 
     assert [available(store, job) for job in (ann, bob, eve)] == [[True], [False], [True]]
     assert keys(blobs) == {blob_key(job.id, 1, 0, "png") for job in (ann, eve)}
@@ -94,9 +101,9 @@ def test_an_owner_has_a_retention_of_its_own(store: Store, blobs: BlobStore) -> 
 
 def test_an_owner_may_keep_what_others_lose(store: Store, blobs: BlobStore) -> None:
     ann, eve = finished(store, blobs, "ann", "eve")
-    retention = Retention(Keep(OVER), {"eve": Keep(None)})
+    retention = Retention(RetentionDays(OVER), {"eve": RetentionDays(None)})
 
-    Housekeeping(store, blobs, retention, NEEDS).tidy_results(HOUR)
+    BlobCleanup(store, blobs, retention, NEEDS).delete_expired_results(HOUR)
 
     assert (available(store, ann), available(store, eve)) == ([False], [True])
 
@@ -108,7 +115,7 @@ def test_files_of_a_running_job_are_left_alone(store: Store, blobs: BlobStore) -
     lose(store)
     blobs.put(blob_key(job.id, 1, 0, "png"), b"x", "image/png")
 
-    assert Housekeeping(store, blobs, Retention(Keep(OVER)), NEEDS).tidy_results(OVER) == 0
+    assert BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(OVER) == 0
     assert len(keys(blobs)) == 1
 
 
@@ -136,9 +143,9 @@ def test_many_files_are_deleted_in_bounded_batches(store: Store, tmp_path: Path)
     for number in range(1100):
         blobs.put(input_key("ann", f"{number:064x}", "png"), b"x", "image/png")
 
-    keeping = Housekeeping(store, blobs, Retention(Keep(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
 
-    assert keeping.tidy_inputs() == 1100
+    assert keeping.delete_expired_inputs() == 1100
     assert len(blobs.sizes) >= 3
     assert max(blobs.sizes) <= 500
 
@@ -146,14 +153,14 @@ def test_many_files_are_deleted_in_bounded_batches(store: Store, tmp_path: Path)
 def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Store, tmp_path: Path) -> None:
     blobs = Deletes(LocalBlobs(tmp_path / "blobs"))
     (job,) = finished(store, blobs, "ann")  # type: ignore[arg-type]
-    keeping = Housekeeping(store, blobs, Retention(Keep(OVER)), NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
     blobs.broken = True
     with pytest.raises(StorageError):
-        keeping.tidy_results(HOUR)
+        keeping.delete_expired_results(HOUR)
     assert available(store, job) == [False]
 
     blobs.broken = False
-    assert keeping.tidy_results(OVER) == 1, "what was left behind is an orphan now"
+    assert keeping.delete_expired_results(OVER) == 1, "what was left behind is an orphan now"
     assert keys(blobs) == set()  # type: ignore[arg-type]
 
 
@@ -163,17 +170,17 @@ def test_inputs_are_kept_as_long_as_their_owner_wants(store: Store, blobs: BlobS
     unmarked = f"inputs/ab/{digest}.png"
     for key in (ann, bob, unmarked):
         blobs.put(key, b"x", "image/png")
-    retention = Retention(Keep(inputs_s=HOUR), {"bob": Keep(inputs_s=OVER)})
+    retention = Retention(RetentionDays(inputs_s=HOUR), {"bob": RetentionDays(inputs_s=OVER)})
 
-    assert Housekeeping(store, blobs, retention, PAST_NEEDS).tidy_inputs() == 1
+    assert BlobCleanup(store, blobs, retention, PAST_NEEDS).delete_expired_inputs() == 1
     assert keys(blobs, "inputs/") == {ann, unmarked}
 
 
 def test_no_input_is_deleted_while_a_job_may_still_wait_for_it(store: Store, blobs: BlobStore) -> None:
     blobs.put(input_key("bob", "ab" * 32, "png"), b"x", "image/png")
-    retention = Retention(Keep(), {"bob": Keep(inputs_s=OVER)})
+    retention = Retention(RetentionDays(), {"bob": RetentionDays(inputs_s=OVER)})
 
-    assert Housekeeping(store, blobs, retention, NEEDS).tidy_inputs() == 0
+    assert BlobCleanup(store, blobs, retention, NEEDS).delete_expired_inputs() == 0
 
 
 def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Store, blobs: BlobStore) -> None:
@@ -181,7 +188,7 @@ def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Store, blobs: Bl
     name = f"blob:{store.view(job.id).artifacts[0].id}"
     taken = inputs(store)
     assert taken.accept("image", name, "ann").startswith("jobs/")
-    Housekeeping(store, blobs, Retention(Keep(OVER)), NEEDS).tidy_results(HOUR)
+    BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
 
     with pytest.raises(InvalidInput, match="its retention is over"):
         taken.accept("image", name, "ann")
@@ -194,8 +201,8 @@ def test_days_are_read_from_the_settings_by_kind_and_owner() -> None:
 
     retention = settings.retention
 
-    assert retention.default == Keep(7 * DAY, 2 * DAY)
-    assert retention.owners == {"bob": Keep(DAY, 2 * DAY), "eve": Keep(None, 2 * DAY)}
+    assert retention.default == RetentionDays(7 * DAY, 2 * DAY)
+    assert retention.owners == {"bob": RetentionDays(DAY, 2 * DAY), "eve": RetentionDays(None, 2 * DAY)}
     assert retention.shortest_results_s == DAY
     assert BlobSettings().retention.shortest_results_s is None
 

@@ -14,7 +14,7 @@ from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import S3Settings
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.app import app
-from imagemill.config import ALIASES, Settings, complaints
+from imagemill.config import ALIASES, Settings, format_errors
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
 
@@ -95,7 +95,7 @@ def test_the_names_of_r2_are_read_and_go_before_those_of_aws(monkeypatch: pytest
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         read(monkeypatch, **{name: value})
-    (line,) = complaints(caught.value)
+    (line,) = format_errors(caught.value)
 
     assert line.startswith(name)
     assert "key:secret" not in line

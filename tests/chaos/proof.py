@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from imagemill.db.engine import open_database
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
-from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import Sweeper, SweepRules
 from tests.chaos.followers import Followers
@@ -85,7 +85,7 @@ def check_renders(account: Account) -> None:
 def check_files(rig: Rig, found: Found, folder: Path) -> int:
     """One set of artifacts a job, each with its file; after a sweep no other file. How many it deleted."""
     store = Store(open_database(rig.database))
-    lifeline = Lifeline(folder)
+    lifeline = ProcessLock(folder)
     sweeper = Sweeper(store, rig.blobs, lifeline, SweepRules(1, 86_400, 86_400))
     orphans = sweeper.delete_orphans(grace_s=0)
     lifeline.close()

@@ -10,7 +10,7 @@ import pytest
 
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from tests.characters.support import ADMIN_KEY, API, LIA, avatar, ended, idle, order, sticker
 from tests.cli.programs import running
 from tests.conftest import Server
@@ -22,7 +22,9 @@ def claimed(server: Server) -> str:
     """The job that the next idle slot would run."""
     now = now_us()
     offer = Offer("worker-1", "sim-1", "simulator", frozenset({"gpu"}))
-    claim = server.mill.store.claim_next(Ask(offer, uuid7(), now, now + 60 * SECOND, rules().placing))
+    claim = server.mill.store.claim_next(
+        ClaimRequest(offer, uuid7(), now, now + 60 * SECOND, rules().placement)
+    )
     assert claim is not None
     return claim.id
 

@@ -10,7 +10,7 @@ from imagemill.domain.air import Resource, parse
 from imagemill.domain.images import ImageSpec
 from imagemill.domain.jobs import CharacterImage
 from imagemill.media.dominant_colour import KEYS as MEASURED
-from imagemill.media.postprocess import Finish
+from imagemill.media.postprocess import PostProcess
 from imagemill.products.characters import recipes
 from imagemill.products.characters.plans import KEYS
 from imagemill.recipes.base import Plan, Prepared, Recipe
@@ -49,13 +49,13 @@ def maker(kind: str, **settings: Any) -> Recipe:
 
 def planned(
     kind: str, settings: dict[str, Any] | None = None, **changes: Any
-) -> tuple[Plan, ImageSpec, Finish]:
+) -> tuple[Plan, ImageSpec, PostProcess]:
     recipe = maker(kind, **settings or {})
     completed = recipe.complete(recipe.input.model_validate(INPUTS[kind] | changes), Shelf(), "")
     plan = recipe.plan(completed)
     assert isinstance(plan.work, ImageSpec)
-    assert isinstance(plan.craft, Finish)
-    return plan, plan.work, plan.craft
+    assert isinstance(plan.transform, PostProcess)
+    return plan, plan.work, plan.transform
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_sticker_stands_out_from_the_avatar_there_is():
     tools = Tools(Palette("#3060c0", "orange", "#ff8000"), avatar="characters/ann/lia/avatar/avatar_1.webp")
     ready, plan = prepared("sticker", tools)
     assert tools.asked == ["characters/ann/lia/avatar/avatar_1.webp"]
-    assert ready.told == {
+    assert ready.details == {
         "translatedBy": ["llm"],
         "untranslated": [],
         "dominantColour": "#3060c0",
@@ -193,7 +193,7 @@ def test_a_sticker_stands_out_from_the_avatar_there_is():
 
 def test_a_sticker_without_any_picture_stands_on_green():
     ready, plan = prepared("sticker", Tools())
-    assert ready.told["keyColour"] == "green"
+    assert ready.details["keyColour"] == "green"
     assert isinstance(plan.work, ImageSpec)
     assert plan.work.background == "#00ff00"
 

@@ -10,7 +10,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import CharacterImage, JobStatus, Succeeded
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
-from imagemill.products.characters.store import Named, StoredImage, Which
+from imagemill.products.characters.store import ImageFilter, ImageRef, StoredImage
 from tests.store.build import T0, add, artifact, claim
 
 _instants = count(1)
@@ -27,14 +27,14 @@ def keep(store: Store, owner: str, type_: str = "avatar", emotion: str = "", **m
 
 
 def active(store: Store, owner: str, **which: Any) -> list[str]:
-    return [image.id for image in store.characters.images(Which(owner, "lia", is_active=True, **which))]
+    return [image.id for image in store.characters.images(ImageFilter(owner, "lia", is_active=True, **which))]
 
 
 def test_any_picture_can_be_the_active_one(store: Store):
     first, second = keep(store, "ann"), keep(store, "ann")
     happy = keep(store, "ann", "sticker", "happy")
     assert active(store, "ann", type="avatar") == [second.id]
-    assert store.characters.activate(Named("ann", "lia", first.id)).is_active
+    assert store.characters.activate(ImageRef("ann", "lia", first.id)).is_active
     assert active(store, "ann", type="avatar") == [first.id]
     assert active(store, "ann", type="sticker") == [happy.id]
 
@@ -44,20 +44,20 @@ def test_what_is_somebody_elses_is_not_there(store: Store, named: tuple[str, str
     image = keep(store, "ann")
     for act in (store.characters.activate, store.characters.delete):
         with pytest.raises(NotFound):
-            act(Named(*named, image.id, now_us()))
+            act(ImageRef(*named, image.id, now_us()))
     assert store.characters.of_jobs("bob", [image.job_id]) == {}
-    assert store.characters.images(Which(*named)) == []
+    assert store.characters.images(ImageFilter(*named)) == []
 
 
 def test_a_deleted_picture_leaves_the_newest_other_active(store: Store):
     first, second, third = keep(store, "ann"), keep(store, "ann"), keep(store, "ann")
-    keys = store.characters.delete(Named("ann", "lia", third.id, now_us()))
+    keys = store.characters.delete(ImageRef("ann", "lia", third.id, now_us()))
     assert {third.image_key, third.thumbnail_key} <= set(keys)
     assert active(store, "ann") == [second.id]
-    store.characters.delete(Named("ann", "lia", first.id, now_us()))
+    store.characters.delete(ImageRef("ann", "lia", first.id, now_us()))
     assert active(store, "ann") == [second.id]
     with pytest.raises(NotFound):
-        store.characters.delete(Named("ann", "lia", third.id, now_us()))
+        store.characters.delete(ImageRef("ann", "lia", third.id, now_us()))
     assert store.referenced_files([*keys, second.image_key]) == {second.image_key}
 
 

@@ -41,7 +41,7 @@ def test_the_demo_in_json_keeps_what_it_is_told_to(tmp_path: Path) -> None:
 def test_a_demo_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(demo_server._PACE, "IMAGEMILL_JOB__LEASE_S", "0")
     with (
-        pytest.raises(demo_server.Trouble, match="ended at its start") as caught,
+        pytest.raises(demo_server.CliError, match="ended at its start") as caught,
         demo_server.demo_server(tmp_path, keep=False),
     ):
         pass

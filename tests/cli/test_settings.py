@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from imagemill.cli import settings_reference
 from imagemill.cli.app import app
-from imagemill.config import ALIASES, Settings, complaints, names, unknown
+from imagemill.config import ALIASES, Settings, format_errors, setting_names, unknown_variables
 from tests.cli.programs import run
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in [*(name for name, _ in names()), *ALIASES]:
+    for name in [*(name for name, _ in setting_names()), *ALIASES]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -92,18 +92,18 @@ def test_a_wrong_setting_is_named(name: str, value: str, part: str, monkeypatch:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError) as caught:
         Settings()
-    assert any(line.startswith(part) for line in complaints(caught.value)), complaints(caught.value)
+    assert any(line.startswith(part) for line in format_errors(caught.value)), format_errors(caught.value)
 
 
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://mill:a-secret@host/x")
     with pytest.raises(ValidationError) as caught:
         Settings()
-    assert "'mysql://***@host/x'" in complaints(caught.value)[0]
+    assert "'mysql://***@host/x'" in format_errors(caught.value)[0]
 
 
 def test_a_misspelt_variable_is_noticed() -> None:
-    assert unknown(["IMAGEMILL_PROT", "IMAGEMILL_URL", "IMAGEMILL_JOB", "HOME"]) == [
+    assert unknown_variables(["IMAGEMILL_PROT", "IMAGEMILL_URL", "IMAGEMILL_JOB", "HOME"]) == [
         "IMAGEMILL_PROT is not a setting; did you mean IMAGEMILL_PORT?"
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.config import Settings, names
+from imagemill.config import Settings, setting_names
 from tests.deploy import compose, plain_yaml
 from tests.deploy.compose import FILE, FOLDER, ROOT, Missing
 
@@ -171,7 +171,7 @@ def test_the_example_environment_names_every_variable_and_gives_no_secret() -> N
 
 @pytest.mark.parametrize("name", [*OURS, "migrate"])
 def test_our_settings_are_settings(name: str) -> None:
-    known = {name for name, _ in names()}
+    known = {name for name, _ in setting_names()}
     assert set(LOADED.services[name]["environment"]) <= known
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from imagemill.blobs.local import LocalBlobs
 from imagemill.cli import doctor_checks
-from imagemill.cli.doctor_checks import NodeLook
+from imagemill.cli.doctor_checks import NodeCheck
 from imagemill.db import migrate
-from imagemill.db.engine import look
+from imagemill.db.engine import inspect_database
 from imagemill.domain.errors import StorageError
 from imagemill.domain.nodes import Finding, Level
 from tests.cli.programs import run
@@ -78,15 +78,15 @@ def test_the_clocks_of_one_machine_are_one() -> None:
 
 
 def test_a_real_database_is_seen_as_it_is(empty_database_url: str) -> None:
-    assert look(empty_database_url).revision is None
+    assert inspect_database(empty_database_url).revision is None
     migrate.upgrade(empty_database_url)
-    seen = look(empty_database_url)
+    seen = inspect_database(empty_database_url)
     assert seen.revision == seen.wanted
     assert abs(seen.ahead_s) < 1
 
 
 def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:
-    assert look(f"sqlite:///{tmp_path / 'none.db'}").revision is None
+    assert inspect_database(f"sqlite:///{tmp_path / 'none.db'}").revision is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,7 +119,7 @@ def test_a_store_that_refuses_is_an_error_with_its_reason(tmp_path: Path) -> Non
 
 def test_one_part_that_fails_does_not_hide_the_next() -> None:
     def fails() -> Iterator[Finding]:
-        raise doctor_checks.Unreached("away", "start it")
+        raise doctor_checks.DoctorCheckFailed("away", "start it")
         yield
 
     found = list(
@@ -150,7 +150,7 @@ def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_away_is_an_error_only_when_none_is_left() -> None:
-    well, away = NodeLook("a", "http://a", version="0.33.0"), NodeLook("b", "http://b", trouble="is away")
+    well, away = NodeCheck("a", "http://a", version="0.33.0"), NodeCheck("b", "http://b", trouble="is away")
     assert levels(doctor_checks.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
     assert levels(doctor_checks.check_nodes(lambda: [away], simulated=True)) == ["error"]
     assert levels(doctor_checks.check_nodes(list, simulated=True)) == ["warning"]

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from imagemill.cli.app import app
-from imagemill.config import names
+from imagemill.config import setting_names
 from tests.deploy.compose import FOLDER
 
 UNITS = sorted((FOLDER / "systemd").glob("*.service"))
@@ -74,7 +74,7 @@ def test_it_may_do_little(path: Path) -> None:
 
 @each_unit()
 def test_it_holds_settings_and_no_secret(path: Path) -> None:
-    known = {name for name, _ in names()}
+    known = {name for name, _ in setting_names()}
     given = set(re.findall(r"\b(IMAGEMILL_\w+)=", path.read_text(encoding="utf-8")))
     assert given <= known
     assert not {name for name in given if re.search("KEY|TOKEN|SECRET|URL", name)}

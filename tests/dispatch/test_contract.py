@@ -9,7 +9,7 @@ from imagemill.db.engine import open_database
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
-from imagemill.jobs.submit import Wish
+from imagemill.jobs.submit import JobRequest
 from tests.conftest import SD1
 from tests.dispatch.fleet import SWEEP_S, Fleet
 
@@ -76,8 +76,8 @@ def test_an_unknown_queue_wakes_nobody_in_vain_and_breaks_nothing(fleet: Fleet):
 def submit_silently(fleet: Fleet) -> str:
     """As a process does that dies between its commit and its wake-up."""
     mill = fleet.server.mill
-    wish = Wish("textToImage", {"model": SD1, "prompt": "a lighthouse", "width": 64, "height": 64})
-    drafts = mill.services.submitter.drafts("local", [wish], dialect="native")
+    wish = JobRequest("textToImage", {"model": SD1, "prompt": "a lighthouse", "width": 64, "height": 64})
+    drafts = mill.services.submitter.prepare("local", [wish], dialect="native")
     silent = Store(open_database(mill.settings.database))
     job = silent.submit(Submission(uuid7(), "local", drafts, now_us())).jobs[0]
     silent.close()

@@ -9,7 +9,7 @@ import pytest
 from imagemill.backends.base import Node
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.scheduling import Head, Offer, Waiting
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
 from tests.service.build import FakeBackend, wait_until
 
 
@@ -28,14 +28,14 @@ def node(name: str, slots: int = 1, **changes: Any) -> Node:
     return Node(name, "fake", frozenset({"gpu"}), slots, **changes)
 
 
-def head(tag: float = 1.0, queue: str = "gpu") -> Head:
-    return Head(1, LaneKey(queue, "m"), Waiting(tag, 0, 1.0))
+def head(tag: float = 1.0, queue: str = "gpu") -> LaneHead:
+    return LaneHead(1, LaneKey(queue, "m"), QueuedJob(tag, 0, 1.0))
 
 
 class Floor:
     """Counts who asks for work, and gives none. At each poll another job waits, or what a test says."""
 
-    def __init__(self, *nodes: Node, heads: list[Head] | None = None) -> None:
+    def __init__(self, *nodes: Node, heads: list[LaneHead] | None = None) -> None:
         self.backend = Nodes(*nodes)
         self.heads = heads
         self.polls = 0
@@ -44,7 +44,7 @@ class Floor:
             self._run_all, {"fake": self.backend}, worker="w", queues=None, heads=self._heads, poll_s=0.01
         )
 
-    def _heads(self) -> list[Head]:
+    def _heads(self) -> list[LaneHead]:
         self.polls += 1
         return [head(self.polls)] if self.heads is None else self.heads
 

@@ -9,8 +9,8 @@ import pytest
 from imagemill.backends.base import Node
 from imagemill.bootstrap.build import consumed
 from imagemill.dispatch.base import Offers, served
-from imagemill.dispatch.fleet import BrokerAway, Tokens
-from imagemill.dispatch.slots import Floor
+from imagemill.dispatch.fleet import BrokerUnavailable, WakeupSender
+from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.scheduling import Offer
 from tests.service.build import FakeBackend, wait_until
 
@@ -25,7 +25,7 @@ class FakeBroker:
 
     def pending(self, queue: str) -> int:
         if self.away:
-            raise BrokerAway("it is away")
+            raise BrokerUnavailable("it is away")
         return self.waiting[queue]
 
     def post(self, queue: str) -> None:
@@ -48,13 +48,13 @@ def waits() -> set[str]:
 
 
 @pytest.fixture
-def tokens(broker: FakeBroker, waits: set[str]) -> Iterator[Tokens]:
-    tokens = Tokens(broker, lambda: waits)
+def tokens(broker: FakeBroker, waits: set[str]) -> Iterator[WakeupSender]:
+    tokens = WakeupSender(broker, lambda: waits)
     yield tokens
     tokens.close()
 
 
-def settled(tokens: Tokens, broker: FakeBroker) -> list[str]:
+def settled(tokens: WakeupSender, broker: FakeBroker) -> list[str]:
     """What was sent for all that was asked before."""
     tokens.wake("render")
     wait_until(lambda: "render" in broker.posted)
@@ -62,7 +62,7 @@ def settled(tokens: Tokens, broker: FakeBroker) -> list[str]:
     return [queue for queue in broker.posted if queue != "render"]
 
 
-def test_no_second_token_is_sent_while_one_is_pending(tokens: Tokens, broker: FakeBroker):
+def test_no_second_token_is_sent_while_one_is_pending(tokens: WakeupSender, broker: FakeBroker):
     tokens.wake("gpu")
     wait_until(lambda: broker.posted)
     for _ in range(100):
@@ -70,13 +70,13 @@ def test_no_second_token_is_sent_while_one_is_pending(tokens: Tokens, broker: Fa
     assert settled(tokens, broker) == ["gpu"]
 
 
-def test_a_queue_nobody_named_is_woken_by_the_fallback(tokens: Tokens, broker: FakeBroker):
+def test_a_queue_nobody_named_is_woken_by_the_fallback(tokens: WakeupSender, broker: FakeBroker):
     tokens.wake("video")
     assert settled(tokens, broker) == ["celery"]
 
 
 def test_whoever_claims_wakes_the_next_slot_only_if_more_waits(
-    tokens: Tokens, broker: FakeBroker, waits: set[str]
+    tokens: WakeupSender, broker: FakeBroker, waits: set[str]
 ):
     tokens.more("gpu")
     assert settled(tokens, broker) == []
@@ -86,7 +86,7 @@ def test_whoever_claims_wakes_the_next_slot_only_if_more_waits(
     assert settled(tokens, broker) == ["gpu"]
 
 
-def test_a_wake_up_is_sent_once_the_broker_is_back(tokens: Tokens, broker: FakeBroker):
+def test_a_wake_up_is_sent_once_the_broker_is_back(tokens: WakeupSender, broker: FakeBroker):
     broker.away = True
     tokens.wake("gpu")
     wait_until(lambda: tokens.broker_is_away)
@@ -138,10 +138,10 @@ class Nodes(FakeBackend):
         return self.there
 
 
-def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> Floor:
+def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> SlotPool:
     offers = Offers({"fake": Nodes(*nodes)}, worker="w", chosen=None)
     values = {"token_s": 10.0, "poll_s": 60.0, **changes}
-    return Floor(jobs.run_all, offers, jobs.waits, token_s=values["token_s"], poll_s=values["poll_s"])
+    return SlotPool(jobs.run_all, offers, jobs.waits, token_s=values["token_s"], poll_s=values["poll_s"])
 
 
 def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:

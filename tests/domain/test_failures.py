@@ -11,7 +11,7 @@ from imagemill.domain.failures import (
     Failure,
     FailureCode,
     Retry,
-    Where,
+    RetryTarget,
     next_try,
 )
 
@@ -40,13 +40,13 @@ def test_every_failure_has_a_policy_with_advice(code: FailureCode):
     assert Failure(code, "").policy is policy
 
 
-@pytest.mark.parametrize("code", [c for c in FailureCode if POLICIES[c].where is Where.NEVER])
+@pytest.mark.parametrize("code", [c for c in FailureCode if POLICIES[c].where is RetryTarget.NEVER])
 def test_a_hopeless_failure_is_never_tried_again(code: FailureCode):
     assert tried(code, most=100) is None
 
 
 def test_the_client_s_own_faults_are_hopeless():
-    never = {code for code in FailureCode if POLICIES[code].where is Where.NEVER}
+    never = {code for code in FailureCode if POLICIES[code].where is RetryTarget.NEVER}
     assert never == {
         FailureCode.INVALID_GRAPH,
         FailureCode.BACKEND_REJECTED,
@@ -55,21 +55,21 @@ def test_the_client_s_own_faults_are_hopeless():
     }
 
 
-@pytest.mark.parametrize("code", [c for c in OWN_CODES if POLICIES[c].where is Where.ELSEWHERE])
+@pytest.mark.parametrize("code", [c for c in OWN_CODES if POLICIES[c].where is RetryTarget.ELSEWHERE])
 def test_a_failure_of_a_node_is_tried_on_another(code: FailureCode):
     retry = tried(code)
     assert retry is not None
     assert retry.avoid_node == "node-1"
 
 
-@pytest.mark.parametrize("code", [c for c in FailureCode if POLICIES[c].where is Where.ANYWHERE])
+@pytest.mark.parametrize("code", [c for c in FailureCode if POLICIES[c].where is RetryTarget.ANYWHERE])
 def test_a_failure_of_no_node_may_be_tried_anywhere(code: FailureCode):
     retry = tried(code)
     assert retry is not None
     assert retry.avoid_node is None
 
 
-@pytest.mark.parametrize("code", [c for c in OWN_CODES if POLICIES[c].where is not Where.NEVER])
+@pytest.mark.parametrize("code", [c for c in OWN_CODES if POLICIES[c].where is not RetryTarget.NEVER])
 def test_tries_end_at_the_limit(code: FailureCode):
     limit = min(POLICIES[code].tries or 5, 5)
     assert tried(code, failures=limit - 1) is not None

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placement import DWELL_LOADS, Choice, Fleet, Rules, choose
-from imagemill.domain.scheduling import Head, Offer, Waiting
+from imagemill.domain.placement import DWELL_LOADS, Choice, Fleet, PlacementRules, choose
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
 HAS_A = replace(OFFER, resident=frozenset({"a"}))
-RULES = Rules(load_s=10.0, bound_s=120.0, horizon_s=400.0)
+RULES = PlacementRules(load_s=10.0, bound_s=120.0, horizon_s=400.0)
 NOW_S = 1000.0
 
 
@@ -24,7 +24,7 @@ class Queue:
     """Lanes of jobs that wait."""
 
     keys: list[LaneKey] = field(default_factory=list[LaneKey])
-    jobs: list[list[Waiting]] = field(default_factory=list[list[Waiting]])
+    jobs: list[list[QueuedJob]] = field(default_factory=list[list[QueuedJob]])
     looks: int = 0
 
     def add(self, tag: float, since_s: float = NOW_S, jobs: int = 1, **more: Any) -> "Queue":
@@ -33,22 +33,22 @@ class Queue:
         self.keys.append(LaneKey(**{"queue": "gpu", **more}))
         since = round(since_s * SECOND)
         self.jobs.append(
-            [Waiting(tag + n * estimate_s, since, estimate_s, priority) for n in range(jobs)]
+            [QueuedJob(tag + n * estimate_s, since, estimate_s, priority) for n in range(jobs)]
         )  # fmt: skip
         return self
 
-    def heads(self) -> list[Head]:
+    def heads(self) -> list[LaneHead]:
         return [
-            Head(lane, key, jobs[0])
+            LaneHead(lane, key, jobs[0])
             for lane, (key, jobs) in enumerate(zip(self.keys, self.jobs, strict=True))
             if jobs
         ]
 
-    def peek(self, lanes: Sequence[int], count: int) -> Mapping[int, Sequence[Waiting]]:
+    def peek(self, lanes: Sequence[int], count: int) -> Mapping[int, Sequence[QueuedJob]]:
         self.looks += 1
         return {lane: self.jobs[lane][:count] for lane in lanes}
 
-    def ask(self, offer: Offer = OFFER, rules: Rules = RULES, **fleet: Any) -> Choice | None:
+    def ask(self, offer: Offer = OFFER, rules: PlacementRules = RULES, **fleet: Any) -> Choice | None:
         now = round(fleet.pop("now_s", NOW_S) * SECOND)
         return choose(offer, self.heads(), Fleet(now, **fleet), self.peek, rules)
 
@@ -219,7 +219,7 @@ def test_a_lone_job_gets_its_turn_within_the_bound_under_any_flood(
             queue.add(first, since_s=0, jobs=20, model=f"m{number}", estimate_s=render_s * flood)
         fleet = Fleet(now_s * SECOND, loaded_at=loaded_at)
         offer = replace(OFFER, resident=frozenset({loaded}))
-        choice = choose(offer, queue.heads(), fleet, queue.peek, Rules(load_s, bound_s, 400.0))
+        choice = choose(offer, queue.heads(), fleet, queue.peek, PlacementRules(load_s, bound_s, 400.0))
         assert choice is not None
         model = queue.keys[choice.lane].model
         if model == "rare":

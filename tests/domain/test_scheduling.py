@@ -14,7 +14,7 @@ from imagemill.domain.scheduling import (
     PRIORITY_STEP_S,
     SHARED_RUN_S,
     Offer,
-    mismatch,
+    mismatch_reason,
     priority_offset_s,
     virtual_time,
 )
@@ -33,7 +33,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("key", "offer", "reason"), REFUSALS, ids=[row[2] for row in REFUSALS])
 def test_a_slot_that_cannot_take_a_job_says_why(key: dict[str, Any], offer: dict[str, Any], reason: str):
-    assert mismatch(replace(OFFER, **offer), LaneKey(**{"queue": "gpu", **key})) == reason
+    assert mismatch_reason(replace(OFFER, **offer), LaneKey(**{"queue": "gpu", **key})) == reason
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_slot_that_cannot_take_a_job_says_why(key: dict[str, Any], offer: dict
     ],
 )
 def test_a_slot_that_fits_takes_the_job(key: dict[str, Any], offer: dict[str, Any]):
-    assert mismatch(replace(OFFER, **offer), LaneKey("gpu", **key)) is None
+    assert mismatch_reason(replace(OFFER, **offer), LaneKey("gpu", **key)) is None
 
 
 @given(st.integers(-(10**9), 10**9))

@@ -8,7 +8,7 @@ import pytest
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.placement import Fleet, choose
-from imagemill.domain.scheduling import Head, Offer, Waiting, left_since
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob, open_to_remote_since
 from tests.domain.test_placing import NOW_S, RULES, Queue
 
 PATIENCE_S = 30.0
@@ -63,7 +63,7 @@ def test_a_job_kept_off_by_its_lane_is_never_seen() -> None:
 
 
 def test_without_patience_nothing_is_asked() -> None:
-    assert left_since(LOCAL, LaneKey("gpu"), 0) is None
+    assert open_to_remote_since(LOCAL, LaneKey("gpu"), 0) is None
 
 
 def test_local_nodes_do_not_count_on_remote_ones() -> None:
@@ -115,7 +115,7 @@ class World:
         if not self.queue:
             return None
         since = self.queue[0]
-        head = Head(0, LaneKey("gpu", "a"), Waiting(since, round(since * SECOND), self.render_s))
+        head = LaneHead(0, LaneKey("gpu", "a"), QueuedJob(since, round(since * SECOND), self.render_s))
         fleet = Fleet(round(self.now_s * SECOND), {"gpu-1": frozenset({"a"})})
         if choose(offer, [head], fleet, lambda lanes, count: {0: [head.job]}, RULES) is None:
             return None

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.placement import Fleet, Standing, explain_wait
+from imagemill.domain.placement import Fleet, QueuePosition, explain_wait
 from imagemill.domain.scheduling import Offer
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
 OTHER = replace(OFFER, node="node-2")
-FIRST = Standing(0, 0.0, False, Fleet(0))
+FIRST = QueuePosition(0, 0.0, False, Fleet(0))
 
 
 def holding(**nodes: str) -> Fleet:
@@ -32,19 +32,19 @@ def test_a_wait_no_node_can_end_is_explained_node_by_node():
 
 
 def test_a_wait_for_nodes_that_serve_the_model_names_them_and_what_is_before():
-    standing = Standing(3, 12.4, False, holding(node_2="a", node_1="a"))
+    standing = QueuePosition(3, 12.4, False, holding(node_2="a", node_1="a"))
     text = explain_wait([OFFER, OTHER], LaneKey("gpu", "a"), standing)
     assert text == "node-1, node-2 serve a; 3 jobs (12 s of work) before it"
 
 
 def test_a_wait_for_a_load_names_the_model_the_work_and_the_nodes():
-    standing = Standing(1, 4.0, False, holding(node_1="b"))
+    standing = QueuePosition(1, 4.0, False, holding(node_1="b"))
     text = explain_wait([OFFER, OTHER], LaneKey("gpu", "a"), standing)
     assert text == "waits for a node to load a: 1 job (4 s of work) before it; node-1, node-2 could"
 
 
 def test_a_wait_behind_more_than_was_counted_says_so():
-    standing = Standing(200, 800.0, True, holding(node_1="a"))
+    standing = QueuePosition(200, 800.0, True, holding(node_1="a"))
     text = explain_wait([OFFER], LaneKey("gpu", "a"), standing)
     assert text == "node-1 serves a; at least 200 jobs (800 s of work) before it"
 

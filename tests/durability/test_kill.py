@@ -175,13 +175,13 @@ def _check_events(database_url: str) -> None:
 def _check_files(database_url: str, data_dir: Path) -> None:
     """Exactly one set of artifacts a job, each with its file; after a sweep no other file."""
     from imagemill.db.engine import open_database
-    from imagemill.jobs.leadership import Lifeline
+    from imagemill.jobs.leadership import ProcessLock
     from imagemill.jobs.store.store import Store
     from imagemill.jobs.sweeper import Sweeper, SweepRules
 
     store = Store(open_database(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
-    lifeline = Lifeline(data_dir / "run")
+    lifeline = ProcessLock(data_dir / "run")
     Sweeper(store, blobs, lifeline, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
     lifeline.close()
     store.close()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imagemill.bootstrap.application import Mill
+from imagemill.bootstrap.application import Application
 from imagemill.domain.jobs import Job
-from imagemill.domain.moderation import ALLOWED, Ruling, Verdict
-from imagemill.jobs.outputs import Examination
+from imagemill.domain.moderation import ALLOWED, ModerationResult, Verdict
+from imagemill.jobs.outputs import OutputChecks
 from imagemill.safety.gates import Picture, PictureGate
 from tests.fal.support import FAST, accepted, direct, wanted
 
@@ -18,14 +18,14 @@ class EverySecond:
     name: str = "second"
     seen: int = 0
 
-    def judge(self, picture: Picture, job: Job) -> Ruling:
+    def judge(self, picture: Picture, job: Job) -> ModerationResult:
         self.seen += 1
-        return ALLOWED if self.seen % 2 else Ruling(Verdict.FLAG, "nsfw")
+        return ALLOWED if self.seen % 2 else ModerationResult(Verdict.FLAG, "nsfw")
 
 
-def classified(mill: Mill) -> None:
-    gate = PictureGate([EverySecond()], mill.store, mill.safeguards.intake.raster)
-    seen = Examination(mill.safeguards.intake.inspect, gate.judge)
+def classified(mill: Application) -> None:
+    gate = PictureGate([EverySecond()], mill.store, mill.safety.intake.raster)
+    seen = OutputChecks(mill.safety.intake.inspect, gate.judge)
     mill.runner._rules = replace(mill.runner._rules, examination=seen)  # pyright: ignore[reportPrivateUsage]
 
 

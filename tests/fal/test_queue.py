@@ -278,7 +278,7 @@ def test_pictures_that_are_gone_are_told_of(fal: Server) -> None:
     told = accepted(queued(fal))
     made(fal, told)
     keys = [each.blob_key for each in fal.mill.store.view(told["request_id"]).artifacts]
-    fal.mill.store.give_up_files(keys)
+    fal.mill.store.mark_files_deleted(keys)
 
     assert fal.client.get(told["response_url"], headers=KEY).status_code == 410
 

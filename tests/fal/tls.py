@@ -11,7 +11,7 @@ from pathlib import Path
 import trustme
 import uvicorn
 
-from imagemill.bootstrap.application import Mill, application
+from imagemill.bootstrap.application import Application, application
 from imagemill.config import Settings
 from imagemill.web import websockets
 
@@ -20,7 +20,7 @@ NAMES = ("127.0.0.1", "localhost", "fal.test", "queue.fal.test")
 
 @dataclass
 class Secured:
-    mill: Mill
+    mill: Application
     port: int
     authority: Path
     """Who signed its certificate, as PEM."""
@@ -33,7 +33,7 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
     own = authority.issue_cert(*NAMES)
     own.cert_chain_pems[0].write_to_path(str(folder / "own.pem"))
     own.private_key_pem.write_to_path(str(folder / "own.key"))
-    mill = Mill(settings)
+    mill = Application(settings)
     config = uvicorn.Config(
         application(mill),
         host="127.0.0.1",

@@ -10,28 +10,32 @@ import sqlalchemy as sa
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import uuid7
 from imagemill.domain.events import Notice
-from imagemill.pubsub.base import Ears, Fanout, News
-from imagemill.pubsub.postgres import PostgresFanout
-from imagemill.pubsub.redis import RedisFanout
-from imagemill.pubsub.threads import Listening
+from imagemill.pubsub.base import ClusterEvent, EventHandlers, PubSub
+from imagemill.pubsub.postgres import PostgresPubSub
+from imagemill.pubsub.redis import RedisPubSub
+from imagemill.pubsub.threads import ListenerThread
 from tests.redis import RedisServer
 from tests.service.build import wait_until
 
-NEWS = News((Notice("job-1", 3, True),), stopped=("job-2",), woken=("gpu",), called_back=True)
+NEWS = ClusterEvent(
+    (Notice("job-1", 3, True),), cancelled_jobs=("job-2",), queues_with_work=("gpu",), has_deliveries=True
+)
 
 
 @dataclass
 class Listener:
     """A process that listens."""
 
-    fanout: Fanout
-    heard: list[News] = field(default_factory=list)
+    fanout: PubSub
+    heard: list[ClusterEvent] = field(default_factory=list)
     seen: list[tuple[str, Progress]] = field(default_factory=list)
     begun: int = 0
 
     def __post_init__(self) -> None:
-        ears = Ears(self.heard.append, lambda id_, progress: self.seen.append((id_, progress)), self._begin)
-        self.listening = Listening(self.fanout, ears)
+        ears = EventHandlers(
+            self.heard.append, lambda id_, progress: self.seen.append((id_, progress)), self._begin
+        )
+        self.listening = ListenerThread(self.fanout, ears)
 
     def _begin(self) -> None:
         self.begun += 1
@@ -50,14 +54,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def over_redis(redis: RedisServer) -> Callable[[], Fanout]:
-    return lambda: RedisFanout(redis.url, uuid7())
+def over_redis(redis: RedisServer) -> Callable[[], PubSub]:
+    return lambda: RedisPubSub(redis.url, uuid7())
 
 
 @pytest.fixture
-def over_postgres(postgres_url: str) -> Callable[[], Fanout]:
+def over_postgres(postgres_url: str) -> Callable[[], PubSub]:
     url = sa.make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return lambda: PostgresFanout(url, uuid7())
+    return lambda: PostgresPubSub(url, uuid7())
 
 
 @pytest.fixture(params=["redis", "postgres"])
@@ -69,7 +73,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
         listener = Listener(build())
         made.append(listener)
         listener.listening.start()
-        wait_until(lambda: listener.fanout.hears)
+        wait_until(lambda: listener.fanout.is_connected)
         return listener
 
     yield make
@@ -79,34 +83,34 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
 
 def test_all_others_hear_what_one_tells_and_it_does_not_hear_itself(make: Callable[[], Listener]):
     one, two, three = make(), make(), make()
-    one.fanout.tell([NEWS])
+    one.fanout.publish([NEWS])
     wait_until(lambda: two.heard and three.heard)
     assert two.heard == three.heard == [NEWS]
-    two.fanout.tell([News(called_back=True)])
+    two.fanout.publish([ClusterEvent(has_deliveries=True)])
     wait_until(lambda: one.heard)
-    assert one.heard == [News(called_back=True)]
+    assert one.heard == [ClusterEvent(has_deliveries=True)]
 
 
 def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listener]):
     one, two = make(), make()
     notices = [Notice(uuid7(), number, False) for number in range(1000)]
-    one.fanout.tell([News((notice,)) for notice in notices])
-    wait_until(lambda: sum(len(news.notices) for news in two.heard) == 1000)
-    assert [notice for news in two.heard for notice in news.notices] == notices
+    one.fanout.publish([ClusterEvent((notice,)) for notice in notices])
+    wait_until(lambda: sum(len(news.events) for news in two.heard) == 1000)
+    assert [notice for news in two.heard for notice in news.events] == notices
 
 
 def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(redis: RedisServer):
-    api = Listener(RedisFanout(redis.url, "api"))
-    worker = Listener(RedisFanout(redis.url, "worker", notices=False))
+    api = Listener(RedisPubSub(redis.url, "api"))
+    worker = Listener(RedisPubSub(redis.url, "worker", notices=False))
     for each in (api, worker):
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.hears)
-    api.fanout.tell([News((Notice("job-1", 1, False),))])
-    api.fanout.tell([NEWS])
-    worker.fanout.tell([NEWS])
+        wait_until(lambda each=each: each.fanout.is_connected)
+    api.fanout.publish([ClusterEvent((Notice("job-1", 1, False),))])
+    api.fanout.publish([NEWS])
+    worker.fanout.publish([NEWS])
     wait_until(lambda: worker.heard and api.heard)
-    assert {news.notices for news in worker.heard} == {()}
-    assert worker.heard[-1].stopped == ("job-2",)
+    assert {news.events for news in worker.heard} == {()}
+    assert worker.heard[-1].cancelled_jobs == ("job-2",)
     assert api.heard == [NEWS]
     for each in (api, worker):
         each.close()
@@ -120,10 +124,10 @@ class Watched:
 
 @pytest.fixture
 def watched(redis: RedisServer) -> Iterator[Watched]:
-    both = [Listener(RedisFanout(redis.url, name)) for name in ("one", "two")]
+    both = [Listener(RedisPubSub(redis.url, name)) for name in ("one", "two")]
     for each in both:
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.hears)
+        wait_until(lambda each=each: each.fanout.is_connected)
     yield Watched(*both)
     for each in both:
         each.close()
@@ -131,14 +135,14 @@ def watched(redis: RedisServer) -> Iterator[Watched]:
 
 def test_progress_goes_to_those_who_follow_and_the_preview_once_somebody_does(watched: Watched):
     picture = b"\xff\xd8 a line\nanother"
-    watched.watcher.listening.call(lambda: watched.watcher.fanout.follow(["job-1"]))
+    watched.watcher.listening.call(lambda: watched.watcher.fanout.subscribe(["job-1"]))
     step = 0
 
     def tell() -> bool:
         nonlocal step
         step += 1
-        watched.sender.fanout.show("job-1", Progress(step, 100, "samples", picture))
-        watched.sender.fanout.show("job-2", Progress(step, 100, "samples", picture))
+        watched.sender.fanout.publish_progress("job-1", Progress(step, 100, "samples", picture))
+        watched.sender.fanout.publish_progress("job-2", Progress(step, 100, "samples", picture))
         return any(progress.preview for _, progress in watched.watcher.seen)
 
     wait_until(tell)
@@ -151,18 +155,18 @@ def test_progress_goes_to_those_who_follow_and_the_preview_once_somebody_does(wa
 def test_news_are_heard_again_after_redis_was_away(tmp_path: Path):
     server = RedisServer(tmp_path)
     server.start()
-    one, two = (Listener(RedisFanout(server.url, name)) for name in ("one", "two"))
+    one, two = (Listener(RedisPubSub(server.url, name)) for name in ("one", "two"))
     for each in (one, two):
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.hears)
+        wait_until(lambda each=each: each.fanout.is_connected)
     server.stop()
-    wait_until(lambda: not two.fanout.hears)
+    wait_until(lambda: not two.fanout.is_connected)
     server.start()
-    wait_until(lambda: two.fanout.hears)
+    wait_until(lambda: two.fanout.is_connected)
     assert two.begun == 2
 
     def told() -> bool:
-        one.fanout.tell([NEWS])
+        one.fanout.publish([NEWS])
         return NEWS in two.heard
 
     wait_until(told)

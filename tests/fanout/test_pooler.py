@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from imagemill.bootstrap.build import fanout
+from imagemill.bootstrap.build import build_pubsub
 from imagemill.config import Settings
-from imagemill.pubsub.base import Ears, News
-from imagemill.pubsub.postgres import PostgresFanout
-from imagemill.pubsub.threads import Listening
+from imagemill.pubsub.base import ClusterEvent, EventHandlers
+from imagemill.pubsub.postgres import PostgresPubSub
+from imagemill.pubsub.threads import ListenerThread
 from tests import pgbouncer
 from tests.pgbouncer import PgBouncer
 from tests.service.build import wait_until
@@ -25,16 +25,16 @@ def pooler(postgres_server: str) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture
-def heard() -> list[News]:
+def heard() -> list[ClusterEvent]:
     return []
 
 
 @pytest.fixture
-def listen(heard: list[News]) -> Iterator[Callable[[PostgresFanout], None]]:
-    listeners: list[tuple[Listening, PostgresFanout]] = []
+def listen(heard: list[ClusterEvent]) -> Iterator[Callable[[PostgresPubSub], None]]:
+    listeners: list[tuple[ListenerThread, PostgresPubSub]] = []
 
-    def listen(ear: PostgresFanout) -> None:
-        listening = Listening(ear, Ears(heard.append, lambda id_, progress: None, lambda: None))
+    def listen(ear: PostgresPubSub) -> None:
+        listening = ListenerThread(ear, EventHandlers(heard.append, lambda id_, progress: None, lambda: None))
         listeners.append((listening, ear))
         listening.start()
 
@@ -45,7 +45,7 @@ def listen(heard: list[News]) -> Iterator[Callable[[PostgresFanout], None]]:
 
 
 def test_news_are_heard_past_the_pooler(
-    pooler: PgBouncer, postgres_url: str, listen: Callable[[PostgresFanout], None], heard: list[News]
+    pooler: PgBouncer, postgres_url: str, listen: Callable[[PostgresPubSub], None], heard: list[ClusterEvent]
 ):
     settings = Settings(
         _env_file=None,
@@ -53,30 +53,30 @@ def test_news_are_heard_past_the_pooler(
         database_pooler=True,
         database_direct_url=postgres_url,
     )
-    one, two = (fanout(settings, name, alone=False, notices=True) for name in ("one", "two"))
-    assert isinstance(one, PostgresFanout)
-    assert isinstance(two, PostgresFanout)
+    one, two = (build_pubsub(settings, name, alone=False, notices=True) for name in ("one", "two"))
+    assert isinstance(one, PostgresPubSub)
+    assert isinstance(two, PostgresPubSub)
     listen(one)
-    wait_until(lambda: one.hears)
-    two.tell([News(woken=("gpu",))])
-    wait_until(lambda: heard == [News(woken=("gpu",))])
+    wait_until(lambda: one.is_connected)
+    two.publish([ClusterEvent(queues_with_work=("gpu",))])
+    wait_until(lambda: heard == [ClusterEvent(queues_with_work=("gpu",))])
     two.close()
 
 
 def test_a_listener_through_the_pooler_knows_that_it_is_deaf(
     pooler: PgBouncer,
     postgres_url: str,
-    listen: Callable[[PostgresFanout], None],
+    listen: Callable[[PostgresPubSub], None],
     caplog: pytest.LogCaptureFixture,
 ):
     pooled = sa.make_url(pooler.url(sa.make_url(postgres_url).database or ""))
-    ear = PostgresFanout(pooled.set(drivername="postgresql").render_as_string(hide_password=False), "one")
+    ear = PostgresPubSub(pooled.set(drivername="postgresql").render_as_string(hide_password=False), "one")
     listen(ear)
-    wait_until(lambda: "looked up until they are heard" in caplog.text or ear.hears, DEAF_S)
-    assert not ear.hears
+    wait_until(lambda: "looked up until they are heard" in caplog.text or ear.is_connected, DEAF_S)
+    assert not ear.is_connected
     pooler.forget(pooled.database or "")
 
 
 def test_without_an_address_past_the_pooler_nobody_listens(pooler: PgBouncer):
     settings = Settings(_env_file=None, database_url=pooler.url("any"), database_pooler=True)
-    assert fanout(settings, "one", alone=False, notices=True) is None
+    assert build_pubsub(settings, "one", alone=False, notices=True) is None

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from imagemill.web import problems
-from imagemill.web.middleware import Edge, EdgeRules
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules
 from tests.conftest import Server, image_job
 from tests.http.support import count_jobs, events_of, first, formats, problem
 from tests.http.test_bad_requests import raw_answer
@@ -207,7 +207,7 @@ def test_a_bug_is_a_problem_that_tells_nothing() -> None:
         raise RuntimeError("the password is hunter2")
 
     client = TestClient(
-        Edge(app, EdgeRules(hosts=["testserver"], body_bytes=1000)), raise_server_exceptions=False
+        EdgeMiddleware(app, EdgeRules(hosts=["testserver"], body_bytes=1000)), raise_server_exceptions=False
     )
     answer: Any = client.get("/v1/broken")
 

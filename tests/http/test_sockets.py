@@ -124,7 +124,7 @@ def previews(server: Server, picture: bytes, query: str) -> Iterator[Iterator[Me
     job_id = first(server.submit())["jobId"]
     with open_socket(server, job_id, query) as connection:
         assert json.loads(connection.recv(10))["type"] == "Initialized"
-        server.mill.hub.show(job_id, Progress(3, 10, "samples", picture))
+        server.mill.hub.publish_progress(job_id, Progress(3, 10, "samples", picture))
         yield (read(iter([each]))[0] for each in connection)
 
 
@@ -221,7 +221,7 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
     with open_socket(idle, job_id) as connection:
         connection.recv(10)
         idle.mill.store.delete_jobs([job_id])
-        idle.mill.hub.tell([Notice(job_id, 2, terminal=True)])
+        idle.mill.hub.publish([Notice(job_id, 2, terminal=True)])
         assert rest(connection)[1:] == (4404, "the job was deleted")
 
 
@@ -328,7 +328,7 @@ def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(make_server: Cal
             step = 0
             while not stop.wait(0.005):
                 step += 1
-                server.mill.hub.show(job_id, Progress(step, 10_000, "samples", bytes(400_000)))
+                server.mill.hub.publish_progress(job_id, Progress(step, 10_000, "samples", bytes(400_000)))
 
         def take() -> bool:
             quick.recv(10)
@@ -358,7 +358,7 @@ def test_what_a_slow_reader_missed_is_not_kept_for_it(make_server: Callable[...,
     with raw_socket(server, job_id) as raw:
         until(lambda: watchers(server) == 1)
         for step in range(1, 301):
-            server.mill.hub.show(job_id, Progress(step, 300, "samples", bytes(100_000)))
+            server.mill.hub.publish_progress(job_id, Progress(step, 300, "samples", bytes(100_000)))
         received = bytearray()
         while b'"step":300,' not in received:
             received += raw.recv(65536)

@@ -8,7 +8,7 @@ import pytest
 
 from imagemill.config import Settings
 from imagemill.domain.access import Role, Scope
-from imagemill.web.permissions import PUBLIC, Permits
+from imagemill.web.permissions import PUBLIC, RoutePermissions
 from tests.conftest import Server, running_server
 from tests.isolation.operations import Operation, document, operations
 from tests.isolation.owners import ADMIN_KEY, JWT_SECRET, Belongings, Party, bearer, make_key, settle
@@ -19,7 +19,7 @@ class Stage:
     server: Server
     http: httpx2.Client
     operations: list[Operation]
-    permits: Permits
+    permits: RoutePermissions
     alice: Belongings
     """An account."""
     ann: Belongings
@@ -73,7 +73,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "an end user called like the account": party("shop", shop, "alice"),
         }
         dialects = server.mill.dialects
-        permits = Permits([*PUBLIC, *(permit for dialect in dialects for permit in dialect.permits)])
+        permits = RoutePermissions(
+            [*PUBLIC, *(permit for dialect in dialects for permit in dialect.permissions)]
+        )
         yield Stage(server, http, offered, permits, alice, ann, strangers, eve, empty)
 
 

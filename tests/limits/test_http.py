@@ -8,7 +8,7 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import QueueFull
 from imagemill.jobs.store.queue_depth import Workload
 from imagemill.jobs.store.store import Store
-from imagemill.quotas.service import QueueWatch
+from imagemill.quotas.service import QueueDeadlineCheck
 from tests.conftest import Server
 from tests.money.test_http import ADMIN_KEY, account, native_job
 from tests.store.build import add, claim, draft, succeed
@@ -69,7 +69,7 @@ def test_limits_of_its_own_are_the_administrator_s_to_give(limited: Server):
 
 def test_a_queue_with_more_work_than_a_job_s_life_refuses_it():
     now = now_us()
-    watch = QueueWatch(lambda _: {"gpu": Workload(waiting_s=100.0, rate=2.0)})
+    watch = QueueDeadlineCheck(lambda _: {"gpu": Workload(waiting_s=100.0, rate=2.0)})
     watch.look()
     watch.check([draft(expires_at=now + 60 * SECOND)], now)
     with pytest.raises(QueueFull) as refusal:

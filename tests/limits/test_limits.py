@@ -9,9 +9,9 @@ from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import CreditsInsufficient, QueueFull, RateLimited
 from imagemill.domain.jobs import Job
-from imagemill.domain.quotas import Limits, Terms
+from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.jobs.store.store import Store
-from imagemill.quotas.store import Own, Take
+from imagemill.quotas.store import CountRequest, OwnerLimits
 from tests.money.build import add_owner, purse
 from tests.store.build import T0, cancel, claim, draft, in_threads, submission, succeed
 
@@ -19,14 +19,14 @@ DAY = 86_400 * SECOND
 
 
 def ask_for(
-    store: Store, terms: Terms, *, owner: str = "ann", jobs: int = 1, at: int = T0, **changes: object
+    store: Store, terms: QuotaPolicy, *, owner: str = "ann", jobs: int = 1, at: int = T0, **changes: object
 ) -> Sequence[Job]:
     drafts = [draft(**changes) for _ in range(jobs)]
     return store.submit(submission(*drafts, owner=owner, at=at, terms=terms)).jobs
 
 
-def terms(**limits: object) -> Terms:
-    return Terms(account=Limits(**limits))  # type: ignore[arg-type]
+def terms(**limits: object) -> QuotaPolicy:
+    return QuotaPolicy(account=Limits(**limits))  # type: ignore[arg-type]
 
 
 def test_jobs_in_flight_are_bounded_until_one_ends(store: Store):
@@ -47,7 +47,7 @@ def test_jobs_in_flight_are_bounded_until_one_ends(store: Store):
 def test_an_end_user_s_jobs_count_for_its_account_too(store: Store):
     for owner in ("ann", "ann:zoe", "ann:yan"):
         add_owner(store, owner)
-    both = Terms(account=Limits(jobs=3), end_user=Limits(jobs=2))
+    both = QuotaPolicy(account=Limits(jobs=3), end_user=Limits(jobs=2))
     ask_for(store, both, owner="ann:zoe", jobs=2)
     with pytest.raises(RateLimited, match="ann:zoe may have 2"):
         ask_for(store, both, owner="ann:zoe")
@@ -94,11 +94,11 @@ def test_jobs_of_a_recipe_are_counted_by_the_day(store: Store):
 def test_a_daily_limit_of_an_owner_s_own_goes_before_the_settings(store: Store):
     add_owner(store, "ann")
     at_most = terms(daily={"comfy": 1})
-    store.limits.put(Own("ann", {"daily:comfy": 2}))
+    store.limits.put(OwnerLimits("ann", {"daily:comfy": 2}))
     ask_for(store, at_most, recipe="comfy", jobs=2)
-    store.limits.put(Own("ann", {"daily:comfy": -1.0}))
+    store.limits.put(OwnerLimits("ann", {"daily:comfy": -1.0}))
     ask_for(store, at_most, recipe="comfy", jobs=50)
-    store.limits.put(Own("ann", {}))
+    store.limits.put(OwnerLimits("ann", {}))
     with pytest.raises(RateLimited):
         ask_for(store, at_most, recipe="comfy")
 
@@ -106,17 +106,17 @@ def test_a_daily_limit_of_an_owner_s_own_goes_before_the_settings(store: Store):
 def test_an_owner_s_own_limits_go_before_the_settings(store: Store):
     add_owner(store, "ann")
     at_most = terms(jobs=1)
-    store.limits.put(Own("ann", {"jobs": 2}))
+    store.limits.put(OwnerLimits("ann", {"jobs": 2}))
     ask_for(store, at_most, jobs=2)
-    store.limits.put(Own("ann", {"jobs": -1.0}))
+    store.limits.put(OwnerLimits("ann", {"jobs": -1.0}))
     ask_for(store, at_most, jobs=5)
-    store.limits.put(Own("ann", {}))
+    store.limits.put(OwnerLimits("ann", {}))
     with pytest.raises(RateLimited):
         ask_for(store, at_most)
 
 
 def test_all_owners_together_fill_the_queue(store: Store):
-    at_most = Terms(most_jobs=3)
+    at_most = QuotaPolicy(most_jobs=3)
     ask_for(store, at_most, owner="ann", jobs=2)
     with pytest.raises(QueueFull):
         ask_for(store, at_most, owner="bob", jobs=2)
@@ -138,28 +138,28 @@ def test_what_cannot_be_paid_does_not_count(store: Store):
 
 def test_requests_are_counted_by_the_minute_for_owner_and_account(store: Store):
     quotas = (("ann", 3.0), ("ann:zoe", 2.0))
-    assert store.limits.take(Take(quotas, T0)).remaining == 1
-    assert store.limits.take(Take(quotas, T0)).remaining == 0
+    assert store.limits.take(CountRequest(quotas, T0)).remaining == 1
+    assert store.limits.take(CountRequest(quotas, T0)).remaining == 0
     with pytest.raises(RateLimited, match="ann:zoe may send 2"):
-        store.limits.take(Take(quotas, T0))
+        store.limits.take(CountRequest(quotas, T0))
     # The refused one was given back to the account.
-    assert store.limits.take(Take((("ann", 3.0),), T0)).remaining == 0
+    assert store.limits.take(CountRequest((("ann", 3.0),), T0)).remaining == 0
     with pytest.raises(RateLimited, match="ann may send 3"):
-        store.limits.take(Take((("ann", 3.0), ("ann:yan", 2.0)), T0))
-    assert store.limits.take(Take(quotas, T0 + 60 * SECOND)).remaining == 1
+        store.limits.take(CountRequest((("ann", 3.0), ("ann:yan", 2.0)), T0))
+    assert store.limits.take(CountRequest(quotas, T0 + 60 * SECOND)).remaining == 1
 
 
 def test_counters_that_are_over_are_forgotten(store: Store):
-    store.limits.take(Take((("ann", 1.0),), T0))
+    store.limits.take(CountRequest((("ann", 1.0),), T0))
     store.limits.prune(T0)
     with pytest.raises(RateLimited):
-        store.limits.take(Take((("ann", 1.0),), T0))
+        store.limits.take(CountRequest((("ann", 1.0),), T0))
     store.limits.prune(T0 + 61 * SECOND)
-    assert store.limits.take(Take((("ann", 1.0),), T0)).remaining == 0
+    assert store.limits.take(CountRequest((("ann", 1.0),), T0)).remaining == 0
 
 
 def test_several_processes_at_once_let_no_more_through(database_url: str):
-    at_most = Terms(account=Limits(jobs=11, megapixels=100.0), end_user=Limits(jobs=7))
+    at_most = QuotaPolicy(account=Limits(jobs=11, megapixels=100.0), end_user=Limits(jobs=7))
     with ExitStack() as several:
         open_ = [several.enter_context(closing(Store(open_database(database_url)))) for _ in range(4)]
         for owner in ("ann", "ann:zoe"):
@@ -179,7 +179,7 @@ def test_several_processes_at_once_let_no_more_through(database_url: str):
         assert open_[0].limits.used("ann", T0) == 11
         takes = in_threads(
             [
-                lambda store=open_[number % 4]: store.limits.take(Take((("bob", 9.0),), T0))
+                lambda store=open_[number % 4]: store.limits.take(CountRequest((("bob", 9.0),), T0))
                 for number in range(30)
             ]
         )

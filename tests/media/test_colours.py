@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from imagemill.media.dominant_colour import KEYS, Rgb, contrasting, dominant
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 
 
 def picture(*parts: tuple[Rgb, tuple[int, int, int, int]], behind: Rgb = (255, 255, 255)) -> Image.Image:
@@ -91,7 +91,7 @@ def test_a_picture_that_is_one_colour_has_that_colour():
 def test_a_file_is_looked_at_under_limits():
     data = png(picture(((60, 90, 200), (20, 20, 180, 180))))
     assert contrasting(data).name == "orange"
-    with pytest.raises(BadPicture, match="more than 100 pixels"):
+    with pytest.raises(InvalidImage, match="more than 100 pixels"):
         contrasting(data, max_pixels=100)
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         contrasting(data[:200])

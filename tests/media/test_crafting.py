@@ -2,14 +2,14 @@
 
 import pytest
 
-from imagemill.media.layout import BadPicture
-from imagemill.media.transforms import Made, unpacked
+from imagemill.media.layout import InvalidImage
+from imagemill.media.transforms import OutputFile, unpacked
 
 HEAD = {"files": [{"type": "image/webp", "width": 2, "height": 3, "role": "picture", "size": 4}]}
 
 
 def test_the_files_of_an_answer_are_read():
-    assert unpacked(HEAD, b"abcd") == (Made(b"abcd", "image/webp", 2, 3),)
+    assert unpacked(HEAD, b"abcd") == (OutputFile(b"abcd", "image/webp", 2, 3),)
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ def test_the_files_of_an_answer_are_read():
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused(head: dict[str, object], body: bytes):
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         unpacked(head, body)

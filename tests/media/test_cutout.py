@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
 from imagemill.media.cutout import cut_out, loaded
-from imagemill.media.layout import BadPicture
-from imagemill.media.postprocess import Finish
-from imagemill.media.transforms import Facts
+from imagemill.media.layout import InvalidImage
+from imagemill.media.postprocess import PostProcess
+from imagemill.media.transforms import TransformContext
 
-FACTS = Facts("job-1", 1, 0, None, "", "")
+FACTS = TransformContext("job-1", 1, 0, None, "", "")
 
 
 @cache
@@ -66,17 +66,17 @@ def test_no_background_shines_out_of_the_soft_edge():
 
 def test_it_is_part_of_finishing_and_the_way_out_where_there_is_no_flat_background():
     for key in (None, "#00ff00"):
-        (made,) = Finish(cutout=model(), key_colour=key, trim_px=2)(png(scene()), FACTS)
+        (made,) = PostProcess(cutout=model(), key_colour=key, trim_px=2)(png(scene()), FACTS)
         assert made.width in range(200, 212)
-    with pytest.raises(BadPicture, match="no flat background"):
-        Finish(key_colour="#00ff00")(png(scene()), FACTS)
+    with pytest.raises(InvalidImage, match="no flat background"):
+        PostProcess(key_colour="#00ff00")(png(scene()), FACTS)
 
 
 def test_a_picture_without_a_subject_is_refused():
     image = Image.new("RGB", (100, 100), (0, 0, 50))
     image.paste((0, 90, 50), (0, 0, 50, 100))
-    with pytest.raises(BadPicture, match="has nothing left"):
-        Finish(cutout=model())(png(image), FACTS)
+    with pytest.raises(InvalidImage, match="has nothing left"):
+        PostProcess(cutout=model())(png(image), FACTS)
 
 
 def test_what_is_no_such_model_is_told():

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from imagemill.media.encoding import encoded, qualities, thumbnail, trimmed
-from imagemill.media.layout import BadPicture
-from imagemill.media.metadata import AI_MARK, Labels, with_labels
-from imagemill.media.postprocess import Finish
-from imagemill.media.sandbox import Decoders, craft_limits
-from imagemill.media.transforms import Craft, Facts, Made
+from imagemill.media.layout import InvalidImage
+from imagemill.media.metadata import AI_MARK, ImageMetadata, with_metadata
+from imagemill.media.postprocess import PostProcess
+from imagemill.media.sandbox import DecoderPool, transform_limits
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from tests.media.files import picture
 from tests.media.subjects import KEYS, USUAL, draw
 from tests.media.test_cutout import model as cutout_model
 
-FACTS = Facts("job-1", 2, 1_793_000_000_123_456, 42, "urn:air:sdxl:checkpoint:civitai:1@2", "mark")
+FACTS = TransformContext("job-1", 2, 1_793_000_000_123_456, 42, "urn:air:sdxl:checkpoint:civitai:1@2", "mark")
 SIZE = (192, 256)
 
 
@@ -37,21 +37,21 @@ def photo(size: tuple[int, int] = (200, 120), mode: str = "RGB") -> Image.Image:
     return Image.effect_noise((size[0] // 4, size[1] // 4), 60).resize(size).convert(mode)
 
 
-def shown(made: Made) -> Image.Image:
+def shown(made: OutputFile) -> Image.Image:
     image = Image.open(io.BytesIO(made.data))
     image.load()
     assert image.size == (made.width, made.height)
     return image
 
 
-def sticker(**fields: Any) -> list[Made]:
+def sticker(**fields: Any) -> list[OutputFile]:
     subject = draw(4, KEYS["green"], SIZE, USUAL)
-    return list(Finish(size=SIZE, key_colour="#00FF00", **fields)(subject.data, FACTS))
+    return list(PostProcess(size=SIZE, key_colour="#00FF00", **fields)(subject.data, FACTS))
 
 
 def test_picture_thumbnail_and_original_come_in_this_order():
     source = png(photo())
-    finish = Finish(size=(200, 120), thumbnail_px=64, keep_original=True)
+    finish = PostProcess(size=(200, 120), thumbnail_px=64, keep_original=True)
     first, small, original = finish(source, FACTS)
     assert [one.role for one in (first, small, original)] == ["picture", "thumbnail", "original"]
     assert [one.media_type for one in (first, small, original)] == ["image/webp", "image/webp", "image/png"]
@@ -75,25 +75,25 @@ def test_a_sticker_is_transparent_lossless_and_trimmed():
 
 
 def test_it_can_be_sent_to_another_process_and_needs_no_numpy_to_be_built():
-    finish: Craft = pickle.loads(pickle.dumps(Finish(prompt="x", cutout=b"model")))
-    assert finish == Finish(prompt="x", cutout=b"model")
+    finish: ImageTransform = pickle.loads(pickle.dumps(PostProcess(prompt="x", cutout=b"model")))
+    assert finish == PostProcess(prompt="x", cutout=b"model")
     code = "import sys, imagemill.media.postprocess; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_a_person_wrote_is_not_in_its_repr():
-    assert "secret" not in repr(Finish(prompt="secret", cutout=b"secret"))
+    assert "secret" not in repr(PostProcess(prompt="secret", cutout=b"secret"))
 
 
 def test_a_png_of_sixteen_bits_keeps_its_shades():
     levels = np.asarray(photo(mode="L")).astype(np.uint16)
-    (made,) = Finish()(png(Image.fromarray(levels * 257)), FACTS)
+    (made,) = PostProcess()(png(Image.fromarray(levels * 257)), FACTS)
     assert np.abs(np.asarray(shown(made).convert("L")).astype(int) - levels).mean() < 4
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "1"])
 def test_every_mode_of_a_png_becomes_a_picture(mode: str):
-    (made,) = Finish()(png(photo(mode="L").convert(mode)), FACTS)
+    (made,) = PostProcess()(png(photo(mode="L").convert(mode)), FACTS)
     assert np.asarray(shown(made).convert("L")).std() > 10
 
 
@@ -101,7 +101,7 @@ def test_a_picture_that_is_transparent_already_stays_so():
     image = photo(mode="RGBA")
     image.putalpha(0)
     image.paste((200, 30, 30, 255), (50, 30, 150, 90))
-    (made,) = Finish()(png(image), FACTS)
+    (made,) = PostProcess()(png(image), FACTS)
     assert shown(made).getchannel("A").getextrema() == (0, 255)
 
 
@@ -110,7 +110,7 @@ def test_a_background_that_the_node_has_removed_is_not_keyed_again():
     image = photo(mode="RGBA")
     image.paste((0, 255, 0, 0), (0, 0, 200, 120))
     image.paste((0, 255, 0, 255), (50, 30, 150, 90))
-    (made,) = Finish(key_colour="#00ff00", trim_px=5)(png(image), FACTS)
+    (made,) = PostProcess(key_colour="#00ff00", trim_px=5)(png(image), FACTS)
     assert (made.width, made.height) == (110, 70)
     assert shown(made).getpixel((55, 35)) == (0, 255, 0, 255)
 
@@ -118,46 +118,46 @@ def test_a_background_that_the_node_has_removed_is_not_keyed_again():
 @pytest.mark.parametrize(
     ("data", "finish", "why"),
     [
-        (png(photo()), Finish(size=(200, 121)), "is 200 x 120, not 200 x 121"),
-        (png(Image.new("RGB", (64, 64))), Finish(), "one flat colour"),
-        (png(Image.new("RGB", (64, 64), (90, 200, 10))), Finish(), "one flat colour"),
-        (png(Image.new("RGBA", (64, 64), (90, 200, 10, 0))), Finish(), "transparent"),
-        (png(Image.effect_noise((64, 64), 0.3).convert("RGB")), Finish(), "one flat colour"),
-        (png(photo())[:-200], Finish(), "cannot be decoded"),
-        (png(photo()), Finish(max_pixels=100), "more than 100 pixels"),
-        (png(Image.effect_noise((16_384, 2), 90)), Finish(), "at most 16383 a side"),
-        (b"<svg/>", Finish(), "cannot be decoded"),
-        (b"", Finish(), "cannot be decoded"),
-        (picture("GIF"), Finish(), "cannot be decoded"),
-        (png(photo()), Finish(key_colour="#00ff00"), "no flat background"),
+        (png(photo()), PostProcess(size=(200, 121)), "is 200 x 120, not 200 x 121"),
+        (png(Image.new("RGB", (64, 64))), PostProcess(), "one flat colour"),
+        (png(Image.new("RGB", (64, 64), (90, 200, 10))), PostProcess(), "one flat colour"),
+        (png(Image.new("RGBA", (64, 64), (90, 200, 10, 0))), PostProcess(), "transparent"),
+        (png(Image.effect_noise((64, 64), 0.3).convert("RGB")), PostProcess(), "one flat colour"),
+        (png(photo())[:-200], PostProcess(), "cannot be decoded"),
+        (png(photo()), PostProcess(max_pixels=100), "more than 100 pixels"),
+        (png(Image.effect_noise((16_384, 2), 90)), PostProcess(), "at most 16383 a side"),
+        (b"<svg/>", PostProcess(), "cannot be decoded"),
+        (b"", PostProcess(), "cannot be decoded"),
+        (picture("GIF"), PostProcess(), "cannot be decoded"),
+        (png(photo()), PostProcess(key_colour="#00ff00"), "no flat background"),
     ],
     ids=range(12),
 )
-def test_what_is_no_finished_picture_is_refused(data: bytes, finish: Finish, why: str):
-    with pytest.raises(BadPicture, match=why):
+def test_what_is_no_finished_picture_is_refused(data: bytes, finish: PostProcess, why: str):
+    with pytest.raises(InvalidImage, match=why):
         finish(data, FACTS)
 
 
 def test_a_sticker_of_which_nothing_is_left_is_refused():
     image = Image.new("RGB", (100, 100), (0, 255, 0))
     image.paste((200, 0, 0), (40, 40, 46, 46))
-    with pytest.raises(BadPicture, match="has nothing left"):
-        Finish(key_colour="#00ff00")(png(image), FACTS)
+    with pytest.raises(InvalidImage, match="has nothing left"):
+        PostProcess(key_colour="#00ff00")(png(image), FACTS)
 
 
 def test_a_sticker_whose_background_stays_is_refused():
     image = photo((300, 300))
     image.paste((0, 255, 0), (0, 0, 300, 4))
     ImageDraw.Draw(image).line((0, 0, 0, 299), fill=(0, 255, 0), width=9)
-    with pytest.raises(BadPicture, match=r"9.% of it would stay"):
-        Finish(key_colour="#00ff00")(png(image), FACTS)
+    with pytest.raises(InvalidImage, match=r"9.% of it would stay"):
+        PostProcess(key_colour="#00ff00")(png(image), FACTS)
 
 
 @pytest.mark.parametrize("metadata", ["full", "anonymous", "none"])
 def test_metadata_say_as_much_as_they_may(metadata: Any):
     graph = '{"3": {"inputs": {"text": "a secret prompt"}}}'
-    source = with_labels(png(photo()), Labels(0, prompt=graph))
-    finish = Finish(
+    source = with_metadata(png(photo()), ImageMetadata(0, prompt=graph))
+    finish = PostProcess(
         prompt="a secret prompt",
         character="Ana",
         metadata=metadata,
@@ -190,11 +190,11 @@ def test_a_size_target_lowers_quality_no_further_than_needed():
 
 def test_a_missed_size_target_is_delivered_and_told():
     source = png(photo((400, 400)))
-    finish = Finish(most_bytes=500)
+    finish = PostProcess(most_bytes=500)
     made = finish(source, FACTS)
     assert finish.missed(made)
-    assert made == Finish(quality=50)(source, FACTS)
-    assert not Finish(most_bytes=10**6).missed(made)
+    assert made == PostProcess(quality=50)(source, FACTS)
+    assert not PostProcess(most_bytes=10**6).missed(made)
 
 
 def test_a_transparent_picture_goes_lossy_only_for_its_size_target():
@@ -244,15 +244,15 @@ def test_trimming_never_cuts_the_subject(box: tuple[int, int, int, int], alpha: 
 
 def test_it_works_in_the_confined_process():
     """Where no file can be written, memory is bounded, and what is imported is imported late."""
-    crafts = Decoders(craft_limits(4_000_000, 60.0), count=1)
+    crafts = DecoderPool(transform_limits(4_000_000, 60.0), count=1)
     try:
         subject = draw(4, KEYS["green"], SIZE, USUAL)
-        finish = Finish(size=SIZE, key_colour="#00FF00", trim_px=5, thumbnail_px=100, keep_original=True)
-        assert list(crafts.craft(finish, subject.data, FACTS)) == list(finish(subject.data, FACTS))
-        with pytest.raises(BadPicture, match="is blank"):
-            crafts.craft(finish, png(Image.new("RGB", SIZE)), FACTS)
+        finish = PostProcess(size=SIZE, key_colour="#00FF00", trim_px=5, thumbnail_px=100, keep_original=True)
+        assert list(crafts.transform(finish, subject.data, FACTS)) == list(finish(subject.data, FACTS))
+        with pytest.raises(InvalidImage, match="is blank"):
+            crafts.transform(finish, png(Image.new("RGB", SIZE)), FACTS)
         image = Image.effect_noise(SIZE, 90).convert("RGB")
-        (made,) = crafts.craft(Finish(cutout=cutout_model()), png(image), FACTS)
+        (made,) = crafts.transform(PostProcess(cutout=cutout_model()), png(image), FACTS)
         assert shown(made).mode == "RGBA"
     finally:
         crafts.close()
@@ -262,8 +262,8 @@ def test_it_works_in_the_confined_process():
 def test_damaged_bytes_give_a_picture_or_a_refusal(format_: str):
     random = Random(format_)
     sound = picture(format_, (40, 30))
-    keyed = Finish(key_colour="#00ff00", keep_original=True, metadata="anonymous", max_pixels=10_000)
-    plain = Finish(thumbnail_px=8, keep_original=True, metadata="anonymous", max_pixels=10_000)
+    keyed = PostProcess(key_colour="#00ff00", keep_original=True, metadata="anonymous", max_pixels=10_000)
+    plain = PostProcess(thumbnail_px=8, keep_original=True, metadata="anonymous", max_pixels=10_000)
     for _ in range(60):
         data = bytearray(sound)
         for _ in range(random.randint(1, 6)):
@@ -272,6 +272,6 @@ def test_damaged_bytes_give_a_picture_or_a_refusal(format_: str):
         for one in (keyed, plain):
             try:
                 made = one(bytes(data), FACTS)
-            except BadPicture:
+            except InvalidImage:
                 continue
             assert shown(made[0]).size == (made[0].width, made[0].height)

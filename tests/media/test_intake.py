@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from imagemill.media import layout
-from imagemill.media.intake import Intake, PictureLimits, read
-from imagemill.media.layout import BadPicture, NotAccepted
-from imagemill.media.sandbox import DecodeLimits, Decoders
+from imagemill.media.intake import InputSanitizer, PictureLimits, read
+from imagemill.media.layout import InvalidImage, NotAccepted
+from imagemill.media.sandbox import DecodeLimits, DecoderPool
 from tests.media.files import (
     FORMATS,
     animation,
@@ -42,14 +42,14 @@ _TURNS = {
 
 
 @pytest.fixture(scope="module")
-def intake() -> Iterator[Intake]:
-    it = Intake(LIMITS, Decoders(DecodeLimits(LIMITS.pixels, SECONDS), count=1))
+def intake() -> Iterator[InputSanitizer]:
+    it = InputSanitizer(LIMITS, DecoderPool(DecodeLimits(LIMITS.pixels, SECONDS), count=1))
     yield it
     it.close()
 
 
-def refused(intake: Intake, data: bytes) -> str:
-    with pytest.raises(BadPicture) as error:
+def refused(intake: InputSanitizer, data: bytes) -> str:
+    with pytest.raises(InvalidImage) as error:
         intake.take(data)
     return str(error.value)
 
@@ -71,7 +71,7 @@ _MODES = {"PNG": "RGB L RGBA P", "JPEG": "RGB L CMYK", "WEBP": "RGB RGBA"}
 @pytest.mark.parametrize(
     ("format_", "mode"), [(format_, mode) for format_, modes in _MODES.items() for mode in modes.split()]
 )
-def test_a_plain_picture_keeps_every_pixel(intake: Intake, format_: str, mode: str):
+def test_a_plain_picture_keeps_every_pixel(intake: InputSanitizer, format_: str, mode: str):
     data = picture(format_, mode=mode)
     taken = intake.take(data)
     assert (taken.info.width, taken.info.height) == (40, 30)
@@ -81,7 +81,7 @@ def test_a_plain_picture_keeps_every_pixel(intake: Intake, format_: str, mode: s
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_kept_upright_and_without_where_it_was_taken(
-    intake: Intake, format_: str, orientation: int
+    intake: InputSanitizer, format_: str, orientation: int
 ):
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(format_, {})
     taken = intake.take(turned(format_, orientation, **options))
@@ -95,7 +95,7 @@ def test_a_picture_is_kept_upright_and_without_where_it_was_taken(
         assert max(abs(a - b) for a, b in pairs) < 12
 
 
-def test_a_jpeg_that_need_not_be_turned_keeps_its_coded_data(intake: Intake):
+def test_a_jpeg_that_need_not_be_turned_keeps_its_coded_data(intake: InputSanitizer):
     plain = picture("JPEG", quality=80)
     told = with_segment(with_segment(plain, 0xFE, b"<script>"), 0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
     taken = intake.take(told)
@@ -106,27 +106,27 @@ def test_a_jpeg_that_need_not_be_turned_keeps_its_coded_data(intake: Intake):
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_colour_profile_is_kept(intake: Intake, format_: str):
+def test_a_colour_profile_is_kept(intake: InputSanitizer, format_: str):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     taken = intake.take(picture(format_, icc_profile=profile))
     assert opened(taken.data).info["icc_profile"] == profile
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_calls_itself_a_colour_profile_and_is_none_is_dropped(intake: Intake, format_: str):
+def test_what_calls_itself_a_colour_profile_and_is_none_is_dropped(intake: InputSanitizer, format_: str):
     taken = intake.take(picture(format_, icc_profile=b"<html>PK\3\4" * 40))
     assert "icc_profile" not in opened(taken.data).info
     assert b"<html>" not in taken.data
 
 
-def test_texts_and_times_of_a_png_are_dropped(intake: Intake):
+def test_texts_and_times_of_a_png_are_dropped(intake: InputSanitizer):
     said = [chunk(b"tEXt", b"Comment\0<html>"), chunk(b"tIME", bytes(7)), chunk(b"prVt", b"PK\3\4")]
     taken = intake.take(png(*said))
     assert taken.data == png()
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"iTXt"])
-def test_a_packed_chunk_that_grows_without_end_is_not_unpacked(intake: Intake, kind: bytes):
+def test_a_packed_chunk_that_grows_without_end_is_not_unpacked(intake: InputSanitizer, kind: bytes):
     begin = time.perf_counter()
     taken = intake.take(png(bomb(kind)))
     assert taken.data == png()
@@ -135,46 +135,46 @@ def test_a_packed_chunk_that_grows_without_end_is_not_unpacked(intake: Intake, k
 
 @pytest.mark.parametrize("size", [(30_000, 30_000), (2**31 - 1, 1), (1, 2**31 - 1), (0, 8), (8, 0)])
 def test_a_picture_that_says_it_is_huge_or_empty_is_refused_by_its_header(
-    intake: Intake, size: tuple[int, int]
+    intake: InputSanitizer, size: tuple[int, int]
 ):
     assert "pixels" in refused(intake, png(size=size))
 
 
-def test_a_long_side_is_refused_though_there_are_few_pixels(intake: Intake):
+def test_a_long_side_is_refused_though_there_are_few_pixels(intake: InputSanitizer):
     assert "at most 2000 pixels a side" in refused(intake, picture(size=(2001, 1)))
 
 
-def test_more_bytes_than_accepted_are_refused(intake: Intake):
+def test_more_bytes_than_accepted_are_refused(intake: InputSanitizer):
     assert "at most 2000000 are accepted" in refused(intake, png(chunk(b"tEXt", bytes(2_000_000))))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.3, 0.6, 0.9, 0.99])
-def test_a_truncated_picture_is_refused(intake: Intake, format_: str, kept: float):
+def test_a_truncated_picture_is_refused(intake: InputSanitizer, format_: str, kept: float):
     whole = picture(format_)
     refused(intake, whole[: int(len(whole) * kept)])
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("tail", [b"<script>alert(1)</script>", b"PK\3\4" + bytes(100) + b"!", b"%PDF-1.7"])
-def test_a_picture_with_something_after_it_is_refused(intake: Intake, format_: str, tail: bytes):
+def test_a_picture_with_something_after_it_is_refused(intake: InputSanitizer, format_: str, tail: bytes):
     assert f"has {len(tail)} bytes after its end" in refused(intake, picture(format_) + tail)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_filling_after_the_end_is_cut_off(intake: Intake, format_: str):
+def test_filling_after_the_end_is_cut_off(intake: InputSanitizer, format_: str):
     data = picture(format_)
     assert intake.take(data + bytes(100)).data == intake.take(data).data
 
 
-def test_the_second_picture_of_a_phone_is_cut_off(intake: Intake):
+def test_the_second_picture_of_a_phone_is_cut_off(intake: InputSanitizer):
     both = with_segment(picture("JPEG"), 0xE2, b"MPF\0II*\0") + picture("JPEG", size=(10, 10))
     assert intake.take(both).info.width == 40
     assert "after its end" in refused(intake, picture("JPEG") + picture("JPEG", size=(10, 10)))
 
 
 @pytest.mark.parametrize(("format_", "lossless"), [("PNG", False), ("WEBP", False), ("WEBP", True)])
-def test_an_animation_is_refused(intake: Intake, format_: str, lossless: bool):
+def test_an_animation_is_refused(intake: InputSanitizer, format_: str, lossless: bool):
     data = animation(format_, lossless=True) if lossless else animation(format_)
     assert refused(intake, data) == "is animated; send one still picture"
 
@@ -201,14 +201,14 @@ def test_a_file_of_another_type_is_named(data: bytes, name: str):
         read(data)
 
 
-def test_a_jpeg_of_very_many_scans_is_refused_undecoded(intake: Intake):
+def test_a_jpeg_of_very_many_scans_is_refused_undecoded(intake: InputSanitizer):
     progressive = picture("JPEG", progressive=True)
     start = progressive.index(b"\xff\xda")
     scans = progressive[:start] + segment(0xDA, bytes(6)) * 200 + progressive[start:]
     assert "more than 100 scans" in refused(intake, scans)
 
 
-def test_very_many_chunks_are_refused(intake: Intake):
+def test_very_many_chunks_are_refused(intake: InputSanitizer):
     assert "more than 65536 chunks" in refused(intake, png(chunk(b"tEXt", b"") * (layout.MOST_PARTS + 1)))
 
 
@@ -254,7 +254,7 @@ def _mutants(count: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def test_thousands_of_damaged_files_are_taken_or_refused_and_nothing_else(intake: Intake):
+def test_thousands_of_damaged_files_are_taken_or_refused_and_nothing_else(intake: InputSanitizer):
     """Never another error, a late answer or a process that has grown; what is taken is sound."""
     taken = 0
     slowest = 0.0
@@ -262,7 +262,7 @@ def test_thousands_of_damaged_files_are_taken_or_refused_and_nothing_else(intake
         begin = time.perf_counter()
         try:
             kept = intake.take(data)
-        except BadPicture:
+        except InvalidImage:
             pass
         else:
             taken += 1
@@ -273,7 +273,7 @@ def test_thousands_of_damaged_files_are_taken_or_refused_and_nothing_else(intake
     assert _peak_mb(intake) < 150
 
 
-def _peak_mb(intake: Intake) -> float:
+def _peak_mb(intake: InputSanitizer) -> float:
     decoders = intake._decoders  # pyright: ignore[reportPrivateUsage] - there is no other way to its process
     status = Path(f"/proc/{decoders.processes[0]}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -287,7 +287,7 @@ def _peak_mb(intake: Intake) -> float:
 def test_any_bytes_are_read_or_refused(start: bytes, rest: bytes):
     try:
         found = read(start + rest)
-    except BadPicture:
+    except InvalidImage:
         return
     assert found.kept
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator import painter
 from imagemill.domain.images import ImageSpec
-from imagemill.media.chroma_key import NoBackdrop, measure, removed, tint
+from imagemill.media.chroma_key import NoBackground, measure, remove_background, tint
 from tests.media.subjects import CLEAN, KEYS, ROUGH, USUAL, Rendering, Rgb, Subject, draw
 
 SIZE = (256, 336)
@@ -20,7 +20,7 @@ SIZE = (256, 336)
 
 def keyed(subject: Subject, key: Rgb | None) -> Any:
     with Image.open(io.BytesIO(subject.data)) as picture:
-        return np.asarray(removed(picture, key)).astype(np.float32)
+        return np.asarray(remove_background(picture, key)).astype(np.float32)
 
 
 def alpha_of(pixels: Any) -> Any:
@@ -69,7 +69,7 @@ def test_the_key_leaves_no_tint_at_the_edge(name: str):
         draw_on.ellipse((20, 20, 100, 80), fill=(128, 128, 128))
 
     picture = flat(KEYS[name], coat, (480, 400)).resize((120, 100), Image.Resampling.BOX)
-    out = np.asarray(removed(picture)).astype(np.float32)
+    out = np.asarray(remove_background(picture)).astype(np.float32)
     visible = out[..., 3] > 12
     assert tint(out[visible][:, :3], key).max() <= 6
 
@@ -79,7 +79,7 @@ def test_a_hole_is_background_too():
         draw_on.ellipse((20, 10, 100, 90), fill=(200, 60, 60))
         draw_on.ellipse((50, 40, 70, 60), fill=(0, 255, 0))
 
-    out = np.asarray(removed(flat((0, 255, 0), ring)))
+    out = np.asarray(remove_background(flat((0, 255, 0), ring)))
     assert out[50, 60, 3] == 0
     assert out[50, 30, 3] == 255
 
@@ -90,7 +90,7 @@ def test_a_colour_near_the_key_inside_the_subject_is_kept(eye: Rgb):
         draw_on.rectangle((20, 10, 100, 90), fill=(230, 190, 160))
         draw_on.ellipse((50, 40, 70, 60), fill=eye)
 
-    out = np.asarray(removed(flat((0, 255, 0), face)))
+    out = np.asarray(remove_background(flat((0, 255, 0), face)))
     assert tuple(out[50, 60]) == (*eye, 255)
 
 
@@ -98,7 +98,7 @@ def test_a_coat_near_the_key_is_kept_to_its_edge():
     def coat(draw_on: Any) -> None:
         draw_on.rectangle((20, 10, 100, 90), fill=(60, 150, 70))
 
-    out = np.asarray(removed(flat((0, 255, 0), coat)))
+    out = np.asarray(remove_background(flat((0, 255, 0), coat)))
     assert (out[10:91, 20:101, 3] > 240).all()
     assert out[:9, :, 3].max() == 0
 
@@ -122,7 +122,7 @@ def test_noise_leaves_no_specks():
     noise = np.random.default_rng(3).normal(0, 3, (200, 200, 3))
     pixels = np.clip(np.array([0, 255, 0]) + noise, 0, 255).astype(np.uint8)
     pixels[80:120, 80:120] = (200, 30, 90)
-    alpha = np.asarray(removed(Image.fromarray(pixels)))[..., 3]
+    alpha = np.asarray(remove_background(Image.fromarray(pixels)))[..., 3]
     alpha = alpha.copy()
     alpha[78:122, 78:122] = 0
     assert alpha.max() == 0
@@ -134,7 +134,7 @@ def test_a_grey_background_is_removed_too(behind: Rgb):
         draw_on.ellipse((80, 40, 400, 360), fill=(200, 60, 60))
 
     picture = flat(behind, coat, (480, 400)).resize((120, 100), Image.Resampling.BOX)
-    out = np.asarray(removed(picture)).astype(int)
+    out = np.asarray(remove_background(picture)).astype(int)
     assert out[50, 60, 3] == 255
     assert out[0, 0, 3] == 0
     edge = (out[..., 3] > 60) & (out[..., 3] < 255)
@@ -148,7 +148,7 @@ def test_eyes_of_a_grey_backgrounds_colour_are_kept(behind: Rgb):
         draw_on.ellipse((20, 10, 100, 90), fill=(230, 160, 130))
         draw_on.ellipse((56, 46, 64, 54), fill=behind)
 
-    out = np.asarray(removed(flat(behind, face)))
+    out = np.asarray(remove_background(flat(behind, face)))
     assert tuple(out[50, 60]) == (*behind, 255)
     assert out[2, 2, 3] == 0
 
@@ -157,14 +157,14 @@ def test_the_colour_asked_for_wins_where_the_border_shows_several():
     """A wall of another colour touches most of the border."""
     image = Image.new("RGB", (120, 100), (90, 40, 40))
     image.paste((10, 240, 10), (0, 0, 120, 30))
-    alpha = np.asarray(removed(image, (0, 255, 0)))[..., 3]
+    alpha = np.asarray(remove_background(image, (0, 255, 0)))[..., 3]
     assert alpha[5, 60] == 0
     assert alpha[80, 60] == 255
 
 
 def test_a_picture_without_a_flat_background_is_refused():
-    with pytest.raises(NoBackdrop, match="no flat background"):
-        removed(Image.effect_noise((100, 100), 90).convert("RGB"), (0, 255, 0))
+    with pytest.raises(NoBackground, match="no flat background"):
+        remove_background(Image.effect_noise((100, 100), 90).convert("RGB"), (0, 255, 0))
 
 
 @settings(max_examples=40, deadline=None)
@@ -181,7 +181,7 @@ def test_any_subject_gives_an_alpha_and_what_is_clear_is_black(
     noise = np.random.default_rng(seed).normal(0, seed % 4, (70, 70, 3))
     pixels = np.clip(np.array(key) + noise, 0, 255).astype(np.uint8)
     pixels[10 : 10 + box[0] // 2, 10 : 10 + box[1] // 2] = colour
-    out = np.asarray(removed(Image.fromarray(pixels), key))
+    out = np.asarray(remove_background(Image.fromarray(pixels), key))
     assert out.shape == (70, 70, 4)
     assert (out[out[..., 3] == 0] == 0).all()
     assert out[0, 0, 3] == 0
@@ -194,5 +194,5 @@ def test_the_simulators_people_are_keyed_to_a_hair(name: str):
     )
     spec = replace(spec, background="#{:02x}{:02x}{:02x}".format(*KEYS[name]))
     with Image.open(io.BytesIO(painter.paint(spec, 0))) as picture:
-        found = np.asarray(removed(picture, KEYS[name]))[..., 3].astype(int)
+        found = np.asarray(remove_background(picture, KEYS[name]))[..., 3].astype(int)
     assert np.abs(found - np.asarray(painter.cover(spec, 0))).mean() / 255 < 0.001

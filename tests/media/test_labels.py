@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from imagemill.media.encoding import encoded
-from imagemill.media.layout import BadPicture
-from imagemill.media.metadata import AI_MARK, Labels, Metadata, exif, told, with_labels, xmp
+from imagemill.media.layout import InvalidImage
+from imagemill.media.metadata import AI_MARK, ImageMetadata, Metadata, exif, redacted, with_metadata, xmp
 from tests.debian import environment, unpacked
 from tests.media.files import picture
 
-LABELS = Labels(
+LABELS = ImageMetadata(
     made_at=1_793_000_000_123_456,
     prompt='menina de cabelo azul, "é" <b> & 灯台',
     character="Aña & Zoë",
@@ -28,9 +28,9 @@ LABELS = Labels(
 SECRETS = ("menina", "Aña", "job-1", "128078")
 
 
-def labelled(kind: str, labels: Labels) -> bytes:
+def labelled(kind: str, labels: ImageMetadata) -> bytes:
     if kind == "png":
-        return with_labels(picture(), labels)
+        return with_metadata(picture(), labels)
     return encoded(Image.effect_noise((40, 30), 90).convert("RGB"), exif=exif(labels), xmp=xmp(labels)).data
 
 
@@ -86,7 +86,7 @@ def test_exiftool_reads_all_of_it(kind: str, exiftool: Any):
 
 @pytest.mark.parametrize("kind", ["webp", "png"])
 def test_anonymous_keeps_the_mark_the_time_and_the_software_alone(kind: str, exiftool: Any):
-    labels = told(LABELS, "anonymous")
+    labels = redacted(LABELS, "anonymous")
     assert labels is not None
     data = labelled(kind, labels)
     said = exiftool(data, kind)
@@ -98,15 +98,18 @@ def test_anonymous_keeps_the_mark_the_time_and_the_software_alone(kind: str, exi
 
 
 def test_none_is_none():
-    assert told(LABELS, "none") is None
+    assert redacted(LABELS, "none") is None
 
 
 @pytest.mark.parametrize("metadata", ["full", "anonymous"])
 def test_pixels_of_a_png_are_not_touched(metadata: Metadata):
     plain = picture()
-    labels = told(LABELS, metadata)
+    labels = redacted(LABELS, metadata)
     assert labels is not None
-    with Image.open(io.BytesIO(with_labels(plain, labels))) as after, Image.open(io.BytesIO(plain)) as before:
+    with (
+        Image.open(io.BytesIO(with_metadata(plain, labels))) as after,
+        Image.open(io.BytesIO(plain)) as before,
+    ):
         assert isinstance(after, PngImagePlugin.PngImageFile)
         after.load()
         assert after.tobytes() == before.tobytes()
@@ -114,15 +117,15 @@ def test_pixels_of_a_png_are_not_touched(metadata: Metadata):
 
 
 def test_only_a_png_is_labelled_without_encoding_it():
-    with pytest.raises(BadPicture, match="not a PNG"):
-        with_labels(picture("JPEG"), LABELS)
+    with pytest.raises(InvalidImage, match="not a PNG"):
+        with_metadata(picture("JPEG"), LABELS)
 
 
 @given(st.text(max_size=60), st.text(alphabet="\x00\x01\x0b<>&\"'\ud800\ufffe]", max_size=20))
 def test_any_prompt_makes_well_formed_labels(prompt: str, odd: str):
     from xml.etree import ElementTree
 
-    labels = Labels(0, prompt=prompt + odd, character=odd, model=prompt)
+    labels = ImageMetadata(0, prompt=prompt + odd, character=odd, model=prompt)
     ElementTree.fromstring(xmp(labels).decode().partition("?>")[2].rpartition("<?")[0])
     read = Image.Exif()
     read.load(exif(labels))

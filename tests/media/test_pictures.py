@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from imagemill.media.pictures import BadPicture, PictureInfo, inspect, with_png_text
+from imagemill.media.pictures import InvalidImage, PictureInfo, inspect, with_png_text
 
 PIXELS = 1_000_000
 MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
@@ -59,7 +59,7 @@ def test_png_colour_modes_are_all_read(mode: str) -> None:
 def test_a_truncated_picture_is_refused(format_: str, kept: float) -> None:
     whole = picture(format_)
 
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(whole[: int(len(whole) * kept)], max_pixels=PIXELS)
 
 
@@ -67,25 +67,25 @@ def test_a_picture_with_a_flipped_bit_in_its_pixels_is_refused() -> None:
     broken = bytearray(picture())
     broken[len(broken) // 2] ^= 0xFF
 
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(bytes(broken), max_pixels=PIXELS)
 
 
 def test_one_pixel_too_many_is_refused_with_the_limit_in_the_message() -> None:
     assert inspect(picture(size=(100, 100)), max_pixels=10_000).height == 100
-    with pytest.raises(BadPicture, match="100 x 101 is more than 10000 pixels"):
+    with pytest.raises(InvalidImage, match="100 x 101 is more than 10000 pixels"):
         inspect(picture(size=(100, 101)), max_pixels=10_000)
 
 
 @pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (2**31 - 1, 2**31 - 1), (0, 10)])
 def test_a_decompression_bomb_is_refused_without_being_decoded(width: int, height: int) -> None:
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(png_claiming(width, height), max_pixels=PIXELS)
 
 
 @pytest.mark.parametrize("format_", ["GIF", "BMP", "TIFF", "ICO", "PPM", "PDF", "TGA"])
 def test_other_formats_are_refused(format_: str) -> None:
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(picture(format_), max_pixels=PIXELS)
 
 
@@ -104,7 +104,7 @@ def test_other_formats_are_refused(format_: str) -> None:
     ],
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(data, max_pixels=PIXELS)
 
 
@@ -126,7 +126,7 @@ def test_an_animation_counts_as_its_first_frame(format_: str) -> None:
 def test_a_bad_picture_does_not_stop_the_next_good_one() -> None:
     """Truncated pictures stay refused whatever another library has set before."""
     whole = picture("JPEG")
-    with pytest.raises(BadPicture):
+    with pytest.raises(InvalidImage):
         inspect(whole[:-200], max_pixels=PIXELS)
 
     assert inspect(whole, max_pixels=PIXELS).media_type == "image/jpeg"
@@ -176,5 +176,5 @@ def test_every_chunk_of_a_written_png_has_a_right_checksum() -> None:
 
 @pytest.mark.parametrize("format_", ["JPEG", "WEBP", "GIF"])
 def test_text_goes_into_a_png_only(format_: str) -> None:
-    with pytest.raises(BadPicture, match="not a PNG"):
+    with pytest.raises(InvalidImage, match="not a PNG"):
         with_png_text(picture(format_), "parameters", "text")

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from imagemill.media.contact_sheet import Cell, draw, page
+from imagemill.media.contact_sheet import Tile, draw, page
 
 
 def picture(colour: str, kind: str = "PNG", size: tuple[int, int] = (60, 80)) -> bytes:
@@ -22,7 +22,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 def test_each_picture_is_on_the_sheet_at_its_place():
-    cells = [Cell(picture(colour), (colour,)) for colour in ("#ff0000", "#00ff00", "#0000ff")]
+    cells = [Tile(picture(colour), (colour,)) for colour in ("#ff0000", "#00ff00", "#0000ff")]
     sheet = opened(draw(cells, "three", columns=2, side_px=80))
     found = {colour for _, colour in sheet.getcolors(1 << 20) or []}
     assert {(255, 0, 0), (0, 255, 0), (0, 0, 255)} <= found
@@ -33,8 +33,8 @@ def test_each_picture_is_on_the_sheet_at_its_place():
 
 def test_labels_are_drawn_and_long_ones_stay_in_their_column():
     label = ("female-20-30-plus-size-front-standing-professional", "seed 4294967295")
-    with_label = opened(draw([Cell(picture("#ff0000"), label)] * 2, "", columns=2, side_px=100))
-    without = opened(draw([Cell(picture("#ff0000"))] * 2, "", columns=2, side_px=100))
+    with_label = opened(draw([Tile(picture("#ff0000"), label)] * 2, "", columns=2, side_px=100))
+    without = opened(draw([Tile(picture("#ff0000"))] * 2, "", columns=2, side_px=100))
     assert with_label.height > without.height
     between = range(16 + 100, 16 + 110)  # the gap between the columns
     drawn = [with_label.getpixel((x, y)) for x in between for y in range(160, with_label.height)]
@@ -43,8 +43,8 @@ def test_labels_are_drawn_and_long_ones_stay_in_their_column():
 
 @pytest.mark.parametrize("data", [b"", b"no picture", picture("#ff0000")[:40]])
 def test_what_is_no_picture_is_said_to_be_none(data: bytes):
-    assert opened(draw([Cell(data, ("lost",))], "one")).width > 0
-    assert "no picture" in page([Cell(b"", ("lost",))], "one")
+    assert opened(draw([Tile(data, ("lost",))], "one")).width > 0
+    assert "no picture" in page([Tile(b"", ("lost",))], "one")
 
 
 def test_a_sheet_of_nothing_has_its_title():
@@ -53,9 +53,9 @@ def test_a_sheet_of_nothing_has_its_title():
 
 def test_a_sheet_that_would_be_too_large_is_refused():
     with pytest.raises(ValueError, match="at most 1000"):
-        draw([Cell(b"")] * 1001, "too many")
+        draw([Tile(b"")] * 1001, "too many")
     with pytest.raises(ValueError, match="fewer pictures"):
-        draw([Cell(b"")] * 200, "too tall", columns=1)
+        draw([Tile(b"")] * 200, "too tall", columns=1)
 
 
 class _Reader(HTMLParser):
@@ -73,7 +73,7 @@ class _Reader(HTMLParser):
 
 def test_a_page_holds_everything_and_runs_nothing():
     hostile = '"><script>alert(1)</script>'
-    cells = [Cell(picture("#ff0000", kind), (hostile, "seed 7")) for kind in ("PNG", "JPEG", "WEBP")]
+    cells = [Tile(picture("#ff0000", kind), (hostile, "seed 7")) for kind in ("PNG", "JPEG", "WEBP")]
     reader = _Reader()
     reader.feed(page(cells, hostile))
     assert "script" not in [tag for tag, _ in reader.tags]

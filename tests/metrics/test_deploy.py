@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.bootstrap.application import Mill
+from imagemill.bootstrap.application import Application
 from imagemill.config import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +19,9 @@ SUFFIXES = ("_bucket", "_sum", "_count", "_total")
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Every metric of ours by its name without the suffix, with its labels."""
-    mill = Mill(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data")))
+    mill = Application(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data")))
     try:
-        registry = mill.metering.meters.registry
+        registry = mill.observer.metrics.registry
         found: dict[str, Any] = {}
         for collector in list(registry._collector_to_names):
             labels = getattr(collector, "_labelnames", None)

@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.metered import MeteredBlobs
-from imagemill.bootstrap.observer import Metering
+from imagemill.bootstrap.observer import Observer
 from imagemill.config import Settings
 from imagemill.domain.clock import SECOND, now_us, uuid7, uuid7_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 from imagemill.domain.jobs import LaneKey
 from imagemill.jobs.store.store import Store
-from imagemill.observability.collectors import Endpoint, MetricsPortTaken, Queues, QueueState
-from imagemill.observability.metrics import Meters, Occupancy
+from imagemill.observability.collectors import MetricsPortTaken, MetricsServer, QueueCollector, QueueSample
+from imagemill.observability.metrics import Metrics, NodeUtilization
 from tests.blobs.contract import BlobStoreContract, key
 from tests.metrics.scraped import parse, scrape
 from tests.service.build import add
@@ -29,11 +29,11 @@ from tests.service.build import mill as build_mill
 class TestMeteredBlobs(BlobStoreContract):
     @pytest.fixture
     def blobs(self, tmp_path: Path) -> BlobStore:
-        return MeteredBlobs(LocalBlobs(tmp_path / "blobs"), Meters().blob)
+        return MeteredBlobs(LocalBlobs(tmp_path / "blobs"), Metrics().blob)
 
 
 def test_blob_operations_are_told_with_how_they_ended(tmp_path: Path) -> None:
-    meters = Meters()
+    meters = Metrics()
     blobs = MeteredBlobs(LocalBlobs(tmp_path), meters.blob)
     blobs.create(key(), b"one", "image/png")
     with pytest.raises(Conflict):
@@ -52,7 +52,7 @@ def test_blob_operations_are_told_with_how_they_ended(tmp_path: Path) -> None:
 
 
 def test_a_node_with_two_jobs_is_busy_once() -> None:
-    occupancy = Occupancy()
+    occupancy = NodeUtilization()
     start = time.monotonic()
     occupancy.enter("a")
     occupancy.enter("a")
@@ -66,7 +66,7 @@ def test_a_node_with_two_jobs_is_busy_once() -> None:
 
 
 def test_an_idle_node_gets_no_busier() -> None:
-    occupancy = Occupancy()
+    occupancy = NodeUtilization()
     occupancy.enter("a")
     occupancy.leave("a")
     first = occupancy.look()["a"]
@@ -78,12 +78,12 @@ def test_an_idle_node_gets_no_busier() -> None:
 def test_scrapes_that_come_together_share_one_look() -> None:
     looks: list[int] = []
 
-    def look() -> Sequence[QueueState]:
+    def look() -> Sequence[QueueSample]:
         looks.append(1)
-        return [QueueState("gpu", 3, 0, 1, 4.0)]
+        return [QueueSample("gpu", 3, 0, 1, 4.0)]
 
     registry = CollectorRegistry()
-    registry.register(Queues(look, fresh_s=60))
+    registry.register(QueueCollector(look, fresh_s=60))
     threads = [threading.Thread(target=scrape, args=(registry,)) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -95,12 +95,12 @@ def test_scrapes_that_come_together_share_one_look() -> None:
 
 
 def test_a_database_that_is_away_is_told_and_spoils_no_scrape() -> None:
-    def look() -> Sequence[QueueState]:
+    def look() -> Sequence[QueueSample]:
         raise StorageError("it is away")
 
-    meters = Meters()
-    meters.registry.register(Queues(look))
-    meters.called_back("delivered")
+    meters = Metrics()
+    meters.registry.register(QueueCollector(look))
+    meters.callback_sent("delivered")
 
     seen = scrape(meters.registry)
 
@@ -130,11 +130,11 @@ def test_an_id_knows_when_it_was_made() -> None:
 
 
 def test_a_port_that_is_taken_is_refused_with_the_setting_to_change() -> None:
-    meters = Meters()
-    first = Endpoint("127.0.0.1", 0, meters.registry)
+    meters = Metrics()
+    first = MetricsServer("127.0.0.1", 0, meters.registry)
     try:
         with pytest.raises(MetricsPortTaken, match="IMAGEMILL_METRICS__PORT"):
-            Endpoint("127.0.0.1", first.port, meters.registry)
+            MetricsServer("127.0.0.1", first.port, meters.registry)
         answer = httpx2.get(f"http://127.0.0.1:{first.port}/metrics", verify=False)
         assert parse(answer.text).matching("imagemill_callbacks_total")
     finally:
@@ -142,8 +142,8 @@ def test_a_port_that_is_taken_is_refused_with_the_setting_to_change() -> None:
 
 
 def test_a_taken_port_ends_only_a_process_that_needs_it() -> None:
-    def metering(port: int) -> Metering:
-        return Metering(Settings(_env_file=None, metrics={"port": port}).metrics, "abc")
+    def metering(port: int) -> Observer:
+        return Observer(Settings(_env_file=None, metrics={"port": port}).metrics, "abc")
 
     first = metering(0)
     first.start(needed=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx2
 
-from imagemill.bootstrap.application import Mill, Roles
+from imagemill.bootstrap.application import Application, Roles
 from imagemill.config import Settings
 from tests.conftest import SDXL, Server, image_job
 from tests.metrics.scraped import Scrape, parse, until
@@ -144,11 +144,11 @@ def test_models_that_are_loaded_are_counted_by_node(make_server: Callable[..., S
 def test_a_worker_tells_on_a_port_of_its_own(make_server: Callable[..., Server]) -> None:
     server = make_server(roles=Roles(api=True, scheduler=True, worker=False))
     settings = server.mill.settings.model_copy(update={"metrics": type(server.mill.settings.metrics)(port=0)})
-    worker = Mill(settings, Roles(api=False, scheduler=False, worker=True))
+    worker = Application(settings, Roles(api=False, scheduler=False, worker=True))
     worker.start()
     try:
         run(server)
-        port = worker.metering.port
+        port = worker.observer.port
         seen = until(
             lambda: parse(httpx2.get(f"http://127.0.0.1:{port}/metrics", verify=False).text), ends(1)
         )

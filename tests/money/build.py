@@ -3,7 +3,7 @@
 from typing import Any
 
 from imagemill.accounts.store import Owner
-from imagemill.credits.ledger import Move, Posting, Stretch
+from imagemill.credits.ledger import Posting, StatementPage, Transfer
 from imagemill.domain.access import Role
 from imagemill.domain.credits import EntryKind
 from imagemill.domain.jobs import Draft, Job
@@ -21,12 +21,12 @@ def add_owner(store: Store, name: str, credits_: int = 0) -> None:
 
 
 def grant(store: Store, owner: str, amount: int, key: str | None = None, note: str = "") -> None:
-    move = Move(owner, EntryKind.GRANT, amount)
+    move = Transfer(owner, EntryKind.GRANT, amount)
     store.ledger.post(Posting((move,), ADMIN, key or fresh_id(), T0, note))
 
 
 def transfer(store: Store, sender: str, recipient: str, amount: int, key: str | None = None) -> None:
-    moves = (Move(sender, EntryKind.SENT, -amount), Move(recipient, EntryKind.RECEIVED, amount))
+    moves = (Transfer(sender, EntryKind.SENT, -amount), Transfer(recipient, EntryKind.RECEIVED, amount))
     store.ledger.post(Posting(moves, ADMIN, key or fresh_id(), T0))
 
 
@@ -47,5 +47,5 @@ def purse(store: Store, owner: str = "ann") -> tuple[int, int]:
 
 def kinds(store: Store, owner: str = "ann") -> list[str]:
     """Of the owner's entries, the oldest first."""
-    entries = store.ledger.statement(Stretch(owner, limit=10_000))
+    entries = store.ledger.statement(StatementPage(owner, limit=10_000))
     return [entry.kind.value for entry in reversed(entries)]

@@ -8,7 +8,7 @@ from imagemill.db.engine import open_database
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import ImagemillError
 from imagemill.jobs.store.admission import Submission
-from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.finish import ReclaimLeases
 from imagemill.jobs.store.store import Store
 from tests.store.build import ask, draft, fail, retry, succeed
 
@@ -25,7 +25,7 @@ def spend(store: Store, seed: int) -> None:
             owner = rng.choice(("ann", "bob"))
             store.submit(Submission(uuid7(now), owner, (first, second), now, is_charged=True))
         except ImagemillError:
-            store.reclaim(Reclaim(now + HOUR))
+            store.reclaim_leases(ReclaimLeases(now + HOUR))
         claim = store.claim_next(ask(now, node=f"node-{seed}"))
         if claim is None:
             continue

@@ -24,7 +24,7 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.credits import amount_of
 from imagemill.domain.errors import CreditsInsufficient, Superseded
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.jobs.store.finish import Unpark
+from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
 from tests.databases import empty, sqlite_database
@@ -135,7 +135,7 @@ class Books(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         expire(self.store, self.now)
-        self.store.unpark(Unpark(self.now))
+        self.store.unpark(ReleaseRetries(self.now))
 
     @rule(seconds=st.sampled_from([1, 31, 120]))
     def time_goes_by(self, seconds: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.credits.ledger import Stretch
+from imagemill.credits.ledger import StatementPage
 from imagemill.db.engine import open_database
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
@@ -46,7 +46,7 @@ def test_processes_killed_in_the_middle_leave_books_that_balance(database_url: s
             paid = sum(round(job.cost * 1000) for job in jobs if job.status.value == "succeeded")
             held = sum(round(job.cost * 1000) for job in jobs if not job.status.is_terminal)
             assert purse(store, owner) == (GIVEN * 1000 - paid - held, held)
-            kinds = [entry.kind.value for entry in store.ledger.statement(Stretch(owner, limit=10_000))]
+            kinds = [entry.kind.value for entry in store.ledger.statement(StatementPage(owner, limit=10_000))]
             assert kinds.count("hold") == sum(job.cost > 0 for job in jobs)
             for job in jobs:
                 if job.status.value in ("waiting", "queued"):

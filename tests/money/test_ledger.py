@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagemill.credits.ledger import Move, Posting, Stretch
+from imagemill.credits.ledger import Posting, StatementPage, Transfer
 from imagemill.domain.clock import SECOND
 from imagemill.domain.credits import EntryKind
 from imagemill.domain.errors import Conflict, CreditsInsufficient, NotFound
@@ -141,10 +141,10 @@ def test_a_job_that_nobody_charges_holds_nothing(rich: Store):
 
 
 def test_an_exempt_owner_pays_nothing_and_the_flag_is_recorded(rich: Store):
-    rich.ledger.post(Posting((Move("ann", EntryKind.EXEMPT),), ADMIN, "a", T0))
+    rich.ledger.post(Posting((Transfer("ann", EntryKind.EXEMPT),), ADMIN, "a", T0))
     buy_one(rich, 100.0)
     succeed(rich, claim(rich))
-    rich.ledger.post(Posting((Move("ann", EntryKind.BILLED),), ADMIN, "b", T0))
+    rich.ledger.post(Posting((Transfer("ann", EntryKind.BILLED),), ADMIN, "b", T0))
     with pytest.raises(CreditsInsufficient):
         buy_one(rich, 100.0)
     assert purse(rich) == (10_000, 0)
@@ -188,12 +188,12 @@ def test_a_correction_takes_no_more_than_is_there(rich: Store):
 
 def test_a_statement_numbers_its_entries_and_goes_on_where_it_stopped(rich: Store):
     buy(rich, *(draft(cost=1.0) for _ in range(3)))
-    page = rich.ledger.statement(Stretch("ann", limit=2))
-    rest = rich.ledger.statement(Stretch("ann", before=page[-1].number))
+    page = rich.ledger.statement(StatementPage("ann", limit=2))
+    rest = rich.ledger.statement(StatementPage("ann", before=page[-1].number))
     assert [entry.number for entry in (*page, *rest)] == [4, 3, 2, 1]
     assert [entry.balance for entry in (*page, *rest)] == [7_000, 8_000, 9_000, 10_000]
-    assert rich.ledger.statement(Stretch("ann", since=T0 + 1)) == []
-    assert rich.ledger.statement(Stretch("bob")) == []
+    assert rich.ledger.statement(StatementPage("ann", since=T0 + 1)) == []
+    assert rich.ledger.statement(StatementPage("bob")) == []
 
 
 def test_a_fault_in_the_books_is_found(rich: Store):

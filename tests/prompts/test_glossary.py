@@ -6,9 +6,14 @@ import time
 import pytest
 
 from benchmarks import glossary as figures
-from imagemill.products.characters.prompts.glossary import look, wishes
+from imagemill.products.characters.prompts.glossary import look, user_tags
 from imagemill.products.characters.prompts.lexicon import folded
-from imagemill.products.characters.prompts.types import MOST_TAGS, MOST_UNTRANSLATED, Look, Sheet
+from imagemill.products.characters.prompts.types import (
+    MOST_TAGS,
+    MOST_UNTRANSLATED,
+    Appearance,
+    CharacterSheet,
+)
 
 PORTUGUESE = frozenset(
     (
@@ -23,11 +28,11 @@ PORTUGUESE = frozenset(
 
 
 def physical(text: str, **sheet: str) -> tuple[str, ...]:
-    return look(Sheet(physical=text, **sheet)).physical
+    return look(CharacterSheet(physical=text, **sheet)).physical
 
 
 def attire(text: str) -> tuple[str, ...]:
-    return look(Sheet(attire=text)).attire
+    return look(CharacterSheet(attire=text)).attire
 
 
 @pytest.mark.parametrize(
@@ -96,59 +101,69 @@ def test_accents_are_optional():
 
 
 def test_adjectives_of_another_noun_do_not_reach_the_hair():
-    tags = look(Sheet(physical="cabelo preto, olhos verdes, lábios vermelhos", attire="vestido amarelo")).tags
+    tags = look(
+        CharacterSheet(physical="cabelo preto, olhos verdes, lábios vermelhos", attire="vestido amarelo")
+    ).tags
     assert set(tags) == {"black hair", "green eyes", "red lips", "yellow dress"}
 
 
 @pytest.mark.parametrize(
     ("sheet", "gender"),
     [
-        (Sheet(gender="feminino"), "female"),
-        (Sheet(gender="Hombre"), "male"),
-        (Sheet(gender="male"), "male"),
-        (Sheet(gender="não-binário", physical="alta"), "unknown"),
-        (Sheet(species="elfa"), "female"),
-        (Sheet(physical="Alta e magra, cabelos longos"), "female"),
-        (Sheet(physical="um homem alto"), "male"),
-        (Sheet(physical="olhos azuis"), "unknown"),
-        (Sheet(), "unknown"),
+        (CharacterSheet(gender="feminino"), "female"),
+        (CharacterSheet(gender="Hombre"), "male"),
+        (CharacterSheet(gender="male"), "male"),
+        (CharacterSheet(gender="não-binário", physical="alta"), "unknown"),
+        (CharacterSheet(species="elfa"), "female"),
+        (CharacterSheet(physical="Alta e magra, cabelos longos"), "female"),
+        (CharacterSheet(physical="um homem alto"), "male"),
+        (CharacterSheet(physical="olhos azuis"), "unknown"),
+        (CharacterSheet(), "unknown"),
     ],
 )
-def test_gender_is_said_or_shown_by_the_words(sheet: Sheet, gender: str):
+def test_gender_is_said_or_shown_by_the_words(sheet: CharacterSheet, gender: str):
     assert look(sheet).gender == gender
 
 
 def test_species_bring_what_shows_them():
-    assert look(Sheet(species="elfa")).physical == ("elf", "pointy ears")
-    cat = look(Sheet(species="gata-menina", gender="feminino")).physical
+    assert look(CharacterSheet(species="elfa")).physical == ("elf", "pointy ears")
+    cat = look(CharacterSheet(species="gata-menina", gender="feminino")).physical
     assert set(cat) == {"cat girl", "cat ears", "cat tail"}
-    assert "fangs" in look(Sheet(species="vampiro")).physical
+    assert "fangs" in look(CharacterSheet(species="vampiro")).physical
 
 
 def test_personality_and_biography_are_dropped_without_a_word():
-    seen = look(Sheet(physical="tímida, alegre e sonhadora", description="Ama romances, nasceu em Lisboa."))
+    seen = look(
+        CharacterSheet(physical="tímida, alegre e sonhadora", description="Ama romances, nasceu em Lisboa.")
+    )
     assert seen.tags == ()
     assert seen.untranslated == ()
 
 
 def test_what_looks_visual_and_is_unknown_is_reported_and_not_drawn():
-    seen = look(Sheet(physical="olhos glaucescentes", attire="vestido azul, guedelhoque"))
+    seen = look(CharacterSheet(physical="olhos glaucescentes", attire="vestido azul, guedelhoque"))
     assert seen.untranslated == ("glaucescentes", "guedelhoque")
     assert seen.tags == ("blue dress",)
 
 
 def test_english_passes_even_where_no_list_has_the_word():
-    seen = look(Sheet(physical="long hair, aquiline nose, chiseled jaw", attire="an intricate red gown"))
+    seen = look(
+        CharacterSheet(physical="long hair, aquiline nose, chiseled jaw", attire="an intricate red gown")
+    )
     assert {"long hair", "aquiline nose", "chiseled jaw", "intricate red gown"} <= set(seen.tags)
     assert seen.untranslated == ()
-    assert look(Sheet(physical="ahoge, heterochromia, hair between eyes")).physical
+    assert look(CharacterSheet(physical="ahoge, heterochromia, hair between eyes")).physical
 
 
 def test_youth_is_never_drawn():
     sheets = [
-        Sheet(gender="menina", physical="menina de 12 anos, curvas, olhos azuis", attire="biquíni vermelho"),
-        Sheet(physical="loli, shota, criança, blue eyes", description="a 9 years old child"),
-        Sheet(physical="jovem garotinha de olhos azuis", attire="child clothes, school girl, lingerie"),
+        CharacterSheet(
+            gender="menina", physical="menina de 12 anos, curvas, olhos azuis", attire="biquíni vermelho"
+        ),
+        CharacterSheet(physical="loli, shota, criança, blue eyes", description="a 9 years old child"),
+        CharacterSheet(
+            physical="jovem garotinha de olhos azuis", attire="child clothes, school girl, lingerie"
+        ),
     ]
     for seen in map(look, sheets):
         assert "blue eyes" in seen.tags
@@ -164,7 +179,7 @@ def test_old_age_is_drawn_as_the_person_is():
 def test_a_look_has_fifteen_tags_at_most_and_clothes_among_them():
     text = "elfa alta e magra, cabelos longos, ruivos e ondulados, olhos verdes, sardas, cicatriz no rosto, "
     seen = look(
-        Sheet(
+        CharacterSheet(
             physical=text + "pele pálida, asas brancas, chifres, cauda, presas, garras, barba, bigode",
             attire="vestido azul, botas, luvas, chapéu, cinto, capa vermelha, óculos, colar, brincos",
             style="anime aquarela",
@@ -177,15 +192,15 @@ def test_a_look_has_fifteen_tags_at_most_and_clothes_among_them():
 
 def test_a_description_stands_in_where_nothing_else_is_said():
     text = "Ela tem cabelos longos e usa um vestido verde. Sonha em ser cantora."
-    assert set(look(Sheet(description=text)).tags) == {"long hair", "green dress"}
-    seen = look(Sheet(description=text, attire="saia preta"))
+    assert set(look(CharacterSheet(description=text)).tags) == {"long hair", "green dress"}
+    seen = look(CharacterSheet(description=text, attire="saia preta"))
     assert set(seen.tags) == {"long hair", "black skirt"}
 
 
 def test_wishes_are_translated_and_english_ones_pass():
-    assert wishes("olhos fechados, segurando uma espada")[0] == ("closed eyes", "sword")
-    assert "juggling knives" in wishes("juggling knives")[0]
-    tags, unknown = wishes("fazendo malabarismo")
+    assert user_tags("olhos fechados, segurando uma espada")[0] == ("closed eyes", "sword")
+    assert "juggling knives" in user_tags("juggling knives")[0]
+    tags, unknown = user_tags("fazendo malabarismo")
     assert (tags, unknown) == ((), ("fazendo", "malabarismo"))
 
 
@@ -193,9 +208,9 @@ def test_wishes_are_translated_and_english_ones_pass():
     "text", ["\ufdfa" * 5000, "cabelo azul e longo de couro, " * 500, "a " * 5000, "(" * 50_000]
 )
 def test_a_sheet_made_to_take_long_does_not(text: str):
-    look(Sheet())
+    look(CharacterSheet())
     begin = time.process_time()
-    seen = look(Sheet(*([text] * 8)))
+    seen = look(CharacterSheet(*([text] * 8)))
     assert time.process_time() - begin < 2
     assert len(seen.untranslated) <= MOST_UNTRANSLATED
 
@@ -214,12 +229,12 @@ def test_recall_of_the_sheets_written_beforehand():
 
 def test_no_portuguese_word_is_left():
     for row in figures.rows("pt"):
-        seen = look(Sheet(**row["sheet"]))
+        seen = look(CharacterSheet(**row["sheet"]))
         assert not PORTUGUESE & set(words(seen)), row["sheet"]["name"]
         assert len(seen.tags) >= 3
 
 
-def words(seen: Look) -> list[str]:
+def words(seen: Appearance) -> list[str]:
     return folded(" ".join(seen.tags)).replace("-", " ").split()
 
 
@@ -228,5 +243,5 @@ def test_two_colours_of_one_thing_stay_together():
 
 
 def test_a_stuff_is_told_from_a_part_of_the_body():
-    seen = look(Sheet(physical="white fur", attire="leather armor and a fur cloak"))
+    seen = look(CharacterSheet(physical="white fur", attire="leather armor and a fur cloak"))
     assert seen.tags == ("white fur", "leather armor", "fur cloak")

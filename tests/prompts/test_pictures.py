@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.products.characters.prompts.glossary import look, wishes
+from imagemill.products.characters.prompts.glossary import look, user_tags
 from imagemill.products.characters.prompts.scenes import ACTIONS, EMOTIONS, MOST_SCENERY, actions, setting
 from imagemill.products.characters.prompts.templates import (
     COLOURS,
@@ -19,10 +19,18 @@ from imagemill.products.characters.prompts.templates import (
     scene,
     sticker,
 )
-from imagemill.products.characters.prompts.types import MOST_TAGS, Look, Setting, Sheet, Telling
+from imagemill.products.characters.prompts.types import (
+    MOST_TAGS,
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
 
 ANN = Person(
-    Look("female", ("red hair", "green eyes"), ("blue dress",), ("anime style",)), "Ann", "Ann_v2|anntrigger"
+    Appearance("female", ("red hair", "green eyes"), ("blue dress",), ("anime style",)),
+    "Ann",
+    "Ann_v2|anntrigger",
 )
 MOST_PROMPT = 3000
 text = st.text(max_size=120) | st.sampled_from(
@@ -40,7 +48,7 @@ text = st.text(max_size=120) | st.sampled_from(
         "vestido azul",
     ]
 )
-sheets = st.builds(Sheet, *([text] * 8))
+sheets = st.builds(CharacterSheet, *([text] * 8))
 
 
 def test_an_avatar_has_the_fixed_order():
@@ -91,26 +99,26 @@ def test_only_an_avatar_rules_out_the_full_body():
 
 
 def test_nobody_in_particular_still_makes_a_prompt():
-    prompt = avatar(Person(Look()))
+    prompt = avatar(Person(Appearance()))
     assert "1person" in prompt.positive
     assert "()" not in prompt.positive
     assert ":1.2), ," not in prompt.positive
 
 
 def test_names_carry_no_weights_of_their_own():
-    prompt = avatar(Person(Look(), "Ann (x:2), [nude], <lora:evil:3>")).positive
+    prompt = avatar(Person(Appearance(), "Ann (x:2), [nude], <lora:evil:3>")).positive
     assert prompt.endswith("(Ann \\(x 2\\) nude lora evil 3:1.2)")
 
 
 def test_tags_with_parentheses_are_escaped():
-    painted = Person(Look(physical=("bow (weapon)",), style=("watercolor (medium)",)))
+    painted = Person(Appearance(physical=("bow (weapon)",), style=("watercolor (medium)",)))
     assert "(watercolor \\(medium\\))" in avatar(painted).positive
     assert avatar(painted).positive.endswith("bow \\(weapon\\)")
 
 
 def test_a_cover_counts_its_people_and_carries_no_lettering():
-    man = Person(Look("male", ("beard",)), "Rui")
-    prompt = cover(setting(Telling(title="Noite na floresta")), [ANN, man])
+    man = Person(Appearance("male", ("beard",)), "Rui")
+    prompt = cover(setting(StoryContext(title="Noite na floresta")), [ANN, man])
     assert "1girl, 1boy, (Ann_v2:1.2), red hair" in prompt.positive
     assert "forest" in prompt.positive.split(", ")
     assert "text" in prompt.negative.split(", ")
@@ -119,7 +127,7 @@ def test_a_cover_counts_its_people_and_carries_no_lettering():
 
 
 def test_a_scene_is_reduced_to_what_can_be_seen():
-    telling = Telling(
+    telling = StoryContext(
         summary="Eles se abraçam na chuva e choram",
         place="praia, guedelhoque",
         mood="melancólico",
@@ -132,7 +140,7 @@ def test_a_scene_is_reduced_to_what_can_be_seen():
 
 
 def test_a_described_scene_tells_its_description():
-    told = Setting(("beach",), "two people (hugging:9) in the rain")
+    told = SceneDescription(("beach",), "two people (hugging:9) in the rain")
     assert scene(told, [ANN]).positive.endswith("beach, two people \\(hugging:9\\) in the rain")
 
 
@@ -162,12 +170,12 @@ def test_a_background_to_be_keyed_out_has_a_name_and_a_code():
 
 @settings(max_examples=150, deadline=None)
 @given(sheet=sheets, action=text, wish=text)
-def test_any_sheet_makes_bounded_prompts_with_balanced_weights(sheet: Sheet, action: str, wish: str):
+def test_any_sheet_makes_bounded_prompts_with_balanced_weights(sheet: CharacterSheet, action: str, wish: str):
     seen = look(sheet)
     assert len(seen.tags) <= MOST_TAGS
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9 ()-]*", tag) for tag in seen.tags)
     person = Person(seen, sheet.name, sheet.lora)
-    extra = wishes(wish)[0]
+    extra = user_tags(wish)[0]
     backdrop = chroma("green", "#00FF00")
     drawn = [
         avatar(person, extra=extra),
@@ -179,12 +187,12 @@ def test_any_sheet_makes_bounded_prompts_with_balanced_weights(sheet: Sheet, act
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.builds(Telling, text, text, st.tuples(text, text), st.tuples(sheets), text, text), text)
-def test_any_story_makes_bounded_prompts_with_balanced_weights(telling: Telling, description: str):
+@given(st.builds(StoryContext, text, text, st.tuples(text, text), st.tuples(sheets), text, text), text)
+def test_any_story_makes_bounded_prompts_with_balanced_weights(telling: StoryContext, description: str):
     seen = setting(telling)
     assert len(seen.tags) <= MOST_SCENERY
     people = [Person(look(sheet), sheet.name, sheet.lora) for sheet in telling.characters]
-    told = Setting(seen.tags, description)
+    told = SceneDescription(seen.tags, description)
     for prompt in (cover(seen, people), scene(told, people * 4, style=telling.title)):
         check(prompt.positive)
 

@@ -26,8 +26,8 @@ def last_code() -> str:
     if _git("rev-parse", "--is-inside-work-tree").returncode != 0:
         _skip("this is no checkout of git")
     path = str(newest().relative_to(ROOT))
-    added = _git("log", "--diff-filter=A", "--format=%H", "-1", "--", path).stdout.split()
-    commit = f"{added[0]}^" if added else "HEAD"  # not committed yet
+    added = _git("log", "--follow", "--diff-filter=A", "--format=%H", "--", path).stdout.split()
+    commit = f"{added[-1]}^" if added else "HEAD"  # not committed yet
     found = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     if found.returncode != 0:
         _skip("the history is cut short; fetch it whole (git fetch --unshallow)")
@@ -59,7 +59,11 @@ def extract(commit: str, folder: Path) -> Path:
 
 def revision(source: Path) -> str:
     """The revision of the schema that code works on."""
-    code = "import imagemill; from imagemill.db.tables import REVISION; print(REVISION, imagemill.__file__)"
+    code = (
+        "import imagemill, importlib, importlib.util as find; new = 'imagemill.db';"
+        "tables = 'imagemill.db.tables' if find.find_spec(new) else 'imagemill.store.schema';"
+        "print(importlib.import_module(tables).REVISION, imagemill.__file__)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(source)}
     ran = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=source

@@ -7,42 +7,46 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict, Wording
-from imagemill.safety.chain import Chain, CheckFailed
+from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, PromptTexts, Verdict
+from imagemill.safety.chain import CheckChain, CheckFailed
 from imagemill.safety.normalize import digest, words
-from imagemill.safety.words import OwnWords, Profanity, available
+from imagemill.safety.words import BlockedWords, Profanity, available
 
 
 @dataclass
 class Fake:
     """Says what ``say`` says, and keeps what it was asked."""
 
-    say: Callable[[Question], Ruling] = lambda _: ALLOWED
+    say: Callable[[ModerationInput], ModerationResult] = lambda _: ALLOWED
     name: str = "fake"
     asked: list[str] = field(default_factory=list[str])
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         self.asked.append(question.wording.prompt)
         return self.say(question)
 
 
-def question(prompt: str, negative: str = "") -> Question:
-    return Question(Wording(prompt, negative), "ann", "textToImage")
+def question(prompt: str, negative: str = "") -> ModerationInput:
+    return ModerationInput(PromptTexts(prompt, negative), "ann", "textToImage")
 
 
 def rewriting(text: str) -> Fake:
-    return Fake(lambda asked: Ruling(Verdict.REWRITE, "style", Wording(text, asked.wording.negative)))
+    return Fake(
+        lambda asked: ModerationResult(Verdict.REWRITE, "style", PromptTexts(text, asked.wording.negative))
+    )
 
 
 def test_an_ordinary_prompt_passes_and_nothing_is_kept_of_it():
-    sentence = Chain([Fake()]).judge(question("a lighthouse"))
+    sentence = CheckChain([Fake()]).judge(question("a lighthouse"))
     assert sentence.wording.prompt == "a lighthouse"
     assert sentence.judgements == ()
 
 
 def test_a_block_ends_the_chain():
     after = Fake()
-    sentence = Chain([Fake(lambda _: Ruling(Verdict.BLOCK, "mine")), after]).judge(question("x"))
+    sentence = CheckChain([Fake(lambda _: ModerationResult(Verdict.BLOCK, "mine")), after]).judge(
+        question("x")
+    )
     assert sentence.blocked is not None
     assert sentence.blocked.category == "mine"
     assert after.asked == []
@@ -50,7 +54,9 @@ def test_a_block_ends_the_chain():
 
 def test_a_flag_is_kept_and_the_chain_goes_on():
     after = Fake()
-    sentence = Chain([Fake(lambda _: Ruling(Verdict.FLAG, "mine")), after]).judge(question("x"))
+    sentence = CheckChain([Fake(lambda _: ModerationResult(Verdict.FLAG, "mine")), after]).judge(
+        question("x")
+    )
     assert sentence.blocked is None
     assert [each.verdict for each in sentence.judgements] == [Verdict.FLAG]
     assert after.asked == ["x"]
@@ -58,35 +64,35 @@ def test_a_flag_is_kept_and_the_chain_goes_on():
 
 def test_the_next_check_sees_what_was_rewritten():
     after = Fake()
-    sentence = Chain([rewriting("a calm sea"), after]).judge(question("a wild sea", "blurry"))
+    sentence = CheckChain([rewriting("a calm sea"), after]).judge(question("a wild sea", "blurry"))
     assert after.asked == ["a calm sea"]
-    assert sentence.wording == Wording("a calm sea", "blurry")
+    assert sentence.wording == PromptTexts("a calm sea", "blurry")
 
 
 def test_minors_are_protected_first_and_after_a_rewrite():
     before = Fake()
-    assert Chain([before]).judge(question("nude child")).blocked is not None
+    assert CheckChain([before]).judge(question("nude child")).blocked is not None
     assert before.asked == []
-    assert Chain([rewriting("nude child")]).judge(question("a sea")).blocked is not None
+    assert CheckChain([rewriting("nude child")]).judge(question("a sea")).blocked is not None
 
 
 def test_a_rewrite_that_cannot_be_made_is_a_block():
-    assert Chain([rewriting("y")]).judge(question("x"), rewritable=False).blocked is not None
+    assert CheckChain([rewriting("y")]).judge(question("x"), rewritable=False).blocked is not None
 
 
 def test_a_check_that_fails_lets_nothing_pass_and_tells_no_text(caplog: pytest.LogCaptureFixture):
-    def fail(asked: Question) -> Ruling:
+    def fail(asked: ModerationInput) -> ModerationResult:
         raise ValueError(asked.wording.prompt)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(CheckFailed) as error:
-        Chain([Fake(fail)]).judge(question("hushhush"))
+        CheckChain([Fake(fail)]).judge(question("hushhush"))
     assert "'fake'" in caplog.text
     assert "hushhush" not in caplog.text + str(error.value)
     assert error.value.__cause__ is None
 
 
 def test_the_operator_s_words_block():
-    check = OwnWords(("zeppelin*", "Mickey Mouse", ""))
+    check = BlockedWords(("zeppelin*", "Mickey Mouse", ""))
     assert check.judge(question("two Zeppelins at dawn")).verdict is Verdict.BLOCK
     assert check.judge(question("m1ckey m0use")).verdict is Verdict.BLOCK
     assert check.judge(question("a mouse named Mickey")).verdict is Verdict.ALLOW
@@ -112,7 +118,7 @@ def test_words_that_contain_others_are_no_profanity(prompt: str):
 @pytest.mark.parametrize("prompt", ["what the fuck", "f u c k", "sh1t", "FUCKING hell", "fück"])
 def test_profanity_is_flagged_in_any_dress(prompt: str):
     ruling = Profanity(("english",), Verdict.FLAG).judge(question(prompt))
-    assert ruling == Ruling(Verdict.FLAG, "profanity")
+    assert ruling == ModerationResult(Verdict.FLAG, "profanity")
 
 
 def test_lists_are_there_by_their_languages():
@@ -122,8 +128,8 @@ def test_lists_are_there_by_their_languages():
 
 
 def test_the_same_text_in_another_dress_has_the_same_digest():
-    assert digest(Wording("A Lighthouse,  at sea")) == digest(Wording("a l1ghthouse at SEA!"))
-    assert digest(Wording("a", "b")) != digest(Wording("a b"))
+    assert digest(PromptTexts("A Lighthouse,  at sea")) == digest(PromptTexts("a l1ghthouse at SEA!"))
+    assert digest(PromptTexts("a", "b")) != digest(PromptTexts("a b"))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,7 @@ def test_the_same_text_in_another_dress_has_the_same_digest():
 def test_no_text_takes_long(text: str):
     """Ten thousand characters: the default limit. A few milliseconds each; the bound is for busy machines."""
     begin = time.process_time()
-    Chain([Profanity(("english",), Verdict.FLAG)]).judge(question(text))
+    CheckChain([Profanity(("english",), Verdict.FLAG)]).judge(question(text))
     assert time.process_time() - begin < 0.2
 
 

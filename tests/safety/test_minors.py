@@ -2,12 +2,12 @@
 
 import pytest
 
-from imagemill.domain.moderation import Question, Verdict, Wording
+from imagemill.domain.moderation import ModerationInput, PromptTexts, Verdict
 from imagemill.safety.minors import Minors
 
 
 def verdict(prompt: str, negative: str = "") -> Verdict:
-    return Minors().judge(Question(Wording(prompt, negative), "ann", "textToImage")).verdict
+    return Minors().judge(ModerationInput(PromptTexts(prompt, negative), "ann", "textToImage")).verdict
 
 
 @pytest.mark.parametrize(
@@ -111,5 +111,5 @@ def test_undressing_by_the_negative_prompt_is_refused():
 
 
 def test_trigger_words_count():
-    wording = Wording("a child on a swing", also="nsfw style")
-    assert Minors().judge(Question(wording, "ann", "textToImage")).verdict is Verdict.BLOCK
+    wording = PromptTexts("a child on a swing", extra_text="nsfw style")
+    assert Minors().judge(ModerationInput(wording, "ann", "textToImage")).verdict is Verdict.BLOCK

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from imagemill.bootstrap.application import Mill
-from imagemill.bootstrap.safety import InvalidSafety, Safeguards
+from imagemill.bootstrap.application import Application
+from imagemill.bootstrap.safety import InvalidSafety, SafetyComponents
 from imagemill.domain.jobs import Job
-from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict, Wording
-from imagemill.jobs.outputs import Examination
-from imagemill.safety.chain import Chain
+from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, PromptTexts, Verdict
+from imagemill.jobs.outputs import OutputChecks
+from imagemill.safety.chain import CheckChain
 from imagemill.safety.decisions import Decision
 from imagemill.safety.gates import Picture, PictureGate, PromptGate
 from imagemill.settings import SafetySettings
@@ -28,35 +28,35 @@ class Tame:
 
     name: str = "tame"
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         wording = question.wording
         if "wild" not in wording.prompt:
             return ALLOWED
-        return Ruling(Verdict.REWRITE, "style", Wording(wording.prompt.replace("wild", "calm")))
+        return ModerationResult(Verdict.REWRITE, "style", PromptTexts(wording.prompt.replace("wild", "calm")))
 
 
 @dataclass
 class Fixed:
     """Says the same of every picture."""
 
-    ruling: Ruling
+    ruling: ModerationResult
     name: str = "fixed"
 
-    def judge(self, picture: Picture, job: Job) -> Ruling:
+    def judge(self, picture: Picture, job: Job) -> ModerationResult:
         assert len(picture.raster(4, 2)) == 24
         return self.ruling
 
 
-def classified(ruling: Ruling) -> Callable[[Mill], None]:
-    def prepare(mill: Mill) -> None:
-        gate = PictureGate([Fixed(ruling)], mill.store, mill.safeguards.intake.raster)
-        seen = Examination(mill.safeguards.intake.inspect, gate.judge)
+def classified(ruling: ModerationResult) -> Callable[[Application], None]:
+    def prepare(mill: Application) -> None:
+        gate = PictureGate([Fixed(ruling)], mill.store, mill.safety.intake.raster)
+        seen = OutputChecks(mill.safety.intake.inspect, gate.judge)
         mill.runner._rules = _with(mill.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
 
     return prepare
 
 
-def _with(rules: Any, seen: Examination) -> Any:
+def _with(rules: Any, seen: OutputChecks) -> Any:
     from dataclasses import replace
 
     return replace(rules, examination=seen)
@@ -128,8 +128,8 @@ def test_an_ordinary_job_has_no_mark(make_server: Any):
 
 
 def test_a_rewritten_prompt_is_what_is_stored_and_is_marked(make_server: Any):
-    def prepare(mill: Mill) -> None:
-        gate = PromptGate(Chain([Tame()]), mill.store)
+    def prepare(mill: Application) -> None:
+        gate = PromptGate(CheckChain([Tame()]), mill.store)
         mill.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
 
     server = make_server(prepare=prepare)
@@ -144,14 +144,14 @@ def test_a_replay_is_judged_by_the_rules_of_today(make_server: Any):
     server.wait(job_id)
     assert server.client.post(f"/api/v1/jobs/{job_id}/replay").status_code == 201
     settings = server.mill.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
-    guards = Safeguards(settings, server.mill.store)
+    guards = SafetyComponents(settings, server.mill.store)
     server.mill.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
     answer = server.client.post(f"/api/v1/jobs/{job_id}/replay")
     assert answer.json()["type"].endswith("content_blocked")
 
 
 def test_a_blocked_picture_fails_the_job_once_and_is_not_kept(make_server: Any):
-    server = make_server(prepare=classified(Ruling(Verdict.BLOCK, "nsfw")))
+    server = make_server(prepare=classified(ModerationResult(Verdict.BLOCK, "nsfw")))
     job = server.wait(server.submit().json()["jobId"])
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "content_blocked", 1)
     assert list(server.mill.blobs.list("jobs/")) == []
@@ -159,7 +159,7 @@ def test_a_blocked_picture_fails_the_job_once_and_is_not_kept(make_server: Any):
 
 
 def test_a_flagged_picture_is_kept_and_marked(make_server: Any):
-    server = make_server(prepare=classified(Ruling(Verdict.FLAG, "nsfw")))
+    server = make_server(prepare=classified(ModerationResult(Verdict.FLAG, "nsfw")))
     job = server.wait(server.submit().json()["jobId"])
     assert (job["status"], job["safety"]["flags"]) == ("succeeded", ["nsfw"])
 

@@ -12,15 +12,15 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel
 
-from imagemill.backends.base import Node, Order, Output, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import Node, Output, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.blobs.base import BlobInfo, Method
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.failures import Backoff
-from imagemill.domain.images import GraphSpec, Work
+from imagemill.domain.images import GraphSpec, RenderSpec
 from imagemill.domain.jobs import Draft, Job, LaneKey
-from imagemill.domain.placement import Rules
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
 from imagemill.jobs.attempt import RunRules
 from imagemill.jobs.hub import Hub
@@ -29,9 +29,9 @@ from imagemill.jobs.outputs import OutputLimits
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
-from imagemill.media.intake import Intake, PictureLimits
-from imagemill.media.sandbox import DecodeLimits, Decoders
-from imagemill.net.guarded_client import Guard
+from imagemill.media.intake import InputSanitizer, PictureLimits
+from imagemill.media.sandbox import DecodeLimits, DecoderPool
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.recipes.base import Plan, Recipe
 
 
@@ -45,12 +45,12 @@ def output(data: bytes | None = None) -> Output:
     return Output(png() if data is None else data, "image/png", seed=7)
 
 
-DECODERS = Decoders(DecodeLimits(pixels=10_000))
+DECODERS = DecoderPool(DecodeLimits(pixels=10_000))
 """One for all tests of a session: it starts its process when it is first needed."""
 atexit.register(DECODERS.close)
 
 
-Follow = Callable[[Order, Watch], Sequence[Output]]
+Follow = Callable[[RenderRequest, RenderControl], Sequence[Output]]
 
 
 @dataclass
@@ -60,13 +60,13 @@ class FakeBackend:
     follow_with: Follow | None = None
     name: str = "fake"
     refuses: str | None = None
-    orders: list[Order] = field(default_factory=list)
+    orders: list[RenderRequest] = field(default_factory=list)
     reference: str | None = None
     names: Sequence[str] = ("node-1", "node-2")
     needed: tuple[str, ...] = ()
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
-    outlives: bool = False
+    survives_worker: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [
@@ -74,22 +74,22 @@ class FakeBackend:
             for name in self.names
         ]
 
-    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+    def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         del properties
 
-    def refusal(self, work: Work) -> str | None:
+    def unsupported_reason(self, work: RenderSpec) -> str | None:
         return self.refuses
 
-    def needs(self, work: Work) -> tuple[str, ...]:
+    def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         return self.needed
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         self.orders.append(order)
         return self.reference or order.reference
 
-    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
         outputs = self.follow_with(order, watch) if self.follow_with else [output()]
-        return Rendered(tuple(outputs), {"reference": reference})
+        return RenderResult(tuple(outputs), {"reference": reference})
 
     def close(self) -> None:
         return
@@ -156,7 +156,7 @@ def rules(**changes: Any) -> RunRules:
         "lease_s": 30.0,
         "heartbeat_s": 0.05,
         "timeout_s": 60.0,
-        "placing": Rules(),
+        "placing": PlacementRules(),
         "avoid_node_s": 60.0,
         "backoff": Backoff(0.0, 0.0),
         "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0),
@@ -201,8 +201,8 @@ def mill(
 def inputs(store: Store, blobs: MemoryBlobs | None = None, **limits: float) -> InputPictures:
     """Pictures from clients; servers on this machine may be asked."""
     values: dict[str, Any] = {"bytes": 100_000, "pixels": 10_000, "fetch_s": 5.0, **limits}
-    guard = Guard([ip_network("127.0.0.0/8")])
-    intake = Intake(PictureLimits(values["bytes"], values["pixels"]), DECODERS)
+    guard = UrlGuard([ip_network("127.0.0.0/8")])
+    intake = InputSanitizer(PictureLimits(values["bytes"], values["pixels"]), DECODERS)
     given = InputLimits(values["bytes"], values["fetch_s"])
     return InputPictures(store, blobs or MemoryBlobs(), guard, given, intake)
 
@@ -250,7 +250,7 @@ class Held:
         self.go = threading.Event()
         self.stopped = threading.Event()
 
-    def __call__(self, order: Order, watch: Watch) -> Sequence[Output]:
+    def __call__(self, order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         self.begun.set()
         while not self.go.is_set():
             if watch.wait(0.005):

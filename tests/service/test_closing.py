@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.base import Order, Output, Progress, Watch
+from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.store.store import Store
 from tests.service.build import Held, add, offer, output, types
@@ -86,7 +86,7 @@ def test_a_closed_runner_claims_nothing(store: Store, make: Any):
 def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store, make: Any):
     over = threading.Event()
 
-    def steps(order: Order, watch: Watch) -> Sequence[Output]:
+    def steps(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         for step in range(1, 101):
             watch.progress(Progress(step, 100))
             if step == 2:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.net.guarded_client import MAX_URL, Guard, GuardedTransport, Refused
+from imagemill.net.guarded_client import MAX_URL, AddressBlocked, GuardedTransport, UrlGuard
 
 PRIVATE = [
     "10.0.0.1",
@@ -62,39 +62,39 @@ def url_of(address: str) -> str:
 @pytest.mark.parametrize("address", PRIVATE)
 def test_an_address_that_is_not_public_is_refused_at_submit(address: str):
     with pytest.raises(InvalidInput) as refused:
-        Guard().check_url("callbackUrl", url_of(address))
+        UrlGuard().check_url("callbackUrl", url_of(address))
     assert refused.value.errors[0].path == "callbackUrl"
     assert "IMAGEMILL_ALLOW_NETWORKS" in refused.value.errors[0].message
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_an_address_that_is_not_public_is_refused_at_delivery(address: str):
-    with pytest.raises(Refused):
-        Guard().resolve(address, 80)
+    with pytest.raises(AddressBlocked):
+        UrlGuard().resolve(address, 80)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_called(address: str):
-    assert Guard().check_url("callbackUrl", url_of(address))
-    assert list(Guard().resolve(address, 80)) == [address]
+    assert UrlGuard().check_url("callbackUrl", url_of(address))
+    assert list(UrlGuard().resolve(address, 80)) == [address]
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "017700000001", "127.0.1", "0"])
 def test_an_odd_spelling_of_loopback_is_refused_at_delivery(host: str):
-    with pytest.raises(Refused):
-        Guard().resolve(host, 80)
+    with pytest.raises(AddressBlocked):
+        UrlGuard().resolve(host, 80)
 
 
 @pytest.mark.parametrize("url", ["http://localhost/", "http://LOCALHOST:8700/x", "https://localhost/"])
 def test_localhost_is_refused_at_submit(url: str):
     with pytest.raises(InvalidInput):
-        Guard().check_url("callbackUrl", url)
+        UrlGuard().check_url("callbackUrl", url)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "LOCALHOST"])
 def test_localhost_is_refused_at_delivery(host: str):
-    with pytest.raises(Refused):
-        Guard().resolve(host, 80)
+    with pytest.raises(AddressBlocked):
+        UrlGuard().resolve(host, 80)
 
 
 @pytest.mark.parametrize(
@@ -121,29 +121,29 @@ def test_localhost_is_refused_at_delivery(host: str):
 )
 def test_what_is_no_plain_http_url_is_refused_at_submit(url: str):
     with pytest.raises(InvalidInput):
-        Guard().check_url("callbackUrl", url)
+        UrlGuard().check_url("callbackUrl", url)
 
 
 @pytest.mark.parametrize("url", ["http://example.com:99999/", "http://example.com:65536/"])
 def test_a_port_that_does_not_exist_is_refused_at_submit(url: str):
     with pytest.raises(InvalidInput):
-        Guard().check_url("callbackUrl", url)
+        UrlGuard().check_url("callbackUrl", url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://example.com/", "https://example.com:8443/x?y=z", "HTTP://EXAMPLE.COM"]
 )
 def test_a_plain_http_url_is_taken_as_it_is(url: str):
-    assert Guard().check_url("callbackUrl", url) == url
+    assert UrlGuard().check_url("callbackUrl", url) == url
 
 
 @pytest.mark.parametrize("host", ["", "a" * 300, "a..b", "\x00", "does-not-exist.invalid"])
 def test_a_name_without_an_address_is_refused(host: str):
-    with pytest.raises(Refused):
-        Guard().resolve(host, 80) if host else Guard().resolve("does-not-exist.invalid", 80)
+    with pytest.raises(AddressBlocked):
+        UrlGuard().resolve(host, 80) if host else UrlGuard().resolve("does-not-exist.invalid", 80)
 
 
-LOCAL = Guard([ip_network("127.0.0.0/8")])
+LOCAL = UrlGuard([ip_network("127.0.0.0/8")])
 
 
 def test_an_allowed_network_is_called():
@@ -154,7 +154,7 @@ def test_an_allowed_network_is_called():
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1", "64:ff9b::a00:1"])
 def test_an_allowed_network_allows_nothing_else(address: str):
-    with pytest.raises(Refused):
+    with pytest.raises(AddressBlocked):
         LOCAL.resolve(address, 80)
 
 
@@ -189,7 +189,7 @@ class Receiver:
         self._server.server_close()
 
 
-class Rebinding(Guard):
+class Rebinding(UrlGuard):
     """A guard whose resolver answers as a name server of an attacker's would: something else each time."""
 
     def __init__(self, answers: list[str]) -> None:
@@ -213,7 +213,7 @@ def test_a_name_that_changes_its_address_is_checked_again_for_the_next_call():
     guard = Rebinding(["127.0.0.1", "10.0.0.1"])
     with httpx2.Client(transport=GuardedTransport(guard)) as client:
         client.get(f"http://rebinds.invalid:{receiver.port}/hook")
-        with pytest.raises(Refused):
+        with pytest.raises(AddressBlocked):
             client.get(f"http://rebinds.invalid:{receiver.port}/hook")
     receiver.close()
     assert receiver.paths == ["/hook"]
@@ -221,7 +221,7 @@ def test_a_name_that_changes_its_address_is_checked_again_for_the_next_call():
 
 def test_a_refused_address_is_not_connected_to():
     receiver = Receiver()
-    with httpx2.Client(transport=GuardedTransport(Guard())) as client, pytest.raises(Refused):
+    with httpx2.Client(transport=GuardedTransport(UrlGuard())) as client, pytest.raises(AddressBlocked):
         client.get(f"http://127.0.0.1:{receiver.port}/hook")
     receiver.close()
     assert receiver.paths == []

@@ -35,7 +35,7 @@ def test_a_notice_wakes_who_waits():
     async def story() -> None:
         hub_ = a_hub()
         with hub_.watch(["a"]) as watcher:
-            from_a_thread(hub_.tell, [Notice("a", 2, False)])
+            from_a_thread(hub_.publish, [Notice("a", 2, False)])
             assert await watcher.wait(5)
             assert (watcher.seen, watcher.finished) == ({"a": 2}, set())
 
@@ -46,7 +46,7 @@ def test_a_notice_before_the_wait_is_not_missed():
     async def story() -> None:
         hub_ = a_hub()
         with hub_.watch(["a"]) as watcher:
-            hub_.tell([Notice("a", 2, True)])
+            hub_.publish([Notice("a", 2, True)])
             await asyncio.sleep(0)
             assert await watcher.wait(5)
             assert await watcher.wait_finished(0)
@@ -58,7 +58,7 @@ def test_news_of_others_wake_nobody():
     async def story() -> None:
         hub_ = a_hub()
         with hub_.watch(["a"]) as watcher:
-            hub_.tell([Notice("b", 2, True)])
+            hub_.publish([Notice("b", 2, True)])
             assert not await watcher.wait(0.05)
 
     run(story())
@@ -68,9 +68,9 @@ def test_waiting_for_several_ends_with_the_last():
     async def story() -> None:
         hub_ = a_hub()
         with hub_.watch(["a", "b"]) as watcher:
-            hub_.tell([Notice("a", 3, True)])
+            hub_.publish([Notice("a", 3, True)])
             assert not await watcher.wait_finished(0.05)
-            from_a_thread(hub_.tell, [Notice("b", 3, True)])
+            from_a_thread(hub_.publish, [Notice("b", 3, True)])
             assert await watcher.wait_finished(5)
 
     run(story())
@@ -80,7 +80,7 @@ def test_an_older_notice_does_not_take_back_a_newer():
     async def story() -> None:
         hub_ = a_hub()
         with hub_.watch(["a"]) as watcher:
-            hub_.tell([Notice("a", 5, False), Notice("a", 4, False)])
+            hub_.publish([Notice("a", 5, False), Notice("a", 4, False)])
             await watcher.wait(5)
             assert watcher.seen == {"a": 5}
 
@@ -149,7 +149,7 @@ def test_only_the_latest_progress_is_shown():
         hub_ = a_hub()
         with hub_.watch(["a"]) as watcher:
             for step in range(1, 4):
-                hub_.show("a", Progress(step, 20))
+                hub_.publish_progress("a", Progress(step, 20))
             assert await watcher.wait(5)
             await asyncio.sleep(0)
             assert watcher.take_live() == {"a": Progress(3, 20)}
@@ -161,7 +161,7 @@ def test_only_the_latest_progress_is_shown():
 def test_who_comes_late_sees_the_progress_at_once():
     async def story() -> None:
         hub_ = a_hub()
-        hub_.show("a", Progress(5, 20))
+        hub_.publish_progress("a", Progress(5, 20))
         with hub_.watch(["a"]) as watcher:
             assert await watcher.wait(1)
             assert watcher.take_live() == {"a": Progress(5, 20)}
@@ -172,9 +172,9 @@ def test_who_comes_late_sees_the_progress_at_once():
 def test_the_progress_of_a_finished_job_is_forgotten():
     async def story() -> None:
         hub_ = a_hub()
-        hub_.show("a", Progress(5, 20))
-        hub_.show("b", Progress(5, 20))
-        hub_.tell([Notice("a", 9, True)])
+        hub_.publish_progress("a", Progress(5, 20))
+        hub_.publish_progress("b", Progress(5, 20))
+        hub_.publish([Notice("a", 9, True)])
         hub_.forget("b")
         assert (hub_.progress("a"), hub_.progress("b")) == (None, None)
 
@@ -189,7 +189,7 @@ def test_hundreds_of_watchers_hold_no_threads():
         waits = [asyncio.create_task(watcher.wait_finished(5)) for watcher in watchers]
         await asyncio.sleep(0)
         assert threading.active_count() == before
-        hub_.tell([Notice(f"job-{number}", 3, True) for number in range(50)])
+        hub_.publish([Notice(f"job-{number}", 3, True) for number in range(50)])
         assert all(await asyncio.gather(*waits))
         for watcher in watchers:
             watcher.__exit__()
@@ -204,13 +204,13 @@ def test_telling_a_loop_that_is_gone_harms_nobody():
         hub_.watch(["a"])
 
     run(leave_without_a_word())
-    hub_.tell([Notice("a", 2, True)])
-    hub_.show("a", Progress(1, 2))
+    hub_.publish([Notice("a", 2, True)])
+    hub_.publish_progress("a", Progress(1, 2))
 
 
 def test_no_event_between_watching_and_reading_is_missed(store: Store):
     store_hub = hub(store, poll_s=60.0)
-    store.listen(lambda committed: store_hub.tell(committed.notices))
+    store.listen(lambda committed: store_hub.publish(committed.events))
 
     async def follow(job_id: str) -> list[int]:
         seen: list[int] = []

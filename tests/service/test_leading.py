@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.jobs.leadership import Leadership, Lifeline
+from imagemill.jobs.leadership import LeaderElection, ProcessLock
 from imagemill.jobs.store.store import Store
 from tests.service.build import wait_until
 
@@ -14,8 +14,8 @@ class Scheduler:
     """On a machine of its own, unless the folder is shared."""
 
     def __init__(self, store: Store, folder: Path, lease_s: float = 60.0) -> None:
-        self.lifeline = Lifeline(folder)
-        self.leadership = Leadership(store, self.lifeline, lease_s=lease_s)
+        self.lifeline = ProcessLock(folder)
+        self.leadership = LeaderElection(store, self.lifeline, lease_s=lease_s)
 
     @property
     def leads(self) -> bool:

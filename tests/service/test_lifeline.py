@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.leadership import ProcessLock
 
 CHILD = """
 import sys
@@ -27,44 +27,44 @@ def spawn(folder: Path) -> tuple["subprocess.Popen[str]", str]:
 
 
 def test_a_killed_process_is_dead_at_once_and_a_living_one_is_not(tmp_path: Path):
-    lifeline = Lifeline(tmp_path)
+    lifeline = ProcessLock(tmp_path)
     killed, killed_worker = spawn(tmp_path)
     living, living_worker = spawn(tmp_path)
-    assert lifeline.dead([killed_worker, living_worker]) == ()
+    assert lifeline.dead_processes([killed_worker, living_worker]) == ()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert lifeline.dead([killed_worker, living_worker, lifeline.worker]) == (killed_worker,)
-    assert lifeline.dead([killed_worker]) == (killed_worker,)
+    assert lifeline.dead_processes([killed_worker, living_worker, lifeline.worker]) == (killed_worker,)
+    assert lifeline.dead_processes([killed_worker]) == (killed_worker,)
     living.communicate("")
-    assert lifeline.dead([living_worker]) == (living_worker,)
+    assert lifeline.dead_processes([living_worker]) == (living_worker,)
     lifeline.close()
 
 
 def test_a_process_is_alive_to_itself_and_dead_once_closed(tmp_path: Path):
-    mine, other = Lifeline(tmp_path), Lifeline(tmp_path)
+    mine, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
     assert mine.worker != other.worker
-    assert mine.dead([mine.worker, other.worker]) == ()
+    assert mine.dead_processes([mine.worker, other.worker]) == ()
     other.close()
-    assert mine.dead([other.worker]) == (other.worker,)
+    assert mine.dead_processes([other.worker]) == (other.worker,)
     mine.close()
 
 
 def test_workers_of_another_machine_are_never_called_dead(tmp_path: Path):
-    here, there = Lifeline(tmp_path / "here"), Lifeline(tmp_path / "there")
+    here, there = ProcessLock(tmp_path / "here"), ProcessLock(tmp_path / "there")
     there.close()
-    assert here.dead([there.worker, "worker", "", "../../etc/passwd"]) == ()
+    assert here.dead_processes([there.worker, "worker", "", "../../etc/passwd"]) == ()
     here.close()
 
 
 def test_a_machine_keeps_its_name(tmp_path: Path):
-    first = Lifeline(tmp_path)
-    second = Lifeline(tmp_path)
+    first = ProcessLock(tmp_path)
+    second = ProcessLock(tmp_path)
     assert first.worker.split("-")[0] == second.worker.split("-")[0]
     first.close()
     second.close()
 
 
 def test_a_closed_lifeline_leaves_no_file_but_the_machine_s_name(tmp_path: Path):
-    lifeline = Lifeline(tmp_path)
+    lifeline = ProcessLock(tmp_path)
     lifeline.close()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

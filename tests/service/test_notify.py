@@ -14,8 +14,8 @@ import pytest
 
 from imagemill.domain.failures import Backoff
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard
-from imagemill.webhooks.callbacks import Notifier, NotifyRules
+from imagemill.net.guarded_client import UrlGuard
+from imagemill.webhooks.callbacks import CallbackDispatcher, NotifyRules
 from imagemill.webhooks.outbox import Delivery
 from tests.service.build import add, mill, wait_until
 
@@ -104,15 +104,15 @@ def body(delivery: Delivery) -> Mapping[str, Any]:
 
 @pytest.fixture
 def start(store: Store) -> Iterator[Any]:
-    running: list[Notifier] = []
+    running: list[CallbackDispatcher] = []
 
-    def start(form: Any = body, allow: bool = True, **changes: Any) -> Notifier:
+    def start(form: Any = body, allow: bool = True, **changes: Any) -> CallbackDispatcher:
         values: dict[str, Any] = {
             "timeout_s": 0.5, "tries": 3, "backoff": Backoff(0.02, 0.02), "poll_s": 0.05, **changes,
         }  # fmt: skip
-        guard = Guard([ip_network("127.0.0.0/8")] if allow else [])
-        notifier = Notifier(store, {"native": form}, guard, NotifyRules(**values))
-        store.listen(lambda committed: notifier.wake() if committed.called_back else None)
+        guard = UrlGuard([ip_network("127.0.0.0/8")] if allow else [])
+        notifier = CallbackDispatcher(store, {"native": form}, guard, NotifyRules(**values))
+        store.listen(lambda committed: notifier.wake() if committed.has_deliveries else None)
         notifier.start()
         running.append(notifier)
         return notifier

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.base import Order, Output, Watch
+from imagemill.backends.base import Output, RenderControl, RenderRequest
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
@@ -15,15 +15,15 @@ from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.outputs import OutputLimits
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.store import Store
-from imagemill.media.layout import BadPicture
-from imagemill.media.transforms import Facts, Made
+from imagemill.media.layout import InvalidImage
+from imagemill.media.transforms import OutputFile, TransformContext
 from tests.service.build import Mill, add, offer, output, png, recipe
 
 S = JobStatus
 
 
 def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make: Any):
-    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         if order.node == "node-1":
             raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
         return [output()]
@@ -41,7 +41,7 @@ def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make
 def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend_did(
     store: Store, make: Any, tried: bool, attempts: int
 ):
-    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left", tried=tried)
 
     it, job = make(follow, avoid_node_s=0.0), add(store)
@@ -104,7 +104,7 @@ def test_a_picture_that_could_not_be_stored_is_looked_for_on_its_node(
     store: Store, make: Any, outlives: bool
 ):
     it, job = make(reattach_s=60.0), add(store)
-    it.backend.outlives = outlives
+    it.backend.survives_worker = outlives
     it.blobs.create = Away(it.blobs.create, times=1)
     it.run("node-1")
     assert it.run("node-2") is not outlives, "it is left to the node that may still have it"
@@ -141,17 +141,17 @@ def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: 
 class _Halves:
     """A craft: the picture as it is and a smaller one."""
 
-    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
+    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
         self.facts = facts
         return [
-            Made(data, "image/png", 8, 8),
-            Made(png(4, 4), "image/png", 4, 4, role="thumbnail"),
+            OutputFile(data, "image/png", 8, 8),
+            OutputFile(png(4, 4), "image/png", 4, 4, role="thumbnail"),
         ]
 
 
 class _Nothing:
-    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
-        raise BadPicture("has nothing on it")
+    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+        raise InvalidImage("has nothing on it")
 
 
 def crafted(make: Any, **plan: Any) -> Mill:

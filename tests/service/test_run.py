@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.base import Order, Output, Progress, Watch
+from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
-from imagemill.domain.failures import POLICIES, Backoff, FailureCode, Where
+from imagemill.domain.failures import POLICIES, Backoff, FailureCode, RetryTarget
 from imagemill.domain.jobs import JobStatus
-from imagemill.jobs.store.finish import Cancel, Reclaim
+from imagemill.jobs.store.finish import Cancel, ReclaimLeases
 from imagemill.jobs.store.store import Store
 from tests.service.build import Held, add, offer, output, png, types, wait_until
 
@@ -76,7 +76,7 @@ def test_the_backend_s_reference_is_kept_as_soon_as_it_is_known(store: Store, ma
 
 
 def breaking(code: FailureCode) -> Any:
-    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise BackendError(code, "it broke")
 
     return follow
@@ -85,7 +85,7 @@ def breaking(code: FailureCode) -> Any:
 @pytest.mark.parametrize("code", [code for code in FailureCode if code is not FailureCode.WORKER_LOST])
 def test_a_failure_is_tried_as_often_as_its_policy_says(store: Store, make: Any, code: FailureCode):
     policy = POLICIES[code]
-    tries = 1 if policy.where is Where.NEVER else min(policy.tries or 3, 3)
+    tries = 1 if policy.where is RetryTarget.NEVER else min(policy.tries or 3, 3)
     it, job = make(breaking(code), avoid_node_s=0.0), add(store, max_failures=3)
     for number in range(tries):
         assert it.run(f"node-{number}")
@@ -124,7 +124,7 @@ def test_a_retry_waits_as_long_as_the_back_off_says(store: Store, make: Any):
 
 
 def test_a_failure_may_pass(store: Store, make: Any):
-    def once(order: Order, watch: Watch) -> Sequence[Output]:
+    def once(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         if order.attempt == 1:
             raise BackendError(FailureCode.STORAGE, "it broke")
         return [output()]
@@ -170,7 +170,7 @@ def test_one_damaged_picture_of_several_delivers_none(store: Store, make: Any):
 
 
 def test_a_bug_is_told_without_its_details(store: Store, make: Any):
-    def bug(order: Order, watch: Watch) -> Sequence[Output]:
+    def bug(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise ZeroDivisionError("secret detail")
 
     it, job = make(bug), add(store)
@@ -208,7 +208,7 @@ def test_a_superseded_attempt_changes_nothing_and_is_stopped(store: Store, make:
     it, job = make(held, lease_s=0.2), add(store)
     thread = it.start()
     held.begun.wait(5)
-    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    store.reclaim_leases(ReclaimLeases(now_us(), ("worker-1",)))
     other = make()
     assert other.runner.run_next(offer("node-2", "worker-2"))
     thread.join(5)
@@ -218,10 +218,10 @@ def test_a_superseded_attempt_changes_nothing_and_is_stopped(store: Store, make:
 
 
 def test_a_superseded_attempt_leaves_its_render_to_the_next_one_on_its_node(store: Store, make: Any):
-    watches: list[Watch] = []
+    watches: list[RenderControl] = []
     held = Held()
 
-    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         watches.append(watch)
         return held(order, watch)
 
@@ -229,10 +229,10 @@ def test_a_superseded_attempt_leaves_its_render_to_the_next_one_on_its_node(stor
     add(store)
     thread = it.start()
     held.begun.wait(5)
-    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    store.reclaim_leases(ReclaimLeases(now_us(), ("worker-1",)))
     thread.join(5)
     assert held.stopped.is_set()
-    assert watches[0].left
+    assert watches[0].detached
 
 
 def test_a_render_that_ends_after_it_was_superseded_delivers_nothing(store: Store, make: Any):
@@ -240,7 +240,7 @@ def test_a_render_that_ends_after_it_was_superseded_delivers_nothing(store: Stor
     it, job = make(held, heartbeat_s=5.0), add(store)
     thread = it.start()
     held.begun.wait(5)
-    store.reclaim(Reclaim(now_us(), ("worker-1",)))
+    store.reclaim_leases(ReclaimLeases(now_us(), ("worker-1",)))
     held.go.set()
     thread.join(5)
     assert store.job(job.id).status is S.QUEUED
@@ -273,7 +273,7 @@ def test_a_cancelled_job_is_stopped_by_its_next_heartbeat_whatever_its_lease(sto
 def test_a_job_cancelled_in_this_process_is_stopped_at_once(store: Store, make: Any):
     held = Held()
     it, job = make(held, heartbeat_s=5.0), add(store)
-    store.listen(lambda committed: [it.runner.stop_job(id_) for id_ in committed.stopped])
+    store.listen(lambda committed: [it.runner.stop_job(id_) for id_ in committed.cancelled_jobs])
     thread = it.start()
     held.begun.wait(5)
     store.cancel(Cancel(job.id, "ann", now_us()))
@@ -289,7 +289,7 @@ def test_heartbeats_keep_a_long_render_its_job(store: Store, make: Any):
     first = store.job(job.id).lease_until
     assert first is not None
     wait_until(lambda: (store.job(job.id).lease_until or 0) > first + SECOND // 5)
-    assert store.reclaim(Reclaim(now_us())) == 0
+    assert store.reclaim_leases(ReclaimLeases(now_us())) == 0
     held.go.set()
     thread.join(5)
     assert store.job(job.id).status is S.SUCCEEDED
@@ -298,7 +298,7 @@ def test_heartbeats_keep_a_long_render_its_job(store: Store, make: Any):
 def test_progress_is_shown_live_and_noted_by_heartbeats(store: Store, make: Any):
     held = Held()
 
-    def follow(order: Order, watch: Watch) -> Sequence[Output]:
+    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         watch.progress(Progress(5, 20))
         return held(order, watch)
 

@@ -7,9 +7,9 @@ import pytest
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.jobs import JobStatus
-from imagemill.jobs.inputs import OwnersShelf
+from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.submit import Defaults, Submitter, Wish
+from imagemill.jobs.submit import JobRequest, SubmitDefaults, Submitter
 from imagemill.model_registry.registry import Registry
 from tests.service.build import FakeBackend, inputs, mill, recipe
 
@@ -17,19 +17,21 @@ from tests.service.build import FakeBackend, inputs, mill, recipe
 def submitter(store: Store, backend: FakeBackend | None = None) -> Submitter:
     registry = Registry(store, strict=True, is_available=lambda key: False)
     backend = backend or FakeBackend()
-    shelf = partial(OwnersShelf, registry, inputs(store))
-    return Submitter(store, shelf, {"square": recipe()}, {backend.name: backend}, Defaults(3600.0, 5, 10))
+    shelf = partial(OwnerResources, registry, inputs(store))
+    return Submitter(
+        store, shelf, {"square": recipe()}, {backend.name: backend}, SubmitDefaults(3600.0, 5, 10)
+    )
 
 
-def wish(**changes: Any) -> Wish:
-    return Wish(**{"recipe": "square", "input": {}, "path": "jobs[0].", **changes})
+def wish(**changes: Any) -> JobRequest:
+    return JobRequest(**{"recipe": "square", "input": {}, "path": "jobs[0].", **changes})
 
 
-def drafted(store: Store, *wishes: Wish) -> Any:
-    return submitter(store).drafts("local", wishes, dialect="native")
+def drafted(store: Store, *wishes: JobRequest) -> Any:
+    return submitter(store).prepare("local", wishes, dialect="native")
 
 
-def fault(store: Store, *wishes: Wish) -> tuple[str, str]:
+def fault(store: Store, *wishes: JobRequest) -> tuple[str, str]:
     with pytest.raises(InvalidInput) as refused:
         drafted(store, *wishes)
     return refused.value.errors[0].path, refused.value.errors[0].message
@@ -78,7 +80,7 @@ def test_a_wrong_input_is_refused_field_by_field(store: Store):
 
 def test_what_no_backend_can_do_is_refused_at_once(store: Store):
     with pytest.raises(InvalidInput, match="no such node"):
-        submitter(store, FakeBackend(refuses="no such node")).drafts("local", [wish()], dialect="native")
+        submitter(store, FakeBackend(refuses="no such node")).prepare("local", [wish()], dialect="native")
 
 
 def test_a_backend_that_does_not_exist_is_refused_at_once(store: Store):
@@ -118,7 +120,7 @@ def test_an_unknown_name_is_refused(store: Store):
         [wish(name="a", after=("c",)), wish(name="b", after=("a",)), wish(name="c", after=("b",)), wish()],
     ],
 )
-def test_a_circle_is_refused(store: Store, wishes: list[Wish]):
+def test_a_circle_is_refused(store: Store, wishes: list[JobRequest]):
     assert "circle" in fault(store, *wishes)[1]
 
 
@@ -136,7 +138,7 @@ def test_a_replay_asks_for_the_same_again(store: Store):
         "ann", drafted(store, wish(input={"side": 16}, priority=3, properties={"a": 1}))
     ).jobs
     store.delete_jobs([])
-    replay = service.again(job)
+    replay = service.resubmit(job)
     assert replay.id != job.id
     assert (replay.input, replay.lane, replay.priority, replay.owner, replay.properties) == (
         job.input, job.lane, 3, "ann", {"a": 1},
@@ -151,5 +153,5 @@ def test_a_replay_of_a_job_with_dependencies_runs_at_once(store: Store):
     for _ in range(2):
         mill(store).run()
     assert store.job(second.id).status is JobStatus.SUCCEEDED
-    assert service.again(store.job(second.id)).status is JobStatus.QUEUED
+    assert service.resubmit(store.job(second.id)).status is JobStatus.QUEUED
     assert first.status is JobStatus.QUEUED

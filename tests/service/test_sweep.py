@@ -7,15 +7,15 @@ from typing import Any, cast
 import pytest
 
 from imagemill.blobs.base import BlobInfo
-from imagemill.blobs.settings import Keep, Retention
+from imagemill.blobs.settings import Retention, RetentionDays
 from imagemill.domain.blob_keys import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import JobStatus, Retried
-from imagemill.domain.placement import Rules
-from imagemill.jobs.leadership import Lifeline
-from imagemill.jobs.store.claim import Ask
+from imagemill.domain.placement import PlacementRules
+from imagemill.jobs.leadership import ProcessLock
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import Sweeper, SweepRules
@@ -30,17 +30,19 @@ def sweeper(
     return Sweeper(
         store,
         blobs,
-        Lifeline(folder),
+        ProcessLock(folder),
         SweepRules(
             **{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)},
-            retention=Retention(Keep(inputs_s=inputs_s)),
+            retention=Retention(RetentionDays(inputs_s=inputs_s)),
         ),
     )
 
 
 def lose(store: Store, worker: str = "worker-1", lease_s: float = 30.0) -> None:
     now = now_us()
-    assert store.claim_next(Ask(offer(worker=worker), "ref", now, now + round(lease_s * SECOND), Rules()))
+    assert store.claim_next(
+        ClaimRequest(offer(worker=worker), "ref", now, now + round(lease_s * SECOND), PlacementRules())
+    )
 
 
 def test_a_job_whose_lease_ran_out_is_queued_again(store: Store, tmp_path: Path):
@@ -51,7 +53,7 @@ def test_a_job_whose_lease_ran_out_is_queued_again(store: Store, tmp_path: Path)
 
 
 def test_a_dead_process_s_job_is_queued_again_before_its_lease_ran_out(store: Store, tmp_path: Path):
-    dead = Lifeline(tmp_path / "run")
+    dead = ProcessLock(tmp_path / "run")
     job = add(store)
     lose(store, worker=dead.worker)
     it = sweeper(store, MemoryBlobs(), tmp_path / "run")
@@ -63,7 +65,7 @@ def test_a_dead_process_s_job_is_queued_again_before_its_lease_ran_out(store: St
 
 
 def test_leases_that_ran_out_while_the_database_was_away_may_be_extended_first(store: Store, tmp_path: Path):
-    dead = Lifeline(tmp_path / "run")
+    dead = ProcessLock(tmp_path / "run")
     well, lost = add(store), add(store)
     lose(store, lease_s=-1)
     lose(store, worker=dead.worker)
@@ -89,7 +91,7 @@ def test_a_job_past_its_time_expires(store: Store, tmp_path: Path):
 def test_a_sweep_says_when_the_next_retry_is_due(store: Store, tmp_path: Path):
     add(store)
     now = now_us()
-    claim = store.claim_next(Ask(offer(), "ref", now, now + SECOND, Rules()))
+    claim = store.claim_next(ClaimRequest(offer(), "ref", now, now + SECOND, PlacementRules()))
     assert claim
     failure = Failure(FailureCode.STORAGE, "it broke")
     store.finish(Finish(claim, Retried(failure, run_after=now + 2 * SECOND), now))

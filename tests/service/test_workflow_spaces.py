@@ -41,7 +41,7 @@ def test_what_somebody_adds_nobody_else_finds(workflows: Workflows):
     with pytest.raises(NotFound):
         workflows.get("portrait", 1, BEN)
     with pytest.raises(NotFound):
-        workflows.wish("portrait", 1, {}, BEN)
+        workflows.job_request("portrait", 1, {}, BEN)
     for change in (lambda: workflows.change("portrait", graph(), space="ben"),
                    lambda: workflows.remove("portrait", "ben")):  # fmt: skip
         with pytest.raises(NotFound):

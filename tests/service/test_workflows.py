@@ -117,10 +117,10 @@ def test_a_wish_names_the_version_it_was_made_of(store: Store):
     mine = workflows(store)
     mine.add("portrait", graph(), MANIFEST)
     mine.change("portrait", graph(), MANIFEST.replace("default = 8", "default = 9"))
-    assert mine.wish("portrait", None, {"prompt": "x"}).input["version"] == 2
-    assert mine.wish("portrait", 1, {"prompt": "x"}).input["version"] == 1
+    assert mine.job_request("portrait", None, {"prompt": "x"}).input["version"] == 2
+    assert mine.job_request("portrait", 1, {"prompt": "x"}).input["version"] == 1
     with pytest.raises(NotFound, match="version 3"):
-        mine.wish("portrait", 3, {})
+        mine.job_request("portrait", 3, {})
 
 
 def test_a_new_graph_that_has_lost_an_input_loses_it_in_the_manifest(store: Store):

@@ -12,10 +12,10 @@ from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Artifact, Claim, Draft, Failed, Job, JobStatus, LaneKey, Retried, Succeeded
-from imagemill.domain.placement import Rules
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.store.claim import Ask
-from imagemill.jobs.store.finish import Cancel, Expire, Finish, Reclaim
+from imagemill.jobs.store.claim import ClaimRequest
+from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Accepted, Submission
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 T0 = 1_800_000_000 * SECOND
 """When most stories begin."""
-RULES = Rules()
+RULES = PlacementRules()
 LIFE = 86_400 * SECOND
 LEASE = 30 * SECOND
 MINUTE = 60 * SECOND
@@ -88,8 +88,8 @@ def offer(**changes: Any) -> Offer:
     return Offer(**values)
 
 
-def ask(at: int = T0, *, rules: Rules = RULES, lease: int = LEASE, **changes: Any) -> Ask:
-    return Ask(offer(**changes), str(uuid.uuid4()), at, at + lease, rules)
+def ask(at: int = T0, *, rules: PlacementRules = RULES, lease: int = LEASE, **changes: Any) -> ClaimRequest:
+    return ClaimRequest(offer(**changes), str(uuid.uuid4()), at, at + lease, rules)
 
 
 def claim(store: Store, at: int = T0, **changes: Any) -> Claim:
@@ -160,7 +160,7 @@ def expire(store: Store, at: int) -> int:
 
 
 def reclaim(store: Store, at: int, *dead: str, limit: int = 500) -> int:
-    return store.reclaim(Reclaim(at, dead, limit))
+    return store.reclaim_leases(ReclaimLeases(at, dead, limit))
 
 
 def status(store: Store, job: Job | Claim | Draft) -> JobStatus:

@@ -6,9 +6,9 @@ import pytest
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.domain.placement import Rules
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import PRIORITY_STEP_S
-from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.finish import ReclaimLeases
 from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
@@ -132,7 +132,7 @@ def test_a_loaded_model_is_kept_within_the_bound_and_left_beyond_it(store: Store
     taken: list[str] = []
     for number in range(21):
         next_ = claim(
-            store, T0 + 2 * number * SECOND, rules=Rules(bound_s=9.0), resident=frozenset({"a"})
+            store, T0 + 2 * number * SECOND, rules=PlacementRules(bound_s=9.0), resident=frozenset({"a"})
         )  # fmt: skip
         succeed(store, next_)
         taken.append(next_.id)
@@ -184,7 +184,7 @@ def test_owners_are_measured_by_the_node_that_is_least_far(store: Store):
 def test_where_a_queued_job_stands_is_told(store: Store):
     jobs = submit(store, *(draft(model="a", estimate_s=4.0) for _ in range(4))).jobs
     claim(store, node="node-1")
-    standing = store.standing(jobs[3], T0)
+    standing = store.queue_position(jobs[3], T0)
     assert (standing.before, standing.before_s, standing.more) == (2, 8.0, False)
     assert standing.fleet.servers("a") == ["node-1"]
 
@@ -282,7 +282,7 @@ def test_on_another_node_a_handed_back_job_begins_afresh(store: Store):
 def test_a_lost_worker_s_job_is_left_to_the_node_that_may_still_render_it(store: Store):
     add(store)
     first = claim(store)
-    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    store.reclaim_leases(ReclaimLeases(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
     assert store.claim_next(ask(T0 + MINUTE, node="node-2")) is None
     again = store.claim_next(ask(T0 + MINUTE))
     assert again is not None
@@ -292,7 +292,7 @@ def test_a_lost_worker_s_job_is_left_to_the_node_that_may_still_render_it(store:
 def test_a_lost_worker_s_job_goes_elsewhere_when_its_node_does_not_come(store: Store):
     add(store)
     first = claim(store)
-    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    store.reclaim_leases(ReclaimLeases(T0 + MINUTE, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
     again = store.claim_next(ask(T0 + 2 * MINUTE + 1, node="node-2"))
     assert again is not None
     assert again.job.backend_ref != first.job.backend_ref
@@ -302,7 +302,7 @@ def test_a_render_that_may_be_found_again_comes_before_jobs_whose_model_is_loade
     lost = add(store, model="a")
     claim(store)
     submit(store, *(draft(model="b") for _ in range(5)))
-    store.reclaim(Reclaim(T0 + 1, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
+    store.reclaim_leases(ReclaimLeases(T0 + 1, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
     elsewhere = claim(store, T0 + 1, node="node-2", resident=frozenset({"b"}))
     assert store.lane(elsewhere.job.lane).model == "b"
     assert store.claim_next(ask(T0 + 1, queues=frozenset({"render"}))) is None
@@ -312,7 +312,7 @@ def test_a_render_that_may_be_found_again_comes_before_jobs_whose_model_is_loade
 def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Store):
     add(store)
     claim(store)
-    store.reclaim(Reclaim(T0 + MINUTE, ("worker-1",), 10, frozenset({"fal"}), MINUTE))
+    store.reclaim_leases(ReclaimLeases(T0 + MINUTE, ("worker-1",), 10, frozenset({"fal"}), MINUTE))
     assert store.claim_next(ask(T0 + MINUTE, node="node-2")) is not None
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.db.engine import Database, open_database
-from imagemill.db.group_commit import Commits, Committed, Tx
+from imagemill.db.group_commit import CommitSummary, GroupCommit, Tx
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.store.store import Store
@@ -39,13 +39,13 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def told() -> list[Committed]:
+def told() -> list[CommitSummary]:
     return []
 
 
 @pytest.fixture
-def commits(database: Database, told: list[Committed]) -> Iterator[Commits]:
-    commits = Commits(database.writer, told.append)
+def commits(database: Database, told: list[CommitSummary]) -> Iterator[GroupCommit]:
+    commits = GroupCommit(database.writer, told.append)
     yield commits
     commits.close()
 
@@ -53,7 +53,7 @@ def commits(database: Database, told: list[Committed]) -> Iterator[Commits]:
 def insert(tx: Tx, numbers: Sequence[int]) -> list[int]:
     for number in numbers:
         tx.conn.execute(sa.text("INSERT INTO notes VALUES (:id)"), {"id": number})
-        tx.notices.append(Notice(str(number), 1, False))
+        tx.events.append(Notice(str(number), 1, False))
     return list(numbers)
 
 
@@ -65,7 +65,7 @@ def notes(database: Database) -> list[int]:
 class Gate:
     """A write that holds up the committing thread, so that others gather behind it."""
 
-    def __init__(self, commits: Commits) -> None:
+    def __init__(self, commits: GroupCommit) -> None:
         self._entered = threading.Event()
         self._open = threading.Event()
         self.answer = commits.begin(self._write, None)
@@ -81,21 +81,21 @@ class Gate:
         assert self.answer.result(10) == "open"
 
 
-def test_a_write_is_answered_once_it_is_there_for_all(commits: Commits, database: Database):
+def test_a_write_is_answered_once_it_is_there_for_all(commits: GroupCommit, database: Database):
     assert commits.begin(insert, 1).result(10) == 1
     assert notes(database) == [1]
 
 
-def test_writes_that_wait_together_share_a_transaction(commits: Commits, told: list[Committed]):
+def test_writes_that_wait_together_share_a_transaction(commits: GroupCommit, told: list[CommitSummary]):
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in range(20)]
     gate.open()
     assert [future.result(10) for future in futures] == list(range(20))
     commits.close()
-    assert [len(each.notices) for each in told] == [20]
+    assert [len(each.events) for each in told] == [20]
 
 
-def test_a_write_that_fails_fails_alone(commits: Commits, database: Database):
+def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Database):
     commits.begin(insert, 7).result(10)
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in (5, 6, 7, 8)]
@@ -106,7 +106,7 @@ def test_a_write_that_fails_fails_alone(commits: Commits, database: Database):
     assert notes(database) == [5, 6, 7, 8]
 
 
-def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: Commits, database: Database):
+def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: GroupCommit, database: Database):
     def picky(tx: Tx, numbers: Sequence[int]) -> list[int | LookupError]:
         insert(tx, [number for number in numbers if number > 0])
         return [number if number > 0 else LookupError("not positive") for number in numbers]
@@ -120,7 +120,7 @@ def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: Commi
     assert notes(database) == [1]
 
 
-def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: Commits, database: Database):
+def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: GroupCommit, database: Database):
     def broken(tx: Tx, numbers: Sequence[int]) -> list[int]:
         insert(tx, numbers)
         raise ZeroDivisionError
@@ -131,15 +131,15 @@ def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: Commits, data
     assert commits.begin(insert, 2).result(10) == 2
 
 
-def test_nobody_is_told_of_what_was_undone(commits: Commits, told: list[Committed]):
+def test_nobody_is_told_of_what_was_undone(commits: GroupCommit, told: list[CommitSummary]):
     commits.begin(insert, 1).result(10)
     with pytest.raises(StorageError):
         commits.begin(insert, 1).result(10)
     commits.close()
-    assert [notice.job_id for each in told for notice in each.notices] == ["1"]
+    assert [notice.job_id for each in told for notice in each.events] == ["1"]
 
 
-def test_a_request_that_was_given_up_harms_nobody_else(commits: Commits, database: Database):
+def test_a_request_that_was_given_up_harms_nobody_else(commits: GroupCommit, database: Database):
     gate = Gate(commits)
     first, given_up, last = (commits.begin(insert, number) for number in (1, 2, 3))
     assert given_up.cancel()
@@ -149,14 +149,14 @@ def test_a_request_that_was_given_up_harms_nobody_else(commits: Commits, databas
     assert set(notes(database)) >= {1, 3, 4}
 
 
-def test_a_request_given_up_alone_leaves_the_store_at_work(commits: Commits):
+def test_a_request_given_up_alone_leaves_the_store_at_work(commits: GroupCommit):
     gate = Gate(commits)
     assert commits.begin(insert, 1).cancel()
     gate.open()
     assert commits.begin(insert, 2).result(10) == 2
 
 
-def test_closing_finishes_what_waits(commits: Commits, database: Database):
+def test_closing_finishes_what_waits(commits: GroupCommit, database: Database):
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in range(300)]
     gate.open()
@@ -165,7 +165,7 @@ def test_closing_finishes_what_waits(commits: Commits, database: Database):
     assert len(notes(database)) == 300
 
 
-def test_after_closing_every_write_is_refused(commits: Commits):
+def test_after_closing_every_write_is_refused(commits: GroupCommit):
     commits.close()
     commits.close()
     with pytest.raises(StorageError):
@@ -181,10 +181,10 @@ def test_writes_that_meet_the_closing_are_all_answered(tmp_path: Path):
         return [None] * len(payloads)
 
     for _ in range(30):
-        commits = Commits(database.writer, lambda committed: None)
+        commits = GroupCommit(database.writer, lambda committed: None)
         futures: list[Future[Any]] = []
 
-        def write(commits: Commits = commits, futures: list[Future[Any]] = futures) -> None:
+        def write(commits: GroupCommit = commits, futures: list[Future[Any]] = futures) -> None:
             for _ in range(40):
                 futures.append(commits.begin(nothing, None))
 
@@ -201,8 +201,8 @@ def test_writes_that_meet_the_closing_are_all_answered(tmp_path: Path):
 def test_a_notice_comes_after_the_commit(store: Store, database_url: str):
     seen: list[tuple[str, int]] = []
 
-    def look(committed: Committed) -> None:
-        for notice in committed.notices:
+    def look(committed: CommitSummary) -> None:
+        for notice in committed.events:
             seen.append((notice.job_id, store.job(notice.job_id).last_seq - notice.seq))
 
     store.listen(look)
@@ -213,7 +213,7 @@ def test_a_notice_comes_after_the_commit(store: Store, database_url: str):
 
 
 def test_a_listener_that_fails_undoes_nothing(store: Store):
-    def fail(committed: Committed) -> None:
+    def fail(committed: CommitSummary) -> None:
         raise RuntimeError("a bug of a listener")
 
     store.listen(fail)
@@ -223,7 +223,7 @@ def test_a_listener_that_fails_undoes_nothing(store: Store):
 
 
 def test_commits_tell_what_they_made_true(store: Store):
-    told: list[Committed] = []
+    told: list[CommitSummary] = []
     store.listen(told.append)
     first = draft(callback_url="https://example.com/")
     submit(store, first, draft(queue="render", needs=(first.id,)))
@@ -231,22 +231,22 @@ def test_commits_tell_what_they_made_true(store: Store):
     cancel(store, taken)
     succeed(store, taken)
     store.close()
-    assert told[0].woken == {"gpu"}
-    assert told[0].called_back
-    assert [notice.seq for notice in told[0].notices] == [1, 1]
-    assert [job for each in told for job in each.stopped] == [taken.id]
-    assert [notice.terminal for notice in told[-1].notices] == [True]
+    assert told[0].queues_with_work == {"gpu"}
+    assert told[0].has_deliveries
+    assert [notice.seq for notice in told[0].events] == [1, 1]
+    assert [job for each in told for job in each.cancelled_jobs] == [taken.id]
+    assert [notice.terminal for notice in told[-1].events] == [True]
 
 
 def test_a_released_job_wakes_its_queue(store: Store):
-    told: list[Committed] = []
+    told: list[CommitSummary] = []
     first = draft()
     submit(store, first, draft(queue="render", needs=(first.id,)))
     taken = claim(store)
     store.listen(told.append)
     succeed(store, taken)
     store.close()
-    assert "render" in told[-1].woken
+    assert "render" in told[-1].queues_with_work
 
 
 def test_a_closed_store_answers_all_that_was_asked(database_url: str):
@@ -270,8 +270,8 @@ def test_a_submit_shares_a_transaction_with_the_end_of_another_job(database_url:
     store = Store(opened(database_url))
     shared: list[bool] = []
 
-    def listen(committed: Committed) -> None:
-        terminal = {notice.terminal for notice in committed.notices}
+    def listen(committed: CommitSummary) -> None:
+        terminal = {notice.terminal for notice in committed.events}
         shared.append(committed.writes > 1 and terminal == {True, False})
 
     store.listen(listen)

@@ -1,14 +1,14 @@
 """What was decided of texts and pictures, on both databases."""
 
 from imagemill.domain.clock import now_us, uuid7
-from imagemill.domain.moderation import Judgement, Verdict
+from imagemill.domain.moderation import ModerationRecord, Verdict
 from imagemill.jobs.store.store import Store
 from imagemill.safety.decisions import Decision
 
 
 def decision(owner: str, at: int, job_id: str | None = None) -> Decision:
     return Decision(
-        uuid7(at * 1000), owner, at, job_id, Judgement("minors", Verdict.BLOCK, "minors", "0" * 64)
+        uuid7(at * 1000), owner, at, job_id, ModerationRecord("minors", Verdict.BLOCK, "minors", "0" * 64)
     )
 
 

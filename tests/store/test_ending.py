@@ -6,8 +6,8 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.jobs import JobStatus as S
-from imagemill.jobs.store.finish import Unpark
-from imagemill.jobs.store.heartbeat import Beat
+from imagemill.jobs.store.finish import ReleaseRetries
+from imagemill.jobs.store.heartbeat import Heartbeat
 from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
@@ -202,11 +202,11 @@ def test_two_sweeps_at_once_take_a_job_back_once(store: Store, database_url: str
 
 def test_events_are_numbered_without_a_gap_and_the_last_is_terminal(store: Store):
     taken = running(store)
-    store.beat([Beat(taken, T0, T0 + MINUTE, {"step": 1})])
+    store.record_heartbeats([Heartbeat(taken, T0, T0 + MINUTE, {"step": 1})])
     retry(store, taken, run_after=T0 + SECOND)
-    store.unpark(Unpark(T0 + SECOND))
+    store.release_retries(ReleaseRetries(T0 + SECOND))
     again = claim(store, T0 + SECOND)
-    store.beat([Beat(again, T0, T0 + MINUTE, {"step": 1})])
+    store.record_heartbeats([Heartbeat(again, T0, T0 + MINUTE, {"step": 1})])
     succeed(store, again)
     events = store.events_after(taken.id, 0)
     assert [event.seq for event in events] == list(range(1, 8))

@@ -8,8 +8,8 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Canceled, Claim, JobStatus
-from imagemill.jobs.store.finish import Finish, Unpark
-from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.finish import Finish, ReleaseRetries
+from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
@@ -89,9 +89,9 @@ def test_a_retry_waits_for_its_time(store: Store):
     taken = running(store)
     retry(store, taken, run_after=T0 + MINUTE)
     assert store.view(taken.id).last_event.data["retryAt"] == T0 + MINUTE
-    assert store.unpark(Unpark(T0 + MINUTE - 1)) == T0 + MINUTE
+    assert store.release_retries(ReleaseRetries(T0 + MINUTE - 1)) == T0 + MINUTE
     assert store.claim_next(ask(T0)) is None
-    assert store.unpark(Unpark(T0 + MINUTE)) is None
+    assert store.release_retries(ReleaseRetries(T0 + MINUTE)) is None
     assert claim(store, T0 + MINUTE).id == taken.id
 
 
@@ -99,7 +99,7 @@ def test_unparking_tells_when_the_next_is_due(store: Store):
     for delay in (3, 1, 2):
         taken = running(store)
         retry(store, taken, run_after=T0 + delay * MINUTE)
-    assert store.unpark(Unpark(T0 + MINUTE)) == T0 + 2 * MINUTE
+    assert store.release_retries(ReleaseRetries(T0 + MINUTE)) == T0 + 2 * MINUTE
 
 
 def test_a_shutdown_uses_up_no_try(store: Store):
@@ -136,18 +136,20 @@ def test_a_void_claim_keeps_no_reference(store: Store):
 def test_a_void_claim_extends_no_lease(store: Store):
     first, second = lost(store)
     before = snapshot(store, second)
-    assert store.beat([Beat(first, T0, T0 + LIFE, {"step": 1})]) == [Pulse.SUPERSEDED]
+    assert store.record_heartbeats([Heartbeat(first, T0, T0 + LIFE, {"step": 1})]) == [
+        HeartbeatReply.SUPERSEDED
+    ]
     assert snapshot(store, second) == before
 
 
 def test_a_void_claim_learns_whether_its_render_is_followed_on_its_node(store: Store):
     first = running(store)
     reclaim(store, T0 + LEASE + 1)
-    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.TAKEN_OVER]
+    assert store.record_heartbeats([Heartbeat(first, T0, T0 + LIFE)]) == [HeartbeatReply.TAKEN_OVER]
     second = claim(store, T0 + MINUTE)
-    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.TAKEN_OVER]
+    assert store.record_heartbeats([Heartbeat(first, T0, T0 + LIFE)]) == [HeartbeatReply.TAKEN_OVER]
     succeed(store, second)
-    assert store.beat([Beat(first, T0, T0 + LIFE)]) == [Pulse.SUPERSEDED]
+    assert store.record_heartbeats([Heartbeat(first, T0, T0 + LIFE)]) == [HeartbeatReply.SUPERSEDED]
 
 
 @pytest.mark.parametrize("end", [succeed, fail])
@@ -159,7 +161,7 @@ def test_an_end_happens_once(store: Store, end: Any):
         succeed(store, taken)
     with pytest.raises(Superseded):
         store.sent(taken, "late")
-    assert store.beat([Beat(taken, T0, T0 + LIFE)]) == [Pulse.SUPERSEDED]
+    assert store.record_heartbeats([Heartbeat(taken, T0, T0 + LIFE)]) == [HeartbeatReply.SUPERSEDED]
     assert snapshot(store, taken) == before
 
 
@@ -213,7 +215,7 @@ def test_a_void_end_takes_no_claim_away(store: Store):
 
 def test_a_beat_extends_the_lease(store: Store):
     taken = running(store)
-    assert store.beat([Beat(taken, T0 + SECOND, T0 + MINUTE)]) == [Pulse.GO_ON]
+    assert store.record_heartbeats([Heartbeat(taken, T0 + SECOND, T0 + MINUTE)]) == [HeartbeatReply.GO_ON]
     assert store.job(taken.id).lease_until == T0 + MINUTE
     assert reclaim(store, T0 + MINUTE) == 0
     assert reclaim(store, T0 + MINUTE + 1) == 1
@@ -221,13 +223,13 @@ def test_a_beat_extends_the_lease(store: Store):
 
 def test_a_beat_without_news_writes_no_event(store: Store):
     taken = running(store)
-    store.beat([Beat(taken, T0, T0 + MINUTE)])
+    store.record_heartbeats([Heartbeat(taken, T0, T0 + MINUTE)])
     assert event_types(store, taken) == ["Initialized", "Claimed"]
 
 
 def test_a_beat_with_progress_is_in_the_log(store: Store):
     taken = running(store)
-    store.beat([Beat(taken, T0 + SECOND, T0 + MINUTE, {"step": 3, "total": 20})])
+    store.record_heartbeats([Heartbeat(taken, T0 + SECOND, T0 + MINUTE, {"step": 3, "total": 20})])
     (event,) = store.events_after(taken.id, 2)
     assert (event.seq, event.type.value, event.at, event.data) == (
         3, "Updated", T0 + SECOND, {"step": 3, "total": 20},
@@ -238,20 +240,25 @@ def test_a_beat_with_progress_is_in_the_log(store: Store):
 def test_a_beat_brings_the_wish_to_cancel(store: Store):
     taken = running(store)
     cancel(store, taken)
-    assert store.beat([Beat(taken, T0, T0 + MINUTE)]) == [Pulse.CANCEL]
+    assert store.record_heartbeats([Heartbeat(taken, T0, T0 + MINUTE)]) == [HeartbeatReply.CANCEL]
 
 
 def test_beats_of_many_jobs_are_answered_in_their_order(store: Store):
     claims = [running(store) for _ in range(4)]
     cancel(store, claims[1])
     succeed(store, claims[2])
-    beats = [Beat(each, T0, T0 + MINUTE, {"step": n}) for n, each in enumerate(claims)]
-    assert store.beat(beats) == [Pulse.GO_ON, Pulse.CANCEL, Pulse.SUPERSEDED, Pulse.GO_ON]
+    beats = [Heartbeat(each, T0, T0 + MINUTE, {"step": n}) for n, each in enumerate(claims)]
+    assert store.record_heartbeats(beats) == [
+        HeartbeatReply.GO_ON,
+        HeartbeatReply.CANCEL,
+        HeartbeatReply.SUPERSEDED,
+        HeartbeatReply.GO_ON,
+    ]
     assert [event_types(store, each)[-1] for each in claims] == ["Updated", "Updated", "Succeeded", "Updated"]
 
 
 def test_no_beats_are_no_pulses(store: Store):
-    assert store.beat([]) == []
+    assert store.record_heartbeats([]) == []
 
 
 # Cancelling
@@ -278,7 +285,7 @@ def test_a_parked_retry_is_cancelled_at_once(store: Store):
     taken = running(store)
     retry(store, taken, run_after=T0 + MINUTE)
     assert cancel(store, taken) is S.CANCELED
-    assert store.unpark(Unpark(T0)) is None
+    assert store.release_retries(ReleaseRetries(T0)) is None
 
 
 def test_a_running_job_is_told_and_runs_on_until_its_worker_stops_it(store: Store):

@@ -25,8 +25,8 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Superseded
 from imagemill.domain.failures import WORKER_LOST_TRIES
 from imagemill.domain.jobs import Claim, JobStatus
-from imagemill.jobs.store.finish import Unpark
-from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.finish import ReleaseRetries
+from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
 from tests.databases import sqlite_database
@@ -133,13 +133,13 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(claim=claims, news=st.booleans())
     def beat(self, claim: Claim, news: bool) -> None:
-        beat = Beat(claim, self.now, self.now + LEASE, {"step": 1} if news else None)
+        beat = Heartbeat(claim, self.now, self.now + LEASE, {"step": 1} if news else None)
         (pulse,) = self.store.beat([beat])
         if not self.holds(claim):
-            assert pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER)
+            assert pulse in (HeartbeatReply.SUPERSEDED, HeartbeatReply.TAKEN_OVER)
             return
         job = self.known[claim.id]
-        assert pulse is (Pulse.CANCEL if job.wished else Pulse.GO_ON)
+        assert pulse is (HeartbeatReply.CANCEL if job.wished else HeartbeatReply.GO_ON)
         job.lease_until = self.now + LEASE
         job.events += ["Updated"] * news
 
@@ -204,7 +204,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule()
     def unpark(self) -> None:
-        next_due = self.store.unpark(Unpark(self.now))
+        next_due = self.store.unpark(ReleaseRetries(self.now))
         for job in self.known.values():
             if job.run_after is not None and job.run_after <= self.now:
                 job.run_after = None

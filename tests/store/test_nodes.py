@@ -7,7 +7,7 @@ import pytest
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.nodes import NodeConfig
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 from imagemill.nodes.store import Drain, PutNode
 from tests.store.build import MINUTE, T0, in_threads
 
@@ -25,7 +25,7 @@ ATTIC = NodeConfig(
 CELLAR = NodeConfig("cellar", "http://cellar:8188")
 
 
-def put(store: Store, config: NodeConfig, mode: Put = Put.CREATE, at: int = T0) -> None:
+def put(store: Store, config: NodeConfig, mode: WriteMode = WriteMode.CREATE, at: int = T0) -> None:
     store.put_node(PutNode(config, mode, at))
 
 
@@ -55,14 +55,14 @@ def test_one_of_many_who_add_the_same_name_at_once_wins(store: Store):
 
 def test_a_changed_node_keeps_its_age(store: Store):
     put(store, CELLAR)
-    put(store, replace(CELLAR, slots=4), Put.REPLACE, T0 + MINUTE)
+    put(store, replace(CELLAR, slots=4), WriteMode.REPLACE, T0 + MINUTE)
     (node,) = store.nodes()[0]
     assert node.config.slots == 4
     assert (node.created_at, node.updated_at) == (T0, T0 + MINUTE)
 
 
-@pytest.mark.parametrize("mode", [Put.REPLACE, Put.DELETE])
-def test_a_node_that_is_not_there_cannot_be_changed(store: Store, mode: Put):
+@pytest.mark.parametrize("mode", [WriteMode.REPLACE, WriteMode.DELETE])
+def test_a_node_that_is_not_there_cannot_be_changed(store: Store, mode: WriteMode):
     with pytest.raises(NotFound, match="cellar"):
         put(store, CELLAR, mode)
     assert configs(store) == []
@@ -86,13 +86,13 @@ def test_a_node_of_the_settings_is_drained_without_a_row(store: Store):
 def test_a_node_is_added_and_changed_with_its_drain_mark(store: Store):
     put(store, replace(CELLAR, draining=True))
     assert store.nodes()[1] == {"cellar": T0}
-    put(store, CELLAR, Put.REPLACE)
+    put(store, CELLAR, WriteMode.REPLACE)
     assert store.nodes()[1] == {}
 
 
 def test_a_name_used_again_is_not_drained_for_its_predecessor(store: Store):
     put(store, replace(CELLAR, draining=True))
-    put(store, CELLAR, Put.DELETE)
+    put(store, CELLAR, WriteMode.DELETE)
     assert store.nodes() == ([], {})
 
 

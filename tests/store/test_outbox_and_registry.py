@@ -7,7 +7,7 @@ import pytest
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 from imagemill.webhooks.outbox import Delivered
 from tests.store.build import (
     MINUTE,
@@ -93,7 +93,7 @@ def resource(air: str = AIR, **body: Any) -> Resource:
     return Resource(parse(air), body)
 
 
-def put(store: Store, what: Resource, mode: Put = Put.CREATE, now: int = T0) -> Resource:
+def put(store: Store, what: Resource, mode: WriteMode = WriteMode.CREATE, now: int = T0) -> Resource:
     return store.put_resource(what, mode, now)
 
 
@@ -121,14 +121,14 @@ def test_one_of_many_who_register_the_same_at_once_wins(store: Store):
 
 def test_a_resource_is_replaced_and_keeps_its_age(store: Store):
     put(store, resource(modelName="a"))
-    put(store, resource(modelName="b"), Put.REPLACE, T0 + 9)
+    put(store, resource(modelName="b"), WriteMode.REPLACE, T0 + 9)
     found = store.resource(AIR)
     assert found is not None
     assert (found.body, found.created_at, found.updated_at) == ({"modelName": "b"}, T0, T0 + 9)
 
 
-@pytest.mark.parametrize("mode", [Put.REPLACE, Put.DELETE])
-def test_what_is_not_there_cannot_be_changed(store: Store, mode: Put):
+@pytest.mark.parametrize("mode", [WriteMode.REPLACE, WriteMode.DELETE])
+def test_what_is_not_there_cannot_be_changed(store: Store, mode: WriteMode):
     with pytest.raises(NotFound):
         put(store, resource(), mode)
     assert store.resource(AIR) is None
@@ -136,7 +136,7 @@ def test_what_is_not_there_cannot_be_changed(store: Store, mode: Put):
 
 def test_a_deleted_resource_is_gone(store: Store):
     put(store, resource())
-    put(store, resource(), Put.DELETE)
+    put(store, resource(), WriteMode.DELETE)
     assert store.resource(AIR) is None
     assert store.resources_by_version("128078") == []
 

@@ -17,7 +17,7 @@ from imagemill.db.engine import normalise, open_database, open_unpooled
 from imagemill.domain.errors import StorageError, Superseded
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim
-from imagemill.jobs.store.finish import Reclaim
+from imagemill.jobs.store.finish import ReclaimLeases
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
 from tests.cli.programs import Program, image_job, running
@@ -156,7 +156,7 @@ def test_connections_that_are_cut_in_mid_way_lose_nothing(pooler: PgBouncer, sto
     assert {job.id for job in jobs} == set(client.accepted)
     # A claim whose answer was lost is nobody's, and its lease ends.
     late = T0 + 2 * LEASE
-    store.reclaim(Reclaim(late, (), len(jobs)))
+    store.reclaim_leases(ReclaimLeases(late, (), len(jobs)))
     for taken in claim_all(store, late):
         succeed(store, taken)
     for job in store.list_jobs(Filter("ann", limit=100_000)):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from imagemill.db.engine import Database
 from imagemill.jobs.store.lanes import Lanes
-from imagemill.jobs.store.node_state import READ_WHOLE, Places
+from imagemill.jobs.store.node_state import READ_WHOLE, NodeState
 from imagemill.jobs.store.store import Store
 from tests.store.build import T0, claim, draft, opened, submit
 
@@ -40,13 +40,13 @@ def run(store: Store, node: str, jobs: int = 1) -> None:
         claim(store, node=node)
 
 
-def busy(places: Places, conn: sa.Connection, asking: str) -> frozenset[str]:
+def busy(places: NodeState, conn: sa.Connection, asking: str) -> frozenset[str]:
     places.read(conn, [asking])
     return places.fleet(conn, T0).busy
 
 
 def test_a_small_fleet_is_read_anew_for_each_claim(conn: sa.Connection, others: Store):
-    places = Places(Lanes())
+    places = NodeState(Lanes())
     assert busy(places, conn, "asking") == set()
     run(others, "other")
     assert busy(places, conn, "asking") == {"other"}
@@ -54,7 +54,7 @@ def test_a_small_fleet_is_read_anew_for_each_claim(conn: sa.Connection, others: 
 
 def test_in_a_large_fleet_the_node_that_asks_is_seen_as_it_is(conn: sa.Connection, others: Store):
     run(others, "large", READ_WHOLE + 1)
-    places = Places(Lanes())
+    places = NodeState(Lanes())
     assert busy(places, conn, "asking") == {"large"}
     run(others, "asking")
     assert busy(places, conn, "asking") == {"large", "asking"}
@@ -63,7 +63,7 @@ def test_in_a_large_fleet_the_node_that_asks_is_seen_as_it_is(conn: sa.Connectio
 
 def test_in_a_large_fleet_other_nodes_are_seen_soon(conn: sa.Connection, others: Store):
     run(others, "large", READ_WHOLE + 1)
-    places = Places(Lanes())
+    places = NodeState(Lanes())
     assert busy(places, conn, "asking") == {"large"}
     run(others, "new")
     end = time.monotonic() + 5

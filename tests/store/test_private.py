@@ -17,11 +17,11 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Claim, Retried
-from imagemill.jobs.inputs import OwnersShelf
-from imagemill.jobs.store.claim import Ask
-from imagemill.jobs.store.finish import Finish, Reclaim
+from imagemill.jobs.inputs import OwnerResources
+from imagemill.jobs.store.claim import ClaimRequest
+from imagemill.jobs.store.finish import Finish, ReclaimLeases
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.submit import Defaults, Submitter, Wish
+from imagemill.jobs.submit import JobRequest, SubmitDefaults, Submitter
 from imagemill.model_registry.registry import Registry
 from tests.service.build import FakeBackend, inputs, recipe
 from tests.store.build import RULES, fresh_id, opened
@@ -33,7 +33,7 @@ _names = itertools.count()
 class Remote(FakeBackend):
     def nodes(self) -> Sequence[Node]:
         queues = frozenset({"gpu", "remote"})
-        return [Node("fal", "fal", queues, 4, load_s=0.0, remote=True, patience_s=PATIENCE_S)]
+        return [Node("fal", "fal", queues, 4, load_s=0.0, remote=True, local_first_s=PATIENCE_S)]
 
 
 class Local(FakeBackend):
@@ -51,21 +51,21 @@ class Shop:
         self.local, self.fal = Local(name="local"), Remote(name="fal")
         backends = {"local": self.local, "fal": self.fal}
         registry = Registry(store, strict=True, is_available=lambda key: False)
-        self.shelf = partial(OwnersShelf, registry, inputs(store))
-        self.defaults = Defaults(3600.0, 5, 10, private_owners)
+        self.shelf = partial(OwnerResources, registry, inputs(store))
+        self.defaults = SubmitDefaults(3600.0, 5, 10, private_owners)
         self.submitter = Submitter(store, self.shelf, {"square": recipe()}, backends, self.defaults)
         self.offers = Offers(backends, worker="w", chosen=None)
         self.now = now_us()
 
     def submit(self, *, owner: str = "ann", **wish: object) -> str:
-        wishes = [Wish("square", {}, **wish)]  # pyright: ignore[reportArgumentType]
-        job = self.submitter.submit(owner, self.submitter.drafts(owner, wishes, dialect="native")).jobs[0]
+        wishes = [JobRequest("square", {}, **wish)]  # pyright: ignore[reportArgumentType]
+        job = self.submitter.submit(owner, self.submitter.prepare(owner, wishes, dialect="native")).jobs[0]
         return job.id
 
     def claim(self, node: str) -> Claim | None:
         backend = self.local if node == "gpu-1" else self.fal
         offer = self.offers.of(backend.nodes()[0])
-        return self.store.claim_next(Ask(offer, fresh_id(), self.now, self.now + 30 * SECOND, RULES))
+        return self.store.claim_next(ClaimRequest(offer, fresh_id(), self.now, self.now + 30 * SECOND, RULES))
 
 
 class Private(RuleBasedStateMachine):
@@ -88,7 +88,7 @@ class Private(RuleBasedStateMachine):
     def replay(self) -> None:
         if self.running:
             job = self.running[0].job
-            again = self.shop.submitter.again(job)
+            again = self.shop.submitter.resubmit(job)
             if job.id in self.private:
                 self.private.add(again.id)
 
@@ -112,8 +112,8 @@ class Private(RuleBasedStateMachine):
     @rule()
     def lose_all(self) -> None:
         self.running.clear()
-        lost = Reclaim(self.shop.now + 60 * SECOND, outliving=frozenset({"fal"}), reattach_us=SECOND)
-        self.shop.store.reclaim(lost)
+        lost = ReclaimLeases(self.shop.now + 60 * SECOND, outliving=frozenset({"fal"}), reattach_us=SECOND)
+        self.shop.store.reclaim_leases(lost)
 
     @rule(seconds=st.sampled_from([1, 10, 100]))
     def wait(self, seconds: int) -> None:
@@ -219,7 +219,7 @@ def test_what_a_remote_node_cannot_do_it_never_gets(shop: Shop) -> None:
 def test_what_local_nodes_need_for_it_is_asked_of_them_all_the_same(shop: Shop) -> None:
     shop.local.needed = ("text encoder t5",)
     job = shop.store.job(shop.submit())
-    assert shop.store.lane(job.lane).needs == ("text encoder t5",)
+    assert shop.store.lane(job.lane).requirements == ("text encoder t5",)
 
 
 def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
@@ -232,7 +232,7 @@ def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
 
 def test_a_private_job_stays_when_a_remote_backend_is_added_while_it_waits(shop: Shop) -> None:
     before = Submitter(shop.store, shop.shelf, {"square": recipe()}, {"local": shop.local}, shop.defaults)
-    drafts = before.drafts("ann", [Wish("square", {}, private=True)], dialect="native")
+    drafts = before.prepare("ann", [JobRequest("square", {}, private=True)], dialect="native")
     job = before.submit("ann", drafts).jobs[0]
     shop.local.well = False
     shop.now += 1000 * SECOND

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from imagemill.db import migrate, tables
 from imagemill.db.engine import Database, open_database, open_unpooled
 from imagemill.domain.clock import SECOND
-from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import Sweeper, SweepRules
@@ -59,7 +59,7 @@ def count(database: Database, table: sa.Table) -> int:
 
 
 def sweeper(store: Store, folder: Path) -> Sweeper:
-    return Sweeper(store, MemoryBlobs(), Lifeline(folder / "run"), SweepRules(1.0, -T0 / SECOND, 3600.0))
+    return Sweeper(store, MemoryBlobs(), ProcessLock(folder / "run"), SweepRules(1.0, -T0 / SECOND, 3600.0))
 
 
 def test_a_hundred_thousand_events_go_in_small_transactions_while_claims_go_on(

@@ -7,12 +7,12 @@ from imagemill.db import migrate
 from imagemill.db.engine import open_unpooled
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowText
 from tests.store.build import T0, opened
 
 
-def put(store: Store, body: str, space: str = SHARED, mode: Put = Put.CREATE) -> StoredWorkflow:
+def put(store: Store, body: str, space: str = SHARED, mode: WriteMode = WriteMode.CREATE) -> StoredWorkflow:
     text = WorkflowText("portrait", "Portrait", f"manifest {body}", f"digest {body}")
     stored = store.put_workflow(PutWorkflow(text, mode, T0, space))
     assert stored is not None
@@ -37,12 +37,12 @@ def test_the_first_space_that_has_a_name_decides_whatever_the_names(store: Store
 def test_a_change_or_removal_touches_its_own_space_only(store: Store):
     shared = put(store, "s")
     with pytest.raises(NotFound):
-        put(store, "a", "ann", Put.REPLACE)
+        put(store, "a", "ann", WriteMode.REPLACE)
     put(store, "a", "ann")
-    assert put(store, "b", "ann", Put.REPLACE).version == 2
+    assert put(store, "b", "ann", WriteMode.REPLACE).version == 2
     with pytest.raises(Conflict):
         put(store, "c", "ann")
-    store.put_workflow(PutWorkflow(WorkflowText("portrait", "", "", ""), Put.DELETE, T0, "ann"))
+    store.put_workflow(PutWorkflow(WorkflowText("portrait", "", "", ""), WriteMode.DELETE, T0, "ann"))
     assert store.workflow("portrait", None, ("ann", SHARED)) == shared
     assert [each.version for each in store.workflow_versions("portrait", "ann")] == [2, 1]
 

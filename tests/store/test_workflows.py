@@ -4,7 +4,7 @@ import pytest
 
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 from imagemill.workflows.store import PutWorkflow, StoredWorkflow, WorkflowText
 from tests.store.build import MINUTE, T0, in_threads
 
@@ -13,14 +13,14 @@ def text(body: str = "a", name: str = "portrait") -> WorkflowText:
     return WorkflowText(name, "Portrait", f"manifest {body}", f"digest {body}")
 
 
-def put(store: Store, what: WorkflowText, mode: Put = Put.CREATE, at: int = T0) -> StoredWorkflow:
+def put(store: Store, what: WorkflowText, mode: WriteMode = WriteMode.CREATE, at: int = T0) -> StoredWorkflow:
     stored = store.put_workflow(PutWorkflow(what, mode, at))
     assert stored is not None
     return stored
 
 
 def remove(store: Store, name: str = "portrait", at: int = T0) -> None:
-    assert store.put_workflow(PutWorkflow(text(name=name), Put.DELETE, at)) is None
+    assert store.put_workflow(PutWorkflow(text(name=name), WriteMode.DELETE, at)) is None
 
 
 def test_the_first_version_is_one(store: Store):
@@ -31,7 +31,7 @@ def test_the_first_version_is_one(store: Store):
 
 def test_a_change_is_a_new_version_and_the_old_one_stays(store: Store):
     put(store, text("a"))
-    changed = put(store, text("b"), Put.REPLACE, T0 + MINUTE)
+    changed = put(store, text("b"), WriteMode.REPLACE, T0 + MINUTE)
     assert changed.version == 2
     assert store.workflow("portrait") == changed
     assert store.workflow("portrait", 1) == StoredWorkflow(text("a"), 1, T0, None)
@@ -40,7 +40,7 @@ def test_a_change_is_a_new_version_and_the_old_one_stays(store: Store):
 
 def test_the_same_text_again_is_no_new_version(store: Store):
     first = put(store, text())
-    assert put(store, text(), Put.REPLACE, T0 + MINUTE) == first
+    assert put(store, text(), WriteMode.REPLACE, T0 + MINUTE) == first
 
 
 def test_a_name_is_given_once(store: Store):
@@ -50,8 +50,8 @@ def test_a_name_is_given_once(store: Store):
     assert store.workflow_versions("portrait")[0].text == text("a")
 
 
-@pytest.mark.parametrize("mode", [Put.REPLACE, Put.DELETE])
-def test_a_workflow_that_is_not_there_cannot_be_changed(store: Store, mode: Put):
+@pytest.mark.parametrize("mode", [WriteMode.REPLACE, WriteMode.DELETE])
+def test_a_workflow_that_is_not_there_cannot_be_changed(store: Store, mode: WriteMode):
     with pytest.raises(NotFound, match="portrait"):
         store.put_workflow(PutWorkflow(text(), mode, T0))
     assert store.workflow_versions("portrait") == []
@@ -64,7 +64,7 @@ def test_a_removed_workflow_is_gone_but_its_versions_can_be_read(store: Store):
     assert store.workflow_heads() == []
     assert store.workflow("portrait", 1) == StoredWorkflow(text(), 1, T0, T0 + MINUTE)
     with pytest.raises(NotFound):
-        put(store, text("b"), Put.REPLACE)
+        put(store, text("b"), WriteMode.REPLACE)
 
 
 def test_a_name_used_again_goes_on_counting(store: Store):
@@ -77,7 +77,7 @@ def test_a_name_used_again_goes_on_counting(store: Store):
 def test_the_heads_are_the_newest_of_each_name(store: Store):
     put(store, text("a", "b"))
     put(store, text("a", "a"))
-    put(store, text("b", "a"), Put.REPLACE)
+    put(store, text("b", "a"), WriteMode.REPLACE)
     assert [(key.name, key.version, key.digest) for key in store.workflow_heads()] == [
         ("a", 2, "digest b"),
         ("b", 1, "digest a"),
@@ -86,6 +86,6 @@ def test_the_heads_are_the_newest_of_each_name(store: Store):
 
 def test_versions_of_many_who_write_at_once_are_all_different(store: Store):
     put(store, text())
-    answers = in_threads([lambda n=n: put(store, text(str(n)), Put.REPLACE) for n in range(8)])
+    answers = in_threads([lambda n=n: put(store, text(str(n)), WriteMode.REPLACE) for n in range(8)])
     versions = sorted(each.version for each in answers if isinstance(each, StoredWorkflow))
     assert versions == list(range(2, 10))

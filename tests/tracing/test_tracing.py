@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from imagemill.bootstrap.observer import open_tracer
-from imagemill.config import Settings, complaints
+from imagemill.config import Settings, format_errors
 from imagemill.domain.clock import new_trace, now_us
 from imagemill.observability.otlp import Otlp, endpoint_of
 from imagemill.observability.settings import OtelSettings
@@ -111,7 +111,7 @@ def test_a_request_that_is_not_sampled_is_not_told_and_says_so(make_server: Call
         server = make_server(otel={"endpoint": collector.url, "ratio": 0})
         answer = server.submit()
         server.wait(answer.json()["jobs"][0]["jobId"])
-        server.mill.metering.close()
+        server.mill.observer.close()
 
     assert answer.headers["traceparent"].endswith("-00")
     assert collector.spans == []
@@ -192,7 +192,7 @@ def test_without_an_endpoint_there_is_no_tracer() -> None:
 def test_a_wrong_header_is_refused_and_not_shown() -> None:
     with pytest.raises(ValueError, match="name=value") as refused:
         Settings(_env_file=None, otel={"headers": "s3cret without a name"})
-    (line,) = complaints(refused.value)  # type: ignore[arg-type]
+    (line,) = format_errors(refused.value)  # type: ignore[arg-type]
 
     assert line.startswith("IMAGEMILL_OTEL__HEADERS (or OTEL_EXPORTER_OTLP_HEADERS): ")
     assert "s3cret" not in line

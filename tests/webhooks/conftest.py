@@ -15,11 +15,11 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.jobs import Job
 from imagemill.domain.signing import ENDS, UrlSigner
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard, Resolver, look_up
+from imagemill.net.guarded_client import Resolver, UrlGuard, look_up
 from imagemill.observability.tracing import Tracer
-from imagemill.webhooks.endpoints import WebhookRules, Webhooks
-from imagemill.webhooks.messages import MessageRules, Messenger
-from imagemill.webhooks.store import Attempt, Endpoint, Message, Page
+from imagemill.webhooks.endpoints import EndpointService, WebhookRules
+from imagemill.webhooks.messages import MessageRules, WebhookDispatcher
+from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 from tests.service.build import add, mill, wait_until
 
 LOCAL = [ip_network("127.0.0.0/8")]
@@ -31,8 +31,8 @@ class Post:
     """The whole of webhooks around one store."""
 
     store: Store
-    webhooks: Webhooks
-    messenger: Messenger
+    webhooks: EndpointService
+    messenger: WebhookDispatcher
 
     def endpoint(self, url: str, owner: str = ANN, types: Sequence[str] = ENDS) -> Endpoint:
         return self.webhooks.add(owner, url, "", types)
@@ -48,10 +48,10 @@ class Post:
     def again(self, endpoint: Endpoint) -> Endpoint:
         return self.webhooks.get(endpoint.owner, endpoint.id)
 
-    def messages(self, endpoint: Endpoint) -> list[tuple[Message, Attempt | None]]:
-        return list(self.webhooks.messages(endpoint.owner, Page(endpoint.id, limit=500)))
+    def messages(self, endpoint: Endpoint) -> list[tuple[Message, DeliveryAttempt | None]]:
+        return list(self.webhooks.messages(endpoint.owner, MessagePage(endpoint.id, limit=500)))
 
-    def attempts(self, endpoint: Endpoint, message: Message) -> Sequence[Attempt]:
+    def attempts(self, endpoint: Endpoint, message: Message) -> Sequence[DeliveryAttempt]:
         return self.webhooks.message(endpoint.owner, endpoint.id, message.id)[1]
 
     def settle(self, *endpoints: Endpoint, seconds: float = 10) -> None:
@@ -64,7 +64,7 @@ class Post:
 
 @pytest.fixture
 def make_post(store: Store) -> Iterator[Callable[..., Post]]:
-    running: list[Messenger] = []
+    running: list[WebhookDispatcher] = []
 
     def make(
         *,
@@ -78,11 +78,11 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
             "timeout_s": 0.5, "tries": 4, "backoff": Backoff(0.02, 0.05), "poll_s": 0.05,
             "pause_after_s": 3600.0, "retention_s": 3600.0, **changes,
         }  # fmt: skip
-        guard = Guard(LOCAL if allow else [], resolver=resolver)
+        guard = UrlGuard(LOCAL if allow else [], resolver=resolver)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        messenger = Messenger(store, guard, MessageRules(**values), render, tracer=tracer)
-        webhooks = Webhooks(store, guard, WebhookRules(20, 3600.0), messenger.rouse)
-        store.listen(lambda committed: messenger.wake() if committed.called_back else None)
+        messenger = WebhookDispatcher(store, guard, MessageRules(**values), render, tracer=tracer)
+        webhooks = EndpointService(store, guard, WebhookRules(20, 3600.0), messenger.reset_backoff)
+        store.listen(lambda committed: messenger.wake() if committed.has_deliveries else None)
         if starts:
             messenger.start()
         running.append(messenger)

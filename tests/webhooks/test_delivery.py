@@ -77,7 +77,7 @@ def test_only_what_was_asked_for_is_told(post: Post):
         post.run(2)
         post.settle(endpoint)
         assert receiver.types == ["job.started", "job.started"]
-        post.webhooks.alter(ANN, endpoint.id, {"types": ["job.created"]})
+        post.webhooks.update(ANN, endpoint.id, {"types": ["job.created"]})
         add(post.store, owner=ANN)
         post.settle(endpoint)
     assert receiver.types[2:] == ["job.created"]

@@ -3,7 +3,7 @@
 import pytest
 
 from imagemill.domain.errors import InvalidInput, NotFound
-from imagemill.webhooks.store import Page
+from imagemill.webhooks.store import MessagePage
 from tests.webhooks.conftest import ANN, Post
 
 
@@ -15,7 +15,7 @@ def test_another_owners_endpoint_is_not_there(post: Post):
     id_ = endpoint.id
     for attempt in (
         lambda: webhooks.get("bob", id_),
-        lambda: webhooks.alter("bob", id_, {"description": "mine"}),
+        lambda: webhooks.update("bob", id_, {"description": "mine"}),
         lambda: webhooks.rotate("bob", id_),
         lambda: webhooks.pause("bob", id_),
         lambda: webhooks.resume("bob", id_),
@@ -23,7 +23,7 @@ def test_another_owners_endpoint_is_not_there(post: Post):
         lambda: webhooks.remove("bob", id_),
         lambda: webhooks.redeliver("bob", id_, message.id),
         lambda: webhooks.redeliver_failed("bob", id_, 0),
-        lambda: webhooks.messages("bob", Page(id_)),
+        lambda: webhooks.messages("bob", MessagePage(id_)),
         lambda: webhooks.message("bob", id_, message.id),
     ):
         with pytest.raises(NotFound):
@@ -48,4 +48,4 @@ def test_a_private_address_is_refused_when_an_endpoint_is_added_or_changed(post:
         post.endpoint("http://169.254.169.254/latest")
     endpoint = post.endpoint("http://127.0.0.1:9/a")
     with pytest.raises(InvalidInput):
-        post.webhooks.alter(ANN, endpoint.id, {"url": "http://[::ffff:10.0.0.1]/"})
+        post.webhooks.update(ANN, endpoint.id, {"url": "http://[::ffff:10.0.0.1]/"})

@@ -11,7 +11,7 @@ from imagemill.db.engine import open_database
 from imagemill.domain.clock import now_us
 from imagemill.domain.signing import CHOICES
 from imagemill.jobs.store.store import Store
-from imagemill.webhooks.store import Page
+from imagemill.webhooks.store import MessagePage
 from tests.service.build import add
 from tests.store.build import cancel
 from tests.webhooks.conftest import ANN, Post
@@ -73,7 +73,7 @@ def test_an_endpoint_is_told_of_each_event_after_its_answer_once_and_in_order(
         events = {event: begin for writer in writers for event, begin in writer.began.items()}
         assert len(events) == 2 * JOBS * WRITERS
         for id_, at in added.items():
-            page = post.webhooks.messages(ANN, Page(id_, limit=10_000))
+            page = post.webhooks.messages(ANN, MessagePage(id_, limit=10_000))
             told = [(message.job_id, message.type) for message, _ in page]
             assert len(told) == len(set(told)), "none is told twice"
             missed = {event for event, begin in events.items() if begin >= at} - set(told)

@@ -1,30 +1,30 @@
 """Who gets a sender, and who has to wait."""
 
-from imagemill.webhooks.delivery import SENDERS, Hold, Lane, Senders
+from imagemill.webhooks.delivery import SENDERS, BlockedTarget, DeliverySlots, DeliveryTarget
 
 
-def fill(senders: Senders, lanes: list[Lane], now: float = 0.0) -> list[int]:
+def fill(senders: DeliverySlots, lanes: list[DeliveryTarget], now: float = 0.0) -> list[int]:
     """The keys that got one, of as many as may be for each lane in turn."""
     return [key for key, lane in enumerate(lanes) if senders.take(key, lane, now) is None]
 
 
-def prove(senders: Senders, lane: Lane) -> None:
+def prove(senders: DeliverySlots, lane: DeliveryTarget) -> None:
     assert senders.take("proof", lane, 0.0) is None
     senders.give_back("proof", well=True, took_s=0.01, now=0.0)
 
 
-def fail(senders: Senders, lane: Lane, times: int, now: float = 0.0) -> None:
+def fail(senders: DeliverySlots, lane: DeliveryTarget, times: int, now: float = 0.0) -> None:
     for _ in range(times):
         assert senders.take("failure", lane, now) is None
         senders.give_back("failure", well=False, took_s=0.01, now=now)
 
 
 def test_a_lane_gets_four_senders():
-    assert len(fill(Senders(rest_s=1), [Lane("ann", "http://a")] * 20)) == 4
+    assert len(fill(DeliverySlots(rest_s=1), [DeliveryTarget("ann", "http://a")] * 20)) == 4
 
 
 def test_asking_whether_a_lane_is_held_takes_no_sender():
-    senders, lane = Senders(rest_s=1), Lane("ann", "http://a")
+    senders, lane = DeliverySlots(rest_s=1), DeliveryTarget("ann", "http://a")
     for key in range(4):
         assert not senders.is_held(lane, 0.0)
         assert senders.take(key, lane, 0.0) is None
@@ -34,41 +34,49 @@ def test_asking_whether_a_lane_is_held_takes_no_sender():
 
 
 def test_an_account_gets_eight_senders_whatever_it_calls():
-    assert len(fill(Senders(rest_s=1), [Lane("ann", f"http://{number}") for number in range(20)])) == 8
+    assert (
+        len(
+            fill(DeliverySlots(rest_s=1), [DeliveryTarget("ann", f"http://{number}") for number in range(20)])
+        )
+        == 8
+    )
 
 
 def test_a_receiver_gets_eight_senders_whoever_calls_it():
-    assert len(fill(Senders(rest_s=1), [Lane(f"a{number}", "http://a") for number in range(20)])) == 8
+    assert (
+        len(fill(DeliverySlots(rest_s=1), [DeliveryTarget(f"a{number}", "http://a") for number in range(20)]))
+        == 8
+    )
 
 
 def test_receivers_that_are_not_known_leave_some_for_one_that_is_well():
-    senders, well = Senders(rest_s=1), Lane("bob", "http://well")
+    senders, well = DeliverySlots(rest_s=1), DeliveryTarget("bob", "http://well")
     prove(senders, well)
-    unknown = [Lane(f"a{number}", f"http://{number}") for number in range(100)]
+    unknown = [DeliveryTarget(f"a{number}", f"http://{number}") for number in range(100)]
     assert len(fill(senders, unknown)) == 24 < SENDERS
     assert senders.take("well", well, 0.0) is None
 
 
 def test_receivers_that_failed_leave_most_for_others_that_are_not_known():
-    senders = Senders(rest_s=1)
-    lanes = [Lane(f"a{number}", f"http://{number}") for number in range(100)]
+    senders = DeliverySlots(rest_s=1)
+    lanes = [DeliveryTarget(f"a{number}", f"http://{number}") for number in range(100)]
     for lane in lanes:
         fail(senders, lane, 1)
     assert len(fill(senders, lanes)) == 8
-    assert senders.take("new", Lane("bob", "http://new"), 0.0) is None
+    assert senders.take("new", DeliveryTarget("bob", "http://new"), 0.0) is None
 
 
 def test_a_receiver_that_was_slow_gets_one_sender():
-    senders, lane = Senders(rest_s=1), Lane("ann", "http://a")
+    senders, lane = DeliverySlots(rest_s=1), DeliveryTarget("ann", "http://a")
     assert senders.take("slow", lane, 0.0) is None
     senders.give_back("slow", well=True, took_s=5.0, now=5.0)
     assert len(fill(senders, [lane] * 5)) == 1
 
 
 def test_a_receiver_that_fails_again_and_again_rests_longer_each_time_and_a_minute_at_most():
-    senders, lane = Senders(rest_s=5), Lane("ann", "http://a")
+    senders, lane = DeliverySlots(rest_s=5), DeliveryTarget("ann", "http://a")
     fail(senders, lane, 3)
-    assert senders.take("early", lane, 4.9) == Hold("ann", "http://a", "")
+    assert senders.take("early", lane, 4.9) == BlockedTarget("ann", "http://a", "")
     fail(senders, lane, 1, now=5.0)
     assert senders.take("early", lane, 14.9) is not None
     now = 15.0
@@ -79,13 +87,13 @@ def test_a_receiver_that_fails_again_and_again_rests_longer_each_time_and_a_minu
 
 
 def test_a_rest_is_over_when_somebody_says_so_but_a_suspect_stays_one():
-    senders, lane = Senders(rest_s=1000), Lane("ann", "http://a")
+    senders, lane = DeliverySlots(rest_s=1000), DeliveryTarget("ann", "http://a")
     fail(senders, lane, 3)
-    senders.rouse(lane)
+    senders.reset_backoff(lane)
     assert len(fill(senders, [lane] * 5)) == 1
 
 
 def test_one_endpoint_that_fails_does_not_make_another_of_its_receiver_rest():
-    senders = Senders(rest_s=1000)
-    fail(senders, Lane("ann", "http://a", "one"), 3)
-    assert senders.take("other", Lane("ann", "http://a", "two"), 0.0) is None
+    senders = DeliverySlots(rest_s=1000)
+    fail(senders, DeliveryTarget("ann", "http://a", "one"), 3)
+    assert senders.take("other", DeliveryTarget("ann", "http://a", "two"), 0.0) is None

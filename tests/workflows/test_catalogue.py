@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.errors import BadCatalogue
+from imagemill.graphs.errors import InvalidCatalogue
 from tests.workflows.object_info import LORAS, combo, listed, loaders, node
 
 
@@ -82,7 +82,7 @@ def test_a_class_that_cannot_be_read_is_there_all_the_same() -> None:
 
 @pytest.mark.parametrize("garbage", [None, [], "x", 3, {}, {"a": None}, {"a": [1]}, {1: {}}])
 def test_what_lists_no_class_at_all_is_refused_with_one_error(garbage: object) -> None:
-    with pytest.raises(BadCatalogue, match="no node class that can be read"):
+    with pytest.raises(InvalidCatalogue, match="no node class that can be read"):
         Catalogue.read(garbage)
 
 
@@ -105,7 +105,7 @@ def test_any_description_is_read_or_refused_with_one_error(info: dict[str, Any],
     read: Catalogue | None = None
     try:
         read = Catalogue.read(info)
-    except BadCatalogue:
+    except InvalidCatalogue:
         described = [content for content in info.values() if isinstance(content, dict)]
         assert not any(isinstance(content.get("input"), dict) for content in described)
     if read is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.graph import Graph
-from imagemill.graphs.validate import Fault
+from imagemill.graphs.validate import GraphFault
 from tests.workflows.build import node, simple_graph
 
 
@@ -16,7 +16,7 @@ def changed(id_: str, **inputs: Any) -> Graph:
     return graph
 
 
-def the_fault(catalogue: Catalogue, graph: Graph) -> Fault:
+def the_fault(catalogue: Catalogue, graph: Graph) -> GraphFault:
     faults = catalogue.faults(graph)
     assert len(faults) == 1, [fault.message for fault in faults]
     return faults[0]

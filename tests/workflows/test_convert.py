@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.errors import BadGraph, CannotConvert
+from imagemill.graphs.errors import CannotConvert, InvalidGraph
 from imagemill.graphs.ui_format import convert
 from tests.workflows.build import simple_graph
 from tests.workflows.canvas import (
@@ -227,7 +227,7 @@ def test_a_damaged_workflow_is_converted_or_refused_but_nothing_else(
     said = ""
     try:
         said = "; ".join(fault.message for fault in catalogue.faults(convert(damaged, catalogue)))
-    except BadGraph as refusal:
+    except InvalidGraph as refusal:
         said = str(refusal)
     assert len(said) > 20
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.errors import BadGraph, MissingFile, UiFormat
+from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.graph import (
     air_inputs,
     normalise,
@@ -67,7 +67,7 @@ def test_the_original_is_not_shared_with_the_copy() -> None:
     ],
 )
 def test_what_is_no_graph_is_refused_by_node(raw: Any, said: str) -> None:
-    with pytest.raises(BadGraph, match=said):
+    with pytest.raises(InvalidGraph, match=said):
         normalise(raw)
 
 
@@ -75,7 +75,7 @@ def test_values_nested_without_end_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(500):
         deep = [deep]
-    with pytest.raises(BadGraph, match="levels deep"):
+    with pytest.raises(InvalidGraph, match="levels deep"):
         normalise({"1": node("X", a=deep)})
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill.graphs.builtin import NAMES, builtin
-from imagemill.graphs.errors import BadWorkflow
+from imagemill.graphs.errors import InvalidWorkflow
 from imagemill.graphs.manifest import Input, Workflow, check, from_text, schema, to_text
 from tests.workflows.build import simple_graph
 
@@ -96,7 +96,7 @@ def test_an_unknown_built_in_is_not_there() -> None:
 def test_what_does_not_hold_together_is_told_by_field(workflow: Workflow, said: str) -> None:
     complaints = check(workflow)
     assert any(said in complaint for complaint in complaints), complaints
-    with pytest.raises(BadWorkflow):
+    with pytest.raises(InvalidWorkflow):
         from_text(to_text(workflow))
 
 
@@ -124,7 +124,7 @@ def test_a_slip_in_the_text_is_told_by_field(edit: tuple[str, str], said: str) -
     assert edit[0] in text
     if edit[1].startswith("[inputs]"):
         text = to_text(with_input())
-    with pytest.raises(BadWorkflow) as caught:
+    with pytest.raises(InvalidWorkflow) as caught:
         from_text(text.replace(*edit))
     assert said in str(caught.value)
 

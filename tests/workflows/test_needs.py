@@ -7,7 +7,7 @@ import pytest
 from imagemill.domain.images import Control, GraphSpec, Network, Upscale
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.model_files import own_control
-from imagemill.graphs.requirements import Need, needs_of
+from imagemill.graphs.requirements import Requirement, needs_of
 from tests.workflows.build import FOX, node, simple_graph
 
 
@@ -40,33 +40,33 @@ def test_a_graph_needs_its_classes_and_the_files_its_loaders_name() -> None:
         "22": node("Fetch", file="https://example.org/x.safetensors", clip=["4", 1]),
     }
     needs = needs_of(GraphSpec(graph))
-    assert Need("class", "PowerLora") in needs
+    assert Requirement("class", "PowerLora") in needs
     files = [str(need) for need in needs if need.kind != "class"]
     assert files == ["checkpoint sd1\\Fox.safetensors", "file pastel.safetensors", "LoRA a.safetensors"]
-    assert str(Need("class", "PowerLora")) == "node class PowerLora"
+    assert str(Requirement("class", "PowerLora")) == "node class PowerLora"
 
 
 @pytest.mark.parametrize(
     ("need", "met"),
     [
-        (Need("checkpoint", "sd1/fox.safetensors"), True),
-        (Need("checkpoint", "flux1-dev.safetensors"), True),
-        (Need("checkpoint", "ink.safetensors"), False),
-        (Need("lora", "paper.safetensors"), True),
-        (Need("vae", "AE.safetensors"), True),
-        (Need("controlnet", "canny.safetensors"), True),
-        (Need("upscaler", "8x.pth"), False),
-        (Need("hypernet", "thick.pt"), True),
-        (Need("embedding", "easynegative.safetensors"), True),
-        (Need("embedding", "other.pt"), False),
-        (Need("class", "KSampler"), True),
-        (Need("class", "PowerLora"), False),
-        (Need("companions", "flux1-dev.safetensors"), True),
-        (Need("companions", "flux1-all.safetensors"), True),
-        (Need("companions", "gone.safetensors"), False),
+        (Requirement("checkpoint", "sd1/fox.safetensors"), True),
+        (Requirement("checkpoint", "flux1-dev.safetensors"), True),
+        (Requirement("checkpoint", "ink.safetensors"), False),
+        (Requirement("lora", "paper.safetensors"), True),
+        (Requirement("vae", "AE.safetensors"), True),
+        (Requirement("controlnet", "canny.safetensors"), True),
+        (Requirement("upscaler", "8x.pth"), False),
+        (Requirement("hypernet", "thick.pt"), True),
+        (Requirement("embedding", "easynegative.safetensors"), True),
+        (Requirement("embedding", "other.pt"), False),
+        (Requirement("class", "KSampler"), True),
+        (Requirement("class", "PowerLora"), False),
+        (Requirement("companions", "flux1-dev.safetensors"), True),
+        (Requirement("companions", "flux1-all.safetensors"), True),
+        (Requirement("companions", "gone.safetensors"), False),
     ],
 )
-def test_a_need_is_met_by_what_the_node_lists(catalogue: Catalogue, need: Need, met: bool) -> None:
+def test_a_need_is_met_by_what_the_node_lists(catalogue: Catalogue, need: Requirement, met: bool) -> None:
     assert need.met_by(catalogue) is met
 
 
@@ -78,11 +78,11 @@ def test_flux_in_a_file_of_its_own_needs_what_goes_with_it() -> None:
 
 
 def test_a_need_is_read_back_from_its_key() -> None:
-    need = Need("lora", "a:b/c.safetensors")
-    assert Need.from_key(need.key) == need
+    need = Requirement("lora", "a:b/c.safetensors")
+    assert Requirement.from_key(need.key) == need
     for odd in ("", "lora", "nothing:x"):
         with pytest.raises(ValueError, match="is no need"):
-            Need.from_key(odd)
+            Requirement.from_key(odd)
 
 
 def test_a_control_without_a_model_needs_one_for_its_kind_and_family() -> None:
@@ -111,4 +111,4 @@ def test_a_node_s_own_controlnet_is_told_by_its_name(
     loader = {"input": {"required": {"control_net_name": [list(listed)]}}, "output": ["CONTROL_NET"]}
     catalogue = Catalogue.read({"ControlNetLoader": loader})
     assert own_control(purpose, catalogue) == (None if chosen is None else listed[chosen])
-    assert Need("control", purpose).met_by(catalogue) is (chosen is not None)
+    assert Requirement("control", purpose).met_by(catalogue) is (chosen is not None)

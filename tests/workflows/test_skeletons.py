@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagemill.domain.images import SAMPLERS, Control, ImageSpec, Network, Sampler, Upscale
-from imagemill.graphs.builder import build, picture_names, refusal
+from imagemill.graphs.builder import build, picture_names, unsupported_reason
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
 from imagemill.graphs.graph import Graph, titles
@@ -218,12 +218,12 @@ def test_a_preprocessor_that_is_no_core_node_is_refused_with_the_remedy(catalogu
     spec = replace(FOX, controls=(replace(CANNY, preprocessor="DepthZoe"),))
     with pytest.raises(Unsupported, match=r"DepthZoe is no core node.*finished control map"):
         made(spec, catalogue)
-    assert refusal(spec) is not None
-    assert refusal(FOX) is None
+    assert unsupported_reason(spec) is not None
+    assert unsupported_reason(FOX) is None
 
 
 def test_a_mask_without_a_source_is_refused() -> None:
-    assert refusal(replace(FOX, mask="mask")) == "a mask needs a source image to draw into"
+    assert unsupported_reason(replace(FOX, mask="mask")) == "a mask needs a source image to draw into"
 
 
 def test_the_pictures_a_request_needs_are_named_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.detect_inputs import read
-from imagemill.graphs.errors import BadGraph, UiFormat
+from imagemill.graphs.errors import InvalidGraph, UiFormat
 from imagemill.graphs.graph import Graph, is_ui_format, normalise
 from imagemill.graphs.manifest import check, from_text, schema, to_text
 from imagemill.graphs.ui_format import convert
@@ -60,7 +60,7 @@ def outcome(content: Any, known: Catalogue) -> tuple[Graph | None, str]:
     """The graph, or why there is none."""
     try:
         return convert(content, known), ""
-    except BadGraph as refusal:
+    except InvalidGraph as refusal:
         return None, str(refusal)
 
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagemill.accounts.store import Accounts, Owner, StoredKey, UseKey
-from imagemill.accounts.throttle import Strangers
+from imagemill.accounts.store import AccountStore, Owner, StoredKey, UseKey
+from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access
 from imagemill.domain.access import Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
@@ -59,10 +59,10 @@ Token = Callable[[str], Caller | None]
 class Access:
     def __init__(
         self,
-        accounts: Accounts,
+        accounts: AccountStore,
         rules: AccessRules,
         token: Token = lambda _: None,
-        strangers: Strangers | None = None,
+        strangers: UnknownKeyThrottle | None = None,
     ) -> None:
         self._accounts = accounts
         self._rules = rules
@@ -70,7 +70,7 @@ class Access:
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
         self._refused: dict[Credentials, tuple[float, str]] = {}
-        self._strangers = strangers or Strangers()
+        self._strangers = strangers or UnknownKeyThrottle()
         self._forgotten = 0
         """How often: what was looked up before is not remembered after."""
         self._is_closed = rules.always or rules.admin_key is not None
@@ -149,7 +149,7 @@ class Access:
 
     def _everybody(self) -> Caller:
         owner = self._rules.owner
-        return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, is_open=True)
+        return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, is_unauthenticated_local=True)
 
     def _by_admin_key(self, token: str) -> Caller | None:
         expected = self._rules.admin_key

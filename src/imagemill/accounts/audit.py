@@ -16,7 +16,7 @@ _audit = tables.audit.c
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     id: str
     """A UUID of version 7: sorts by time."""
     at: int
@@ -38,25 +38,25 @@ class AuditLog:
         self._write = write
         self._read = read
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: AuditEntry) -> None:
         self._write(_add, entry)
 
-    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[Entry]:
+    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[AuditEntry]:
         """The newest first."""
         return self._read(_page, before, limit, actor)
 
 
-def _add(tx: Tx, requests: Sequence[Entry]) -> list[None]:
+def _add(tx: Tx, requests: Sequence[AuditEntry]) -> list[None]:
     rows = [{name: getattr(entry, name) for name in _NAMES} for entry in requests]
     tx.conn.execute(sa.insert(tables.audit), rows)
     return [None] * len(requests)
 
 
-def _page(conn: sa.Connection, before: str | None, limit: int, actor: str | None) -> list[Entry]:
+def _page(conn: sa.Connection, before: str | None, limit: int, actor: str | None) -> list[AuditEntry]:
     older = _audit.id < before if before is not None else sa.true()
     of_actor = _audit.actor == actor if actor is not None else sa.true()
     statement = sa.select(tables.audit).where(older, of_actor).order_by(_audit.id.desc()).limit(limit)
-    return [Entry(*row) for row in conn.execute(statement)]
+    return [AuditEntry(*row) for row in conn.execute(statement)]
 
 
 _NAMES = tuple(column.name for column in tables.audit.columns)
@@ -74,7 +74,7 @@ class Audit:
     ) -> None:
         """What was done is done: a line that cannot be written is in the process's log instead."""
         now = now_us()
-        entry = Entry(
+        entry = AuditEntry(
             uuid7(now), now, actor, credential[:64], action[:64], target[:200], detail[:2000], address[:64]
         )  # fmt: skip
         try:
@@ -82,6 +82,6 @@ class Audit:
         except StorageError:
             log.exception("the audit log has no line of this: %s", entry)
 
-    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[Entry]:
+    def page(self, before: str | None, limit: int, actor: str | None = None) -> list[AuditEntry]:
         """The newest first."""
         return self._entries.page(before, limit, actor)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from imagemill.accounts.store import Accounts, ChangeOwner, Owner, RevokeKey, StoredKey
+from imagemill.accounts.store import AccountStore, ChangeOwner, Owner, RevokeKey, StoredKey
 from imagemill.domain import access
 from imagemill.domain.access import Caller, Role, Scope, check_account
 from imagemill.domain.clock import SECOND, now_us
@@ -13,7 +13,7 @@ MAX_LIFE_S = 10 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class KeyWish:
+class KeyRequest:
     name: str = ""
     scopes: frozenset[Scope] | None = None
     """None: all that the owner's role has, and its maker."""
@@ -23,7 +23,7 @@ class KeyWish:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeKey:
+class CreatedKey:
     key: StoredKey
     text: str
     """Shown once."""
@@ -32,11 +32,11 @@ class MadeKey:
 class Keys:
     """``forget``: what was known of keys and owners is not so any more."""
 
-    def __init__(self, accounts: Accounts, forget: Callable[[], None]) -> None:
+    def __init__(self, accounts: AccountStore, forget: Callable[[], None]) -> None:
         self._accounts = accounts
         self._forget = forget
 
-    def make(self, wish: KeyWish, owner: str, maker: Caller | None = None) -> MadeKey:
+    def make(self, wish: KeyRequest, owner: str, maker: Caller | None = None) -> CreatedKey:
         """``maker``: None for whoever holds the database itself.
 
         Raises `Forbidden` for more than the maker has, `NotFound` for an owner that is not there."""
@@ -57,7 +57,7 @@ class Keys:
         )  # fmt: skip
         self._accounts.add_key(key)
         self._forget()
-        return MadeKey(key, drawn.text)
+        return CreatedKey(key, drawn.text)
 
     def revoke(self, id_: str, owner: str | None = None) -> StoredKey:
         """Raises `NotFound`, for another owner's key too; None: whoever's it is."""
@@ -68,7 +68,7 @@ class Keys:
     def of(self, owner: str | None = None) -> list[StoredKey]:
         return list(self._accounts.keys(owner))
 
-    def _end(self, wish: KeyWish, now: int, maker: Caller | None) -> int | None:
+    def _end(self, wish: KeyRequest, now: int, maker: Caller | None) -> int | None:
         """A key does not outlive the one it was made by."""
         own = self._own_key(maker)
         latest = own.expires_at if own is not None else None
@@ -90,7 +90,7 @@ class Keys:
 
 
 class Owners:
-    def __init__(self, accounts: Accounts, forget: Callable[[], None]) -> None:
+    def __init__(self, accounts: AccountStore, forget: Callable[[], None]) -> None:
         self._accounts = accounts
         self._forget = forget
 
@@ -104,7 +104,7 @@ class Owners:
 
     def change(self, change: ChangeOwner, caller: Caller | None = None) -> Owner:
         """Raises `NotFound`, `Conflict` where an administrator would lock himself out."""
-        if caller is not None and change.id == caller.account and not caller.is_open:
+        if caller is not None and change.id == caller.account and not caller.is_unauthenticated_local:
             loses = change.role is not None and change.role is not caller.role
             if change.disabled or loses:
                 raise Conflict(f"{change.id} is the account you call with; let another administrator do it")

@@ -20,7 +20,7 @@ class Mail:
     text: str
 
 
-class Outbox(Protocol):
+class MailTransport(Protocol):
     def send(self, mail: Mail) -> None:
         """Hand it over. May block. Raises `OSError` when it cannot."""
         ...
@@ -37,7 +37,7 @@ class SmtpRules:
     timeout_s: float
 
 
-class SmtpOutbox:
+class SmtpTransport:
     """A connection a mail: there are few. Its errors, `smtplib.SMTPException`, are of `OSError`."""
 
     def __init__(self, rules: SmtpRules) -> None:
@@ -63,7 +63,7 @@ class SmtpOutbox:
             server.send_message(_message(mail, rules.sender))
 
 
-class FolderOutbox:
+class FolderTransport:
     """For development: each mail is a file, which only this user may read."""
 
     def __init__(self, folder: Path, sender: str) -> None:

@@ -74,7 +74,7 @@ class ChangeOwner:
     disabled: bool | None = None
 
 
-class Accounts:
+class AccountStore:
     """What `imagemill.jobs.store.store.Store` offers about owners."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
@@ -269,7 +269,7 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class AddSession:
     session: Session
-    forgiven: tuple[str, ...] = ()
+    reset_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ class EndSession:
     now: int
 
 
-class Sessions:
+class SessionStore:
     """What `imagemill.jobs.store.store.Store` offers about sessions."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
@@ -331,7 +331,7 @@ def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
         tx.conn.execute(sa.delete(tables.sessions).where(_sessions.expires_at < session.created_at))
         row = {name: getattr(session, name) for name in _NAMES}
         tx.conn.execute(tx.insert(tables.sessions).values(row))
-    return throttle.forgive(tx, [request.forgiven for request in requests])
+    return throttle.reset_attempts(tx, [request.reset_keys for request in requests])
 
 
 def _get(conn: sa.Connection, id_: str) -> tuple[Session, Owner] | None:
@@ -420,7 +420,7 @@ class UseReset:
     now: int
 
 
-class Users:
+class UserStore:
     """What `imagemill.jobs.store.store.Store` offers about people who log in."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.db.group_commit import Tx, Write
-from imagemill.db.statements import Call, Statement, run_together
+from imagemill.db.statements import BoundStatement, Statement, run_together
 from imagemill.domain.access import digest
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import TooManyAttempts
@@ -29,7 +29,7 @@ _SHED_EVERY = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class CountAttempt:
     limits: Mapping[str, int]
     """How often each key may be tried in a window."""
     now: int
@@ -37,7 +37,7 @@ class Try:
     """The end of windows that begin now."""
 
 
-class Tries:
+class AttemptCounter:
     """What `imagemill.jobs.store.store.Store` offers about tries. ``most``: keys that are kept."""
 
     def __init__(self, write: Callable[..., Any], *, most: int = _MOST_KEYS) -> None:
@@ -47,16 +47,16 @@ class Tries:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self.counting: Write = self._count_all
 
-    def count(self, wish: Try) -> Mapping[str, int]:
+    def count(self, wish: CountAttempt) -> Mapping[str, int]:
         """One try for each key; or none when some have had their number: these, with the ends of their
         windows."""
         return self._write(self.counting, wish)
 
-    def forgive(self, keys: Sequence[str]) -> None:
+    def reset(self, keys: Sequence[str]) -> None:
         """The tries were no guesses: take one of each key back."""
-        self._write(forgive, tuple(keys))
+        self._write(reset_attempts, tuple(keys))
 
-    def _count_all(self, tx: Tx, wishes: Sequence[Try]) -> list[Mapping[str, int]]:
+    def _count_all(self, tx: Tx, wishes: Sequence[CountAttempt]) -> list[Mapping[str, int]]:
         answers = [self._count_one(tx, wish) for wish in wishes]
         if self._fresh >= min(_SHED_EVERY, self._most):
             self._fresh = 0
@@ -64,7 +64,7 @@ class Tries:
             run_together(tx.conn, _FORGET.call({"now": now}), _SHED.call({"most": self._most}))
         return answers
 
-    def _count_one(self, tx: Tx, wish: Try) -> Mapping[str, int]:
+    def _count_one(self, tx: Tx, wish: CountAttempt) -> Mapping[str, int]:
         keys = {digest(key): key for key in wish.limits}
         amounts = _bump(tx, {hidden: wish.limits[key] for hidden, key in keys.items()}, wish)
         if len(amounts) == len(keys):
@@ -105,7 +105,7 @@ _SHED = Statement(
 _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext('tries'))"))
 
 
-def _bump(tx: Tx, limits: Mapping[str, int], wish: Try) -> dict[str, int]:
+def _bump(tx: Tx, limits: Mapping[str, int], wish: CountAttempt) -> dict[str, int]:
     """How often each key was tried now; those that have had their number are missing."""
     rows = [{"key": key, "most": most, "now": wish.now, "until": wish.until} for key, most in limits.items()]
     begun = run_together(tx.conn, *_locked(tx), *map(_BUMP.call, rows))[-len(rows) :]
@@ -118,13 +118,13 @@ def _take_back(tx: Tx, digests: Sequence[str]) -> None:
         run_together(tx.conn, *_locked(tx), _TAKE_BACK.call_many([{"key": key} for key in digests]))
 
 
-def forgive(tx: Tx, requests: Sequence[Sequence[str]]) -> list[None]:
+def reset_attempts(tx: Tx, requests: Sequence[Sequence[str]]) -> list[None]:
     for keys in requests:
         _take_back(tx, [digest(key) for key in keys])
     return [None] * len(requests)
 
 
-def _locked(tx: Tx) -> list[Call]:
+def _locked(tx: Tx) -> list[BoundStatement]:
     """A transaction counts many keys, in no order of their own; on PostgreSQL another one waits."""
     return [] if tx.conn.dialect.name == "sqlite" else [_LOCK.call()]
 
@@ -134,8 +134,8 @@ _REMEMBER_S = 1.0
 _MOST_REMEMBERED = 10_000
 
 
-class Attempts:
-    def __init__(self, tries: Tries, *, window_s: float) -> None:
+class AttemptLimiter:
+    def __init__(self, tries: AttemptCounter, *, window_s: float) -> None:
         self._tries = tries
         self._window_us = round(window_s * SECOND)
         self._full: dict[str, tuple[float, int]] = {}
@@ -149,7 +149,7 @@ class Attempts:
         found = {key: self._full[key] for key in limits if key in self._full}
         full = {key: until for key, (since, until) in found.items() if at - since < _REMEMBER_S}
         if not full:
-            full = self._tries.count(Try(limits, now, now + self._window_us))
+            full = self._tries.count(CountAttempt(limits, now, now + self._window_us))
             if len(self._full) >= _MOST_REMEMBERED:
                 self._full.clear()
             self._full.update({key: (at, until) for key, until in full.items()})
@@ -157,9 +157,9 @@ class Attempts:
             wait_s = max(1, math.ceil((max(full.values()) - now) / SECOND))
             raise TooManyAttempts(f"too many attempts; try again in {wait_s} s", after_s=wait_s)
 
-    def forgive(self, *keys: str) -> None:
+    def reset(self, *keys: str) -> None:
         """The attempts were no guesses: take them back."""
-        self._tries.forgive(keys)
+        self._tries.reset(keys)
 
 
 def network(address: str) -> str:
@@ -183,7 +183,7 @@ _A_SECOND = 5.0
 _MOST_ADDRESSES = 10_000
 
 
-class Strangers:
+class UnknownKeyThrottle:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()

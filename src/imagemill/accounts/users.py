@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from imagemill.accounts.mail import Mail, Outbox
+from imagemill.accounts.mail import Mail, MailTransport
 from imagemill.accounts.passwords import Passwords, check_password
 from imagemill.accounts.store import (
     AddReset,
@@ -22,7 +22,7 @@ from imagemill.accounts.store import (
     User,
     UseReset,
 )
-from imagemill.accounts.throttle import Attempts, network
+from imagemill.accounts.throttle import AttemptLimiter, network
 from imagemill.accounts.tokens import Tokens
 from imagemill.domain.access import Caller, Role, digest
 from imagemill.domain.clock import SECOND, now_us, uuid7
@@ -70,8 +70,8 @@ class Users:
         store: Store,
         tokens: Tokens,
         passwords: Passwords,
-        outbox: Outbox | None,
-        attempts: Attempts,
+        outbox: MailTransport | None,
+        attempts: AttemptLimiter,
         rules: UserRules,
         forget: Callable[[], None],
     ) -> None:
@@ -184,7 +184,7 @@ class Users:
 
     def change_password(self, caller: Caller, user: User, hash_: str) -> None:
         """All other sessions end."""
-        self._attempts.forgive(f"change {user.owner}")
+        self._attempts.reset(f"change {user.owner}")
         change = ChangePassword(user.owner, hash_, now_us(), but=session_of(caller))
         self._store.users.change_password(change)
         self._forget()
@@ -231,7 +231,7 @@ class Users:
             raise InvalidInput.at("token", f"does not work: {error}") from error
         self._forget()
 
-    def _send_reset(self, outbox: Outbox, email: str) -> None:
+    def _send_reset(self, outbox: MailTransport, email: str) -> None:
         try:
             found = self._store.users.by_email(email)
             if found is None or found[1].disabled_at is not None:

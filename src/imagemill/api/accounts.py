@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.accounts.keys import Keys, KeyWish, MadeKey, Owners, scopes_of
+from imagemill.accounts.keys import CreatedKey, KeyRequest, Keys, Owners, scopes_of
 from imagemill.accounts.passwords import check_password
 from imagemill.accounts.store import ChangeOwner
 from imagemill.accounts.users import Users, check_email
@@ -30,22 +30,22 @@ from imagemill.api.accounts_schemas import (
     session_body,
     user_body,
 )
-from imagemill.api.base import Dialect, Services, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.domain.access import Caller, Scope, check_account
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Forbidden, InvalidInput
 from imagemill.web import openapi
-from imagemill.web.auth import caller, name_target
-from imagemill.web.http import answer, cursor, number
+from imagemill.web.auth import audit_target, caller
+from imagemill.web.http import cursor, json_response, number
 from imagemill.web.middleware import client_address
-from imagemill.web.permissions import Permit
+from imagemill.web.permissions import RoutePermission
 
 _MOST = 500
 _LIMIT = (openapi.whole(1, _MOST, 50), "How many")
 _CURSOR = (openapi.TEXT, "`next` of the last answer")
 
 
-class Administration:
+class AdminRoutes:
     def __init__(self, services: Services) -> None:
         accounts, forget = services.store.accounts, services.access.forget
         self._services = services
@@ -93,7 +93,7 @@ class Administration:
 
     async def keys(self, request: Request) -> Response:
         found = await asyncio.to_thread(self._keys.of, _own(request).owner)
-        return answer({"items": [key_body(key) for key in found]})
+        return json_response({"items": [key_body(key) for key in found]})
 
     async def make_key(self, request: Request) -> Response:
         found = _own(request)
@@ -106,7 +106,7 @@ class Administration:
     async def owners_keys(self, request: Request, owner: str) -> Response:
         await asyncio.to_thread(self._owners.get, owner)
         found = await asyncio.to_thread(self._keys.of, owner)
-        return answer({"items": [key_body(key) for key in found]})
+        return json_response({"items": [key_body(key) for key in found]})
 
     async def make_owners_key(self, request: Request, owner: str) -> Response:
         return await self._make(request, owner, caller(request))
@@ -117,15 +117,15 @@ class Administration:
 
     async def _make(self, request: Request, owner: str, maker: Caller) -> Response:
         body = await read(request, KeyBody)
-        wish = KeyWish(
+        wish = KeyRequest(
             body.name,
             scopes_of("scopes", body.scopes) if body.scopes is not None else None,
             body.is_service,
             body.expires_in_days * 86_400 if body.expires_in_days is not None else None,
         )
-        made: MadeKey = await asyncio.to_thread(self._keys.make, wish, owner, maker)
-        name_target(request, f"{owner}/{made.key.id}")
-        return answer({**key_body(made.key), "key": made.text}, 201)
+        made: CreatedKey = await asyncio.to_thread(self._keys.make, wish, owner, maker)
+        audit_target(request, f"{owner}/{made.key.id}")
+        return json_response({**key_body(made.key), "key": made.text}, 201)
 
     # Owners
 
@@ -139,17 +139,17 @@ class Administration:
     async def add_owner(self, request: Request) -> Response:
         body = await read(request, OwnerBody)
         made = await asyncio.to_thread(self._owners.add, body.id, body.role, body.name)
-        name_target(request, made.id)
-        return answer(owner_body(made), 201)
+        audit_target(request, made.id)
+        return json_response(owner_body(made), 201)
 
     async def owner(self, request: Request, owner: str) -> Response:
-        return answer(owner_body(await asyncio.to_thread(self._owners.get, owner)))
+        return json_response(owner_body(await asyncio.to_thread(self._owners.get, owner)))
 
     async def change_owner(self, request: Request, owner: str) -> Response:
         body = await read(request, OwnerChange)
         change = ChangeOwner(owner, now_us(), body.role, body.name, body.weight, body.disabled)
         changed = await asyncio.to_thread(self._owners.change, change, caller(request))
-        return answer(owner_body(changed))
+        return json_response(owner_body(changed))
 
     # Users
 
@@ -167,8 +167,8 @@ class Administration:
         users = self._services.users
         hash_ = await asyncio.wrap_future(users.passwords.hash(body.password))
         made = await asyncio.to_thread(users.add, email, hash_, body.role, name)
-        name_target(request, made.id)
-        return answer({**owner_body(made), "email": email}, 201)
+        audit_target(request, made.id)
+        return json_response({**owner_body(made), "email": email}, 201)
 
     async def set_password(self, request: Request, owner: str) -> Response:
         body = await read(request, PasswordBody)
@@ -197,13 +197,15 @@ def _own(request: Request) -> Caller:
 
 
 def _page(items: Sequence[dict[str, Any]], limit: int, by: str) -> Response:
-    return answer({"items": items[:limit], "next": items[limit - 1][by] if len(items) > limit else None})
+    return json_response(
+        {"items": items[:limit], "next": items[limit - 1][by] if len(items) > limit else None}
+    )
 
 
 _MAIL_SENT = "If there is such a user, a mail is on its way."
 
 
-class Logins:
+class AuthRoutes:
     def __init__(self, users: Users) -> None:
         self._users = users
 
@@ -244,11 +246,11 @@ class Logins:
         checking, user = await asyncio.to_thread(self._users.begin_login, email, password, address)
         fits = await asyncio.wrap_future(checking)
         session = await asyncio.to_thread(self._users.log_in, user, fits, address)
-        return answer(session_body(session), status)
+        return json_response(session_body(session), status)
 
     async def refresh(self, request: Request) -> Response:
         body = await read(request, RefreshBody)
-        return answer(session_body(await asyncio.to_thread(self._users.refresh, body.refresh_token)))
+        return json_response(session_body(await asyncio.to_thread(self._users.refresh, body.refresh_token)))
 
     async def logout(self, request: Request) -> Response:
         await asyncio.to_thread(self._users.log_out, caller(request))
@@ -257,7 +259,7 @@ class Logins:
     async def forgot(self, request: Request) -> Response:
         body = await read(request, ForgotBody)
         await asyncio.to_thread(self._users.forgot, body.email, client_address(request.scope))
-        return answer({"message": _MAIL_SENT}, 202)
+        return json_response({"message": _MAIL_SENT}, 202)
 
     async def reset(self, request: Request) -> Response:
         body = await read(request, ResetBody)
@@ -280,7 +282,7 @@ class Logins:
         return Response(status_code=204)
 
     async def me(self, request: Request) -> Response:
-        return answer(caller_body(caller(request)))
+        return json_response(caller_body(caller(request)))
 
 
 def _add(
@@ -302,29 +304,29 @@ _AUTH = "/api/v1/auth"
 
 def _router(services: Services) -> APIRouter:
     routes = APIRouter()
-    routes.include_router(Administration(services).router())
-    routes.include_router(Logins(services.users).router())
+    routes.include_router(AdminRoutes(services).router())
+    routes.include_router(AuthRoutes(services.users).router())
     return routes
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="accounts",
     router=_router,
     callback=no_callback,
-    permits=(
-        Permit("/api/v1/keys", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        Permit("/api/v1/keys/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        Permit("/api/v1/owners", Scope.ADMIN, Scope.ADMIN),
-        Permit("/api/v1/owners/", Scope.ADMIN, Scope.ADMIN),
-        Permit("/api/v1/users", Scope.ADMIN, Scope.ADMIN),
-        Permit("/api/v1/users/", Scope.ADMIN, Scope.ADMIN),
-        Permit("/api/v1/audit", Scope.ADMIN, Scope.ADMIN),
+    permissions=(
+        RoutePermission("/api/v1/keys", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        RoutePermission("/api/v1/keys/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        RoutePermission("/api/v1/owners", Scope.ADMIN, Scope.ADMIN),
+        RoutePermission("/api/v1/owners/", Scope.ADMIN, Scope.ADMIN),
+        RoutePermission("/api/v1/users", Scope.ADMIN, Scope.ADMIN),
+        RoutePermission("/api/v1/users/", Scope.ADMIN, Scope.ADMIN),
+        RoutePermission("/api/v1/audit", Scope.ADMIN, Scope.ADMIN),
         *(
-            Permit(f"{_AUTH}/{name}", None)
+            RoutePermission(f"{_AUTH}/{name}", None)
             for name in ("sign-up", "login", "refresh", "forgot-password", "reset-password")
         ),
-        Permit(f"{_AUTH}/change-password", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        Permit(f"{_AUTH}/logout", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        Permit(f"{_AUTH}/me", Scope.ACCOUNT_READ),
+        RoutePermission(f"{_AUTH}/change-password", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        RoutePermission(f"{_AUTH}/logout", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        RoutePermission(f"{_AUTH}/me", Scope.ACCOUNT_READ),
     ),
 )

@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from imagemill.accounts.audit import Entry
+from imagemill.accounts.audit import AuditEntry
 from imagemill.accounts.keys import MAX_LIFE_S
 from imagemill.accounts.store import Owner, StoredKey, User
 from imagemill.accounts.users import LoggedIn
@@ -23,13 +23,13 @@ Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 Email = Annotated[str, Field(min_length=3, max_length=254)]
 
 
-class Body(BaseModel):
+class AccountsModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
     )
 
 
-class KeyBody(Body):
+class KeyBody(AccountsModel):
     name: Name = Field("", description="What it is for.")
     scopes: list[str] | None = Field(None, max_length=50, description="Default: all that you have.")
     is_service: bool = Field(False, description="It may act for end users, named by X-Imagemill-User.")
@@ -38,13 +38,13 @@ class KeyBody(Body):
     )
 
 
-class OwnerBody(Body):
+class OwnerBody(AccountsModel):
     id: str = Field(max_length=24, description="1 to 24 of a-z, 0-9 and -.")
     name: Name = ""
     role: Role = Role.USER
 
 
-class OwnerChange(Body):
+class OwnerChange(AccountsModel):
     name: Name | None = None
     role: Role | None = None
     weight: Real | None = Field(
@@ -53,41 +53,41 @@ class OwnerChange(Body):
     disabled: bool | None = Field(None, description="Its keys and sessions are refused.")
 
 
-class UserBody(Body):
+class UserBody(AccountsModel):
     email: Email
     password: Secret
     role: Role = Role.USER
     owner: str | None = Field(None, max_length=24, description="Default: drawn.")
 
 
-class PasswordBody(Body):
+class PasswordBody(AccountsModel):
     password: Secret
 
 
-class SignUpBody(Body):
+class SignUpBody(AccountsModel):
     email: Email
     password: Secret
 
 
-class LoginBody(Body):
+class LoginBody(AccountsModel):
     email: str = Field(max_length=254)
     password: str = Field(max_length=1000)
 
 
-class RefreshBody(Body):
+class RefreshBody(AccountsModel):
     refresh_token: str = Field(max_length=200)
 
 
-class ForgotBody(Body):
+class ForgotBody(AccountsModel):
     email: str = Field(max_length=254)
 
 
-class ResetBody(Body):
+class ResetBody(AccountsModel):
     token: str = Field(max_length=200)
     password: Secret
 
 
-class ChangeBody(Body):
+class ChangeBody(AccountsModel):
     current_password: str = Field(max_length=1000)
     new_password: Secret
 
@@ -166,11 +166,11 @@ def caller_body(caller: Caller) -> Mapping[str, Any]:
         "role": caller.role.value,
         "scopes": sorted(caller.scopes),
         "credential": caller.credential or None,
-        "open": caller.is_open,
+        "open": caller.is_unauthenticated_local,
     }
 
 
-def entry_body(entry: Entry) -> dict[str, Any]:
+def entry_body(entry: AuditEntry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "at": moment(entry.at),

@@ -17,12 +17,12 @@ from imagemill.api import health
 from imagemill.api.base import Services
 from imagemill.domain.access import Caller
 from imagemill.domain.signing import UrlSigner
-from imagemill.observability.metrics import Meters
+from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
-from imagemill.web.auth import Gate, visitor
-from imagemill.web.middleware import Edge, EdgeRules, Traced
-from imagemill.web.permissions import PUBLIC, Permit, Permits
+from imagemill.web.auth import AuthMiddleware, optional_caller
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced
+from imagemill.web.permissions import PUBLIC, RoutePermission, RoutePermissions
 
 _DESCRIPTION = (
     "A self-hosted image-generation orchestrator. Civitai's v1 jobs API under `/v1`, "
@@ -33,12 +33,12 @@ _DESCRIPTION = (
 def create_app(
     services: Services,
     routers: Iterable[APIRouter],
-    permits: Iterable[Permit],
+    permits: Iterable[RoutePermission],
     *,
     edge: EdgeRules,
     redirect_to_blobs: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
-    meters: Meters,
+    meters: Metrics,
     tracer: Tracer | None = None,
     paths: Callable[[Caller | None], Mapping[str, Any]] = lambda _: {},
 ) -> ASGIApp:
@@ -55,21 +55,24 @@ def create_app(
     problems.install(app)
     for router in routers:
         app.include_router(router)
-    signer: UrlSigner = services.wire.signer
+    signer: UrlSigner = services.response_config.signer
     app.include_router(
         blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
     )
     app.include_router(health.health_router(services))
     app.include_router(health.metrics_router(meters.registry))
-    permitted = Permits([*PUBLIC, *permits])
+    permitted = RoutePermissions([*PUBLIC, *permits])
     _describe(app, permitted, services.access, paths)
-    gate = Gate(app, services.access, permitted, services.audit, services.throttle)
-    outermost = Edge(gate, edge, told=meters.request)
+    gate = AuthMiddleware(app, services.access, permitted, services.audit, services.throttle)
+    outermost = EdgeMiddleware(gate, edge, told=meters.request)
     return outermost if tracer is None else Traced(outermost, tracer)
 
 
 def _describe(
-    app: FastAPI, permits: Permits, access: Access, paths: Callable[[Caller | None], Mapping[str, Any]]
+    app: FastAPI,
+    permits: RoutePermissions,
+    access: Access,
+    paths: Callable[[Caller | None], Mapping[str, Any]],
 ) -> None:
     """Answer the OpenAPI document with the paths of this moment; the routes' own part is made once."""
     made: dict[str, Any] = {}
@@ -79,7 +82,7 @@ def _describe(
             routes = app.openapi()
             made.update(routes, components=openapi.components(routes.get("components", {})))
             made["paths"] = openapi.complete(routes["paths"], permits)
-        further = await asyncio.to_thread(paths, await visitor(request, access))
+        further = await asyncio.to_thread(paths, await optional_caller(request, access))
         body = {**made, "paths": {**made["paths"], **openapi.complete(further, permits)}}
         return Response(to_json(body), media_type="application/json")
 

@@ -11,7 +11,7 @@ from imagemill.accounts.audit import Audit
 from imagemill.accounts.users import Users
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
-from imagemill.credits.service import Credits
+from imagemill.credits.service import CreditService
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.domain.scheduling import Offer
@@ -21,20 +21,20 @@ from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
-from imagemill.net.guarded_client import Guard
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.library.service import Library
-from imagemill.quotas.service import Throttle
+from imagemill.products.library.service import LibraryService
+from imagemill.quotas.service import RequestLimiter
 from imagemill.recipes.base import Recipe
-from imagemill.web.permissions import Permit
+from imagemill.web.permissions import RoutePermission
 from imagemill.webhooks.callbacks import Format
-from imagemill.webhooks.endpoints import Webhooks
+from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.outbox import Delivery
 from imagemill.workflows.service import Workflows
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class ResponseConfig:
     """How answers of this installation look."""
 
     signer: UrlSigner
@@ -70,13 +70,13 @@ class Services:
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
-    library: Library
-    credits: Credits
-    throttle: Throttle | None
+    library: LibraryService
+    credits: CreditService
+    throttle: RequestLimiter | None
     """None: nobody is held to limits."""
     views: ViewLoader
-    webhooks: Webhooks
-    guard: Guard
+    webhooks: EndpointService
+    guard: UrlGuard
     inputs: InputPictures
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]
@@ -84,7 +84,7 @@ class Services:
     """What the slots of this process can take now; empty where none runs."""
     prompt_chars: int
     wait_s: float
-    wire: Wire
+    response_config: ResponseConfig
     options: Mapping[str, Any]
     """The settings of dialects that have some, by the dialect's name."""
     secret: Callable[[str], bytes]
@@ -93,16 +93,16 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ApiModule:
     name: str
     """Kept on each job that came in by it."""
     router: Callable[[Services], APIRouter]
     callback: Format
-    letters: Callable[[Services], Format] | None = None
+    webhook_format: Callable[[Services], Format] | None = None
     """In place of ``callback``, where the words of callbacks need more than the delivery."""
-    permits: tuple[Permit, ...] = ()
+    permissions: tuple[RoutePermission, ...] = ()
     """What its routes need; what none of them names is for admins only."""
-    paths: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
+    extra_openapi: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
     """Further paths of the OpenAPI document as this caller sees it, None for nobody we know; they come and go
     while the server runs. May block."""
 

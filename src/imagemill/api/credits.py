@@ -9,20 +9,20 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagemill.api.base import Dialect, Services, no_callback
-from imagemill.credits.ledger import Balance, LedgerEntry, Stretch
+from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.credits.ledger import Balance, LedgerEntry, StatementPage
 from imagemill.credits.pricing import Prices
-from imagemill.credits.service import Credits, Order
+from imagemill.credits.service import CreditService, LedgerRequest
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, to_datetime
 from imagemill.domain.credits import CREDIT, MAX_AMOUNT, amount_of, credits_of
 from imagemill.domain.errors import InvalidInput
-from imagemill.domain.images import Measure
+from imagemill.domain.images import RenderSize
 from imagemill.domain.jobs import Draft
 from imagemill.web import openapi
-from imagemill.web.auth import caller, name_change
-from imagemill.web.http import Real, answer, idempotency_key, json_body, number
-from imagemill.web.permissions import Permit
+from imagemill.web.auth import audit_change, caller
+from imagemill.web.http import Real, idempotency_key, json_body, json_response, number
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors, suggestion
 
 _MOST = MAX_AMOUNT / CREDIT
@@ -161,7 +161,7 @@ class CreditRoutes:
             if not prices.knows(recipe):
                 raise InvalidInput.at("recipe", f"is {recipe[:64]!r}{suggestion(recipe, body['recipes'])}")
             backend = request.query_params.get("backend")
-            size = Measure(
+            size = RenderSize(
                 number(request, "width", 512, 1, _LONGEST_SIDE)
                 * number(request, "height", 512, 1, _LONGEST_SIDE)
                 / 1e6,
@@ -169,12 +169,12 @@ class CreditRoutes:
                 number(request, "quantity", 1, 1, 10_000),
             )
             body["estimate"] = prices.of(recipe, size, [backend] if backend else [])
-        return answer(body)
+        return json_response(body)
 
     async def balance(self, request: Request) -> Response:
         owner = request.query_params.get("owner") or None
         found = await asyncio.to_thread(self._credits.balance, caller(request), owner)
-        return answer(balance_body(found, is_charged=self._credits.prices.is_charged))
+        return json_response(balance_body(found, is_charged=self._credits.prices.is_charged))
 
     async def statement(self, request: Request) -> Response:
         form = request.query_params.get("format") or "json"
@@ -182,7 +182,7 @@ class CreditRoutes:
             raise InvalidInput.at("format", f"is {form[:40]!r}; write json or csv")
         limit = number(request, "limit", 100, 1, 500)
         before = number(request, "cursor", _LAST, 1, _LAST)
-        stretch = Stretch(
+        stretch = StatementPage(
             request.query_params.get("owner") or caller(request).owner,
             before if before < _LAST else None,
             _instant(request, "since"),
@@ -193,30 +193,30 @@ class CreditRoutes:
             return _file(await asyncio.to_thread(self._credits.csv, caller(request), stretch))
         found = await asyncio.to_thread(self._credits.statement, caller(request), stretch)
         more = found[limit - 1].number if len(found) > limit else None
-        return answer({"items": [entry_body(entry) for entry in found[:limit]], "next": more})
+        return json_response({"items": [entry_body(entry) for entry in found[:limit]], "next": more})
 
     async def grant(self, request: Request) -> Response:
         body = await _read(request, GrantBody)
-        order = Order(_key(request), _thousandths(body.amount), body.note)
+        order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
         return await self._posted(self._credits.grant, caller(request), body.owner, order)
 
     async def transfer(self, request: Request) -> Response:
         body = await _read(request, TransferBody)
-        order = Order(_key(request), _thousandths(body.amount), body.note)
+        order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
         return await self._posted(self._credits.transfer, caller(request), body.sender, body.to, order)
 
     async def exempt(self, request: Request, owner: str) -> Response:
         body = await _read(request, AccountBody)
-        order = Order(_key(request), note=body.note)
+        order = LedgerRequest(_key(request), note=body.note)
         found = self._credits.exempt
-        name_change(request, f"exempt={str(body.exempt).lower()}")
+        audit_change(request, f"exempt={str(body.exempt).lower()}")
         return await self._posted(found, caller(request), owner, body.exempt, order, status=200)
 
     async def _posted(
         self, post: Callable[..., tuple[LedgerEntry, ...]], *args: Any, status: int = 201
     ) -> Response:
         entries = await asyncio.to_thread(post, *args)
-        return answer({"entries": [entry_body(entry) for entry in entries]}, status)
+        return json_response({"entries": [entry_body(entry) for entry in entries]}, status)
 
 
 def _thousandths(credits_: float) -> int:
@@ -258,22 +258,22 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         raise InvalidInput(field_errors(error, model)) from error
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="credits",
     router=lambda services: CreditRoutes(services).router(),
     callback=no_callback,
-    permits=(
-        Permit("/api/v1/prices", Scope.JOBS_READ),
-        Permit("/api/v1/credits", Scope.ACCOUNT_READ),
-        Permit("/api/v1/credits/statement", Scope.ACCOUNT_READ),
-        Permit("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
-        Permit("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
-        Permit("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
+    permissions=(
+        RoutePermission("/api/v1/prices", Scope.JOBS_READ),
+        RoutePermission("/api/v1/credits", Scope.ACCOUNT_READ),
+        RoutePermission("/api/v1/credits/statement", Scope.ACCOUNT_READ),
+        RoutePermission("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
+        RoutePermission("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
+        RoutePermission("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
     ),
 )
 
 
-async def estimate(request: Request, credits_: Credits, drafts: Sequence[Draft]) -> dict[str, Any]:
+async def estimate(request: Request, credits_: CreditService, drafts: Sequence[Draft]) -> dict[str, Any]:
     """What an answer to ``whatif`` says; nothing is stored."""
     is_charged = credits_.prices.is_charged
     needed = sum(amount_of(draft.cost) for draft in drafts)
@@ -289,6 +289,6 @@ async def estimate(request: Request, credits_: Credits, drafts: Sequence[Draft])
     return {**body, "available": credits_of(balance.available), "affordable": affordable}
 
 
-def priced(prices: Prices) -> dict[str, Any]:
+def price_docs(prices: Prices) -> dict[str, Any]:
     """The prices, as an extension of a submitting route in the OpenAPI document."""
     return {"x-price": prices.table()}

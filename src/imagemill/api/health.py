@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from imagemill.api.base import Services
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import StorageError
-from imagemill.web.auth import visitor
+from imagemill.web.auth import optional_caller
 
 
 def health_router(services: Services) -> APIRouter:
@@ -29,7 +29,7 @@ def health_router(services: Services) -> APIRouter:
         return await report(request)
 
     async def report(request: Request) -> Response:
-        found = await visitor(request, services.access)
+        found = await optional_caller(request, services.access)
         sees_all = found is not None and found.may(Scope.NODES_READ)
         return await asyncio.to_thread(_report, services, sees_all)
 
@@ -55,9 +55,9 @@ def _report(services: Services, sees_all: bool) -> Response:
             "backend": node.backend,
             "healthy": node.healthy,
             "draining": node.draining,
-            "trouble": node.trouble,
+            "trouble": node.problem,
             "slots": node.slots,
-            "resident": sorted(node.resident),
+            "resident": sorted(node.loaded_models),
         }
         for backend in services.backends.values()
         for node in backend.nodes()

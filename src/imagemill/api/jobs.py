@@ -10,8 +10,8 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 from starlette.requests import HTTPConnection
 
-from imagemill.api.base import Dialect, Services
-from imagemill.api.credits import estimate, priced
+from imagemill.api.base import ApiModule, Services
+from imagemill.api.credits import estimate, price_docs
 from imagemill.backends.base import Progress
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us, to_datetime
@@ -22,27 +22,27 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Filter, View
 from imagemill.jobs.store.submit import MAX_KEY
-from imagemill.jobs.submit import Wish
+from imagemill.jobs.submit import JobRequest
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.blobs import picture_url
 from imagemill.web.http import (
     Real,
     Whole,
-    answer,
     checked,
     cursor,
     digest,
     flag,
     idempotency_key,
     json_body,
+    json_response,
     number,
     request_trace,
 )
-from imagemill.web.permissions import Permit
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors, suggestion
 from imagemill.web.sse import EventStream, event_body, progress_body
-from imagemill.web.websockets import EventSocket, Wanted, previews_of
+from imagemill.web.websockets import EventSocket, EventSubscription, previews_of
 from imagemill.webhooks.outbox import Delivery
 
 LABEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
@@ -50,7 +50,7 @@ Label = Annotated[str, Field(pattern=f"^{LABEL.pattern}$")]
 """Labels are part of the key that jobs are queued under, and an index holds no long keys."""
 
 
-class JobRequest(BaseModel):
+class JobSubmission(BaseModel):
     model_config = ConfigDict(
         extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
     )
@@ -163,7 +163,7 @@ _SUBMIT = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make 
 _AGAIN = openapi.answered(200, "The same request had made it before, or what it costs", openapi.JSON)
 
 
-class NativeJobs:
+class JobRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._sockets = EventSocket(services.store, services.hub, services.sockets)
@@ -171,7 +171,9 @@ class NativeJobs:
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
         one = "/jobs/{job_id}"
-        submission = openapi.body(JobRequest) | _SUBMIT | _AGAIN | priced(self._services.credits.prices)
+        submission = (
+            openapi.body(JobSubmission) | _SUBMIT | _AGAIN | price_docs(self._services.credits.prices)
+        )
         for method, path, handler, summary, status, extra in (
             ("GET", "/jobs", self.page, "List jobs, newest first", 200, _PAGE),
             ("POST", "/jobs", self.submit, "Submit a job", 201, submission),
@@ -204,29 +206,29 @@ class NativeJobs:
         )
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
         items = await self.bodies(request, jobs[:limit])
-        return answer({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
+        return json_response({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
     async def submit(self, request: Request) -> Response:
         body = await json_body(request)
         wish = self._wish(body)
         drafts = await checked(request, self._drafts, caller(request).owner, wish, request_trace(request))
         if flag(request, "whatif"):
-            return answer(await estimate(request, self._services.credits, drafts))
+            return json_response(await estimate(request, self._services.credits, drafts))
         key = idempotency_key(request)
-        future = self._services.submitter.begin(
+        future = self._services.submitter.submit_async(
             caller(request).owner, drafts, key=key, digest=digest(body) if key else ""
         )  # fmt: skip
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         bodies = await self.bodies(request, accepted.jobs)
-        return answer(bodies[0], 200 if accepted.repeated else 201)
+        return json_response(bodies[0], 200 if accepted.repeated else 201)
 
-    def _wish(self, body: Any) -> Wish:
+    def _wish(self, body: Any) -> JobRequest:
         try:
-            wanted = JobRequest.model_validate(body)
+            wanted = JobSubmission.model_validate(body)
         except ValidationError as error:
-            raise InvalidInput(field_errors(error, JobRequest)) from error
+            raise InvalidInput(field_errors(error, JobSubmission)) from error
         if wanted.recipe not in self._services.recipes:
             near = suggestion(wanted.recipe, self._services.recipes)
             raise InvalidInput.at("recipe", f"is {wanted.recipe!r}{near}")
@@ -234,7 +236,7 @@ class NativeJobs:
             self._services.guard.check_url("callbackUrl", wanted.callback_url)
         if any(len(key) > MAX_KEY for key in wanted.properties):
             raise InvalidInput.at("properties", f"has a key of more than {MAX_KEY} characters")
-        return Wish(
+        return JobRequest(
             recipe=wanted.recipe,
             input=wanted.input,
             path="input.",
@@ -247,16 +249,16 @@ class NativeJobs:
             private=wanted.private,
         )
 
-    def _drafts(self, owner: str, wish: Wish, trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, wish: JobRequest, trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.drafts(owner, [wish], dialect=NAME, trace=trace)
+            return self._services.submitter.prepare(owner, [wish], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             raise error.renamed(_own_path) from error
 
     async def get(self, request: Request, job_id: str) -> Response:
         bodies = await self.bodies(request, [await self._job(request, job_id)])
-        return answer(bodies[0])
+        return json_response(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
         wish = Cancel(job_id, caller(request).owner, now_us())
@@ -267,21 +269,21 @@ class NativeJobs:
         job = await self._job(request, job_id)
         if not job.status.is_terminal:
             raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-        again = await asyncio.to_thread(self._services.submitter.again, job, request_trace(request))
+        again = await asyncio.to_thread(self._services.submitter.resubmit, job, request_trace(request))
         bodies = await self.bodies(request, [again])
-        return answer(bodies[0], 201)
+        return json_response(bodies[0], 201)
 
     async def events(self, request: Request, job_id: str) -> Response:
         job, after = await self._reader(request, job_id)
         if not flag(request, "stream", default=True):
             events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
-            return answer({"items": [event_body(event) for event in events]})
+            return json_response({"items": [event_body(event) for event in events]})
         return EventStream(self._services.store, self._services.hub, job.id, after)
 
     async def socket(self, socket: WebSocket, job_id: str) -> None:
-        async def admit() -> Wanted:
+        async def admit() -> EventSubscription:
             job, after = await self._reader(socket, job_id)
-            return Wanted(job.id, after, previews_of(socket))
+            return EventSubscription(job.id, after, previews_of(socket))
 
         await self._sockets.serve(socket, admit)
 
@@ -298,11 +300,13 @@ class NativeJobs:
         """The jobs as they are now, as this API shows them."""
         services = self._services
         views = await services.views.load([job.id for job in jobs])
-        base = services.wire.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        base = (
+            services.response_config.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        )
         return [
             job_body(
                 view,
-                services.wire.signer,
+                services.response_config.signer,
                 base,
                 progress=services.hub.progress(view.job.id),
                 waits=self._waits(view.job),
@@ -319,12 +323,12 @@ class NativeJobs:
         offers, store = self._services.offers(), self._services.store
         if not offers and (troubles := self._troubles()):
             return f"no node takes jobs now: {'; '.join(troubles)}"
-        return explain_wait(offers, store.lane(job.lane), store.standing(job, now_us()))
+        return explain_wait(offers, store.lane(job.lane), store.queue_position(job, now_us()))
 
     def _troubles(self) -> list[str]:
         """Why the nodes this process knows take nothing; of those at rest, that they are drained."""
         nodes = [node for backend in self._services.backends.values() for node in backend.nodes()]
-        troubled = [node.trouble for node in nodes if node.trouble]
+        troubled = [node.problem for node in nodes if node.problem]
         return troubled or [f"{node.name} is drained" for node in nodes if node.draining]
 
 
@@ -356,12 +360,12 @@ def _callback(delivery: Delivery) -> Mapping[str, Any]:
     return {"job": delivery.job.id, "error": error_body(delivery.job), **event_body(delivery.event)}
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name=NAME,
-    router=lambda services: NativeJobs(services).router(),
+    router=lambda services: JobRoutes(services).router(),
     callback=_callback,
-    permits=(
-        Permit("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
-        Permit("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+    permissions=(
+        RoutePermission("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        RoutePermission("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
     ),
 )

@@ -17,14 +17,14 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from imagemill.api.base import Dialect, Services, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.domain.access import Scope
 from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.web import openapi
-from imagemill.web.http import Whole, answer, json_body, number, one_of
-from imagemill.web.permissions import Permit
+from imagemill.web.http import Whole, json_body, json_response, number, one_of
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -130,7 +130,7 @@ def resource_info(resource: Resource) -> dict[str, Any]:
     }
 
 
-class Resources:
+class ModelRoutes:
     def __init__(self, services: Services) -> None:
         self._registry = services.registry
 
@@ -164,14 +164,14 @@ class Resources:
             raise InvalidInput.at("q", "must be at most 200 characters of text")
         total, found = await asyncio.to_thread(self._registry.page, query, page, limit)
         items = [resource_info(resource) for resource in found]
-        return answer({"page": page, "limit": limit, "total": total, "items": items})
+        return json_response({"page": page, "limit": limit, "total": total, "items": items})
 
     async def create(self, request: Request) -> Response:
         resource = _resource(await _read(request, ResourceBody))
-        return answer(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
+        return json_response(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
 
     async def get(self, request: Request, air: str) -> Response:
-        return answer(resource_info(await self._find(air)))
+        return json_response(resource_info(await self._find(air)))
 
     async def put(self, request: Request, air: str) -> Response:
         resource = _resource(await _read(request, ResourceBody))
@@ -180,7 +180,7 @@ class Resources:
             raise InvalidInput.at(
                 "air", f"is {resource.air}, but the path names {there.air}; they must be equal"
             )
-        return answer(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
+        return json_response(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
 
     async def patch(self, request: Request, air: str) -> Response:
         body = await json_body(request)
@@ -191,7 +191,7 @@ class Resources:
         # null puts a field back to its default.
         kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
         changed = Resource(there.air, kept, there.created_at)
-        return answer(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
+        return json_response(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
 
     async def delete(self, request: Request, air: str) -> Response:
         there = await self._find(air)
@@ -229,12 +229,12 @@ def _resource(body: ResourceBody) -> Resource:
     return Resource(air, fields)
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="registry",
-    router=lambda services: Resources(services).router(),
+    router=lambda services: ModelRoutes(services).router(),
     callback=no_callback,
-    permits=(
-        Permit("/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, asks=True),
-        Permit("/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, asks=True),
+    permissions=(
+        RoutePermission("/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
+        RoutePermission("/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
     ),
 )

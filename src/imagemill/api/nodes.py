@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from imagemill.api.base import Dialect, no_callback
+from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.jobs import Label, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
 from imagemill.nodes.registry import MAX_SLOTS, NodeRegistry, NodeView
 from imagemill.web import openapi
-from imagemill.web.http import Whole, answer, json_body
-from imagemill.web.permissions import Permit
+from imagemill.web.http import Whole, json_body, json_response
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -59,7 +59,7 @@ class NodeBody(NodeFields):
     url: str = Field(max_length=500, description="http(s)://host[:port][/prefix]")
 
 
-class Nodes:
+class NodeRoutes:
     def __init__(self, registry: NodeRegistry) -> None:
         self._registry = registry
 
@@ -89,15 +89,15 @@ class Nodes:
 
     async def list(self, request: Request) -> Response:
         views = await asyncio.to_thread(self._registry.views)
-        return answer({"items": [node_body(view) for view in views]})
+        return json_response({"items": [node_body(view) for view in views]})
 
     async def add(self, request: Request) -> Response:
         body = _read(await json_body(request), NodeBody)
         config = NodeConfig(name=body.name, **_changes(body, {}))
-        return answer(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
+        return json_response(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
 
     async def get(self, request: Request, name: str) -> Response:
-        return answer(node_body(await asyncio.to_thread(self._registry.get, name)))
+        return json_response(node_body(await asyncio.to_thread(self._registry.get, name)))
 
     async def patch(self, request: Request, name: str) -> Response:
         raw = await json_body(request)
@@ -106,21 +106,21 @@ class Nodes:
         body = _read(raw, NodeFields)
         view = await asyncio.to_thread(self._registry.get, name)
         changes = _changes(body, view.config.headers)
-        return answer(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
+        return json_response(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
 
     async def remove(self, request: Request, name: str) -> Response:
         await asyncio.to_thread(self._registry.remove, name)
         return Response(status_code=204)
 
     async def drain(self, request: Request, name: str) -> Response:
-        return answer(node_body(await asyncio.to_thread(self._registry.drain, name)))
+        return json_response(node_body(await asyncio.to_thread(self._registry.drain, name)))
 
     async def undrain(self, request: Request, name: str) -> Response:
-        return answer(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
+        return json_response(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
 
     async def examine(self, request: Request, name: str) -> Response:
         findings = await asyncio.to_thread(self._registry.examine, name)
-        return answer(
+        return json_response(
             {
                 "name": name,
                 "ok": all(finding.level is not Level.ERROR for finding in findings),
@@ -228,12 +228,12 @@ def _discreet(error: FieldError) -> FieldError:
     return FieldError(error.path, error.message.partition("; it is ")[0]) if is_secret else error
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="nodes",
-    router=lambda services: Nodes(services.nodes).router(),
+    router=lambda services: NodeRoutes(services.nodes).router(),
     callback=no_callback,
-    permits=(
-        Permit("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, asks=True),
-        Permit("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, asks=True),
+    permissions=(
+        RoutePermission("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+        RoutePermission("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
     ),
 )

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagemill.api.base import Dialect, Services, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import InvalidInput
-from imagemill.domain.quotas import KINDS, NONE, Limits, Terms
-from imagemill.quotas.store import Own, is_kind
+from imagemill.domain.quotas import KINDS, NONE, Limits, QuotaPolicy
+from imagemill.quotas.store import OwnerLimits, is_kind
 from imagemill.web import openapi
-from imagemill.web.auth import caller, name_change
-from imagemill.web.http import Real, answer, json_body
-from imagemill.web.permissions import Permit
+from imagemill.web.auth import audit_change, caller
+from imagemill.web.http import Real, json_body, json_response
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 
 _Amount = Annotated[Real, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -51,11 +51,11 @@ class LimitRoutes:
         return routes
 
     async def mine(self, request: Request) -> Response:
-        return answer(await asyncio.to_thread(self._body, caller(request).owner))
+        return json_response(await asyncio.to_thread(self._body, caller(request).owner))
 
     async def get(self, request: Request, owner: str) -> Response:
         del request  # the gate has seen that an administrator asks
-        return answer(await asyncio.to_thread(self._body, owner))
+        return json_response(await asyncio.to_thread(self._body, owner))
 
     async def put(self, request: Request, owner: str) -> Response:
         try:
@@ -69,15 +69,15 @@ class LimitRoutes:
                     f"should be one of {', '.join(KINDS)}, cooldown:RECIPE, daily:RECIPE",
                 )
         amounts = {kind: NONE if amount is None else amount for kind, amount in body.limits.items()}
-        await asyncio.to_thread(self._services.store.limits.put, Own(owner, amounts))
-        name_change(request, " ".join(_said(kind, amount) for kind, amount in body.limits.items()) or "none")
+        await asyncio.to_thread(self._services.store.limits.put, OwnerLimits(owner, amounts))
+        audit_change(request, " ".join(_said(kind, amount) for kind, amount in body.limits.items()) or "none")
         if self._services.throttle is not None:
             self._services.throttle.forget()
-        return answer(await asyncio.to_thread(self._body, owner))
+        return json_response(await asyncio.to_thread(self._body, owner))
 
     def _body(self, owner: str) -> dict[str, Any]:
         store, throttle = self._services.store.limits, self._services.throttle
-        terms = throttle.terms if throttle is not None else Terms()
+        terms = throttle.terms if throttle is not None else QuotaPolicy()
         its = store.resolve(terms, [owner])[owner]
         own = store.own([owner]).get(owner, {})
         return {
@@ -102,12 +102,12 @@ def _shown(its: Limits) -> dict[str, float | None]:
     return {"requests": its.requests, "jobs": its.jobs, "megapixels": its.megapixels, **cooldowns, **daily}
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="limits",
     router=lambda services: LimitRoutes(services).router(),
     callback=no_callback,
-    permits=(
-        Permit("/api/v1/limits", Scope.ACCOUNT_READ),
-        Permit("/api/v1/limits/", Scope.ADMIN, Scope.ADMIN),
+    permissions=(
+        RoutePermission("/api/v1/limits", Scope.ACCOUNT_READ),
+        RoutePermission("/api/v1/limits/", Scope.ADMIN, Scope.ADMIN),
     ),
 )

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from imagemill.api.base import Dialect, Services, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.jobs import moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
-from imagemill.jobs.inputs import Kept
+from imagemill.jobs.inputs import StoredInput
 from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import answer
-from imagemill.web.permissions import Permit
+from imagemill.web.http import json_response
+from imagemill.web.permissions import RoutePermission
 
 _BOUNDARY = re.compile(
     r'multipart/form-data\s*;.*\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE
@@ -84,7 +84,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-class Uploads:
+class UploadRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
@@ -115,17 +115,17 @@ class Uploads:
             async for chunk in request.stream():
                 file.write(chunk)
             kept = await asyncio.to_thread(self._keep, request, file)
-        return answer(self._body(request, kept), 201)
+        return json_response(self._body(request, kept), 201)
 
-    def _keep(self, request: Request, file: Any) -> Kept:
+    def _keep(self, request: Request, file: Any) -> StoredInput:
         file.seek(0)
         body, content_type = file.read(), request.headers.get("content-type", "")
         form = is_form(content_type)
         data = file_of(content_type, body) if form else body
         return self._services.inputs.keep("file" if form else "body", data, caller(request).owner)
 
-    def _body(self, request: Request, kept: Kept) -> dict[str, Any]:
-        wire = self._services.wire
+    def _body(self, request: Request, kept: StoredInput) -> dict[str, Any]:
+        wire = self._services.response_config
         base = wire.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
         signed = wire.signer.sign(kept.key)
         return {
@@ -139,7 +139,7 @@ class Uploads:
 
     async def served(self, mark: str, digest: str, name: str, exp: str = "", sig: str = "") -> Response:
         key = f"inputs/{mark}/{digest}/{name}"
-        if not self._services.wire.signer.check(key, exp, sig):
+        if not self._services.response_config.signer.check(key, exp, sig):
             raise HTTPException(403, "this URL is wrong or has expired; upload the picture again")
         left_s = max(0, int(exp) - now_us() // SECOND)
         headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
@@ -153,9 +153,9 @@ class Uploads:
         return Response(data, media_type=media_type, headers=headers)
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="uploads",
-    router=lambda services: Uploads(services).router(),
+    router=lambda services: UploadRoutes(services).router(),
     callback=no_callback,
-    permits=(Permit(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
+    permissions=(RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
 )

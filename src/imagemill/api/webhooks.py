@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from imagemill.api.base import Dialect, no_callback
+from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.jobs import job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us
@@ -17,13 +17,13 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import answer, flag, json_body, number
-from imagemill.web.permissions import Permit
+from imagemill.web.http import flag, json_body, json_response, number
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 from imagemill.web.sse import event_body
-from imagemill.webhooks.endpoints import Webhooks
-from imagemill.webhooks.messages import Told
-from imagemill.webhooks.store import Attempt, Endpoint, Message, Page
+from imagemill.webhooks.endpoints import EndpointService
+from imagemill.webhooks.messages import WebhookEvent
+from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 
 _EventName = Annotated[str, Field(max_length=64, json_schema_extra={"enum": list(CHOICES)})]
 _Events = Annotated[list[_EventName], Field(min_length=1, max_length=20)]
@@ -78,7 +78,7 @@ def _former(endpoint: Endpoint) -> list[str | None]:
     return [moment(until) for until in ends if until > now]
 
 
-def message_body(message: Message, last: Attempt | None = None) -> dict[str, Any]:
+def message_body(message: Message, last: DeliveryAttempt | None = None) -> dict[str, Any]:
     return {
         "id": message.id,
         "type": message.type,
@@ -93,7 +93,7 @@ def message_body(message: Message, last: Attempt | None = None) -> dict[str, Any
     }
 
 
-def whole_message_body(message: Message, attempts: Sequence[Attempt]) -> dict[str, Any]:
+def whole_message_body(message: Message, attempts: Sequence[DeliveryAttempt]) -> dict[str, Any]:
     """With what was sent last, and every attempt."""
     return message_body(message, attempts[-1] if attempts else None) | {
         "body": from_json(message.body) if message.body else None,
@@ -107,7 +107,7 @@ def _message_state(message: Message) -> str:
     return "delivered" if message.delivered_at is not None else "failed"
 
 
-def attempt_body(attempt: Attempt) -> dict[str, Any]:
+def attempt_body(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
         "at": moment(attempt.at),
@@ -117,10 +117,10 @@ def attempt_body(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def renderer(signer: UrlSigner, base_url: str) -> Callable[[Told], Mapping[str, Any]]:
+def renderer(signer: UrlSigner, base_url: str) -> Callable[[WebhookEvent], Mapping[str, Any]]:
     """``base_url``: where pictures can be fetched from outside."""
 
-    def render(told: Told) -> Mapping[str, Any]:
+    def render(told: WebhookEvent) -> Mapping[str, Any]:
         return {
             "type": told.type,
             "timestamp": moment(told.event.at),
@@ -144,7 +144,7 @@ _PAGE = openapi.query(
 
 
 class WebhookRoutes:
-    def __init__(self, webhooks: Webhooks) -> None:
+    def __init__(self, webhooks: EndpointService) -> None:
         self._webhooks = webhooks
 
     def router(self) -> APIRouter:
@@ -180,25 +180,25 @@ class WebhookRoutes:
 
     async def list(self, request: Request) -> Response:
         endpoints = await asyncio.to_thread(self._webhooks.list, caller(request).owner)
-        return answer({"items": [endpoint_body(endpoint) for endpoint in endpoints]})
+        return json_response({"items": [endpoint_body(endpoint) for endpoint in endpoints]})
 
     async def add(self, request: Request) -> Response:
         body = _read(await json_body(request), EndpointBody)
         owner = caller(request).owner
         added = await asyncio.to_thread(self._webhooks.add, owner, body.url, body.description, body.events)
-        return answer(endpoint_body(added, secret=True), 201)
+        return json_response(endpoint_body(added, secret=True), 201)
 
     async def get(self, request: Request, webhook_id: str) -> Response:
         endpoint = await asyncio.to_thread(self._webhooks.get, caller(request).owner, webhook_id)
-        return answer(endpoint_body(endpoint))
+        return json_response(endpoint_body(endpoint))
 
     async def patch(self, request: Request, webhook_id: str) -> Response:
         body = _read(await json_body(request), EndpointChange)
         values: dict[str, Any] = {"url": body.url, "description": body.description, "types": body.events}
         given = {"types" if name == "events" else name for name in body.model_fields_set}
         changes = {name: value for name, value in values.items() if name in given}
-        changed = await asyncio.to_thread(self._webhooks.alter, caller(request).owner, webhook_id, changes)
-        return answer(endpoint_body(changed))
+        changed = await asyncio.to_thread(self._webhooks.update, caller(request).owner, webhook_id, changes)
+        return json_response(endpoint_body(changed))
 
     async def remove(self, request: Request, webhook_id: str) -> Response:
         await asyncio.to_thread(self._webhooks.remove, caller(request).owner, webhook_id)
@@ -206,43 +206,43 @@ class WebhookRoutes:
 
     async def rotate(self, request: Request, webhook_id: str) -> Response:
         endpoint = await asyncio.to_thread(self._webhooks.rotate, caller(request).owner, webhook_id)
-        return answer(endpoint_body(endpoint, secret=True))
+        return json_response(endpoint_body(endpoint, secret=True))
 
     async def pause(self, request: Request, webhook_id: str) -> Response:
         endpoint = await asyncio.to_thread(self._webhooks.pause, caller(request).owner, webhook_id)
-        return answer(endpoint_body(endpoint))
+        return json_response(endpoint_body(endpoint))
 
     async def resume(self, request: Request, webhook_id: str) -> Response:
         endpoint = await asyncio.to_thread(self._webhooks.resume, caller(request).owner, webhook_id)
-        return answer(endpoint_body(endpoint))
+        return json_response(endpoint_body(endpoint))
 
     async def test(self, request: Request, webhook_id: str) -> Response:
         message = await asyncio.to_thread(self._webhooks.test, caller(request).owner, webhook_id)
-        return answer(message_body(message), 202)
+        return json_response(message_body(message), 202)
 
     async def redeliver(self, request: Request, webhook_id: str, message_id: str) -> Response:
         owner = caller(request).owner
         message = await asyncio.to_thread(self._webhooks.redeliver, owner, webhook_id, message_id)
-        return answer(message_body(message), 202)
+        return json_response(message_body(message), 202)
 
     async def redeliver_failed(self, request: Request, webhook_id: str) -> Response:
         owner, body = caller(request).owner, _read(await json_body(request), Since)
         since = from_datetime(body.since)
         count = await asyncio.to_thread(self._webhooks.redeliver_failed, owner, webhook_id, since)
-        return answer({"messages": count}, 202)
+        return json_response({"messages": count}, 202)
 
     async def messages(self, request: Request, webhook_id: str) -> Response:
         limit = number(request, "limit", 50, 1, 500)
         failed = flag(request, "failed")
-        page = Page(webhook_id, _cursor(request.query_params.get("cursor")), failed, limit + 1)
+        page = MessagePage(webhook_id, _cursor(request.query_params.get("cursor")), failed, limit + 1)
         found = await asyncio.to_thread(self._webhooks.messages, caller(request).owner, page)
         items = [message_body(message, last) for message, last in found[:limit]]
-        return answer({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
+        return json_response({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
     async def message(self, request: Request, webhook_id: str, message_id: str) -> Response:
         owner = caller(request).owner
         message, attempts = await asyncio.to_thread(self._webhooks.message, owner, webhook_id, message_id)
-        return answer(whole_message_body(message, attempts))
+        return json_response(whole_message_body(message, attempts))
 
 
 def _cursor(text: str | None) -> str | None:
@@ -260,12 +260,12 @@ def _read(body: Any, model: type[_Model]) -> _Model:
         raise InvalidInput(field_errors(error, model)) from error
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="webhooks",
     router=lambda services: WebhookRoutes(services.webhooks).router(),
     callback=no_callback,
-    permits=(
-        Permit("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        Permit("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+    permissions=(
+        RoutePermission("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        RoutePermission("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
     ),
 )

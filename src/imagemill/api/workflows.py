@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagemill.api.base import Dialect, Services, no_callback
-from imagemill.api.credits import estimate, priced
-from imagemill.api.jobs import LABEL, NAME, NativeJobs, moment
+from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.credits import estimate, price_docs
+from imagemill.api.jobs import LABEL, NAME, JobRoutes, moment
 from imagemill.domain.access import Caller, Role, Scope
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput
 from imagemill.domain.jobs import Draft, Job
@@ -18,10 +18,10 @@ from imagemill.graphs import manifest
 from imagemill.graphs.manifest import Input
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import answer, digest, flag, idempotency_key, json_body, number, request_trace
-from imagemill.web.permissions import Permit
+from imagemill.web.http import digest, flag, idempotency_key, json_body, json_response, number, request_trace
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
-from imagemill.workflows.service import SHARED, Kept, spaces_of
+from imagemill.workflows.service import SHARED, WorkflowVersion, spaces_of
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_VERSIONS = 2**31 - 1
@@ -66,7 +66,7 @@ class WorkflowRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._workflows = services.workflows
-        self._jobs = NativeJobs(services)
+        self._jobs = JobRoutes(services)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["workflows"])
@@ -74,7 +74,7 @@ class WorkflowRoutes:
         run = (
             openapi.query(**_RUN)
             | _any_inputs()
-            | priced(self._services.credits.prices)
+            | price_docs(self._services.credits.prices)
             | {"responses": _ANSWERS}
         )
         change = openapi.body(WorkflowChange) | _SHARED
@@ -100,23 +100,23 @@ class WorkflowRoutes:
 
     async def list(self, request: Request) -> Response:
         found = await asyncio.to_thread(self._workflows.views, spaces_of(caller(request)))
-        return answer({"items": [summary_body(kept) for kept in found]})
+        return json_response({"items": [summary_body(kept) for kept in found]})
 
     async def add(self, request: Request) -> Response:
         body = await _read(request, WorkflowBody)
         what = body.name, body.graph, body.manifest
         kept = await asyncio.to_thread(self._workflows.add, *what, _space(request))
-        return answer(whole_body(kept), 201)
+        return json_response(whole_body(kept), 201)
 
     async def get(self, request: Request, name: str) -> Response:
         which = name, _version(request), spaces_of(caller(request))
-        return answer(whole_body(await asyncio.to_thread(self._workflows.get, *which)))
+        return json_response(whole_body(await asyncio.to_thread(self._workflows.get, *which)))
 
     async def put(self, request: Request, name: str) -> Response:
         body = await _read(request, WorkflowChange)
         what = name, body.graph, body.manifest
         kept = await asyncio.to_thread(self._workflows.change, *what, _space(request))
-        return answer(whole_body(kept))
+        return json_response(whole_body(kept))
 
     async def remove(self, request: Request, name: str) -> Response:
         await asyncio.to_thread(self._workflows.remove, name, _space(request))
@@ -124,7 +124,7 @@ class WorkflowRoutes:
 
     async def versions(self, request: Request, name: str) -> Response:
         found = await asyncio.to_thread(self._workflows.versions, name, spaces_of(caller(request)))
-        return answer({"items": [summary_body(kept) for kept in found]})
+        return json_response({"items": [summary_body(kept) for kept in found]})
 
     async def run(self, request: Request, name: str) -> Response:
         values = await json_body(request)
@@ -133,11 +133,11 @@ class WorkflowRoutes:
         wait = flag(request, "wait")
         drafts = await asyncio.to_thread(self._drafts, request, name, values)
         if flag(request, "whatif"):
-            return answer(await estimate(request, self._services.credits, drafts))
+            return json_response(await estimate(request, self._services.credits, drafts))
         if not wait:
             job, repeated = await self._accept(request, name, values, drafts)
             bodies = await self._jobs.bodies(request, [job])
-            return answer(bodies[0], 200 if repeated else 201)
+            return json_response(bodies[0], 200 if repeated else 201)
         # The watch comes first: when there are too many, nothing has been accepted yet.
         with self._services.hub.watch(draft.id for draft in drafts) as watcher:
             job, repeated = await self._accept(request, name, values, drafts)
@@ -147,7 +147,7 @@ class WorkflowRoutes:
                 now = await asyncio.to_thread(self._services.store.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(self._services.wait_s)
         bodies = await self._jobs.bodies(request, [job])
-        return answer(bodies[0], 200 if done else 202)
+        return json_response(bodies[0], 200 if done else 202)
 
     def _drafts(self, request: Request, name: str, values: Mapping[str, Any]) -> tuple[Draft, ...]:
         query = request.query_params
@@ -163,14 +163,14 @@ class WorkflowRoutes:
         if job_name is not None and (len(job_name) > 200 or "\0" in job_name):
             raise InvalidInput.at("name", "should be at most 200 characters of text")
         wish = replace(
-            self._workflows.wish(name, _version(request), values, spaces_of(caller(request))),
+            self._workflows.job_request(name, _version(request), values, spaces_of(caller(request))),
             name=job_name,
             priority=number(request, "priority", 0, -100, 100),
             labels=tuple(labels),
             callback_url=callback,
         )
         trace = request_trace(request)
-        return self._services.submitter.drafts(caller(request).owner, [wish], dialect=NAME, trace=trace)
+        return self._services.submitter.prepare(caller(request).owner, [wish], dialect=NAME, trace=trace)
 
     async def _accept(
         self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]
@@ -178,7 +178,7 @@ class WorkflowRoutes:
         """The job, and whether the same request had made it before."""
         key = idempotency_key(request)
         asked = {"workflow": name, "query": sorted(request.query_params.multi_items()), "values": values}
-        future = self._services.submitter.begin(
+        future = self._services.submitter.submit_async(
             caller(request).owner, drafts, key=key, digest=digest(asked) if key else ""
         )
         accepted = await asyncio.wrap_future(future)
@@ -187,7 +187,7 @@ class WorkflowRoutes:
         return accepted.jobs[0], accepted.repeated
 
 
-def summary_body(kept: Kept) -> dict[str, Any]:
+def summary_body(kept: WorkflowVersion) -> dict[str, Any]:
     workflow = kept.workflow
     return {
         "name": workflow.name,
@@ -202,7 +202,7 @@ def summary_body(kept: Kept) -> dict[str, Any]:
     }
 
 
-def whole_body(kept: Kept) -> dict[str, Any]:
+def whole_body(kept: WorkflowVersion) -> dict[str, Any]:
     return summary_body(kept) | {"schema": manifest.schema(kept.workflow), "manifest": kept.text}
 
 
@@ -229,7 +229,7 @@ def described_paths(services: Services, reader: Caller | None) -> dict[str, Any]
     }
 
 
-def _operation(kept: Kept) -> dict[str, Any]:
+def _operation(kept: WorkflowVersion) -> dict[str, Any]:
     workflow = kept.workflow
     title = workflow.title or workflow.name
     content = {"application/json": {"schema": manifest.schema(workflow)}}
@@ -255,7 +255,7 @@ def _space(request: Request) -> str:
     """Where the request changes workflows."""
     found = caller(request)
     shared = flag(request, "shared")
-    if found.is_open:
+    if found.is_unauthenticated_local:
         return SHARED
     if not shared:
         return found.owner
@@ -277,20 +277,24 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         raise InvalidInput(field_errors(error, model)) from error
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name="workflows",
     router=lambda services: WorkflowRoutes(services).router(),
     callback=no_callback,
-    paths=described_paths,
-    permits=(
-        Permit("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, asks=True),
-        Permit("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, asks=True),
-        Permit(
+    extra_openapi=described_paths,
+    permissions=(
+        RoutePermission(
+            "/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
+        ),
+        RoutePermission(
+            "/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
+        ),
+        RoutePermission(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,
             methods={"POST": Scope.JOBS_WRITE},
-            asks=True,
+            requires_token=True,
         ),
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagemill.backends.paid_calls import PaidCalls
-from imagemill.domain.images import Work
+from imagemill.domain.images import RenderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +21,27 @@ class Node:
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
     """In all, not what is free now."""
-    resident: frozenset[str] = frozenset()
+    loaded_models: frozenset[str] = frozenset()
     """Loaded checkpoints, AIRs in lower case."""
     available: Container[str] | None = None
-    """Checkpoints it could load (AIRs in lower case) and needs it meets (`Backend.needs`); None: any."""
+    """Checkpoints it can load (AIRs in lower case) and requirements it meets (`Backend.requirements`).
+
+    None: any."""
     load_s: float | None = None
     """Seconds it takes to load a checkpoint; 0: nothing is ever loaded; None: unknown."""
     healthy: bool = True
     draining: bool = False
     """Finishes what it has and takes no more."""
-    trouble: str = ""
+    problem: str = ""
     """Why it is not healthy, in a sentence."""
     remote: bool = False
     """Somebody else's, and paid for: it never gets private jobs, and others only after local nodes."""
-    patience_s: float = 0.0
+    local_first_s: float = 0.0
     """How long a remote node leaves a job to the local nodes that could do it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RenderRequest:
     """One render: what, for which attempt of which job, and where."""
 
     job_id: str
@@ -47,7 +49,7 @@ class Order:
     reference: str
     """Our own id for the render, a canonical UUID; the same across a re-attachment."""
     node: str
-    work: Work
+    work: RenderSpec
     timeout_s: float
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The job's own properties, for backends that take hints from them (the simulator's faults)."""
@@ -70,7 +72,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderResult:
     outputs: tuple[Output, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Told in the job's last event: the graph that was sent, the node's answer."""
@@ -92,7 +94,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class BackendContext:
     """What the factory of a backend gets besides the settings (entry points ``imagemill.backends``)."""
 
     suffix: str
@@ -107,7 +109,7 @@ class RenderCanceled(Exception):
     """Raised by `Backend.follow` once the watch says stop and the render is stopped."""
 
 
-class Watch:
+class RenderControl:
     """How a render and its follower talk: progress one way, the wish to stop the other. Thread-safe."""
 
     def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -119,9 +121,9 @@ class Watch:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def stop(self, *, leave: bool = False) -> None:
+    def stop(self, *, detach: bool = False) -> None:
         """``leave``: the render is another attempt's now, which follows it on its node."""
-        self._left = leave
+        self._left = detach
         self._stop.set()
 
     @property
@@ -129,7 +131,7 @@ class Watch:
         return self._stop.is_set()
 
     @property
-    def left(self) -> bool:
+    def detached(self) -> bool:
         """Whether a render that outlives its follower is to go on."""
         return self._left
 
@@ -148,7 +150,7 @@ class Backend(Protocol):
     def name(self) -> str: ...
 
     @property
-    def outlives(self) -> bool:
+    def survives_worker(self) -> bool:
         """Whether a render goes on, to be found by its reference, when the process that sent it ends."""
         ...
 
@@ -156,26 +158,26 @@ class Backend(Protocol):
         """The nodes as they are now; cheap, no network."""
         ...
 
-    def refusal(self, work: Work) -> str | None:
+    def unsupported_reason(self, work: RenderSpec) -> str | None:
         """Why no node of this backend could ever do it, in one sentence; None when one could."""
         ...
 
-    def needs(self, work: Work) -> tuple[str, ...]:
+    def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         """What the work needs besides its checkpoint and not every node has, sorted; see `Node.available`."""
         ...
 
-    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+    def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         """What is wrong with the hints a job carries for this backend, in a sentence; else None."""
         ...
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         """Start the render and return the backend's reference for it.
 
         A reference the node knows already is attached to, not rendered again.
         """
         ...
 
-    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
         """Block until the render is done. Raises `BackendError`, or `RenderCanceled` after ``watch.stop``."""
         ...
 

@@ -61,7 +61,7 @@ class Reservation:
     budget: Budget
 
 
-class OverBudget(Exception):
+class BudgetExceeded(Exception):
     """Nothing was written. ``after_s``: when it may be different; None: not for this job."""
 
     def __init__(self, message: str, after_s: float | None) -> None:
@@ -77,7 +77,7 @@ class PaidCalls(Protocol):
         ...
 
     def reserve(self, wanted: Reservation) -> str:
-        """Write that it is about to be sent; its id. Raises `OverBudget`. One caller after the other."""
+        """Write that it is about to be sent; its id. Raises `BudgetExceeded`. One caller after the other."""
         ...
 
     def sent(self, call_id: str, request_id: str) -> None: ...

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class RetentionDays:
     """Seconds; None: as long as a job that may need them."""
 
     results_s: float | None = None
@@ -18,8 +18,8 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    default: Keep = Keep()
-    owners: Mapping[str, Keep] = field(default_factory=dict[str, Keep])
+    default: RetentionDays = RetentionDays()
+    owners: Mapping[str, RetentionDays] = field(default_factory=dict[str, RetentionDays])
     """Those of whom it is decided otherwise."""
 
     def results_s(self, owner: str) -> float | None:
@@ -102,9 +102,9 @@ class BlobSettings(BaseModel):
         )
 
 
-def _keep(days: dict[str, float | None]) -> Keep:
+def _keep(days: dict[str, float | None]) -> RetentionDays:
     results, inputs = days["result_days"], days["input_days"]
-    return Keep(results and results * _DAY_S, inputs and inputs * _DAY_S)
+    return RetentionDays(results and results * _DAY_S, inputs and inputs * _DAY_S)
 
 
 class S3Settings(BaseModel):

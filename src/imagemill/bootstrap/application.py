@@ -10,50 +10,50 @@ from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.audit import Audit
 from imagemill.api.base import Services, SocketRules
-from imagemill.backends.base import Backend, Surroundings
+from imagemill.backends.base import Backend, BackendContext
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
-from imagemill.bootstrap.build import RealNodes, entrance, open_blobs
-from imagemill.bootstrap.observer import Metering
-from imagemill.bootstrap.plugins import Formats, plugins
-from imagemill.bootstrap.safety import Safeguards
+from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
+from imagemill.bootstrap.observer import Observer
+from imagemill.bootstrap.plugins import CallbackFormats, plugins
+from imagemill.bootstrap.safety import SafetyComponents
 from imagemill.config import Settings
-from imagemill.credits.provider_calls import Providers
-from imagemill.credits.service import Credits
+from imagemill.credits.provider_calls import PaidCallRecorder
+from imagemill.credits.service import CreditService
 from imagemill.db import migrate
 from imagemill.db.engine import open_database
-from imagemill.db.group_commit import Committed
+from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.hub import Hub, ViewLoader
-from imagemill.jobs.inputs import OwnersShelf
-from imagemill.jobs.leadership import Leadership, Lifeline
+from imagemill.jobs.inputs import OwnerResources
+from imagemill.jobs.leadership import LeaderElection, ProcessLock
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
-from imagemill.net.guarded_client import Guard
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.characters.preparation import Workbench
+from imagemill.products.characters.preparation import CharacterTools
 from imagemill.products.characters.prompts.translator import Translator
-from imagemill.products.library.service import Library
-from imagemill.pubsub.base import Ears, News
-from imagemill.pubsub.threads import Listening
+from imagemill.products.library.service import LibraryService
+from imagemill.pubsub.base import ClusterEvent, EventHandlers
+from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
-from imagemill.webhooks.callbacks import Notifier
-from imagemill.webhooks.endpoints import Webhooks
-from imagemill.webhooks.messages import Messenger
+from imagemill.webhooks.callbacks import CallbackDispatcher
+from imagemill.webhooks.endpoints import EndpointService
+from imagemill.webhooks.messages import WebhookDispatcher
 from imagemill.workflows.service import Workflows
 
 if TYPE_CHECKING:
-    from imagemill.api.base import Dialect
+    from imagemill.api.base import ApiModule
     from imagemill.dispatch.fleet import FleetDispatcher
-    from imagemill.products.library.tasks import Generator
+    from imagemill.products.library.tasks import LibraryTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class Roles:
     worker: bool = True
     queues: frozenset[str] | None = None
     """Queues a worker serves; None: all."""
-    hosted: bool = False
+    under_celery: bool = False
     """Celery's own command runs this process and brings the wake-ups."""
     slots: int | None = None
     """Jobs at once in a hosted process; None: as many as its nodes have slots."""
 
     @property
-    def alone(self) -> bool:
+    def is_single_process(self) -> bool:
         return self.api and self.scheduler and self.worker
 
 
@@ -81,7 +81,7 @@ _ALONE_POLL_S = 2.0
 """How often a monolith looks for events of other processes, of which there should be none."""
 
 
-class Mill:
+class Application:
     """A process of Imagemill: built stopped, then started, then closed."""
 
     def __init__(self, settings: Settings, roles: Roles | None = None) -> None:
@@ -89,7 +89,7 @@ class Mill:
         self.roles = roles or Roles()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         migrate.upgrade(settings.database)
-        self.lifeline = Lifeline(settings.data_dir / "run")
+        self.process_lock = ProcessLock(settings.data_dir / "run")
         self.store = Store(
             open_database(
                 settings.database,
@@ -98,53 +98,55 @@ class Mill:
             )
         )
         self.store.ensure_owner(settings.owner, now_us())
-        self.metering = Metering.of(settings, self.lifeline, self.store)
+        self.observer = Observer.of(settings, self.process_lock, self.store)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
-        self.blobs: BlobStore = MeteredBlobs(stored, self.metering.blob)
+        self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
         self.registry = Registry(
             self.store, strict=settings.resources.strict, is_available=self._some_backend_has
         )
         self.backends = self._backends()
         self.recipes: dict[str, Recipe] = build.recipes(settings, plugins("recipes"))
         poll_s = settings.scheduler_poll_ms / 1000
-        me, alone = self.lifeline.worker, self.roles.alone
-        self.fanout = build.fanout(settings, me, alone=alone, notices=self.roles.api)
+        me, alone = self.process_lock.worker, self.roles.is_single_process
+        self.pubsub = build.build_pubsub(settings, me, alone=alone, notices=self.roles.api)
         self.hub = Hub(
             self.store.progress_of,
-            poll_s=_ALONE_POLL_S if self.roles.alone else poll_s,
+            poll_s=_ALONE_POLL_S if self.roles.is_single_process else poll_s,
             most=settings.limit.streams,
-            relay=self.fanout,
+            relay=self.pubsub,
         )
-        self.guard = Guard(settings.allow_networks)
-        self.safeguards = Safeguards(settings, self.store)
-        self.inputs = self.safeguards.inputs(self.store, self.blobs, self.guard)
-        self.chat = build.chat(settings)
+        self.guard = UrlGuard(settings.allow_networks)
+        self.safety = SafetyComponents(settings, self.store)
+        self.inputs = self.safety.inputs(self.store, self.blobs, self.guard)
+        self.llm = build.build_llm(settings)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.lifeline.worker, chosen=self.roles.queues)
+        self.offers = Offers(self.backends, worker=self.process_lock.worker, chosen=self.roles.queues)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
-        self.leadership = Leadership(self.store, self.lifeline, lease_s=settings.leader_lease_s)
-        self.messenger = self._messenger()
+        self.leader = LeaderElection(self.store, self.process_lock, lease_s=settings.leader_lease_s)
+        self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
-        self.node_backend = RealNodes(settings, self.backends)
+        self.node_backend = NodeBackendAdapter(settings, self.backends)
         self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
         self.services = self._services()
-        self.notifier = self._notifier()
-        self._listening: Listening | None = None
-        self.store.listen(self._committed)
-        self.metering.look_at(self.offers, self.store if self.roles.api or self.roles.scheduler else None)
+        self.callbacks = self._notifier()
+        self._listening: ListenerThread | None = None
+        self.store.listen(self._on_commit)
+        self.observer.collect_from(
+            self.offers, self.store if self.roles.api or self.roles.scheduler else None
+        )
 
     @cached_property
-    def dialects(self) -> Sequence["Dialect"]:
+    def dialects(self) -> Sequence["ApiModule"]:
         """Loaded where they are needed: a process without HTTP starts without them."""
         return plugins("dialects")
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
-        self.metering.start(needed=not (self.roles.hosted or self.roles.api))
-        if self.fanout is not None and not self.roles.api:
-            self._listening = Listening(self.fanout, self._ears())
+        self.observer.start(needed=not (self.roles.under_celery or self.roles.api))
+        if self.pubsub is not None and not self.roles.api:
+            self._listening = ListenerThread(self.pubsub, self._handlers())
             self._listening.start()
         if self.settings.resources.seed:
             self.services.registry.seed()
@@ -152,14 +154,14 @@ class Mill:
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
-            self.notifier.start()
-            self.messenger.start()
+            self.callbacks.start()
+            self.webhooks.start()
         if self.roles.worker:
             self.dispatcher.start()
 
     def drain(self) -> None:
         """Claim no more, let running jobs finish or hand them back, then let waiting requests go."""
-        self.dispatcher.leave()
+        self.dispatcher.stop_accepting()
         self.runner.close(self.settings.shutdown_grace_s)
         self.hub.close()
 
@@ -167,43 +169,43 @@ class Mill:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
 
-    def generator(self) -> "Generator":
+    def generator(self) -> "LibraryTasks":
         """Of a process that Celery runs: the tasks of applications."""
-        from imagemill.products.library.tasks import Generator
+        from imagemill.products.library.tasks import LibraryTasks
 
-        return Generator(self.store, self.services.library, build.of_generator(self.settings))
+        return LibraryTasks(self.store, self.services.library, build.of_generator(self.settings))
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
         self.drain()
         self.dispatcher.close()
         self.sweeper.close()
-        self.notifier.close()
-        self.messenger.close()
-        self.leadership.resign()
+        self.callbacks.close()
+        self.webhooks.close()
+        self.leader.resign()
         self.nodes.close()
         self.inputs.close()
-        self.safeguards.crafts.close()
-        if self.chat is not None:
-            self.chat.close()
+        self.safety.crafts.close()
+        if self.llm is not None:
+            self.llm.close()
         self.services.users.close()
         for backend in self.backends.values():
             backend.close()
-        self.metering.close()
+        self.observer.close()
         self.store.close()
         if self._listening is not None:
             self._listening.close()
-        if self.fanout is not None:
-            self.fanout.close()
-        self.lifeline.close()
+        if self.pubsub is not None:
+            self.pubsub.close()
+        self.process_lock.close()
 
     @contextlib.asynccontextmanager
     async def running(self, _app: Any = None) -> AsyncIterator[None]:
         """For as long as the HTTP server runs."""
         await asyncio.to_thread(self.start)
         tasks = [asyncio.create_task(self.hub.poll())]
-        if self.fanout is not None:
-            tasks.append(asyncio.create_task(self.fanout.listen(self._ears())))
+        if self.pubsub is not None:
+            tasks.append(asyncio.create_task(self.pubsub.listen(self._handlers())))
         try:
             yield
         finally:
@@ -211,130 +213,136 @@ class Mill:
                 task.cancel()
             await asyncio.to_thread(self.close)
 
-    def _committed(self, committed: Committed) -> None:
-        self.metering.note(committed)
-        self.hub.tell(committed.notices, committed.views)
-        for job_id in committed.stopped:
+    def _on_commit(self, committed: CommitSummary) -> None:
+        self.observer.on_commit(committed)
+        self.hub.publish(committed.events, committed.views)
+        for job_id in committed.cancelled_jobs:
             self.runner.stop_job(job_id)
-        for queue in committed.woken:
+        for queue in committed.queues_with_work:
             self.dispatcher.wake(queue)
-        if committed.called_back:
-            self.notifier.wake()
-            self.messenger.wake()
-        if self.fanout is not None:
-            self.fanout.tell([self._news(committed)])
+        if committed.has_deliveries:
+            self.callbacks.wake()
+            self.webhooks.wake()
+        if self.pubsub is not None:
+            self.pubsub.publish([self._event_of(committed)])
 
-    def _news(self, committed: Committed) -> News:
+    def _event_of(self, committed: CommitSummary) -> ClusterEvent:
         """Where there is a broker it wakes the slots of other processes."""
-        return News(
-            notices=tuple(committed.notices),
-            stopped=tuple(committed.stopped),
-            woken=() if self.fleet is not None else tuple(sorted(committed.woken)),
-            called_back=committed.called_back,
+        return ClusterEvent(
+            events=tuple(committed.events),
+            cancelled_jobs=tuple(committed.cancelled_jobs),
+            queues_with_work=() if self.fleet is not None else tuple(sorted(committed.queues_with_work)),
+            has_deliveries=committed.has_deliveries,
         )
 
-    def _ears(self) -> Ears:
-        return Ears(self._hear, self.hub.see, self.hub.look)
+    def _handlers(self) -> EventHandlers:
+        return EventHandlers(self._on_remote_event, self.hub.on_progress, self.hub.look)
 
-    def _hear(self, news: News) -> None:
+    def _on_remote_event(self, news: ClusterEvent) -> None:
         """Of another process."""
-        self.hub.tell(news.notices)
-        for job_id in news.stopped:
+        self.hub.publish(news.events)
+        for job_id in news.cancelled_jobs:
             self.runner.stop_job(job_id)
-        for queue in news.woken:
+        for queue in news.queues_with_work:
             if self.fleet is not None:
-                self.fleet.look()
+                self.fleet.check_queues()
             else:
                 self.inline.wake(queue)
-        if news.called_back:
-            self.notifier.wake()
-            self.messenger.wake()
+        if news.has_deliveries:
+            self.callbacks.wake()
+            self.webhooks.wake()
 
-    def _call(self, queue: str) -> None:
-        if self.fanout is not None:
-            self.fanout.tell([News(woken=(queue,))])
+    def _ask_workers(self, queue: str) -> None:
+        if self.pubsub is not None:
+            self.pubsub.publish([ClusterEvent(queues_with_work=(queue,))])
 
-    def _waiting(self) -> set[str]:
+    def _queues_with_work(self) -> set[str]:
         return {head.key.queue for head in self.store.heads()}
 
-    def _remind(self) -> None:
+    def _wake_again(self) -> None:
         """Wake-ups may have been lost."""
         if self.fleet is not None:
-            for queue in self._waiting():
+            for queue in self._queues_with_work():
                 self.fleet.wake(queue)
 
     def _inline(self) -> InlineDispatcher:
         return InlineDispatcher(
             self.runner.run_all,
             self.backends,
-            worker=self.lifeline.worker,
+            worker=self.process_lock.worker,
             queues=self.roles.queues,
             heads=self.store.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
         )
 
     def _fleet(self) -> "FleetDispatcher | None":
-        post = build.Post(
-            name=f"{self.lifeline.worker}@imagemill",
-            inline=self.inline if self.roles.alone else None,
+        post = build.WorkerProcess(
+            name=f"{self.process_lock.worker}@imagemill",
+            inline=self.inline if self.roles.is_single_process else None,
             works=self.roles.worker,
             queues=self.roles.queues,
-            hosted=self.roles.hosted,
+            under_celery=self.roles.under_celery,
             slots=self.roles.slots,
         )
-        return build.fleet(self.settings, post, self.runner.run_all, self.offers, self._waiting, self._call)
+        return build.build_fleet(
+            self.settings, post, self.runner.run_all, self.offers, self._queues_with_work, self._ask_workers
+        )
 
     def _sweeper(self) -> Sweeper:
         return Sweeper(
             self.store,
             self.blobs,
-            self.lifeline,
+            self.process_lock,
             build.of_sweeps(self.settings, self.backends),
-            leads=self.leadership.leads,
-            remind=self._remind,
-            tidy=self._tidy,
+            leads=self.leader.leads,
+            remind=self._wake_again,
+            tidy=self._prune_extras,
         )
 
-    def _tidy(self) -> None:
-        self.messenger.prune()
+    def _prune_extras(self) -> None:
+        self.webhooks.prune()
         days = self.settings.characters.translations_days
         self.store.translations.prune(now_us() - round(days * 86_400 * SECOND))
 
     def _backends(self) -> Mapping[str, Backend]:
-        calls = Providers(self.store.provider_calls, self.metering.meters)
-        surroundings = Surroundings(self.lifeline.suffix, self.registry.path_of, calls)
+        calls = PaidCallRecorder(self.store.provider_calls, self.observer.metrics)
+        surroundings = BackendContext(self.process_lock.suffix, self.registry.path_of, calls)
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = build.of_runs(self.settings, self.safeguards.examination, alone=self.roles.alone)
-        load, meters, tracer = self.inputs.load, self.metering.meters, self.metering.tracer
-        translator = Translator(self.chat, self.store.translations)
-        bench = Workbench(self.store, translator, load, self.safeguards.crafts.craft)
-        preparation = Preparation(bench.tools, self.safeguards.prompts)
+        run_rules = build.of_runs(
+            self.settings, self.safety.output_checks, alone=self.roles.is_single_process
+        )
+        load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
+        translator = Translator(self.llm, self.store.translations)
+        bench = CharacterTools(self.store, translator, load, self.safety.crafts.transform)
+        preparation = Preparation(bench.tools, self.safety.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, run_rules, meters, tracer, preparation)
 
-    def _notifier(self) -> Notifier:
+    def _notifier(self) -> CallbackDispatcher:
         notify_rules = build.of_callbacks(self.settings)
-        formats = Formats(lambda: self.dialects, lambda: self.services)
-        leads, seen = self.leadership.leads, self.metering
-        told = {"meters": seen.meters, "tracer": seen.tracer}
-        return Notifier(self.store, formats, self.guard, notify_rules, leads=leads, **told)
+        formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
+        leads, seen = self.leader.leads, self.observer
+        told = {"meters": seen.metrics, "tracer": seen.tracer}
+        return CallbackDispatcher(self.store, formats, self.guard, notify_rules, leads=leads, **told)
 
-    def _messenger(self) -> Messenger:
+    def _messenger(self) -> WebhookDispatcher:
         settings = self.settings
-        render = build.late_renderer(build.of_answers(settings).signer, build.address(settings))
-        leads, seen = self.leadership.leads, self.metering
-        told = {"meters": seen.meters, "tracer": seen.tracer}
-        return Messenger(self.store, self.guard, build.of_messages(settings), render, leads=leads, **told)
+        render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
+        leads, seen = self.leader.leads, self.observer
+        told = {"meters": seen.metrics, "tracer": seen.tracer}
+        return WebhookDispatcher(
+            self.store, self.guard, build.of_messages(settings), render, leads=leads, **told
+        )
 
     def _services(self) -> Services:
         settings = self.settings
-        access, users = entrance(settings, self.store)
-        shelf = partial(OwnersShelf, self.registry, self.inputs)
+        access, users = build_access(settings, self.store)
+        shelf = partial(OwnerResources, self.registry, self.inputs)
         defaults = build.of_submits(settings)
-        gate = self.safeguards.prompts
+        gate = self.safety.prompts
         submitter = build.submitter(settings, defaults, gate, self.store, shelf, self.recipes, self.backends)
         return Services(
             store=self.store,
@@ -347,11 +355,15 @@ class Mill:
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=submitter,
-            library=Library(self.store, submitter, self.inputs, self.blobs, build.of_library(settings)),
+            library=LibraryService(
+                self.store, submitter, self.inputs, self.blobs, build.of_library(settings)
+            ),
             throttle=build.throttle(settings, self.store),
-            credits=Credits(self.store.ledger, self.store.accounts, submitter.prices),
+            credits=CreditService(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
-            webhooks=Webhooks(self.store, self.guard, build.of_webhooks(settings), self.messenger.rouse),
+            webhooks=EndpointService(
+                self.store, self.guard, build.of_webhooks(settings), self.webhooks.reset_backoff
+            ),
             guard=self.guard,
             inputs=self.inputs,
             recipes=self.recipes,
@@ -359,7 +371,7 @@ class Mill:
             offers=self.offers.all,
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
-            wire=build.of_answers(settings),
+            response_config=build.of_answers(settings),
             options={"fal": settings.fal_api, "characters": settings.characters},
             secret=partial(build.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
@@ -373,7 +385,7 @@ class Mill:
         )
 
 
-def application(mill: Mill) -> Any:
+def application(mill: Application) -> Any:
     """The ASGI application of a process with the API role."""
     from imagemill.api.app import create_app
 
@@ -381,16 +393,16 @@ def application(mill: Mill) -> Any:
     return create_app(
         mill.services,
         [dialect.router(mill.services) for dialect in mill.dialects],
-        [permit for dialect in mill.dialects for permit in dialect.permits],
+        [permit for dialect in mill.dialects for permit in dialect.permissions],
         edge=build.edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=mill.running,
-        meters=mill.metering.meters,
-        tracer=mill.metering.tracer,
+        meters=mill.observer.metrics,
+        tracer=mill.observer.tracer,
         paths=lambda reader: {
             path: operations
             for dialect in mill.dialects
-            if dialect.paths is not None
-            for path, operations in dialect.paths(mill.services, reader).items()
+            if dialect.extra_openapi is not None
+            for path, operations in dialect.extra_openapi(mill.services, reader).items()
         },
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.access import Access, AccessRules
-from imagemill.accounts.mail import FolderOutbox, Outbox, SmtpOutbox, SmtpRules
+from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpRules, SmtpTransport
 from imagemill.accounts.passwords import PasswordRules, Passwords
-from imagemill.accounts.throttle import Attempts
+from imagemill.accounts.throttle import AttemptLimiter
 from imagemill.accounts.tokens import Tokens, UnusableKey
 from imagemill.accounts.users import SessionTokens, UserRules, Users
-from imagemill.api.base import Wire
+from imagemill.api.base import ResponseConfig
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
@@ -31,19 +31,19 @@ from imagemill.domain.credits import Rate
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.failures import Backoff
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.domain.placement import Rules
-from imagemill.domain.quotas import Limits, Terms
+from imagemill.domain.placement import PlacementRules
+from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.jobs.attempt import Pace, RunRules
-from imagemill.jobs.outputs import Examination, OutputLimits
+from imagemill.jobs.attempt import RunRules, StartRateLimit
+from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.submit import Defaults, Submitter, is_remote
+from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
 from imagemill.jobs.sweeper import SweepRules
-from imagemill.products.characters.prompts.llm_client import Chat, ChatRules
+from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
 from imagemill.products.library.service import LibraryRules
-from imagemill.quotas.service import QueueWatch, Quotas, Throttle
-from imagemill.recipes.base import Recipe, Shelf
+from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
+from imagemill.recipes.base import Recipe, ResourceResolver
 from imagemill.safety.gates import PromptGate
 from imagemill.webhooks.callbacks import NotifyRules
 from imagemill.webhooks.endpoints import WebhookRules
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
     from imagemill.dispatch.inline import InlineDispatcher
     from imagemill.dispatch.slots import RunAll
     from imagemill.products.library.tasks import GeneratorRules
-    from imagemill.pubsub.base import Fanout
+    from imagemill.pubsub.base import PubSub
     from imagemill.web.middleware import EdgeRules
-    from imagemill.webhooks.messages import Told
+    from imagemill.webhooks.messages import WebhookEvent
 
 log = logging.getLogger(__name__)
 
 
-class RealNodes:
+class NodeBackendAdapter:
     """The nodes of the ComfyUI backend; while there are some, or a provider is paid, the simulator rests."""
 
     def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
@@ -86,7 +86,7 @@ class RealNodes:
         return self._comfyui.examine(name)
 
 
-def entrance(settings: Settings, store: Store) -> tuple[Access, Users]:
+def build_access(settings: Settings, store: Store) -> tuple[Access, Users]:
     """Who may come in, and how people log in."""
     found = tokens(settings)
     guard = access(settings, store, found)
@@ -136,19 +136,19 @@ def passwords(settings: Settings) -> Passwords:
 def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
     rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = Attempts(store.tries, window_s=auth.login_window_s)
+    attempts = AttemptLimiter(store.tries, window_s=auth.login_window_s)
     return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
 
 
-def outbox(settings: Settings) -> Outbox | None:
+def outbox(settings: Settings) -> MailTransport | None:
     """None: no mail can be sent."""
     mail = settings.mail
     if mail.folder is not None:
-        return FolderOutbox(mail.folder, mail.sender)
+        return FolderTransport(mail.folder, mail.sender)
     if mail.smtp_host is None:
         return None
     password = mail.smtp_password.get_secret_value() if mail.smtp_password else None
-    return SmtpOutbox(
+    return SmtpTransport(
         SmtpRules(
             mail.smtp_host,
             mail.smtp_port,
@@ -168,7 +168,7 @@ def edge_rules(settings: Settings) -> "EdgeRules":
 
     limit = settings.limit
     return EdgeRules(
-        hosts=settings.answered_hosts,
+        hosts=settings.allowed_host_headers,
         body_bytes=limit.body_bytes,
         body_s=limit.body_s,
         origins=settings.cors.origins,
@@ -185,10 +185,10 @@ def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Re
     return {recipe.name: recipe for recipe in built}
 
 
-def late_renderer(signer: UrlSigner, base_url: str) -> "Callable[[Told], Mapping[str, Any]]":
+def lazy_renderer(signer: UrlSigner, base_url: str) -> "Callable[[WebhookEvent], Mapping[str, Any]]":
     """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
 
-    def render(told: "Told") -> Mapping[str, Any]:
+    def render(told: "WebhookEvent") -> Mapping[str, Any]:
         from imagemill.api.webhooks import renderer
 
         return renderer(signer, base_url)(told)
@@ -204,41 +204,41 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
 
 
-def chat(settings: Settings) -> Chat | None:
+def build_llm(settings: Settings) -> LlmClient | None:
     """The language model that translates; None: the glossary does."""
     llm = settings.llm
     if llm.base_url is None or llm.model is None:
         return None
     key = llm.api_key.get_secret_value() if llm.api_key is not None else None
     times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
-    return Chat(ChatRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
+    return LlmClient(LlmRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
 
 
 def submitter(
     settings: Settings,
-    defaults: Defaults,
+    defaults: SubmitDefaults,
     gate: PromptGate,
     store: Store,
-    shelf: Callable[[str], Shelf],
+    shelf: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
 ) -> Submitter:
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
-        quotas = Quotas(held_to, QueueWatch(store.workload) if settings.quota.refuse_late else None)
+        quotas = Quotas(held_to, QueueDeadlineCheck(store.workload) if settings.quota.refuse_late else None)
     return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
 
 
-def throttle(settings: Settings, store: Store) -> Throttle | None:
+def throttle(settings: Settings, store: Store) -> RequestLimiter | None:
     held_to = terms(settings)
-    return Throttle(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
+    return RequestLimiter(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
 
 
-def terms(settings: Settings) -> Terms | None:
+def terms(settings: Settings) -> QuotaPolicy | None:
     quota = settings.quota
     if not quota.enabled:
         return None
-    return Terms(
+    return QuotaPolicy(
         account=Limits(
             quota.requests_per_minute,
             quota.jobs_in_flight,
@@ -288,26 +288,26 @@ def secret_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def of_submits(settings: Settings) -> Defaults:
+def of_submits(settings: Settings) -> SubmitDefaults:
     job = settings.job
     private = frozenset(settings.fal.private_owners)
-    return Defaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
+    return SubmitDefaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
 
 
-def of_runs(settings: Settings, examination: Examination, *, alone: bool) -> RunRules:
+def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunRules:
     """``alone``: no other process works on these jobs."""
     job, limit = settings.job, settings.limit
     return RunRules(
         lease_s=job.lease_s,
         heartbeat_s=job.heartbeat_s,
         timeout_s=_longest_s(settings, alone),
-        placing=Rules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
+        placement=PlacementRules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
         avoid_node_s=job.avoid_node_s,
         backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
-        examination=examination,
+        output_checks=examination,
         reattach_s=job.reattach_s,
-        pace=Pace(job.per_minute),
+        start_rate=StartRateLimit(job.per_minute),
         previews=settings.comfyui.ask_previews,
     )
 
@@ -326,7 +326,7 @@ def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules
         settings.sweep_s,
         job.retention_days * 86_400,
         job.life_s,
-        frozenset(backend.name for backend in backends.values() if backend.outlives),
+        frozenset(backend.name for backend in backends.values() if backend.survives_worker),
         heartbeat_s=job.heartbeat_s,
         reattach_s=job.reattach_s,
         retention=blobs.retention,
@@ -388,8 +388,8 @@ def address(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def of_answers(settings: Settings) -> Wire:
-    return Wire(
+def of_answers(settings: Settings) -> ResponseConfig:
+    return ResponseConfig(
         UrlSigner(signing_key(settings), life_s=settings.url_life_s),
         settings.public_url.rstrip("/") if settings.public_url else None,
         settings.civitai.result_shape,
@@ -401,37 +401,37 @@ class MissingExtra(ImagemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class WorkerProcess:
     """What a process does with wake-ups. ``inline``: its slots hear of them at once, too."""
 
     name: str
     inline: "InlineDispatcher | None"
     works: bool
     queues: frozenset[str] | None
-    hosted: bool
+    under_celery: bool
     slots: int | None
 
 
-def fanout(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "Fanout | None":
+def build_pubsub(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "PubSub | None":
     """None where nobody else is expected, or nothing carries news: then the database is polled. ``notices``:
     whether anybody in this process waits for events of jobs."""
-    if settings.news_url:
+    if settings.pubsub_redis_url:
         try:
-            from imagemill.pubsub.redis import RedisFanout
+            from imagemill.pubsub.redis import RedisPubSub
         except ModuleNotFoundError as error:
             raise _missing(error) from error
-        return RedisFanout(settings.news_url, sender, notices=notices)
-    if settings.listening_url and not alone:
-        from imagemill.pubsub.postgres import PostgresFanout
+        return RedisPubSub(settings.pubsub_redis_url, sender, notices=notices)
+    if settings.pubsub_postgres_url and not alone:
+        from imagemill.pubsub.postgres import PostgresPubSub
 
-        scheme, _, rest = settings.listening_url.partition("://")
-        return PostgresFanout(f"{scheme.partition('+')[0]}://{rest}", sender)
+        scheme, _, rest = settings.pubsub_postgres_url.partition("://")
+        return PostgresPubSub(f"{scheme.partition('+')[0]}://{rest}", sender)
     return None
 
 
-def fleet(
+def build_fleet(
     settings: Settings,
-    post: Post,
+    post: WorkerProcess,
     run_all: "RunAll",
     offers: Offers,
     waits: Callable[[], set[str]],
@@ -445,20 +445,22 @@ def fleet(
         from imagemill.dispatch.celery_broker import CeleryBroker, make_app
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    from imagemill.dispatch.fleet import FleetDispatcher, Tokens
-    from imagemill.dispatch.slots import Floor
+    from imagemill.dispatch.fleet import FleetDispatcher, WakeupSender
+    from imagemill.dispatch.slots import SlotPool
 
-    tokens = Tokens(CeleryBroker(make_app(settings)), waits)
+    tokens = WakeupSender(CeleryBroker(make_app(settings)), waits)
     if not post.works or post.inline is not None:
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
-    floor = Floor(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
+    floor = SlotPool(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
     dispatcher = FleetDispatcher(tokens, waits, call, floor=floor)
-    if not post.hosted:
+    if not post.under_celery:
         from imagemill.dispatch.celery_consumer import CeleryConsumer
 
         app = make_app(settings, dispatcher.work)
-        dispatcher.take_from(CeleryConsumer(app, consumed(post.queues), slots=floor.slots, name=post.name))
+        dispatcher.attach_consumer(
+            CeleryConsumer(app, consumed(post.queues), slots=floor.slots, name=post.name)
+        )
     return dispatcher
 
 

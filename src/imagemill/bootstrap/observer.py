@@ -8,24 +8,24 @@ from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
 import imagemill
 from imagemill.config import Settings
-from imagemill.db.group_commit import Committed
+from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Offers
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.failures import FailureCode
-from imagemill.jobs.leadership import Lifeline
+from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.store import Store
 from imagemill.observability.collectors import (
-    Endpoint,
     MetricsPortTaken,
-    Nodes,
-    NodeState,
-    Queues,
-    QueueState,
+    MetricsServer,
+    NodeCollector,
+    NodeSample,
+    QueueCollector,
+    QueueSample,
 )
-from imagemill.observability.metrics import Meters
+from imagemill.observability.metrics import Metrics
 from imagemill.observability.settings import OtelSettings
-from imagemill.observability.trace_history import Log
+from imagemill.observability.trace_history import EventReader
 from imagemill.observability.tracing import Tracer
 from imagemill.settings import MetricsSettings
 
@@ -34,7 +34,7 @@ class MissingOtel(ImagemillError):
     code = "missing_extra"
 
 
-def open_tracer(settings: OtelSettings, resource: Mapping[str, str], store: Log) -> Tracer | None:
+def open_tracer(settings: OtelSettings, resource: Mapping[str, str], store: EventReader) -> Tracer | None:
     """None without an endpoint. ``resource``: what tells this process from others. Connects nothing yet."""
     if settings.endpoint is None:
         return None
@@ -52,29 +52,29 @@ def open_tracer(settings: OtelSettings, resource: Mapping[str, str], store: Log)
 log = logging.getLogger(__name__)
 
 
-class Metering:
+class Observer:
     """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
 
     @classmethod
-    def of(cls, settings: Settings, lifeline: Lifeline, store: Store) -> Self:
+    def of(cls, settings: Settings, lifeline: ProcessLock, store: Store) -> Self:
         named = {"service.version": imagemill.__version__, "service.instance.id": lifeline.worker}
         return cls(settings.metrics, lifeline.suffix, open_tracer(settings.otel, named, store))
 
     def __init__(self, settings: MetricsSettings, own_suffix: str, tracer: Tracer | None = None) -> None:
         self._settings = settings
         self._suffix = own_suffix
-        self._endpoint: Endpoint | None = None
-        self.meters = Meters(shown=self.shown)
+        self._endpoint: MetricsServer | None = None
+        self.metrics = Metrics(shown=self.shown)
         self.tracer = tracer
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.meters.registry)
+            collector(registry=self.metrics.registry)
 
     @property
     def port(self) -> int | None:
         """Of its own endpoint, while there is one."""
         return self._endpoint.port if self._endpoint is not None else None
 
-    def look_at(self, offers: Offers, store: Store | None) -> None:
+    def collect_from(self, offers: Offers, store: Store | None) -> None:
         """``store``: None in processes that leave the queues to others, so that a fleet does not ask for
         the same as many times as it has workers."""
         self._look_at_nodes(offers)
@@ -82,30 +82,30 @@ class Metering:
             self._look_at_queues(store)
 
     def _look_at_queues(self, store: Store) -> None:
-        def look() -> list[QueueState]:
+        def look() -> list[QueueSample]:
             return [
-                QueueState(queue, depth.queued, depth.retrying, depth.running, depth.oldest_s)
+                QueueSample(queue, depth.queued, depth.retrying, depth.running, depth.oldest_s)
                 for queue, depth in store.measure(now_us()).items()
             ]
 
-        self.meters.registry.register(Queues(look))
+        self.metrics.registry.register(QueueCollector(look))
 
     def _look_at_nodes(self, offers: Offers) -> None:
-        def look() -> list[NodeState]:
+        def look() -> list[NodeSample]:
             return [
-                NodeState(self.shown(node.name), node.backend, node.slots, node.healthy, node.draining)
+                NodeSample(self.shown(node.name), node.backend, node.slots, node.healthy, node.draining)
                 for _, node in offers.nodes()
             ]
 
-        self.meters.registry.register(Nodes(look, self.meters.occupancy.look))
+        self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.look))
 
-    def note(self, committed: Committed) -> None:
+    def on_commit(self, committed: CommitSummary) -> None:
         """What a transaction made true."""
-        meters = self.meters
+        meters = self.metrics
         meters.committed(committed.writes)
-        for node in committed.loads:
+        for node in committed.model_loads:
             meters.loaded(node)
-        for move in committed.moves:
+        for move in committed.status_changes:
             if move.to.is_terminal:
                 meters.ended(move.recipe, move.to.value)
             if move.failure is not None:
@@ -115,7 +115,7 @@ class Metering:
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
         """An operation of the blob store is over."""
-        self.meters.blob(operation, result, seconds)
+        self.metrics.blob(operation, result, seconds)
         if self.tracer is not None:
             self.tracer.blob(operation, result, seconds)
 
@@ -125,7 +125,7 @@ class Metering:
         if self._settings.port is None:
             return
         try:
-            self._endpoint = Endpoint(self._settings.host, self._settings.port, self.meters.registry)
+            self._endpoint = MetricsServer(self._settings.host, self._settings.port, self.metrics.registry)
         except MetricsPortTaken as error:
             if needed:
                 raise
@@ -144,9 +144,9 @@ class Metering:
         return node.removesuffix(f".{self._suffix}")
 
 
-def _trace(tracer: Tracer, committed: Committed) -> None:
+def _trace(tracer: Tracer, committed: CommitSummary) -> None:
     """Ends and losses. A job that this process ran itself is there as it ended; others have to be read."""
     views = committed.views
-    ended = [move.job for move in committed.moves if move.to.is_terminal and move.job not in views]
-    lost = [move.job for move in committed.moves if move.failure is FailureCode.WORKER_LOST]
+    ended = [move.job for move in committed.status_changes if move.to.is_terminal and move.job not in views]
+    lost = [move.job for move in committed.status_changes if move.failure is FailureCode.WORKER_LOST]
     tracer.changed([view.job for view in views.values()], ended, lost)

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imagemill.api.base import Dialect, Services
+    from imagemill.api.base import ApiModule, Services
     from imagemill.webhooks.callbacks import Format
 
 
@@ -19,11 +19,11 @@ def plugins(kind: str) -> list[Any]:
     return [entry.load() for entry in registered(kind)]
 
 
-class Formats(Mapping[str, "Format"]):
+class CallbackFormats(Mapping[str, "Format"]):
     """How each dialect writes its callbacks; they are loaded when the first callback is written."""
 
     def __init__(
-        self, dialects: "Callable[[], Sequence[Dialect]]", services: "Callable[[], Services]"
+        self, dialects: "Callable[[], Sequence[ApiModule]]", services: "Callable[[], Services]"
     ) -> None:
         self._dialects = dialects
         self._services = services
@@ -40,7 +40,7 @@ class Formats(Mapping[str, "Format"]):
     @cached_property
     def _all(self) -> "Mapping[str, Format]":
         return {
-            each.name: each.callback if each.letters is None else each.letters(self._services())
+            each.name: each.callback if each.webhook_format is None else each.webhook_format(self._services())
             for each in self._dialects()
         }
 

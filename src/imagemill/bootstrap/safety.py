@@ -9,36 +9,38 @@ from imagemill.bootstrap.plugins import registered
 from imagemill.config import Settings
 from imagemill.domain.moderation import Verdict
 from imagemill.jobs.inputs import InputLimits, InputPictures
-from imagemill.jobs.outputs import Examination
+from imagemill.jobs.outputs import OutputChecks
 from imagemill.jobs.store.store import Store
-from imagemill.media.intake import Intake, PictureLimits
-from imagemill.media.sandbox import DecodeLimits, Decoders, craft_limits
-from imagemill.net.guarded_client import Guard
-from imagemill.safety.chain import Chain, Check
+from imagemill.media.intake import InputSanitizer, PictureLimits
+from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
+from imagemill.net.guarded_client import UrlGuard
+from imagemill.safety.chain import Check, CheckChain
 from imagemill.safety.gates import Classifier, PictureGate, PromptGate
 from imagemill.safety.minors import NAME as ALWAYS
 from imagemill.safety.nsfw import Nsfw
-from imagemill.safety.words import OwnWords, Profanity, WordsOf
+from imagemill.safety.words import BlockedWords, Profanity, RecipeBlockedWords
 
 
-class Safeguards:
+class SafetyComponents:
     """Raises `InvalidSafety`."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         limit, safety = settings.limit, settings.safety
-        self.intake = Intake(
+        self.intake = InputSanitizer(
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
-            Decoders(DecodeLimits(limit.image_pixels, limit.decode_s)),
+            DecoderPool(DecodeLimits(limit.image_pixels, limit.decode_s)),
         )
-        self.crafts = Decoders(craft_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
+        self.crafts = DecoderPool(transform_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
         self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
         checks: list[Check] = _chosen("checks", safety.checks, settings)
         classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
-        self.prompts = PromptGate(Chain(checks), store)
+        self.prompts = PromptGate(CheckChain(checks), store)
         pictures = PictureGate(classifiers, store, self.intake.raster)
-        self.examination = Examination(self.intake.inspect, pictures.judge, self.crafts.craft, own=_OWN)
+        self.output_checks = OutputChecks(
+            self.intake.inspect, pictures.judge, self.crafts.transform, own=_OWN
+        )
 
-    def inputs(self, store: Store, blobs: BlobStore, guard: Guard) -> InputPictures:
+    def inputs(self, store: Store, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
 
 
@@ -72,12 +74,12 @@ def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
 
 def own_words(settings: Settings) -> Check | None:
     terms = settings.safety.blocked_words
-    return OwnWords(terms) if terms else None
+    return BlockedWords(terms) if terms else None
 
 
 def character_words(settings: Settings) -> Check | None:
     terms = settings.characters.blocked_words
-    return WordsOf("characters", terms, ("avatar", "sticker", "cover", "scene")) if terms else None
+    return RecipeBlockedWords("characters", terms, ("avatar", "sticker", "cover", "scene")) if terms else None
 
 
 def profanity(settings: Settings) -> Check | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
+from imagemill.cli.output import REFUSED, TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
@@ -103,7 +103,7 @@ def stickers(
 
     sheet = _sheet(name, gender, species, physical, attire, style, lora)
     body = _given({"characterId": id, "emotions": emotion or None, "character": sheet})
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         ordered = client.post(f"{_ROOT}/stickers/bulk", body)
         found = [_waited(client, job_id) for job_id in ordered["jobIds"]]
@@ -112,7 +112,7 @@ def stickers(
         for status in found:
             out.say(f"{status['data']['emotion']:<12} {_end(status)}")
         if lost := [status for status in found if status["state"] != "completed"]:
-            raise Trouble(f"{len(lost)} of {len(found)} stickers failed", REFUSED)
+            raise CliError(f"{len(lost)} of {len(found)} stickers failed", REFUSED)
 
 
 @commands.command()
@@ -126,7 +126,7 @@ def images(
     """List the pictures of a character or a story, newest first; * is the active one of its kind."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         found = _images(client, id, type)
         if as_json:
@@ -148,14 +148,14 @@ def sheet(
 ) -> None:
     """Write all pictures of a character on one contact sheet, with kinds and seeds."""
     from imagemill.cli.client import Client
-    from imagemill.media.contact_sheet import Cell, draw, page
+    from imagemill.media.contact_sheet import Tile, draw, page
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         if output.suffix.lower() not in (".png", ".html"):
-            raise Trouble(f"--output: {output.name!r} should end with .png or .html", UNUSABLE)
+            raise CliError(f"--output: {output.name!r} should end with .png or .html", UNUSABLE)
         found = sorted(_images(client, id, None), key=lambda image: (image["type"], _kind(image)))
-        cells = [Cell(_thumbnail(client, image), _lines(image)) for image in found]
+        cells = [Tile(_thumbnail(client, image), _lines(image)) for image in found]
         title = f"{id}: {len(cells)} pictures"
         beside = columns or max(1, math.ceil(math.sqrt(len(cells)) * _WIDER))
         try:
@@ -164,7 +164,7 @@ def sheet(
             else:
                 output.write_bytes(draw(cells, title, columns=beside))
         except (ValueError, OSError) as error:
-            raise Trouble(f"the sheet cannot be written: {error}", UNUSABLE) from error
+            raise CliError(f"the sheet cannot be written: {error}", UNUSABLE) from error
         if as_json:
             out.json({"file": str(output), "cells": len(cells)})
         out.say(f"{output}: {len(cells)} pictures")
@@ -186,13 +186,13 @@ def _make(
 ) -> None:
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         status = _waited(client, client.post(f"{_ROOT}/{kind}", _given(body))["jobId"])
         if as_json:
             out.json(status)
         if status["state"] != "completed":
-            raise Trouble(f"the {kind} failed: {status['failedReason']}", REFUSED)
+            raise CliError(f"the {kind} failed: {status['failedReason']}", REFUSED)
         if output is not None:
             output.write_bytes(_fetched(client, status["result"]["imageUrl"]))
         if untranslated := status["result"].get("untranslated"):
@@ -242,7 +242,7 @@ def _lines(image: Mapping[str, Any]) -> tuple[str, str]:
 def _thumbnail(client: "Client", image: Mapping[str, Any]) -> bytes:
     try:
         return _fetched(client, image["thumbnailUrl"])
-    except Trouble:
+    except CliError:
         return b""  # the sheet says that it is missing
 
 
@@ -253,7 +253,7 @@ def _fetched(client: "Client", url: str) -> bytes:
     try:
         found = httpx2.get(url, follow_redirects=True, timeout=client.http.timeout)
     except httpx2.HTTPError as error:
-        raise Trouble(f"the picture cannot be fetched: {error}", UNUSABLE) from error
+        raise CliError(f"the picture cannot be fetched: {error}", UNUSABLE) from error
     if not found.is_success:
-        raise Trouble(f"the picture cannot be fetched: the server answered {found.status_code}", UNUSABLE)
+        raise CliError(f"the picture cannot be fetched: the server answered {found.status_code}", UNUSABLE)
     return found.content

@@ -10,12 +10,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from imagemill.cli.output import REFUSED, UNUSABLE, Trouble, load_settings
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, load_settings
 
 TIMEOUT_S = 30.0
 
 
-class Absent(Trouble):
+class ServerUnreachable(CliError):
     """Nobody answers at the server's address."""
 
     def __init__(self, url: str, error: Exception) -> None:
@@ -26,7 +26,7 @@ class Absent(Trouble):
         self.__cause__ = error
 
 
-class Refusal(Trouble):
+class ApiError(CliError):
     """The server answered with a problem."""
 
     def __init__(self, status_code: int, body: Mapping[str, Any]) -> None:
@@ -69,17 +69,17 @@ class Client:
         return self.call("DELETE", path)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """The answer's JSON, None for an empty one. Raises `Absent` and `Refusal`."""
+        """The answer's JSON, None for an empty one. Raises `ServerUnreachable` and `ApiError`."""
         try:
             response = self.http.request(method, path, **options)
         except httpx2.HTTPError as error:
             raise self.absent(error) from error
         return read(response)
 
-    def absent(self, error: httpx2.HTTPError) -> Trouble:
+    def absent(self, error: httpx2.HTTPError) -> CliError:
         if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
-            return Trouble(f"the server at {self.url} did not answer within {TIMEOUT_S:.0f} s", UNUSABLE)
-        return Absent(self.url, error)
+            return CliError(f"the server at {self.url} did not answer within {TIMEOUT_S:.0f} s", UNUSABLE)
+        return ServerUnreachable(self.url, error)
 
     def __enter__(self) -> "Client":
         return self
@@ -89,16 +89,16 @@ class Client:
 
 
 def read(response: httpx2.Response) -> Any:
-    """Raises `Refusal`, also for answers that are not of our server."""
+    """Raises `ApiError`, also for answers that are not of our server."""
     try:
         body = response.json() if response.content else None
     except ValueError:
         body = None
         if response.is_success:
-            raise Trouble(f"{response.url} answers, but not as Imagemill does", UNUSABLE) from None
+            raise CliError(f"{response.url} answers, but not as Imagemill does", UNUSABLE) from None
     if response.is_success:
         return body
-    raise Refusal(
+    raise ApiError(
         response.status_code,
         body if isinstance(body, dict) else {"detail": f"{response.status_code} {response.reason_phrase}"},
     )
@@ -112,7 +112,7 @@ def segment(text: str) -> str:
 def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Trouble(
+        raise CliError(
             f"--url: {url!r} is not a server's address; one looks like http://127.0.0.1:8700", UNUSABLE
         )
     return url.rstrip("/")
@@ -128,25 +128,25 @@ def _is_loopback(url: str) -> bool:
 
 def secret(text: str, option: str) -> str:
     """``env:VARIABLE``, ``file:PATH``, ``-`` for a line of standard input (asked for on a terminal), or the
-    secret itself. Raises `Trouble` that names the option and never the secret."""
+    secret itself. Raises `CliError` that names the option and never the secret."""
     kind, _, place = text.partition(":")
     if text == "-":
         found = _from_input(option)
     elif kind == "env" and place:
         found = os.environ.get(place, "")
         if not found:
-            raise Trouble(f"{option}: the variable {place} is not set", UNUSABLE)
+            raise CliError(f"{option}: the variable {place} is not set", UNUSABLE)
     elif kind == "file" and place:
         try:
             found = Path(place).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise Trouble(f"{option}: {place} cannot be read: {why}", UNUSABLE) from error
+            raise CliError(f"{option}: {place} cannot be read: {why}", UNUSABLE) from error
     else:
         found = text
     found = found.strip()
     if not found:
-        raise Trouble(f"{option}: the secret is empty", UNUSABLE)
+        raise CliError(f"{option}: the secret is empty", UNUSABLE)
     return found
 
 
@@ -156,7 +156,7 @@ def secrets_of(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise Trouble("--header: write NAME=VALUE, such as CF-Access-Client-Secret=env:SECRET", UNUSABLE)
+            raise CliError("--header: write NAME=VALUE, such as CF-Access-Client-Secret=env:SECRET", UNUSABLE)
         found[name.strip()] = secret(value, f"--header {name.strip()}")
     return found
 

@@ -16,11 +16,11 @@ def workflow_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _names(ctx: typer.Context, path: str, incomplete: str) -> list[str]:
     from imagemill.cli.client import Client
-    from imagemill.cli.output import TOKEN, Trouble
+    from imagemill.cli.output import TOKEN, CliError
 
     try:
         with Client(ctx.params.get("url"), ctx.params.get("token") or TOKEN) as client:
             items = client.call("GET", path, timeout=_PATIENCE_S)["items"]
-    except (Trouble, KeyError, TypeError):
+    except (CliError, KeyError, TypeError):
         return []
     return [item["name"] for item in items if item["name"].startswith(incomplete)]

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.cli.client import Client, segment
-from imagemill.cli.output import UNUSABLE, Out, Trouble
-from imagemill.media.contact_sheet import Cell, draw, page
+from imagemill.cli.output import UNUSABLE, CliError, Printer
+from imagemill.media.contact_sheet import Tile, draw, page
 
 _WIDER = 1.3
 """Than high: labels make each cell higher."""
 
 
 def check_output(output: Path) -> None:
-    """Raises `Trouble` for a file of another kind."""
+    """Raises `CliError` for a file of another kind."""
     if output.suffix.lower() not in (".png", ".html"):
-        raise Trouble(f"--output: {output.name!r} should end with .png or .html", UNUSABLE)
+        raise CliError(f"--output: {output.name!r} should end with .png or .html", UNUSABLE)
 
 
 def write_sheet(
-    out: Out,
+    out: Printer,
     client: Client,
     output: Path,
     rows: Mapping[str, Mapping[str, Any]],
@@ -33,8 +33,8 @@ def write_sheet(
     write(out, output, cells, f"Model library: {len(rows)} models", columns)
 
 
-def write(out: Out, output: Path, cells: Sequence[Cell], title: str, columns: int | None = None) -> None:
-    """Raises `Trouble` for more than fits on one, or a file that cannot be written."""
+def write(out: Printer, output: Path, cells: Sequence[Tile], title: str, columns: int | None = None) -> None:
+    """Raises `CliError` for more than fits on one, or a file that cannot be written."""
     beside = columns or max(1, math.ceil(math.sqrt(len(cells)) * _WIDER))
     try:
         if output.suffix.lower() == ".html":
@@ -42,16 +42,16 @@ def write(out: Out, output: Path, cells: Sequence[Cell], title: str, columns: in
         else:
             output.write_bytes(draw(cells, title, columns=beside))
     except (ValueError, OSError) as error:
-        raise Trouble(f"the sheet cannot be written: {error}", UNUSABLE) from error
+        raise CliError(f"the sheet cannot be written: {error}", UNUSABLE) from error
     if out.as_json:
         out.json({"file": str(output), "cells": len(cells)})
     out.say(f"{output}: {len(cells)} cells")
 
 
-def _cell(client: Client, name: str, row: Mapping[str, Any] | None) -> Cell:
+def _cell(client: Client, name: str, row: Mapping[str, Any] | None) -> Tile:
     if row is None:
-        return Cell(b"", (name, "missing"))
+        return Tile(b"", (name, "missing"))
     found = client.http.get(f"/api/v1/models/{segment(row['id'])}/thumbnail", follow_redirects=True)
     seed = row["metadata"].get("seed")
     label = f"version {row['version']}" + (f", seed {seed}" if seed is not None else "")
-    return Cell(found.content if found.is_success else b"", (name, label))
+    return Tile(found.content if found.is_success else b"", (name, label))

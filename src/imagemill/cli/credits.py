@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
+from imagemill.cli.output import TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
 
 commands = typer.Typer(help="Balances, statements, grants and transfers.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def balance(owner: Owner = None, as_json: Json = False, url: Url = None, token: 
     """Show what is available and what is held for jobs."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get("/api/v1/credits", **({"owner": owner} if owner else {}))
         if as_json:
@@ -46,7 +46,7 @@ def statement(
     """Show what was paid, the newest first."""
     from imagemill.cli.client import Client, read
 
-    out = Out(as_json)
+    out = Printer(as_json)
     query: dict[str, Any] = {"owner": owner} if owner else {}
     with out.reporting(), Client(url, token) as client:
         if as_csv:
@@ -75,7 +75,7 @@ def grant(
     token: Token = TOKEN,
 ) -> None:
     """Give credits; as an administrator. `-- -5` takes five away."""
-    _post("grants", {"owner": owner, "amount": amount, "note": note}, key, Out(as_json), url, token)
+    _post("grants", {"owner": owner, "amount": amount, "note": note}, key, Printer(as_json), url, token)
 
 
 @commands.command()
@@ -91,7 +91,7 @@ def transfer(
 ) -> None:
     """Move credits between an account and its end users; an administrator, between any two."""
     body = {"from": sender, "to": recipient, "amount": amount, "note": note}
-    _post("transfers", body, key, Out(as_json), url, token)
+    _post("transfers", body, key, Printer(as_json), url, token)
 
 
 @commands.command()
@@ -108,7 +108,7 @@ def account(
     from imagemill.cli.client import segment
 
     body = {"exempt": exempt, "note": note}
-    out, path = Out(as_json), f"accounts/{segment(owner)}"
+    out, path = Printer(as_json), f"accounts/{segment(owner)}"
     _post(path, body, key, out, url, token, method="PUT")
     out.say(f"{owner} pays nothing" if exempt else f"{owner} pays for its jobs")
 
@@ -126,7 +126,7 @@ def price(
     """Say what pictures of a recipe cost."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get("/api/v1/prices", recipe=recipe, **_settings(given or []))
         if as_json:
@@ -144,7 +144,7 @@ def _settings(given: list[str]) -> dict[str, str]:
     for text in given:
         name, separator, value = text.partition("=")
         if not separator or name not in _SIZES:
-            raise Trouble(f"--set: {text!r} should be one of {', '.join(_SIZES)}, =, a value", UNUSABLE)
+            raise CliError(f"--set: {text!r} should be one of {', '.join(_SIZES)}, =, a value", UNUSABLE)
         found[name] = value
     return found
 
@@ -153,7 +153,7 @@ def _post(
     path: str,
     body: dict[str, Any],
     key: str | None,
-    out: Out,
+    out: Printer,
     url: str | None,
     token: str,
     *,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import Out, Trouble
+from imagemill.cli.output import CliError, Printer
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
@@ -61,12 +61,12 @@ def demo(
     """Make a first picture: starts a server of its own, submits a job, shows it, saves the picture."""
     from imagemill.cli.demo_server import demo_server
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Trouble(f"{output} cannot be written: {error.strerror}") from error
+            raise CliError(f"{output} cannot be written: {error.strerror}") from error
         _head(out)
         with demo_server(output.absolute(), keep=keep) as server:
             _done(out, "server", f"{server.client.url}, ready in {server.ready_s:.1f} s")
@@ -77,10 +77,10 @@ def demo(
             _farewell(out, output, keep)
 
 
-def _make_picture(out: Out, client: "Client", output: Path) -> dict[str, Any]:
-    """Register, submit, follow, save; what happened. Raises `Trouble`."""
+def _make_picture(out: Printer, client: "Client", output: Path) -> dict[str, Any]:
+    """Register, submit, follow, save; what happened. Raises `CliError`."""
     from imagemill.cli import follow as cli_follow
-    from imagemill.cli.follow import Screen, follow, show_timeline
+    from imagemill.cli.follow import JobDisplay, follow, show_timeline
 
     _register(client)
     _done(out, "models", CHECKPOINT)
@@ -88,11 +88,11 @@ def _make_picture(out: Out, client: "Client", output: Path) -> dict[str, Any]:
     job_id = client.post("/v1/consumer/jobs", JOB)["jobs"][0]["jobId"]
     params = JOB["params"]
     _done(out, "job", f"{job_id}  {params['width']} x {params['height']}, {params['steps']} steps")
-    screen = Screen(out, "rendering", told=False)
+    screen = JobDisplay(out, "rendering", told=False)
     last = screen.show(follow(client, job_id, give_up_s=5, patience_s=_PATIENCE_S))
     if last.name != "Succeeded":
         error = last.data["data"].get("error") or {}
-        raise Trouble(f"the job ended as {last.name}: {error.get('message', 'no reason was given')}")
+        raise CliError(f"the job ended as {last.name}: {error.get('message', 'no reason was given')}")
     picture = _save(client, job_id, output / PICTURE)
     _done(out, "picture", f"{picture['path']}  {picture['bytes'] / 1024:.0f} KiB, seed {picture['seed']}")
     show_timeline(out, screen.events)
@@ -101,12 +101,12 @@ def _make_picture(out: Out, client: "Client", output: Path) -> dict[str, Any]:
 
 
 def _register(client: "Client") -> None:
-    from imagemill.cli.client import Refusal
+    from imagemill.cli.client import ApiError
 
     for resource in _RESOURCES:
         try:
             client.post("/v2/resources", resource)
-        except Refusal as refusal:
+        except ApiError as refusal:
             if refusal.status_code != 409:
                 raise
 
@@ -118,11 +118,11 @@ def _save(client: "Client", job_id: str, path: Path) -> dict[str, Any]:
     job = client.get(f"/v1/consumer/jobs/{job_id}")
     result = job["result"]
     if not result.get("available"):
-        raise Trouble("the job succeeded, but its picture is not available")
+        raise CliError("the job succeeded, but its picture is not available")
     # No token: the URL is signed.
     answer = httpx2.get(result["blobUrl"], trust_env=False, timeout=30)
     if not answer.is_success:
-        raise Trouble(f"the picture's URL answered {answer.status_code}")
+        raise CliError(f"the picture's URL answered {answer.status_code}")
     path.write_bytes(answer.content)
     return {
         "path": str(path),
@@ -132,7 +132,7 @@ def _save(client: "Client", job_id: str, path: Path) -> dict[str, Any]:
     }
 
 
-def _head(out: Out) -> None:
+def _head(out: Printer) -> None:
     from rich.text import Text
 
     out.say(
@@ -140,14 +140,14 @@ def _head(out: Out) -> None:
     )
 
 
-def _done(out: Out, name: str, text: str) -> None:
+def _done(out: Printer, name: str, text: str) -> None:
     from rich.text import Text
 
     mark = ("  ✓ ", "green") if name else "    "
     out.say(Text.assemble(mark, (f"{name:<10}", "dim"), text))
 
 
-def _farewell(out: Out, output: Path, keep: bool) -> None:
+def _farewell(out: Printer, output: Path, keep: bool) -> None:
     from rich.text import Text
 
     out.say(Text.assemble("\n  The picture: ", (str((output / PICTURE).absolute()), "bold")))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.cli.client import Client
-from imagemill.cli.output import Trouble
+from imagemill.cli.output import CliError
 from imagemill.config import ALIASES, PREFIX
 
 _START_S = 60.0
@@ -41,7 +41,7 @@ class DemoServer:
 
 @contextmanager
 def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
-    """Raises `Trouble`, with the end of the server's log, for whatever goes wrong while it runs."""
+    """Raises `CliError`, with the end of the server's log, for whatever goes wrong while it runs."""
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     log_path = folder / "server.log"
     began = time.perf_counter()
@@ -61,9 +61,9 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
             client.get("/health")
             yield DemoServer(client, time.perf_counter() - began)
         _stop(process)
-    except Trouble as trouble:
+    except CliError as trouble:
         details = (*trouble.details, f"the server's log, {log_path}, ends so:", *_tail(log_path))
-        raise Trouble(trouble.sentence, details=details) from trouble
+        raise CliError(trouble.sentence, details=details) from trouble
     finally:
         if process.poll() is None:
             process.kill()
@@ -91,9 +91,9 @@ def _url(process: "subprocess.Popen[bytes]", log_path: Path) -> str:
             if "url" in line:
                 return str(line["url"])
         if process.poll() is not None:
-            raise Trouble(f"the server ended at its start, with status {process.returncode}")
+            raise CliError(f"the server ended at its start, with status {process.returncode}")
         time.sleep(0.02)
-    raise Trouble(f"the server was not ready within {_START_S:.0f} s")
+    raise CliError(f"the server was not ready within {_START_S:.0f} s")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -101,9 +101,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     try:
         status = process.wait(_STOP_S)
     except subprocess.TimeoutExpired:
-        raise Trouble(f"the server did not stop within {_STOP_S:.0f} s") from None
+        raise CliError(f"the server did not stop within {_STOP_S:.0f} s") from None
     if status != 0:
-        raise Trouble(f"the server ended with status {status}")
+        raise CliError(f"the server ended with status {status}")
 
 
 def _lines(log_path: Path) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, UNUSABLE, DataDir, Json, Out, Trouble, read_settings
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, DataDir, Json, Printer, read_settings
 
 if TYPE_CHECKING:
     from imagemill.domain.nodes import Finding
@@ -19,7 +19,7 @@ _Only = Annotated[
 
 def doctor(only: _Only = None, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Look at settings, folder, database, broker, redis, blobs and nodes. Exit status 1 for an error."""
-    out = Out(as_json)
+    out = Printer(as_json)
     found: list[Finding] = []
     with out.reporting():
         for finding in _findings(only, data_dir=data_dir):
@@ -32,7 +32,7 @@ def doctor(only: _Only = None, data_dir: DataDir = None, as_json: Json = False) 
 
 
 def _findings(only: list[str] | None, **given: Any) -> "Iterable[Finding]":
-    """Raises `Trouble` for a part there is not. Settings that cannot be read end the examination."""
+    """Raises `CliError` for a part there is not. Settings that cannot be read end the examination."""
     from imagemill.cli import doctor_checks
     from imagemill.cli.doctor_checks import run
     from imagemill.domain.nodes import Finding, Level
@@ -40,17 +40,17 @@ def _findings(only: list[str] | None, **given: Any) -> "Iterable[Finding]":
     wrong = sorted(set(only or ()) - set(doctor_checks.PARTS))
     if wrong:
         known = ", ".join(doctor_checks.PARTS)
-        raise Trouble(f"--only: no such part: {', '.join(wrong)}; known are {known}", UNUSABLE)
+        raise CliError(f"--only: no such part: {', '.join(wrong)}; known are {known}", UNUSABLE)
     try:
         settings = read_settings(**given)
-    except Trouble as trouble:
+    except CliError as trouble:
         lines = trouble.details or (trouble.sentence,)
         return [Finding(Level.ERROR, "settings", f"{line}; correct it") for line in lines]
     checks = doctor_checks.checks(settings)
     return run([(part, check) for part, check in checks if not only or part in only])
 
 
-def _show(out: Out, finding: "Finding") -> None:
+def _show(out: Printer, finding: "Finding") -> None:
     from rich.text import Text
 
     mark = _MARKS[finding.level]

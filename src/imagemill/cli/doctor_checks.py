@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imagemill.backends.comfyui.client import NodeClient
-from imagemill.backends.comfyui.errors import WireError
+from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.startup import shown_database
-from imagemill.config import PREFIX, Settings, unknown
-from imagemill.db.engine import look, open_database
+from imagemill.config import PREFIX, Settings, unknown_variables
+from imagemill.db.engine import inspect_database, open_database
 from imagemill.db.tables import REVISION
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
@@ -37,8 +37,8 @@ LITTLE_BYTES = 4 * 2**30
 """About two thousand pictures of a megapixel."""
 
 
-class Looked(Protocol):
-    """What was seen of a database; see `imagemill.db.engine.Look`."""
+class DatabaseView(Protocol):
+    """What was seen of a database; see `imagemill.db.engine.DatabaseStatus`."""
 
     @property
     def kind(self) -> str: ...
@@ -52,7 +52,7 @@ class Looked(Protocol):
     def took_s(self) -> float: ...
 
 
-class Unreached(Exception):
+class DoctorCheckFailed(Exception):
     """Why something cannot be used, and what to do."""
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -64,17 +64,17 @@ def run(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
     for subject, check in checks:
         try:
             yield from check()
-        except (ImagemillError, Unreached) as error:
+        except (ImagemillError, DoctorCheckFailed) as error:
             yield Finding(Level.ERROR, subject, str(error))
 
 
-def check_database(look: Callable[[], Looked], shown: str, lease_s: float) -> Iterator[Finding]:
+def check_database(look: Callable[[], DatabaseView], shown: str, lease_s: float) -> Iterator[Finding]:
     """``shown``: its address without a password; ``lease_s``: the leading scheduler's, which clocks bound."""
     try:
         seen = look()
     except StorageError as error:
         reason = " ".join(str(error).split())
-        raise Unreached(
+        raise DoctorCheckFailed(
             f"{shown} does not answer ({reason})",
             "start it, or correct IMAGEMILL_DATABASE_URL",
         ) from error
@@ -85,7 +85,7 @@ def check_database(look: Callable[[], Looked], shown: str, lease_s: float) -> It
         yield _clock(seen.ahead_s, lease_s)
 
 
-def _revision(seen: Looked) -> Finding:
+def _revision(seen: DatabaseView) -> Finding:
     if seen.revision == seen.wanted:
         return Finding(Level.OK, "revision", f"{seen.revision}, as this version wants it")
     if seen.revision is None:
@@ -120,7 +120,7 @@ def check_blobs(blobs: Callable[[], BlobStore], shown: str, remedy: str) -> Iter
         finally:
             store.delete([key])
     except (ImagemillError, OSError) as error:
-        raise Unreached(f"{shown}: {error}", remedy) from error
+        raise DoctorCheckFailed(f"{shown}: {error}", remedy) from error
     took = f"{(time.perf_counter() - started) * 1000:.0f} ms"
     if same:
         yield Finding(Level.OK, "blobs", f"{shown}: written, read and deleted in {took}")
@@ -140,7 +140,7 @@ def check_folder(folder: Path) -> Iterator[Finding]:
     except OSError as error:
         user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
         remedy = f"give it to {user}, or name another one in IMAGEMILL_DATA_DIR"
-        raise Unreached(f"{folder}: {error.strerror or error}", remedy) from error
+        raise DoctorCheckFailed(f"{folder}: {error.strerror or error}", remedy) from error
     yield room(folder, free)
     kept = folder / "secrets"
     if os.name == "posix" and kept.is_dir() and stat.S_IMODE(kept.stat().st_mode) & 0o077:
@@ -157,12 +157,12 @@ def room(folder: Path, free: int) -> Finding:
 
 
 def check_answer(subject: str, ask: Callable[[], str]) -> Iterator[Finding]:
-    """Something that answers with a sentence, or raises `Unreached`."""
+    """Something that answers with a sentence, or raises `DoctorCheckFailed`."""
     yield Finding(Level.OK, subject, ask())
 
 
 @dataclass(frozen=True, slots=True)
-class NodeLook:
+class NodeCheck:
     """A node and whether it answers now."""
 
     name: str
@@ -172,7 +172,7 @@ class NodeLook:
     draining: bool = False
 
 
-def check_nodes(looks: Callable[[], Sequence[NodeLook]], *, simulated: bool) -> Iterator[Finding]:
+def check_nodes(looks: Callable[[], Sequence[NodeCheck]], *, simulated: bool) -> Iterator[Finding]:
     """A node that is away is a warning while another one works; without any that works it is an error."""
     nodes = looks()
     if not nodes:
@@ -201,7 +201,7 @@ _AT_ONCE = 16
 
 def checks(settings: Settings) -> Sequence[tuple[str, Check]]:
     """In the order in which they are worth repairing."""
-    database = partial(look, settings.database)
+    database = partial(inspect_database, settings.database)
     s3 = settings.s3
     shown = f"the bucket {s3.bucket}" if s3.bucket else f"the folder {settings.data_dir / 'blobs'}"
     remedy = "look at IMAGEMILL_S3__ENDPOINT, the bucket and its key" if s3.bucket else "look at its rights"
@@ -214,13 +214,13 @@ def checks(settings: Settings) -> Sequence[tuple[str, Check]]:
     }
     if settings.broker_url:
         found["broker"] = partial(check_answer, "broker", partial(_broker, settings))
-    if settings.news_url:
-        found["redis"] = partial(check_answer, "redis", partial(_redis, settings.news_url))
+    if settings.pubsub_redis_url:
+        found["redis"] = partial(check_answer, "redis", partial(_redis, settings.pubsub_redis_url))
     return [(part, found[part]) for part in PARTS if part in found]
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    wrong = [*unknown({*os.environ, *_of_files()})]
+    wrong = [*unknown_variables({*os.environ, *_of_files()})]
     for line in wrong:
         yield Finding(Level.WARNING, "settings", f"{line}; correct or remove it")
     if settings.broker_url and settings.s3.bucket is None:
@@ -263,15 +263,15 @@ def _broker(settings: Settings) -> str:
     shown = _plain(settings.broker_url or "")
     try:
         from imagemill.dispatch.celery_broker import CeleryBroker, make_app
-        from imagemill.dispatch.fleet import BrokerAway
+        from imagemill.dispatch.fleet import BrokerUnavailable
     except ModuleNotFoundError as error:
-        raise Unreached(f"{error.name} is missing", "pip install 'imagemill[celery]'") from error
+        raise DoctorCheckFailed(f"{error.name} is missing", "pip install 'imagemill[celery]'") from error
     broker = CeleryBroker(make_app(settings))
     try:
         pending = broker.pending("gpu")
-    except BrokerAway as error:
+    except BrokerUnavailable as error:
         reason = f"{shown} does not answer ({_plain(str(error))})"
-        raise Unreached(reason, "start it, or correct IMAGEMILL_BROKER_URL") from error
+        raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_BROKER_URL") from error
     finally:
         broker.close()
     return f"{shown} answers, {pending} wake-ups for gpu are pending"
@@ -283,13 +283,13 @@ def _redis(url: str) -> str:
         import redis
         from redis.exceptions import RedisError
     except ModuleNotFoundError as error:
-        raise Unreached("redis is missing", "pip install 'imagemill[celery]'") from error
+        raise DoctorCheckFailed("redis is missing", "pip install 'imagemill[celery]'") from error
     client: Any = redis.Redis.from_url(url, socket_connect_timeout=_ANSWER_S, socket_timeout=_ANSWER_S)
     try:
         client.ping()
     except RedisError as error:
         reason = f"{shown} does not answer ({_plain(str(error))})"
-        raise Unreached(reason, "start it, or correct IMAGEMILL_REDIS_URL") from error
+        raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_REDIS_URL") from error
     finally:
         client.close()
     return f"{shown} answers"
@@ -306,7 +306,7 @@ def _nodes(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.ERROR, "nodes", f"their table cannot be read ({reason}): see the database")
     nodes = {node.name: node for node in (*stored, *configured(settings.comfyui))}
 
-    def looks() -> list[NodeLook]:
+    def looks() -> list[NodeCheck]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(partial(_node, drained=drained), nodes.values()))
 
@@ -315,7 +315,7 @@ def _nodes(settings: Settings) -> Iterator[Finding]:
 
 def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
     """Empty where the schema is not this version's. Raises `StorageError`."""
-    if look(settings.database).revision != REVISION:
+    if inspect_database(settings.database).revision != REVISION:
         return [], frozenset()
     store = Store(open_database(settings.database))
     try:
@@ -325,16 +325,16 @@ def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
     return [node.config for node in stored], frozenset(drained)
 
 
-def _node(config: NodeConfig, drained: frozenset[str]) -> NodeLook:
+def _node(config: NodeConfig, drained: frozenset[str]) -> NodeCheck:
     client = None
     try:
         client = NodeClient(config, connect_s=_ANSWER_S, read_s=_ANSWER_S)
         version = str(client.system_stats()["system"].get("comfyui_version", "of unknown version"))
-    except (WireError, OSError) as error:  # OSError: a CA file that is not there
-        return NodeLook(config.name, config.url, trouble=str(error))
+    except (ComfyError, OSError) as error:  # OSError: a CA file that is not there
+        return NodeCheck(config.name, config.url, trouble=str(error))
     finally:
         if client is not None:
             client.close()
-    return NodeLook(
+    return NodeCheck(
         config.name, config.url, version=version, draining=config.draining or config.name in drained
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from imagemill.cli.client import Client, Refusal, read, segment
-from imagemill.cli.output import Out, Trouble
+from imagemill.cli.client import ApiError, Client, read, segment
+from imagemill.cli.output import CliError, Printer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -28,7 +28,7 @@ TERMINAL = {"Succeeded": 0, "Failed": 1, "Canceled": 1, "Expired": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class StreamMessage:
     """``seq`` is None for progress, which cannot be had again."""
 
     name: str
@@ -48,11 +48,12 @@ def follow(
     on_break: Callable[[int], None] = lambda _seq: None,
     give_up_s: float = _GIVE_UP_S,
     patience_s: float = math.inf,
-) -> Iterator[Message]:
-    """Until the last event, each durable one once. ``on_break`` hears the last event's number at each break.
+) -> Iterator[StreamMessage]:
+    """Yield a job's events until the last one, each durable event once.
 
-    Raises `Absent` when the server is not there at first or stays away, `Refusal` when it knows no such job,
-    `Trouble` when the job has not ended after ``patience_s``.
+    ``on_break`` gets the number of the last event each time the connection breaks. Raises `ServerUnreachable` when
+    the server does not answer at first or stays away, `ApiError` when it knows no such job, `CliError` when the job
+    has not ended after ``patience_s``.
     """
     seq, connected = after, False
     broken_at = time.monotonic()
@@ -65,7 +66,7 @@ def follow(
                 yield message
                 if message.is_last:
                     return
-        except Refusal as refusal:
+        except ApiError as refusal:
             if not connected or refusal.status_code < 500:
                 raise
         except httpx2.HTTPError as error:
@@ -78,10 +79,10 @@ def follow(
 
 def _check(end: float) -> None:
     if time.monotonic() > end:
-        raise Trouble("the job has not ended in time")
+        raise CliError("the job has not ended in time")
 
 
-def _stream(client: Client, job_id: str, after: int, end: float) -> Iterator[Message]:
+def _stream(client: Client, job_id: str, after: int, end: float) -> Iterator[StreamMessage]:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
     timeout = httpx2.Timeout(10.0, read=max(0.1, min(_SILENCE_S, end - time.monotonic())))
     path = f"/api/v1/jobs/{segment(job_id)}/events"
@@ -94,13 +95,13 @@ def _stream(client: Client, job_id: str, after: int, end: float) -> Iterator[Mes
             _check(end)
 
 
-def messages(lines: Iterator[str]) -> Iterator[Message]:
+def messages(lines: Iterator[str]) -> Iterator[StreamMessage]:
     """The events of an SSE body: fields until an empty line; comments are keep-alives."""
     name, data, seq = "", [], None
     for line in lines:
         if not line:
             if data:
-                yield Message(name, json.loads("\n".join(data)), seq)
+                yield StreamMessage(name, json.loads("\n".join(data)), seq)
             name, data, seq = "", [], None
             continue
         field, _, value = line.partition(":")
@@ -119,25 +120,25 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimelineSpan:
     name: str
     ms: float
 
 
-def spans(events: Iterable[Mapping[str, Any]]) -> list[Span]:
+def spans(events: Iterable[Mapping[str, Any]]) -> list[TimelineSpan]:
     """Of the durable events of a job, in order. Empty for a job that was never claimed."""
     claims = [event for event in events if event["type"] == "Claimed"]
     ordered = list(events)
     if not claims or not ordered:
         return []
-    found = [Span("QUEUED", _between(ordered[0], claims[0]))]
+    found = [TimelineSpan("QUEUED", _between(ordered[0], claims[0]))]
     if len(claims) > 1:
-        found.append(Span(f"{len(claims) - 1} earlier", _between(claims[0], claims[-1])))
+        found.append(TimelineSpan(f"{len(claims) - 1} earlier", _between(claims[0], claims[-1])))
     stages: list[Mapping[str, Any]] = ordered[-1]["data"].get("stages") or []
-    return found + [Span(stage["stage"], float(stage["ms"])) for stage in stages]
+    return found + [TimelineSpan(stage["stage"], float(stage["ms"])) for stage in stages]
 
 
-def table(found: list[Span]) -> "Table":
+def table(found: list[TimelineSpan]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -178,10 +179,10 @@ _QUARTER = 0.25
 """Without a terminal progress is told in quarters."""
 
 
-class Screen:
+class JobDisplay:
     """Shows messages as they come and keeps the durable ones. ``told``: each of those gets a line."""
 
-    def __init__(self, out: Out, label: str, *, told: bool = True) -> None:
+    def __init__(self, out: Printer, label: str, *, told: bool = True) -> None:
         self.events: list[dict[str, Any]] = []
         self._out = out
         self._label = label
@@ -190,7 +191,7 @@ class Screen:
         self._told = told
         self._quarters = 0.0
 
-    def show(self, stream: Iterable[Message]) -> Message:
+    def show(self, stream: Iterable[StreamMessage]) -> StreamMessage:
         """The last message. Ends with the stream."""
         if self._out.as_json or not self._out.console.is_terminal:
             return self._pass(stream)
@@ -203,8 +204,8 @@ class Screen:
         """The connection was lost; it is resumed."""
         self._tell(f"connection lost after event {seq}; resuming there")
 
-    def _pass(self, stream: Iterable[Message]) -> Message:
-        last: Message | None = None
+    def _pass(self, stream: Iterable[StreamMessage]) -> StreamMessage:
+        last: StreamMessage | None = None
         for message in stream:
             last = message
             if message.seq is not None:
@@ -219,7 +220,7 @@ class Screen:
         assert last is not None  # noqa: S101 - a stream ends with its last event or an exception
         return last
 
-    def _show_progress(self, message: Message) -> None:
+    def _show_progress(self, message: StreamMessage) -> None:
         facts = message.data if message.name == "progress" else message.data["data"]
         step, total, share = facts.get("step", 0), facts.get("total", 0), facts.get("progress", 0.0)
         if self._bar is not None and self._task is not None:
@@ -229,7 +230,7 @@ class Screen:
             self._quarters = share - share % _QUARTER
             self._out.say(f"  {self._label}: step {step} of {total}")
 
-    def _show_event(self, message: Message) -> None:
+    def _show_event(self, message: StreamMessage) -> None:
         self._quarters = 0.0
         if message.is_last and self._bar is not None and self._task is not None:
             total = self._bar.tasks[0].total or 1
@@ -259,14 +260,14 @@ def described(event: dict[str, Any]) -> str:
     return f"{clock}  {event['type']:<12} {', '.join(facts)}".rstrip()
 
 
-def show_timeline(out: Out, events: list[dict[str, Any]]) -> None:
+def show_timeline(out: Printer, events: list[dict[str, Any]]) -> None:
     found = spans(events)
     if found:
         out.say("")
         out.say(table(found))
 
 
-def _progress_bar(out: Out) -> "Progress":
+def _progress_bar(out: Printer) -> "Progress":
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     return Progress(

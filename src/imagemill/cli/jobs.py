@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, Json, Out, Token, Url
+from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,7 +38,7 @@ def list_(
     """List jobs, newest first."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         query = {"status": status, "recipe": recipe, "limit": limit, "cursor": cursor}
         page = client.get("/api/v1/jobs", **{name: value for name, value in query.items() if value})
@@ -58,7 +58,7 @@ def show(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKE
     from imagemill.cli.client import Client, segment
     from imagemill.cli.follow import described, show_timeline
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(f"/api/v1/jobs/{segment(job)}")
         events = client.get(f"/api/v1/jobs/{segment(job)}/events", stream="false")["items"]
@@ -77,11 +77,11 @@ def show(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKE
 def watch(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     """Follow a job until it ends. Exit status 0 when it succeeded, else 1."""
     from imagemill.cli.client import Client, segment
-    from imagemill.cli.follow import TERMINAL, Screen, follow, show_timeline
+    from imagemill.cli.follow import TERMINAL, JobDisplay, follow, show_timeline
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
-        screen = Screen(out, "rendering")
+        screen = JobDisplay(out, "rendering")
         last = screen.show(follow(client, job, on_break=screen.broke))
         if not as_json:
             show_timeline(out, screen.events)
@@ -104,7 +104,7 @@ def replay(job: JobId, as_json: Json = False, url: Url = None, token: Token = TO
 def _act(job: str, verb: str, as_json: bool, url: str | None, token: str) -> None:
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.post(f"/api/v1/jobs/{segment(job)}/{verb}")
         if as_json:
@@ -138,7 +138,7 @@ def _table(jobs: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _show_facts(out: Out, job: dict[str, Any]) -> None:
+def _show_facts(out: Printer, job: dict[str, Any]) -> None:
     from rich.text import Text
 
     out.say(Text.assemble(("job ", "dim"), (job["id"], "bold"), "  ", _status(job)))
@@ -158,7 +158,7 @@ def _show_facts(out: Out, job: dict[str, Any]) -> None:
             out.say(Text.assemble((f"  {name:<8}", "dim"), str(value)))
 
 
-def _show_end(out: Out, job: dict[str, Any]) -> None:
+def _show_end(out: Printer, job: dict[str, Any]) -> None:
     """Its pictures, or why there are none and what to do."""
     from rich.text import Text
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import UNUSABLE, DataDir, Json, Out, Trouble
+from imagemill.cli.output import UNUSABLE, CliError, DataDir, Json, Printer
 
 if TYPE_CHECKING:
     from imagemill.domain.access import Role
@@ -40,20 +40,20 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key and show it, once."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
-        from imagemill.accounts.keys import Keys, KeyWish, scopes_of
+        from imagemill.accounts.keys import KeyRequest, Keys, scopes_of
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
 
         settings = load_settings(data_dir=data_dir)
-        with opened(settings) as store:
+        with open_store(settings) as store:
             was_open = not store.accounts.has_credentials()
             _ensure_account(store, owner, role_of(role) if role else None)
             wanted = scopes_of("--scope", scopes) if scopes else None
             life_s = expires_days * 86_400 if expires_days else None
             made = Keys(store.accounts, lambda: None).make(
-                KeyWish(name[:200], wanted, service, life_s), owner
+                KeyRequest(name[:200], wanted, service, life_s), owner
             )
             note(store, "keys create", f"{owner}/{made.key.id}")
         if as_json:
@@ -75,13 +75,13 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List keys: all but their secret part."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
         from imagemill.domain.clock import now_us
 
-        with opened(load_settings(data_dir=data_dir)) as store:
+        with open_store(load_settings(data_dir=data_dir)) as store:
             found = store.accounts.keys(owner)
         rows = [
             {
@@ -111,14 +111,14 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Refuse a key from now on."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.keys import Keys
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
 
         settings = load_settings(data_dir=data_dir)
-        with opened(settings) as store:
+        with open_store(settings) as store:
             revoked = Keys(store.accounts, lambda: None).revoke(key)
             note(store, "keys revoke", f"{revoked.owner}/{key}")
         if as_json:
@@ -131,7 +131,7 @@ def revoke(
 
 
 def _ensure_account(store: "Store", id_: str, role: "Role | None") -> None:
-    """Raises `Trouble` for one that is there with another role: a key changes no role in passing."""
+    """Raises `CliError` for one that is there with another role: a key changes no role in passing."""
     from imagemill.accounts.keys import Owners
     from imagemill.domain.access import Role
 
@@ -139,7 +139,7 @@ def _ensure_account(store: "Store", id_: str, role: "Role | None") -> None:
     if there is None:
         Owners(store.accounts, lambda: None).add(id_, role or Role.USER)
     elif role is not None and there.role is not role:
-        raise Trouble(
+        raise CliError(
             f"{id_} is there already, with the role {there.role.value}; "
             f"to change it: imagemill users role {id_} {role.value}"
         )
@@ -151,7 +151,7 @@ def role_of(text: str) -> "Role":
     try:
         return Role(text)
     except ValueError:
-        raise Trouble(f"--role: {text!r} is no role; write {_ROLES}", UNUSABLE) from None
+        raise CliError(f"--role: {text!r} is no role; write {_ROLES}", UNUSABLE) from None
 
 
 def note(store: "Store", action: str, target: str, detail: str = "") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
+from imagemill.cli.output import TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
@@ -33,7 +33,7 @@ def list_(
     """List models, newest first."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         query = {**_query(grid), "limit": limit, "cursor": cursor, "latest": latest or None}
         page = client.get("/api/v1/models", **{name: value for name, value in query.items() if value})
@@ -54,7 +54,7 @@ def show(model: ModelId, as_json: Json = False, url: Url = None, token: Token = 
     """Show one model: its parameters, prompt and pictures."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(f"/api/v1/models/{segment(model)}")
         if as_json:
@@ -68,7 +68,7 @@ def versions(model: ModelId, as_json: Json = False, url: Url = None, token: Toke
     """List all versions of a model's template, newest first."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(f"/api/v1/models/{segment(model)}/versions")
         if as_json:
@@ -96,7 +96,7 @@ def edit(
     from imagemill.cli.client import Client, segment
     from imagemill.cli.library_orders import follow_one
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = {**_query(",".join(given or [])), "prompt": prompt, "denoise": denoise, "seed": seed}
         changes = {name: value for name, value in body.items() if value is not None}
@@ -125,10 +125,10 @@ def batch(
     from imagemill.cli.client import Client
     from imagemill.cli.library_orders import follow_batches, show_order, show_quote
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         if count is None and grid is None:
-            raise Trouble(
+            raise CliError(
                 "say how many with --count, or which with --grid; --grid all is every cell", UNUSABLE
             )
         body: dict[str, Any] = {"grid": _query(grid), "save": save, "dryRun": dry_run}
@@ -153,7 +153,7 @@ def make_one(
     from imagemill.cli.library_orders import follow_one
     from imagemill.products.library.grid import PARAMETERS
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = {name: values[0] for name, values in PARAMETERS.items()}
         follow_one(out, client, client.post("/api/v1/models", {**body, "save": save}))
@@ -175,7 +175,7 @@ def sheet(
     from imagemill.cli.client import Client
     from imagemill.cli.contact_sheet import check_output, write_sheet
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         check_output(output)
         # By their templates: an edit may have changed the parameters of the newest version.
@@ -203,7 +203,7 @@ def _cells(grid: str | None) -> list[str]:
 
 
 def _parsed(grid: str | None) -> dict[str, str]:
-    """Raises `Trouble` that names the parameter and its values."""
+    """Raises `CliError` that names the parameter and its values."""
     from imagemill.domain.errors import InvalidInput
     from imagemill.products.library.grid import parsed
 
@@ -212,7 +212,7 @@ def _parsed(grid: str | None) -> dict[str, str]:
     try:
         return parsed(grid)
     except InvalidInput as error:
-        raise Trouble(str(error), UNUSABLE) from error
+        raise CliError(str(error), UNUSABLE) from error
 
 
 def _query(grid: str | None) -> dict[str, str]:
@@ -233,7 +233,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _show(out: Out, row: dict[str, Any]) -> None:
+def _show(out: Printer, row: dict[str, Any]) -> None:
     from rich.text import Text
 
     out.say(Text.assemble(("model ", "dim"), (row["id"], "bold")))

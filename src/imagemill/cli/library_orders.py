@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from imagemill.cli.client import Absent, Client, Refusal, segment
-from imagemill.cli.output import REFUSED, Out, Trouble
+from imagemill.cli.client import ApiError, Client, ServerUnreachable, segment
+from imagemill.cli.output import REFUSED, CliError, Printer
 
 _LOOK_S = 0.5
 _ENDS = ("succeeded", "failed", "canceled", "expired")
@@ -14,7 +14,7 @@ _GIVE_UP_S = 60.0
 """A server away for so long is not waited for any longer."""
 
 
-def show_quote(out: Out, told: dict[str, Any]) -> None:
+def show_quote(out: Printer, told: dict[str, Any]) -> None:
     """A dry run: every prompt, what is there, the count and the price."""
     from rich.text import Text
 
@@ -30,7 +30,7 @@ def show_quote(out: Out, told: dict[str, Any]) -> None:
     out.say(f"price: {told['cost']:g} credits{free}. Nothing was sent.")
 
 
-def show_order(out: Out, told: dict[str, Any]) -> None:
+def show_order(out: Printer, told: dict[str, Any]) -> None:
     if out.as_json:
         out.json(told)
     else:
@@ -46,7 +46,7 @@ def _counts(told: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def follow_one(out: Out, client: Client, told: dict[str, Any]) -> None:
+def follow_one(out: Printer, client: Client, told: dict[str, Any]) -> None:
     """To the end of its job; then its pictures. Exit status 1 unless it succeeded."""
     from imagemill.cli.follow import TERMINAL, follow
 
@@ -65,7 +65,7 @@ def follow_one(out: Out, client: Client, told: dict[str, Any]) -> None:
     raise typer.Exit(TERMINAL[last.name] if last is not None else REFUSED)
 
 
-def follow_batches(out: Out, client: Client, told: dict[str, Any]) -> None:
+def follow_batches(out: Printer, client: Client, told: dict[str, Any]) -> None:
     """All batches that make the cells of an order, with a bar. Exit status 1 when a job did not succeed."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -100,10 +100,10 @@ def _asked(client: Client, batch: str) -> dict[str, Any]:
     while True:
         try:
             return client.get(f"/api/v1/models/batch/{segment(batch)}")
-        except (Absent, Refusal) as trouble:
-            if time.monotonic() > end or (isinstance(trouble, Refusal) and trouble.status_code < 500):
+        except (ServerUnreachable, ApiError) as trouble:
+            if time.monotonic() > end or (isinstance(trouble, ApiError) and trouble.status_code < 500):
                 raise
-        except Trouble:
+        except CliError:
             if time.monotonic() > end:
                 raise
         time.sleep(_LOOK_S)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, TOKEN, DataDir, Json, Out, Token, Url, load_settings
+from imagemill.cli.output import REFUSED, TOKEN, DataDir, Json, Printer, Token, Url, load_settings
 
 
 def health(
@@ -16,16 +16,16 @@ def health(
     token: Token = TOKEN,
 ) -> None:
     """Ask a server how it is. Exit status 0 when all is well."""
-    from imagemill.cli.client import Client, Refusal
+    from imagemill.cli.client import ApiError, Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     if generator:
         _ask_generators(out)
         return
     with out.reporting(), Client(url, token) as client:
         try:
             report = client.get("/health")
-        except Refusal as refusal:
+        except ApiError as refusal:
             if "ok" not in refusal.body:
                 raise
             report = refusal.body  # 503, with the report of what is wrong
@@ -36,7 +36,7 @@ def health(
     raise typer.Exit(0 if report.get("ok") else REFUSED)
 
 
-def _ask_generators(out: Out) -> None:
+def _ask_generators(out: Printer) -> None:
     from imagemill.cli.serve import ask_generators
 
     with out.reporting():
@@ -49,13 +49,13 @@ def _ask_generators(out: Out) -> None:
 
 def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Bring the database to this version's schema. Servers do it themselves when they start."""
-    from imagemill.cli.startup import shown_database, telling
+    from imagemill.cli.startup import friendly_errors, shown_database
     from imagemill.db import migrate as migrations
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         settings = load_settings(data_dir=data_dir)
-        with telling(settings):
+        with friendly_errors(settings):
             before = migrations.upgrade(settings.database)
             after = migrations.current(settings.database)
         where = shown_database(settings)
@@ -67,7 +67,7 @@ def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
             out.say(f"{where} went from {f'revision {before}' if before else 'empty'} to revision {after}")
 
 
-def _show_health(out: Out, url: str, report: dict[str, Any]) -> None:
+def _show_health(out: Printer, url: str, report: dict[str, Any]) -> None:
     from rich.text import Text
 
     def line(name: str, value: str, good: bool) -> None:

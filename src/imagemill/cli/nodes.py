@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.completion import node_names
-from imagemill.cli.output import REFUSED, TOKEN, Json, Out, Token, Url
+from imagemill.cli.output import REFUSED, TOKEN, Json, Printer, Token, Url
 
 commands = typer.Typer(
     help="The ComfyUI nodes of a server: add, list, drain, undrain, remove, doctor.", no_args_is_help=True
@@ -56,7 +56,7 @@ def add(
     """Add a ComfyUI server that is running somewhere."""
     from imagemill.cli.client import Client, secret, secrets_of
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         fields: dict[str, Any] = {
             "name": name,
@@ -84,7 +84,7 @@ def list_(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     """List the nodes, and how they are."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get("/api/v1/nodes")
         if as_json:
@@ -100,7 +100,7 @@ def drain(name: Name, as_json: Json = False, url: Url = None, token: Token = TOK
     """Give a node no more jobs; what it has, it finishes."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.post(f"/api/v1/nodes/{segment(name)}/drain")
         if as_json:
@@ -116,7 +116,7 @@ def undrain(name: Name, as_json: Json = False, url: Url = None, token: Token = T
     """Give a drained node jobs again."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.delete(f"/api/v1/nodes/{segment(name)}/drain")
         if as_json:
@@ -130,7 +130,7 @@ def remove(name: Name, as_json: Json = False, url: Url = None, token: Token = TO
     """Forget a node; what it renders now is still taken."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         client.delete(f"/api/v1/nodes/{segment(name)}")
         if as_json:
@@ -152,7 +152,7 @@ def doctor(
     """Examine a node: address, version, models, socket, a small render. Exit status 1 for an error."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         names = [name] if name else [node["name"] for node in client.get("/api/v1/nodes")["items"]]
         reports: list[dict[str, Any]] = []
@@ -168,7 +168,7 @@ def doctor(
     raise typer.Exit(0 if all(report["ok"] for report in reports) else REFUSED)
 
 
-def _show_findings(out: Out, report: dict[str, Any]) -> None:
+def _show_findings(out: Printer, report: dict[str, Any]) -> None:
     from rich.text import Text
 
     out.say(Text.assemble(("node ", "dim"), (report["name"], "bold")))

@@ -27,7 +27,7 @@ _FILE_WIDTH = 200
 """Characters a line where no terminal folds them: tables keep their identifiers in one piece."""
 
 
-class Trouble(Exception):
+class CliError(Exception):
     """The end of a command, told in a sentence; ``details``: further lines; ``body``: for ``--json``."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Trouble(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Out:
+class Printer:
     """``as_json``: machines read standard output."""
 
     as_json: bool = False
@@ -63,10 +63,10 @@ class Out:
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Turn a `Trouble` into its message and exit status."""
+        """Turn a `CliError` into its message and exit status."""
         try:
             yield
-        except Trouble as trouble:
+        except CliError as trouble:
             if self.as_json:
                 self.json(trouble.body)
             else:
@@ -130,11 +130,11 @@ TOKEN = "local"  # noqa: S105 - what a server that knows no keys is told
 
 
 def load_settings(**given: Any) -> "Settings":
-    """Options that were given go before everything else. Raises `Trouble`; warns of misspelt variables."""
-    from imagemill.config import unknown
+    """Options that were given go before everything else. Raises `CliError`; warns of misspelt variables."""
+    from imagemill.config import unknown_variables
 
     settings = read_settings(**given)
-    for line in unknown(os.environ):
+    for line in unknown_variables(os.environ):
         warn(line)
     return settings
 
@@ -144,13 +144,15 @@ def read_settings(**given: Any) -> "Settings":
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from imagemill.config import Settings, complaints
+    from imagemill.config import Settings, format_errors
 
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise Trouble("these settings cannot be used", UNUSABLE, details=tuple(complaints(error))) from error
+        raise CliError(
+            "these settings cannot be used", UNUSABLE, details=tuple(format_errors(error))
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise Trouble(f"imagemill.toml is not TOML: {error}", UNUSABLE) from error
+        raise CliError(f"imagemill.toml is not TOML: {error}", UNUSABLE) from error
     except (SettingsError, OSError, UnicodeDecodeError) as error:
-        raise Trouble(f"the settings cannot be read: {error}", UNUSABLE) from error
+        raise CliError(f"the settings cannot be read: {error}", UNUSABLE) from error

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, UNUSABLE, Json, Out, Token, Trouble, Url
+from imagemill.cli.output import TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
 
 commands = typer.Typer(help="Limits of owners: show, set.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def show(
     """Show what an owner may ask for, and what is used of it."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         _say(out, client.get(f"/api/v1/limits/{segment(owner)}" if owner else "/api/v1/limits"))
 
@@ -40,7 +40,7 @@ def set_(
     """Give an owner limits of its own, in place of all it had."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = {"limits": dict(_limit(text) for text in limits or [])}
         _say(out, client.call("PUT", f"/api/v1/limits/{segment(owner)}", json=body))
@@ -53,10 +53,10 @@ def _limit(text: str) -> tuple[str, float | None]:
     try:
         return kind, float(value)
     except ValueError:
-        raise Trouble(f"{text!r} should be a limit, =, and a number or none", UNUSABLE) from None
+        raise CliError(f"{text!r} should be a limit, =, and a number or none", UNUSABLE) from None
 
 
-def _say(out: Out, body: dict[str, Any]) -> None:
+def _say(out: Printer, body: dict[str, Any]) -> None:
     if out.as_json:
         out.json(body)
         return

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, Json, Out, Token, Url
+from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
 
 commands = typer.Typer(help="The models a server knows: add, list, show, remove.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def add(
         "tags": tags,
         "trainedWords": words,
     }
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.post("/v2/resources", {key: value for key, value in fields.items() if value})
         if as_json:
@@ -62,7 +62,7 @@ def list_(
     """List models, or search them."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get("/v2/resources", page=page, limit=limit, **({"q": query} if query else {}))
         if as_json:
@@ -82,7 +82,7 @@ def show(air: AirArgument, as_json: Json = False, url: Url = None, token: Token 
     """Show one model."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(f"/v2/resources/{segment(air)}")
         if as_json:
@@ -98,7 +98,7 @@ def remove(air: AirArgument, as_json: Json = False, url: Url = None, token: Toke
     """Take a model out of the registry; its files stay where they are."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         client.delete(f"/v2/resources/{segment(air)}")
         if as_json:

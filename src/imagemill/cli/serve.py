@@ -12,13 +12,13 @@ import typer
 from imagemill.cli.output import (
     REFUSED,
     UNUSABLE,
+    CliError,
     DataDir,
     Host,
     LogLevel,
-    Out,
     Port,
+    Printer,
     Reload,
-    Trouble,
     load_settings,
 )
 
@@ -68,7 +68,7 @@ def worker(
 
 def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = None, **given: Any) -> None:
     _put_off_collecting()
-    with Out().reporting():
+    with Printer().reporting():
         settings = load_settings(**given)
         from imagemill.cli.worker_process import run_quietly
 
@@ -77,15 +77,15 @@ def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = Non
 
 def generator(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
     """Run the worker of generator_queue: tasks that applications send by Celery."""
-    with Out().reporting():
+    with Printer().reporting():
         settings = load_settings(data_dir=data_dir, log_level=log_level)
 
-        become_generator(settings)
+        exec_celery(settings)
 
 
 def _run_http(which: Which, reload: bool, **given: Any) -> None:
     _put_off_collecting()
-    with Out().reporting():
+    with Printer().reporting():
         settings = load_settings(**given)
         from imagemill.cli import server
 
@@ -106,8 +106,8 @@ _ANSWER_S = 3.0
 """Celery's own process answers whatever its child is at; longer, and it is gone."""
 
 
-def become_generator(settings: "Settings") -> NoReturn:
-    """Raises `Trouble` where there is no broker, or Celery is not installed."""
+def exec_celery(settings: "Settings") -> NoReturn:
+    """Raises `CliError` where there is no broker, or Celery is not installed."""
     _check(settings)
     from imagemill.dispatch.base import INGRESS
 
@@ -135,7 +135,7 @@ def become_generator(settings: "Settings") -> NoReturn:
 
 
 def ask_generators(settings: "Settings") -> list[str]:
-    """The names of this machine's that answer. Raises `Trouble` when there is none."""
+    """The names of this machine's that answer. Raises `CliError` when there is none."""
     _check(settings)
     from kombu.exceptions import KombuError
 
@@ -147,18 +147,18 @@ def ask_generators(settings: "Settings") -> list[str]:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_ANSWER_S)
             answers = app.control.ping(timeout=_ANSWER_S, connection=connection)
     except (KombuError, OSError) as error:
-        raise Trouble(f"the broker does not answer: {error}", REFUSED) from error
+        raise CliError(f"the broker does not answer: {error}", REFUSED) from error
     here = f"@{socket.gethostname()}"
     found = sorted(
         name for answer in answers for name in answer if name.startswith(_NAME) and name.endswith(here)
     )
     if not found:
-        raise Trouble("no worker of generator_queue answers; start one with `imagemill generator`", REFUSED)
+        raise CliError("no worker of generator_queue answers; start one with `imagemill generator`", REFUSED)
     return found
 
 
 def _check(settings: "Settings") -> None:
     if settings.broker_url is None:
-        raise Trouble("generator_queue needs a broker: set IMAGEMILL_BROKER_URL", UNUSABLE)
+        raise CliError("generator_queue needs a broker: set IMAGEMILL_BROKER_URL", UNUSABLE)
     if find_spec("celery") is None:
-        raise Trouble("celery is not installed; pip install 'imagemill[celery]'", UNUSABLE)
+        raise CliError("celery is not installed; pip install 'imagemill[celery]'", UNUSABLE)

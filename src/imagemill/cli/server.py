@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from imagemill.api.base import SocketRules
-from imagemill.bootstrap.application import Mill, Roles, application
+from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
-from imagemill.cli.output import UNUSABLE, Trouble
+from imagemill.cli.output import UNUSABLE, CliError
 from imagemill.cli.startup import build
-from imagemill.cli.worker_process import settle, stop_at_once
+from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.observability import logs
 from imagemill.web import websockets
 from imagemill.web.connections import Connection
@@ -31,14 +31,14 @@ _BACKLOG = 2048
 
 
 def check_host(host: str) -> str:
-    """The numeric address. Raises `Trouble` for what is none."""
+    """The numeric address. Raises `CliError` for what is none."""
     name = host.strip().strip("[]")
     if name.lower().rstrip(".") == "localhost":
         return "127.0.0.1"
     try:
         return str(ip_address(name))
     except ValueError:
-        raise Trouble(
+        raise CliError(
             f"IMAGEMILL_HOST: {host!r} is no address; write one in numbers, such as 192.168.1.5, "
             "0.0.0.0 or :: for all, or localhost",
             UNUSABLE,
@@ -46,7 +46,7 @@ def check_host(host: str) -> str:
 
 
 def check_guarded(settings: "Settings") -> None:
-    """Raises `Trouble`, with what to do, where others could reach a server that asks nobody."""
+    """Raises `CliError`, with what to do, where others could reach a server that asks nobody."""
     from imagemill.bootstrap.build import is_loopback
     from imagemill.cli.startup import has_credentials
 
@@ -55,7 +55,7 @@ def check_guarded(settings: "Settings") -> None:
         return
     if has_credentials(settings):
         return
-    raise Trouble(
+    raise CliError(
         f"{settings.host!r} can be reached from other machines, and there is no key that callers could be "
         "asked for",
         UNUSABLE,
@@ -70,7 +70,7 @@ def check_guarded(settings: "Settings") -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `Trouble` with what to do when the port is in use or may not be had."""
+    """A listening socket. Raises `CliError` with what to do when the port is in use or may not be had."""
     address = check_host(host)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -90,11 +90,11 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _refusal(address: str, port: int, error: OSError) -> Trouble:
+def _refusal(address: str, port: int, error: OSError) -> CliError:
     import errno
 
     if error.errno == errno.EADDRINUSE:
-        return Trouble(
+        return CliError(
             f"port {port} on {address} is in use by another program",
             UNUSABLE,
             details=(
@@ -103,18 +103,18 @@ def _refusal(address: str, port: int, error: OSError) -> Trouble:
             ),
         )
     if error.errno == errno.EACCES:
-        return Trouble(
+        return CliError(
             f"port {port} may not be listened on by this user; take one above 1023, such as --port 8700",
             UNUSABLE,
         )
-    return Trouble(f"{address} port {port} cannot be listened on: {error.strerror or error}", UNUSABLE)
+    return CliError(f"{address} port {port} cannot be listened on: {error.strerror or error}", UNUSABLE)
 
 
 log = logging.getLogger("imagemill.cli")
 
 
 def run_http(settings: "Settings", which: str) -> None:
-    """``serve`` or ``api``, until a signal. Raises `Trouble` when it cannot start."""
+    """``serve`` or ``api``, until a signal. Raises `CliError` when it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     host = check_host(settings.host)
     check_guarded(settings)
@@ -127,7 +127,7 @@ def run_http(settings: "Settings", which: str) -> None:
         signal.signal(number, lambda *_: None)
     server.run([sock])
     if not server.started:
-        raise Trouble("the server did not start: see the log above")
+        raise CliError("the server did not start: see the log above")
 
 
 def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ class Server(uvicorn.Server):
     running jobs finish, so that they see the end; then they are let go.
     """
 
-    def __init__(self, mill: Mill, sock: socket.socket) -> None:
+    def __init__(self, mill: Application, sock: socket.socket) -> None:
         grace_s = mill.settings.shutdown_grace_s
         super().__init__(
             uvicorn.Config(
@@ -176,7 +176,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         url = url_of(self._sock)
         await super().startup(sockets)
-        settle()
+        tune_gc()
         if self.started:
             startup.listening(self._mill, url)
 
@@ -222,14 +222,14 @@ def api() -> Any:
 def _application(*, scheduler: bool, worker: bool) -> Any:
     import logging
 
-    from imagemill.bootstrap.application import Mill, Roles, application
+    from imagemill.bootstrap.application import Application, Roles, application
     from imagemill.cli.output import load_settings
     from imagemill.observability import logs
 
     began = time.perf_counter()
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
-    app = application(Mill(settings, Roles(api=True, scheduler=scheduler, worker=worker)))
+    app = application(Application(settings, Roles(api=True, scheduler=scheduler, worker=worker)))
     log = logging.getLogger("imagemill.cli")
     log.info("loaded", extra={"ms": round((time.perf_counter() - began) * 1000)})
     return app

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from imagemill.cli.output import Json, Out, load_settings
+from imagemill.cli.output import Json, Printer, load_settings
 
 
 def settings(
@@ -15,7 +15,7 @@ def settings(
     """Show every setting with its value here; --env and --markdown write them for files."""
     from imagemill.cli import settings_reference
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         if env:
             typer.echo(settings_reference.env_file(), nl=False)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
-from imagemill.config import PREFIX, Settings, aliases, names
+from imagemill.config import PREFIX, Settings, aliases, setting_names
 
 _HEAD = """\
 # Every setting of Imagemill with its default. Copy this file to .env and uncomment what you change.
@@ -57,7 +57,7 @@ def described() -> list[Described]:
             purpose=field.description or "",
             also="`, `".join(others.get(name, ())),
         )
-        for name, field in names()
+        for name, field in setting_names()
     ]
 
 

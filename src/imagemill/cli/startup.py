@@ -1,4 +1,4 @@
-"""Building a `Mill` for a command: what commonly goes wrong is told in a sentence."""
+"""Building a `Application` for a command: what commonly goes wrong is told in a sentence."""
 
 import logging
 import sys
@@ -8,43 +8,43 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from imagemill.cli import BEGAN
-from imagemill.cli.output import REFUSED, UNUSABLE, Trouble, console
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, console
 
 if TYPE_CHECKING:
-    from imagemill.bootstrap.application import Mill, Roles
+    from imagemill.bootstrap.application import Application, Roles
     from imagemill.config import Settings
     from imagemill.jobs.store.store import Store
 
 
-def build(settings: "Settings", roles: "Roles") -> "Mill":
-    """Raises `Trouble`."""
+def build(settings: "Settings", roles: "Roles") -> "Application":
+    """Raises `CliError`."""
     from imagemill.backends.simulator.faults import InvalidScenario
-    from imagemill.bootstrap.application import Mill
+    from imagemill.bootstrap.application import Application
     from imagemill.bootstrap.build import MissingExtra
     from imagemill.bootstrap.safety import InvalidSafety
     from imagemill.domain.errors import InvalidInput
 
-    with telling(settings):
+    with friendly_errors(settings):
         try:
-            return Mill(settings, roles)
+            return Application(settings, roles)
         except InvalidInput as error:
             # The nodes of the settings are the one thing that is checked as a client's input is.
-            raise Trouble(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
+            raise CliError(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
-            raise Trouble(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
+            raise CliError(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
         except (MissingExtra, InvalidSafety) as error:
-            raise Trouble(str(error), UNUSABLE) from error
+            raise CliError(str(error), UNUSABLE) from error
 
 
 def has_credentials(settings: "Settings") -> bool:
-    """Whether the database of the settings holds a key or a user. Raises `Trouble`."""
+    """Whether the database of the settings holds a key or a user. Raises `CliError`."""
     from imagemill.db import migrate
     from imagemill.db.engine import open_database
     from imagemill.jobs.store.store import Store
 
     if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
         return False
-    with telling(settings):
+    with friendly_errors(settings):
         if migrate.current(settings.database) is None:
             return False
         migrate.upgrade(settings.database)
@@ -56,14 +56,14 @@ def has_credentials(settings: "Settings") -> bool:
 
 
 @contextmanager
-def opened(settings: "Settings") -> Iterator["Store"]:
-    """The database of the settings, brought to our schema. Raises `Trouble` for what is refused there."""
+def open_store(settings: "Settings") -> Iterator["Store"]:
+    """The database of the settings, brought to our schema. Raises `CliError` for what is refused there."""
     from imagemill.db import migrate
     from imagemill.db.engine import open_database
     from imagemill.domain.errors import ImagemillError, StorageError
     from imagemill.jobs.store.store import Store
 
-    with telling(settings):
+    with friendly_errors(settings):
         migrate.upgrade(settings.database)
         store = Store(open_database(settings.database, pooler=settings.database_pooler))
         try:
@@ -71,31 +71,31 @@ def opened(settings: "Settings") -> Iterator["Store"]:
         except StorageError:
             raise
         except ImagemillError as error:
-            raise Trouble(str(error)) from error
+            raise CliError(str(error)) from error
         finally:
             store.close()
 
 
 @contextmanager
-def telling(settings: "Settings") -> Iterator[None]:
-    """Turn what databases and folders refuse into a `Trouble`."""
+def friendly_errors(settings: "Settings") -> Iterator[None]:
+    """Turn what databases and folders refuse into a `CliError`."""
     from imagemill.domain.errors import StorageError
 
     try:
         yield
     except StorageError as error:
-        raise Trouble(
+        raise CliError(
             str(error), REFUSED, details=(f"the database is {shown_database(settings)}",)
         ) from error
     except OSError as error:
         where = error.filename or settings.data_dir
-        raise Trouble(
+        raise CliError(
             f"the data folder cannot be used: {where}: {error.strerror or error}", UNUSABLE
         ) from error
 
 
-def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
-    """Raises `Trouble` for names that neither a recipe nor a node knows; the mill is closed then."""
+def check_queues(mill: "Application", wanted: frozenset[str] | None) -> None:
+    """Raises `CliError` for names that neither a recipe nor a node knows; the mill is closed then."""
     if wanted is None:
         return
     from imagemill.dispatch.base import BROKERED
@@ -108,7 +108,7 @@ def check_queues(mill: "Mill", wanted: frozenset[str] | None) -> None:
     if wrong or not wanted:
         mill.close()
         shown = ", ".join(wrong) or "nothing"
-        raise Trouble(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
+        raise CliError(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
 
 
 def shown_database(settings: "Settings") -> str:
@@ -127,7 +127,7 @@ def shown_database(settings: "Settings") -> str:
 log = logging.getLogger("imagemill.cli")
 
 
-def listening(mill: "Mill", url: str) -> None:
+def listening(mill: "Application", url: str) -> None:
     """The server answers: where, and where to read on."""
     ready_s = time.perf_counter() - BEGAN
     if mill.settings.log_format == "json" or not sys.stderr.isatty():
@@ -147,7 +147,7 @@ def listening(mill: "Mill", url: str) -> None:
     _banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it, running jobs finish first[/]")
 
 
-def working(mill: "Mill", which: str) -> None:
+def working(mill: "Application", which: str) -> None:
     """A process without HTTP has begun."""
     ready_s = time.perf_counter() - BEGAN
     if mill.settings.log_format == "json" or not sys.stderr.isatty():
@@ -166,7 +166,7 @@ def working(mill: "Mill", which: str) -> None:
     _banner(f"{which} ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it[/]")
 
 
-def stopping(mill: "Mill") -> None:
+def stopping(mill: "Application") -> None:
     running = mill.runner.active
     if running:
         log.info(
@@ -189,7 +189,7 @@ def _banner(headline: str, rows: list[tuple[str, str]], footer: str) -> None:
     screen.print(f"\n  {footer}\n", markup=True)
 
 
-def _nodes(mill: "Mill") -> str:
+def _nodes(mill: "Application") -> str:
     nodes = [node for backend in mill.backends.values() for node in backend.nodes()]
     if not nodes:
         return "none"
@@ -200,9 +200,9 @@ def _nodes(mill: "Mill") -> str:
     return f"{shown} [dim]({note})[/]"
 
 
-def _data(mill: "Mill") -> object:
+def _data(mill: "Application") -> object:
     return mill.settings.data_dir.absolute()
 
 
-def _database(mill: "Mill") -> str:
+def _database(mill: "Application") -> str:
     return "SQLite" if mill.settings.database_url is None else shown_database(mill.settings)

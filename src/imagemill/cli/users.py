@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill.cli.keys import moment, note, role_of, table
-from imagemill.cli.output import DataDir, Json, Out
+from imagemill.cli.output import DataDir, Json, Printer
 
 if TYPE_CHECKING:
     from imagemill.accounts.store import ChangeOwner
@@ -32,18 +32,18 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a user who logs in by e-mail address and password."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.passwords import check_password
         from imagemill.accounts.store import AddUser
         from imagemill.accounts.users import check_email, new_user
         from imagemill.cli.client import secret
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
         from imagemill.domain.access import check_account
 
         settings, wanted = load_settings(data_dir=data_dir), role_of(role)
-        with opened(settings) as store:
+        with open_store(settings) as store:
             kept = check_email("EMAIL", email)
             name = check_account("--owner", owner) if owner is not None else None
             text = secret(password, "--password")
@@ -64,17 +64,17 @@ def password(
     data_dir: DataDir = None,
 ) -> None:
     """Set a user's password; all its sessions end."""
-    out = Out()
+    out = Printer()
     with out.reporting():
         from imagemill.accounts.passwords import check_password
         from imagemill.accounts.store import ChangePassword
         from imagemill.cli.client import secret
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
         from imagemill.domain.clock import now_us
 
         settings = load_settings(data_dir=data_dir)
-        with opened(settings) as store:
+        with open_store(settings) as store:
             text = secret(new, "--password")
             check_password("--password", text, "")
             hash_ = _hashed(settings, text)
@@ -90,12 +90,12 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List accounts, or the end users of one."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
 
-        with opened(load_settings(data_dir=data_dir)) as store:
+        with open_store(load_settings(data_dir=data_dir)) as store:
             owners = store.accounts.owners(parent=of, limit=_MOST)
             emails = {user.owner: user.email for user, _ in store.users.page("", _MOST)}
         rows = [
@@ -143,7 +143,7 @@ def role(
     data_dir: DataDir = None,
 ) -> None:
     """Change what an account may do; its keys keep at most what they have."""
-    with Out().reporting():
+    with Printer().reporting():
         from imagemill.accounts.store import ChangeOwner
         from imagemill.domain.clock import now_us
 
@@ -175,12 +175,12 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Show who changed what, the newest first."""
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
 
-        with opened(load_settings(data_dir=data_dir)) as store:
+        with open_store(load_settings(data_dir=data_dir)) as store:
             entries = store.audit.page(None, limit, actor)
         rows = [
             {
@@ -203,14 +203,14 @@ def audit(
 
 
 def _change(change: "ChangeOwner", action: str, told: str, data_dir: DataDir) -> None:
-    out = Out()
+    out = Printer()
     with out.reporting():
         from imagemill.accounts.keys import Owners
         from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import opened
+        from imagemill.cli.startup import open_store
 
         settings = load_settings(data_dir=data_dir)
-        with opened(settings) as store:
+        with open_store(settings) as store:
             Owners(store.accounts, lambda: None).change(change)
             note(store, f"users {action}", change.id)
         out.say(f"{change.id} {told}; servers that run know within {settings.auth.remember_s:g} s")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, Json, Out, Token, Trouble, Url
+from imagemill.cli.output import TOKEN, CliError, Json, Printer, Token, Url
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
@@ -25,7 +25,7 @@ def list_(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     from imagemill.cli.client import Client
     from imagemill.cli.keys import table
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(_PATH)
         if as_json:
@@ -52,7 +52,7 @@ def create(
     """Add an endpoint and show its secret, once."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     body = {"url": target, "description": description, **({"events": events} if events else {})}
     with out.reporting(), Client(url, token) as client:
         added = client.post(_PATH, body)
@@ -68,7 +68,7 @@ def delete(endpoint: Endpoint, as_json: Json = False, url: Url = None, token: To
     """Delete an endpoint with all its messages."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         id_ = _id(client, endpoint)
         client.delete(f"{_PATH}/{id_}")
@@ -80,7 +80,7 @@ def resume(endpoint: Endpoint, as_json: Json = False, url: Url = None, token: To
     """Send what was kept back for an endpoint that was paused."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.post(f"{_PATH}/{_id(client, endpoint)}/resume")
         out.json(body) if as_json else out.say(f"{body['id']} is {body['state']}")
@@ -99,7 +99,7 @@ def messages(
     from imagemill.cli.client import Client
     from imagemill.cli.keys import table
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         query = {"limit": limit, "failed": "true" if failed else "false"}
         body = client.get(f"{_PATH}/{_id(client, endpoint)}/messages", **query)
@@ -126,10 +126,10 @@ def resend(
     """Send one message again, or all that were given up."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         if (message is None) == (since is None):
-            raise Trouble("say which: --message msg_..., or --since with a date for all that were given up")
+            raise CliError("say which: --message msg_..., or --since with a date for all that were given up")
         path = f"{_PATH}/{_id(client, endpoint)}"
         if message is not None:
             body = client.post(f"{path}/messages/{segment(message)}/redeliver")
@@ -151,14 +151,14 @@ def send_test(
     """Send a test message and say how that went."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         path = f"{_PATH}/{_id(client, endpoint)}"
         sent = client.post(f"{path}/test")
         found = _tried(client, f"{path}/messages/{sent['id']}", wait_s)
         last = found["lastAttempt"]
         if last is not None and last["error"]:
-            raise Trouble(f"{found['id']} was not delivered: {last['error']}", body=found)
+            raise CliError(f"{found['id']} was not delivered: {last['error']}", body=found)
         if as_json:
             out.json(found)
         elif last is None:
@@ -187,9 +187,9 @@ def _id(client: "Client", named: str) -> str:
         return segment(named)
     found = [each["id"] for each in client.get(_PATH)["items"] if each["url"] == named]
     if not found:
-        raise Trouble(f"none of your endpoints has the URL {named}; see: imagemill webhooks list")
+        raise CliError(f"none of your endpoints has the URL {named}; see: imagemill webhooks list")
     if len(found) > 1:
-        raise Trouble(f"{len(found)} endpoints have this URL; name one by its id", details=tuple(found))
+        raise CliError(f"{len(found)} endpoints have this URL; name one by its id", details=tuple(found))
     return found[0]
 
 

@@ -9,9 +9,9 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from imagemill.bootstrap.application import Mill, Roles
+from imagemill.bootstrap.application import Application, Roles
 from imagemill.cli import startup
-from imagemill.cli.output import UNUSABLE, Trouble
+from imagemill.cli.output import UNUSABLE, CliError
 from imagemill.cli.startup import build, check_queues
 from imagemill.observability import logs
 from imagemill.observability.collectors import MetricsPortTaken
@@ -39,7 +39,7 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     _start(mill)
-    settle()
+    tune_gc()
     startup.working(mill, which)
     stop.wait()
     startup.stopping(mill)
@@ -47,16 +47,16 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
     log.info("stopped")
 
 
-def _start(mill: Mill) -> None:
-    """Raises `Trouble` when the port for metrics is taken; the mill is closed then."""
+def _start(mill: Application) -> None:
+    """Raises `CliError` when the port for metrics is taken; the mill is closed then."""
     try:
         mill.start()
     except MetricsPortTaken as error:
         mill.close()
-        raise Trouble(str(error), UNUSABLE) from error
+        raise CliError(str(error), UNUSABLE) from error
 
 
-def settle() -> None:
+def tune_gc() -> None:
     """Once a process has started: what it has by then is no garbage. Turns the collector on."""
     gc.freeze()
     # What a job leaves behind is freed by counting; looking for circles 700 objects at a time is waste.

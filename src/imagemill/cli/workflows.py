@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.completion import workflow_names
-from imagemill.cli.output import TOKEN, Json, Out, Token, Url
+from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
 
 commands = typer.Typer(
     help="Graphs as recipes of your own: add, list, show, edit, versions, remove, run.", no_args_is_help=True
@@ -40,7 +40,7 @@ def add(
     """Add a graph as a recipe: its prompts, seed, size, pictures and models become typed inputs."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         fields = _fields(graph, manifest, "name GRAPH, --manifest or both")
         with Client(url, token) as client:
@@ -58,7 +58,7 @@ def list_(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
     """List the workflows and what they take."""
     from imagemill.cli.client import Client
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get("/api/v1/workflows")
         if as_json:
@@ -76,7 +76,7 @@ def show(
     """Print a workflow's manifest, for a file that `edit` takes."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         query = {} if version is None else {"version": version}
         body = client.get(f"/api/v1/workflows/{segment(name)}", **query)
@@ -91,7 +91,7 @@ def versions(name: Name, as_json: Json = False, url: Url = None, token: Token = 
     """List the versions of a workflow, the newest first."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         body = client.get(f"/api/v1/workflows/{segment(name)}/versions")
         if as_json:
@@ -115,7 +115,7 @@ def edit(
     """Change a workflow's manifest or graph. The former version stays."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting():
         fields = _fields(graph, manifest, "name --manifest, --graph or both")
         with Client(url, token) as client:
@@ -137,7 +137,7 @@ def remove(
     """Remove a workflow; jobs that ran it keep what they have."""
     from imagemill.cli.client import Client, segment
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         client.delete(f"/api/v1/workflows/{segment(name)}{_query(shared)}")
         if as_json:
@@ -173,7 +173,7 @@ def run(
     from imagemill.cli.client import Client, segment
     from imagemill.cli.workflow_run import body_of, finish
 
-    out = Out(as_json)
+    out = Printer(as_json)
     with out.reporting(), Client(url, token) as client:
         path = f"/api/v1/workflows/{segment(name)}"
         query: dict[str, Any] = {} if version is None else {"version": version}
@@ -193,7 +193,7 @@ def run(
 def _fields(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str, Any]:
     import json
 
-    from imagemill.cli.output import UNUSABLE, Trouble
+    from imagemill.cli.output import UNUSABLE, CliError
     from imagemill.cli.workflow_run import text_of
 
     fields: dict[str, Any] = {}
@@ -201,13 +201,13 @@ def _fields(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str,
         try:
             fields["graph"] = json.loads(text_of(graph))
         except (ValueError, RecursionError) as error:
-            raise Trouble(f"{graph} is not JSON: {error}", UNUSABLE) from error
+            raise CliError(f"{graph} is not JSON: {error}", UNUSABLE) from error
         if not isinstance(fields["graph"], dict):
-            raise Trouble(f"{graph} holds no graph; one is an object of nodes by their ids", UNUSABLE)
+            raise CliError(f"{graph} holds no graph; one is an object of nodes by their ids", UNUSABLE)
     if manifest is not None:
         fields["manifest"] = text_of(manifest)
     if not fields:
-        raise Trouble(f"nothing is given; {remedy}", UNUSABLE)
+        raise CliError(f"nothing is given; {remedy}", UNUSABLE)
     return fields
 
 
@@ -215,7 +215,7 @@ def _query(shared: bool) -> str:
     return "?shared=true" if shared else ""
 
 
-def _show_inputs(out: Out, body: dict[str, Any]) -> None:
+def _show_inputs(out: Printer, body: dict[str, Any]) -> None:
     from rich.table import Table
 
     if not body["inputs"]:

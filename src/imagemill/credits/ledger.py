@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
-from imagemill.domain.credits import JOB_ACTOR, Due, EntryKind, amount_of, credits_of, shown
+from imagemill.domain.credits import JOB_ACTOR, EntryKind, Settlement, amount_of, credits_of, shown
 from imagemill.domain.errors import Conflict, CreditsInsufficient, ImagemillError, NotFound, StorageError
 from imagemill.domain.jobs import Draft
 
@@ -44,7 +44,7 @@ ENTRY_COLUMNS = tuple(tables.ledger.columns)
 
 
 @dataclass(slots=True)
-class Purse:
+class LockedBalance:
     """A balance as the transaction has it so far."""
 
     available: int
@@ -54,7 +54,7 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class EntryReason:
     """Why money moves, as its entry tells."""
 
     at: int
@@ -80,23 +80,23 @@ _MOVE = Statement(
 _ADD = Statement(sa.insert(tables.ledger))
 
 
-class Books:
+class Balances:
     """``owners`` whose balance is not there have no purse."""
 
     def __init__(self, tx: Tx, owners: Iterable[str]) -> None:
         self._tx = tx
         rows = _LOCK.run(tx.conn, {"ids": sorted(set(owners))})
         self._purses = {
-            owner: Purse(available, held, bool(is_exempt), entries)
+            owner: LockedBalance(available, held, bool(is_exempt), entries)
             for owner, available, held, is_exempt, entries in rows
         }
         self._before = {row[0]: row for row in rows}
         self._added: list[LedgerEntry] = []
 
-    def purse(self, owner: str) -> Purse:
-        return self._purses.get(owner) or Purse(0, 0, False, 0)
+    def lock(self, owner: str) -> LockedBalance:
+        return self._purses.get(owner) or LockedBalance(0, 0, False, 0)
 
-    def add(self, owner: str, kind: EntryKind, available: int, held: int, cause: Cause) -> LedgerEntry:
+    def add(self, owner: str, kind: EntryKind, available: int, held: int, cause: EntryReason) -> LedgerEntry:
         """The balance must be there and large enough."""
         purse = self._purses[owner]
         purse.available += available
@@ -120,9 +120,9 @@ class Books:
         self._added.append(entry)
         return entry
 
-    def settle(self, dues: Sequence[Due]) -> None:
+    def settle(self, dues: Sequence[Settlement]) -> None:
         for due in dues:
-            cause = Cause(due.at, JOB_ACTOR, due.job_id)
+            cause = EntryReason(due.at, JOB_ACTOR, due.job_id)
             if due.is_paid:
                 self.add(due.owner, EntryKind.SETTLE, 0, -due.amount, cause)
             else:
@@ -130,7 +130,7 @@ class Books:
 
     def hold(self, owner: str, drafts: Sequence[Draft], at: int) -> CreditsInsufficient | dict[str, int]:
         """The amounts set aside for the jobs, for all or for none."""
-        purse = self.purse(owner)
+        purse = self.lock(owner)
         amounts = {draft.id: amount_of(draft.cost) for draft in drafts}
         needed = sum(amounts.values())
         if purse.is_exempt or not needed:
@@ -139,7 +139,7 @@ class Books:
             return _insufficient(owner, needed, purse.available)
         held = {job_id: amount for job_id, amount in amounts.items() if amount}
         for job_id, amount in held.items():
-            self.add(owner, EntryKind.HOLD, -amount, amount, Cause(at, owner, job_id))
+            self.add(owner, EntryKind.HOLD, -amount, amount, EntryReason(at, owner, job_id))
         return held
 
     def write(self) -> None:
@@ -166,10 +166,10 @@ class Books:
 
 def settle(tx: Tx) -> None:
     """Book what the jobs that ended in this transaction owe."""
-    if not tx.dues:
+    if not tx.settlements:
         return
-    dues, tx.dues = tx.dues, []
-    books = Books(tx, {due.owner for due in dues})
+    dues, tx.settlements = tx.settlements, []
+    books = Balances(tx, {due.owner for due in dues})
     books.settle(dues)
     books.write()
 
@@ -185,7 +185,7 @@ _HELD = Statement(
 def forget(tx: Tx, ids: Sequence[str], now: int) -> None:
     """These jobs are about to be deleted: what is still set aside for them is given back."""
     for job_id, owner, amount in _HELD.run(tx.conn, {"ids": ids}) if ids else ():
-        tx.dues.append(Due(job_id, owner, amount, False, now))
+        tx.settlements.append(Settlement(job_id, owner, amount, False, now))
 
 
 def _insufficient(owner: str, needed: int, available: int) -> CreditsInsufficient:
@@ -224,7 +224,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transfer:
     """What one posting does to one owner."""
 
     owner: str
@@ -237,7 +237,7 @@ class Move:
 class Posting:
     """Moves that are made together or not at all. The same key of the same actor is one posting."""
 
-    moves: tuple[Move, ...]
+    moves: tuple[Transfer, ...]
     actor: str
     key: str
     now: int
@@ -245,7 +245,7 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class StatementPage:
     """Which entries of an owner's statement, the newest first."""
 
     owner: str
@@ -270,7 +270,7 @@ class Ledger:
         """Nothing, for whoever never had credits."""
         return self._read(_balance, owner)
 
-    def statement(self, stretch: Stretch) -> list[LedgerEntry]:
+    def statement(self, stretch: StatementPage) -> list[LedgerEntry]:
         return self._read(_statement, stretch)
 
     def faults(self) -> list[str]:
@@ -285,7 +285,7 @@ def post(tx: Tx, requests: Sequence[Posting]) -> list[tuple[LedgerEntry, ...] | 
     for owner in sorted(known):
         row = {"owner": owner, "available": 0, "held": 0, "is_exempt": False, "entries": 0}
         tx.conn.execute(tx.insert(tables.balances).values(row).on_conflict_do_nothing())
-    books = Books(tx, known)
+    books = Balances(tx, known)
     answers: list[tuple[LedgerEntry, ...] | ImagemillError] = []
     for request in requests:
         answers.append(_post_one(tx, books, request, known))
@@ -300,7 +300,7 @@ _KNOWN = sa.select(tables.owners.c.id).where(
 
 
 def _post_one(
-    tx: Tx, books: Books, request: Posting, known: set[str]
+    tx: Tx, books: Balances, request: Posting, known: set[str]
 ) -> tuple[LedgerEntry, ...] | ImagemillError:
     for move in request.moves:
         if move.owner not in known:
@@ -308,14 +308,14 @@ def _post_one(
     if (earlier := _earlier(tx, request)) is not None:
         return earlier
     for move in request.moves:
-        available = books.purse(move.owner).available
+        available = books.lock(move.owner).available
         if available + move.amount < 0:
             return CreditsInsufficient(
                 f"{move.owner} has {shown(available)} credits available, {shown(-move.amount)} are needed",
                 needed=credits_of(-move.amount),
                 available=credits_of(available),
             )
-    cause = Cause(request.now, request.actor, key=request.key, note=request.note)
+    cause = EntryReason(request.now, request.actor, key=request.key, note=request.note)
     return tuple(books.add(move.owner, move.kind, move.amount, 0, cause) for move in request.moves)
 
 
@@ -339,7 +339,7 @@ def _balance(conn: sa.Connection, owner: str) -> Balance:
     return Balance(owner, *row) if row else Balance(owner)
 
 
-def _statement(conn: sa.Connection, stretch: Stretch) -> list[LedgerEntry]:
+def _statement(conn: sa.Connection, stretch: StatementPage) -> list[LedgerEntry]:
     statement = sa.select(*ENTRY_COLUMNS).where(_ledger.owner == stretch.owner)
     if stretch.before is not None:
         statement = statement.where(_ledger.number < stretch.before)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from imagemill.domain.credits import Rate, amount_of, credits_of, price
-from imagemill.domain.images import Measure
+from imagemill.domain.images import RenderSize
 from imagemill.recipes.base import Recipe
 
 _SHOWN_PLACES = 4
@@ -30,7 +30,7 @@ class Prices:
         self._factors = dict(factors or {})
         self.is_charged = is_charged
 
-    def of(self, name: str, size: Measure, backends: Iterable[str] = ()) -> float:
+    def of(self, name: str, size: RenderSize, backends: Iterable[str] = ()) -> float:
         """In credits, by a recipe's name or an occasion's. Of several ``backends`` that may make it, the
         dearest counts."""
         factor = max((self._factors.get(name, 1.0) for name in backends), default=1.0)

@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imagemill.backends.paid_calls import DAY_S, MILLIONTHS, MINUTE_S, OverBudget, PaidCall, Reservation
+from imagemill.backends.paid_calls import DAY_S, MILLIONTHS, MINUTE_S, BudgetExceeded, PaidCall, Reservation
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.locks import serialise
+from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND, now_us, uuid7
-from imagemill.observability.metrics import Meters
+from imagemill.observability.metrics import Metrics
 
 _calls = tables.provider_calls.c
 _MINUTE_US = round(MINUTE_S * SECOND)
@@ -21,14 +21,14 @@ _LONGEST_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reserve:
+class ReserveCall:
     id: str
     wanted: Reservation
     now: int
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndCall:
     id: str
     outcome: str
     free: bool
@@ -42,14 +42,14 @@ class ProviderCalls:
         self._write = write
         self._read = read
 
-    def reserve(self, reserve: Reserve) -> None:
-        """Raises `OverBudget` with nothing written."""
+    def reserve(self, reserve: ReserveCall) -> None:
+        """Raises `BudgetExceeded` with nothing written."""
         self._write(_reserve, reserve)
 
     def sent(self, call_id: str, request_id: str) -> None:
         self._write(_sent, (call_id, request_id))
 
-    def end(self, end: End) -> tuple[str, int, int] | None:
+    def end(self, end: EndCall) -> tuple[str, int, int] | None:
         """Provider, cost and when it was sent; None when it had ended before."""
         return self._write(_end, end)
 
@@ -65,12 +65,12 @@ class ProviderCalls:
         return self._read(_spent, provider, since)
 
 
-def _reserve(tx: Tx, requests: Sequence[Reserve]) -> list[OverBudget | None]:
-    serialise(tx, [f"provider/{request.wanted.provider}" for request in requests])
+def _reserve(tx: Tx, requests: Sequence[ReserveCall]) -> list[BudgetExceeded | None]:
+    lock_names(tx, [f"provider/{request.wanted.provider}" for request in requests])
     return [_reserve_one(tx, request) for request in requests]
 
 
-def _reserve_one(tx: Tx, request: Reserve) -> OverBudget | None:
+def _reserve_one(tx: Tx, request: ReserveCall) -> BudgetExceeded | None:
     wanted = request.wanted
     refusal = _over_minute(tx.conn, request) or _over_job(tx.conn, wanted) or _over_day(tx.conn, request)
     if refusal is None:
@@ -87,7 +87,7 @@ def _reserve_one(tx: Tx, request: Reserve) -> OverBudget | None:
     return refusal
 
 
-def _over_minute(conn: sa.Connection, request: Reserve) -> OverBudget | None:
+def _over_minute(conn: sa.Connection, request: ReserveCall) -> BudgetExceeded | None:
     provider, most = request.wanted.provider, request.wanted.budget.per_minute
     if most is None:
         return None
@@ -103,10 +103,10 @@ def _over_minute(conn: sa.Connection, request: Reserve) -> OverBudget | None:
     if first is None:
         return None
     after_s = (first + _MINUTE_US - request.now) / SECOND
-    return OverBudget(f"{provider} was asked {most} times in a minute, which is the limit", after_s)
+    return BudgetExceeded(f"{provider} was asked {most} times in a minute, which is the limit", after_s)
 
 
-def _over_job(conn: sa.Connection, wanted: Reservation) -> OverBudget | None:
+def _over_job(conn: sa.Connection, wanted: Reservation) -> BudgetExceeded | None:
     most = wanted.budget.per_job
     if most is None:
         return None
@@ -114,14 +114,14 @@ def _over_job(conn: sa.Connection, wanted: Reservation) -> OverBudget | None:
     paid = conn.execute(sa.select(sa.func.coalesce(sa.func.sum(_calls.cost), 0)).where(of_job)).scalar_one()
     if paid + wanted.cost <= most:
         return None
-    return OverBudget(
+    return BudgetExceeded(
         f"another request to {wanted.provider} would bring the job to {_money(int(paid) + wanted.cost)}, "
         f"above the ceiling of {_money(most)} a job",
         None,
     )
 
 
-def _over_day(conn: sa.Connection, request: Reserve) -> OverBudget | None:
+def _over_day(conn: sa.Connection, request: ReserveCall) -> BudgetExceeded | None:
     provider, most = request.wanted.provider, request.wanted.budget.per_day
     if most is None:
         return None
@@ -133,7 +133,7 @@ def _over_day(conn: sa.Connection, request: Reserve) -> OverBudget | None:
     )
     first = conn.execute(oldest).scalar_one()
     after_s = _LONGEST_S if first is None else (first + _DAY_US - request.now) / SECOND
-    return OverBudget(
+    return BudgetExceeded(
         f"{provider} got {_money(spent)} within 24 hours; the ceiling is {_money(most)}",
         min(max(after_s, 1.0), _LONGEST_S),
     )
@@ -151,11 +151,11 @@ def _sent(tx: Tx, requests: Sequence[tuple[str, str]]) -> list[None]:
     return [None] * len(requests)
 
 
-def _end(tx: Tx, requests: Sequence[End]) -> list[tuple[str, int, int] | None]:
+def _end(tx: Tx, requests: Sequence[EndCall]) -> list[tuple[str, int, int] | None]:
     return [_end_one(tx, request) for request in requests]
 
 
-def _end_one(tx: Tx, request: End) -> tuple[str, int, int] | None:
+def _end_one(tx: Tx, request: EndCall) -> tuple[str, int, int] | None:
     values: dict[str, Any] = {"ended_at": request.now, "outcome": request.outcome}
     if request.free:
         values["cost"] = 0
@@ -192,10 +192,10 @@ def _prune(tx: Tx, requests: Sequence[int]) -> list[int]:
     return [deleted] * len(requests)
 
 
-class Providers:
+class PaidCallRecorder:
     """The `PaidCalls` of a process."""
 
-    def __init__(self, store: ProviderCalls, meters: Meters) -> None:
+    def __init__(self, store: ProviderCalls, meters: Metrics) -> None:
         self._store = store
         self._meters = meters
 
@@ -205,8 +205,8 @@ class Providers:
     def reserve(self, wanted: Reservation) -> str:
         call_id = uuid7()
         try:
-            self._store.reserve(Reserve(call_id, wanted, now_us()))
-        except OverBudget:
+            self._store.reserve(ReserveCall(call_id, wanted, now_us()))
+        except BudgetExceeded:
             self._meters.held_back(wanted.provider)
             raise
         return call_id
@@ -216,7 +216,7 @@ class Providers:
 
     def ended(self, call_id: str, outcome: str, *, free: bool = False) -> None:
         now = now_us()
-        ended = self._store.end(End(call_id, outcome, free, now))
+        ended = self._store.end(EndCall(call_id, outcome, free, now))
         if ended is not None:
             provider, cost, sent_at = ended
             self._meters.called(provider, outcome, (now - sent_at) / SECOND, cost / MILLIONTHS)

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from imagemill.accounts.store import Accounts, Owner
-from imagemill.credits.ledger import Balance, Ledger, LedgerEntry, Move, Posting, Stretch
+from imagemill.accounts.store import AccountStore, Owner
+from imagemill.credits.ledger import Balance, Ledger, LedgerEntry, Posting, StatementPage, Transfer
 from imagemill.credits.pricing import Prices
 from imagemill.domain.access import MAX_END_USER, Caller, Role, Scope, end_user
 from imagemill.domain.clock import now_us, to_datetime
@@ -21,7 +21,7 @@ COLUMNS = ("number", "at", "kind", "available", "held", "balance", "job", "actor
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LedgerRequest:
     """What a person asks for. ``amount`` in thousandths of a credit."""
 
     key: str
@@ -29,8 +29,8 @@ class Order:
     note: str = ""
 
 
-class Credits:
-    def __init__(self, ledger: Ledger, accounts: Accounts, prices: Prices) -> None:
+class CreditService:
+    def __init__(self, ledger: Ledger, accounts: AccountStore, prices: Prices) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self.prices = prices
@@ -39,17 +39,19 @@ class Credits:
         """Raises `NotFound` for an owner who is not the caller's to look at."""
         return self._ledger.balance(self._visible(caller, owner))
 
-    def statement(self, caller: Caller, stretch: Stretch) -> list[LedgerEntry]:
+    def statement(self, caller: Caller, stretch: StatementPage) -> list[LedgerEntry]:
         """Raises `NotFound` for an owner who is not the caller's to look at."""
         self._visible(caller, stretch.owner)
         return self._ledger.statement(stretch)
 
-    def grant(self, caller: Caller, owner: str, order: Order) -> tuple[LedgerEntry, ...]:
+    def grant(self, caller: Caller, owner: str, order: LedgerRequest) -> tuple[LedgerEntry, ...]:
         """Raises `Forbidden`, and what `Ledger.post` raises."""
         _check_admin(caller)
-        return self._post(caller, order, Move(owner, EntryKind.GRANT, order.amount))
+        return self._post(caller, order, Transfer(owner, EntryKind.GRANT, order.amount))
 
-    def transfer(self, caller: Caller, sender: str, recipient: str, order: Order) -> tuple[LedgerEntry, ...]:
+    def transfer(
+        self, caller: Caller, sender: str, recipient: str, order: LedgerRequest
+    ) -> tuple[LedgerEntry, ...]:
         """By an administrator between any two; by an account between itself and its end users.
 
         Raises `Forbidden`, `InvalidInput`, and what `Ledger.post` raises.
@@ -64,25 +66,29 @@ class Credits:
         return self._post(
             caller,
             order,
-            Move(sender, EntryKind.SENT, -order.amount),
-            Move(recipient, EntryKind.RECEIVED, order.amount),
+            Transfer(sender, EntryKind.SENT, -order.amount),
+            Transfer(recipient, EntryKind.RECEIVED, order.amount),
         )
 
-    def exempt(self, caller: Caller, owner: str, is_exempt: bool, order: Order) -> tuple[LedgerEntry, ...]:
+    def exempt(
+        self, caller: Caller, owner: str, is_exempt: bool, order: LedgerRequest
+    ) -> tuple[LedgerEntry, ...]:
         """Whether the owner pays. Raises `Forbidden`, and what `Ledger.post` raises."""
         _check_admin(caller)
-        return self._post(caller, order, Move(owner, EntryKind.EXEMPT if is_exempt else EntryKind.BILLED))
+        return self._post(caller, order, Transfer(owner, EntryKind.EXEMPT if is_exempt else EntryKind.BILLED))
 
-    def csv(self, caller: Caller, stretch: Stretch) -> Iterator[str]:
+    def csv(self, caller: Caller, stretch: StatementPage) -> Iterator[str]:
         """The statement as a file, a page at a time: all entries from where the stretch begins."""
         self._visible(caller, stretch.owner)
         return self._csv(stretch)
 
-    def _csv(self, stretch: Stretch) -> Iterator[str]:
+    def _csv(self, stretch: StatementPage) -> Iterator[str]:
         yield _csv_text([COLUMNS])
         before = stretch.before
         while True:
-            page = self._ledger.statement(Stretch(stretch.owner, before, stretch.since, stretch.until, _PAGE))
+            page = self._ledger.statement(
+                StatementPage(stretch.owner, before, stretch.since, stretch.until, _PAGE)
+            )
             if page:
                 yield _csv_text(map(_cells, page))
             if len(page) < _PAGE:
@@ -97,7 +103,7 @@ class Credits:
                 raise NotFound(f"there is no owner {account[:64]}")
             self._accounts.ensure_owner(Owner(owner, Role.USER, now_us(), parent=account, name=name))
 
-    def _post(self, caller: Caller, order: Order, *moves: Move) -> tuple[LedgerEntry, ...]:
+    def _post(self, caller: Caller, order: LedgerRequest, *moves: Transfer) -> tuple[LedgerEntry, ...]:
         return self._ledger.post(Posting(moves, caller.owner, order.key, now_us(), order.note))
 
     def _visible(self, caller: Caller, owner: str | None) -> str:

@@ -118,7 +118,7 @@ _CONNECT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DatabaseStatus:
     kind: str
     """``sqlite`` or ``postgresql``."""
     revision: str | None
@@ -131,13 +131,13 @@ class Look:
     """A round trip."""
 
 
-def look(url: str) -> Look:
+def inspect_database(url: str) -> DatabaseStatus:
     """Raises `StorageError` when it cannot be reached or its driver is missing."""
     try:
         parsed = sa.make_url(normalise(url))
         kind = parsed.get_backend_name()
         if kind == "sqlite" and not Path(parsed.database or "").exists():
-            return Look(kind, None, tables.REVISION, 0.0, 0.0)
+            return DatabaseStatus(kind, None, tables.REVISION, 0.0, 0.0)
         options = {} if kind == "sqlite" else {"connect_timeout": _CONNECT_S}
         engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool, connect_args=options)
     except exc.ArgumentError as error:
@@ -153,14 +153,14 @@ def look(url: str) -> Look:
         engine.dispose()
 
 
-def _seen(conn: sa.Connection, kind: str) -> Look:
+def _seen(conn: sa.Connection, kind: str) -> DatabaseStatus:
     revision = None
     if sa.inspect(conn).has_table("alembic_version"):
         revision = conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     if kind == "sqlite":
-        return Look(kind, revision, tables.REVISION, 0.0, 0.0)
+        return DatabaseStatus(kind, revision, tables.REVISION, 0.0, 0.0)
     before, started = time.time(), time.perf_counter()
     theirs = float(conn.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
     took_s = time.perf_counter() - started
     # Its clock was read somewhere in the round trip; the middle is the best guess.
-    return Look(kind, revision, tables.REVISION, before + took_s / 2 - theirs, took_s)
+    return DatabaseStatus(kind, revision, tables.REVISION, before + took_s / 2 - theirs, took_s)

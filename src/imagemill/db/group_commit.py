@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from imagemill.db.statements import Begun, Call, Parameters, Statement, run_together
-from imagemill.domain.credits import Due
+from imagemill.db.statements import BoundStatement, Parameters, PendingResult, Statement, run_together
+from imagemill.domain.credits import Settlement
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.domain.failures import FailureCode
@@ -40,7 +40,7 @@ _TRANSIENT_TRIES = 4
 """A deadlock or serialisation failure on PostgreSQL is tried again this often."""
 
 
-class Move(NamedTuple):
+class StatusChange(NamedTuple):
     """A job that ended, or went back to its queue because of a failure."""
 
     recipe: str
@@ -50,33 +50,33 @@ class Move(NamedTuple):
 
 
 @dataclass(slots=True)
-class Committed:
+class CommitSummary:
     """What a transaction made true, for those in this process who should hear of it at once."""
 
-    notices: list[Notice] = field(default_factory=list[Notice])
-    woken: set[str] = field(default_factory=set[str])
+    events: list[Notice] = field(default_factory=list[Notice])
+    queues_with_work: set[str] = field(default_factory=set[str])
     """Queues that got claimable jobs."""
-    stopped: list[str] = field(default_factory=list[str])
+    cancelled_jobs: list[str] = field(default_factory=list[str])
     """Running jobs that somebody wants cancelled."""
-    called_back: bool = False
+    has_deliveries: bool = False
     """Whether the outbox has something new to deliver."""
     views: dict[str, Any] = field(default_factory=dict[str, Any])
     """Finished jobs as they are now, where the transaction knew them whole: they need not be read again."""
-    moves: list[Move] = field(default_factory=list[Move])
-    loads: list[str] = field(default_factory=list[str])
+    status_changes: list[StatusChange] = field(default_factory=list[StatusChange])
+    model_loads: list[str] = field(default_factory=list[str])
     """Nodes that have to load a model for a job they were given."""
     writes: int = 0
     """How many shared the transaction."""
 
 
 @dataclass(slots=True)
-class Tx(Committed):
+class Tx(CommitSummary):
     """A transaction on its way."""
 
     conn: sa.Connection = field(kw_only=True)
     on_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Run by the committing thread once the rows are there for everybody."""
-    dues: list[Due] = field(default_factory=list[Due])
+    settlements: list[Settlement] = field(default_factory=list[Settlement])
     """Money of jobs that have ended, still to be booked in this transaction."""
     logged: list[Any] = field(default_factory=list[Any])
     """Entries of the event log, for those who announce them."""
@@ -92,7 +92,7 @@ class Tx(Committed):
         if rows:
             self._late.setdefault(statement, []).extend(rows)
 
-    def insert_now(self, *then: Call) -> list[Begun]:
+    def insert_now(self, *then: BoundStatement) -> list[PendingResult]:
         """What was left for later, in the order in which the tables were first named; ``then`` these."""
         late, self._late = self._late, {}
         calls = [statement.call_many(rows) for statement, rows in late.items()]
@@ -109,11 +109,11 @@ Write = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 An answer that is an exception is raised for that request alone; an exception raised undoes the transaction.
 """
 
-Listener = Callable[[Committed], None]
+Listener = Callable[[CommitSummary], None]
 """Told after a commit, by the committing thread: must not block."""
 
 
-class Answer:
+class WriteResult:
     """What became of a write, for a thread that waits. Far cheaper than a `Future`, and has no callbacks."""
 
     __slots__ = ("_error", "_pending", "_value")
@@ -144,14 +144,14 @@ class Answer:
 class _Request:
     write: Write
     payload: Any
-    future: "Future[Any] | Answer"
+    future: "Future[Any] | WriteResult"
 
     def start(self) -> bool:
         """False when whoever asked has given up; from here on that is not possible."""
-        return isinstance(self.future, Answer) or self.future.set_running_or_notify_cancel()
+        return isinstance(self.future, WriteResult) or self.future.set_running_or_notify_cancel()
 
 
-class Commits:
+class GroupCommit:
     """``late``: the kinds of write that run after all others of their transaction, in this order, and see
     what they did. ``settle``: what a transaction does before the last of them, or at its end. ``announce``:
     what it does last."""
@@ -161,15 +161,15 @@ class Commits:
         engine: sa.Engine,
         listener: Listener,
         *,
-        late: Sequence[Write] = (),
+        last_writes: Sequence[Write] = (),
         settle: Callable[[Tx], None] = lambda _: None,
-        announce: Callable[[Tx], None] = lambda _: None,
+        enqueue_webhooks: Callable[[Tx], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._listener = listener
-        self._order = {write: number for number, write in enumerate(late, start=1)}
+        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
         self._settle = settle
-        self._announce = announce
+        self._announce = enqueue_webhooks
         self._waiting: deque[_Request] = deque()
         self._leading = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -192,9 +192,9 @@ class Commits:
             self._news.release()
         return future
 
-    def run(self, *writes: tuple[Write, Any]) -> list[Answer]:
+    def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
         """Commit these, in this thread if no other is at it; each answer is there or about to be."""
-        answers = [Answer() for _ in writes]
+        answers = [WriteResult() for _ in writes]
         for (write, payload), answer in zip(writes, answers, strict=True):
             self._queue(_Request(write, payload, answer))
         if self._crowded:
@@ -317,7 +317,7 @@ class Commits:
 
     def _tell(self, tx: Tx) -> None:
         """The write is committed: a listener that fails must not make it look undone."""
-        if not (tx.notices or tx.woken or tx.stopped or tx.called_back):
+        if not (tx.events or tx.queues_with_work or tx.cancelled_jobs or tx.has_deliveries):
             return
         try:
             self._listener(tx)

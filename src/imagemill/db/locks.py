@@ -12,7 +12,7 @@ from imagemill.db.statements import Statement
 _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
 
 
-def serialise(tx: Tx, names: Iterable[str]) -> None:
+def lock_names(tx: Tx, names: Iterable[str]) -> None:
     """Until the transaction ends, others that name one of these wait. SQLite writes one at a time anyway."""
     if tx.conn.dialect.name == "sqlite":
         return
@@ -25,28 +25,28 @@ _leaders = tables.leaders.c
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class AcquireRole:
     """``holder`` wants the office until ``until``; microseconds."""
 
-    office: str
+    role: str
     holder: str
     now: int
     until: int
 
 
 @dataclass(frozen=True, slots=True)
-class Resign:
-    office: str
+class ReleaseRole:
+    role: str
     holder: str
 
 
-def stand(tx: Tx, requests: Sequence[Stand]) -> list[str]:
+def acquire_role(tx: Tx, requests: Sequence[AcquireRole]) -> list[str]:
     """Who holds the office after each request: whoever had it, if not for too long, else who asks."""
     return [_stand(tx, request) for request in requests]
 
 
-def _stand(tx: Tx, request: Stand) -> str:
-    row = {"office": request.office, "holder": request.holder, "until": request.until}
+def _stand(tx: Tx, request: AcquireRole) -> str:
+    row = {"office": request.role, "holder": request.holder, "until": request.until}
     free = sa.or_(_leaders.holder == request.holder, _leaders.until < request.now)
     tx.conn.execute(
         tx.insert(tables.leaders)
@@ -55,15 +55,15 @@ def _stand(tx: Tx, request: Stand) -> str:
             index_elements=["office"], set_={"holder": request.holder, "until": request.until}, where=free
         )
     )
-    return tx.conn.execute(sa.select(_leaders.holder).where(_leaders.office == request.office)).scalar_one()
+    return tx.conn.execute(sa.select(_leaders.holder).where(_leaders.office == request.role)).scalar_one()
 
 
-def resign(tx: Tx, requests: Sequence[Resign]) -> list[None]:
+def release_role(tx: Tx, requests: Sequence[ReleaseRole]) -> list[None]:
     """Give the office up, or take it from a holder that is known to be dead."""
     for request in requests:
         tx.conn.execute(
             sa.delete(tables.leaders).where(
-                _leaders.office == request.office, _leaders.holder == request.holder
+                _leaders.office == request.role, _leaders.holder == request.holder
             )
         )
     return [None] * len(requests)

@@ -37,26 +37,26 @@ class Statement:
         """Once for each row; how many rows that changed in all."""
         return self.call_many(rows).begin(conn).changed
 
-    def call(self, parameters: Parameters | None = None) -> "Call":
+    def call(self, parameters: Parameters | None = None) -> "BoundStatement":
         """To `run` it together with others."""
-        return Call(self, parameters or {})
+        return BoundStatement(self, parameters or {})
 
-    def call_many(self, rows: Sequence[Parameters]) -> "Call":
+    def call_many(self, rows: Sequence[Parameters]) -> "BoundStatement":
         """To `run_many` it together with others."""
-        return Call(self, {}, rows)
+        return BoundStatement(self, {}, rows)
 
-    def begin(self, conn: sa.Connection, given: Parameters) -> "Begun":
+    def begin(self, conn: sa.Connection, given: Parameters) -> "PendingResult":
         ids = given.get("ids")
         text = self._text(conn, -1 if ids is None else len(ids))
         if ids is not None:
             given = {**given, **{f"ids_{number}": id_ for number, id_ in enumerate(ids, start=1)}}
-        return Begun(driver(conn).execute(text.sql, text.arguments(given)), text.returns)
+        return PendingResult(driver(conn).execute(text.sql, text.arguments(given)), text.returns)
 
-    def begin_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> "Begun":
+    def begin_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> "PendingResult":
         text = self._text(conn, -1)
         cursor = driver(conn).cursor()
         cursor.executemany(text.sql, [text.arguments(row) for row in rows])
-        return Begun(cursor, returns=False)
+        return PendingResult(cursor, returns=False)
 
     def _text(self, conn: sa.Connection, count: int) -> "_Text":
         key = (conn.dialect.name, count)
@@ -67,21 +67,21 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class BoundStatement:
     """A statement with what it is to be run with. ``many``: run it once for each."""
 
     statement: Statement
     parameters: Parameters
     many: Sequence[Parameters] | None = None
 
-    def begin(self, conn: sa.Connection) -> "Begun":
+    def begin(self, conn: sa.Connection) -> "PendingResult":
         if self.many is None:
             return self.statement.begin(conn, self.parameters)
         return self.statement.begin_many(conn, self.many)
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingResult:
     """A call that is on its way, or done."""
 
     cursor: Any
@@ -95,7 +95,7 @@ class Begun:
         return self.cursor.rowcount
 
 
-def run_together(conn: sa.Connection, *calls: Call) -> list[Begun]:
+def run_together(conn: sa.Connection, *calls: BoundStatement) -> list[PendingResult]:
     """Run them in their order, each seeing what those before it did, in one round trip where there are round
     trips. Raises what the first that failed raises; those after it were not run."""
     if conn.dialect.name == "sqlite" or len(calls) == 1:

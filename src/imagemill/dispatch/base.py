@@ -15,7 +15,7 @@ class Dispatcher(Protocol):
 
     def start(self) -> None: ...
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         """Take no more wake-ups; what runs goes on. Never blocks."""
         ...
 
@@ -90,7 +90,7 @@ class Offers:
             if each.healthy and not (each.draining or each.remote)
         )
         offer = self._of(node, queues)
-        return replace(offer, patience_s=node.patience_s, rivals=rivals, apart=self._apart())
+        return replace(offer, patience_s=node.local_first_s, rivals=rivals, apart=self._apart())
 
     def _apart(self) -> frozenset[str]:
         return frozenset(node.name for _, node in self.nodes() if node.remote)
@@ -103,7 +103,7 @@ class Offers:
             queues=queues,
             labels=node.labels,
             memory_mb=node.memory_mb,
-            resident=node.resident,
+            resident=node.loaded_models,
             available=node.available,
             capacity=node.slots,
             load_s=node.load_s,

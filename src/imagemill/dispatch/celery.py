@@ -18,10 +18,10 @@ from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
 from imagemill.dispatch.celery_broker import make_app
 from imagemill.observability import logs
-from imagemill.products.library.tasks import Generator, Leaving, add_tasks
+from imagemill.products.library.tasks import LibraryTasks, ShuttingDown, add_tasks
 
 if TYPE_CHECKING:
-    from imagemill.bootstrap.application import Mill
+    from imagemill.bootstrap.application import Application
 
 # Between Celery's own process and the children of its pool: it asks them to leave, they tell when they have.
 #
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # closed, or died with, is seen at the other one.
 
 
-class Cord:
+class ShutdownPipe:
     """Made before the pool forks."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ _HAND_BACK_S = 10.0
 """What a child may take, past the grace, to hand its job back and to close."""
 
 
-class Host:
+class CeleryWorkerProcess:
     """The worker of this process, built when it is first needed: after the pool has forked.
 
     In the process that forked a pool it has no slots: there it ends those of the children.
@@ -70,10 +70,10 @@ class Host:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._mill: Mill | None = None
-        self._generator: Generator | None = None
+        self._mill: Application | None = None
+        self._generator: LibraryTasks | None = None
         self._left = False
-        self.cord: Cord | None = None
+        self.cord: ShutdownPipe | None = None
         """To the children, until they are asked to leave."""
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
@@ -84,12 +84,12 @@ class Host:
         mill = self._mill
         return mill.work(queue) if mill is not None else 0
 
-    def generator(self) -> Generator:
-        """Raises `Leaving` in a process that ends."""
+    def generator(self) -> LibraryTasks:
+        """Raises `ShuttingDown` in a process that ends."""
         self.begin()
         with self._lock:
             if self._mill is None:
-                raise Leaving
+                raise ShuttingDown
             if self._generator is None:
                 self._generator = self._mill.generator()
             return self._generator
@@ -97,19 +97,21 @@ class Host:
     def begin(self) -> None:
         with self._lock:
             if self._mill is None and not self._left:
-                from imagemill.bootstrap.application import Mill, Roles
+                from imagemill.bootstrap.application import Application, Roles
 
-                roles = Roles(api=False, scheduler=False, queues=self.queues, hosted=True, slots=self.slots)
-                self._mill = Mill(_settings, roles)
+                roles = Roles(
+                    api=False, scheduler=False, queues=self.queues, under_celery=True, slots=self.slots
+                )
+                self._mill = Application(_settings, roles)
                 self._mill.start()
 
     def hold(self) -> None:
         """In a child."""
         cord, self.cord = self.cord, None
         if cord is not None:
-            cord.hold(self.leave)
+            cord.hold(self.stop_accepting)
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
         with self._lock:
             self._left = True
@@ -117,7 +119,7 @@ class Host:
             if cord is not None and not cord.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
                 log.warning("a child of the pool does not leave; what it runs is found again by its lease")
             if self._generator is not None:
-                self._generator.leave(_HAND_BACK_S)
+                self._generator.stop_accepting(_HAND_BACK_S)
             if self._mill is not None:
                 self._mill.close()
                 self._mill = None
@@ -125,7 +127,7 @@ class Host:
 
 signals: Any = celery_signals
 _settings = Settings()
-_host = Host()
+_host = CeleryWorkerProcess()
 app = make_app(_settings, _host.work)
 add_tasks(app, _settings, _host.generator)
 
@@ -139,9 +141,9 @@ def _set_logging_up(**_: Any) -> None:
 def _know_queues(instance: Any, **_: Any) -> None:
     _host.queues = frozenset(instance.app.amqp.queues.consume_from)
     # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
-    instance.wait_for_soft_shutdown = _host.leave
+    instance.wait_for_soft_shutdown = _host.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):
-        _host.cord = Cord()
+        _host.cord = ShutdownPipe()
         # Loaded once for all children, those that replace others too; they build their own of it.
         importlib.import_module("imagemill.bootstrap.application")
     else:
@@ -161,14 +163,14 @@ def _begin_child(**_: Any) -> None:
 
 @signals.worker_process_shutdown.connect
 def _end_child(**_: Any) -> None:
-    _host.leave()
+    _host.stop_accepting()
 
 
 @signals.worker_shutting_down.connect
 def _stop_claiming(**_: Any) -> None:
-    threading.Thread(target=_host.leave, name="imagemill-stop").start()
+    threading.Thread(target=_host.stop_accepting, name="imagemill-stop").start()
 
 
 @signals.worker_shutdown.connect
 def _end(**_: Any) -> None:
-    _host.leave()
+    _host.stop_accepting()

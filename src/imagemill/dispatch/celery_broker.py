@@ -8,7 +8,7 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
 from imagemill.dispatch.base import BROKERED, FALLBACK, INGRESS
-from imagemill.dispatch.fleet import BrokerAway
+from imagemill.dispatch.fleet import BrokerUnavailable
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -132,7 +132,7 @@ class CeleryBroker:
             self._connection = None
             self._queues.clear()
             connection.release()
-            raise BrokerAway(str(error)) from error
+            raise BrokerUnavailable(str(error)) from error
 
     def _connect(self) -> Any:
         options = {**self._app.conf.broker_transport_options, "socket_timeout": _ANSWER_S}
@@ -143,7 +143,7 @@ class CeleryBroker:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_S)
         except _broken(connection) as error:
             connection.release()
-            raise BrokerAway(str(error)) from error
+            raise BrokerUnavailable(str(error)) from error
         self._connection = connection
         return connection
 

@@ -30,12 +30,12 @@ class CeleryConsumer:
         state.should_stop = None
         self._thread.start()
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         # Read by Celery's loop about once a second; running tasks end in their own time.
         state.should_stop = 0
 
     def close(self) -> None:
-        self.leave()
+        self.stop_accepting()
         if self._thread.is_alive():
             self._thread.join()
 

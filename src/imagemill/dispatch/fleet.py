@@ -7,7 +7,7 @@ from typing import Protocol
 
 from imagemill.dispatch.base import route
 from imagemill.dispatch.inline import InlineDispatcher
-from imagemill.dispatch.slots import Floor
+from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -17,23 +17,23 @@ _AGAIN_CAP_S = 15.0
 """How long a broker that does not answer is left alone, at first and at most."""
 
 
-class BrokerAway(Exception):
+class BrokerUnavailable(Exception):
     """The broker does not answer or refuses; the cause is in the message."""
 
 
 class Broker(Protocol):
     def pending(self, queue: str) -> int:
-        """Messages nobody has taken yet. Raises `BrokerAway`."""
+        """Messages nobody has taken yet. Raises `BrokerUnavailable`."""
         ...
 
     def post(self, queue: str) -> None:
-        """Raises `BrokerAway`."""
+        """Raises `BrokerUnavailable`."""
         ...
 
     def close(self) -> None: ...
 
 
-class Tokens:
+class WakeupSender:
     """One pending token a queue is enough: it is taken at once where a slot is idle, and while none is, busy
     slots look for themselves. Whoever claims by a token calls `more`, which wakes the next idle slot.
 
@@ -87,7 +87,7 @@ class Tokens:
                     return
             try:
                 self._send(wanted, asked)
-            except BrokerAway as error:
+            except BrokerUnavailable as error:
                 self._tell_away(error)
                 if self._closed:
                     return
@@ -111,7 +111,7 @@ class Tokens:
             self._away = False
             log.info("the broker answers again")
 
-    def _tell_away(self, error: BrokerAway) -> None:
+    def _tell_away(self, error: BrokerUnavailable) -> None:
         if not self._away:
             log.warning("the broker is away, workers look by themselves until it is back: %s", error)
         self._away = True
@@ -122,12 +122,12 @@ class Tokens:
             self._news.wait_for(lambda: self._closed, pause_s)
 
 
-class Part(Protocol):
+class Component(Protocol):
     """Something that works in this process; see `imagemill.dispatch.base.Dispatcher`."""
 
     def start(self) -> None: ...
 
-    def leave(self) -> None: ...
+    def stop_accepting(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -137,21 +137,21 @@ class FleetDispatcher:
 
     def __init__(
         self,
-        tokens: Tokens,
+        tokens: WakeupSender,
         waits: Callable[[], set[str]],
         call: Callable[[str], None],
         *,
         inline: InlineDispatcher | None = None,
-        floor: Floor | None = None,
+        floor: SlotPool | None = None,
     ) -> None:
         self._tokens = tokens
         self._waits = waits
         self._call = call
         self._inline = inline
         self._floor = floor
-        self._parts: list[Part] = [part for part in (inline, floor) if part is not None]
+        self._parts: list[Component] = [part for part in (inline, floor) if part is not None]
 
-    def take_from(self, consumer: Part) -> None:
+    def attach_consumer(self, consumer: Component) -> None:
         """What takes tokens in this process, where Celery itself does not run it."""
         self._parts.append(consumer)
 
@@ -160,12 +160,12 @@ class FleetDispatcher:
             self._inline.wake(queue)
         self._tokens.wake(queue)
 
-    def look(self) -> None:
+    def check_queues(self) -> None:
         """Idle slots of this process should see for themselves."""
         if self._inline is not None:
             self._inline.wake("")
         if self._floor is not None:
-            self._floor.look()
+            self._floor.check_queues()
 
     def work(self, name: str) -> int:
         """What a token of the broker's queue ``name`` does; how many jobs it ran.
@@ -190,12 +190,12 @@ class FleetDispatcher:
         for part in self._parts:
             part.start()
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         for part in reversed(self._parts):
-            part.leave()
+            part.stop_accepting()
 
     def close(self) -> None:
-        self.leave()
+        self.stop_accepting()
         for part in reversed(self._parts):
             part.close()
         self._tokens.close()

@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from imagemill.backends.base import Backend
 from imagemill.dispatch.base import Offers, find
 from imagemill.domain.errors import StorageError
-from imagemill.domain.scheduling import Head, Offer
+from imagemill.domain.scheduling import LaneHead, Offer
 
 _SELDOM_S = 2.0
 """Slots look for what waits and cannot be taken once in so long: time alone may have made it takeable, as a
 node is avoided for a while and a model loaded only for what has waited long enough."""
 
 
-class Lookout:
+class WorkPoller:
     """``heads``: the first claimable job of each lane. ``poll_s``: how often it is asked."""
 
-    def __init__(self, heads: Callable[[], Sequence[Head]], offers: Offers, poll_s: float) -> None:
+    def __init__(self, heads: Callable[[], Sequence[LaneHead]], offers: Offers, poll_s: float) -> None:
         self._heads = heads
         self._offers = offers
         self._poll_s = poll_s
-        self._seen: tuple[list[Head], list[Offer]] | None = None
+        self._seen: tuple[list[LaneHead], list[Offer]] | None = None
         self._pause_s = poll_s
         self._next = 0.0
 
-    def calls(self) -> bool:
+    def should_wake(self) -> bool:
         """Whether all should look: at once where work or nodes have changed, else ever more seldom."""
         heads = self._heads()
         offers = self._offers.all() if heads else []
@@ -49,7 +49,7 @@ class Lookout:
 log = logging.getLogger(__name__)
 
 _AFTER_ERROR_S = 1.0
-_ROLL_CALL_S = 1.0
+_NODE_REFRESH_S = 1.0
 """How often it is looked which nodes there are."""
 
 _Place = tuple[str, str, int]
@@ -69,36 +69,36 @@ class InlineDispatcher:
         *,
         worker: str,
         queues: frozenset[str] | None,
-        heads: Callable[[], Sequence[Head]],
+        heads: Callable[[], Sequence[LaneHead]],
         poll_s: float,
     ) -> None:
         self._run_all = run_all
         self._backends = backends
         self._offers = Offers(backends, worker=worker, chosen=queues)
-        self._lookout = Lookout(heads, self._offers, poll_s)
+        self._lookout = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
-        self._bell = threading.Condition()
-        self._rings = 0
+        self._condition = threading.Condition()
+        self._wakeups = 0
         self._closed = False
         self._slots: dict[_Place, threading.Thread] = {}
         self._watch = threading.Thread(target=self._keep_watch, name="imagemill-watch", daemon=True)
 
     def wake(self, queue: str) -> None:
         del queue  # all slots look: which of them fits the job is the claim's to say
-        self._ring()
+        self._wake_all()
 
     def start(self) -> None:
-        self._staff()
+        self._start_slots()
         self._watch.start()
 
-    def leave(self) -> None:
-        with self._bell:
+    def stop_accepting(self) -> None:
+        with self._condition:
             self._closed = True
-            self._bell.notify_all()
+            self._condition.notify_all()
 
     def close(self) -> None:
-        self.leave()
-        with self._bell:
+        self.stop_accepting()
+        with self._condition:
             slots = list(self._slots.values())
         if self._watch.is_alive():
             self._watch.join()
@@ -109,31 +109,31 @@ class InlineDispatcher:
         """What each node can take now."""
         return self._offers.all()
 
-    def _ring(self) -> None:
-        with self._bell:
-            self._rings += 1
-            self._bell.notify_all()
+    def _wake_all(self) -> None:
+        with self._condition:
+            self._wakeups += 1
+            self._condition.notify_all()
 
     def _keep_watch(self) -> None:
         called = time.monotonic()
         pause_s = self._poll_s
         while not self._closed:
-            with self._bell:
-                self._bell.wait_for(lambda: self._closed, pause_s)
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed, pause_s)
             pause_s = self._poll_s
             try:
-                if time.monotonic() >= called + _ROLL_CALL_S:
+                if time.monotonic() >= called + _NODE_REFRESH_S:
                     called = time.monotonic()
-                    self._staff()
-                if self._lookout.calls():
-                    self._ring()
+                    self._start_slots()
+                if self._lookout.should_wake():
+                    self._wake_all()
             except StorageError as error:
                 log.warning("it cannot be seen what waits: %s", error)
                 pause_s = max(pause_s, _AFTER_ERROR_S)
             except Exception:
                 log.exception("the watch over idle slots met a bug and goes on")
 
-    def _staff(self) -> None:
+    def _start_slots(self) -> None:
         """A thread for each slot that has none; those without a slot are told to leave."""
         places: dict[_Place, Backend] = {
             (backend.name, node.name, number): backend
@@ -141,7 +141,7 @@ class InlineDispatcher:
             for node in backend.nodes()
             for number in range(node.slots)
         }
-        with self._bell:
+        with self._condition:
             for place in () if self._closed else places.keys() - self._slots.keys():
                 name = f"imagemill-{place[1]}-{place[2]}"
                 arguments = (places[place], place)
@@ -150,11 +150,11 @@ class InlineDispatcher:
                 thread.start()
             superfluous = self._slots.keys() - places.keys()
         if superfluous:
-            self._ring()
+            self._wake_all()
 
     def _serve(self, backend: Backend, place: _Place) -> None:
         while not self._leaves(backend, place):
-            rings = self._rings
+            rings = self._wakeups
             try:
                 ran = self._look(backend, place[1])
             except StorageError as error:
@@ -172,7 +172,7 @@ class InlineDispatcher:
         node = find(backend, place[1])
         if not self._closed and node is not None and place[2] < node.slots:
             return False
-        with self._bell:
+        with self._condition:
             self._slots.pop(place, None)
         return True
 
@@ -184,5 +184,5 @@ class InlineDispatcher:
 
     def _rest(self, rings: int, seconds: float | None) -> None:
         """Sleep until somebody rings, so long at most; a ring since ``rings`` was read counts."""
-        with self._bell:
-            self._bell.wait_for(lambda: self._closed or self._rings != rings, seconds)
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._wakeups != rings, seconds)

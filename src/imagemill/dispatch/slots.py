@@ -27,7 +27,7 @@ class RunAll(Protocol):
     def __call__(self, offer: Callable[[], Offer | None], claimed: Callable[[], None], /) -> bool: ...
 
 
-class Floor:
+class SlotPool:
     """``token_s``: how long a token goes on claiming. ``most``: jobs at once in this process; None: as many
     as its nodes have slots. ``poll_s``: how often is looked for work nobody told of; ``waits``: the queues
     that have some, asked first, so that slots with nothing to do cost one question.
@@ -63,7 +63,7 @@ class Floor:
     def start(self) -> None:
         self._poller.start()
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         self._stop.set()
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Floor:
             self._poller.join()
         self._pollers.shutdown(wait=True)
 
-    def look(self) -> None:
+    def check_queues(self) -> None:
         """From any thread: a free slot should see whether there is work. Does not wait for it."""
         if not self._stop.is_set():
             self._pollers.submit(self._look)
@@ -137,11 +137,11 @@ class Floor:
 
     def _look_out(self) -> None:
         if not self._waits().isdisjoint(self._offers.queues()):
-            self.look()
+            self.check_queues()
 
     def _look(self) -> None:
         # Where one slot found work there may be some for the next.
-        self._guard(lambda: self.work(self.look))
+        self._guard(lambda: self.work(self.check_queues))
 
     def _guard(self, look: Callable[[], object]) -> None:
         try:

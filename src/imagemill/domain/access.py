@@ -65,7 +65,7 @@ class Caller:
     """Who answers for the owner: itself, or the account whose service key acts for it."""
     credential: str = ""
     """Id of the key or session, for the audit log."""
-    is_open: bool = False
+    is_unauthenticated_local: bool = False
     """Nobody has to say who they are here; see `IMAGEMILL_AUTH__REQUIRED`."""
 
     def may(self, scope: Scope) -> bool:

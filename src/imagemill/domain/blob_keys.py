@@ -15,7 +15,7 @@ def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
     return f"jobs/{job_id}/{attempt}/{position}.{extension}"
 
 
-def owner_mark(owner: str) -> str:
+def owner_hash(owner: str) -> str:
     """Names an owner in keys, whatever the characters of the name."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]
 
@@ -35,10 +35,10 @@ def owner_folder(owner: str) -> str:
 
 def input_key(owner: str, digest: str, extension: str) -> str:
     """Of a picture a client brought, by the SHA-256 of its bytes."""
-    return f"inputs/{owner_mark(owner)}/{digest[:2]}/{digest}.{extension}"
+    return f"inputs/{owner_hash(owner)}/{digest[:2]}/{digest}.{extension}"
 
 
-def mark_of(key: str) -> str | None:
+def owner_hash_of(key: str) -> str | None:
     """The mark of an input picture's owner; None for one of before there were marks."""
     parts = key.split("/")
     return parts[1] if len(parts) == 4 and parts[0] == "inputs" else None

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagemill.domain.images import Measure
+from imagemill.domain.images import RenderSize
 
 CREDIT = 1000
 """A credit in the unit of amounts."""
@@ -37,7 +37,7 @@ JOB_ACTOR = "(job)"
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Settlement:
     """What was set aside for a job that has now ended."""
 
     job_id: str
@@ -59,7 +59,7 @@ class Rate:
     minimum: float = 0.0
 
 
-def price(rate: Rate, size: Measure, factor: float = 1.0) -> float:
+def price(rate: Rate, size: RenderSize, factor: float = 1.0) -> float:
     """In credits, before it is rounded. ``factor``: of the backend."""
     one = (
         rate.base

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.quotas import Standing
+from imagemill.domain.quotas import QuotaStatus
 
 
 class ImagemillError(Exception):
@@ -127,7 +127,7 @@ class CreditsInsufficient(ImagemillError):
         return {"needed": self.needed, "available": self.available}
 
 
-class Refused(ImagemillError):
+class TryLater(ImagemillError):
     """Refused for now, with nothing half-done. ``after_s``: when it may be different."""
 
     retryable = True
@@ -137,21 +137,21 @@ class Refused(ImagemillError):
         self.after_s = after_s
 
 
-class RateLimited(Refused):
+class RateLimited(TryLater):
     """``standing``: of the limit that is reached."""
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, after_s: float, standing: Standing) -> None:
+    def __init__(self, message: str, *, after_s: float, standing: QuotaStatus) -> None:
         super().__init__(message, after_s=after_s)
         self.standing = standing
 
 
-class TooManyAttempts(Refused):
+class TooManyAttempts(TryLater):
     code = "too_many_attempts"
 
 
-class QueueFull(Refused):
+class QueueFull(TryLater):
     code = "queue_full"
 
 

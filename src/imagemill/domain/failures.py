@@ -22,7 +22,7 @@ class FailureCode(StrEnum):
     BUG = "bug"
 
 
-class Where(StrEnum):
+class RetryTarget(StrEnum):
     """Where a failed job may be tried again."""
 
     NEVER = "never"
@@ -33,7 +33,7 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    where: Where
+    where: RetryTarget
     advice: str
     """What the user can do about it, one sentence."""
     tries: int | None = None
@@ -46,42 +46,52 @@ WORKER_LOST_TRIES = 20
 
 POLICIES: dict[FailureCode, FailurePolicy] = {
     FailureCode.OUT_OF_MEMORY: FailurePolicy(
-        Where.ELSEWHERE, "Ask for a smaller picture or batch, or add a node with more memory."
+        RetryTarget.ELSEWHERE, "Ask for a smaller picture or batch, or add a node with more memory."
     ),
     FailureCode.MISSING_MODEL: FailurePolicy(
-        Where.ELSEWHERE, "Install the model's file on a node, or choose a model that a node lists.", tries=2
+        RetryTarget.ELSEWHERE,
+        "Install the model's file on a node, or choose a model that a node lists.",
+        tries=2,
     ),
     FailureCode.MISSING_NODE: FailurePolicy(
-        Where.ELSEWHERE, "Install the custom node on a server, or use a graph of core nodes.", tries=2
+        RetryTarget.ELSEWHERE, "Install the custom node on a server, or use a graph of core nodes.", tries=2
     ),
-    FailureCode.INVALID_GRAPH: FailurePolicy(Where.NEVER, "Correct the graph: the message names the node."),
-    FailureCode.BACKEND_REJECTED: FailurePolicy(Where.NEVER, "Change the request: the backend refused it."),
+    FailureCode.INVALID_GRAPH: FailurePolicy(
+        RetryTarget.NEVER, "Correct the graph: the message names the node."
+    ),
+    FailureCode.BACKEND_REJECTED: FailurePolicy(
+        RetryTarget.NEVER, "Change the request: the backend refused it."
+    ),
     FailureCode.BACKEND_UNAVAILABLE: FailurePolicy(
-        Where.ANYWHERE, "Wait: the backend is busy or failing, and the job is tried again by itself."
+        RetryTarget.ANYWHERE, "Wait: the backend is busy or failing, and the job is tried again by itself."
     ),
     FailureCode.TIMEOUT: FailurePolicy(
-        Where.ELSEWHERE, "Ask for fewer steps or pixels, or raise the job's timeout."
+        RetryTarget.ELSEWHERE, "Ask for fewer steps or pixels, or raise the job's timeout."
     ),
     FailureCode.NODE_LOST: FailurePolicy(
-        Where.ELSEWHERE, "Look at the node: it stopped answering while it rendered."
+        RetryTarget.ELSEWHERE, "Look at the node: it stopped answering while it rendered."
     ),
     FailureCode.WORKER_LOST: FailurePolicy(
-        Where.ANYWHERE,
+        RetryTarget.ANYWHERE,
         "Look at the worker's log: its process ended while it ran the job.",
         tries=WORKER_LOST_TRIES,
     ),
     FailureCode.BAD_OUTPUT: FailurePolicy(
-        Where.ELSEWHERE, "Look at the node: it delivered a picture that is damaged or of a wrong size."
+        RetryTarget.ELSEWHERE, "Look at the node: it delivered a picture that is damaged or of a wrong size."
     ),
     FailureCode.BAD_INPUT: FailurePolicy(
-        Where.ANYWHERE,
+        RetryTarget.ANYWHERE,
         "Check that the input picture can be fetched from its address and is a PNG, JPEG or WebP.",
         tries=3,
     ),
-    FailureCode.STORAGE: FailurePolicy(Where.ANYWHERE, "Check the blob store: space, rights, reachability."),
-    FailureCode.CONTENT_BLOCKED: FailurePolicy(Where.NEVER, "Change the prompt: its content is not allowed."),
-    FailureCode.DEPENDENCY: FailurePolicy(Where.NEVER, "Look at the job this one depended on."),
-    FailureCode.BUG: FailurePolicy(Where.ANYWHERE, "Report it with the job's trace id.", tries=2),
+    FailureCode.STORAGE: FailurePolicy(
+        RetryTarget.ANYWHERE, "Check the blob store: space, rights, reachability."
+    ),
+    FailureCode.CONTENT_BLOCKED: FailurePolicy(
+        RetryTarget.NEVER, "Change the prompt: its content is not allowed."
+    ),
+    FailureCode.DEPENDENCY: FailurePolicy(RetryTarget.NEVER, "Look at the job this one depended on."),
+    FailureCode.BUG: FailurePolicy(RetryTarget.ANYWHERE, "Report it with the job's trace id.", tries=2),
 }
 
 
@@ -133,12 +143,12 @@ def next_try(
     ``failures`` counts this one and all before it that were the job's own; ``attempt`` counts every start.
     """
     policy = failure.policy
-    if policy.where is Where.NEVER:
+    if policy.where is RetryTarget.NEVER:
         return None
     if failure.code is FailureCode.WORKER_LOST:
         return Retry(0.0, None) if attempt < WORKER_LOST_TRIES else None
     limit = max_failures if policy.tries is None else min(policy.tries, max_failures)
     if failures >= limit:
         return None
-    avoid = node if policy.where is Where.ELSEWHERE else None
+    avoid = node if policy.where is RetryTarget.ELSEWHERE else None
     return Retry(backoff.delay_s(failures, jitter), avoid)

@@ -104,11 +104,11 @@ class GraphSpec:
     """Checkpoints the loaders name, in the order of the graph."""
 
 
-Work = ImageSpec | GraphSpec
+RenderSpec = ImageSpec | GraphSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class RenderSize:
     """How much is asked for: what prices and limits count."""
 
     megapixels: float
@@ -128,15 +128,15 @@ _LARGEST_SIDE = 16_384
 """ComfyUI's own bound of a latent's width and height."""
 
 
-def measure(work: Work) -> Measure:
+def measure(work: RenderSpec) -> RenderSize:
     if isinstance(work, ImageSpec):
-        return Measure(work.width * work.height / 1e6, work.steps, work.count)
+        return RenderSize(work.width * work.height / 1e6, work.steps, work.count)
     inputs = [node["inputs"] for node in work.graph.values() if "inputs" in node]
     sizes = [
         _side(each, "width") * _side(each, "height") * (_side(each, "batch_size") or 1) for each in inputs
     ]
     steps = max((_side(each, "steps") for each in inputs), default=0)
-    return Measure(max(sizes, default=0) / 1e6 or _ASSUMED_MEGAPIXELS, steps, work.count)
+    return RenderSize(max(sizes, default=0) / 1e6 or _ASSUMED_MEGAPIXELS, steps, work.count)
 
 
 def _side(inputs: Mapping[str, Any], name: str) -> int:
@@ -145,7 +145,7 @@ def _side(inputs: Mapping[str, Any], name: str) -> int:
     return value if type(value) is int and 0 < value <= _LARGEST_SIDE else 0
 
 
-def render_cost_s(work: Work) -> float:
+def render_cost_s(work: RenderSpec) -> float:
     """Expected seconds on one middling GPU, for fairness between owners; a guess, not a promise.
 
     1 s for 512 x 512 at 20 steps, growing with pixels and steps.

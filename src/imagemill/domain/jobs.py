@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from imagemill.domain.failures import Failure
-from imagemill.domain.moderation import Judgement
+from imagemill.domain.moderation import ModerationRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class Draft:
     client: Mapping[str, Any] = field(default_factory=dict[str, Any])
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
     callback_url: str | None = None
-    needs: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
-    judgements: tuple[Judgement, ...] = ()
+    judgements: tuple[ModerationRecord, ...] = ()
     """What checks said of its texts, when they said something."""
-    sole: str = ""
+    unique_key: str = ""
     """Names work that is not done twice: while a job of the owner with this name is open or has succeeded, no
     other is accepted. Empty: any number."""
 
@@ -127,7 +127,7 @@ class LaneKey:
     """Labels a node must carry, sorted."""
     memory_mb: int = 0
     """Memory a node must have; set when a job ran out of it on a smaller one."""
-    needs: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     """What not every node has when the job comes in: LoRA files, custom node classes. Sorted."""
 
 

@@ -14,44 +14,44 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class PromptTexts:
     """The texts of a job that a picture is made of."""
 
     prompt: str
     negative: str = ""
     """What shall not be in the picture."""
-    also: str = ""
+    extra_text: str = ""
     """What is added to the prompt and cannot be rewritten, such as trigger words."""
 
     @property
     def whole(self) -> str:
-        return f"{self.prompt}\n{self.also}" if self.also else self.prompt
+        return f"{self.prompt}\n{self.extra_text}" if self.extra_text else self.prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ModerationInput:
     """What a check of prompts is asked."""
 
-    wording: Wording
+    wording: PromptTexts
     owner: str
     recipe: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class ModerationResult:
     """What one check or classifier says. ``category``: a short word for what it found."""
 
     verdict: Verdict
     category: str = ""
-    wording: Wording | None = None
+    wording: PromptTexts | None = None
     """Of a rewrite: the texts to be used."""
 
 
-ALLOWED = Ruling(Verdict.ALLOW)
+ALLOWED = ModerationResult(Verdict.ALLOW)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ModerationRecord:
     """A ruling as it is kept: whose it is and about what, without the text."""
 
     rule: str

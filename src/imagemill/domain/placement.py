@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
-from imagemill.domain.scheduling import Head, Offer, Waiting, left_since, mismatch, priority_offset_s
+from imagemill.domain.scheduling import (
+    LaneHead,
+    Offer,
+    QueuedJob,
+    mismatch_reason,
+    open_to_remote_since,
+    priority_offset_s,
+)
 
 LOAD_PAYS = 1.5
 """A load is counted as so many loads: it often costs another one, back to the model that is left now."""
@@ -33,7 +40,7 @@ _LEAST_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PlacementRules:
     load_s: float = 10.0
     """Seconds a load is taken for when the node does not say."""
     bound_s: float = 150.0
@@ -79,15 +86,17 @@ class Choice:
     """Whether the node has to load a model for it."""
 
 
-Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[Waiting]]]
+Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[QueuedJob]]]
 """The first claimable jobs of each of these lanes, so many at most, in order."""
 
-Policy = Callable[[Offer, Iterable[Head], Fleet, Peek, Rules], Choice | None]
+Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choice | None]
 
 
-def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules: Rules) -> Choice | None:
+def choose(
+    offer: Offer, heads: Iterable[LaneHead], fleet: Fleet, peek: Peek, rules: PlacementRules
+) -> Choice | None:
     """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
-    fitting = [head for head in heads if mismatch(offer, head.key) is None]
+    fitting = [head for head in heads if mismatch_reason(offer, head.key) is None]
     if offer.patience_s > 0:
         fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
     if not fitting:
@@ -103,7 +112,7 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
     stay = min(here, key=_order, default=None)
     if stay is not None and stay is first:
         return Choice(stay.lane, _stays(stay, "next in fair order", held))
-    place = _Place(offer, fleet, rules, load_s, first.job.tag)
+    place = _SlotView(offer, fleet, rules, load_s, first.job.tag)
     away = [head for head in fitting if head not in here]
     if stay and place.has_dwelt and (due := place.overdue(away, stay)):
         return due
@@ -125,7 +134,7 @@ def choose(offer: Offer, heads: Iterable[Head], fleet: Fleet, peek: Peek, rules:
 class _Load:
     """A model that could be loaded."""
 
-    head: Head
+    head: LaneHead
     worth: float
     jobs: int
     more: bool
@@ -144,30 +153,32 @@ class _Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _SlotView:
     """One node's view of the work."""
 
     offer: Offer
     fleet: Fleet
-    rules: Rules
+    rules: PlacementRules
     load_s: float
     front: float
     """The smallest tag among what the node could do."""
 
-    def weight(self, job: Waiting) -> float:
+    def weight(self, job: QueuedJob) -> float:
         return math.exp((self.front - job.tag) / self.rules.horizon_s)
 
-    def at_best(self, head: Head) -> float:
+    def at_best(self, head: LaneHead) -> float:
         """What loading for this head is worth if jobs like it wait in plenty."""
         work_s = LOOKAHEAD * head.job.estimate_s
         return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
 
-    def rivals(self, away: Sequence[Head], worth: float) -> list[Head]:
+    def rivals(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
         """The lanes of models that may be worth more: only they need a closer look."""
         models = {head.key.model for head in away if self.at_best(head) > worth}
         return [head for head in away if head.key.model in models]
 
-    def of_here(self, here: Sequence[Head], stay: Head, away: Sequence[Head], peek: Peek) -> float:
+    def of_here(
+        self, here: Sequence[LaneHead], stay: LaneHead, away: Sequence[LaneHead], peek: Peek
+    ) -> float:
         """What staying is worth; at least the weight of the next job, which often is enough to know."""
         least = self.weight(stay.job)
         if not self.rivals(away, least):
@@ -175,9 +186,9 @@ class _Place:
         jobs = _merged(peek([head.lane for head in here], LOOKAHEAD))
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 
-    def loads(self, away: Sequence[Head], peek: Peek) -> list[_Load]:
+    def loads(self, away: Sequence[LaneHead], peek: Peek) -> list[_Load]:
         """Every model that could be loaded and has work its present nodes would not soon begin."""
-        lanes: dict[str, list[Head]] = {}
+        lanes: dict[str, list[LaneHead]] = {}
         for head in away:
             lanes.setdefault(head.key.model, []).append(head)
         if not away:
@@ -207,7 +218,7 @@ class _Place:
         dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
         return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
 
-    def overdue(self, away: Sequence[Head], other: Head) -> Choice | None:
+    def overdue(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
         """The load that the bound forces instead of taking this other job."""
         due = [head for head in away if head.order < other.order and self._is_overdue(head)]
         if not due:
@@ -220,7 +231,7 @@ class _Place:
             loads=True,
         )
 
-    def left_alone(self, away: Sequence[Head]) -> Choice | None:
+    def left_alone(self, away: Sequence[LaneHead]) -> Choice | None:
         """The first whose nodes should have come to it by now: a node may have died, or work longer than
         it was taken for."""
         late = [head for head in away if self._age_s(head) > self.load_s]
@@ -234,20 +245,20 @@ class _Place:
             loads=True,
         )
 
-    def better_left(self, head: Head) -> bool:
+    def better_left(self, head: LaneHead) -> bool:
         """A busy node leaves new work that needs a load to idle nodes, for as long as a load takes."""
         idle = self.fleet.holding.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 
-    def _is_overdue(self, head: Head) -> bool:
+    def _is_overdue(self, head: LaneHead) -> bool:
         patience_s = self._age_s(head) - priority_offset_s(head.job.priority)
         served = self.fleet.servers(head.key.model, self.offer.node)
         return patience_s > self.rules.bound_s and not served
 
-    def _age_s(self, head: Head) -> float:
+    def _age_s(self, head: LaneHead) -> float:
         return (self.fleet.now - head.job.since) / SECOND
 
-    def _left(self, jobs: Sequence[Waiting], served_s: float, full: bool) -> Sequence[Waiting]:
+    def _left(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
         """Without what others will have begun while the model loads; the last of many stands for the rest."""
         for number, job in enumerate(jobs):
             if served_s <= 0:
@@ -255,7 +266,7 @@ class _Place:
             served_s -= job.estimate_s
         return jobs[-1:] if full else ()
 
-    def _worth(self, jobs: Iterable[Waiting], load_s: float) -> float:
+    def _worth(self, jobs: Iterable[QueuedJob], load_s: float) -> float:
         """Weighted seconds of work over all seconds, for as many of the jobs as is best."""
         best, weighted_s, spent_s = 0.0, 0.0, load_s
         for job in jobs:
@@ -266,33 +277,33 @@ class _Place:
         return best
 
 
-def _is_due(offer: Offer, head: Head, now: int) -> bool:
-    since = left_since(offer, head.key, now)
+def _is_due(offer: Offer, head: LaneHead, now: int) -> bool:
+    since = open_to_remote_since(offer, head.key, now)
     return since is None or head.job.since <= since
 
 
-def _spills(offer: Offer, head: Head, now: int) -> str:
-    if left_since(offer, head.key, now) is None:
+def _spills(offer: Offer, head: LaneHead, now: int) -> str:
+    if open_to_remote_since(offer, head.key, now) is None:
         return "no local node can do it"
     waited_s = (now - head.job.since) / SECOND
     return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
 
 
-def _order(head: Head) -> tuple[float, int, int]:
+def _order(head: LaneHead) -> tuple[float, int, int]:
     return head.order
 
 
-def _merged(lanes: Mapping[int, Sequence[Waiting]]) -> list[Waiting]:
+def _merged(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
     jobs = [job for lane in lanes.values() for job in lane]
     return sorted(jobs, key=lambda job: (job.tag, job.since))
 
 
-def _stays(head: Head, order: str, held: frozenset[str]) -> str:
+def _stays(head: LaneHead, order: str, held: frozenset[str]) -> str:
     return f"{order}; {head.key.model} is loaded" if head.key.model in held else order
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueuePosition:
     """Where a job stands in its lane, and what the nodes hold."""
 
     before: int
@@ -304,11 +315,11 @@ class Standing:
     fleet: Fleet
 
 
-def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: Standing) -> str:
+def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: QueuePosition) -> str:
     """As far as the slots of this process and the running jobs tell."""
     if not offers:
         return "no worker is connected"
-    reasons = {offer.node: mismatch(offer, key) for offer in offers}
+    reasons = {offer.node: mismatch_reason(offer, key) for offer in offers}
     able = sorted(node for node, reason in reasons.items() if reason is None)
     if not able:
         why = "; ".join(f"{node} {reason}" for node, reason in sorted(reasons.items()))
@@ -323,7 +334,7 @@ def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: Standing) -> s
     return f"waits for a node to load {key.model}: {_ahead(standing)}; {_listed(able)} could"
 
 
-def _ahead(standing: Standing) -> str:
+def _ahead(standing: QueuePosition) -> str:
     if not standing.before:
         return "it is the first of its kind in fair order"
     least = "at least " if standing.more else ""

@@ -50,7 +50,7 @@ def _limit(amount: float) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class QuotaPolicy:
     """What the settings say of owners without limits of their own."""
 
     account: Limits = Limits()
@@ -69,7 +69,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QuotaStatus:
     """What is left of a limit, as the RateLimit headers tell it."""
 
     name: str

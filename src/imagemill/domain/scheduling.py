@@ -61,7 +61,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedJob:
     """A claimable job as far as the choice needs it."""
 
     tag: float
@@ -72,12 +72,12 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LaneHead:
     """The first claimable job of a lane."""
 
     lane: int
     key: LaneKey
-    job: Waiting
+    job: QueuedJob
     held: bool = False
     """Whether it was left to the node that may still have its render, for a while."""
 
@@ -86,7 +86,7 @@ class Head:
         return self.job.tag, self.job.since, self.lane
 
 
-def mismatch(offer: Offer, key: LaneKey) -> str | None:
+def mismatch_reason(offer: Offer, key: LaneKey) -> str | None:
     """Why this slot cannot take jobs of this lane, or None when it can."""
     if key.queue not in offer.queues:
         return f"serves {', '.join(sorted(offer.queues))}, not queue {key.queue}"
@@ -99,18 +99,20 @@ def mismatch(offer: Offer, key: LaneKey) -> str | None:
         return f"has {offer.memory_mb} MB; the job needs {key.memory_mb} MB"
     if key.model and offer.available is not None and key.model not in offer.available:
         return f"does not have {key.model}"
-    absent = [need for need in key.needs if offer.available is not None and need not in offer.available]
+    absent = [
+        need for need in key.requirements if offer.available is not None and need not in offer.available
+    ]
     if absent:
         return f"does not have {', '.join(absent)}"
     return None
 
 
-def left_since(offer: Offer, key: LaneKey, now: int) -> int | None:
+def open_to_remote_since(offer: Offer, key: LaneKey, now: int) -> int | None:
     """The instant by which a job of this lane must have come in for the slot to take it; None: any.
 
     A slot with patience leaves what a local node could do to the local nodes for so long.
     """
-    if offer.patience_s <= 0 or all(mismatch(rival, key) is not None for rival in offer.rivals):
+    if offer.patience_s <= 0 or all(mismatch_reason(rival, key) is not None for rival in offer.rivals):
         return None
     return now - round(offer.patience_s * SECOND)
 

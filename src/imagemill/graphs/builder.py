@@ -24,7 +24,7 @@ from imagemill.graphs.builtin import builtin
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
 from imagemill.graphs.graph import Graph, Link, add, remove
-from imagemill.graphs.manifest import place
+from imagemill.graphs.manifest import apply
 from imagemill.graphs.model_files import companions, model_file, spelled
 
 # A second pass over the faces of a picture, by the Impact pack, where a node has it.
@@ -138,14 +138,14 @@ def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: 
     Without a catalogue, names are taken as they are. Raises `MissingFile` for what the node lacks and
     `Unsupported` for what no node can do.
     """
-    said = refusal(spec)
+    said = unsupported_reason(spec)
     if said is not None:
         raise Unsupported(said)
     form, model = model_file(spec, catalogue)
     is_flux = spec.family == "flux1"
     workflow = builtin(f"{'flux' if is_flux else 'sd'}-{_mode(spec)}")
     values = _values(spec, catalogue) | {"model": model}
-    graph = place(workflow, values, _pictures(spec, images))
+    graph = apply(workflow, values, _pictures(spec, images))
     graph[SAVE]["inputs"]["filename_prefix"] = prefix
     if is_flux and form == "checkpoint":
         builder_parts.load_as_checkpoint(graph, model)
@@ -163,7 +163,7 @@ def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: 
     return graph
 
 
-def refusal(spec: ImageSpec) -> str | None:
+def unsupported_reason(spec: ImageSpec) -> str | None:
     """Why no node could do it with core nodes, in a sentence; None when one could."""
     for control in spec.controls:
         if control.preprocessor.lower() not in CORE_PREPROCESSORS:

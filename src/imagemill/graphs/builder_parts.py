@@ -9,7 +9,7 @@ from typing import Any
 from imagemill.domain.images import Control, ImageSpec
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.graph import Graph, Link, add, repoint
-from imagemill.graphs.model_files import VAE, Companions, control_file, spelled
+from imagemill.graphs.model_files import VAE, CompanionFiles, control_file, spelled
 
 MODEL_LOADER, TEXT_ENCODERS, VAE_LOADER = "1", "2", "3"
 POSITIVE, NEGATIVE, GUIDANCE, SAMPLER, DECODE, SAVE, GUIDER = "4", "5", "5", "7", "8", "9", "23"
@@ -50,7 +50,7 @@ def load_as_checkpoint(graph: Graph, file: str) -> None:
     repoint(graph, (VAE_LOADER, 0), (MODEL_LOADER, 2))
 
 
-def load_companions(graph: Graph, found: Companions) -> None:
+def load_companions(graph: Graph, found: CompanionFiles) -> None:
     graph[TEXT_ENCODERS]["inputs"] |= {"clip_name1": found.clip_l, "clip_name2": found.t5}
     graph[VAE_LOADER]["inputs"]["vae_name"] = found.vae
 

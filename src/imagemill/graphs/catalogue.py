@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagemill.graphs import validate
-from imagemill.graphs.errors import BadCatalogue
+from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.files import Listing, file_kind
 from imagemill.graphs.json_access import mapping
-from imagemill.graphs.node_classes import Declared, NodeClass, read_class
-from imagemill.graphs.validate import Fault
+from imagemill.graphs.node_classes import InputSpec, NodeClass, read_class
+from imagemill.graphs.validate import GraphFault
 
 
 class Catalogue:
@@ -34,13 +34,15 @@ class Catalogue:
 
     @classmethod
     def read(cls, object_info: object, embeddings: Iterable[str] | None = None) -> "Catalogue":
-        """From a server's ``/object_info`` and ``/embeddings`` (None: not known; any is taken to be there).
+        """Read a server's ``/object_info`` and ``/embeddings`` (None: unknown, so any embedding counts as
+        present).
 
-        A class that cannot be read is there without its inputs. Raises `BadCatalogue` when none can be read.
+        A class that cannot be read is kept without its inputs. Raises `InvalidCatalogue` when none can be
+        read.
         """
         classes = {name: read_class(name, content) for name, content in mapping(object_info).items()}
         if not any(node_class.readable for node_class in classes.values()):
-            raise BadCatalogue(
+            raise InvalidCatalogue(
                 "the server's /object_info names no node class that can be read; look whether its address is "
                 "that of a ComfyUI server"
             )
@@ -53,7 +55,7 @@ class Catalogue:
     def node_class(self, class_type: str) -> NodeClass | None:
         return self._classes.get(class_type)
 
-    def declared(self, class_type: str, input: str) -> Declared | None:
+    def declared(self, class_type: str, input: str) -> InputSpec | None:
         node_class = self._classes.get(class_type)
         return node_class.inputs.get(input) if node_class else None
 
@@ -82,7 +84,7 @@ class Catalogue:
             return wanted
         return self._embeddings.find(wanted) or self._embeddings.find(wanted.rsplit(".", 1)[0])
 
-    def faults(self, graph: Mapping[str, Mapping[str, Any]]) -> list[Fault]:
+    def faults(self, graph: Mapping[str, Mapping[str, Any]]) -> list[GraphFault]:
         """Why the server would refuse the graph, which must be normal and name files as the node does.
 
         Inputs no class declares are no fault: packs read them.
@@ -90,7 +92,7 @@ class Catalogue:
         return validate.faults(graph, self._classes, self._listings.keys())
 
 
-def _names(declared: Declared) -> tuple[str, ...] | None:
+def _names(declared: InputSpec) -> tuple[str, ...] | None:
     if declared.choices is None or declared.is_upload:
         return None
     return tuple(choice for choice in declared.choices if isinstance(choice, str))

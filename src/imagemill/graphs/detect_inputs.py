@@ -10,7 +10,7 @@ from imagemill.graphs.files import file_kind
 from imagemill.graphs.graph import SEED_INPUTS, Graph, Link, outputs, titles
 from imagemill.graphs.json_access import number
 from imagemill.graphs.manifest import Input, Target, Workflow
-from imagemill.graphs.node_classes import Declared
+from imagemill.graphs.node_classes import InputSpec
 from imagemill.graphs.validate import linked, reached
 
 TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positive_prompt", "tags", "caption")
@@ -187,7 +187,7 @@ class _Reading:
     def value(self, target: Target) -> Any:
         return self.graph[target[0]]["inputs"][target[1]]
 
-    def declared(self, target: Target) -> Declared | None:
+    def declared(self, target: Target) -> InputSpec | None:
         class_type = self.graph[target[0]]["class_type"]
         return self.catalogue.declared(class_type, target[1]) if self.catalogue else None
 

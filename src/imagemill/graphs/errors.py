@@ -19,7 +19,7 @@ KIND_WORDS = {
 """Kinds of things a node may have or lack, as they stand in a sentence."""
 
 
-class BadGraph(ImagemillError):
+class InvalidGraph(ImagemillError):
     """The text is no graph that could be sent; the message names the node and the remedy."""
 
     code = "invalid_graph"
@@ -29,22 +29,22 @@ class BadGraph(ImagemillError):
         self.node_id = node_id
 
 
-class UiFormat(BadGraph):
+class UiFormat(InvalidGraph):
     """A workflow as ComfyUI's canvas saves it, not a graph in API format."""
 
 
-class CannotConvert(BadGraph):
+class CannotConvert(InvalidGraph):
     """A workflow in UI format that has no graph in API format, or none that can be told from here."""
 
 
-class BadCatalogue(ImagemillError):
+class InvalidCatalogue(ImagemillError):
     """What a node said of its classes cannot be read."""
 
     code = "backend_unavailable"
     retryable = True
 
 
-class BadWorkflow(ImagemillError):
+class InvalidWorkflow(ImagemillError):
     """A manifest that does not hold together; the message names the field."""
 
     code = "invalid_workflow"

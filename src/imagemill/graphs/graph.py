@@ -10,7 +10,7 @@ from typing import Any
 
 from imagemill.domain import air
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.errors import BadGraph, MissingFile, UiFormat
+from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.files import file_kind, names_a_file
 from imagemill.graphs.json_access import is_array, is_object, is_tuple, mapping, shown
 from imagemill.graphs.validate import linked
@@ -38,7 +38,7 @@ def normalise(raw: object) -> Graph:
     """A copy with one spelling: ``class_type`` and ``_meta``, links as ``["id", output]``.
 
     Takes API format in both spellings, bare or as the body of a prompt. Raises `UiFormat` for a canvas's
-    workflow, else `BadGraph`, for what is no graph.
+    workflow, else `InvalidGraph`, for what is no graph.
     """
     if is_ui_format(raw):
         raise UiFormat(
@@ -50,7 +50,7 @@ def normalise(raw: object) -> Graph:
     if inner and "class_type" not in inner and "classType" not in inner:
         nodes = inner
     if not nodes:
-        raise BadGraph(f"the graph has no nodes; one looks like {EXAMPLE}")
+        raise InvalidGraph(f"the graph has no nodes; one looks like {EXAMPLE}")
     graph = {id_: _normal_node(id_, node) for id_, node in nodes.items()}
     for node in graph.values():
         node["inputs"] = {name: _normal_link(value, graph) for name, value in node["inputs"].items()}
@@ -60,13 +60,15 @@ def normalise(raw: object) -> Graph:
 def _normal_node(id_: str, raw: object) -> dict[str, Any]:
     node = mapping(raw)
     if not isinstance(raw, Mapping):
-        raise BadGraph(f"node {shown(id_)} is not an object; a graph looks like {EXAMPLE}", id_)
+        raise InvalidGraph(f"node {shown(id_)} is not an object; a graph looks like {EXAMPLE}", id_)
     class_type = node.get("class_type", node.get("classType"))
     if not isinstance(class_type, str) or not class_type:
-        raise BadGraph(f"node {shown(id_)} has no class_type, the name of its node class", id_)
+        raise InvalidGraph(f"node {shown(id_)} has no class_type, the name of its node class", id_)
     inputs = node.get("inputs", {})
     if not is_object(inputs):
-        raise BadGraph(f"node {shown(id_)} ({class_type}): inputs must be an object of values by name", id_)
+        raise InvalidGraph(
+            f"node {shown(id_)} ({class_type}): inputs must be an object of values by name", id_
+        )
     where = f"node {shown(id_)} ({class_type})"
     normal: dict[str, Any] = {
         "class_type": class_type,
@@ -82,13 +84,13 @@ def _normal_node(id_: str, raw: object) -> dict[str, Any]:
 
 def _copied(value: Any, where: str, id_: str, depth: int) -> Any:
     if depth > DEEPEST:
-        raise BadGraph(f"{where} is nested more than {DEEPEST} levels deep", id_)
+        raise InvalidGraph(f"{where} is nested more than {DEEPEST} levels deep", id_)
     if is_object(value):
         return {key: _copied(inner, where, id_, depth + 1) for key, inner in mapping(value).items()}
     if is_array(value):
         return [_copied(inner, where, id_, depth + 1) for inner in value]
     if isinstance(value, float) and not isfinite(value):
-        raise BadGraph(f"{where} is {value}, which JSON has no number for; give a finite one", id_)
+        raise InvalidGraph(f"{where} is {value}, which JSON has no number for; give a finite one", id_)
     if isinstance(value, str) and not value.isascii():
         _check_text(value, where, id_)
     return value
@@ -98,7 +100,9 @@ def _check_text(value: str, where: str, id_: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadGraph(f"{where} holds half a character (a lone surrogate); correct the text", id_) from None
+        raise InvalidGraph(
+            f"{where} holds half a character (a lone surrogate); correct the text", id_
+        ) from None
 
 
 def _normal_link(value: Any, graph: Mapping[str, Any]) -> Any:

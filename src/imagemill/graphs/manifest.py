@@ -10,7 +10,7 @@ from typing import Any
 
 from imagemill.domain import air
 from imagemill.domain.errors import FieldError, InvalidInput
-from imagemill.graphs.errors import BadGraph, BadWorkflow
+from imagemill.graphs.errors import InvalidGraph, InvalidWorkflow
 from imagemill.graphs.graph import SEEDS, Graph, Link, copy, insert_lora, is_air, normalise
 from imagemill.graphs.json_access import is_array, is_object, mapping, number, sequence, shown
 from imagemill.graphs.validate import linked
@@ -63,10 +63,10 @@ class Workflow:
 
 def check(workflow: Workflow) -> tuple[str, ...]:
     """What does not hold together, a sentence each, naming the field; empty: all is well."""
-    return tuple(_complaints(workflow))
+    return tuple(_problems(workflow))
 
 
-def _complaints(workflow: Workflow) -> Iterator[str]:
+def _problems(workflow: Workflow) -> Iterator[str]:
     if not _WORKFLOW_NAME.fullmatch(workflow.name):
         yield "name: must be 1 to 64 letters, digits, dots, hyphens or underscores, and start with no sign"
     for output in workflow.outputs:
@@ -76,10 +76,10 @@ def _complaints(workflow: Workflow) -> Iterator[str]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"inputs.{name}: is there twice"
     for one in workflow.inputs:
-        yield from (f"inputs.{one.name}.{said}" for said in _input_complaints(one, workflow.graph))
+        yield from (f"inputs.{one.name}.{said}" for said in _input_problems(one, workflow.graph))
 
 
-def _input_complaints(one: Input, graph: Graph) -> Iterator[str]:
+def _input_problems(one: Input, graph: Graph) -> Iterator[str]:
     if not _NAME.fullmatch(one.name):
         yield "name: must be small letters, digits and underscores, starting with a letter"
     if one.type not in TYPES:
@@ -88,18 +88,18 @@ def _input_complaints(one: Input, graph: Graph) -> Iterator[str]:
     if not one.targets:
         yield "targets: names no input of the graph"
     for id_, name in one.targets:
-        yield from _target_complaints(one, id_, name, graph)
+        yield from _target_problems(one, id_, name, graph)
     if one.type == "loras":
-        yield from _chain_complaints(one, graph)
+        yield from _chain_problems(one, graph)
     if one.type == "choice" and not one.choices:
         yield "choices: is empty; list what may be chosen, or make the type text"
     if one.minimum is not None and one.maximum is not None and one.minimum > one.maximum:
         yield f"minimum: {one.minimum} is above the maximum, {one.maximum}"
-    if one.default is not None and (said := value_complaint(one, one.default)) is not None:
+    if one.default is not None and (said := value_error(one, one.default)) is not None:
         yield f"default: {said}"
 
 
-def _target_complaints(one: Input, id_: str, name: str, graph: Graph) -> Iterator[str]:
+def _target_problems(one: Input, id_: str, name: str, graph: Graph) -> Iterator[str]:
     if id_ not in graph:
         yield f"targets: the graph has no node {id_}"
         return
@@ -114,7 +114,7 @@ def _target_complaints(one: Input, id_: str, name: str, graph: Graph) -> Iterato
         yield f"{where}: {name} is linked to another node; name the node that holds the value"
 
 
-def _chain_complaints(one: Input, graph: Graph) -> Iterator[str]:
+def _chain_problems(one: Input, graph: Graph) -> Iterator[str]:
     sources: dict[bool, set[object]] = {True: set(), False: set()}
     for id_, name in one.targets:
         if id_ in graph and (link := linked(graph[id_]["inputs"].get(name))):
@@ -130,7 +130,7 @@ def takes_clip(input_name: str) -> bool:
     return "clip" in input_name.lower()
 
 
-def value_complaint(one: Input, value: Any) -> str | None:
+def value_error(one: Input, value: Any) -> str | None:
     """What is wrong with a value for this input, as the end of a sentence; None: nothing."""
     match one.type:
         case "text" | "model" | "image" | "mask":
@@ -141,12 +141,12 @@ def value_complaint(one: Input, value: Any) -> str | None:
             listed = ", ".join(one.choices[:20]) + (", ..." if len(one.choices) > 20 else "")
             return None if value in one.choices else f"{shown(value)} is none of: {listed}"
         case "loras":
-            return _loras_complaint(value)
+            return _loras_error(value)
         case _:
-            return _number_complaint(one, value)
+            return _number_error(one, value)
 
 
-def _number_complaint(one: Input, value: Any) -> str | None:
+def _number_error(one: Input, value: Any) -> str | None:
     if number(value) is None or not math.isfinite(value):
         return f"{shown(value)} is not a number"
     if one.type != "number" and value != int(value):
@@ -161,7 +161,7 @@ def _number_complaint(one: Input, value: Any) -> str | None:
     return None
 
 
-def _loras_complaint(value: Any) -> str | None:
+def _loras_error(value: Any) -> str | None:
     if not is_array(value):
         return 'must be a list such as [{"file": "x.safetensors", "strength": 0.8}]'
     for position, entry in enumerate(value):
@@ -178,13 +178,13 @@ def _loras_complaint(value: Any) -> str | None:
 
 
 def from_text(text: str) -> Workflow:
-    """Raise `BadWorkflow`, naming the field, for a text that is no sound workflow."""
+    """Raise `InvalidWorkflow`, naming the field, for a text that is no sound workflow."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadWorkflow(f"the manifest is not TOML: {error}") from None
+        raise InvalidWorkflow(f"the manifest is not TOML: {error}") from None
     if unknown := sorted(content.keys() - _FIELDS):
-        raise BadWorkflow(f"{unknown[0]}: is unknown; a workflow has {', '.join(sorted(_FIELDS))}")
+        raise InvalidWorkflow(f"{unknown[0]}: is unknown; a workflow has {', '.join(sorted(_FIELDS))}")
     workflow = Workflow(
         name=_text(content, "name"),
         title=_text(content, "title"),
@@ -195,48 +195,50 @@ def from_text(text: str) -> Workflow:
     )
     complaints = check(workflow)
     if complaints:
-        raise BadWorkflow("; ".join(complaints))
+        raise InvalidWorkflow("; ".join(complaints))
     return workflow
 
 
 def _text(content: Mapping[str, Any], field: str, where: str = "") -> str:
     value = content.get(field, "")
     if not isinstance(value, str):
-        raise BadWorkflow(f"{where}{field}: is {shown(value)}, not a text")
+        raise InvalidWorkflow(f"{where}{field}: is {shown(value)}, not a text")
     return value
 
 
 def _texts(where: str, value: Any) -> tuple[str, ...]:
     if not is_array(value) or not all(isinstance(one, str) for one in value):
-        raise BadWorkflow(f"{where}: must be a list of texts")
+        raise InvalidWorkflow(f"{where}: must be a list of texts")
     return tuple(value)
 
 
 def _graph(text: object) -> Graph:
     if not isinstance(text, str):
-        raise BadWorkflow("graph.json: is missing: the graph in API format, as a text of JSON")
+        raise InvalidWorkflow("graph.json: is missing: the graph in API format, as a text of JSON")
     try:
         return normalise(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise BadWorkflow(f"graph.json: is not JSON: {error}") from None
-    except BadGraph as error:
-        raise BadWorkflow(f"graph.json: {error}") from error
+        raise InvalidWorkflow(f"graph.json: is not JSON: {error}") from None
+    except InvalidGraph as error:
+        raise InvalidWorkflow(f"graph.json: {error}") from error
 
 
 def _input(name: str, raw: object) -> Input:
     where = f"inputs.{name}."
     if not is_object(raw):
-        raise BadWorkflow(f"inputs.{name}: must be a table with type and targets")
+        raise InvalidWorkflow(f"inputs.{name}: must be a table with type and targets")
     if unknown := sorted(raw.keys() - _INPUT_FIELDS):
-        raise BadWorkflow(f"{where}{unknown[0]}: is unknown; it may have {', '.join(sorted(_INPUT_FIELDS))}")
+        raise InvalidWorkflow(
+            f"{where}{unknown[0]}: is unknown; it may have {', '.join(sorted(_INPUT_FIELDS))}"
+        )
     limits: dict[str, int | float | None] = {}
     for field in ("minimum", "maximum", "step"):
         limits[field] = number(raw.get(field))
         if field in raw and limits[field] is None:
-            raise BadWorkflow(f"{where}{field}: is {shown(raw[field])}, not a number")
+            raise InvalidWorkflow(f"{where}{field}: is {shown(raw[field])}, not a number")
     required = raw.get("required", False)
     if not isinstance(required, bool):
-        raise BadWorkflow(f"{where}required: is {shown(required)}, neither true nor false")
+        raise InvalidWorkflow(f"{where}required: is {shown(required)}, neither true nor false")
     return Input(
         name=name,
         type=_text(raw, "type", where),
@@ -251,12 +253,14 @@ def _input(name: str, raw: object) -> Input:
 
 def _targets(where: str, raw: object) -> tuple[Target, ...]:
     if not is_array(raw):
-        raise BadWorkflow(f'{where}: must be a list of pairs such as [["6", "text"]]')
+        raise InvalidWorkflow(f'{where}: must be a list of pairs such as [["6", "text"]]')
     targets: list[Target] = []
     for pair in raw:
         parts = _texts(where, pair)
         if len(parts) != 2:
-            raise BadWorkflow(f'{where}: {shown(pair)} is no pair of node id and input such as ["6", "text"]')
+            raise InvalidWorkflow(
+                f'{where}: {shown(pair)} is no pair of node id and input such as ["6", "text"]'
+            )
         targets.append((parts[0], parts[1]))
     return tuple(targets)
 
@@ -353,10 +357,10 @@ def bind(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str
     errors = list(_errors(workflow, values, images))
     if errors:
         raise InvalidInput(errors)
-    return place(workflow, values, images)
+    return apply(workflow, values, images)
 
 
-def place(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]) -> Graph:
+def apply(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]) -> Graph:
     """`bind` for values that were checked elsewhere."""
     graph = copy(workflow.graph)
     for one in workflow.inputs:
@@ -382,7 +386,7 @@ def _errors(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, 
         if value is None:
             if one.required and one.default is None:
                 yield FieldError(one.name, "is required; send a picture" if is_picture else "is required")
-        elif (said := value_complaint(one, value)) is not None:
+        elif (said := value_error(one, value)) is not None:
             yield FieldError(one.name, said)
 
 

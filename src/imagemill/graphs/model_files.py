@@ -44,7 +44,7 @@ _FORMS: tuple[tuple[Form, tuple[str, str]], ...] = (("checkpoint", CHECKPOINT), 
 
 
 @dataclass(frozen=True, slots=True)
-class Companions:
+class CompanionFiles:
     """What a diffusion model in a file of its own needs beside it."""
 
     clip_l: str
@@ -81,13 +81,13 @@ def model_file(spec: ImageSpec, catalogue: Catalogue | None) -> tuple[Form, str]
     raise MissingFile("checkpoint", spec.model_path)
 
 
-def companions(spec: ImageSpec, catalogue: Catalogue | None) -> Companions:
+def companions(spec: ImageSpec, catalogue: Catalogue | None) -> CompanionFiles:
     """The files the request names, else the node's own, by their names. Raises `MissingFile`."""
     encoders = _of_types(spec, *ENCODER_TYPES)
     t5 = next((one for one in encoders if "t5" in _file(one).lower()), None)
     clip_l = next((one for one in encoders if one is not t5), None)
     own_vae = next(iter(_of_types(spec, "vae")), None)
-    return Companions(
+    return CompanionFiles(
         clip_l=_chosen(catalogue, CLIP, "text_encoder", clip_l, _CLIP_L, DEFAULT_CLIP_L),
         t5=_chosen(catalogue, CLIP, "text_encoder", t5, _T5, DEFAULT_T5),
         vae=_chosen(catalogue, VAE, "vae", own_vae, _FLUX_VAE, DEFAULT_VAE),

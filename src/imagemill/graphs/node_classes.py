@@ -23,7 +23,7 @@ _DEEPEST_BRANCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class InputSpec:
     """One input."""
 
     name: str
@@ -33,9 +33,11 @@ class Declared:
     """Of a choice; None: not told (asked of the server later), or no choice."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """``default``, ``min``, ``max``, ``step``, ``multiline``, ``tooltip``, ... as declared."""
-    branches: Mapping[str, tuple["Declared", ...]] = field(default_factory=dict[str, tuple["Declared", ...]])
+    branches: Mapping[str, tuple["InputSpec", ...]] = field(
+        default_factory=dict[str, tuple["InputSpec", ...]]
+    )
     """Of a choice that brings inputs of its own: which, by the value chosen."""
-    grows: "Declared | None" = None
+    grows: "InputSpec | None" = None
     """Of a list that grows: what each of its entries is."""
     entries: tuple[str, ...] = ()
     """Of a list that grows: the names of its entries, in order."""
@@ -76,7 +78,7 @@ class Declared:
 @dataclass(frozen=True, slots=True)
 class NodeClass:
     name: str
-    inputs: Mapping[str, Declared]
+    inputs: Mapping[str, InputSpec]
     """In the order of the node's widgets."""
     outputs: tuple[str, ...] | None
     """Types; None: not told."""
@@ -104,7 +106,7 @@ def read_class(name: str, content: object) -> NodeClass:
     )
 
 
-def _read_inputs(inputs: Mapping[str, Any], order: Mapping[str, Any], depth: int) -> Iterator[Declared]:
+def _read_inputs(inputs: Mapping[str, Any], order: Mapping[str, Any], depth: int) -> Iterator[InputSpec]:
     for section in ("required", "optional"):
         declared = mapping(inputs.get(section))
         named = [name for name in sequence(order.get(section)) if isinstance(name, str) and name in declared]
@@ -112,41 +114,41 @@ def _read_inputs(inputs: Mapping[str, Any], order: Mapping[str, Any], depth: int
             yield _read_input(name, declared[name], required=section == "required", depth=depth)
 
 
-def _read_input(name: str, content: object, *, required: bool, depth: int) -> Declared:
+def _read_input(name: str, content: object, *, required: bool, depth: int) -> InputSpec:
     parts = sequence(content)
     kind = parts[0] if parts else "*"
     settings: Mapping[str, Any] = mapping(parts[1]) if len(parts) > 1 else {}
     if is_array(kind):
-        return Declared(name, CHOICE, required, tuple(kind), settings)
+        return InputSpec(name, CHOICE, required, tuple(kind), settings)
     kind = text(kind, "*")
     if kind == CHOICE:
         options = settings.get("options")
         choices = tuple(options) if is_array(options) else None
-        return Declared(name, CHOICE, required, choices, settings)
+        return InputSpec(name, CHOICE, required, choices, settings)
     if kind == BRANCHING and depth < _DEEPEST_BRANCH:
         branches = _read_branches(settings, depth)
-        return Declared(name, BRANCHING, required, tuple(branches), settings, branches)
+        return InputSpec(name, BRANCHING, required, tuple(branches), settings, branches)
     if kind == GROWING and depth < _DEEPEST_BRANCH:
         return _read_growing(name, settings, required=required, depth=depth)
-    return Declared(name, kind, required, None, settings)
+    return InputSpec(name, kind, required, None, settings)
 
 
-def _read_branches(settings: Mapping[str, Any], depth: int) -> dict[str, tuple[Declared, ...]]:
-    branches: dict[str, tuple[Declared, ...]] = {}
+def _read_branches(settings: Mapping[str, Any], depth: int) -> dict[str, tuple[InputSpec, ...]]:
+    branches: dict[str, tuple[InputSpec, ...]] = {}
     for option in map(mapping, sequence(settings.get("options"))):
         if isinstance(option.get("key"), str):
             branches[option["key"]] = tuple(_read_inputs(mapping(option.get("inputs")), {}, depth + 1))
     return branches
 
 
-def _read_growing(name: str, settings: Mapping[str, Any], *, required: bool, depth: int) -> Declared:
+def _read_growing(name: str, settings: Mapping[str, Any], *, required: bool, depth: int) -> InputSpec:
     template = mapping(settings.get("template"))
-    of = next(iter(_read_inputs(mapping(template.get("input")), {}, depth + 1)), Declared(name, "*"))
+    of = next(iter(_read_inputs(mapping(template.get("input")), {}, depth + 1)), InputSpec(name, "*"))
     names = tuple(entry for entry in sequence(template.get("names")) if isinstance(entry, str))
     prefix, most = text(template.get("prefix")), number(template.get("max")) or 0
     entries = names or tuple(f"{prefix}{i}" for i in range(min(int(most), 1000)))
     fewest = int(number(template.get("min")) or 0)
-    return Declared(name, GROWING, required, None, settings, {}, of, entries, fewest)
+    return InputSpec(name, GROWING, required, None, settings, {}, of, entries, fewest)
 
 
 def _type_name(output: object) -> str:
@@ -154,20 +156,20 @@ def _type_name(output: object) -> str:
     return output if isinstance(output, str) else CHOICE
 
 
-def unfold(declared: Mapping[str, Declared], inputs: Mapping[str, Any]) -> Iterator[tuple[str, Declared]]:
+def unfold(declared: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
     """The inputs a node has, by their full names, given the values that decide about them."""
     for name, input_ in declared.items():
         yield from _unfold(name, input_, inputs)
 
 
-def _unfold(name: str, input_: Declared, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Declared]]:
+def _unfold(name: str, input_: InputSpec, inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
     if input_.grows is not None:
         for position, entry in enumerate(input_.entries):
             full = f"{name}.{entry}"
             wanted = input_.required and position < input_.fewest
             if wanted or full in inputs:
                 one = input_.grows
-                yield full, Declared(full, one.type, wanted, one.choices, one.settings)
+                yield full, InputSpec(full, one.type, wanted, one.choices, one.settings)
         return
     yield name, input_
     chosen = inputs.get(name)

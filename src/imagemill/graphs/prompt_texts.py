@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs.files import names_a_file
 from imagemill.graphs.graph import is_air
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
@@ -13,7 +13,7 @@ _NEGATIVE = "negative"
 """The input's name by which samplers take what shall not be in the picture."""
 
 
-def wording(graph: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> Wording:
+def graph_texts(graph: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> PromptTexts:
     """Of a graph, sound or not. ``values``: further texts by name."""
     negative = _negative_only(graph)
     said: list[str] = []
@@ -23,7 +23,7 @@ def wording(graph: Mapping[str, Any], values: Mapping[str, Any] | None = None) -
             (unsaid if id_ in negative else said).extend(_strings(name, value))
     for name, value in (values or {}).items():
         (unsaid if _NEGATIVE in name else said).extend(_strings(name, value))
-    return Wording("\n".join(said), "\n".join(unsaid))
+    return PromptTexts("\n".join(said), "\n".join(unsaid))
 
 
 def _strings(name: str, value: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagemill.domain.images import Control, GraphSpec, ImageSpec, Work
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec
 from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
@@ -19,7 +19,7 @@ _NETWORK_KINDS = {
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Need:
+class Requirement:
     """``str()`` of it stands in a sentence: "LoRA sdxl/x.safetensors", "node class PowerLora"."""
 
     kind: str
@@ -35,7 +35,7 @@ class Need:
         return f"{self.kind}:{self.name}"
 
     @classmethod
-    def from_key(cls, key: str) -> "Need":
+    def from_key(cls, key: str) -> "Requirement":
         """Raise `ValueError` for a text that is no key."""
         kind, separator, name = key.partition(":")
         if not separator or kind not in KIND_WORDS:
@@ -54,30 +54,30 @@ class Need:
         return catalogue.find(self.kind, self.name) is not None
 
 
-def needs_of(work: Work) -> tuple[Need, ...]:
+def needs_of(work: RenderSpec) -> tuple[Requirement, ...]:
     """Each once, sorted. Of a graph (a normal one): all its classes, and all files its loaders name."""
     found = _needs_of_graph(work) if isinstance(work, GraphSpec) else _needs_of_spec(work)
     return tuple(sorted(set(found)))
 
 
-def _needs_of_graph(work: GraphSpec) -> list[Need]:
-    classes = [Need("class", node["class_type"]) for node in work.graph.values()]
-    return classes + [Need(kind, file) for _, _, kind, file in file_inputs(work.graph)]
+def _needs_of_graph(work: GraphSpec) -> list[Requirement]:
+    classes = [Requirement("class", node["class_type"]) for node in work.graph.values()]
+    return classes + [Requirement(kind, file) for _, _, kind, file in file_inputs(work.graph)]
 
 
-def _needs_of_spec(spec: ImageSpec) -> list[Need]:
+def _needs_of_spec(spec: ImageSpec) -> list[Requirement]:
     known = [network for network in spec.networks if network.type in _NETWORK_KINDS]
-    needs = [Need("checkpoint", spec.model_path)]
-    needs += [Need(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
+    needs = [Requirement("checkpoint", spec.model_path)]
+    needs += [Requirement(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
     needs += [_control_need(control, spec.family) for control in spec.controls]
     if spec.upscale is not None:
-        needs.append(Need("upscaler", spec.upscale.model_path))
+        needs.append(Requirement("upscaler", spec.upscale.model_path))
     if spec.family == "flux1" and not any(network.type in ENCODER_TYPES for network in spec.networks):
-        needs.append(Need("companions", spec.model_path))
+        needs.append(Requirement("companions", spec.model_path))
     return needs
 
 
-def _control_need(control: Control, family: str) -> Need:
+def _control_need(control: Control, family: str) -> Requirement:
     if control.model_path:
-        return Need("controlnet", control.model_path)
-    return Need("control", f"{control.preprocessor.lower() or 'a map'} {family}")
+        return Requirement("controlnet", control.model_path)
+    return Requirement("control", f"{control.preprocessor.lower() or 'a map'} {family}")

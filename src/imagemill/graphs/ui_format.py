@@ -12,7 +12,7 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import CannotConvert
 from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs
 from imagemill.graphs.json_access import is_array, is_object, mapping, number, sequence, shown, text
-from imagemill.graphs.node_classes import BRANCHING, CHOICE, Declared, NodeClass
+from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass
 from imagemill.graphs.validate import reached
 
 NEVER, BYPASS = 2, 4
@@ -43,7 +43,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class NodeOutput:
     """An input is fed by this output of this node of the graph."""
 
     node_id: str
@@ -51,7 +51,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class CanvasLink:
     source: int | str
     source_slot: int
     target: int | str
@@ -59,26 +59,26 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class GraphScope:
     """The canvas, or the inside of a subgraph where it is used."""
 
     nodes: Mapping[int | str, Mapping[str, Any]]
-    wires: Mapping[int | str, Wire]
+    wires: Mapping[int | str, CanvasLink]
     subgraphs: Mapping[str, Mapping[str, Any]]
     prefix: str = ""
     """Of the ids of its nodes in the graph: ``5:`` inside node 5."""
-    parent: "Scope | None" = None
+    parent: "GraphScope | None" = None
     instance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The node of the parent whose inside this is."""
     definition: Mapping[str, Any] = field(default_factory=dict[str, Any])
     depth: int = 0
-    opened: dict[str, "Scope"] = field(default_factory=dict[str, "Scope"])
+    opened: dict[str, "GraphScope"] = field(default_factory=dict[str, "GraphScope"])
     """The insides that were looked into, of the whole canvas."""
 
     def id(self, node: Mapping[str, Any]) -> str:
         return f"{self.prefix}{node.get('id')}"
 
-    def inside(self, node: Mapping[str, Any]) -> "Scope | None":
+    def inside(self, node: Mapping[str, Any]) -> "GraphScope | None":
         """Of a node that stands for a subgraph."""
         definition = self.subgraphs.get(text(node.get("type")))
         if definition is None:
@@ -92,14 +92,16 @@ class Scope:
         return self.opened[prefix]
 
 
-def read_canvas(raw: object) -> Scope:
+def read_canvas(raw: object) -> GraphScope:
     content = mapping(raw)
     found = (mapping(one) for one in sequence(mapping(content.get("definitions")).get("subgraphs")))
     subgraphs = {text(one.get("id")): one for one in found if text(one.get("id"))}
     return scope_of(content, subgraphs)
 
 
-def scope_of(content: Mapping[str, Any], subgraphs: Mapping[str, Mapping[str, Any]], *place: Any) -> Scope:
+def scope_of(
+    content: Mapping[str, Any], subgraphs: Mapping[str, Mapping[str, Any]], *place: Any
+) -> GraphScope:
     nodes: dict[int | str, Mapping[str, Any]] = {}
     for node in map(mapping, sequence(content.get("nodes"))):
         if not isinstance(node.get("id"), int | str) or not text(node.get("type")):
@@ -108,10 +110,10 @@ def scope_of(content: Mapping[str, Any], subgraphs: Mapping[str, Mapping[str, An
             )
         nodes[node["id"]] = node
     wires = dict(filter(None, map(_wire, sequence(content.get("links")))))
-    return Scope(nodes, wires, subgraphs, *place)
+    return GraphScope(nodes, wires, subgraphs, *place)
 
 
-def _wire(raw: object) -> tuple[int | str, Wire] | None:
+def _wire(raw: object) -> tuple[int | str, CanvasLink] | None:
     """Lists on the canvas, objects in subgraphs; a damaged one is as if it were not there."""
     names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
     parts = [mapping(raw).get(name) for name in names] if is_object(raw) else list(sequence(raw)[:5])
@@ -120,12 +122,12 @@ def _wire(raw: object) -> tuple[int | str, Wire] | None:
     id_, source, source_slot, target, target_slot = parts
     if not isinstance(source_slot, int) or not isinstance(target_slot, int):
         return None
-    return cast("int | str", id_), Wire(
+    return cast("int | str", id_), CanvasLink(
         cast("int | str", source), source_slot, cast("int | str", target), target_slot
     )
 
 
-def live_nodes(scope: Scope) -> Iterator[tuple[Scope, Mapping[str, Any]]]:
+def live_nodes(scope: GraphScope) -> Iterator[tuple[GraphScope, Mapping[str, Any]]]:
     """The nodes the server will know, those inside of subgraphs too."""
     for node in scope.nodes.values():
         if node.get("mode") in (NEVER, BYPASS) or node["type"] in DRAWN_ONLY:
@@ -137,7 +139,7 @@ def live_nodes(scope: Scope) -> Iterator[tuple[Scope, Mapping[str, Any]]]:
             yield from live_nodes(inside)
 
 
-def fed_by(scope: Scope, slot: Mapping[str, Any]) -> Output | Value | None:
+def fed_by(scope: GraphScope, slot: Mapping[str, Any]) -> NodeOutput | Value | None:
     """What feeds an input slot in the end; None: nothing."""
     return _follow(scope, slot.get("link"), 0)
 
@@ -146,7 +148,7 @@ def slots(node: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
     return [mapping(slot) for slot in sequence(node.get(side))]
 
 
-def _follow(scope: Scope, link: object, length: int) -> Output | Value | None:
+def _follow(scope: GraphScope, link: object, length: int) -> NodeOutput | Value | None:
     wire = scope.wires.get(link) if isinstance(link, int | str) else None
     if wire is None:
         return None
@@ -169,11 +171,11 @@ def _follow(scope: Scope, link: object, length: int) -> Output | Value | None:
         return _past(scope, node, wire.source_slot, length + 1)
     inside = scope.inside(node)
     if inside is None:
-        return Output(scope.id(node), wire.source_slot)
+        return NodeOutput(scope.id(node), wire.source_slot)
     return _from_inside(inside, wire.source_slot, length + 1)
 
 
-def _past(scope: Scope, node: Mapping[str, Any], slot: int, length: int) -> Output | Value | None:
+def _past(scope: GraphScope, node: Mapping[str, Any], slot: int, length: int) -> NodeOutput | Value | None:
     """Of a bypassed node: the input of the output's type, that of the same number first."""
     outputs, inputs = slots(node, "outputs"), slots(node, "inputs")
     if slot >= len(outputs):
@@ -184,7 +186,7 @@ def _past(scope: Scope, node: Mapping[str, Any], slot: int, length: int) -> Outp
     return _follow(scope, passing.get("link"), length) if passing else None
 
 
-def _from_outside(scope: Scope, slot: int, length: int) -> Output | Value | None:
+def _from_outside(scope: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
     """Of a subgraph's own input: what the node that stands for it is fed, or holds."""
     declared = [mapping(one) for one in sequence(scope.definition.get("inputs"))]
     if scope.parent is None or slot >= len(declared):
@@ -197,7 +199,7 @@ def _from_outside(scope: Scope, slot: int, length: int) -> Output | Value | None
     return Value(held[name]) if isinstance(name, str) and name in held else None
 
 
-def _held(scope: Scope) -> Mapping[str, Any]:
+def _held(scope: GraphScope) -> Mapping[str, Any]:
     """The values typed into the node that stands for a subgraph, by the subgraph's inputs."""
     named = scope.instance.get("widgets_values_named")
     if is_object(named):
@@ -211,7 +213,7 @@ def _held(scope: Scope) -> Mapping[str, Any]:
     return dict(zip(widgets, values, strict=True)) if len(widgets) == len(values) else {}
 
 
-def _feeds_widget(scope: Scope, slot: int) -> bool:
+def _feeds_widget(scope: GraphScope, slot: int) -> bool:
     for wire in scope.wires.values():
         if wire.source == SUBGRAPH_INPUT and wire.source_slot == slot:
             inputs = slots(scope.nodes.get(wire.target, {}), "inputs")
@@ -219,7 +221,7 @@ def _feeds_widget(scope: Scope, slot: int) -> bool:
     return False
 
 
-def _from_inside(inside: Scope, slot: int, length: int) -> Output | Value | None:
+def _from_inside(inside: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
     """Of an output of a subgraph: what it is fed within."""
     for link, wire in inside.wires.items():
         if wire.target == SUBGRAPH_OUTPUT and wire.target_slot == slot:
@@ -227,7 +229,7 @@ def _from_inside(inside: Scope, slot: int, length: int) -> Output | Value | None
     return None
 
 
-def _from_setter(scope: Scope, getter: Mapping[str, Any], length: int) -> Output | Value | None:
+def _from_setter(scope: GraphScope, getter: Mapping[str, Any], length: int) -> NodeOutput | Value | None:
     """Of a named wire: what the node that names it is fed."""
     name = next(iter(sequence(getter.get("widgets_values"))), None)
     for node in scope.nodes.values():
@@ -270,24 +272,24 @@ def _kept(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
     return frozenset(reached(graph, list(ends)))
 
 
-def _wired(scope: Scope, node: Mapping[str, Any]) -> dict[str, Any]:
+def _wired(scope: GraphScope, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node with its links alone."""
     links = {name: value for name, value in _fed(scope, node) if is_array(value)}
     return {"class_type": node["type"], "inputs": links}
 
 
-def _fed(scope: Scope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _fed(scope: GraphScope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The inputs that something on the canvas feeds: a link, or the value of a primitive."""
     for slot in slots(node, "inputs"):
         name = text(slot.get("name"))
         found = fed_by(scope, slot) if name else None
-        if isinstance(found, Output):
+        if isinstance(found, NodeOutput):
             yield name, [found.node_id, found.slot]
         elif found is not None and found.value is not None:
             yield name, found.value
 
 
-def _converted(scope: Scope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+def _converted(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
     kind = catalogue.node_class(node["type"])
     if kind is None or not kind.readable:
         raise CannotConvert(f"the server's description of the node class {node['type']} cannot be read")
@@ -345,18 +347,18 @@ def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[An
     return values
 
 
-def _unsaved(declared: Declared) -> Any:
+def _unsaved(declared: InputSpec) -> Any:
     """What stands for a value that was not saved; what only the canvas draws must be there, if empty."""
     if declared.is_widget:
         return declared.default
     return "" if declared.settings.get("socketless") and declared.required else None
 
 
-def _branch(declared: Declared, value: Any) -> tuple[Declared, ...]:
+def _branch(declared: InputSpec, value: Any) -> tuple[InputSpec, ...]:
     return declared.branches.get(value, ()) if isinstance(value, str) else ()
 
 
-def _has_control(declared: Declared, name: str) -> bool:
+def _has_control(declared: InputSpec, name: str) -> bool:
     is_seed = declared.type == "INT" and name.rsplit(".", 1)[-1] in ("seed", "noise_seed")
     return is_seed or bool(declared.settings.get("control_after_generate"))
 
@@ -365,7 +367,7 @@ def _is_control(value: Any) -> bool:
     return isinstance(value, str) and value in AFTER_GENERATE
 
 
-def _fitting(id_: str, kind: NodeClass, name: str, declared: Declared, value: Any) -> Any:
+def _fitting(id_: str, kind: NodeClass, name: str, declared: InputSpec, value: Any) -> Any:
     if value_fits(declared, value):
         return value
     raise CannotConvert(
@@ -374,12 +376,12 @@ def _fitting(id_: str, kind: NodeClass, name: str, declared: Declared, value: An
     )
 
 
-def _word(declared: Declared) -> str:
+def _word(declared: InputSpec) -> str:
     words = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "truth value"}
     return words.get(declared.type, "choice of the node")
 
 
-def value_fits(declared: Declared, value: Any) -> bool:
+def value_fits(declared: InputSpec, value: Any) -> bool:
     """Whether a saved value can be meant for this input; a file the node lacks can."""
     match declared.type:
         case "INT":

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
 from imagemill.graphs.json_access import number, sequence, shown
-from imagemill.graphs.node_classes import BRANCHING, CHOICE, Declared, NodeClass, unfold
+from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass, unfold
 
 FaultKind = Literal[
     "missing_class",
@@ -30,7 +30,7 @@ Classes = Mapping[str, NodeClass]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class GraphFault:
     node_id: str
     """Empty: the graph as a whole."""
     class_type: str
@@ -43,31 +43,31 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class _GraphNode:
     id: str
     kind: NodeClass
     inputs: Mapping[str, Any]
 
-    def fault(self, input_: str, kind: FaultKind, value: Any, said: str) -> Fault:
+    def fault(self, input_: str, kind: FaultKind, value: Any, said: str) -> GraphFault:
         message = f"node {self.id} ({self.kind.name}): {input_} {said}"
-        return Fault(self.id, self.kind.name, input_, kind, value, message)
+        return GraphFault(self.id, self.kind.name, input_, kind, value, message)
 
 
-def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) -> list[Fault]:
+def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) -> list[GraphFault]:
     """``files``: the (class, input) pairs that list model files."""
     found = list(_missing_classes(graph, classes))
     outputs = [id_ for id_, node in graph.items() if _is_output(node, classes)]
     if not outputs and not found:
         said = "the graph has no output node; add one that keeps the result, such as SaveImage"
-        found.append(Fault("", "", "", "no_output", None, said))
+        found.append(GraphFault("", "", "", "no_output", None, said))
     cycle = _cycle(graph, outputs)
     if cycle:
         said = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
-        found.append(Fault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, said))
+        found.append(GraphFault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, said))
     for id_ in reached(graph, outputs):
         kind = classes.get(_class_of(graph, id_))
         if kind is not None and kind.readable:
-            found += _node_faults(_Node(id_, kind, graph[id_]["inputs"]), graph, classes, files)
+            found += _node_faults(_GraphNode(id_, kind, graph[id_]["inputs"]), graph, classes, files)
     return found
 
 
@@ -79,12 +79,12 @@ def linked(value: object) -> tuple[str, int] | None:
     return parts[0], parts[1]
 
 
-def _missing_classes(graph: Graph, classes: Classes) -> Iterator[Fault]:
+def _missing_classes(graph: Graph, classes: Classes) -> Iterator[GraphFault]:
     for id_, node in graph.items():
         kind = node["class_type"]
         if kind not in classes:
             said = f"node {id_}: the node class {kind} is not installed; install its node pack on the server"
-            yield Fault(id_, kind, "", "missing_class", kind, said)
+            yield GraphFault(id_, kind, "", "missing_class", kind, said)
 
 
 def _class_of(graph: Graph, id_: str) -> str:
@@ -135,8 +135,8 @@ def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
 
 
 def _node_faults(
-    node: _Node, graph: Graph, classes: Classes, files: Container[tuple[str, str]]
-) -> Iterator[Fault]:
+    node: _GraphNode, graph: Graph, classes: Classes, files: Container[tuple[str, str]]
+) -> Iterator[GraphFault]:
     for name, declared in unfold(node.kind.inputs, node.inputs):
         if name not in node.inputs:
             if declared.required:
@@ -156,8 +156,8 @@ def _node_faults(
 
 
 def _link_fault(
-    node: _Node, name: str, declared: Declared, value: Any, graph: Graph, classes: Classes
-) -> Fault | None:
+    node: _GraphNode, name: str, declared: InputSpec, value: Any, graph: Graph, classes: Classes
+) -> GraphFault | None:
     link = linked(value)
     if link is None:
         said = f'is {shown(value)}, not a link; a link is ["node id", output number]'
@@ -186,7 +186,9 @@ def _fits(given: str, taken: str) -> bool:
     return "*" in gives | takes or bool(gives & _VALUE_TYPES and takes & _VALUE_TYPES)
 
 
-def _choice_fault(node: _Node, name: str, declared: Declared, value: Any, is_file: bool) -> Fault | None:
+def _choice_fault(
+    node: _GraphNode, name: str, declared: InputSpec, value: Any, is_file: bool
+) -> GraphFault | None:
     choices = declared.choices or ()
     if declared.is_upload or declared.settings.get("multiselect") or value in choices:
         return None
@@ -201,7 +203,7 @@ def _choice_fault(node: _Node, name: str, declared: Declared, value: Any, is_fil
     return node.fault(name, "value_not_in_list", value, f"is {shown(value)}; choose one of: {listed}")
 
 
-def _value_fault(node: _Node, name: str, declared: Declared, value: Any) -> Fault | None:
+def _value_fault(node: _GraphNode, name: str, declared: InputSpec, value: Any) -> GraphFault | None:
     if declared.type not in ("INT", "FLOAT"):
         return None
     try:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from imagemill.backends.base import Progress, Watch
+from imagemill.backends.base import Progress, RenderControl
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Backoff, Failure, FailureCode
 from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
-from imagemill.domain.placement import Rules
-from imagemill.jobs.outputs import Examination, OutputLimits
+from imagemill.domain.placement import PlacementRules
+from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.observability.tracing import AttemptTrace
 from imagemill.recipes.base import Prepared, Recipe, Tools
 from imagemill.safety.gates import PromptGate
@@ -23,7 +23,7 @@ MINUTE_S = 60.0
 _T = TypeVar("_T")
 
 
-class Pace:
+class StartRateLimit:
     """Thread-safe. ``most``: jobs within any minute; None: any number."""
 
     def __init__(self, most: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,14 +62,14 @@ class RunRules:
     lease_s: float
     heartbeat_s: float
     timeout_s: float
-    placing: Rules
+    placement: PlacementRules
     avoid_node_s: float
     backoff: Backoff
     limits: OutputLimits
-    pace: Pace = field(default_factory=Pace)
+    start_rate: StartRateLimit = field(default_factory=StartRateLimit)
     reattach_s: float = 0.0
     """How long a job whose picture could not be stored is left to the node that may still have it."""
-    examination: Examination | None = None
+    output_checks: OutputChecks | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""
 
@@ -79,11 +79,11 @@ class Attempt:
     """An attempt while it runs in this process."""
 
     claim: Claim
-    watch: Watch
+    watch: RenderControl
     started: float = field(default_factory=time.perf_counter)
     stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     progress: Progress | None = None
-    told: Progress | None = None
+    details: Progress | None = None
     """The progress the event log knows."""
     superseded: bool = False
     handed_back: bool = False
@@ -94,7 +94,7 @@ class Attempt:
     def hand_back(self, *, leave: bool) -> None:
         """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""
         self.handed_back = True
-        self.watch.stop(leave=leave)
+        self.watch.stop(detach=leave)
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
@@ -104,15 +104,15 @@ class Attempt:
             log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
 
 
-def news(attempt: Attempt) -> dict[str, Any] | None:
+def progress_update(attempt: Attempt) -> dict[str, Any] | None:
     progress = attempt.progress
-    if progress is None or progress is attempt.told:
+    if progress is None or progress is attempt.details:
         return None
     done = {"step": progress.step, "total": progress.total, "progress": round(progress.fraction, 4)}
     return {"stage": attempt.stages[-1]["stage"], **done}
 
 
-def postponed(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
+def retry_later(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
     """Back to its queue at once, for other nodes; where it was not before the time that node asked for."""
     until = now_us() + round(after_s * SECOND)
     return Retried(failure, run_after=None, avoid_node=job.node, avoid_until=until, counts=counts)
@@ -121,7 +121,7 @@ def postponed(job: Job, failure: Failure, after_s: float, *, counts: bool = Fals
 def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
     """A render that was left is for a while to be found again by the node it is on."""
     failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-    until = now_us() + round(reattach_s * SECOND) if attempt.watch.left else None
+    until = now_us() + round(reattach_s * SECOND) if attempt.watch.detached else None
     return Retried(failure, run_after=None, avoid_until=until, counts=False)
 
 
@@ -148,7 +148,7 @@ class Preparation:
         if recipe.prepare is None:
             return Prepared(input_)
         ready = recipe.prepare(input_, self.tools(job))
-        return Prepared(self.gate.admit_again(recipe, ready.input, job), ready.told)
+        return Prepared(self.gate.admit_again(recipe, ready.input, job), ready.details)
 
 
 def prepared(preparation: Preparation | None, attempt: Attempt, recipe: Recipe) -> Any:
@@ -157,5 +157,5 @@ def prepared(preparation: Preparation | None, attempt: Attempt, recipe: Recipe) 
     if preparation is None or recipe.prepare is None:
         return input_
     ready = preparation.of(attempt.claim.job, recipe, input_)
-    attempt.prepared.update(ready.told)
+    attempt.prepared.update(ready.details)
     return ready.input

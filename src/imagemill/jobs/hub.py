@@ -81,7 +81,7 @@ class Watcher:
         taken, self.live = self.live, {}
         return taken
 
-    def hear(self, notice: Notice, view: View | None) -> None:
+    def on_event(self, notice: Notice, view: View | None) -> None:
         if view is not None:
             self.views[notice.job_id] = view
         self.seen[notice.job_id] = max(notice.seq, self.seen.get(notice.job_id, 0))
@@ -91,15 +91,15 @@ class Watcher:
                 self._reach(True)
         self._news.set()
 
-    def see(self, job_id: str, progress: Progress) -> None:
+    def on_progress(self, job_id: str, progress: Progress) -> None:
         self.live[job_id] = progress
         self._news.set()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """On its event loop: there is something to look at that the hub does not know of."""
         self._news.set()
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         self.closed = True
         self._reach(False)
         self._news.set()
@@ -116,16 +116,16 @@ ReadProgress = Callable[[Sequence[str]], dict[str, tuple[int, bool]]]
 
 
 class Relay(Protocol):
-    """What carries live progress between processes; `imagemill.pubsub.base.Fanout` is one."""
+    """What carries live progress between processes; `imagemill.pubsub.base.PubSub` is one."""
 
     @property
-    def hears(self) -> bool: ...
+    def is_connected(self) -> bool: ...
 
-    def show(self, job_id: str, progress: Progress) -> None: ...
+    def publish_progress(self, job_id: str, progress: Progress) -> None: ...
 
-    def follow(self, ids: Iterable[str]) -> None: ...
+    def subscribe(self, ids: Iterable[str]) -> None: ...
 
-    def unfollow(self, ids: Iterable[str]) -> None: ...
+    def unsubscribe(self, ids: Iterable[str]) -> None: ...
 
 
 class Hub:
@@ -168,9 +168,9 @@ class Hub:
             for job_id in watcher.ids:
                 self._watchers.setdefault(job_id, set()).add(watcher)
                 if job_id in self._live:
-                    watcher.see(job_id, self._live[job_id])
+                    watcher.on_progress(job_id, self._live[job_id])
         if self._relay is not None:
-            self._relay.follow(fresh)
+            self._relay.subscribe(fresh)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -187,9 +187,9 @@ class Hub:
                     self._live.pop(job_id, None)
                 self._foreign -= left
         if self._relay is not None:
-            self._relay.unfollow(left)
+            self._relay.unsubscribe(left)
 
-    def tell(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
+    def publish(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
         """From any thread: these events are committed. ``views``: finished jobs, where known whole."""
         known = views or {}
         with self._lock:
@@ -207,15 +207,15 @@ class Hub:
         for watcher, notice in heard:
             by_loop.setdefault(watcher.loop, []).append((watcher, notice))
         for loop, pairs in by_loop.items():
-            _call(loop, lambda pairs=pairs: [w.hear(n, known.get(n.job_id)) for w, n in pairs])
+            _call(loop, lambda pairs=pairs: [w.on_event(n, known.get(n.job_id)) for w, n in pairs])
 
-    def show(self, job_id: str, progress: Progress) -> None:
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
         """From any thread: where a render of this process stands now. Only the latest is kept."""
         self._keep(job_id, progress)
         if self._relay is not None:
-            self._relay.show(job_id, progress)
+            self._relay.publish_progress(job_id, progress)
 
-    def see(self, job_id: str, progress: Progress) -> None:
+    def on_progress(self, job_id: str, progress: Progress) -> None:
         """From any thread: where a watched render of another process stands now."""
         with self._lock:
             if job_id not in self._watchers:
@@ -228,7 +228,7 @@ class Hub:
             self._live[job_id] = progress
             watchers = [w for w in self._watchers.get(job_id, ()) if not w.ends_only]
         for watcher in watchers:
-            _call(watcher.loop, lambda watcher=watcher: watcher.see(job_id, progress))
+            _call(watcher.loop, lambda watcher=watcher: watcher.on_progress(job_id, progress))
 
     def forget(self, job_id: str) -> None:
         """No render of this job goes on here any more."""
@@ -244,7 +244,7 @@ class Hub:
         with self._lock:
             watchers = {watcher for group in self._watchers.values() for watcher in group}
         for watcher in watchers:
-            _call(watcher.loop, watcher.let_go)
+            _call(watcher.loop, watcher.close)
 
     def look(self) -> None:
         """On the event loop: news of other processes were missed; look them up now."""
@@ -267,10 +267,10 @@ class Hub:
                     log.warning("events of other processes are held up: %s", error)
                     break
                 notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
-                self.tell([notice for notice in notices if self._is_news(notice)])
+                self.publish([notice for notice in notices if self._is_news(notice)])
 
     def _pause_s(self) -> float:
-        return self._rest_s if self._relay is not None and self._relay.hears else self._poll_s
+        return self._rest_s if self._relay is not None and self._relay.is_connected else self._poll_s
 
     def _is_news(self, notice: Notice) -> bool:
         with self._lock:

@@ -24,11 +24,11 @@ from imagemill.domain.errors import (
 )
 from imagemill.domain.failures import FailureCode
 from imagemill.jobs.store.store import Store
-from imagemill.media.intake import Intake, Taken
-from imagemill.media.layout import BadPicture, NotAccepted
+from imagemill.media.intake import InputSanitizer, SanitizedImage
+from imagemill.media.layout import InvalidImage, NotAccepted
 from imagemill.media.pictures import EXTENSIONS, PictureInfo
 from imagemill.model_registry.registry import Registry
-from imagemill.net.guarded_client import Deadline, Guard, guarded_client
+from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
 _MOST_REDIRECTS = 3
@@ -49,7 +49,7 @@ class InputLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredInput:
     """A picture that was taken in."""
 
     key: str
@@ -61,7 +61,7 @@ class Kept:
 
 class InputPictures:
     def __init__(
-        self, store: Store, blobs: BlobStore, guard: Guard, limits: InputLimits, intake: Intake
+        self, store: Store, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
     ) -> None:
         self._intake = intake
         self._store = store
@@ -83,7 +83,7 @@ class InputPictures:
             return self._own(path, text.removeprefix(_OWN), owner)
         return self._guard.check_url(path, text)
 
-    def keep_data_url(self, path: str, text: str, owner: str) -> Kept:
+    def keep_data_url(self, path: str, text: str, owner: str) -> StoredInput:
         """Take a data URL's picture in; see `keep`."""
         return self.keep(path, _decoded(path, text), owner)
 
@@ -98,25 +98,25 @@ class InputPictures:
         data = self._fetch(source)
         try:
             return self._intake.take(data).data
-        except BadPicture as error:
+        except InvalidImage as error:
             message = f"the picture at {_shown(source)} {error}"
             raise BackendError(FailureCode.BAD_INPUT, message) from error
 
-    def keep(self, path: str, data: bytes, owner: str) -> Kept:
+    def keep(self, path: str, data: bytes, owner: str) -> StoredInput:
         """Take a picture in, under the digest of what is kept of it. Raises `InvalidInput` at ``path``:
         `UnsupportedPicture` for a file of another type, `UnusablePicture` for one that is of no use."""
         taken = self._taken(path, data)
         digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
         key = input_key(owner, digest, extension)
         self._blobs.put(key, taken.data, taken.info.media_type)
-        return Kept(key, f"{digest}.{extension}", taken.info)
+        return StoredInput(key, f"{digest}.{extension}", taken.info)
 
-    def _taken(self, path: str, data: bytes) -> Taken:
+    def _taken(self, path: str, data: bytes) -> SanitizedImage:
         try:
             return self._intake.take(data)
         except NotAccepted as error:
             raise UnsupportedPicture.at(path, str(error)) from error
-        except BadPicture as error:
+        except InvalidImage as error:
             raise UnusablePicture.at(path, str(error)) from error
 
     def _own(self, path: str, key: str, owner: str) -> str:
@@ -178,8 +178,8 @@ class InputPictures:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnersShelf:
-    """A `imagemill.recipes.base.Shelf` as one owner sees it."""
+class OwnerResources:
+    """A `imagemill.recipes.base.ResourceResolver` as one owner sees it."""
 
     registry: Registry
     inputs: InputPictures

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from imagemill.db.locks import Resign, Stand
+from imagemill.db.locks import AcquireRole, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.store.store import Store
@@ -26,7 +26,7 @@ except ImportError:  # Windows: no such locks; leases run out by time
     fcntl = None
 
 
-class Lifeline:
+class ProcessLock:
     def __init__(self, folder: Path) -> None:
         """``folder`` belongs to this machine alone; its name for us is drawn at first use."""
         self._folder = folder
@@ -43,7 +43,7 @@ class Lifeline:
         """Ends the names of what is this process's own."""
         return self.worker.rpartition("-")[2]
 
-    def dead(self, workers: Iterable[str]) -> tuple[str, ...]:
+    def dead_processes(self, workers: Iterable[str]) -> tuple[str, ...]:
         """Those of ``workers`` that ran on this machine and are gone."""
         return tuple(worker for worker in workers if self._is_dead(worker))
 
@@ -90,10 +90,10 @@ _RENEWALS = 3
 """How often a lease is renewed before it would end: one lost renewal is no change of leader."""
 
 
-class Leadership:
+class LeaderElection:
     """``lease_s``: how long the others wait for a leader that is silent."""
 
-    def __init__(self, store: Store, lifeline: Lifeline, *, lease_s: float) -> None:
+    def __init__(self, store: Store, lifeline: ProcessLock, *, lease_s: float) -> None:
         self._store = store
         self._lifeline = lifeline
         self._lease_s = lease_s
@@ -107,7 +107,7 @@ class Leadership:
         with self._lock:
             now = time.monotonic()
             if now >= self._ask_at:
-                self._ask(now)
+                self._renew(now)
             return self._holds and now < self._until
 
     def resign(self) -> None:
@@ -117,17 +117,17 @@ class Leadership:
                 return
             self._holds = False
             try:
-                self._store.resign(Resign(_OFFICE, self._lifeline.worker))
+                self._store.release_role(ReleaseRole(_OFFICE, self._lifeline.worker))
             except StorageError as error:
                 log.info("the office of the scheduler ends by its time: %s", error)
 
-    def _ask(self, now: float) -> None:
+    def _renew(self, now: float) -> None:
         self._ask_at = now + self._lease_s / _RENEWALS
         try:
-            holder = self._stand()
-            if self._lifeline.dead([holder]):
-                self._store.resign(Resign(_OFFICE, holder))
-                holder = self._stand()
+            holder = self._acquire()
+            if self._lifeline.dead_processes([holder]):
+                self._store.release_role(ReleaseRole(_OFFICE, holder))
+                holder = self._acquire()
         except StorageError as error:
             log.warning("the database does not say who leads: %s", error)
             return
@@ -137,7 +137,7 @@ class Leadership:
         self._holds = leads
         self._until = now + self._lease_s
 
-    def _stand(self) -> str:
+    def _acquire(self) -> str:
         now = now_us()
         until = now + round(self._lease_s * SECOND)
-        return self._store.stand(Stand(_OFFICE, self._lifeline.worker, now, until))
+        return self._store.acquire_role(AcquireRole(_OFFICE, self._lifeline.worker, now, until))

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from imagemill.backends.base import Output, RenderCanceled, Watch
+from imagemill.backends.base import Output, RenderCanceled, RenderControl
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blob_keys import artifact_id, blob_key, owner_folder, owner_mark
+from imagemill.domain.blob_keys import artifact_id, blob_key, owner_folder, owner_hash
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec
 from imagemill.domain.jobs import Artifact, Claim, Job
 from imagemill.media import pictures
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 from imagemill.media.pictures import PictureInfo, extension_of
-from imagemill.media.transforms import Craft, Facts, Made
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.recipes.base import Plan
 
 log = logging.getLogger(__name__)
@@ -40,31 +40,31 @@ def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
     return ()
 
 
-def _here(craft: Craft, data: bytes, facts: Facts) -> Sequence[Made]:
+def _here(craft: ImageTransform, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
     return craft(data, facts)
 
 
 class Inspect(Protocol):
     def __call__(self, data: bytes, *, max_pixels: int) -> PictureInfo:
-        """Decode a picture whole. Raises `imagemill.media.layout.BadPicture`."""
+        """Decode a picture whole. Raises `imagemill.media.layout.InvalidImage`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class OutputChecks:
     """How finished pictures are looked at before they are kept."""
 
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.safety.gates.PictureGate.judge`."""
-    craft: Callable[[Craft, bytes, Facts], Sequence[Made]] = _here
-    """Work on a picture. Raises `imagemill.media.layout.BadPicture`."""
+    craft: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _here
+    """Work on a picture. Raises `imagemill.media.layout.InvalidImage`."""
     own: frozenset[str] = frozenset()
     """Backends whose pictures are painted in this process: those are decoded in it, too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredOutputs:
     artifacts: tuple[Artifact, ...]
     convert_ms: float
     """Spent on checking the outputs and writing their metadata."""
@@ -100,9 +100,9 @@ def keep(
     plan: Plan,
     outputs: tuple[Output, ...],
     limits: OutputLimits,
-    watch: Watch,
-    examination: "Examination | None" = None,
-) -> Kept:
+    watch: RenderControl,
+    examination: "OutputChecks | None" = None,
+) -> StoredOutputs:
     """Raises `BackendError` for what is not as it was ordered, before anything is stored.
 
     While the store is away it waits: the render is made already. Raises `StorageError` when its patience is
@@ -112,22 +112,22 @@ def keep(
         raise BackendError(
             FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
         )
-    seen = examination or Examination()
+    seen = examination or OutputChecks()
     inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
     begin = time.perf_counter()
-    with pictures.CRAFT:
+    with pictures.PIXEL_WORK:
         ready = [
             _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
         ]
         # None is stored before all have been looked at.
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
-    if plan.craft is not None:
-        ready = [made for each in ready for made in _crafted(plan.craft, plan, claim.job, each, seen)]
+    if plan.transform is not None:
+        ready = [made for each in ready for made in _crafted(plan.transform, plan, claim.job, each, seen)]
     converted = time.perf_counter()
-    shelf = _Shelf(blobs, time.monotonic() + limits.patience_s, watch)
+    shelf = _BlobWriter(blobs, time.monotonic() + limits.patience_s, watch)
     artifacts = tuple(_stored(shelf, claim, position, each) for position, each in enumerate(ready))
     stored = time.perf_counter()
-    return Kept(
+    return StoredOutputs(
         artifacts,
         convert_ms=(converted - begin) * 1000,
         upload_ms=(stored - converted) * 1000,
@@ -136,15 +136,15 @@ def keep(
     )
 
 
-def _crafted(craft: Craft, plan: Plan, job: Job, ready: _Ready, seen: Examination) -> list[_Ready]:
+def _crafted(craft: ImageTransform, plan: Plan, job: Job, ready: _Ready, seen: OutputChecks) -> list[_Ready]:
     if not ready.width:
         return [ready]
     started_at = job.started_at or now_us()
     model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
-    facts = Facts(job.id, job.attempt, started_at, ready.seed, model, owner_mark(job.owner))
+    facts = TransformContext(job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner))
     try:
         made = seen.craft(craft, ready.data, facts)
-    except BadPicture as error:
+    except InvalidImage as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
     folder = owner_folder(job.owner)
     keys = {role: template.format(ms=facts.ms, owner=folder) for role, template in plan.keys.items()}
@@ -164,7 +164,7 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
         return _Ready(output.data, output.media_type, seed=output.seed)
     try:
         info = inspect(output.data, max_pixels=limits.pixels)
-    except BadPicture as error:
+    except InvalidImage as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"picture {position}: {error}") from error
     if plan.size and (info.width, info.height) != plan.size:
         raise BackendError(
@@ -178,10 +178,10 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
+class _BlobWriter:
     blobs: BlobStore
     patient_until: float
-    watch: Watch
+    watch: RenderControl
 
     def put(self, key: str, ready: _Ready) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -200,7 +200,7 @@ class _Shelf:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _stored(shelf: _Shelf, claim: Claim, position: int, ready: _Ready) -> Artifact:
+def _stored(shelf: _BlobWriter, claim: Claim, position: int, ready: _Ready) -> Artifact:
     key = ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
     shelf.put(key, ready)
     return Artifact(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from imagemill.backends.base import Backend, Node, Order, Progress, RenderCanceled, Watch
+from imagemill.backends.base import Backend, Node, Progress, RenderCanceled, RenderControl, RenderRequest
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
@@ -24,17 +24,17 @@ from imagemill.jobs.attempt import (
     RunRules,
     handed_back,
     log_end,
-    news,
-    postponed,
     prepared,
+    progress_update,
+    retry_later,
 )
 from imagemill.jobs.hub import Hub
-from imagemill.jobs.store.claim import Ask
+from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
-from imagemill.jobs.store.heartbeat import Beat, Pulse
+from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from imagemill.jobs.store.store import Store
 from imagemill.observability import logs
-from imagemill.observability.metrics import Meters
+from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.recipes.base import Plan, Recipe
 
@@ -55,7 +55,7 @@ class Runner:
         load_input: Callable[[str], bytes],
         hub: Hub,
         rules: RunRules,
-        meters: Meters | None = None,
+        meters: Metrics | None = None,
         tracer: Tracer | None = None,
         preparation: Preparation | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class Runner:
         self._load_input = load_input
         self._hub = hub
         self._rules = rules
-        self._meters = meters or Meters()
+        self._meters = meters or Metrics()
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
         self._slots = 0
@@ -121,18 +121,18 @@ class Runner:
         return True
 
     def _claim(self, offer: Offer) -> Claim | None:
-        pace = self._rules.pace
+        pace = self._rules.start_rate
         return pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
 
-    def _ask(self, offer: Offer) -> Ask:
+    def _ask(self, offer: Offer) -> ClaimRequest:
         now = now_us()
         lease_until = now + round(self._rules.lease_s * SECOND)
-        return Ask(offer, uuid7(), now, lease_until, self._rules.placing)
+        return ClaimRequest(offer, uuid7(), now, lease_until, self._rules.placement)
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
-        attempt = Attempt(claim, Watch())
-        attempt.watch = Watch(lambda progress: self._progressed(attempt, progress))
+        attempt = Attempt(claim, RenderControl())
+        attempt.watch = RenderControl(lambda progress: self._progressed(attempt, progress))
         if self._tracer is not None:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
@@ -193,7 +193,7 @@ class Runner:
         except BackendError as error:
             failure = Failure(error.failure, str(error))
             if error.after_s is not None and not error.counts:
-                return postponed(attempt.claim.job, failure, error.after_s)
+                return retry_later(attempt.claim.job, failure, error.after_s)
             return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
@@ -221,7 +221,7 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.watch.stopped:
             raise RenderCanceled
-        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.examination
+        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.output_checks
         kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
@@ -234,12 +234,12 @@ class Runner:
         }
         return Succeeded(kept.artifacts, details, plan.record)
 
-    def _order(self, claim: Claim, plan: Plan) -> Order:
+    def _order(self, claim: Claim, plan: Plan) -> RenderRequest:
         job = claim.job
         timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
         assert job.backend_ref  # noqa: S101 - the claim sets it
         assert job.node  # noqa: S101 - the claim sets it
-        return Order(
+        return RenderRequest(
             job_id=job.id,
             attempt=claim.attempt,
             reference=job.backend_ref,
@@ -272,11 +272,11 @@ class Runner:
         if retry is None:
             return Failed(failure, {"stages": attempt.stages, **attempt.prepared})
         if after_s is not None:
-            return postponed(job, failure, max(after_s, retry.delay_s), counts=True)
+            return retry_later(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")
-        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.outlives
+        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.survives_worker
         held_s = retry.delay_s + self._rules.reattach_s if found_again else 0.0
         closed_s = self._rules.avoid_node_s if avoid else held_s
         return Retried(
@@ -324,14 +324,14 @@ class Runner:
         if attempt.superseded:
             return self._claim(offer) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
-        if offer is None or not self._rules.pace.take():
+        if offer is None or not self._rules.start_rate.take():
             self._record(attempt, outcome, lambda: self._store.finish(end))
             return None
         ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
         try:
             self._record(attempt, outcome, ended.result)
         finally:
-            claim = self._rules.pace.kept(claimed.result())
+            claim = self._rules.start_rate.kept(claimed.result())
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
@@ -356,7 +356,7 @@ class Runner:
 
     def _progressed(self, attempt: Attempt, progress: Progress) -> None:
         attempt.progress = progress
-        self._hub.show(attempt.claim.id, progress)
+        self._hub.publish_progress(attempt.claim.id, progress)
 
     def _beat_all(self) -> None:
         while self._slots or not self._stopping.is_set():
@@ -378,12 +378,14 @@ class Runner:
     def _beat(self, attempts: list[Attempt]) -> None:
         now = now_us()
         lease_until = now + round(self._rules.lease_s * SECOND)
-        beats = [Beat(a.claim, now, lease_until, news(a)) for a in attempts]
+        beats = [Heartbeat(a.claim, now, lease_until, progress_update(a)) for a in attempts]
         told = [a.progress for a in attempts]
-        for attempt, progress, pulse in zip(attempts, told, self._store.beat(beats), strict=True):
-            attempt.told = progress
-            if pulse in (Pulse.SUPERSEDED, Pulse.TAKEN_OVER):
+        for attempt, progress, pulse in zip(
+            attempts, told, self._store.record_heartbeats(beats), strict=True
+        ):
+            attempt.details = progress
+            if pulse in (HeartbeatReply.SUPERSEDED, HeartbeatReply.TAKEN_OVER):
                 attempt.superseded = True
-                attempt.watch.stop(leave=pulse is Pulse.TAKEN_OVER)
-            elif pulse is Pulse.CANCEL:
+                attempt.watch.stop(detach=pulse is HeartbeatReply.TAKEN_OVER)
+            elif pulse is HeartbeatReply.CANCEL:
                 attempt.watch.stop()

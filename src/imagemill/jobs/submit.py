@@ -18,15 +18,15 @@ from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Accepted
 from imagemill.quotas.service import Quotas
-from imagemill.recipes.base import Plan, Recipe, Shelf
-from imagemill.safety.gates import Admitted, PromptGate
+from imagemill.recipes.base import Plan, Recipe, ResourceResolver
+from imagemill.safety.gates import ApprovedInput, PromptGate
 
 _SOLE = "sole"
 """In `Job.client`: for a job that is submitted again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class JobRequest:
     """One job a client asks for, in the words of a recipe."""
 
     recipe: str
@@ -47,14 +47,14 @@ class Wish:
     labels: tuple[str, ...] = ()
     rate: str = ""
     """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
-    sole: str = ""
-    """See `Draft.sole`."""
+    unique_key: str = ""
+    """See `Draft.unique_key`."""
     private: bool = False
     """Whether it may never leave for a remote node."""
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
+class SubmitDefaults:
     life_s: float
     max_failures: int
     jobs_per_request: int
@@ -69,10 +69,10 @@ class Submitter:
     def __init__(
         self,
         store: Store,
-        shelf: Callable[[str], Shelf],
+        shelf: Callable[[str], ResourceResolver],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
-        defaults: Defaults,
+        defaults: SubmitDefaults,
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
@@ -86,8 +86,8 @@ class Submitter:
         self.prices = prices or Prices(recipes)
         self._quotas = quotas
 
-    def drafts(
-        self, owner: str, wishes: Sequence[Wish], *, dialect: str, trace: str | None = None
+    def prepare(
+        self, owner: str, wishes: Sequence[JobRequest], *, dialect: str, trace: str | None = None
     ) -> tuple[Draft, ...]:
         """Complete, checked and priced, but not stored: what a price enquiry shows.
 
@@ -113,7 +113,7 @@ class Submitter:
             for wish, each, id_, needs in zip(wishes, admitted, ids, after, strict=True)
         )
 
-    def begin(
+    def submit_async(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> "Future[Accepted]":
         """Store the jobs; they are durable once the future is done. What was judged of them is, too."""
@@ -130,15 +130,15 @@ class Submitter:
     def submit(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> Accepted:
-        return self.begin(owner, drafts, key=key, digest=digest).result()
+        return self.submit_async(owner, drafts, key=key, digest=digest).result()
 
-    def again(self, job: Job, trace: str | None = None) -> Job:
+    def resubmit(self, job: Job, trace: str | None = None) -> Job:
         """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules.
 
         Raises `Conflict` where that was work which is not done twice, and another job does it by now.
         """
         recipe = self._recipes.get(job.recipe)
-        admitted = Admitted(job.input)
+        admitted = ApprovedInput(job.input)
         if self._gate is not None and recipe is not None:
             admitted = self._gate.admit(recipe, _validated(recipe, job.input, ""), job.owner, "")
         draft = Draft(
@@ -162,11 +162,11 @@ class Submitter:
             properties=job.properties,
             callback_url=job.callback_url,
             # Who asks again for what is done wants another one.
-            sole="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
+            unique_key="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
         )
         accepted = self.submit(job.owner, (draft,))
         if not accepted.jobs:
-            raise Conflict(f"job {accepted.taken[draft.sole]} makes the same, or has made it")
+            raise Conflict(f"job {accepted.duplicates[draft.unique_key]} makes the same, or has made it")
         return accepted.jobs[0]
 
     def _megapixels(self, job: Job) -> float:
@@ -175,15 +175,15 @@ class Submitter:
             return 0.0
         return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
 
-    def _admitted(self, owner: str, wishes: Sequence[Wish]) -> list[Admitted]:
+    def _admitted(self, owner: str, wishes: Sequence[JobRequest]) -> list[ApprovedInput]:
         """The input of each, validated, with texts that may be rendered."""
         valid = [(self._recipe(wish), wish) for wish in wishes]
         inputs = [(recipe, _validated(recipe, wish.input, wish.path), wish) for recipe, wish in valid]
         if self._gate is None:
-            return [Admitted(input_) for _, input_, _ in inputs]
+            return [ApprovedInput(input_) for _, input_, _ in inputs]
         return [self._gate.admit(recipe, input_, owner, wish.path) for recipe, input_, wish in inputs]
 
-    def _recipe(self, wish: Wish) -> Recipe:
+    def _recipe(self, wish: JobRequest) -> Recipe:
         recipe = self._recipes.get(wish.recipe)
         if recipe is None:
             known = ", ".join(sorted(self._recipes))
@@ -192,9 +192,9 @@ class Submitter:
 
     def _draft(
         self,
-        wish: Wish,
-        admitted: Admitted,
-        shelf: Shelf,
+        wish: JobRequest,
+        admitted: ApprovedInput,
+        shelf: ResourceResolver,
         id_: str,
         needs: tuple[str, ...],
         now: int,
@@ -216,7 +216,7 @@ class Submitter:
                 model=recipe.model(completed),
                 backends=self._allowed(wish, able),
                 labels=tuple(sorted(wish.labels)),
-                needs=_shared_needs(able, plan),
+                requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
             expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
@@ -229,23 +229,23 @@ class Submitter:
             timeout_s=wish.timeout_s,
             name=wish.name,
             dialect=dialect,
-            client={**wish.client, **admitted.marks, **({_SOLE: wish.sole} if wish.sole else {})},
+            client={**wish.client, **admitted.marks, **({_SOLE: wish.unique_key} if wish.unique_key else {})},
             judgements=admitted.judgements,
             properties=wish.properties,
             callback_url=wish.callback_url,
-            needs=needs,
-            sole=wish.sole,
+            depends_on=needs,
+            unique_key=wish.unique_key,
         )
 
-    def _able(self, plan: Plan, wish: Wish) -> list[Backend]:
+    def _able(self, plan: Plan, wish: JobRequest) -> list[Backend]:
         """The backends that could do it. What none ever could is refused at once, not left to expire."""
         candidates = self._candidates(wish)
         for backend in candidates:
-            if complaint := backend.complaint(wish.properties):
+            if complaint := backend.validate_hints(wish.properties):
                 raise InvalidInput.at(f"{wish.path}properties", complaint)
         # What a backend that is at rest would say of itself does not help whoever asked.
         working = [each for each in candidates if any(not node.draining for node in each.nodes())]
-        refusals = {backend.name: backend.refusal(plan.work) for backend in working or candidates}
+        refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
             why = "; ".join(filter(None, refusals.values()))
@@ -254,7 +254,7 @@ class Submitter:
             raise InvalidInput.at(f"{wish.path}model", why)
         return able
 
-    def _candidates(self, wish: Wish) -> list[Backend]:
+    def _candidates(self, wish: JobRequest) -> list[Backend]:
         """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
         named = [
             backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
@@ -270,7 +270,7 @@ class Submitter:
             )
         return local if wish.private else named
 
-    def _allowed(self, wish: Wish, able: Sequence[Backend]) -> tuple[str, ...]:
+    def _allowed(self, wish: JobRequest, able: Sequence[Backend]) -> tuple[str, ...]:
         """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
         others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
 
@@ -295,7 +295,7 @@ def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
     """What the lane asks of a node. With several kinds of local backend it is the node's own check that
     decides; a remote node needs nothing of what lies on local ones."""
     local = [backend for backend in able if not is_remote(backend)]
-    return local[0].needs(plan.work) if len(local) == 1 else ()
+    return local[0].requirements(plan.work) if len(local) == 1 else ()
 
 
 def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseModel:
@@ -310,7 +310,7 @@ def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseMode
         ) from error
 
 
-def _dependencies(wishes: Sequence[Wish], ids: Sequence[str]) -> list[tuple[str, ...]]:
+def _dependencies(wishes: Sequence[JobRequest], ids: Sequence[str]) -> list[tuple[str, ...]]:
     """The ids each wish waits for. Raises `InvalidInput` for unknown names and circles."""
     if not any(wish.after for wish in wishes):
         return [()] * len(wishes)
@@ -331,7 +331,7 @@ def _dependencies(wishes: Sequence[Wish], ids: Sequence[str]) -> list[tuple[str,
     return [tuple(ids[index] for index in targets) for targets in edges]
 
 
-def _refuse_circles(wishes: Sequence[Wish], edges: Sequence[Sequence[int]]) -> None:
+def _refuse_circles(wishes: Sequence[JobRequest], edges: Sequence[Sequence[int]]) -> None:
     open_ = {index: set(targets) for index, targets in enumerate(edges)}
     while free := [index for index, targets in open_.items() if not targets]:
         for index in free:

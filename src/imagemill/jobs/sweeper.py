@@ -10,11 +10,11 @@ from itertools import islice
 
 from imagemill.blobs.base import BlobInfo, BlobStore
 from imagemill.blobs.settings import Retention
-from imagemill.domain.blob_keys import PRODUCTS, attempt_of, mark_of, owner_mark
+from imagemill.domain.blob_keys import PRODUCTS, attempt_of, owner_hash, owner_hash_of
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
-from imagemill.jobs.leadership import Lifeline
-from imagemill.jobs.store.finish import Expire, Reclaim, Unpark
+from imagemill.jobs.leadership import ProcessLock
+from imagemill.jobs.store.finish import Expire, ReclaimLeases, ReleaseRetries
 from imagemill.jobs.store.store import Store
 
 _CHUNK = 500
@@ -22,7 +22,7 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class RetentionPeriods:
     """How long jobs need files: seconds."""
 
     life_s: float
@@ -31,15 +31,15 @@ class Needs:
     """How long a finished one is kept."""
 
 
-class Housekeeping:
-    def __init__(self, store: Store, blobs: BlobStore, retention: Retention, needs: Needs) -> None:
+class BlobCleanup:
+    def __init__(self, store: Store, blobs: BlobStore, retention: Retention, needs: RetentionPeriods) -> None:
         self._store = store
         self._blobs = blobs
         self._retention = retention
         self._needs = needs
-        self._owners = {owner_mark(owner): owner for owner in retention.owners}
+        self._owners = {owner_hash(owner): owner for owner in retention.owners}
 
-    def tidy_results(self, grace_s: float) -> int:
+    def delete_expired_results(self, grace_s: float) -> int:
         """Delete files no job refers to and that are older than ``grace_s``, and those whose time is over;
         how many. All files are listed, so what is gone already costs nothing."""
         now = now_us()
@@ -63,7 +63,7 @@ class Housekeeping:
         over = self._over({key: attempt[0] for key, attempt in attempts.items() if attempt in needed}, now)
         # Told first: a file that is still there does no harm, it is an orphan by now; a URL of one that is
         # gone would.
-        self._store.give_up_files(over)
+        self._store.mark_files_deleted(over)
         self._blobs.delete([*orphans, *over])
         return len(orphans) + len(over)
 
@@ -71,7 +71,7 @@ class Housekeeping:
         """Of these files with their jobs, those whose retention is over."""
         if self._retention.shortest_results_s is None:
             return []
-        ended = self._store.ended(sorted(set(jobs.values())))
+        ended = self._store.ended_jobs(sorted(set(jobs.values())))
         over: list[str] = []
         for key, job_id in jobs.items():
             if job_id in ended:
@@ -81,7 +81,7 @@ class Housekeeping:
                     over.append(key)
         return over
 
-    def tidy_products(self, grace_s: float) -> int:
+    def delete_unreferenced_products(self, grace_s: float) -> int:
         """Delete files that lie where products do, are older than ``grace_s`` and nobody refers to: those of
         attempts that were lost; how many."""
         oldest = now_us() - round(grace_s * SECOND)
@@ -95,7 +95,7 @@ class Housekeeping:
                 deleted += len(orphans)
         return deleted
 
-    def tidy_inputs(self) -> int:
+    def delete_expired_inputs(self) -> int:
         """Delete input pictures that nobody brought again for so long; how many.
 
         Bringing a picture again writes its file anew. None is deleted while a job that was just submitted
@@ -105,7 +105,7 @@ class Housekeeping:
         old = (
             blob
             for blob in self._blobs.list("inputs/")
-            if blob.modified_at < now - self._kept_us(mark_of(blob.key))
+            if blob.modified_at < now - self._kept_us(owner_hash_of(blob.key))
         )
         deleted = 0
         for chunk in _chunks(old):
@@ -166,7 +166,7 @@ class Sweeper:
         self,
         store: Store,
         blobs: BlobStore,
-        lifeline: Lifeline,
+        lifeline: ProcessLock,
         rules: SweepRules,
         *,
         leads: Callable[[], bool] = lambda: True,
@@ -185,7 +185,9 @@ class Sweeper:
         self._away = True
         """Whether the database was, or may have been, since the last round."""
         self._patient_until = 0.0
-        self._files = Housekeeping(store, blobs, rules.retention, Needs(rules.life_s, rules.retention_s))
+        self._files = BlobCleanup(
+            store, blobs, rules.retention, RetentionPeriods(rules.life_s, rules.retention_s)
+        )
         self._next_prune = 0.0
         self._next_search = 0.0
 
@@ -200,24 +202,24 @@ class Sweeper:
 
     def sweep(self) -> float:
         """One round; the seconds until something is known to be due."""
-        dead = self._lifeline.dead(self._store.workers_with_leases())
+        dead = self._lifeline.dead_processes(self._store.workers_with_leases())
         if self._away:
             self._away = False
             self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
         now = now_us()
         reclaim = self._reclaim(now, dead)
-        while self._store.reclaim(reclaim) == _CHUNK:
+        while self._store.reclaim_leases(reclaim) == _CHUNK:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
-        due = self._store.unpark(Unpark(now))
+        due = self._store.release_retries(ReleaseRetries(now))
         if due is None:
             return self._rules.every_s
         return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
 
-    def _reclaim(self, now: int, dead: tuple[str, ...]) -> Reclaim:
+    def _reclaim(self, now: int, dead: tuple[str, ...]) -> ReclaimLeases:
         rules = self._rules
-        return Reclaim(
+        return ReclaimLeases(
             now,
             dead,
             _CHUNK,
@@ -246,7 +248,7 @@ class Sweeper:
 
     def prune_inputs(self) -> int:
         """Delete input pictures that nobody brought again for so long; how many."""
-        return self._files.tidy_inputs()
+        return self._files.delete_expired_inputs()
 
     def prune_decisions(self) -> int:
         """Delete what checks decided, as old as jobs that are deleted; how many."""
@@ -258,7 +260,7 @@ class Sweeper:
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files nothing refers to, and those of jobs whose retention is over; how many."""
-        return self._files.tidy_results(grace_s) + self._files.tidy_products(grace_s)
+        return self._files.delete_expired_results(grace_s) + self._files.delete_unreferenced_products(grace_s)
 
     def _prune_for_a_while(self) -> float:
         """The seconds until it should go on."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 
 Array = Any
 """A NumPy array; shapes are said where they matter."""
@@ -32,12 +32,12 @@ _COLOURFUL = 40
 """Levels of tint from which a background tells mixtures by their tint."""
 
 
-class NoBackdrop(BadPicture):
+class NoBackground(InvalidImage):
     """The picture has no flat background to remove."""
 
 
 @dataclass(frozen=True, slots=True)
-class Backdrop:
+class Background:
     colour: Array
     """(3,), 0 to 255."""
     noise: float
@@ -80,11 +80,13 @@ def _circle(colours: Array) -> tuple[Array, Array]:
     return red - (green + blue) / 2, (green - blue) * np.float32(np.sqrt(3) / 2)
 
 
-def measure(pixels: Array, key: tuple[int, int, int] | None = None, least: float = _LEAST_SHARE) -> Backdrop:
+def measure(
+    pixels: Array, key: tuple[int, int, int] | None = None, least: float = _LEAST_SHARE
+) -> Background:
     """``key``: the colour that was asked for, which wins where the border shows several. ``least``: part of
     the border that must show it.
 
-    Raises `NoBackdrop`.
+    Raises `NoBackground`.
     """
     border = _border(pixels)
     found = None
@@ -99,8 +101,8 @@ def measure(pixels: Array, key: tuple[int, int, int] | None = None, least: float
     return _refined(pixels, found)
 
 
-def _none() -> NoBackdrop:
-    return NoBackdrop("shows no flat background at its border, so there is none to remove")
+def _none() -> NoBackground:
+    return NoBackground("shows no flat background at its border, so there is none to remove")
 
 
 def _border(pixels: Array) -> Array:
@@ -122,7 +124,7 @@ def _mode(colours: Array, least: float) -> Array | None:
     return middle if len(like) >= least else None
 
 
-def _refined(pixels: Array, colour: Array) -> Backdrop:
+def _refined(pixels: Array, colour: Array) -> Background:
     """Its slope and noise, by all that looks like it."""
     height, width = pixels.shape[:2]
     rows = np.linspace(0, height - 1, min(_GRID, height)).astype(int)
@@ -146,10 +148,10 @@ def _refined(pixels: Array, colour: Array) -> Backdrop:
         raise _none()
     height_of = np.abs(terms @ slope - slope[0]).max()
     flat = height_of < _VISIBLE_SLOPE
-    return Backdrop((colour if flat else slope[0]).astype(np.float32), noise, None if flat else slope)
+    return Background((colour if flat else slope[0]).astype(np.float32), noise, None if flat else slope)
 
 
-__all__ = ["NoBackdrop", "removed"]
+__all__ = ["NoBackground", "remove_background"]
 
 _ZONE = 1 / 170
 """Width of the zone beside the background in which mixtures are looked for, in parts of the longer side."""
@@ -185,10 +187,10 @@ _SPILL_SLACK = 4.0
 """Levels of tint beyond the subject's own that are left to a pixel."""
 
 
-def removed(image: Image.Image, key: tuple[int, int, int] | None = None) -> Image.Image:
+def remove_background(image: Image.Image, key: tuple[int, int, int] | None = None) -> Image.Image:
     """The picture as RGBA without its background. ``key``: the colour that was asked for.
 
-    Raises `NoBackdrop`.
+    Raises `NoBackground`.
     """
     rgb = image.convert("RGB")
     pixels = np.asarray(rgb)
@@ -205,7 +207,7 @@ def removed(image: Image.Image, key: tuple[int, int, int] | None = None) -> Imag
     return Image.fromarray(out, "RGBA")
 
 
-def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Backdrop) -> tuple[Array, Array]:
+def _zones(rgb: Image.Image, pixels: Array, behind: Array, backdrop: Background) -> tuple[Array, Array]:
     """What is background alone, and what lies near it and may be a mixture."""
     bound = min(40.0, 4.0 + 3.5 * backdrop.noise)
     level = np.rint(behind).astype(np.int16)
@@ -244,7 +246,7 @@ def _outside(like: Array) -> Array:
     return near.repeat(_BLOCK, 0).repeat(_BLOCK, 1)[: like.shape[0], : like.shape[1]]
 
 
-def _specks(mask: Image.Image, pixels: Array, backdrop: Backdrop, reach: int) -> Array:
+def _specks(mask: Image.Image, pixels: Array, backdrop: Background, reach: int) -> Array:
     """Gaps between strands that no pixel shows the background alone in: tinted, thin, near the background."""
     close = (np.asarray(mask.filter(ImageFilter.BoxBlur(reach))) > 0) & (np.asarray(mask) == 0)
     at = np.nonzero(close)
@@ -282,7 +284,7 @@ def _outer(mask: Array) -> Array:
     return found
 
 
-def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backdrop) -> None:
+def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Background) -> None:
     """Alpha and colour of the pixels of ``zone``, written to ``out``."""
     at: tuple[Array, Array] = np.nonzero(zone)  # pyright: ignore[reportAssignmentType] - it has two axes
     colour = out[..., :3][at].astype(np.float32)
@@ -300,7 +302,7 @@ def _solve(out: Array, clear: Array, zone: Array, behind: Array, backdrop: Backd
     out[..., :3][at] = np.rint(np.clip(subject, 0, 255)).astype(np.uint8)
 
 
-def _by_tint(colour: Array, back: Array, key: Array, backdrop: Backdrop) -> Array:
+def _by_tint(colour: Array, back: Array, key: Array, backdrop: Background) -> Array:
     """The subject's part in mixtures, if it has no tint of the key itself; beside grey, by distance."""
     if backdrop.colourful:
         return np.clip(1 - tint(colour, key) / np.maximum(tint(back, key), 1), 0, 1)

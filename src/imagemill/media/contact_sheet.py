@@ -25,14 +25,14 @@ _LONGEST_SIDE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Tile:
     """``picture``: a PNG, JPEG or WebP; empty: there is none. The first of the ``lines`` is its name."""
 
     picture: bytes
     lines: tuple[str, ...] = ()
 
 
-def draw(cells: Sequence[Cell], title: str, *, columns: int = 8, side_px: int = 160) -> bytes:
+def draw(cells: Sequence[Tile], title: str, *, columns: int = 8, side_px: int = 160) -> bytes:
     """A PNG. ``side_px``: the longer side of a thumbnail. Raises ValueError for more than fits on one."""
     if len(cells) > MOST_CELLS:
         raise ValueError(f"{len(cells)} pictures are too many for one sheet; at most {MOST_CELLS}")
@@ -63,7 +63,7 @@ def _draw_cell(
     pen: ImageDraw.ImageDraw,
     place: tuple[int, int],
     side_px: int,
-    cell: Cell,
+    cell: Tile,
     lines: Sequence[tuple[str, str]],
 ) -> None:
     left, top = place
@@ -132,7 +132,7 @@ p + p { color: var(--faint); margin: 0; font-size: .85em; }
 """
 
 
-def page(cells: Sequence[Cell], title: str) -> str:
+def page(cells: Sequence[Tile], title: str) -> str:
     """A page of HTML that needs no other file and runs nothing; every text in it is escaped."""
     items = "\n".join(_item(cell) for cell in cells)
     shown = html.escape(title)
@@ -146,7 +146,7 @@ def page(cells: Sequence[Cell], title: str) -> str:
     )
 
 
-def _item(cell: Cell) -> str:
+def _item(cell: Tile) -> str:
     name = html.escape(cell.lines[0]) if cell.lines else ""
     kind = _media_type(cell.picture)
     if kind is None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from imagemill.media.chroma_key import Array, NoBackdrop, measure
-from imagemill.media.encoding import opened
+from imagemill.media.chroma_key import Array, NoBackground, measure
+from imagemill.media.encoding import open_checked
 
 Rgb = tuple[int, int, int]
 
@@ -55,8 +55,8 @@ GREEN = KEYS[0]
 
 
 def contrasting(subject: bytes | Rgb, max_pixels: int = 64 * 2**20) -> KeyColour:
-    """The key for a picture, or for a colour that dominates it. `BadPicture` for what is no picture."""
-    colour = dominant(opened(subject, max_pixels)) if isinstance(subject, bytes) else subject
+    """The key for a picture, or for a colour that dominates it. `InvalidImage` for what is no picture."""
+    colour = dominant(open_checked(subject, max_pixels)) if isinstance(subject, bytes) else subject
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
     if value < DARK_BELOW or value > BRIGHT_ABOVE or saturation < GREY_BELOW:
         return GREEN
@@ -91,7 +91,7 @@ def _subject(pixels: Array) -> Array:
     colours = pixels[..., :3].astype(np.float32)
     try:
         backdrop = measure(colours, least=_LEAST_FLAT)
-    except NoBackdrop:
+    except NoBackground:
         return colours[opaque]
     apart = np.abs(colours - backdrop.whole(*opaque.shape)).max(2) > _BACKGROUND
     kept = opaque & apart

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from imagemill.media.layout import BadPicture, is_profile
+from imagemill.media.layout import InvalidImage, is_profile
 from imagemill.media.pictures import FORMATS
 
 MEDIA_TYPE = "image/webp"
@@ -102,22 +102,22 @@ _MOST_SUBJECT = 0.97
 """Part that it covers at most: more means that the background is still there."""
 
 
-def opened(data: bytes, max_pixels: int) -> Image.Image:
-    """The whole picture, decoded, RGB or, where some of it is transparent, RGBA. Raises `BadPicture`."""
+def open_checked(data: bytes, max_pixels: int) -> Image.Image:
+    """The whole picture, decoded, RGB or, where some of it is transparent, RGBA. Raises `InvalidImage`."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         if picture.width * picture.height > max_pixels:
-            raise BadPicture(f"is {picture.width} x {picture.height}, more than {max_pixels} pixels")
+            raise InvalidImage(f"is {picture.width} x {picture.height}, more than {max_pixels} pixels")
         if max(picture.size) > _LONGEST:
-            raise BadPicture(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
+            raise InvalidImage(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
         picture.load()
         return _plain(picture)
-    except BadPicture:
+    except InvalidImage:
         raise
     except Exception as error:
         # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
-        raise BadPicture(f"cannot be decoded: {type(error).__name__}") from error
+        raise InvalidImage(f"cannot be decoded: {type(error).__name__}") from error
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -135,16 +135,16 @@ def _plain(picture: Image.Image) -> Image.Image:
 def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:
     if size is not None and picture.size != size:
         found, asked = (f"{width} x {height}" for width, height in (picture.size, size))
-        raise BadPicture(f"is {found}, not {asked} as was asked for")
+        raise InvalidImage(f"is {found}, not {asked} as was asked for")
 
 
 def check_shown(picture: Image.Image) -> None:
     """Refuses what is of one colour, or as good as."""
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[1] == 0:
-        raise BadPicture("is blank: all of it is transparent")
+        raise InvalidImage("is blank: all of it is transparent")
     levels = picture.histogram()
     if max(_deviation(levels[start : start + 256]) for start in range(0, len(levels), 256)) < _FLAT:
-        raise BadPicture("is blank: it shows one flat colour")
+        raise InvalidImage("is blank: it shows one flat colour")
 
 
 def _deviation(histogram: list[int]) -> float:
@@ -158,6 +158,6 @@ def check_cut(picture: Image.Image) -> None:
     levels = picture.getchannel("A").histogram()
     covered = sum(level * number for level, number in enumerate(levels)) / 255 / sum(levels)
     if covered < _LEAST_SUBJECT:
-        raise BadPicture("has nothing left when its background is removed")
+        raise InvalidImage("has nothing left when its background is removed")
     if covered > _MOST_SUBJECT:
-        raise BadPicture(f"keeps its background: {covered:.0%} of it would stay")
+        raise InvalidImage(f"keeps its background: {covered:.0%} of it would stay")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from imagemill.media import jpeg, png, webp
-from imagemill.media.layout import BadPicture, Layout, NotAccepted
+from imagemill.media.layout import InvalidImage, NotAccepted, ParsedImage
 from imagemill.media.pictures import FORMATS, PictureInfo
-from imagemill.media.sandbox import Decoders
+from imagemill.media.sandbox import DecoderPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,34 +17,34 @@ class PictureLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class SanitizedImage:
     """A picture as it is kept: upright, with its colour profile and nothing else besides its pixels."""
 
     data: bytes
     info: PictureInfo
 
 
-class Intake:
-    def __init__(self, limits: PictureLimits, decoders: Decoders) -> None:
+class InputSanitizer:
+    def __init__(self, limits: PictureLimits, decoders: DecoderPool) -> None:
         self.limits = limits
         self._decoders = decoders
 
-    def take(self, data: bytes) -> Taken:
-        """Raises `BadPicture`, of which `NotAccepted` is for files of other types."""
+    def take(self, data: bytes) -> SanitizedImage:
+        """Raises `InvalidImage`, of which `NotAccepted` is for files of other types."""
         if len(data) > self.limits.bytes:
-            raise BadPicture(f"has {len(data)} bytes; at most {self.limits.bytes} are accepted")
+            raise InvalidImage(f"has {len(data)} bytes; at most {self.limits.bytes} are accepted")
         layout = read(data)
         check_size(layout.width, layout.height, self.limits)
         width, height, upright = self._decoders.decode(layout.kept, layout.orientation)
         shown = (layout.height, layout.width) if layout.orientation > 4 else (layout.width, layout.height)
         if (width, height) != shown:
-            raise BadPicture("cannot be decoded: it is of another size than it says")
-        return Taken(upright or layout.kept, PictureInfo(layout.media_type, width, height))
+            raise InvalidImage("cannot be decoded: it is of another size than it says")
+        return SanitizedImage(upright or layout.kept, PictureInfo(layout.media_type, width, height))
 
     def inspect(self, data: bytes, *, max_pixels: int) -> PictureInfo:
         """What a render delivered: decoded whole, kept as it is, whatever text is in it.
 
-        Raises `BadPicture`.
+        Raises `InvalidImage`.
         """
         name, width, height = self._decoders.inspect(data, max_pixels)
         return PictureInfo(FORMATS[name], width, height)
@@ -53,12 +53,12 @@ class Intake:
         self._decoders.close()
 
     def raster(self, data: bytes, width: int, height: int) -> bytes:
-        """See `Decoders.raster`."""
+        """See `DecoderPool.raster`."""
         return self._decoders.raster(data, width, height)
 
 
-def read(data: bytes) -> Layout:
-    """Of a file of any type; its content says which it is. Raises `BadPicture`, `NotAccepted`."""
+def read(data: bytes) -> ParsedImage:
+    """Of a file of any type; its content says which it is. Raises `InvalidImage`, `NotAccepted`."""
     if data.startswith(png.SIGNATURE):
         return png.read(data)
     if data.startswith(jpeg.SIGNATURE):
@@ -69,13 +69,13 @@ def read(data: bytes) -> Layout:
 
 
 def check_size(width: int, height: int, limits: PictureLimits) -> None:
-    """Raises `BadPicture`."""
+    """Raises `InvalidImage`."""
     if not width or not height:
-        raise BadPicture("cannot be decoded: it says that it has no pixels")
+        raise InvalidImage("cannot be decoded: it says that it has no pixels")
     if width * height > limits.pixels:
-        raise BadPicture(f"is {width} x {height}, more than {limits.pixels} pixels")
+        raise InvalidImage(f"is {width} x {height}, more than {limits.pixels} pixels")
     if max(width, height) > limits.side:
-        raise BadPicture(f"is {width} x {height}; at most {limits.side} pixels a side are accepted")
+        raise InvalidImage(f"is {width} x {height}; at most {limits.side} pixels a side are accepted")
 
 
 _KNOWN = (

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from imagemill.media.layout import (
     MOST_PARTS,
-    BadPicture,
-    Layout,
-    cut_off,
-    followed,
+    InvalidImage,
+    ParsedImage,
     is_profile,
     orientation,
+    trailing_data,
+    truncated,
 )
 
 SIGNATURE = b"\xff\xd8\xff"
@@ -38,17 +38,17 @@ class _Found:
     body: bytearray = field(default_factory=bytearray)
 
 
-def read(data: bytes) -> Layout:
-    """Raises `BadPicture`."""
+def read(data: bytes) -> ParsedImage:
+    """Raises `InvalidImage`."""
     found = _Found()
     end = _walk(data, found)
     rest = data[end:].strip(b"\0")
     if rest and not (found.several and rest.startswith(SIGNATURE)):
-        raise followed(len(rest))
+        raise trailing_data(len(rest))
     if found.size is None or not found.scans:
-        raise BadPicture("cannot be decoded: the JPEG has no picture in it")
+        raise InvalidImage("cannot be decoded: the JPEG has no picture in it")
     kept = b"\xff\xd8" + b"".join(_profile(found.profile)) + bytes(found.body) + b"\xff\xd9"
-    return Layout("image/jpeg", *found.size, found.orientation, kept)
+    return ParsedImage("image/jpeg", *found.size, found.orientation, kept)
 
 
 def _walk(data: bytes, found: _Found) -> int:
@@ -58,30 +58,30 @@ def _walk(data: bytes, found: _Found) -> int:
         while data[position : position + 2] == b"\xff\xff":
             position += 1
         if position + 2 > len(data):
-            raise cut_off()
+            raise truncated()
         marker = data[position + 1]
         if data[position] != 0xFF or marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
-            raise BadPicture("cannot be decoded: the JPEG's segments are damaged")
+            raise InvalidImage("cannot be decoded: the JPEG's segments are damaged")
         if marker == _END:
             return position + 2
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         if end > len(data) or end < position + 4:
-            raise cut_off()
+            raise truncated()
         if marker == _SCAN:
             end = _scanned(data, end, found)
         _take(marker, data[position:end], found)
         position = end
-    raise BadPicture(f"cannot be decoded: it has more than {MOST_PARTS} segments")
+    raise InvalidImage(f"cannot be decoded: it has more than {MOST_PARTS} segments")
 
 
 def _scanned(data: bytes, start: int, found: _Found) -> int:
     """Where a scan's coded data end."""
     found.scans += 1
     if found.scans > _MOST_SCANS:
-        raise BadPicture(f"has more than {_MOST_SCANS} scans; save it anew as a plain JPEG")
+        raise InvalidImage(f"has more than {_MOST_SCANS} scans; save it anew as a plain JPEG")
     following = _NEXT.search(data, start)
     if following is None:
-        raise cut_off()
+        raise truncated()
     return following.start()
 
 
@@ -89,11 +89,11 @@ def _take(marker: int, segment: bytes, found: _Found) -> None:
     payload = segment[4:]
     if marker in _FRAMES:
         if found.size is not None or len(payload) < 6:
-            raise BadPicture("cannot be decoded: the JPEG has several frames")
+            raise InvalidImage("cannot be decoded: the JPEG has several frames")
         found.size = int.from_bytes(payload[3:5], "big"), int.from_bytes(payload[1:3], "big")
         found.body += segment
     elif marker in _OTHER_FRAMES:
-        raise BadPicture("cannot be decoded: it is a lossless, hierarchical or arithmetic-coded JPEG")
+        raise InvalidImage("cannot be decoded: it is a lossless, hierarchical or arithmetic-coded JPEG")
     elif marker in _TABLES or marker == _SCAN:
         found.body += segment
     elif marker == 0xE0 and payload.startswith(b"JFIF\0"):

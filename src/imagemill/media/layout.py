@@ -4,16 +4,16 @@ import zlib
 from dataclasses import dataclass
 
 
-class BadPicture(ValueError):
+class InvalidImage(ValueError):
     """The bytes are no picture we can use; the message says why, to be read after the field's name."""
 
 
-class NotAccepted(BadPicture):
+class NotAccepted(InvalidImage):
     """They are of a type we do not take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ParsedImage:
     media_type: str
     width: int
     height: int
@@ -29,16 +29,16 @@ MOST_PROFILE_BYTES = 4 * 2**20
 """Unpacked colour profile; printers' are below three million bytes."""
 
 
-def cut_off() -> BadPicture:
-    return BadPicture("cannot be decoded: the file ends before the picture does")
+def truncated() -> InvalidImage:
+    return InvalidImage("cannot be decoded: the file ends before the picture does")
 
 
-def animated() -> BadPicture:
-    return BadPicture("is animated; send one still picture")
+def animated() -> InvalidImage:
+    return InvalidImage("is animated; send one still picture")
 
 
-def followed(count: int) -> BadPicture:
-    return BadPicture(
+def trailing_data(count: int) -> InvalidImage:
+    return InvalidImage(
         f"has {count} bytes after its end, which belong to no picture; save it again and send that"
     )
 

@@ -30,7 +30,7 @@ _NO_XML = {code: None for code in range(32) if code not in (9, 10, 13)} | {0xFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class ImageMetadata:
     made_at: int
     """Microseconds since the epoch."""
     prompt: str = ""
@@ -44,14 +44,14 @@ class Labels:
         return datetime.fromtimestamp(self.made_at // 1_000_000, UTC)
 
 
-def told(labels: Labels, metadata: Metadata) -> Labels | None:
+def redacted(labels: ImageMetadata, metadata: Metadata) -> ImageMetadata | None:
     """What of it is written: all; time, software and mark alone; or nothing, not even the mark."""
     if metadata == "none":
         return None
-    return labels if metadata == "full" else Labels(labels.made_at)
+    return labels if metadata == "full" else ImageMetadata(labels.made_at)
 
 
-def exif(labels: Labels) -> bytes:
+def exif(labels: ImageMetadata) -> bytes:
     """With its ``Exif`` prefix. Texts are UTF-8; the parameters are one JSON object in the user comment.
 
     Pillow would give the user comment a type that it must not have.
@@ -94,7 +94,7 @@ def _ended(text: str) -> bytes:
     return _bytes(text.replace("\0", "")) + b"\0"
 
 
-def _parameters(labels: Labels) -> dict[str, str | int]:
+def _parameters(labels: ImageMetadata) -> dict[str, str | int]:
     said = {
         "prompt": labels.prompt,
         "character": labels.character,
@@ -105,7 +105,7 @@ def _parameters(labels: Labels) -> dict[str, str | int]:
     return {name: value for name, value in said.items() if value not in ("", None)}
 
 
-def xmp(labels: Labels) -> bytes:
+def xmp(labels: ImageMetadata) -> bytes:
     """An XMP packet."""
     time = labels.time.strftime("%Y-%m-%dT%H:%M:%SZ")
     properties = [
@@ -147,10 +147,10 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def with_labels(png: bytes, labels: Labels) -> bytes:
+def with_metadata(png: bytes, labels: ImageMetadata) -> bytes:
     """The same PNG with them in it; its pixels are not touched. Pillow's own ``xmp=`` does nothing for a PNG.
 
-    Raises `BadPicture` for what is no PNG.
+    Raises `InvalidImage` for what is no PNG.
     """
     written = with_png_text(png, "XML:com.adobe.xmp", xmp(labels).decode())
     block = b"eXIf" + exif(labels).removeprefix(b"Exif\0\0")
@@ -159,6 +159,6 @@ def with_labels(png: bytes, labels: Labels) -> bytes:
     return written[:header] + chunk + written[header:]
 
 
-def of_thumbnail(labels: Labels) -> Labels:
+def of_thumbnail(labels: ImageMetadata) -> ImageMetadata:
     """A thumbnail is marked, but has no room for a prompt."""
     return replace(labels, prompt="", character="")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile
 
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
@@ -18,7 +18,7 @@ _PNG_HEAD = 8 + 25
 """Signature and IHDR: text chunks may follow."""
 
 
-CRAFT = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
+PIXEL_WORK = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 """Held while pixels are made, decoded or encoded. Pillow lets go of the interpreter lock for microseconds at
 a time; more threads at it than this mostly fight over that lock (see ``docs/performance.md``)."""
 
@@ -31,20 +31,20 @@ class PictureInfo:
 
 
 def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
-    """Decode the whole picture, under a limit of pixels. Raises `BadPicture`."""
+    """Decode the whole picture, under a limit of pixels. Raises `InvalidImage`."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as picture:
             width, height = picture.size
             if width * height > max_pixels:
-                raise BadPicture(f"{width} x {height} is more than {max_pixels} pixels")
+                raise InvalidImage(f"{width} x {height} is more than {max_pixels} pixels")
             picture.load()
             return PictureInfo(FORMATS[str(picture.format)], width, height)
-    except BadPicture:
+    except InvalidImage:
         raise
     except Exception as error:
         # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
-        raise BadPicture(f"the picture cannot be decoded: {type(error).__name__}") from error
+        raise InvalidImage(f"the picture cannot be decoded: {type(error).__name__}") from error
 
 
 def with_png_text(data: bytes, keyword: str, text: str) -> bytes:
@@ -53,7 +53,7 @@ def with_png_text(data: bytes, keyword: str, text: str) -> bytes:
     Pillow writes text only while it encodes, which costs a decode and an encode.
     """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise BadPicture("not a PNG")
+        raise InvalidImage("not a PNG")
     body = keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
     chunk = b"iTXt" + body
     return (

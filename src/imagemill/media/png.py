@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from imagemill.media.layout import (
     MOST_PARTS,
-    BadPicture,
-    Layout,
+    InvalidImage,
+    ParsedImage,
     animated,
-    cut_off,
-    followed,
     is_profile,
     orientation,
+    trailing_data,
+    truncated,
     unpacked,
 )
 
@@ -20,10 +20,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"cICP", b"IDAT", b"IEND"})
 
 
-def read(data: bytes) -> Layout:
-    """Raises `BadPicture`."""
+def read(data: bytes) -> ParsedImage:
+    """Raises `InvalidImage`."""
     if len(data) < 33 or data[12:16] != b"IHDR":
-        raise cut_off() if len(data) < 33 else BadPicture("cannot be decoded: a PNG begins with its header")
+        raise (
+            truncated() if len(data) < 33 else InvalidImage("cannot be decoded: a PNG begins with its header")
+        )
     width, height = struct.unpack_from(">II", data, 16)
     kept = bytearray(SIGNATURE)
     turned = 1
@@ -36,7 +38,7 @@ def read(data: bytes) -> Layout:
             kept += _profile(data[start + 8 : end - 4])
         elif kind in _KEPT:
             kept += data[start:end]
-    return Layout("image/png", width, height, turned, bytes(kept))
+    return ParsedImage("image/png", width, height, turned, bytes(kept))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -44,18 +46,18 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     position = len(SIGNATURE)
     for _ in range(MOST_PARTS):
         if position + 12 > len(data):
-            raise cut_off()
+            raise truncated()
         (length,) = struct.unpack_from(">I", data, position)
         kind, end = data[position + 4 : position + 8], position + 12 + length
         if end > len(data):
-            raise cut_off()
+            raise truncated()
         yield kind, position, end
         if kind == b"IEND":
             if rest := data[end:].strip(b"\0"):
-                raise followed(len(rest))
+                raise trailing_data(len(rest))
             return
         position = end
-    raise BadPicture(f"cannot be decoded: it has more than {MOST_PARTS} chunks")
+    raise InvalidImage(f"cannot be decoded: it has more than {MOST_PARTS} chunks")
 
 
 def _profile(body: bytes) -> bytes:

@@ -8,12 +8,12 @@ from imagemill.media.encoding import METHOD
 from imagemill.media.layout import is_profile
 from imagemill.media.metadata import Metadata
 from imagemill.media.pictures import EXTENSIONS, inspect
-from imagemill.media.transforms import Facts, Made
+from imagemill.media.transforms import OutputFile, TransformContext
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
-    """An `imagemill.media.transforms.Craft`. Building one does not load NumPy: what needs it is in
+class PostProcess:
+    """An `imagemill.media.transforms.ImageTransform`. Building one does not load NumPy: what needs it is in
     `imagemill.media.postprocess_steps`, which a process imports before it gives up opening files."""
 
     size: tuple[int, int] | None = None
@@ -37,13 +37,13 @@ class Finish:
     character: str = ""
     max_pixels: int = 64 * 2**20
 
-    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
-        """Picture, thumbnail, original, as far as they are asked for. Raises `BadPicture`."""
+    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+        """Picture, thumbnail, original, as far as they are asked for. Raises `InvalidImage`."""
         from imagemill.media.postprocess_steps import finished
 
         return finished(self, data, facts)
 
-    def missed(self, made: Sequence[Made]) -> bool:
+    def missed(self, made: Sequence[OutputFile]) -> bool:
         """Whether the picture is larger than ``most_bytes``, at the lowest quality there is."""
         return self.most_bytes is not None and any(
             one.role == "picture" and len(one.data) > self.most_bytes for one in made
@@ -59,24 +59,24 @@ _OPTIONS: dict[str, dict[str, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class InFormat:
-    """An `imagemill.media.transforms.Craft`: what is in the format already stays as it is, byte for byte."""
+class ConvertFormat:
+    """An `imagemill.media.transforms.ImageTransform` to one format. An image already in it is not re-encoded."""
 
     name: str
     """png, jpeg or webp."""
     max_pixels: int = 64 * 2**20
 
-    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
-        """One picture; a transparent one is shown on white in a JPEG. Raises `BadPicture`."""
+    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+        """One picture; a transparent one is shown on white in a JPEG. Raises `InvalidImage`."""
         from PIL import Image
 
-        from imagemill.media.encoding import opened
+        from imagemill.media.encoding import open_checked
 
         del facts
         info = inspect(data, max_pixels=self.max_pixels)
         if info.media_type == _TYPES[self.name]:
-            return [Made(data, info.media_type, info.width, info.height)]
-        picture = opened(data, self.max_pixels)
+            return [OutputFile(data, info.media_type, info.width, info.height)]
+        picture = open_checked(data, self.max_pixels)
         profile = picture.info.get("icc_profile")
         if picture.mode == "RGBA" and self.name == "jpeg":
             white = Image.new("RGBA", picture.size, "white")
@@ -85,4 +85,4 @@ class InFormat:
         kept = profile if isinstance(profile, bytes) and is_profile(profile) else b""
         picture.info = {}
         picture.save(file, self.name.upper(), icc_profile=kept, **_OPTIONS[self.name])
-        return [Made(file.getvalue(), _TYPES[self.name], picture.width, picture.height)]
+        return [OutputFile(file.getvalue(), _TYPES[self.name], picture.width, picture.height)]

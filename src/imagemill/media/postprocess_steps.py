@@ -1,4 +1,4 @@
-"""What `imagemill.media.postprocess.Finish` does, step by step. Importing it loads Pillow and NumPy."""
+"""What `imagemill.media.postprocess.PostProcess` does, step by step. Importing it loads Pillow and NumPy."""
 
 from PIL import Image
 
@@ -10,24 +10,24 @@ from imagemill.media.encoding import (
     check_shown,
     check_size,
     encoded,
-    opened,
+    open_checked,
     thumbnail,
     trimmed,
 )
 from imagemill.media.intake import read
-from imagemill.media.metadata import Labels, exif, of_thumbnail, told, with_labels, xmp
-from imagemill.media.postprocess import Finish
-from imagemill.media.transforms import Facts, Made, Role
+from imagemill.media.metadata import ImageMetadata, exif, of_thumbnail, redacted, with_metadata, xmp
+from imagemill.media.postprocess import PostProcess
+from imagemill.media.transforms import OutputFile, Role, TransformContext
 
 
-def finished(finish: Finish, data: bytes, facts: Facts) -> list[Made]:
-    """Raises `BadPicture`."""
-    picture = opened(data, finish.max_pixels)
+def finished(finish: PostProcess, data: bytes, facts: TransformContext) -> list[OutputFile]:
+    """Raises `InvalidImage`."""
+    picture = open_checked(data, finish.max_pixels)
     check_size(picture, finish.size)
     check_shown(picture)
     picture = _cut(finish, picture)
-    labels = told(
-        Labels(
+    labels = redacted(
+        ImageMetadata(
             facts.made_at,
             finish.prompt,
             finish.character,
@@ -46,7 +46,7 @@ def finished(finish: Finish, data: bytes, facts: Facts) -> list[Made]:
     return made
 
 
-def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
+def _cut(finish: PostProcess, picture: Image.Image) -> Image.Image:
     if finish.key_colour is None and finish.cutout is None:
         return picture
     if picture.mode == "RGBA":
@@ -56,9 +56,9 @@ def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     else:
         red, green, blue = bytes.fromhex(finish.key_colour.removeprefix("#"))
         try:
-            found = chroma_key.removed(picture, (red, green, blue))
+            found = chroma_key.remove_background(picture, (red, green, blue))
             check_cut(found)
-        except chroma_key.NoBackdrop:
+        except chroma_key.NoBackground:
             if finish.cutout is None:
                 raise
             found = cut_out(picture, finish.cutout)
@@ -66,7 +66,7 @@ def _cut(finish: Finish, picture: Image.Image) -> Image.Image:
     return found if finish.trim_px is None else trimmed(found, finish.trim_px)
 
 
-def _made(finish: Finish, role: Role, picture: Image.Image, labels: Labels | None) -> Made:
+def _made(finish: PostProcess, role: Role, picture: Image.Image, labels: ImageMetadata | None) -> OutputFile:
     done = encoded(
         picture,
         quality=finish.quality,
@@ -74,14 +74,14 @@ def _made(finish: Finish, role: Role, picture: Image.Image, labels: Labels | Non
         exif=exif(labels) if labels else b"",
         xmp=xmp(labels) if labels else b"",
     )
-    return Made(done.data, MEDIA_TYPE, picture.width, picture.height, role)
+    return OutputFile(done.data, MEDIA_TYPE, picture.width, picture.height, role)
 
 
-def _original(finish: Finish, data: bytes, labels: Labels | None) -> Made:
+def _original(finish: PostProcess, data: bytes, labels: ImageMetadata | None) -> OutputFile:
     """A PNG keeps the graph it was rendered by, which holds the prompt: so only where that may be told."""
     layout = read(data)
     if finish.metadata != "full":
         data = layout.kept
         if labels is not None and layout.media_type == "image/png":
-            data = with_labels(data, labels)
-    return Made(data, layout.media_type, layout.width, layout.height, "original")
+            data = with_metadata(data, labels)
+    return OutputFile(data, layout.media_type, layout.width, layout.height, "original")

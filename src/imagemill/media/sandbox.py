@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain.errors import ImagemillError
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 from imagemill.media.sandbox_child import LENGTHS
-from imagemill.media.transforms import Craft, Facts, Made, packed, unpacked
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext, packed, unpacked
 
 _BASE_BYTES = 256 * 2**20
 """Address space of Python and Pillow with their libraries, and room for the file itself."""
@@ -57,12 +57,12 @@ class DecodeLimits:
         return self.base_bytes + self.pixel_bytes * self.pixels
 
 
-def craft_limits(pixels: int, seconds: float) -> DecodeLimits:
+def transform_limits(pixels: int, seconds: float) -> DecodeLimits:
     """Of processes that work on pictures with numpy, in floating point."""
     return DecodeLimits(pixels, seconds, 512 * 2**20, _CRAFT_BASE_BYTES, _CRAFT_BYTES_A_PIXEL, _CRAFT_NICE)
 
 
-class Decoders:
+class DecoderPool:
     """``count`` processes at most, started when they are first needed. Safe for threads."""
 
     def __init__(self, limits: DecodeLimits, count: int | None = None) -> None:
@@ -75,7 +75,7 @@ class Decoders:
     def decode(self, data: bytes, orientation: int = 1) -> tuple[int, int, bytes]:
         """Width and height; the picture anew and upright where ``orientation`` is not 1.
 
-        Raises `BadPicture`, and `DecodersBusy`.
+        Raises `InvalidImage`, and `DecodersBusy`.
         """
         head, body = self._ask({"orientation": orientation}, data)
         return int(head["width"]), int(head["height"]), body
@@ -89,11 +89,13 @@ class Decoders:
         """Its pixels scaled to this size, row by row, red, green and blue. Raises as `decode` does."""
         return self._ask({"raster": [width, height]}, data)[1]
 
-    def craft(self, craft: Craft, data: bytes, facts: Facts) -> tuple[Made, ...]:
+    def transform(
+        self, craft: ImageTransform, data: bytes, facts: TransformContext
+    ) -> tuple[OutputFile, ...]:
         """What ``craft`` makes of the picture. Raises as `decode` does, and what the craft refuses."""
         head, body = self._ask({"craft": packed(craft, facts)}, data)
         if "refused" in head:
-            raise BadPicture(str(head["refused"]))
+            raise InvalidImage(str(head["refused"]))
         return unpacked(head, body)
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class Decoders:
         with self._child() as child:
             said, body = child.ask(head, data, self._limits.seconds)
         if "error" in said:
-            raise BadPicture(f"cannot be decoded: {str(said['error'])[:80]}")
+            raise InvalidImage(f"cannot be decoded: {str(said['error'])[:80]}")
         return said, body
 
     @contextlib.contextmanager
@@ -199,7 +201,7 @@ class _Child:
                 said = None
         if said is None:
             why = f"takes longer than {seconds:g} s" if late.is_set() else "asks for more than is allowed"
-            raise BadPicture(f"cannot be decoded: its decoding {why}")
+            raise InvalidImage(f"cannot be decoded: its decoding {why}")
         return said
 
     def _read(self) -> tuple[dict[str, Any], bytes] | None:

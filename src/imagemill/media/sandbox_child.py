@@ -54,9 +54,9 @@ def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     """Decode the whole picture; anew, upright, where ``orientation`` is not 1; its pixels, where ``raster``
     is a size; what ``craft`` makes of it."""
     if "craft" in head:
-        from imagemill.media.transforms import perform
+        from imagemill.media.transforms import run_packed
 
-        return perform(head["craft"], data)
+        return run_packed(head["craft"], data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > head.get("pixels", math.inf):
             return {"error": f"{picture.width} x {picture.height} are too many pixels"}, b""

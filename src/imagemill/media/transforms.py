@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 
 Role = Literal["picture", "thumbnail", "original"]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TransformContext:
     """What is known when a render is finished."""
 
     job_id: str
@@ -26,7 +26,7 @@ class Facts:
     seed: int | None
     model: str
     """The checkpoint's AIR; empty: none."""
-    owner_mark: str
+    owner_hash: str
     """Stands for the owner in keys of files."""
 
     @property
@@ -35,7 +35,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class OutputFile:
     """One file made of a render's picture."""
 
     data: bytes
@@ -45,24 +45,24 @@ class Made:
     role: Role = "picture"
 
 
-class Craft(Protocol):
+class ImageTransform(Protocol):
     """Picklable by name: a function of a module, or a frozen dataclass of one."""
 
-    def __call__(self, data: bytes, facts: Facts) -> Sequence[Made]:
-        """At least one file, the picture first. Raises `BadPicture`."""
+    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+        """At least one file, the picture first. Raises `InvalidImage`."""
         ...
 
 
-def packed(craft: Craft, facts: Facts) -> str:
+def packed(craft: ImageTransform, facts: TransformContext) -> str:
     return base64.b64encode(pickle.dumps((craft, facts))).decode()
 
 
-def perform(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
+def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     """In the confined process: what the craft makes, as a head and the files one after the other."""
     craft, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
     try:
-        made: Sequence[Made] = craft(data, facts)
-    except BadPicture as error:
+        made: Sequence[OutputFile] = craft(data, facts)
+    except InvalidImage as error:
         return {"refused": str(error)[:400]}, b""
     files = [
         {
@@ -77,18 +77,18 @@ def perform(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     return {"files": files}, b"".join(each.data for each in made)
 
 
-def unpacked(head: dict[str, Any], body: bytes) -> tuple[Made, ...]:
-    """Raises `BadPicture` for what is no answer of `perform`."""
-    files: list[Made] = []
+def unpacked(head: dict[str, Any], body: bytes) -> tuple[OutputFile, ...]:
+    """Raises `InvalidImage` for what is no answer of `perform`."""
+    files: list[OutputFile] = []
     start = 0
     try:
         for each in head["files"]:
             end = start + int(each["size"])
             size = (int(each["width"]), int(each["height"]))
-            files.append(Made(body[start:end], str(each["type"]), *size, role=each["role"]))
+            files.append(OutputFile(body[start:end], str(each["type"]), *size, role=each["role"]))
             start = end
     except (KeyError, TypeError, ValueError) as error:
-        raise BadPicture("could not be worked on: the answer makes no sense") from error
+        raise InvalidImage("could not be worked on: the answer makes no sense") from error
     if start != len(body) or not files:
-        raise BadPicture("could not be worked on: the answer is incomplete")
+        raise InvalidImage("could not be worked on: the answer is incomplete")
     return tuple(files)

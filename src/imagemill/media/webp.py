@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from imagemill.media.layout import (
     MOST_PARTS,
-    BadPicture,
-    Layout,
+    InvalidImage,
+    ParsedImage,
     animated,
-    cut_off,
-    followed,
     is_profile,
     orientation,
+    trailing_data,
+    truncated,
 )
 
 _PROFILE, _ALPHA, _ANIMATION = 0x20, 0x10, 0x02
@@ -21,30 +21,30 @@ def is_webp(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
-def read(data: bytes) -> Layout:
-    """Raises `BadPicture`."""
+def read(data: bytes) -> ParsedImage:
+    """Raises `InvalidImage`."""
     chunks: dict[bytes, bytes] = {}
     for kind, body in _chunks(data):
         if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and body[:1] and body[0] & _ANIMATION):
             raise animated()
         if kind in chunks and kind in (b"VP8 ", b"VP8L", b"VP8X", b"ALPH"):
-            raise BadPicture("cannot be decoded: the WebP holds several pictures")
+            raise InvalidImage("cannot be decoded: the WebP holds several pictures")
         chunks.setdefault(kind, body)
     picture = b"VP8L" if b"VP8L" in chunks else b"VP8 "
     size = _size(picture, chunks.get(picture, b""))
     canvas = chunks.get(b"VP8X")
     if canvas is not None and (len(canvas) < 10 or _canvas(canvas) != size):
-        raise BadPicture("cannot be decoded: the WebP says two different sizes")
+        raise InvalidImage("cannot be decoded: the WebP says two different sizes")
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
-    return Layout("image/webp", *size, orientation(exif), _kept(picture, chunks, size))
+    return ParsedImage("image/webp", *size, orientation(exif), _kept(picture, chunks, size))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
-        raise cut_off()
+        raise truncated()
     if rest := data[end:].strip(b"\0"):
-        raise followed(len(rest))
+        raise trailing_data(len(rest))
     position = 12
     for _ in range(MOST_PARTS):
         if position + 8 > end:
@@ -52,10 +52,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         start = position + 8
         if start + length > end:
-            raise cut_off()
+            raise truncated()
         yield data[position : position + 4], data[start : start + length]
         position = start + length + length % 2
-    raise BadPicture(f"cannot be decoded: it has more than {MOST_PARTS} chunks")
+    raise InvalidImage(f"cannot be decoded: it has more than {MOST_PARTS} chunks")
 
 
 def _size(kind: bytes, body: bytes) -> tuple[int, int]:
@@ -65,7 +65,7 @@ def _size(kind: bytes, body: bytes) -> tuple[int, int]:
     if kind == b"VP8 " and len(body) >= 10 and body[3:6] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", body, 6)
         return width & 0x3FFF, height & 0x3FFF
-    raise BadPicture("cannot be decoded: the WebP has no picture in it")
+    raise InvalidImage("cannot be decoded: the WebP has no picture in it")
 
 
 def _canvas(body: bytes) -> tuple[int, int]:

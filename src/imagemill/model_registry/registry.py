@@ -9,7 +9,7 @@ from imagemill.domain.air import Air, InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 
 _CACHE_S = 2.0
 """How long a change by another process may go unseen."""
@@ -84,15 +84,15 @@ class Registry:
 
     def add(self, resource: Resource) -> Resource:
         """Raises `Conflict` when it is there."""
-        return self._put(resource, Put.CREATE)
+        return self._put(resource, WriteMode.CREATE)
 
     def replace(self, resource: Resource) -> Resource:
         """Raises `NotFound` when it is not there."""
         there = self._store.resource(resource.air.key)
-        return self._put(replace(resource, created_at=there.created_at if there else 0), Put.REPLACE)
+        return self._put(replace(resource, created_at=there.created_at if there else 0), WriteMode.REPLACE)
 
     def remove(self, air: str) -> None:
-        self._put(self.get(air), Put.DELETE)
+        self._put(self.get(air), WriteMode.DELETE)
 
     def seed(self) -> int:
         """Fill an empty registry; how many were added."""
@@ -108,7 +108,7 @@ class Registry:
                 continue
         return added
 
-    def _put(self, resource: Resource, mode: Put) -> Resource:
+    def _put(self, resource: Resource, mode: WriteMode) -> Resource:
         now = now_us()
         stored = self._store.put_resource(resource, mode, now)
         with self._lock:

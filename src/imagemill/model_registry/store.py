@@ -16,7 +16,7 @@ from imagemill.jobs.store.lanes import dump, load
 _resources = tables.resources.c
 
 
-class Put(StrEnum):
+class WriteMode(StrEnum):
     CREATE = "create"
     """Refuse one that is there."""
     REPLACE = "replace"
@@ -27,7 +27,7 @@ class Put(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PutResource:
     resource: Resource
-    mode: Put
+    mode: WriteMode
     now: int
 
 
@@ -37,13 +37,13 @@ def put(tx: Tx, requests: Sequence[PutResource]) -> list[Resource | Conflict | N
 
 def _put_one(tx: Tx, request: PutResource) -> Resource | Conflict | NotFound:
     resource = request.resource
-    if request.mode is Put.CREATE:
+    if request.mode is WriteMode.CREATE:
         statement = tx.insert(tables.resources).values(_row(resource, request.now)).on_conflict_do_nothing()
         # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
         created = tx.conn.execute(statement.returning(_resources.key)).first()
         return resource if created is not None else Conflict(f"{resource.air} is registered already")
     there = _resources.key == resource.air.key
-    if request.mode is Put.DELETE:
+    if request.mode is WriteMode.DELETE:
         changed = tx.conn.execute(sa.delete(tables.resources).where(there)).rowcount
     else:
         values = {k: v for k, v in _row(resource, request.now).items() if k not in ("key", "created_at")}

@@ -110,7 +110,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?")
 """A name, already in its ASCII spelling, or an address; httpx2 leaves blanks in it, percent-encoded."""
 
 
-class Refused(httpx2.TransportError):
+class AddressBlocked(httpx2.TransportError):
     """The address may not be called; the message says why and which setting allows it."""
 
 
@@ -119,7 +119,7 @@ def look_up(host: str, port: int) -> Sequence[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class Guard:
+class UrlGuard:
     """``allowed``: private networks that may be called all the same."""
 
     def __init__(self, allowed: Sequence[Network] = (), *, resolver: Resolver = look_up) -> None:
@@ -150,17 +150,17 @@ class Guard:
         return url
 
     def resolve(self, host: str, port: int) -> Sequence[str]:
-        """The addresses that may be called for a host name: all it has. Raises `Refused`."""
+        """The addresses that may be called for a host name: all it has. Raises `AddressBlocked`."""
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError) as error:
-            raise Refused(f"{host} has no address: {error}") from error
+            raise AddressBlocked(f"{host} has no address: {error}") from error
         for address in addresses:
             # Which address is no business of whoever gave the name: names inside would be told.
             if not self._allows(ip_address(address.split("%", 1)[0])):
-                raise Refused(f"{host} has an address that is not public; {_REMEDY}")
+                raise AddressBlocked(f"{host} has an address that is not public; {_REMEDY}")
         if not addresses:
-            raise Refused(f"{host} has no address")
+            raise AddressBlocked(f"{host} has no address")
         return addresses
 
     def _allows(self, address: Address) -> bool:
@@ -170,7 +170,7 @@ class Guard:
         return _is_in(real, self._allowed)
 
 
-def guarded_client(guard: Guard, *, timeout_s: float, headers: Mapping[str, str]) -> httpx2.Client:
+def guarded_client(guard: UrlGuard, *, timeout_s: float, headers: Mapping[str, str]) -> httpx2.Client:
     """For addresses users gave: it follows no redirect, keeps no cookie, and reads no proxy or password of
     the environment."""
     return httpx2.Client(
@@ -194,7 +194,7 @@ class GuardedTransport(httpx2.BaseTransport):
     """Resolves each host once, checks it, and connects to the checked address, so a name cannot change in
     between. TLS still checks the name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: UrlGuard) -> None:
         self._guard = guard
 
     @cached_property

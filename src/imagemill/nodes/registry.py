@@ -13,7 +13,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound, StorageError
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 from imagemill.nodes.store import Drain, PutNode
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class NodeRegistry:
         """Raises `InvalidInput` by field, `Conflict` for a name or an address that is taken."""
         config = check(config)
         self._refuse_twice(config)
-        self._store.put_node(PutNode(config, Put.CREATE, now_us()))
+        self._store.put_node(PutNode(config, WriteMode.CREATE, now_us()))
         self.refresh()
         return self.get(config.name)
 
@@ -134,7 +134,7 @@ class NodeRegistry:
         else:
             config = check(replace(view.config, **changes))
             self._refuse_twice(config)
-            self._store.put_node(PutNode(config, Put.REPLACE, now_us()))
+            self._store.put_node(PutNode(config, WriteMode.REPLACE, now_us()))
         self.refresh()
         return self.get(name)
 
@@ -150,7 +150,7 @@ class NodeRegistry:
         view = self.get(name)
         if view.is_static:
             raise Conflict(f"{name} is of the settings; take it out there, or drain it")
-        self._store.put_node(PutNode(view.config, Put.DELETE, now_us()))
+        self._store.put_node(PutNode(view.config, WriteMode.DELETE, now_us()))
         self.refresh()
 
     def examine(self, name: str) -> Sequence[Finding]:

@@ -11,7 +11,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.nodes import NodeConfig
 from imagemill.jobs.store.lanes import dump, load
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 
 _nodes = tables.nodes.c
 
@@ -28,7 +28,7 @@ class PutNode:
     """The node with its drain mark; for a deletion only its name counts."""
 
     config: NodeConfig
-    mode: Put
+    mode: WriteMode
     now: int
 
 
@@ -48,21 +48,21 @@ def put(tx: Tx, requests: Sequence[PutNode]) -> list[Conflict | NotFound | None]
 def _put_one(tx: Tx, request: PutNode) -> Conflict | NotFound | None:
     config = request.config
     there = _nodes.name == config.name
-    if request.mode is Put.CREATE:
+    if request.mode is WriteMode.CREATE:
         row = {**_row(config), "name": config.name, "created_at": request.now, "updated_at": request.now}
         statement = tx.insert(tables.nodes).values(row).on_conflict_do_nothing()
         # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
         done = tx.conn.execute(statement.returning(_nodes.name)).first() is not None
-    elif request.mode is Put.REPLACE:
+    elif request.mode is WriteMode.REPLACE:
         values = {**_row(config), "updated_at": request.now}
         done = tx.conn.execute(sa.update(tables.nodes).where(there).values(values)).rowcount > 0
     else:
         done = tx.conn.execute(sa.delete(tables.nodes).where(there)).rowcount > 0
     if not done:
-        if request.mode is Put.CREATE:
+        if request.mode is WriteMode.CREATE:
             return Conflict(f"a node named {config.name} is there already; choose another name")
         return NotFound(f"there is no node {config.name}")
-    _drain_one(tx, Drain(config.name, config.draining and request.mode is not Put.DELETE, request.now))
+    _drain_one(tx, Drain(config.name, config.draining and request.mode is not WriteMode.DELETE, request.now))
     return None
 
 

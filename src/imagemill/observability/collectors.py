@@ -19,7 +19,7 @@ FRESH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class QueueState:
+class QueueSample:
     """``oldest_s``: since when the oldest claimable job was submitted; 0 without one."""
 
     queue: str
@@ -30,7 +30,7 @@ class QueueState:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeSample:
     name: str
     backend: str
     slots: int
@@ -38,14 +38,14 @@ class NodeState:
     draining: bool
 
 
-class Queues(Collector):
+class QueueCollector(Collector):
     """A database that does not answer is told as such; it does not spoil the scrape."""
 
-    def __init__(self, look: Callable[[], Sequence[QueueState]], *, fresh_s: float = FRESH_S) -> None:
+    def __init__(self, look: Callable[[], Sequence[QueueSample]], *, fresh_s: float = FRESH_S) -> None:
         self._look = look
         self._fresh_s = fresh_s
         self._lock = threading.Lock()
-        self._seen: Sequence[QueueState] | None = None
+        self._seen: Sequence[QueueSample] | None = None
         self._until = 0.0
 
     def describe(self) -> Iterable[Metric]:
@@ -71,7 +71,7 @@ class Queues(Collector):
         yield jobs
         yield oldest
 
-    def _fresh(self) -> Sequence[QueueState] | None:
+    def _fresh(self) -> Sequence[QueueSample] | None:
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
@@ -83,12 +83,12 @@ class Queues(Collector):
             return self._seen
 
 
-class Nodes(Collector):
-    """``occupancy``: `imagemill.observability.metrics.Occupancy.look`."""
+class NodeCollector(Collector):
+    """``occupancy``: `imagemill.observability.metrics.NodeUtilization.look`."""
 
     def __init__(
         self,
-        look: Callable[[], Iterable[NodeState]],
+        look: Callable[[], Iterable[NodeSample]],
         occupancy: Callable[[], Mapping[str, tuple[int, float]]],
     ) -> None:
         self._look = look
@@ -126,7 +126,7 @@ class MetricsPortTaken(ImagemillError):
     code = "metrics_port_taken"
 
 
-class Endpoint:
+class MetricsServer:
     """Serves from when it is made until it is closed. Raises `MetricsPortTaken`."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:

@@ -54,10 +54,10 @@ def configure(
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
     if format == "json":
-        handler.setFormatter(JsonLines())
+        handler.setFormatter(JsonFormatter())
     else:
         is_terminal = target.isatty()
-        handler.setFormatter(TextLines(colors=is_terminal, dates=not is_terminal))
+        handler.setFormatter(TextFormatter(colors=is_terminal, dates=not is_terminal))
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     root.handlers = [handler]
@@ -67,12 +67,12 @@ def configure(
         for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [], True
-    _spare_the_unused()
+    _drop_unused_fields()
     logging.captureWarnings(True)
     return handler
 
 
-def _spare_the_unused() -> None:
+def _drop_unused_fields() -> None:
     """No line shows its caller, thread, process or task: not looking for them halves what a call costs."""
     # As the logging how-to says under "Optimization"; not all of these names are in the type stubs.
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
@@ -80,7 +80,7 @@ def _spare_the_unused() -> None:
     logging.__dict__["_srcfile"] = None
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """``{"ts", "level", "logger", "event", ...}``: ``ts`` in UTC with microseconds; then what the call gave.
 
     The stamp of a second is kept: a handler formats under its own lock, so threads do not mix theirs.
@@ -115,7 +115,7 @@ class JsonLines(logging.Formatter):
         return stamp
 
 
-class TextLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """``22:17:44.123 info    step 2/5 PROMPT_PREPARED  job=... trace=... ms=1.2``, in local time.
 
     Control characters in what others sent are shown escaped, so that no message forges a line.

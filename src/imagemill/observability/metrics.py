@@ -16,23 +16,23 @@ from imagemill.domain.jobs import Job
 
 
 @dataclass(slots=True)
-class _Node:
+class _NodeUse:
     jobs: int = 0
     busy_s: float = 0.0
     since: float = 0.0
     """When it last began to have one."""
 
 
-class Occupancy:
+class NodeUtilization:
     """``busy_s`` grows while a node has at least one job, however many."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, _NodeUse] = {}
         self._lock = threading.Lock()
 
     def enter(self, node: str) -> None:
         with self._lock:
-            state = self._nodes.setdefault(node, _Node())
+            state = self._nodes.setdefault(node, _NodeUse())
             if state.jobs == 0:
                 state.since = time.monotonic()
             state.jobs += 1
@@ -81,7 +81,7 @@ class _Family(Generic[_Child]):
         return child
 
 
-class Meters:
+class Metrics:
     """The meters of one process, in a registry of their own. Thread-safe, and cheap on the hot path.
 
     ``shown``: the name a node is known by in metrics, where its own would differ with every start.
@@ -89,7 +89,7 @@ class Meters:
 
     def __init__(self, *, shown: Callable[[str], str] = str) -> None:
         self.registry = CollectorRegistry()
-        self.occupancy = Occupancy()
+        self.occupancy = NodeUtilization()
         self._shown = shown
         self._jobs = self._counter("jobs", "Jobs that came to their end.", "recipe", "end")
         self._failures = self._counter(
@@ -173,10 +173,10 @@ class Meters:
         known = method if method in _METHODS else "other"
         self._http(known, route, str(status)).observe(seconds)
 
-    def called_back(self, result: str) -> None:
+    def callback_sent(self, result: str) -> None:
         self._callbacks(result).inc()
 
-    def told(self, result: str) -> None:
+    def webhook_sent(self, result: str) -> None:
         """A message of a webhook."""
         self._webhooks(result).inc()
 

@@ -25,7 +25,7 @@ _MOST_EVENTS = 5000
 _BACK = frozenset({EventType.REJECTED, EventType.CLAIM_EXPIRED})
 
 
-class Log(Protocol):
+class EventReader(Protocol):
     """The store, as far as it is read here."""
 
     def job(self, job_id: str) -> Job: ...
@@ -34,7 +34,9 @@ class Log(Protocol):
 
 
 class History:
-    def __init__(self, store: Log, emit: Callable[[Span], None], samples: Callable[[str], bool]) -> None:
+    def __init__(
+        self, store: EventReader, emit: Callable[[Span], None], samples: Callable[[str], bool]
+    ) -> None:
         self._store = store
         self._emit = emit
         self._samples = samples

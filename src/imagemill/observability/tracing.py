@@ -10,7 +10,7 @@ from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Canceled, Failed, Job, JobStatus, Outcome, Retried, Succeeded
 from imagemill.observability import spans
 from imagemill.observability.spans import Kind, Span, Value
-from imagemill.observability.trace_history import History, Log
+from imagemill.observability.trace_history import EventReader, History
 
 _STEPS = ("prepare", "send", "follow", "store")
 """What is done between a stage and the next."""
@@ -38,7 +38,7 @@ class AttemptTrace:
         self._status: JobStatus | None = None
         self._trace = spans.trace_of(job.trace)
         self._id = spans.of_attempt(job.id, job.attempt)
-        self._token: Token[Place | None] = tracer.enter(self)
+        self._token: Token[ActiveSpan | None] = tracer.enter(self)
         self._emit("claim", job.started_at or self._began, self._began)
 
     @property
@@ -124,7 +124,7 @@ _BITS = 64
 """Of a trace id that decide on its sampling: the last ones, as in OpenTelemetry's own sampler."""
 
 
-class Place(Protocol):
+class ActiveSpan(Protocol):
     """What is being done by a thread or a request."""
 
     @property
@@ -136,7 +136,7 @@ class Place(Protocol):
         ...
 
 
-class Out(Protocol):
+class SpanSink(Protocol):
     """Where spans go: must not block, nor fail."""
 
     def emit(self, span: Span) -> None: ...
@@ -144,7 +144,7 @@ class Out(Protocol):
     def close(self) -> None: ...
 
 
-_here: ContextVar[Place | None] = ContextVar("imagemill_place", default=None)
+_here: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
 
 
 class RequestTrace:
@@ -201,7 +201,7 @@ class DeliveryTrace:
 class Tracer:
     """The spans of one process. ``ratio``: of all traces, those that are told; each whole or not at all."""
 
-    def __init__(self, out: Out, ratio: float, log: Log) -> None:
+    def __init__(self, out: SpanSink, ratio: float, log: EventReader) -> None:
         self._out = out
         self._bound = round(ratio * (1 << _BITS))
         self._history = History(log, self.emit, self.samples)
@@ -251,10 +251,10 @@ class Tracer:
         for job_id in others:
             self._history.ended(job_id)
 
-    def enter(self, place: Place) -> "Token[Place | None]":
+    def enter(self, place: ActiveSpan) -> "Token[ActiveSpan | None]":
         return _here.set(place)
 
-    def leave(self, token: "Token[Place | None]", job_id: str) -> None:
+    def leave(self, token: "Token[ActiveSpan | None]", job_id: str) -> None:
         _here.reset(token)
         self._handed_back.discard(job_id)
 

@@ -9,53 +9,53 @@ from imagemill.domain.events import Notice
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ClusterEvent:
     """What a commit of one process means to the others."""
 
-    notices: tuple[Notice, ...] = ()
-    stopped: tuple[str, ...] = ()
+    events: tuple[Notice, ...] = ()
+    cancelled_jobs: tuple[str, ...] = ()
     """Running jobs that somebody wants cancelled."""
-    woken: tuple[str, ...] = ()
+    queues_with_work: tuple[str, ...] = ()
     """Queues that got claimable jobs, where nothing else wakes the slots of other processes."""
-    called_back: bool = False
+    has_deliveries: bool = False
     """Whether the outbox has something new to deliver."""
 
     def __bool__(self) -> bool:
-        return bool(self.notices or self.stopped or self.woken or self.called_back)
+        return bool(self.events or self.cancelled_jobs or self.queues_with_work or self.has_deliveries)
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class EventHandlers:
     """Who listens in this process; all are called on the listener's event loop and must not block."""
 
-    hear: Callable[[News], None]
-    see: Callable[[str, Progress], None]
+    on_event: Callable[[ClusterEvent], None]
+    on_progress: Callable[[str, Progress], None]
     """Where the render of a followed job stands now."""
-    begin: Callable[[], None]
+    on_connect: Callable[[], None]
     """News are heard from now on; what was told before was missed."""
 
 
-class Fanout(Protocol):
+class PubSub(Protocol):
     @property
-    def hears(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether news of other processes arrive now."""
         ...
 
-    def tell(self, news: Sequence[News]) -> None:
+    def publish(self, news: Sequence[ClusterEvent]) -> None:
         """From any thread; never blocks."""
         ...
 
-    def show(self, job_id: str, progress: Progress) -> None:
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
         """From any thread; never blocks. Only the latest of a job is sent."""
         ...
 
-    def follow(self, ids: Iterable[str]) -> None:
+    def subscribe(self, ids: Iterable[str]) -> None:
         """Hear of the progress of these jobs; on the listener's event loop."""
         ...
 
-    def unfollow(self, ids: Iterable[str]) -> None: ...
+    def unsubscribe(self, ids: Iterable[str]) -> None: ...
 
-    async def listen(self, ears: Ears) -> None:
+    async def listen(self, ears: EventHandlers) -> None:
         """Until cancelled; connects again by itself."""
         ...
 

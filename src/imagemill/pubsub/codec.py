@@ -6,39 +6,39 @@ from pydantic_core import from_json, to_json
 
 from imagemill.backends.base import Progress
 from imagemill.domain.events import Notice
-from imagemill.pubsub.base import News
+from imagemill.pubsub.base import ClusterEvent
 
 
-def pack(sender: str, news: News) -> bytes:
+def pack(sender: str, news: ClusterEvent) -> bytes:
     body: dict[str, Any] = {"from": sender}
-    if news.notices:
-        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in news.notices]
-    if news.stopped:
-        body["stopped"] = news.stopped
-    if news.woken:
-        body["woken"] = news.woken
-    if news.called_back:
+    if news.events:
+        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in news.events]
+    if news.cancelled_jobs:
+        body["stopped"] = news.cancelled_jobs
+    if news.queues_with_work:
+        body["woken"] = news.queues_with_work
+    if news.has_deliveries:
         body["calledBack"] = True
     return to_json(body)
 
 
-def unpack(data: bytes | str) -> tuple[str, News]:
+def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
     """Who sent it, and what."""
     body = from_json(data)
-    return body["from"], News(
-        notices=tuple(Notice(job_id, seq, terminal) for job_id, seq, terminal in body.get("notices", ())),
-        stopped=tuple(body.get("stopped", ())),
-        woken=tuple(body.get("woken", ())),
-        called_back=bool(body.get("calledBack")),
+    return body["from"], ClusterEvent(
+        events=tuple(Notice(job_id, seq, terminal) for job_id, seq, terminal in body.get("notices", ())),
+        cancelled_jobs=tuple(body.get("stopped", ())),
+        queues_with_work=tuple(body.get("woken", ())),
+        has_deliveries=bool(body.get("calledBack")),
     )
 
 
-def merge(several: list[News]) -> News:
-    return News(
-        notices=tuple(notice for news in several for notice in news.notices),
-        stopped=tuple(job_id for news in several for job_id in news.stopped),
-        woken=tuple(sorted({queue for news in several for queue in news.woken})),
-        called_back=any(news.called_back for news in several),
+def merge(several: list[ClusterEvent]) -> ClusterEvent:
+    return ClusterEvent(
+        events=tuple(notice for news in several for notice in news.events),
+        cancelled_jobs=tuple(job_id for news in several for job_id in news.cancelled_jobs),
+        queues_with_work=tuple(sorted({queue for news in several for queue in news.queues_with_work})),
+        has_deliveries=any(news.has_deliveries for news in several),
     )
 
 

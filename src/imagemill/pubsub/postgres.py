@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 
 from imagemill.backends.base import Progress
-from imagemill.pubsub.base import Ears, News
+from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.codec import pack, unpack
-from imagemill.pubsub.threads import Outgoing, Unsent
+from imagemill.pubsub.threads import PublishFailed, SenderThread
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
 
-class PostgresFanout:
+class PostgresPubSub:
     """``url``: as psycopg takes it. ``sender`` names this process."""
 
     def __init__(self, url: str, sender: str) -> None:
@@ -38,22 +38,22 @@ class PostgresFanout:
         self._sender = sender
         self._hears = False
         self._writer: Any = None
-        self._outgoing = Outgoing(self._send, name="notify")
+        self._outgoing = SenderThread(self._send, name="notify")
 
     @property
-    def hears(self) -> bool:
+    def is_connected(self) -> bool:
         return self._hears
 
-    def tell(self, news: Sequence[News]) -> None:
-        self._outgoing.tell(news)
+    def publish(self, news: Sequence[ClusterEvent]) -> None:
+        self._outgoing.publish(news)
 
-    def show(self, job_id: str, progress: Progress) -> None:
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
         del job_id, progress  # the log has it once a second; see the module
 
-    def follow(self, ids: Iterable[str]) -> None:
+    def subscribe(self, ids: Iterable[str]) -> None:
         del ids
 
-    def unfollow(self, ids: Iterable[str]) -> None:
+    def unsubscribe(self, ids: Iterable[str]) -> None:
         del ids
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class PostgresFanout:
         if self._writer is not None:
             self._writer.close()
 
-    def _send(self, news: News, progress: dict[str, Progress]) -> None:
+    def _send(self, news: ClusterEvent, progress: dict[str, Progress]) -> None:
         del progress
         try:
             if self._writer is None or self._writer.closed:
@@ -70,9 +70,9 @@ class PostgresFanout:
                 self._writer.execute(_NOTIFY, (_CHANNEL, pack(self._sender, part).decode()))
         except psycopg.Error as error:
             self._writer = None
-            raise Unsent(str(error)) from error
+            raise PublishFailed(str(error)) from error
 
-    async def listen(self, ears: Ears) -> None:
+    async def listen(self, ears: EventHandlers) -> None:
         pause_s, told = _AGAIN_S, False
         while True:
             try:
@@ -88,23 +88,23 @@ class PostgresFanout:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _AGAIN_CAP_S)
 
-    async def _session(self, ears: Ears) -> None:
+    async def _session(self, ears: EventHandlers) -> None:
         """Raises `TimeoutError` once it does not hear itself."""
         connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=2)
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
             while True:
                 await self._call()
-                await self._hear_for(connection, ears)
+                await self._listen_for(connection, ears)
 
     async def _call(self) -> None:
         """A session for a moment: a third one to hold for this would be idle nearly always."""
         async with await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, connect_timeout=2
         ) as caller:
-            await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, News()).decode()))
+            await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, ClusterEvent()).decode()))
 
-    async def _hear_for(self, connection: Any, ears: Ears) -> None:
+    async def _listen_for(self, connection: Any, ears: EventHandlers) -> None:
         """Until it is time to call oneself again."""
         called, heard = time.monotonic(), False
         while (elapsed_s := time.monotonic() - called) < _ALIVE_S:
@@ -114,23 +114,23 @@ class PostgresFanout:
                 sender, news = unpack(notify.payload)
                 if sender != self._sender:
                     if news:  # else it only calls itself
-                        ears.hear(news)
+                        ears.on_event(news)
                 elif not heard:
                     heard = True
                     self._begin(ears)
 
-    def _begin(self, ears: Ears) -> None:
+    def _begin(self, ears: EventHandlers) -> None:
         if not self._hears:
             self._hears = True
-            ears.begin()
+            ears.on_connect()
 
 
-def _parts(news: News) -> list[News]:
+def _parts(news: ClusterEvent) -> list[ClusterEvent]:
     """The same news, each part small enough for a payload."""
-    first = replace(news, notices=news.notices[:_MOST_NOTICES])
-    more = range(_MOST_NOTICES, len(news.notices), _MOST_NOTICES)
+    first = replace(news, notices=news.events[:_MOST_NOTICES])
+    more = range(_MOST_NOTICES, len(news.events), _MOST_NOTICES)
     return [part for part in (first, *(_of(news, start) for start in more)) if part]
 
 
-def _of(news: News, start: int) -> News:
-    return News(news.notices[start : start + _MOST_NOTICES])
+def _of(news: ClusterEvent, start: int) -> ClusterEvent:
+    return ClusterEvent(news.events[start : start + _MOST_NOTICES])

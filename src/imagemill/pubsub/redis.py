@@ -18,9 +18,9 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from imagemill.backends.base import Progress
-from imagemill.pubsub.base import Ears, News
+from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.codec import pack, pack_progress, unpack, unpack_progress
-from imagemill.pubsub.threads import Outgoing, Unsent
+from imagemill.pubsub.threads import PublishFailed, SenderThread
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _ALIVE_S = 10.0
 _AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
 
 
-class RedisFanout:
+class RedisPubSub:
     """``sender`` names this process. ``notices``: whether it wants to hear of events."""
 
     def __init__(self, url: str, sender: str, *, notices: bool = True) -> None:
@@ -51,23 +51,23 @@ class RedisFanout:
         self._followed: set[str] = set()
         self._pubsub: Any = None
         self._changes: set[asyncio.Task[None]] = set()
-        self._outgoing = Outgoing(self._send, name="redis")
+        self._outgoing = SenderThread(self._send, name="redis")
 
     @property
-    def hears(self) -> bool:
+    def is_connected(self) -> bool:
         return self._pubsub is not None
 
-    def tell(self, news: Sequence[News]) -> None:
-        self._outgoing.tell(news)
+    def publish(self, news: Sequence[ClusterEvent]) -> None:
+        self._outgoing.publish(news)
 
-    def show(self, job_id: str, progress: Progress) -> None:
-        self._outgoing.show(job_id, progress)
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
+        self._outgoing.publish_progress(job_id, progress)
 
     def close(self) -> None:
         self._outgoing.close()
         self._client.close()
 
-    def _send(self, news: News, progress: dict[str, Progress]) -> None:
+    def _send(self, news: ClusterEvent, progress: dict[str, Progress]) -> None:
         pipeline: Any = self._client.pipeline(transaction=False)
         for job_id, latest in progress.items():
             whole = job_id in self._watched
@@ -79,24 +79,24 @@ class RedisFanout:
         try:
             takers: list[int] = pipeline.execute()
         except (RedisError, OSError) as error:
-            raise Unsent(str(error)) from error
+            raise PublishFailed(str(error)) from error
         for job_id, count in zip(progress, takers, strict=False):
             (self._watched.add if count else self._watched.discard)(job_id)
-        self._watched -= {notice.job_id for notice in news.notices if notice.terminal}
+        self._watched -= {notice.job_id for notice in news.events if notice.terminal}
 
-    def follow(self, ids: Iterable[str]) -> None:
+    def subscribe(self, ids: Iterable[str]) -> None:
         fresh = set(ids) - self._followed
         self._followed |= fresh
         if self._pubsub is not None and fresh:
             self._change(self._pubsub.subscribe(*(self._live + job_id for job_id in fresh)))
 
-    def unfollow(self, ids: Iterable[str]) -> None:
+    def unsubscribe(self, ids: Iterable[str]) -> None:
         gone = self._followed & set(ids)
         self._followed -= gone
         if self._pubsub is not None and gone:
             self._change(self._pubsub.unsubscribe(*(self._live + job_id for job_id in gone)))
 
-    async def listen(self, ears: Ears) -> None:
+    async def listen(self, ears: EventHandlers) -> None:
         pause_s = _AGAIN_S
         while True:
             try:
@@ -110,7 +110,7 @@ class RedisFanout:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _AGAIN_CAP_S)
 
-    async def _session(self, ears: Ears) -> None:
+    async def _session(self, ears: EventHandlers) -> None:
         client: Any = redis.asyncio.Redis.from_url(
             self._url,
             socket_connect_timeout=_CONNECT_S,
@@ -120,26 +120,26 @@ class RedisFanout:
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._heard, *(self._live + job_id for job_id in self._followed))
             self._pubsub = pubsub
-            ears.begin()
+            ears.on_connect()
             while True:
                 message = await pubsub.get_message(timeout=_ALIVE_S / 2)
                 if message is not None:
                     self._take(message, ears)
 
-    def _take(self, message: dict[str, Any], ears: Ears) -> None:
+    def _take(self, message: dict[str, Any], ears: EventHandlers) -> None:
         channel: str = message["channel"].decode()
         try:
             if channel == self._heard:
                 sender, news = unpack(message["data"])
                 if sender != self._sender:
-                    ears.hear(news)
+                    ears.on_event(news)
                 return
             sender, progress = unpack_progress(message["data"])
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a message on the Redis channel %s is not one of ours: %s", channel, error)
             return
         if sender != self._sender:
-            ears.see(channel.removeprefix(self._live), progress)
+            ears.on_progress(channel.removeprefix(self._live), progress)
 
     def _change(self, change: Any) -> None:
         async def run() -> None:

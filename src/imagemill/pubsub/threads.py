@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.base import Progress
-from imagemill.pubsub.base import Ears, Fanout, News
+from imagemill.pubsub.base import ClusterEvent, EventHandlers, PubSub
 from imagemill.pubsub.codec import merge
 
 log = logging.getLogger(__name__)
@@ -16,32 +16,32 @@ _MOST_KEPT = 10_000
 """News kept while nobody takes them; who misses some looks into the database."""
 _AFTER_ERROR_S = 1.0
 
-Send = Callable[[News, dict[str, Progress]], None]
-"""Raises `Unsent`."""
+Send = Callable[[ClusterEvent, dict[str, Progress]], None]
+"""Raises `PublishFailed`."""
 
 
-class Unsent(Exception):
+class PublishFailed(Exception):
     """Nobody took it; the cause is in the message."""
 
 
-class Outgoing:
+class SenderThread:
     def __init__(self, send: Send, *, name: str) -> None:
         self._send = send
         self._bell = threading.Condition()
-        self._news: list[News] = []
+        self._news: list[ClusterEvent] = []
         self._progress: dict[str, Progress] = {}
         self._closed = False
         self._away = False
         self._thread = threading.Thread(target=self._serve, name=f"imagemill-{name}", daemon=True)
         self._thread.start()
 
-    def tell(self, news: Sequence[News]) -> None:
+    def publish(self, news: Sequence[ClusterEvent]) -> None:
         with self._bell:
             if len(self._news) < _MOST_KEPT:
                 self._news.extend(news)
             self._bell.notify()
 
-    def show(self, job_id: str, progress: Progress) -> None:
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
         with self._bell:
             self._progress[job_id] = progress
             self._bell.notify()
@@ -63,7 +63,7 @@ class Outgoing:
             try:
                 self._send(merge(news), progress)
                 self._away = False
-            except Unsent as error:
+            except PublishFailed as error:
                 if not self._away:
                     log.warning("other processes hear of nothing and look by themselves: %s", error)
                 self._away = True
@@ -75,8 +75,8 @@ class Outgoing:
                 log.exception("a bug kept news from other processes; they look by themselves")
 
 
-class Listening:
-    def __init__(self, fanout: Fanout, ears: Ears) -> None:
+class ListenerThread:
+    def __init__(self, fanout: PubSub, ears: EventHandlers) -> None:
         self._fanout = fanout
         self._ears = ears
         self._loop = asyncio.new_event_loop()

@@ -10,9 +10,9 @@ from imagemill.domain.access import Caller
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import QueueFull, StorageError
 from imagemill.domain.jobs import Draft
-from imagemill.domain.quotas import Standing, Terms, accounts_of
+from imagemill.domain.quotas import QuotaPolicy, QuotaStatus, accounts_of
 from imagemill.jobs.store.queue_depth import Workload
-from imagemill.quotas.store import LimitStore, Take
+from imagemill.quotas.store import CountRequest, QuotaStore
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _LOOK_S = 5.0
 _MOST_REMEMBERED = 10_000
 
 
-class QueueWatch:
+class QueueDeadlineCheck:
     """Refuses jobs that would expire before their turn. Never blocks: measures in a thread of its own, and
     knows nothing until that is done."""
 
@@ -71,14 +71,14 @@ class QueueWatch:
 class Quotas:
     """What new jobs are held to; by default to nothing."""
 
-    terms: Terms | None = None
-    queue: QueueWatch | None = None
+    terms: QuotaPolicy | None = None
+    queue: QueueDeadlineCheck | None = None
 
 
-class Throttle:
+class RequestLimiter:
     """Requests a minute. Who has no such limit costs a look into a dictionary."""
 
-    def __init__(self, store: LimitStore, terms: Terms, remember_s: float) -> None:
+    def __init__(self, store: QuotaStore, terms: QuotaPolicy, remember_s: float) -> None:
         self._store = store
         self.terms = terms
         self._remember_s = remember_s
@@ -86,15 +86,15 @@ class Throttle:
 
     def is_free(self, caller: Caller) -> bool:
         """Known to have no limit, as of a moment ago; blocks nowhere."""
-        if caller.is_open:
+        if caller.is_unauthenticated_local:
             return True
         found = self._quotas.get(caller.owner)
         return found is not None and not found[1] and self._is_fresh(found[0])
 
-    def take(self, caller: Caller) -> Standing | None:
+    def take(self, caller: Caller) -> QuotaStatus | None:
         """Count a request; None without a limit. May block. Raises `RateLimited`."""
         quotas = self._of(caller.owner)
-        return self._store.take(Take(quotas, now_us())) if quotas else None
+        return self._store.take(CountRequest(quotas, now_us())) if quotas else None
 
     def forget(self) -> None:
         """A limit was changed: look again, here at once."""

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.locks import serialise
+from imagemill.db.locks import lock_names
 from imagemill.db.statements import Statement
 from imagemill.domain import quotas
 from imagemill.domain.clock import SECOND
-from imagemill.domain.errors import NotFound, QueueFull, RateLimited, Refused
-from imagemill.domain.quotas import Limits, Standing, Terms, accounts_of
+from imagemill.domain.errors import NotFound, QueueFull, RateLimited, TryLater
+from imagemill.domain.quotas import Limits, QuotaPolicy, QuotaStatus, accounts_of
 
 _jobs = tables.jobs.c
 _own = tables.limits.c
@@ -24,7 +24,7 @@ _LOOK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class CountRequest:
     """One request of an owner. ``quotas``: by whom it counts for, in their order."""
 
     quotas: tuple[tuple[str, float], ...]
@@ -32,32 +32,32 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnerLimits:
     """All limits an owner has of its own."""
 
     owner: str
     amounts: Mapping[str, float]
 
 
-class LimitStore:
+class QuotaStore:
     """What `imagemill.jobs.store.store.Store` offers about limits."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
         self._write = write
         self._read = read
 
-    def take(self, take: Take) -> Standing:
+    def take(self, take: CountRequest) -> QuotaStatus:
         """Count a request; what is left of the tightest. Raises `RateLimited` and counts nothing."""
         return self._write(_take, take)
 
-    def put(self, own: Own) -> None:
+    def put(self, own: OwnerLimits) -> None:
         """In place of all the owner had. Raises `NotFound`."""
         self._write(_put, own)
 
     def own(self, owners: Iterable[str]) -> dict[str, dict[str, float]]:
         return self._read(_read_own, sorted(set(owners)))
 
-    def resolve(self, terms: Terms, owners: Iterable[str]) -> dict[str, Limits]:
+    def resolve(self, terms: QuotaPolicy, owners: Iterable[str]) -> dict[str, Limits]:
         return self._read(_resolve, terms, sorted(set(owners)))
 
     def open_jobs(self, owner: str) -> int:
@@ -87,34 +87,34 @@ _GIVE_BACK = Statement(
 )
 
 
-def _take(tx: Tx, requests: Sequence[Take]) -> list[Standing | RateLimited]:
+def _take(tx: Tx, requests: Sequence[CountRequest]) -> list[QuotaStatus | RateLimited]:
     # By owner, so that two processes lock the rows in the same order.
     order = sorted(range(len(requests)), key=lambda index: requests[index].quotas)
-    answers: dict[int, Standing | RateLimited] = {index: _take_one(tx, requests[index]) for index in order}
+    answers: dict[int, QuotaStatus | RateLimited] = {index: _take_one(tx, requests[index]) for index in order}
     return [answers[index] for index in range(len(requests))]
 
 
-def _take_one(tx: Tx, request: Take) -> Standing | RateLimited:
+def _take_one(tx: Tx, request: CountRequest) -> QuotaStatus | RateLimited:
     width = quotas.MINUTE_S * SECOND
     span = request.now // width
     after_s = ((span + 1) * width - request.now) / SECOND
-    tightest: Standing | None = None
+    tightest: QuotaStatus | None = None
     for position, (owner, quota) in enumerate(request.quotas):
         given = {"owner": owner, "span": span, "until": (span + 1) * width, "quota": quota}
         rows = _TAKE.run(tx.conn, given) if quota >= 1 else []
         if not rows:
             for earlier, _ in request.quotas[:position]:
                 _GIVE_BACK.run(tx.conn, {"owner": earlier, "span": span})
-            standing = Standing(quotas.REQUESTS, quota, 0, after_s, quotas.MINUTE_S)
+            standing = QuotaStatus(quotas.REQUESTS, quota, 0, after_s, quotas.MINUTE_S)
             return limited(f"{owner} may send {quota:g} requests a minute", standing)
-        left = Standing(quotas.REQUESTS, quota, quota - rows[0][0], after_s, quotas.MINUTE_S)
+        left = QuotaStatus(quotas.REQUESTS, quota, quota - rows[0][0], after_s, quotas.MINUTE_S)
         if tightest is None or left.remaining < tightest.remaining:
             tightest = left
     assert tightest is not None  # noqa: S101 - a request that counts for nobody is not taken
     return tightest
 
 
-def limited(message: str, standing: Standing) -> RateLimited:
+def limited(message: str, standing: QuotaStatus) -> RateLimited:
     return RateLimited(
         f"{message}; try again in {max(1, round(standing.after_s))} s",
         after_s=standing.after_s,
@@ -123,7 +123,7 @@ def limited(message: str, standing: Standing) -> RateLimited:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class QuotaDemand:
     """What a submission asks for."""
 
     owner: str
@@ -134,23 +134,23 @@ class Wanted:
     now: int
 
 
-class Quotas:
+class QuotaCounters:
     """The limits of the owners of a transaction's submissions, locked against other transactions'."""
 
-    def __init__(self, tx: Tx, terms: Terms, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, tx: Tx, terms: QuotaPolicy, wanted: Sequence[QuotaDemand]) -> None:
         self._tx = tx
         self._terms = terms
         owners = sorted({each for one in wanted for each in accounts_of(one.owner)})
         names = {f"limits:{accounts_of(owner)[0]}" for owner in owners}
         # Others' submissions for the same accounts wait.
-        serialise(tx, names | ({"limits"} if terms.most_jobs is not None else set()))
+        lock_names(tx, names | ({"limits"} if terms.most_jobs is not None else set()))
         self._limits = _resolve(tx.conn, terms, owners)
         self._open: dict[str, int] = {}
         self._all: int | None = None
         self._counts: dict[tuple[str, str, int], float] = {}
         self._changed: dict[tuple[str, str, int], int] = {}
 
-    def check(self, wanted: Wanted) -> Refused | None:
+    def check(self, wanted: QuotaDemand) -> TryLater | None:
         """Why it is refused; nothing is counted yet."""
         most = self._terms.most_jobs
         if most is not None and self._open_in_all(most) + wanted.jobs > most:
@@ -161,39 +161,41 @@ class Quotas:
                 return refusal
         return None
 
-    def _check_owner(self, owner: str, its: Limits, wanted: Wanted) -> RateLimited | None:
+    def _check_owner(self, owner: str, its: Limits, wanted: QuotaDemand) -> RateLimited | None:
         if its.jobs is not None:
             left = its.jobs - self._open_of(owner)
             if wanted.jobs > left:
-                standing = Standing(quotas.JOBS, its.jobs, max(0.0, left), _LOOK_AGAIN_S)
+                standing = QuotaStatus(quotas.JOBS, its.jobs, max(0.0, left), _LOOK_AGAIN_S)
                 return limited(f"{owner} may have {its.jobs:g} jobs in flight", standing)
         if its.megapixels is not None:
             day = quotas.DAY_S * SECOND
             left = its.megapixels - self._count(owner, quotas.MEGAPIXELS, wanted.now // day)
             if wanted.megapixels > left + 1e-9:
                 after_s = (day - wanted.now % day) / SECOND
-                standing = Standing(quotas.MEGAPIXELS, its.megapixels, max(0.0, left), after_s, quotas.DAY_S)
+                standing = QuotaStatus(
+                    quotas.MEGAPIXELS, its.megapixels, max(0.0, left), after_s, quotas.DAY_S
+                )
                 return limited(f"{owner} may have {its.megapixels:g} megapixels made a day", standing)
         for recipe in sorted(wanted.recipes.keys() & its.cooldowns.keys()):
             pause_s, kind = its.cooldowns[recipe], quotas.COOLDOWN + recipe
             after_s = (self._count(owner, kind, 0) - wanted.now) / SECOND + pause_s
             if after_s > 0 and self._count(owner, kind, 0):
-                standing = Standing(kind, 1, 0, after_s, round(pause_s) or None)
+                standing = QuotaStatus(kind, 1, 0, after_s, round(pause_s) or None)
                 return limited(f"{owner} may submit {recipe} every {pause_s:g} s", standing)
         return self._check_days(owner, its, wanted)
 
-    def _check_days(self, owner: str, its: Limits, wanted: Wanted) -> RateLimited | None:
+    def _check_days(self, owner: str, its: Limits, wanted: QuotaDemand) -> RateLimited | None:
         day = quotas.DAY_S * SECOND
         for recipe in sorted(wanted.recipes.keys() & its.daily.keys()):
             most, kind = its.daily[recipe], quotas.DAILY + recipe
             left = most - self._count(owner, kind, wanted.now // day)
             if wanted.recipes[recipe] > left:
                 after_s = (day - wanted.now % day) / SECOND
-                standing = Standing(kind, most, max(0.0, left), after_s, quotas.DAY_S)
+                standing = QuotaStatus(kind, most, max(0.0, left), after_s, quotas.DAY_S)
                 return limited(f"{owner} may have {most:g} jobs of {recipe} a day", standing)
         return None
 
-    def count(self, wanted: Wanted) -> None:
+    def count(self, wanted: QuotaDemand) -> None:
         """It is accepted."""
         if self._all is not None:
             self._all += wanted.jobs
@@ -276,7 +278,7 @@ def _read_own(conn: sa.Connection, owners: Sequence[str]) -> dict[str, dict[str,
     return found
 
 
-def _resolve(conn: sa.Connection, terms: Terms, owners: Sequence[str]) -> dict[str, Limits]:
+def _resolve(conn: sa.Connection, terms: QuotaPolicy, owners: Sequence[str]) -> dict[str, Limits]:
     own = _read_own(conn, owners)
     roles = dict(_ROLES.run(conn, {"ids": owners})) if owners else {}
     return {owner: terms.of(owner, roles.get(owner, "user"), own.get(owner, {})) for owner in owners}
@@ -318,7 +320,7 @@ def is_kind(text: str) -> bool:
     return _KIND.fullmatch(text) is not None
 
 
-def _put(tx: Tx, requests: Sequence[Own]) -> list[NotFound | None]:
+def _put(tx: Tx, requests: Sequence[OwnerLimits]) -> list[NotFound | None]:
     answers: list[NotFound | None] = []
     for request in requests:
         if not _ROLES.run(tx.conn, {"ids": [request.owner]}):

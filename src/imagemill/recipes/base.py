@@ -8,19 +8,24 @@ from pydantic import BaseModel
 
 from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
-from imagemill.domain.images import Work
+from imagemill.domain.images import RenderSpec
 from imagemill.domain.jobs import Record
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 from imagemill.media.palette import Palette
-from imagemill.media.transforms import Craft, Role
-from imagemill.products.characters.prompts.types import Look, Setting, Sheet, Telling
+from imagemill.media.transforms import ImageTransform, Role
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One render and what is made of its outputs."""
 
-    work: Work
+    work: RenderSpec
     outputs: int
     """Files the render must deliver; fewer is a failure."""
     size: tuple[int, int] | None = None
@@ -28,8 +33,8 @@ class Plan:
     parameters: str = ""
     """The generation parameters as text, embedded in the picture."""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Sources (`Shelf.picture`) of the pictures the work names."""
-    craft: Craft | None = None
+    """Sources (`ResourceResolver.picture`) of the pictures the work names."""
+    transform: ImageTransform | None = None
     """What is made of each picture before it is kept; None: kept as it is."""
     keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
     """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
@@ -39,7 +44,7 @@ class Plan:
     """What is written besides the job when it succeeds."""
 
 
-class Shelf(Protocol):
+class ResourceResolver(Protocol):
     """What a recipe completes an input from. ``path`` names the field in an `InvalidInput`."""
 
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
@@ -57,11 +62,11 @@ class Shelf(Protocol):
 class Tools(Protocol):
     """What a worker has that a request has not: time, and the network."""
 
-    def look(self, sheet: Sheet) -> Look:
+    def look(self, sheet: CharacterSheet) -> Appearance:
         """A character in words a checkpoint understands."""
         ...
 
-    def scene(self, telling: Telling) -> Setting:
+    def scene(self, telling: StoryContext) -> SceneDescription:
         """A moment of a story in such words."""
         ...
 
@@ -79,7 +84,7 @@ class Prepared:
     """An input that can be rendered."""
 
     input: Any
-    told: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the job's last event says of it."""
 
 
@@ -87,7 +92,7 @@ class Prepared:
 class Recipe:
     name: str
     input: type[BaseModel]
-    complete: Callable[[Any, Shelf, str], BaseModel]
+    complete: Callable[[Any, ResourceResolver, str], BaseModel]
     """The input with AIRs expanded and the seed drawn. The last argument is the path of its fields."""
     plan: Callable[[Any], Plan]
     model: Callable[[Any], str]
@@ -95,14 +100,14 @@ class Recipe:
     rate: Rate
     """What it costs unless the settings say otherwise."""
     queue: str = "gpu"
-    wording: Callable[[Any], Wording] | None = None
+    get_texts: Callable[[Any], PromptTexts] | None = None
     """The texts of an input, complete or not, for the checks of prompts; None: all texts that are in it."""
-    reworded: Callable[[Any, Wording], BaseModel] | None = None
+    replace_texts: Callable[[Any, PromptTexts], BaseModel] | None = None
     """The input with other texts; None: what a check would rewrite is blocked."""
     prepare: Callable[[Any, Tools], Prepared] | None = None
     """What is done in the worker before the plan: what takes too long for a request. Its texts are judged
     once more. A plan must be possible without it, as a request makes one to see whether and where."""
     rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
-    """What it costs on occasions that have a name; see `Wish.rate`."""
-    worded_by: str = ""
+    """What it costs on occasions that have a name; see `JobSubmission.rate`."""
+    prompt_field: str = ""
     """The input's field that messages about its texts name."""

@@ -13,12 +13,12 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
-from imagemill.graphs.errors import BadGraph
+from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.files import file_kind
-from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 FILE = "file:"
 """Before a checkpoint that is named by its file on the node, not by an AIR."""
@@ -52,7 +52,7 @@ class Comfy(BaseModel):
     checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
 
 
-def complete(input_: Comfy, shelf: Shelf, path: str) -> Comfy:
+def complete(input_: Comfy, shelf: ResourceResolver, path: str) -> Comfy:
     graph = _read(input_.graph, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     reseeded = graphs.reseed(graph, input_.number)
@@ -69,12 +69,12 @@ def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
         raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; at most {MAX_NODES} pass")
     try:
         return graphs.normalise(raw)
-    except BadGraph as error:
+    except InvalidGraph as error:
         where = f"[{error.node_id!r}]" if error.node_id is not None else ""
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
 
 
-def _with_files(graph: graphs.Graph, shelf: Shelf, path: str) -> tuple[graphs.Graph, str]:
+def _with_files(graph: graphs.Graph, shelf: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
     """The graph with files for AIRs, and the first checkpoint it loads."""
     changes: dict[tuple[str, graphs.Path], str] = {}
     airs: dict[str, str] = {}
@@ -93,13 +93,13 @@ def _literal_seed(graph: graphs.Graph) -> int | None:
     return next((seed for seed in found if type(seed) is int and 0 <= seed <= MAX_SEED), None)
 
 
-def wording(input_: Comfy) -> Wording:
+def get_texts(input_: Comfy) -> PromptTexts:
     try:
         graph = graphs.substitute(graphs.normalise(input_.graph), input_.variables)
-    except BadGraph:
+    except InvalidGraph:
         # It will be refused for that, with a better word.
         graph = input_.graph
-    return prompt_texts.wording(graph, input_.variables)
+    return prompt_texts.graph_texts(graph, input_.variables)
 
 
 def plan(input_: Comfy) -> Plan:
@@ -114,6 +114,6 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
     rate=Rate(base=4.0),
-    wording=wording,
-    worded_by="workflow",
+    get_texts=get_texts,
+    prompt_field="workflow",
 )

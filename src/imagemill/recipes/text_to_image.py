@@ -10,9 +10,9 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
-from imagemill.domain.moderation import Wording
-from imagemill.media.postprocess import InFormat
-from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.domain.moderation import PromptTexts
+from imagemill.media.postprocess import ConvertFormat
+from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
@@ -74,7 +74,7 @@ _FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
 """What Flux is made to be sampled with; a client's own choice goes before."""
 
 
-def complete(input_: TextToImage, shelf: Shelf, path: str) -> TextToImage:
+def complete(input_: TextToImage, shelf: ResourceResolver, path: str) -> TextToImage:
     checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
     networks = [
         _complete_network(network, shelf, f"{path}additionalNetworks[{network.air!r}]")
@@ -104,13 +104,13 @@ def complete(input_: TextToImage, shelf: Shelf, path: str) -> TextToImage:
     )
 
 
-def _complete_network(network: NetworkInput, shelf: Shelf, path: str) -> NetworkInput:
+def _complete_network(network: NetworkInput, shelf: ResourceResolver, path: str) -> NetworkInput:
     resource = shelf.resource(path, network.air)
     kind = network.type or resource.air.type or "lora"
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
 
 
-def _complete_control(control: ControlInput, shelf: Shelf, path: str) -> ControlInput:
+def _complete_control(control: ControlInput, shelf: ResourceResolver, path: str) -> ControlInput:
     model = shelf.resource(f"{path}model", control.model) if control.model else None
     return control.model_copy(
         update={
@@ -131,7 +131,7 @@ def plan(input_: TextToImage) -> Plan:
         parameters=parameters_text(spec, input_.sampler),
         inputs=_sources(input_),
         # A node's own way to save is PNG, whatever was asked for.
-        craft=None if spec.format == "png" else InFormat(spec.format),
+        transform=None if spec.format == "png" else ConvertFormat(spec.format),
     )
 
 
@@ -206,12 +206,12 @@ def parameters_text(spec: ImageSpec, sampler_name: str) -> str:
     return "\n".join(lines)
 
 
-def wording(input_: TextToImage) -> Wording:
+def get_texts(input_: TextToImage) -> PromptTexts:
     triggers = (network.trigger_word for network in input_.networks if network.trigger_word)
-    return Wording(input_.prompt, input_.negative_prompt, ", ".join(triggers))
+    return PromptTexts(input_.prompt, input_.negative_prompt, ", ".join(triggers))
 
 
-def reworded(input_: TextToImage, texts: Wording) -> TextToImage:
+def replace_texts(input_: TextToImage, texts: PromptTexts) -> TextToImage:
     return input_.model_copy(update={"prompt": texts.prompt, "negative_prompt": texts.negative})
 
 
@@ -225,7 +225,7 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.model.lower(),
     rate=PUBLIC_RATE,
-    wording=wording,
-    reworded=reworded,
-    worded_by="prompt",
+    get_texts=get_texts,
+    replace_texts=replace_texts,
+    prompt_field="prompt",
 )

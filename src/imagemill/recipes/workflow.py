@@ -10,11 +10,11 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
 from imagemill.graphs.manifest import Input, Workflow, bind
-from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.comfy import checkpoint_of
 
 _PICTURES = ("image", "mask")
@@ -39,7 +39,7 @@ class WorkflowRun(BaseModel):
     pictures: dict[str, str] = Field({}, description="Sources of pictures; filled in when accepted.")
 
 
-def complete(input_: WorkflowRun, shelf: Shelf, path: str) -> WorkflowRun:
+def complete(input_: WorkflowRun, shelf: ResourceResolver, path: str) -> WorkflowRun:
     """Raises `InvalidInput` at ``path`` + the name of the workflow's input, with every fault it can see."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
@@ -83,7 +83,7 @@ def _seeded(workflow: Workflow, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _with_files(one: Input, value: Any, shelf: Shelf, path: str, found: list[Resource]) -> Any:
+def _with_files(one: Input, value: Any, shelf: ResourceResolver, path: str, found: list[Resource]) -> Any:
     """A model named by AIR becomes the file a node should have it in. What is no such value is left alone."""
     if one.type == "model" and isinstance(value, str) and graphs.is_air(value):
         found.append(shelf.resource(path, value))
@@ -93,7 +93,7 @@ def _with_files(one: Input, value: Any, shelf: Shelf, path: str, found: list[Res
     return value
 
 
-def _lora(entry: Any, shelf: Shelf, path: str, found: list[Resource]) -> Any:
+def _lora(entry: Any, shelf: ResourceResolver, path: str, found: list[Resource]) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("air"), str) or entry.get("file"):  # pyright: ignore[reportUnknownMemberType] - any JSON
         return entry  # pyright: ignore[reportUnknownVariableType] - any JSON
     if not graphs.is_air(entry["air"]):
@@ -125,7 +125,7 @@ def _picture_errors(workflow: Workflow, values: Mapping[str, Any]) -> Iterator[F
             yield FieldError(one.name, "should be a picture: a data URL, a URL, or blob: and a blob key")
 
 
-def _with_airs(graph: graphs.Graph, shelf: Shelf, found: list[Resource]) -> graphs.Graph:
+def _with_airs(graph: graphs.Graph, shelf: ResourceResolver, found: list[Resource]) -> graphs.Graph:
     """AIRs that stand in the graph itself, as the files a node should have them in."""
     changes: dict[tuple[str, graphs.Path], Any] = {}
     for id_, place, air in graphs.air_inputs(graph):
@@ -134,11 +134,11 @@ def _with_airs(graph: graphs.Graph, shelf: Shelf, found: list[Resource]) -> grap
     return graphs.replaced(graph, changes)
 
 
-def wording(input_: WorkflowRun) -> Wording:
+def get_texts(input_: WorkflowRun) -> PromptTexts:
     """Of the graph that runs, and of what was said of it."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
-        return prompt_texts.wording(input_.graph)
+        return prompt_texts.graph_texts(input_.graph)
     graph = graphs.copy(workflow.graph)
     further: dict[str, Any] = {}
     for one in workflow.inputs:
@@ -149,7 +149,7 @@ def wording(input_: WorkflowRun) -> Wording:
         elif one.type not in _PICTURES:
             for id_, name in one.targets:
                 graph[id_]["inputs"][name] = value
-    return prompt_texts.wording(graph, further)
+    return prompt_texts.graph_texts(graph, further)
 
 
 def plan(input_: WorkflowRun) -> Plan:
@@ -165,6 +165,6 @@ RECIPE = Recipe(
     plan=plan,
     model=lambda input_: input_.checkpoint.lower(),
     rate=Rate(base=4.0),
-    wording=wording,
-    worded_by="values",
+    get_texts=get_texts,
+    prompt_field="values",
 )

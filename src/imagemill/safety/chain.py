@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from imagemill.domain.errors import ImagemillError
-from imagemill.domain.moderation import Judgement, Question, Ruling, Verdict, Wording
+from imagemill.domain.moderation import (
+    ModerationInput,
+    ModerationRecord,
+    ModerationResult,
+    PromptTexts,
+    Verdict,
+)
 from imagemill.safety.minors import Minors
 from imagemill.safety.normalize import digest
 
@@ -22,7 +28,7 @@ class Check(Protocol):
         """In lower case; what settings and decisions name it by."""
         ...
 
-    def judge(self, question: Question) -> Ruling: ...
+    def judge(self, question: ModerationInput) -> ModerationResult: ...
 
 
 class CheckFailed(ImagemillError):
@@ -33,43 +39,43 @@ class CheckFailed(ImagemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class ChainResult:
     """What all checks together say."""
 
-    wording: Wording
-    judgements: tuple[Judgement, ...] = ()
+    wording: PromptTexts
+    judgements: tuple[ModerationRecord, ...] = ()
     """Of the checks that said something, in their order; a block is the last."""
 
     @property
-    def blocked(self) -> Judgement | None:
+    def blocked(self) -> ModerationRecord | None:
         last = self.judgements[-1] if self.judgements else None
         return last if last is not None and last.verdict is Verdict.BLOCK else None
 
 
-class Chain:
+class CheckChain:
     """`Minors` is first, and last where a text was rewritten, whatever else there is."""
 
     def __init__(self, checks: Sequence[Check] = ()) -> None:
         self._always = Minors()
         self._checks: tuple[Check, ...] = (self._always, *checks)
 
-    def judge(self, question: Question, *, rewritable: bool = True) -> Sentence:
+    def judge(self, question: ModerationInput, *, rewritable: bool = True) -> ChainResult:
         """Where texts cannot be rewritten, a rewrite is a block. Raises `CheckFailed`."""
         first = question.wording
-        judgements: list[Judgement] = []
+        judgements: list[ModerationRecord] = []
         for check in self._checks:
             ruling = self._ruled(check, question, judgements, rewritable)
             if ruling.verdict is Verdict.BLOCK:
-                return Sentence(question.wording, tuple(judgements))
+                return ChainResult(question.wording, tuple(judgements))
             if ruling.verdict is Verdict.REWRITE and ruling.wording is not None:
                 question = replace(question, wording=ruling.wording)
         if question.wording != first:
             self._ruled(self._always, question, judgements, rewritable)
-        return Sentence(question.wording, tuple(judgements))
+        return ChainResult(question.wording, tuple(judgements))
 
     def _ruled(
-        self, check: Check, question: Question, judgements: list[Judgement], rewritable: bool
-    ) -> Ruling:
+        self, check: Check, question: ModerationInput, judgements: list[ModerationRecord], rewritable: bool
+    ) -> ModerationResult:
         try:
             ruling = check.judge(question)
         except Exception as error:  # noqa: BLE001 - it may be anybody's
@@ -77,8 +83,8 @@ class Chain:
             log.error("check %r failed: %s", check.name, type(error).__name__)  # noqa: TRY400
             raise CheckFailed(f"the check {check.name!r} of prompts failed; try again") from None
         if ruling.verdict is Verdict.REWRITE and (ruling.wording is None or not rewritable):
-            ruling = Ruling(Verdict.BLOCK, ruling.category)
+            ruling = ModerationResult(Verdict.BLOCK, ruling.category)
         if ruling.verdict is not Verdict.ALLOW:
             category, text = ruling.category[:64], digest(question.wording)
-            judgements.append(Judgement(check.name[:64], ruling.verdict, category, text))
+            judgements.append(ModerationRecord(check.name[:64], ruling.verdict, category, text))
         return ruling

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.domain.moderation import Judgement, Verdict
+from imagemill.domain.moderation import ModerationRecord, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Decision:
     at: int
     job_id: str | None
     """None for a prompt that never became a job."""
-    judgement: Judgement
+    judgement: ModerationRecord
 
 
 class Decisions:
@@ -92,7 +92,7 @@ def _page(conn: sa.Connection, owner: str | None, before: str | None, limit: int
             row.owner,
             row.at,
             row.job_id,
-            Judgement(row.rule, Verdict(row.verdict), row.category, row.digest),
+            ModerationRecord(row.rule, Verdict(row.verdict), row.category, row.digest),
         )
         for row in conn.execute(query)
     ]

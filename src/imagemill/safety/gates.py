@@ -11,21 +11,27 @@ from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import BackendError, ContentBlocked
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Draft, Job
-from imagemill.domain.moderation import Judgement, Question, Ruling, Verdict, Wording
+from imagemill.domain.moderation import (
+    ModerationInput,
+    ModerationRecord,
+    ModerationResult,
+    PromptTexts,
+    Verdict,
+)
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
 from imagemill.jobs.store.store import Store
 from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Recipe
-from imagemill.safety.chain import Chain, CheckFailed, Sentence
+from imagemill.safety.chain import ChainResult, CheckChain, CheckFailed
 from imagemill.safety.decisions import Decision
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class ApprovedInput:
     """An input whose texts may be rendered."""
 
     input: Any
-    judgements: tuple[Judgement, ...] = ()
+    judgements: tuple[ModerationRecord, ...] = ()
 
     @property
     def dumped(self) -> Mapping[str, Any]:
@@ -46,20 +52,20 @@ class Admitted:
 
 
 class PromptGate:
-    def __init__(self, chain: Chain, store: Store) -> None:
+    def __init__(self, chain: CheckChain, store: Store) -> None:
         self._chain = chain
         self._store = store
 
-    def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> Admitted:
+    def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
         """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
         wording, sentence = self._judged(recipe, input_, owner)
         if (blocked := sentence.blocked) is not None:
             self._store.decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
-                f"{path}{recipe.worded_by}",
+                f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
             )
-        return Admitted(_rewritten(recipe, input_, wording, sentence), sentence.judgements)
+        return ApprovedInput(_rewritten(recipe, input_, wording, sentence), sentence.judgements)
 
     def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
         """In the worker, where the texts are others by now. Raises `BackendError`."""
@@ -74,10 +80,10 @@ class PromptGate:
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
         return _rewritten(recipe, input_, wording, sentence)
 
-    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[Wording, Sentence]:
-        wording = recipe.wording(input_) if recipe.wording is not None else _all_texts(input_)
-        question = Question(wording, owner, recipe.name)
-        return wording, self._chain.judge(question, rewritable=recipe.reworded is not None)
+    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
+        wording = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
+        question = ModerationInput(wording, owner, recipe.name)
+        return wording, self._chain.judge(question, rewritable=recipe.replace_texts is not None)
 
     def record(self, owner: str, drafts: Sequence[Draft]) -> None:
         """Before the jobs are stored, in the same or an earlier transaction."""
@@ -86,15 +92,15 @@ class PromptGate:
             self._store.decisions.begin(decisions)
 
 
-def _rewritten(recipe: Recipe, input_: Any, wording: Wording, sentence: Sentence) -> Any:
-    if sentence.wording == wording or recipe.reworded is None:
+def _rewritten(recipe: Recipe, input_: Any, wording: PromptTexts, sentence: ChainResult) -> Any:
+    if sentence.wording == wording or recipe.replace_texts is None:
         return input_
-    return recipe.reworded(input_, sentence.wording)
+    return recipe.replace_texts(input_, sentence.wording)
 
 
-def _all_texts(input_: BaseModel) -> Wording:
+def _all_texts(input_: BaseModel) -> PromptTexts:
     """Of a recipe that does not say which of its fields are prompts."""
-    return Wording("\n".join(_strings(input_.model_dump())))
+    return PromptTexts("\n".join(_strings(input_.model_dump())))
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -127,7 +133,7 @@ class Classifier(Protocol):
         """In lower case; what settings and decisions name it by."""
         ...
 
-    def judge(self, picture: Picture, job: Job) -> Ruling:
+    def judge(self, picture: Picture, job: Job) -> ModerationResult:
         """A rewrite counts as a flag."""
         ...
 
@@ -160,11 +166,11 @@ class PictureGate:
             flags.append(ruling.category)
         return flags
 
-    def _record(self, name: str, ruling: Ruling, job: Job, data: bytes) -> None:
+    def _record(self, name: str, ruling: ModerationResult, job: Job, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
-        judgement = Judgement(name[:64], ruling.verdict, ruling.category[:64], digest)
+        judgement = ModerationRecord(name[:64], ruling.verdict, ruling.category[:64], digest)
         self._store.decisions.record([_decision(judgement, job.owner, job.id)])
 
 
-def _decision(judgement: Judgement, owner: str, job_id: str | None) -> Decision:
+def _decision(judgement: ModerationRecord, owner: str, job_id: str | None) -> Decision:
     return Decision(uuid7(), owner, now_us(), job_id, judgement)

@@ -7,14 +7,14 @@ refused, or a word of the third.
 import re
 from functools import lru_cache
 
-from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict
+from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
 from imagemill.safety.normalize import folded, words
-from imagemill.safety.words import Terms
+from imagemill.safety.words import TermList
 
 NAME = "minors"
-_BLOCKED = Ruling(Verdict.BLOCK, "minors")
+_BLOCKED = ModerationResult(Verdict.BLOCK, "minors")
 
-_YOUNG = Terms(
+_YOUNG = TermList(
     (
         *("child", "children", "childs", "kid", "kids", "kiddie", "toddler*", "infant", "infants"),
         *("baby", "babies", "newborn*", "preteen*", "tween", "tweens", "teen", "teens", "teenage*"),
@@ -36,7 +36,7 @@ _AGE = re.compile(
 )
 _ADULT_AGE = 18
 
-_SEXUAL = Terms(
+_SEXUAL = TermList(
     (
         *("sex", "sexy", "sexual*", "sexo", "porn*", "nsfw", "hentai", "ecchi", "xxx", "erotic*", "erotism*"),
         *("nude", "nudes", "nudity", "nudist*", "naked", "topless", "undress*", "lewd*", "seductiv*"),
@@ -49,15 +49,15 @@ _HARMLESS = re.compile(
     r"\bnaked (?:mole rats?|eye|oats?|flame)"
     r"|\bnude (?:pink|beige|lips?|lipstick|heels?|colou?rs?|colou?red|tones?|shades?|palette|nails?)"
 )
-_ALONE = Terms(("lolicon*", "shotacon*", "jailbait*", "pedophil*", "paedophil*", "pedofil*", "childporn*"))
-_CLOTHES = Terms(("clothes", "clothing", "clothed", "dressed", "underwear", "roupa", "roupas", "ropa"))
+_ALONE = TermList(("lolicon*", "shotacon*", "jailbait*", "pedophil*", "paedophil*", "pedofil*", "childporn*"))
+_CLOTHES = TermList(("clothes", "clothing", "clothed", "dressed", "underwear", "roupa", "roupas", "ropa"))
 """Ruled out by the negative prompt they say as much as a word of `_SEXUAL`."""
 
 
 class Minors:
     name = NAME
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         wording = question.wording
         text = folded(wording.whole)
         # The same text as for other checks, whose words are known then.

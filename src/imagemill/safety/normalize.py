@@ -5,7 +5,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 
 # Cyrillic, Greek, and letters that are not made of another and a mark.
 _CONFUSABLE = str.maketrans(
@@ -60,7 +60,7 @@ def _put_together(found: list[str], apart: list[str]) -> None:
     apart.clear()
 
 
-def digest(wording: Wording) -> str:
+def digest(wording: PromptTexts) -> str:
     """Of the words, so that the same text in another dress is the same."""
     text = "\n".join(" ".join(words(part)) for part in (wording.whole, wording.negative))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from imagemill.domain.moderation import ALLOWED, Ruling, Verdict
+from imagemill.domain.moderation import ALLOWED, ModerationResult, Verdict
 
 _SIDE = 224
 _SCALED = 256 / 224
@@ -38,13 +38,13 @@ class Nsfw:
         self._lock = threading.Lock()
         self._model: _Model | None = None
 
-    def judge(self, picture: Any, job: Any) -> Ruling:
+    def judge(self, picture: Any, job: Any) -> ModerationResult:
         """``picture``: an `imagemill.safety.gates.Picture`."""
         del job
         score = self.score(picture)
         if score >= self._block:
-            return Ruling(Verdict.BLOCK, "nsfw")
-        return Ruling(Verdict.FLAG, "nsfw") if score >= self._flag else ALLOWED
+            return ModerationResult(Verdict.BLOCK, "nsfw")
+        return ModerationResult(Verdict.FLAG, "nsfw") if score >= self._flag else ALLOWED
 
     def score(self, picture: Any) -> float:
         with self._lock:

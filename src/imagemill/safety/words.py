@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from imagemill.domain.moderation import ALLOWED, Question, Ruling, Verdict
+from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
 from imagemill.safety.normalize import folded, words
 
 
-class Terms:
+class TermList:
     def __init__(self, terms: Iterable[str]) -> None:
         self._words: set[str] = set()
         self._phrases: dict[str, list[tuple[str, ...]]] = {}
@@ -46,28 +46,28 @@ class Terms:
         )
 
 
-class OwnWords:
+class BlockedWords:
     """Words that the operator of this installation does not want."""
 
     name = "words"
 
     def __init__(self, terms: Sequence[str]) -> None:
-        self._terms = Terms(folded(term) for term in terms if term.strip("* "))
+        self._terms = TermList(folded(term) for term in terms if term.strip("* "))
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         found = self._terms.within(words(question.wording.whole))
-        return Ruling(Verdict.BLOCK, "words") if found else ALLOWED
+        return ModerationResult(Verdict.BLOCK, "words") if found else ALLOWED
 
 
-class WordsOf:
+class RecipeBlockedWords:
     """Words that are not wanted in certain recipes only."""
 
     def __init__(self, name: str, terms: Sequence[str], recipes: Sequence[str]) -> None:
         self.name = name
-        self._own = OwnWords(terms)
+        self._own = BlockedWords(terms)
         self._recipes = frozenset(recipes)
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         return self._own.judge(question) if question.recipe in self._recipes else ALLOWED
 
 
@@ -79,19 +79,19 @@ class Profanity:
 
     def __init__(self, languages: Sequence[str], verdict: Verdict) -> None:
         self._languages = tuple(languages)
-        self._ruling = Ruling(verdict, "profanity")
+        self._ruling = ModerationResult(verdict, "profanity")
         known = available()
         for language in languages:
             if language not in known:
                 raise ValueError(f"there is no list of profanity in {language!r}; one of {', '.join(known)}")
 
     @cached_property
-    def _terms(self) -> Terms:
+    def _terms(self) -> TermList:
         lists = (_listed(language) for language in self._languages)
         # What reads as another word once digits are letters is left out, such as "455".
-        return Terms({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
+        return TermList({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
 
-    def judge(self, question: Question) -> Ruling:
+    def judge(self, question: ModerationInput) -> ModerationResult:
         return self._ruling if self._terms.within(words(question.wording.whole)) else ALLOWED
 
 

@@ -17,11 +17,11 @@ from imagemill.domain.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
-from imagemill.quotas.service import Throttle
+from imagemill.quotas.service import RequestLimiter
 from imagemill.web.http import is_same_site
 from imagemill.web.middleware import client_address
-from imagemill.web.permissions import AUDITED, SAFE, WORDS, Permit, Permits
-from imagemill.web.problems import STATUSES, told
+from imagemill.web.permissions import AUDITED, SAFE, WORDS, RoutePermission, RoutePermissions
+from imagemill.web.problems import STATUSES, problem_of
 from imagemill.web.rate_limit import counted
 
 UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED = 4401, 4403, 4429
@@ -38,17 +38,17 @@ def caller(request: HTTPConnection) -> Caller:
     return found
 
 
-def name_target(request: HTTPConnection, target: str) -> None:
+def audit_target(request: HTTPConnection, target: str) -> None:
     """For the audit log, where the path does not name what was changed: what was made."""
     request.scope["imagemill.target"] = target
 
 
-def name_change(request: HTTPConnection, change: str) -> None:
+def audit_change(request: HTTPConnection, change: str) -> None:
     """For the audit log: what it is now, where the path tells only of whom."""
     request.scope["imagemill.change"] = change
 
 
-async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
+async def optional_caller(request: HTTPConnection, access: Access) -> Caller | None:
     """Who calls a route that needs no key; None for nobody we know."""
     try:
         credentials = _credentials(request.scope)
@@ -59,11 +59,16 @@ async def visitor(request: HTTPConnection, access: Access) -> Caller | None:
         return None
 
 
-class Gate:
-    """Pure ASGI, behind `imagemill.web.middleware.Edge`."""
+class AuthMiddleware:
+    """Pure ASGI, behind `imagemill.web.middleware.EdgeMiddleware`."""
 
     def __init__(
-        self, app: ASGIApp, access: Access, permits: Permits, audit: Audit, throttle: Throttle | None = None
+        self,
+        app: ASGIApp,
+        access: Access,
+        permits: RoutePermissions,
+        audit: Audit,
+        throttle: RequestLimiter | None = None,
     ) -> None:
         self._app = app
         self._throttle = throttle
@@ -74,7 +79,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             permit = self._permits.of(scope["path"])
-            scope[WORDS] = permit.words
+            scope[WORDS] = permit.error_body
             try:
                 await self._admit(scope, permit)
                 send = await counted(self._throttle, scope, send)
@@ -85,7 +90,7 @@ class Gate:
                 send = self._auditing(scope, send)
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, permit: Permit) -> None:
+    async def _admit(self, scope: Scope, permit: RoutePermission) -> None:
         method = scope.get("method", "GET")
         needed = permit.scope(method)
         if needed is None:
@@ -95,8 +100,8 @@ class Gate:
         found = self._access.remembered(credentials)
         if found is None:
             found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
-        if found.is_open:
-            _check_open(scope, method, permit.asks, credentials)
+        if found.is_unauthenticated_local:
+            _check_open(scope, method, permit.requires_token, credentials)
         if not found.may(needed):
             if not self._permits.declares(scope["path"]):
                 raise NotFound(
@@ -137,7 +142,7 @@ def _shown(path: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
 
 
-def _is_audited(method: str, permit: Permit) -> bool:
+def _is_audited(method: str, permit: RoutePermission) -> bool:
     needed = permit.scope(method)
     return method not in SAFE and needed is not None and (permit.audited or needed in AUDITED)
 
@@ -192,4 +197,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: ImagemillEr
         await send({"type": "websocket.close", "code": code, "reason": str(error)[:120]})
         return
     headers = _CHALLENGE if status == 401 else None
-    await told(Request(scope), error, headers)(scope, receive, send)
+    await problem_of(Request(scope), error, headers)(scope, receive, send)

@@ -135,7 +135,7 @@ def router(
             return await remote.answer(request, artifact, headers, left_s)
         if _has_it(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return _Picture(str(path), media_type=artifact.media_type, headers=headers)
+        return _ImageResponse(str(path), media_type=artifact.media_type, headers=headers)
 
     return routes
 
@@ -152,7 +152,7 @@ def _has_it(request: Request, etag: str) -> bool:
     return etag in asked or "*" in asked
 
 
-class _Picture(FileResponse):
+class _ImageResponse(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A range that is not understood is no range, where the framework refuses it."""
         headers = [

@@ -125,9 +125,9 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
     return text
 
 
-PLACED = "imagemill.placed"
+REWRITTEN_PREFIX = "imagemill.placed"
 """In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
-LISTED = "imagemill.listed"
+CORS_ALLOWED = "imagemill.listed"
 """In a request's scope: whether it is of a page that the settings let call us."""
 
 
@@ -137,7 +137,7 @@ def is_same_site(request: HTTPConnection) -> bool:
     Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
     where a call comes from name at least its origin; what is no browser sends neither.
     """
-    if request.scope.get(LISTED, False):
+    if request.scope.get(CORS_ALLOWED, False):
         return True
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
@@ -177,7 +177,7 @@ def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def answer(body: Any, status: int = 200) -> Response:
+def json_response(body: Any, status: int = 200) -> Response:
     return Response(to_json(body), status, media_type="application/json")
 
 

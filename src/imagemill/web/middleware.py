@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.observability.tracing import Tracer
-from imagemill.web.http import LISTED, PLACED, inbound_trace, trace_of
+from imagemill.web.http import CORS_ALLOWED, REWRITTEN_PREFIX, inbound_trace, trace_of
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import Cors, secured
 
@@ -94,7 +94,7 @@ class EdgeRules:
     """By host: the path below which its requests are served, but for those of pictures."""
 
 
-class Edge:
+class EdgeMiddleware:
     """Pure ASGI, as it is passed by every request."""
 
     def __init__(self, app: ASGIApp, rules: EdgeRules, *, told: Told = _nobody) -> None:
@@ -116,7 +116,7 @@ class Edge:
             self._place(scope)
         trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         self._proxies.resolve(scope)
-        scope[LISTED] = self._cors.lists(scope)
+        scope[CORS_ALLOWED] = self._cors.lists(scope)
         if scope["type"] == "http":
             cors = self._cors.headers(scope)
             send = _with_headers(_telling(send, scope, self._told), scope, cors, trace)
@@ -136,7 +136,7 @@ class Edge:
         if prefix is not None and not scope["path"].startswith("/blobs/"):
             scope["path"] = prefix + scope["path"]
             scope["raw_path"] = prefix.encode() + (scope.get("raw_path") or b"")
-            scope[PLACED] = prefix
+            scope[REWRITTEN_PREFIX] = prefix
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from imagemill.domain.access import Scope
-from imagemill.web.permissions import SAFE, Permits
+from imagemill.web.permissions import SAFE, RoutePermissions
 
 _BODY_METHODS = {"post", "put", "patch"}
 _METHODS = {"get", "head", "delete", *_BODY_METHODS}
@@ -58,7 +58,7 @@ def components(found: Mapping[str, Any]) -> dict[str, Any]:
 _FAULT = "ValidationError"
 
 
-def complete(paths: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
+def complete(paths: Mapping[str, Any], permits: RoutePermissions) -> dict[str, Any]:
     """The paths with every refusal. What a route says of a status itself stays."""
     return {
         path: {
@@ -69,9 +69,11 @@ def complete(paths: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
     }
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any], permits: Permits) -> dict[str, Any]:
+def _operation(
+    path: str, method: str, operation: Mapping[str, Any], permits: RoutePermissions
+) -> dict[str, Any]:
     permit = permits.of(path)
-    scope, shaped = permit.scope(method.upper()), permit.words is not None
+    scope, shaped = permit.scope(method.upper()), permit.error_body is not None
     own = {
         status: _answer(int(status), each, shaped)
         for status, each in operation.get("responses", {}).items()

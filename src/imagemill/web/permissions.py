@@ -16,7 +16,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
+class RoutePermission:
     """``path`` is a route's path or, with a slash at its end, all paths below it."""
 
     path: str
@@ -25,12 +25,12 @@ class Permit:
     write: Scope | None = None
     methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
     """Methods that need something else."""
-    asks: bool = False
+    requires_token: bool = False
     """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
 
     audited: bool = False
     """Its changes go into the audit log, as all do that need a scope of `AUDITED`."""
-    words: Words | None = None
+    error_body: Words | None = None
     """What its clients read of an error, where that is no problem of RFC 9457."""
 
     def scope(self, method: str) -> Scope | None:
@@ -43,27 +43,27 @@ AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
 """Scopes to change what belongs to everybody."""
 
 PUBLIC = (
-    Permit("/health", None),
-    Permit("/health/", None),
-    Permit("/openapi.json", None),
-    Permit("/docs", None),
-    Permit("/docs/", None),
-    Permit("/redoc", None),
-    Permit("/static-offline-docs/", None),
-    Permit("/blobs/", None),  # their URLs are signed
-    Permit("/metrics", Scope.METRICS_READ),
+    RoutePermission("/health", None),
+    RoutePermission("/health/", None),
+    RoutePermission("/openapi.json", None),
+    RoutePermission("/docs", None),
+    RoutePermission("/docs/", None),
+    RoutePermission("/redoc", None),
+    RoutePermission("/static-offline-docs/", None),
+    RoutePermission("/blobs/", None),  # their URLs are signed
+    RoutePermission("/metrics", Scope.METRICS_READ),
 )
-_UNKNOWN = Permit("", Scope.ADMIN, Scope.ADMIN)
+_UNKNOWN = RoutePermission("", Scope.ADMIN, Scope.ADMIN)
 
 
-class Permits:
+class RoutePermissions:
     """The longest declared path that fits a request's path decides."""
 
-    def __init__(self, permits: Iterable[Permit]) -> None:
+    def __init__(self, permits: Iterable[RoutePermission]) -> None:
         longest_first = sorted(permits, key=lambda permit: -len(permit.path))
         self._patterns = [(_pattern(permit.path), permit) for permit in longest_first]
 
-    def of(self, path: str) -> Permit:
+    def of(self, path: str) -> RoutePermission:
         return next((permit for pattern, permit in self._patterns if pattern.match(path)), _UNKNOWN)
 
     def declares(self, path: str) -> bool:

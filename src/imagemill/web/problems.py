@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
-from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, Refused
+from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, TryLater
 from imagemill.web import rate_limit
 from imagemill.web.permissions import WORDS
 
@@ -93,11 +93,11 @@ def install(app: FastAPI) -> None:
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, ImagemillError)  # noqa: S101 - registered for this class
         status = STATUSES.get(error.code, 500)
-        if status >= 500 and not isinstance(error, Refused):
+        if status >= 500 and not isinstance(error, TryLater):
             log.error("%s: %s", error.code, error, extra={"trace": request.scope.get("imagemill.trace")})
         if isinstance(error, InvalidInput):
             return problem(request, status, _sentence(error.errors), errors=error.errors, code=error.code)
-        return told(request, error)
+        return problem_of(request, error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
@@ -124,10 +124,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, surprise)
 
 
-def told(request: Request, error: ImagemillError, headers: Mapping[str, str] | None = None) -> Response:
+def problem_of(request: Request, error: ImagemillError, headers: Mapping[str, str] | None = None) -> Response:
     """An error of ours, with what it says of itself and when to come again."""
     sent = dict(headers or {})
-    if isinstance(error, Refused):
+    if isinstance(error, TryLater):
         sent["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
             sent |= rate_limit.headers(error.standing)

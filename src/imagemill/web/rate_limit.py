@@ -10,11 +10,11 @@ import math
 from starlette.types import Message, Scope, Send
 
 from imagemill.domain.access import Caller
-from imagemill.domain.quotas import Standing
-from imagemill.quotas.service import Throttle
+from imagemill.domain.quotas import QuotaStatus
+from imagemill.quotas.service import RequestLimiter
 
 
-async def counted(throttle: Throttle | None, scope: Scope, send: Send) -> Send:
+async def counted(throttle: RequestLimiter | None, scope: Scope, send: Send) -> Send:
     """Count the request of whoever the gate found. Raises `RateLimited`."""
     caller = scope.get("imagemill.caller")
     if throttle is None or not isinstance(caller, Caller) or throttle.is_free(caller):
@@ -35,7 +35,7 @@ async def counted(throttle: Throttle | None, scope: Scope, send: Send) -> Send:
     return telling
 
 
-def headers(standing: Standing) -> dict[str, str]:
+def headers(standing: QuotaStatus) -> dict[str, str]:
     name = standing.name.replace(":", "-").replace('"', "")
     window = f";w={standing.window_s}" if standing.window_s else ""
     return {

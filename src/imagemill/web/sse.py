@@ -24,7 +24,7 @@ KEEP_ALIVE_S = 15.0
 _PAGE = 500
 
 
-class End(Enum):
+class StreamEnd(Enum):
     """Why there are no more news."""
 
     FINISHED = auto()
@@ -34,12 +34,12 @@ class End(Enum):
     """The process ends; the job may go on."""
 
 
-News = Event | Progress | End | None
+News = Event | Progress | StreamEnd | None
 """None: nothing has happened for a while."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StreamedEvent:
     """An event or a step of progress as clients read it. Progress has no number: it cannot be had again."""
 
     name: str
@@ -70,10 +70,10 @@ def progress_body(progress: Progress, *, preview: bool = True) -> dict[str, Any]
     return body
 
 
-def told(news: Event | Progress, *, preview: bool = True) -> Told:
+def streamed_event(news: Event | Progress, *, preview: bool = True) -> StreamedEvent:
     if isinstance(news, Event):
-        return Told(news.type.value, event_body(news), news.seq)
-    return Told("progress", {"type": "progress", **progress_body(news, preview=preview)})
+        return StreamedEvent(news.type.value, event_body(news), news.seq)
+    return StreamedEvent("progress", {"type": "progress", **progress_body(news, preview=preview)})
 
 
 class EventStream(Response):
@@ -104,8 +104,8 @@ async def job_events(
     async for news in job_news(store, watcher, job_id, after, keep_alive_s=keep_alive_s):
         if news is None:
             yield b": keep-alive\n\n"
-        elif not isinstance(news, End):
-            yield _frame(told(news))
+        elif not isinstance(news, StreamEnd):
+            yield _frame(streamed_event(news))
 
 
 async def job_news(
@@ -123,10 +123,10 @@ async def job_news(
             seq = event.seq
             yield event
             if event.type.is_terminal:
-                yield End.FINISHED
+                yield StreamEnd.FINISHED
                 return
         if not events:
-            end = End.STOPPED if watcher.closed else await _end(store, job_id, seq)
+            end = StreamEnd.STOPPED if watcher.closed else await _end(store, job_id, seq)
             if end is not None:
                 yield end
                 return
@@ -146,14 +146,14 @@ async def _live(
             yield progress
 
 
-async def _end(store: Store, job_id: str, seq: int) -> End | None:
+async def _end(store: Store, job_id: str, seq: int) -> StreamEnd | None:
     """Of a reader that has seen the last event, or whose job was deleted."""
     found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
     if found is None:
-        return End.GONE
-    return End.FINISHED if found[1] and found[0] <= seq else None
+        return StreamEnd.GONE
+    return StreamEnd.FINISHED if found[1] and found[0] <= seq else None
 
 
-def _frame(news: Told) -> bytes:
+def _frame(news: StreamedEvent) -> bytes:
     id_line = b"" if news.seq is None else b"id: %d\n" % news.seq
     return id_line + b"event: " + news.name.encode() + b"\ndata: " + to_json(news.body) + b"\n\n"

@@ -27,7 +27,7 @@ from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.store.store import Store
 from imagemill.web.problems import STATUSES
-from imagemill.web.sse import End, job_news, told
+from imagemill.web.sse import StreamEnd, job_news, streamed_event
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class Close:
 
 
 ENDS = {
-    End.FINISHED: Close(1000, "the job has ended"),
-    End.GONE: Close(4404, "the job was deleted"),
-    End.STOPPED: Close(1012, "this server stops; resume at another"),
+    StreamEnd.FINISHED: Close(1000, "the job has ended"),
+    StreamEnd.GONE: Close(4404, "the job was deleted"),
+    StreamEnd.STOPPED: Close(1012, "this server stops; resume at another"),
 }
 
 
@@ -60,7 +60,7 @@ Fed = Sequence[Message] | Close
 """What is sent next, nothing when nothing has happened for a while; or how it ends."""
 
 
-class Feed(Protocol):
+class EventFeed(Protocol):
     """What a client is let in to."""
 
     def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
@@ -69,7 +69,7 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventSubscription:
     """The news of one job."""
 
     job_id: str
@@ -79,7 +79,7 @@ class Wanted:
     async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
-                if isinstance(news, End):
+                if isinstance(news, StreamEnd):
                     yield ENDS[news]
                 else:
                     yield [] if news is None else list(_messages(news, self.previews))
@@ -91,7 +91,7 @@ class EventSocket:
         self._hub = hub
         self._rules = rules
 
-    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> None:
+    async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[EventFeed]]) -> None:
         """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
         with suppress(WebSocketDisconnect):
             # Only an open socket has a close code: before, a browser sees no more than that it failed.
@@ -103,7 +103,7 @@ class EventSocket:
                     async with asyncio.timeout(_FAREWELL_S):
                         await socket.close(close.code, close.reason)
 
-    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[Feed]]) -> Close | None:
+    async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[EventFeed]]) -> Close | None:
         """How to close; None when the client has gone."""
         try:
             return await self._follow(socket, await admit())
@@ -115,7 +115,7 @@ class EventSocket:
             log.exception("a WebSocket met a bug", extra={"trace": socket.scope.get("imagemill.trace")})
             return Close(1011, "a bug in the server; its log has more")
 
-    async def _follow(self, socket: WebSocket, feed: Feed) -> Close | None:
+    async def _follow(self, socket: WebSocket, feed: EventFeed) -> Close | None:
         """Talk and listen until either ends."""
         talking = asyncio.create_task(self._talk(socket, feed))
         listening = asyncio.create_task(self._listen(socket))
@@ -128,7 +128,7 @@ class EventSocket:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _talk(self, socket: WebSocket, feed: Feed) -> Close:
+    async def _talk(self, socket: WebSocket, feed: EventFeed) -> Close:
         async with aclosing(feed.feed(self._store, self._hub)) as fed:
             async for messages in fed:
                 if isinstance(messages, Close):
@@ -159,7 +159,7 @@ class EventSocket:
 
 
 def _messages(news: Event | Progress, previews: Previews) -> Iterator[Message]:
-    body = told(news, preview=previews == "base64").body
+    body = streamed_event(news, preview=previews == "base64").body
     yield from messages_of(body, news if isinstance(news, Progress) else None, previews)
 
 

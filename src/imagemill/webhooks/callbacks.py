@@ -11,24 +11,24 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs
-from imagemill.observability.metrics import Meters
+from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
-from imagemill.webhooks.delivery import Hold, Parcel, Poster, Postman, lane_of
-from imagemill.webhooks.outbox import Delivered, Delivery, Without
+from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoster, PendingDelivery, target_of
+from imagemill.webhooks.outbox import Delivered, Delivery, Exclusion
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class SignedPayload:
     body: Mapping[str, Any]
     headers: Callable[[bytes], Mapping[str, str]]
     """Of the body as it is sent."""
 
 
-Format = Callable[[Delivery], Mapping[str, Any] | Letter | None]
+Format = Callable[[Delivery], Mapping[str, Any] | SignedPayload | None]
 """The JSON body of a delivery, in the words of the dialect the job came in, with headers where it has some;
 None: of this event nobody is told."""
 
@@ -41,27 +41,27 @@ class NotifyRules:
     poll_s: float
 
 
-class Notifier:
+class CallbackDispatcher:
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
     def __init__(
         self,
         store: Store,
         formats: Mapping[str, Format],
-        guard: Guard,
+        guard: UrlGuard,
         rules: NotifyRules,
         *,
         leads: Callable[[], bool] = lambda: True,
-        meters: Meters | None = None,
+        meters: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._formats = formats
         self._rules = rules
-        self._meters = meters or Meters()
+        self._meters = meters or Metrics()
         self._tracer = tracer
-        self._poster = Poster(guard, rules.timeout_s)
-        self._postman = Postman(
+        self._poster = HttpPoster(guard, rules.timeout_s)
+        self._postman = DeliveryWorker(
             self, name="callback", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
         )
 
@@ -78,10 +78,10 @@ class Notifier:
 
     # What the postman asks
 
-    def due(self, limit: int, held: Sequence[Hold]) -> Sequence[Parcel[Delivery]]:
-        without = [Without(hold.account, hold.receiver) for hold in held]
+    def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Delivery]]:
+        without = [Exclusion(hold.account, hold.receiver) for hold in held]
         return [
-            Parcel((one.job.id, one.event.seq), lane_of(one.job.owner, one.url), one)
+            PendingDelivery((one.job.id, one.event.seq), target_of(one.job.owner, one.url), one)
             for one in self._store.due_deliveries(now_us(), limit, without)
         ]
 
@@ -105,7 +105,7 @@ class Notifier:
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
         if written is None:
             return Delivered(delivery, now_us())
-        letter = written if isinstance(written, Letter) else Letter(written, _no_headers)
+        letter = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
         job, event = delivery.job, delivery.event.type
         trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
         if trace is None:
@@ -114,7 +114,7 @@ class Notifier:
         trace.close(delivery.tries + 1, error)
         return self._result(delivery, error)
 
-    def _post(self, delivery: Delivery, letter: Letter, headers: Mapping[str, str]) -> str | None:
+    def _post(self, delivery: Delivery, letter: SignedPayload, headers: Mapping[str, str]) -> str | None:
         """What went wrong, or None."""
         text = json.dumps(letter.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         content = text.encode()
@@ -123,11 +123,11 @@ class Notifier:
     def _result(self, delivery: Delivery, error: str | None) -> Delivered:
         now = now_us()
         if error is None:
-            self._meters.called_back("delivered")
+            self._meters.callback_sent("delivered")
             return Delivered(delivery, now)
         tries = delivery.tries + 1
         log.warning("callback failed (%d): %s", tries, error)
-        self._meters.called_back("given_up" if tries >= self._rules.tries else "failed")
+        self._meters.callback_sent("given_up" if tries >= self._rules.tries else "failed")
         if tries >= self._rules.tries:
             return Delivered(delivery, now, error)
         delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import httpx2
 
 from imagemill.domain.errors import StorageError
-from imagemill.net.guarded_client import Deadline, Guard, guarded_client
+from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 
 # Delivery slots are limited so that a slow or dead receiver delays nobody else.
 #
@@ -38,27 +38,27 @@ _MOST_KNOWN = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class DeliveryTarget:
     account: str
     receiver: str
     """Scheme, host and port of its URL."""
-    target: str = ""
+    endpoint: str = ""
     """What tells one thing that is called there from others, where they are known apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class BlockedTarget:
     """What gets no sender now; None: of any."""
 
     account: str | None = None
     receiver: str | None = None
-    target: str | None = None
+    endpoint: str | None = None
 
-    def covers(self, lane: Lane) -> bool:
+    def covers(self, lane: DeliveryTarget) -> bool:
         return (
             self.account in (None, lane.account)
             and self.receiver in (None, lane.receiver)
-            and self.target in (None, lane.target)
+            and self.endpoint in (None, lane.endpoint)
         )
 
 
@@ -73,14 +73,14 @@ class _Record:
         return self.is_slow or self.failures > 0
 
 
-class Senders:
+class DeliverySlots:
     """Times are seconds of a monotonic clock. ``rest_s``: the first rest of a lane; each next one doubles."""
 
     def __init__(self, *, rest_s: float) -> None:
         self._rest_s = rest_s
         self._lock = threading.Lock()
-        self._busy: dict[Hashable, Lane] = {}
-        self._known: dict[Lane, _Record] = {}
+        self._busy: dict[Hashable, DeliveryTarget] = {}
+        self._known: dict[DeliveryTarget, _Record] = {}
 
     @property
     def are_all_busy(self) -> bool:
@@ -89,7 +89,7 @@ class Senders:
     def is_busy(self, key: Hashable) -> bool:
         return key in self._busy
 
-    def take(self, key: Hashable, lane: Lane, now: float) -> Hold | None:
+    def take(self, key: Hashable, lane: DeliveryTarget, now: float) -> BlockedTarget | None:
         """Hold a sender for ``key``; what has to wait when there is none for it."""
         with self._lock:
             hold = self._hold(lane, now)
@@ -97,7 +97,7 @@ class Senders:
                 self._busy[key] = lane
             return hold
 
-    def is_held(self, lane: Lane, now: float) -> bool:
+    def is_held(self, lane: DeliveryTarget, now: float) -> bool:
         """Whether there is no sender for the lane now."""
         with self._lock:
             return self._hold(lane, now) is not None
@@ -114,24 +114,24 @@ class Senders:
             rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** max(0, min(over, 30)))
             record.rests_until = now + rest_s if over >= 0 else 0.0
 
-    def rouse(self, lane: Lane) -> None:
+    def reset_backoff(self, lane: DeliveryTarget) -> None:
         """It need not rest any longer. What is known of it stays: nobody gets more senders by saying so."""
         with self._lock:
             if lane in self._known:
                 self._known[lane].rests_until = 0.0
 
-    def _hold(self, lane: Lane, now: float) -> Hold | None:
+    def _hold(self, lane: DeliveryTarget, now: float) -> BlockedTarget | None:
         busy, known = self._busy.values(), self._known.get(lane)
         suspect = known is not None and known.is_suspect
-        whole = Hold(lane.account, lane.receiver, lane.target)
+        whole = BlockedTarget(lane.account, lane.receiver, lane.endpoint)
         if known is not None and now < known.rests_until:
             return whole
         if sum(each == lane for each in busy) >= (1 if suspect else _OF_LANE):
             return whole
         if Counter(each.account for each in busy)[lane.account] >= _OF_ACCOUNT:
-            return Hold(account=lane.account)
+            return BlockedTarget(account=lane.account)
         if Counter(each.receiver for each in busy)[lane.receiver] >= _OF_RECEIVER:
-            return Hold(receiver=lane.receiver)
+            return BlockedTarget(receiver=lane.receiver)
         if known is None or suspect:
             records = [self._known.get(each) for each in busy]
             suspects = sum(record is not None and record.is_suspect for record in records)
@@ -150,16 +150,16 @@ Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel(Generic[Content]):
+class PendingDelivery(Generic[Content]):
     """Something to deliver. ``key`` tells it from all others of its outbox."""
 
     key: Hashable
-    lane: Lane
+    target: DeliveryTarget
     content: Content
 
 
-class Outbox(Protocol[Content]):
-    def due(self, limit: int, held: Sequence[Hold]) -> Sequence[Parcel[Content]]:
+class DeliverySource(Protocol[Content]):
+    def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Content]]:
         """What may be delivered now and is not ``held``; less than ``limit`` when that is all."""
         ...
 
@@ -172,12 +172,12 @@ class Outbox(Protocol[Content]):
         ...
 
 
-class Postman(Generic[Content]):
+class DeliveryWorker(Generic[Content]):
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
     def __init__(
         self,
-        outbox: Outbox[Content],
+        outbox: DeliverySource[Content],
         *,
         name: str,
         poll_s: float,
@@ -188,7 +188,7 @@ class Postman(Generic[Content]):
         self._name = name
         self._poll_s = poll_s
         self._leads = leads
-        self._senders = Senders(rest_s=rest_s)
+        self._senders = DeliverySlots(rest_s=rest_s)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix=f"imagemill-{name}")
         self._news = threading.Event()
         self._stop = threading.Event()
@@ -205,13 +205,13 @@ class Postman(Generic[Content]):
         """There may be something to deliver."""
         self._news.set()
 
-    def is_held(self, lane: Lane) -> bool:
+    def is_held(self, lane: DeliveryTarget) -> bool:
         """Whether what is due there would have to wait now: an outbox need not read it."""
         return self._senders.is_held(lane, time.monotonic())
 
-    def rouse(self, lane: Lane) -> None:
+    def reset_backoff(self, lane: DeliveryTarget) -> None:
         """The lane need not rest any longer."""
-        self._senders.rouse(lane)
+        self._senders.reset_backoff(lane)
         self._news.set()
 
     def close(self) -> None:
@@ -243,28 +243,28 @@ class Postman(Generic[Content]):
         """Whether something that is due had to wait."""
         with self._lock:
             self._settled.clear()
-        held: list[Hold] = []
+        held: list[BlockedTarget] = []
         while due := self._outbox.due(_PAGE, held):
             before = len(held)
             for parcel in due:
-                if not any(hold.covers(parcel.lane) for hold in held) and (hold := self._start(parcel)):
+                if not any(hold.covers(parcel.target) for hold in held) and (hold := self._start(parcel)):
                     held.append(hold)
             # A page of nothing but what is held may hide others behind it.
             if len(due) < _PAGE or len(held) == before or self._senders.are_all_busy or self._stop.is_set():
                 break
         return bool(held)
 
-    def _start(self, parcel: Parcel[Content]) -> Hold | None:
+    def _start(self, parcel: PendingDelivery[Content]) -> BlockedTarget | None:
         """Send it, or say what has to wait."""
         with self._lock:
             if self._senders.is_busy(parcel.key) or parcel.key in self._settled:
                 return None
-            hold = self._senders.take(parcel.key, parcel.lane, time.monotonic())
+            hold = self._senders.take(parcel.key, parcel.target, time.monotonic())
         if hold is None:
             self._pool.submit(self._send, parcel)
         return hold
 
-    def _send(self, parcel: Parcel[Content]) -> None:
+    def _send(self, parcel: PendingDelivery[Content]) -> None:
         begin, well = time.monotonic(), False
         try:
             well = self._outbox.deliver(parcel.content)
@@ -283,7 +283,7 @@ _HEADERS = {"User-Agent": "imagemill", "Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
+class PostResult:
     status: int | None
     """None: there was no answer."""
     error: str | None
@@ -291,21 +291,21 @@ class Posted:
     took_ms: int
 
 
-class Poster:
+class HttpPoster:
     """``timeout_s``: for looking the host up, connecting, sending and the answer, all together."""
 
-    def __init__(self, guard: Guard, timeout_s: float) -> None:
+    def __init__(self, guard: UrlGuard, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._client = guarded_client(guard, timeout_s=timeout_s, headers=_HEADERS)
 
     def close(self) -> None:
         self._client.close()
 
-    def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> Posted:
+    def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> PostResult:
         """Raises nothing."""
         begin = time.monotonic()
         status, error = self._exchange(url, content, headers)
-        return Posted(status, error, round((time.monotonic() - begin) * 1000))
+        return PostResult(status, error, round((time.monotonic() - begin) * 1000))
 
     def _exchange(
         self, url: str, content: bytes, headers: Mapping[str, str] | None
@@ -327,9 +327,9 @@ class Poster:
         return status, None if 200 <= status < 300 else f"the receiver answered {status}"
 
 
-def lane_of(owner: str, url: str, target: str = "") -> Lane:
+def target_of(owner: str, url: str, target: str = "") -> DeliveryTarget:
     """The lane of a delivery; an account and its end users are one."""
-    return Lane(owner.partition(":")[0], receiver_of(url), target)
+    return DeliveryTarget(owner.partition(":")[0], receiver_of(url), target)
 
 
 def receiver_of(url: str) -> str:

@@ -9,21 +9,21 @@ from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.signing import CHOICES, TEST, new_secret
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.webhooks.store import (
-    Add,
-    Alter,
-    Attempt,
+    AddEndpoint,
+    DeleteMessages,
+    DeliveryAttempt,
     Endpoint,
     Message,
-    Page,
-    Pause,
+    MessagePage,
+    PauseEndpoint,
     Redeliver,
-    Remove,
-    Resume,
-    Rotate,
+    RemoveEndpoint,
+    ResumeEndpoint,
+    RotateSecret,
     Secret,
-    Shed,
+    UpdateEndpoint,
 )
 
 _AT_ONCE = 1000
@@ -38,14 +38,14 @@ class WebhookRules:
     """How long a former secret still signs."""
 
 
-class Webhooks:
+class EndpointService:
     """All but `add` and `list` raise `NotFound` for what is not there or another owner's.
 
     ``rouse``: told of an endpoint that is to be tried at once, whatever it did before.
     """
 
     def __init__(
-        self, store: Store, guard: Guard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
+        self, store: Store, guard: UrlGuard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
     ) -> None:
         self._store = store.webhooks
         self._guard = guard
@@ -65,7 +65,7 @@ class Webhooks:
             created_at=now,
             updated_at=now,
         )
-        self._store.add(Add(endpoint, self._rules.endpoints))
+        self._store.add(AddEndpoint(endpoint, self._rules.endpoints))
         return endpoint
 
     def list(self, owner: str) -> Sequence[Endpoint]:
@@ -74,14 +74,14 @@ class Webhooks:
     def get(self, owner: str, id: str) -> Endpoint:
         return self._store.endpoint(id, owner)
 
-    def alter(self, owner: str, id: str, changes: Mapping[str, Any]) -> Endpoint:
+    def update(self, owner: str, id: str, changes: Mapping[str, Any]) -> Endpoint:
         """``changes``: of url, description, types. Raises `InvalidInput`."""
         checked = dict(changes)
         if "url" in checked:
             self._guard.check_url("url", checked["url"])
         if "types" in checked:
             checked["types"] = _checked(checked["types"])
-        endpoint = self._store.alter(Alter(id, owner, now_us(), checked))
+        endpoint = self._store.update(UpdateEndpoint(id, owner, now_us(), checked))
         self._rouse(endpoint)
         return endpoint
 
@@ -89,23 +89,23 @@ class Webhooks:
         """With its new secret; the former one goes on to sign for a while. Raises `Conflict`."""
         now = now_us()
         until = now + round(self._rules.rotation_s * SECOND)
-        return self._store.rotate(Rotate(id, owner, now, new_secret(), until))
+        return self._store.rotate(RotateSecret(id, owner, now, new_secret(), until))
 
     def pause(self, owner: str, id: str) -> Endpoint:
         """Messages are kept until it is resumed."""
-        return self._store.pause(Pause(id, owner, now_us(), "paused by its owner"))
+        return self._store.pause(PauseEndpoint(id, owner, now_us(), "paused by its owner"))
 
     def resume(self, owner: str, id: str) -> Endpoint:
-        endpoint = self._store.resume(Resume(id, owner, now_us()))
+        endpoint = self._store.resume(ResumeEndpoint(id, owner, now_us()))
         self._rouse(endpoint)
         return endpoint
 
     def remove(self, owner: str, id: str) -> None:
         # Its messages may be many: each transaction deletes some.
-        self._store.pause(Pause(id, owner, now_us(), "is being deleted"))
-        while self._store.shed(Shed(endpoint_id=id, limit=_AT_ONCE)) == _AT_ONCE:
+        self._store.pause(PauseEndpoint(id, owner, now_us(), "is being deleted"))
+        while self._store.delete_messages(DeleteMessages(endpoint_id=id, limit=_AT_ONCE)) == _AT_ONCE:
             pass
-        self._store.remove(Remove(id, owner, now_us()))
+        self._store.remove(RemoveEndpoint(id, owner, now_us()))
 
     def test(self, owner: str, id: str) -> Message:
         """A message that tells of nothing, on its way like any other. Raises `Conflict` while paused."""
@@ -146,14 +146,14 @@ class Webhooks:
         self._rouse(endpoint)
         return total
 
-    def messages(self, owner: str, page: Page) -> Sequence[tuple[Message, Attempt | None]]:
+    def messages(self, owner: str, page: MessagePage) -> Sequence[tuple[Message, DeliveryAttempt | None]]:
         """The newest first, each with its last attempt."""
         self.get(owner, page.endpoint_id)
         found = self._store.messages(page)
         last = self._store.last_attempts([message.id for message in found])
         return [(message, last.get(message.id)) for message in found]
 
-    def message(self, owner: str, id: str, message_id: str) -> tuple[Message, Sequence[Attempt]]:
+    def message(self, owner: str, id: str, message_id: str) -> tuple[Message, Sequence[DeliveryAttempt]]:
         self.get(owner, id)
         return self._store.message(id, message_id)
 

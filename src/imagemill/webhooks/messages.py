@@ -13,11 +13,19 @@ from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View
 from imagemill.jobs.store.store import Store
-from imagemill.net.guarded_client import Guard
-from imagemill.observability.metrics import Meters
+from imagemill.net.guarded_client import UrlGuard
+from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import DeliveryTrace, Tracer
-from imagemill.webhooks.delivery import Hold, Lane, Parcel, Posted, Poster, Postman, lane_of
-from imagemill.webhooks.store import Attempt, Endpoint, Message, Shed, Tried
+from imagemill.webhooks.delivery import (
+    BlockedTarget,
+    DeliveryTarget,
+    DeliveryWorker,
+    HttpPoster,
+    PendingDelivery,
+    PostResult,
+    target_of,
+)
+from imagemill.webhooks.store import DeleteMessages, DeliveryAttempt, Endpoint, Message, RecordAttempt
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +35,7 @@ _GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WebhookEvent:
     """What a message tells of."""
 
     type: str
@@ -38,7 +46,7 @@ class Told:
     """The end user of the account whose job it is."""
 
 
-Render = Callable[[Told], Mapping[str, Any]]
+Render = Callable[[WebhookEvent], Mapping[str, Any]]
 """The JSON body of a message."""
 Sending = tuple[Endpoint, Message]
 
@@ -53,27 +61,27 @@ class MessageRules:
     retention_s: float
 
 
-class Messenger:
+class WebhookDispatcher:
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
     def __init__(
         self,
         store: Store,
-        guard: Guard,
+        guard: UrlGuard,
         rules: MessageRules,
         render: Render,
         *,
         leads: Callable[[], bool] = lambda: True,
-        meters: Meters | None = None,
+        meters: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._render = render
-        self._meters = meters or Meters()
+        self._meters = meters or Metrics()
         self._tracer = tracer
-        self._poster = Poster(guard, rules.timeout_s)
-        self._postman = Postman(
+        self._poster = HttpPoster(guard, rules.timeout_s)
+        self._postman = DeliveryWorker(
             self, name="webhook", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
         )
 
@@ -84,9 +92,9 @@ class Messenger:
         """There may be something to deliver."""
         self._postman.wake()
 
-    def rouse(self, endpoint: Endpoint) -> None:
+    def reset_backoff(self, endpoint: Endpoint) -> None:
         """Whatever it did before, it is to be tried at once."""
-        self._postman.rouse(_lane(endpoint))
+        self._postman.reset_backoff(_lane(endpoint))
 
     def close(self) -> None:
         self._postman.close()
@@ -95,23 +103,23 @@ class Messenger:
     def prune(self) -> int:
         """Delete messages past their retention, a bounded number at a time; how many."""
         oldest = f"msg_{uuid7(now_us() - round(self._rules.retention_s * SECOND))}"
-        pruned, shed = 0, Shed(before=oldest)
-        while count := self._store.webhooks.shed(shed):
+        pruned, shed = 0, DeleteMessages(before=oldest)
+        while count := self._store.webhooks.delete_messages(shed):
             pruned += count
         return pruned
 
     # What the postman asks
 
-    def due(self, limit: int, held: Sequence[Hold]) -> Sequence[Parcel[Sending]]:
+    def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
-        parcels: list[Parcel[Sending]] = []
+        parcels: list[PendingDelivery[Sending]] = []
         for endpoint in self._store.webhooks.waiting(now):
             lane = _lane(endpoint)
             # Bad receivers have waited longest, and would be looked through before those that are well.
             if any(hold.covers(lane) for hold in held) or self._postman.is_held(lane):
                 continue
             messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
-            parcels += [Parcel(message.id, lane, (endpoint, message)) for message in messages]
+            parcels += [PendingDelivery(message.id, lane, (endpoint, message)) for message in messages]
             if len(parcels) >= limit:
                 break
         return parcels
@@ -121,20 +129,22 @@ class Messenger:
 
     def deliver(self, content: Sending) -> bool:
         endpoint, message = content
-        told = self._told(message)
+        told = self._event(message)
         body = self._body(message, told)
         if body is None:
             why = "the message could not be written: its job is gone, or see the server's log"
-            posted = Posted(None, why, 0)
+            posted = PostResult(None, why, 0)
         else:
             posted = self._post(endpoint, message, body, self._trace(told))
-        tried = self._tried(message, body or "", posted, may_return=body is not None)
+        tried = self._record(message, body or "", posted, may_return=body is not None)
         if self._store.webhooks.record(tried):
             # Once it is resumed nothing more should be waited for.
-            self.rouse(endpoint)
+            self.reset_backoff(endpoint)
         return posted.error is None
 
-    def _post(self, endpoint: Endpoint, message: Message, body: str, trace: DeliveryTrace | None) -> Posted:
+    def _post(
+        self, endpoint: Endpoint, message: Message, body: str, trace: DeliveryTrace | None
+    ) -> PostResult:
         headers = _headers(endpoint, message, body)
         if trace is None:
             return self._poster.post(endpoint.url, body.encode(), headers)
@@ -142,12 +152,12 @@ class Messenger:
         trace.close(message.tries + 1, posted.error)
         return posted
 
-    def _trace(self, told: Told | None) -> DeliveryTrace | None:
+    def _trace(self, told: WebhookEvent | None) -> DeliveryTrace | None:
         if told is None or self._tracer is None:
             return None
         return self._tracer.of_delivery("webhook", told.view.job, told.event.type)
 
-    def _body(self, message: Message, told: Told | None) -> str | None:
+    def _body(self, message: Message, told: WebhookEvent | None) -> str | None:
         """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""
         if told is None:
             return message.body
@@ -157,7 +167,7 @@ class Messenger:
             log.exception("a bug keeps a webhook from being written", extra={"job": message.job_id})
             return message.body
 
-    def _told(self, message: Message) -> Told | None:
+    def _event(self, message: Message) -> WebhookEvent | None:
         """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
         if (job_id := message.job_id) is None:
             return None
@@ -167,20 +177,20 @@ class Messenger:
             return None
         owner = self._store.accounts.owner(view.job.owner)
         user = owner.name if owner is not None and owner.parent is not None else None
-        return Told(message.type, events[0], view, user)
+        return WebhookEvent(message.type, events[0], view, user)
 
-    def _tried(self, message: Message, body: str, posted: Posted, *, may_return: bool) -> Tried:
+    def _record(self, message: Message, body: str, posted: PostResult, *, may_return: bool) -> RecordAttempt:
         now, rules = now_us(), self._rules
-        attempt = Attempt(0, now, posted.status, posted.error, posted.took_ms)
+        attempt = DeliveryAttempt(0, now, posted.status, posted.error, posted.took_ms)
         if posted.error is None:
-            self._meters.told("delivered")
-            return Tried(message, body, attempt)
+            self._meters.webhook_sent("delivered")
+            return RecordAttempt(message, body, attempt)
         tries = message.tries + 1
         log.warning("webhook failed (%d): %s", tries, posted.error, extra={"endpoint": message.endpoint_id})
         is_last = tries >= rules.tries or not may_return
-        self._meters.told("given_up" if is_last else "failed")
+        self._meters.webhook_sent("given_up" if is_last else "failed")
         delay_s = rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
-        return Tried(
+        return RecordAttempt(
             message,
             body,
             attempt,
@@ -190,8 +200,8 @@ class Messenger:
         )
 
 
-def _lane(endpoint: Endpoint) -> Lane:
-    return lane_of(endpoint.owner, endpoint.url, endpoint.id)
+def _lane(endpoint: Endpoint) -> DeliveryTarget:
+    return target_of(endpoint.owner, endpoint.url, endpoint.id)
 
 
 def _headers(endpoint: Endpoint, message: Message, body: str) -> dict[str, str]:

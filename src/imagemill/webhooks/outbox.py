@@ -17,7 +17,7 @@ from imagemill.jobs.store.lanes import EVENT_COLUMNS, event_from
 from imagemill.jobs.store.queries import jobs_by_id
 
 if TYPE_CHECKING:
-    from imagemill.jobs.store.event_log import Entry
+    from imagemill.jobs.store.event_log import EventEntry
 
 _deliveries = tables.deliveries.c
 
@@ -31,7 +31,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
+class Exclusion:
     """Deliveries to leave out: of an account and its end users, to URLs that begin so; None: any."""
 
     account: str | None
@@ -60,7 +60,7 @@ def _is_first() -> sa.ColumnElement[bool]:
     )
 
 
-def _is_kept(without: Without) -> sa.ColumnElement[bool]:
+def _is_kept(without: Exclusion) -> sa.ColumnElement[bool]:
     owner, conditions = tables.jobs.c.owner, list[sa.ColumnElement[bool]]()
     if without.account is not None:
         of_end_user = owner.startswith(f"{without.account}:", autoescape=True)
@@ -70,7 +70,7 @@ def _is_kept(without: Without) -> sa.ColumnElement[bool]:
     return ~sa.and_(*conditions)
 
 
-def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Without] = ()) -> list[Delivery]:
+def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Exclusion] = ()) -> list[Delivery]:
     """The first undelivered event of each job, where due."""
     event_of = sa.and_(tables.events.c.job_id == _deliveries.job_id, tables.events.c.seq == _deliveries.seq)
     statement = (
@@ -129,7 +129,7 @@ _REMEMBERED = "imagemill.audience"
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class Subscriptions:
     mark: str | None = None
     by_owner: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = field(
         default_factory=dict[str, tuple[tuple[str, frozenset[str]], ...]]
@@ -139,7 +139,7 @@ class Audience:
     """What anybody wants."""
 
 
-_NOBODY = Audience()
+_NOBODY = Subscriptions()
 _READ_MARK = Statement(
     sa.select(tables.marks.c.mark).where(tables.marks.c.name == sa.bindparam("name", _ENDPOINTS))
 )
@@ -157,12 +157,12 @@ _INSERT = Statement(
 )  # fmt: skip
 
 
-def announce(tx: Tx) -> None:
+def enqueue_messages(tx: Tx) -> None:
     """Write a message for each endpoint that wants to know of an event of this transaction, at its end."""
     if not tx.logged:
         return
-    audience = _audience(tx)
-    wanted: list[Entry] = [entry for entry in tx.logged if TYPES[entry.type] in audience.types]
+    audience = _subscriptions(tx)
+    wanted: list[EventEntry] = [entry for entry in tx.logged if TYPES[entry.type] in audience.types]
     if not wanted:
         return
     owners = {
@@ -178,10 +178,10 @@ def announce(tx: Tx) -> None:
             endpoints = audience.by_owner.get(owner, ())
             rows += [_row(entry, type_, endpoint) for endpoint, types in endpoints if type_ in types]
     tx.insert_late(_INSERT, rows)
-    tx.called_back = tx.called_back or bool(rows)
+    tx.has_deliveries = tx.has_deliveries or bool(rows)
 
 
-def change_audience(tx: Tx) -> None:
+def invalidate_subscriptions(tx: Tx) -> None:
     """An endpoint comes, goes or wants something else: to be called before the change is written."""
     if tx.conn.dialect.name == "postgresql":
         tx.conn.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
@@ -193,7 +193,7 @@ def change_audience(tx: Tx) -> None:
     )  # fmt: skip
 
 
-def _row(entry: "Entry", type_: str, endpoint: str) -> dict[str, Any]:
+def _row(entry: "EventEntry", type_: str, endpoint: str) -> dict[str, Any]:
     return {
         "id": f"msg_{uuid7(entry.at)}",
         "endpoint_id": endpoint,
@@ -206,11 +206,11 @@ def _row(entry: "Entry", type_: str, endpoint: str) -> dict[str, Any]:
     }
 
 
-def _audience(tx: Tx) -> Audience:
+def _subscriptions(tx: Tx) -> Subscriptions:
     mark, info = _mark(tx), tx.conn.info
     if mark is None:
         return _NOBODY
-    known: Audience | None = info.get(_REMEMBERED)
+    known: Subscriptions | None = info.get(_REMEMBERED)
     if known is None or known.mark != mark:
         known = info[_REMEMBERED] = _read(tx.conn, mark)
     return known
@@ -223,7 +223,7 @@ def _mark(tx: Tx) -> str | None:
     return rows[0][0] if rows else None
 
 
-def _read(conn: sa.Connection, mark: str) -> Audience:
+def _read(conn: sa.Connection, mark: str) -> Subscriptions:
     by_owner: dict[str, tuple[tuple[str, frozenset[str]], ...]] = {}
     every: set[str] = set()
     endpoints = tables.endpoints.c
@@ -231,4 +231,4 @@ def _read(conn: sa.Connection, mark: str) -> Audience:
         types = frozenset(events.split())
         by_owner[owner] = (*by_owner.get(owner, ()), (id_, types))
         every |= types
-    return Audience(mark, by_owner, frozenset(every))
+    return Subscriptions(mark, by_owner, frozenset(every))

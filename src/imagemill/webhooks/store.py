@@ -15,7 +15,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.jobs.store.lanes import dump
-from imagemill.webhooks.outbox import change_audience
+from imagemill.webhooks.outbox import invalidate_subscriptions
 
 _endpoints = tables.endpoints.c
 _messages = tables.messages.c
@@ -52,7 +52,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
+class AddEndpoint:
     endpoint: Endpoint
     most: int
     """Endpoints the owner may have."""
@@ -66,36 +66,36 @@ class _Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Alter(_Named):
+class UpdateEndpoint(_Named):
     """``changes``: of url, description, types."""
 
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Rotate(_Named):
+class RotateSecret(_Named):
     secret: str
     until: int
     """When the former one stops to sign."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pause(_Named):
+class PauseEndpoint(_Named):
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Resume(_Named):
+class ResumeEndpoint(_Named):
     """What was held goes out, each message with all its tries before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remove(_Named):
+class RemoveEndpoint(_Named):
     pass
 
 
-def add_endpoints(tx: Tx, requests: Sequence[Add]) -> list[Conflict | None]:
-    change_audience(tx)
+def add_endpoints(tx: Tx, requests: Sequence[AddEndpoint]) -> list[Conflict | None]:
+    invalidate_subscriptions(tx)
     answers: list[Conflict | None] = []
     for request in requests:
         endpoint = request.endpoint
@@ -110,16 +110,16 @@ def add_endpoints(tx: Tx, requests: Sequence[Add]) -> list[Conflict | None]:
     return answers
 
 
-def update_endpoints(tx: Tx, requests: Sequence[Alter]) -> list[Endpoint | NotFound]:
-    change_audience(tx)
+def update_endpoints(tx: Tx, requests: Sequence[UpdateEndpoint]) -> list[Endpoint | NotFound]:
+    invalidate_subscriptions(tx)
     return [_put(tx, request, dict(request.changes)) for request in requests]
 
 
-def rotate_secrets(tx: Tx, requests: Sequence[Rotate]) -> list[Endpoint | NotFound | Conflict]:
+def rotate_secrets(tx: Tx, requests: Sequence[RotateSecret]) -> list[Endpoint | NotFound | Conflict]:
     return [_rotate_one(tx, request) for request in requests]
 
 
-def _rotate_one(tx: Tx, request: Rotate) -> Endpoint | NotFound | Conflict:
+def _rotate_one(tx: Tx, request: RotateSecret) -> Endpoint | NotFound | Conflict:
     endpoint = _lock(tx, request)
     if isinstance(endpoint, NotFound):
         return endpoint
@@ -133,13 +133,13 @@ def _rotate_one(tx: Tx, request: Rotate) -> Endpoint | NotFound | Conflict:
     return _put(tx, request, {"secrets": (Secret(request.secret), *kept)})
 
 
-def pause_endpoints(tx: Tx, requests: Sequence[Pause]) -> list[Endpoint | NotFound]:
+def pause_endpoints(tx: Tx, requests: Sequence[PauseEndpoint]) -> list[Endpoint | NotFound]:
     return [
         _put(tx, request, {"paused_at": request.now, "pause_reason": request.reason}) for request in requests
     ]
 
 
-def resume_endpoints(tx: Tx, requests: Sequence[Resume]) -> list[Endpoint | NotFound]:
+def resume_endpoints(tx: Tx, requests: Sequence[ResumeEndpoint]) -> list[Endpoint | NotFound]:
     answers: list[Endpoint | NotFound] = []
     for request in requests:
         changes = {"paused_at": None, "pause_reason": None, "failing_since": None}
@@ -151,13 +151,13 @@ def resume_endpoints(tx: Tx, requests: Sequence[Resume]) -> list[Endpoint | NotF
                 .where(sa.or_(_messages.tries > 0, _messages.due_at > request.now))
                 .values(due_at=request.now, tries=0)
             )
-            tx.called_back = True
+            tx.has_deliveries = True
         answers.append(endpoint)
     return answers
 
 
-def remove_endpoints(tx: Tx, requests: Sequence[Remove]) -> list[NotFound | None]:
-    change_audience(tx)
+def remove_endpoints(tx: Tx, requests: Sequence[RemoveEndpoint]) -> list[NotFound | None]:
+    invalidate_subscriptions(tx)
     answers: list[NotFound | None] = []
     for request in requests:
         endpoint = _lock(tx, request)
@@ -245,7 +245,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     number: int
     at: int
     status: int | None
@@ -254,12 +254,12 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class RecordAttempt:
     """How a try to deliver a message ended."""
 
     message: Message
     body: str
-    attempt: Attempt
+    attempt: DeliveryAttempt
     """Its number is given by the store."""
     again_at: int | None = None
     """When to try again. None after an error: that was the last try."""
@@ -285,7 +285,7 @@ class Redeliver:
 
 
 @dataclass(frozen=True, slots=True)
-class Shed:
+class DeleteMessages:
     """Delete messages: of one endpoint, or those older than an id."""
 
     endpoint_id: str | None = None
@@ -294,7 +294,7 @@ class Shed:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MessagePage:
     endpoint_id: str
     before: str | None = None
     failed: bool = False
@@ -302,32 +302,32 @@ class Page:
     limit: int = 50
 
 
-class Webhooks:
+class WebhookStore:
     """What `imagemill.jobs.store.store.Store` offers about webhooks."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
         self._write = write
         self._read = read
 
-    def add(self, add: Add) -> None:
+    def add(self, add: AddEndpoint) -> None:
         """Once this is done, each later event is told. Raises `Conflict` when the owner has enough."""
         self._write(add_endpoints, add)
 
-    def alter(self, alter: Alter) -> Endpoint:
+    def update(self, alter: UpdateEndpoint) -> Endpoint:
         """Raises `NotFound`, for another owner's endpoint too; so do all that name an endpoint."""
         return self._write(update_endpoints, alter)
 
-    def rotate(self, rotate: Rotate) -> Endpoint:
+    def rotate(self, rotate: RotateSecret) -> Endpoint:
         """Raises `Conflict` when too many former secrets are still valid."""
         return self._write(rotate_secrets, rotate)
 
-    def pause(self, pause: Pause) -> Endpoint:
+    def pause(self, pause: PauseEndpoint) -> Endpoint:
         return self._write(pause_endpoints, pause)
 
-    def resume(self, resume: Resume) -> Endpoint:
+    def resume(self, resume: ResumeEndpoint) -> Endpoint:
         return self._write(resume_endpoints, resume)
 
-    def remove(self, remove: Remove) -> None:
+    def remove(self, remove: RemoveEndpoint) -> None:
         """With its messages."""
         self._write(remove_endpoints, remove)
 
@@ -349,7 +349,7 @@ class Webhooks:
     def put_message(self, message: Message) -> None:
         self._write(_put_message, message)
 
-    def record(self, tried: Tried) -> bool:
+    def record(self, tried: RecordAttempt) -> bool:
         """Whether the endpoint is paused now. Changes nothing when the message is gone."""
         return self._write(_record, tried)
 
@@ -357,17 +357,17 @@ class Webhooks:
         """Make due again; how many. Raises `NotFound` for a message that is not there."""
         return self._write(_redeliver, redeliver)
 
-    def shed(self, shed: Shed) -> int:
-        return self._write(_shed, shed)
+    def delete_messages(self, shed: DeleteMessages) -> int:
+        return self._write(_delete_messages, shed)
 
-    def message(self, endpoint_id: str, id_: str) -> tuple[Message, list[Attempt]]:
+    def message(self, endpoint_id: str, id_: str) -> tuple[Message, list[DeliveryAttempt]]:
         return self._read(_message, endpoint_id, id_)
 
-    def messages(self, page: Page) -> list[Message]:
+    def messages(self, page: MessagePage) -> list[Message]:
         """The newest first."""
         return self._read(_page, page)
 
-    def last_attempts(self, ids: Sequence[str]) -> Mapping[str, Attempt]:
+    def last_attempts(self, ids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
         return self._read(_last_attempts, ids)
 
 
@@ -408,22 +408,22 @@ def _heads(conn: sa.Connection, endpoint_id: str, now: int, limit: int) -> list[
 def _put_message(tx: Tx, requests: Sequence[Message]) -> list[None]:
     rows = [{name: getattr(message, name) for name in _MESSAGE_COLUMNS} for message in requests]
     tx.conn.execute(sa.insert(tables.messages), rows)
-    tx.called_back = True
+    tx.has_deliveries = True
     return [None] * len(requests)
 
 
-def _record(tx: Tx, requests: Sequence[Tried]) -> list[bool]:
+def _record(tx: Tx, requests: Sequence[RecordAttempt]) -> list[bool]:
     return [_record_one(tx, tried) for tried in requests]
 
 
-def _record_one(tx: Tx, tried: Tried) -> bool:
+def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
     message, attempt = tried.message, tried.attempt
     endpoint_row = tx.conn.execute(
         sa.select(tables.endpoints).where(_endpoints.id == message.endpoint_id).with_for_update()
     ).first()
     if endpoint_row is None:
         return False
-    endpoint = _judged(tx, tried, endpoint_from(endpoint_row))
+    endpoint = _with_result(tx, tried, endpoint_from(endpoint_row))
     is_paused, done = endpoint.paused_at is not None, attempt.error is None
     # What fails as everything does is kept until the endpoint is resumed.
     due_at = tried.again_at or (tried.now if is_paused else None)
@@ -453,7 +453,7 @@ def _record_one(tx: Tx, tried: Tried) -> bool:
     return is_paused
 
 
-def _judged(tx: Tx, tried: Tried, endpoint: Endpoint) -> Endpoint:
+def _with_result(tx: Tx, tried: RecordAttempt, endpoint: Endpoint) -> Endpoint:
     """The endpoint after this try: well, failing or paused."""
     error = tried.attempt.error
     values: dict[str, Any] = {"failing_since": None}
@@ -471,7 +471,7 @@ def _judged(tx: Tx, tried: Tried, endpoint: Endpoint) -> Endpoint:
     return judged
 
 
-def _is_dead(tx: Tx, tried: Tried, since: int) -> bool:
+def _is_dead(tx: Tx, tried: RecordAttempt, since: int) -> bool:
     """A message that has failed for the last time while others arrived is given up alone."""
     if tried.again_at is not None:
         return since <= tried.failing_before
@@ -499,12 +499,12 @@ def _redeliver(tx: Tx, requests: Sequence[Redeliver]) -> list[int | NotFound]:
             .where(_messages.id.in_(ids))
             .values(due_at=request.now, tries=0, delivered_at=None)
         )
-        tx.called_back = tx.called_back or bool(ids)
+        tx.has_deliveries = tx.has_deliveries or bool(ids)
         answers.append(len(ids))
     return answers
 
 
-def _shed(tx: Tx, requests: Sequence[Shed]) -> list[int]:
+def _delete_messages(tx: Tx, requests: Sequence[DeleteMessages]) -> list[int]:
     counts: list[int] = []
     for request in requests:
         wanted = sa.select(_messages.id)
@@ -518,16 +518,16 @@ def _shed(tx: Tx, requests: Sequence[Shed]) -> list[int]:
     return counts
 
 
-def _message(conn: sa.Connection, endpoint_id: str, id_: str) -> tuple[Message, list[Attempt]]:
+def _message(conn: sa.Connection, endpoint_id: str, id_: str) -> tuple[Message, list[DeliveryAttempt]]:
     statement = sa.select(tables.messages)
     row = conn.execute(statement.where(_messages.endpoint_id == endpoint_id, _messages.id == id_)).first()
     if row is None:
         raise NotFound(f"there is no message {id_}")
     tried = sa.select(*_ATTEMPT).where(_attempts.message_id == id_).order_by(_attempts.number)
-    return Message(*row), [Attempt(*attempt) for attempt in conn.execute(tried)]
+    return Message(*row), [DeliveryAttempt(*attempt) for attempt in conn.execute(tried)]
 
 
-def _page(conn: sa.Connection, page: Page) -> list[Message]:
+def _page(conn: sa.Connection, page: MessagePage) -> list[Message]:
     statement = sa.select(tables.messages).where(_messages.endpoint_id == page.endpoint_id)
     if page.before is not None:
         statement = statement.where(_messages.id < page.before)
@@ -538,7 +538,7 @@ def _page(conn: sa.Connection, page: Page) -> list[Message]:
     ]  # fmt: skip
 
 
-def _last_attempts(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Attempt]:
+def _last_attempts(conn: sa.Connection, ids: Sequence[str]) -> dict[str, DeliveryAttempt]:
     later = tables.attempts.alias("later")
     is_last = ~sa.exists().where(
         later.c.message_id == _attempts.message_id, later.c.number > _attempts.number
@@ -546,7 +546,7 @@ def _last_attempts(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Attempt
     rows = conn.execute(
         sa.select(_attempts.message_id, *_ATTEMPT).where(_attempts.message_id.in_(ids), is_last)
     )
-    return {row[0]: Attempt(*row[1:]) for row in rows}
+    return {row[0]: DeliveryAttempt(*row[1:]) for row in rows}
 
 
 _MESSAGE_COLUMNS = tuple(column.name for column in tables.messages.columns)

@@ -14,13 +14,13 @@ from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInpu
 from imagemill.graphs import graph, manifest
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.detect_inputs import read
-from imagemill.graphs.errors import BadGraph, BadWorkflow
+from imagemill.graphs.errors import InvalidGraph, InvalidWorkflow
 from imagemill.graphs.graph import Graph
 from imagemill.graphs.manifest import Input, Workflow
 from imagemill.graphs.ui_format import convert
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.submit import Wish
-from imagemill.model_registry.store import Put
+from imagemill.jobs.submit import JobRequest
+from imagemill.model_registry.store import WriteMode
 from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey, WorkflowText
 
 BUILT_IN = 0
@@ -32,7 +32,7 @@ _CACHE_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class WorkflowVersion:
     """One version of a workflow. Equal ones are the same object for a while, so that they are read once."""
 
     workflow: Workflow
@@ -70,11 +70,13 @@ class Workflows:
     ) -> None:
         self._store = store
         self._catalogues = catalogues
-        self._built_in = {each.name: Kept(each, BUILT_IN, manifest.to_text(each)) for each in built_in}
+        self._built_in = {
+            each.name: WorkflowVersion(each, BUILT_IN, manifest.to_text(each)) for each in built_in
+        }
         self._lock = threading.Lock()
-        self._cache: dict[WorkflowKey, Kept] = {}
+        self._cache: dict[WorkflowKey, WorkflowVersion] = {}
 
-    def views(self, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
+    def views(self, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowVersion]:
         """The newest version of each, the built-in ones first. One of an earlier space hides those of its
         name in the later ones."""
         seen: dict[str, WorkflowKey] = {}
@@ -87,7 +89,9 @@ class Workflows:
         found = [kept or self._find(key.name, key.version, key.space) for key, kept in known.items()]
         return [*built_in, *(kept for kept in found if kept is not None)]
 
-    def get(self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)) -> Kept:
+    def get(
+        self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)
+    ) -> WorkflowVersion:
         """The newest, or one version, which may be deleted. Raises `NotFound`."""
         live = self._live(name, spaces)
         if live is not None and version in (None, live.version):
@@ -106,7 +110,7 @@ class Workflows:
             )
         return found
 
-    def versions(self, name: str, spaces: Sequence[str] = (SHARED,)) -> list[Kept]:
+    def versions(self, name: str, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowVersion]:
         """All there ever were, the newest first. Raises `NotFound`."""
         live = self._live(name, spaces)
         if live is not None and live.is_built_in:
@@ -116,7 +120,9 @@ class Workflows:
                 return [self._kept(each) for each in stored]
         return [self.get(name, None, spaces)]
 
-    def add(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
+    def add(
+        self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED
+    ) -> WorkflowVersion:
         """From a graph in API or UI format, from a manifest, or from both: then the manifest's inputs are
         taken for this graph.
 
@@ -124,9 +130,11 @@ class Workflows:
         """
         if space == SHARED and name in self._built_in:
             raise Conflict(f"workflow {name} is built in; choose another name")
-        return self._put(self._made(name, graph, text), Put.CREATE, space)
+        return self._put(self._made(name, graph, text), WriteMode.CREATE, space)
 
-    def change(self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED) -> Kept:
+    def change(
+        self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED
+    ) -> WorkflowVersion:
         """A new version, unless nothing has changed. A new graph keeps what was written about the inputs that
         it still has. Raises as `add`, `NotFound`, and `Forbidden` for what is not in ``space``."""
         before = self._in(space, name, "add a copy under another name and change that")
@@ -134,15 +142,15 @@ class Workflows:
         if text is None:
             workflow = _carried_over(before.workflow, made[0])
             made = workflow, manifest.to_text(workflow)
-        return self._put(made, Put.REPLACE, space)
+        return self._put(made, WriteMode.REPLACE, space)
 
     def remove(self, name: str, space: str = SHARED) -> None:
         """Its name is free again; jobs keep what they have of it. Raises as `change`."""
         self._in(space, name, "it stays")
         text = WorkflowText(name, "", "", "")
-        self._store.put_workflow(PutWorkflow(text, Put.DELETE, now_us(), space))
+        self._store.put_workflow(PutWorkflow(text, WriteMode.DELETE, now_us(), space))
 
-    def _in(self, space: str, name: str, instead: str) -> Kept:
+    def _in(self, space: str, name: str, instead: str) -> WorkflowVersion:
         """The one of this space."""
         if (found := self._live(name, (space,))) is not None and not found.is_built_in:
             return found
@@ -155,23 +163,23 @@ class Workflows:
             )
         return self.get(name, None, (space,))
 
-    def _live(self, name: str, spaces: Sequence[str]) -> Kept | None:
+    def _live(self, name: str, spaces: Sequence[str]) -> WorkflowVersion | None:
         """The newest that is not deleted, in the first of the spaces that has it."""
         built_in = self._built_in.get(name)
         own = [space for space in spaces if space != SHARED] if built_in else spaces
         stored = self._store.workflow(name, None, own) if own else None
         return self._kept(stored) if stored else built_in
 
-    def wish(
+    def job_request(
         self, name: str, version: int | None, values: Mapping[str, Any], spaces: Sequence[str] = (SHARED,)
-    ) -> Wish:
+    ) -> JobRequest:
         """A job that runs it. Raises `NotFound`, for a deleted workflow too."""
         kept = self.get(name, version, spaces)
         if kept.deleted_at is not None:
             self.get(name, None, spaces)  # raises, unless the name is in use again
             raise NotFound(f"version {version} of workflow {name} was deleted; run a newer one")
         fields = {"name": name, "version": kept.version, "values": values, "definition": kept.workflow}
-        return Wish(recipe="workflow", input=fields)
+        return JobRequest(recipe="workflow", input=fields)
 
     def _made(self, name: str, graph: Any, text: str | None) -> tuple[Workflow, str]:
         """The workflow and its text, which is the client's own where that can stay."""
@@ -198,18 +206,18 @@ class Workflows:
         """Raises `InvalidInput` with the reason when it is none, or cannot be converted to one."""
         try:
             return self._converted(raw) if graph.is_ui_format(raw) else graph.normalise(raw)
-        except BadGraph as error:
+        except InvalidGraph as error:
             raise InvalidInput.at("graph", str(error)) from error
 
     def _converted(self, raw: Any) -> Graph:
         catalogues = self._catalogues()
         if not catalogues:
             return graph.normalise(raw)  # refuses with how to export it
-        refusals: list[BadGraph] = []
+        refusals: list[InvalidGraph] = []
         for catalogue in catalogues:
             try:
                 return convert(raw, catalogue)
-            except BadGraph as error:
+            except InvalidGraph as error:
                 refusals.append(error)
         raise refusals[0]
 
@@ -218,7 +226,7 @@ class Workflows:
         classes = {node["class_type"] for node in graph.values()}
         return max(self._catalogues(), key=lambda each: len(classes & each.classes), default=None)
 
-    def _put(self, made: tuple[Workflow, str], mode: Put, space: str) -> Kept:
+    def _put(self, made: tuple[Workflow, str], mode: WriteMode, space: str) -> WorkflowVersion:
         workflow, text = made
         digest = hashlib.sha256(text.encode()).hexdigest()
         written = WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest)
@@ -226,18 +234,20 @@ class Workflows:
         assert stored is not None  # noqa: S101 - only a deletion answers nothing
         return self._kept(stored)
 
-    def _find(self, name: str, version: int, space: str) -> Kept | None:
+    def _find(self, name: str, version: int, space: str) -> WorkflowVersion | None:
         stored = self._store.workflow(name, version, (space,))
         return self._kept(stored) if stored else None
 
-    def _kept(self, stored: StoredWorkflow) -> Kept:
+    def _kept(self, stored: StoredWorkflow) -> WorkflowVersion:
         text = stored.text
         key = WorkflowKey(text.name, stored.version, text.digest, stored.space)
         with self._lock:
             known = self._cache.get(key)
         if known is None:
             workflow = _parsed(text.manifest)
-            known = Kept(workflow, stored.version, text.manifest, stored.created_at, space=stored.space)
+            known = WorkflowVersion(
+                workflow, stored.version, text.manifest, stored.created_at, space=stored.space
+            )
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
                     self._cache.clear()
@@ -248,7 +258,7 @@ class Workflows:
 def _parsed(text: str) -> Workflow:
     try:
         return manifest.from_text(text)
-    except BadWorkflow as error:
+    except InvalidWorkflow as error:
         raise InvalidInput.at("manifest", str(error)) from error
 
 

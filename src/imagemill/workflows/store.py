@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.model_registry.store import Put
+from imagemill.model_registry.store import WriteMode
 
 _workflows = tables.workflows.c
 
@@ -44,7 +44,7 @@ class StoredWorkflow:
 @dataclass(frozen=True, slots=True)
 class PutWorkflow:
     text: WorkflowText
-    mode: Put
+    mode: WriteMode
     """For a deletion only the name counts."""
     now: int
     space: str = SHARED
@@ -62,7 +62,10 @@ class WorkflowKey:
 
 def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
     """A `StoredWorkflow` each, None for a deletion; `Conflict` or `NotFound` as the mode says."""
-    return [_delete(tx, request) if request.mode is Put.DELETE else _add(tx, request) for request in requests]
+    return [
+        _delete(tx, request) if request.mode is WriteMode.DELETE else _add(tx, request)
+        for request in requests
+    ]
 
 
 def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
@@ -71,9 +74,9 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
     rows = sa.select(tables.workflows).where(*_named(request))
     newest = tx.conn.execute(rows.order_by(_workflows.version.desc()).limit(1)).first()
     is_live = newest is not None and newest.deleted_at is None
-    if request.mode is Put.CREATE and is_live:
+    if request.mode is WriteMode.CREATE and is_live:
         return Conflict(f"a workflow named {text.name} is there already; change it, or choose another name")
-    if request.mode is Put.REPLACE and not is_live:
+    if request.mode is WriteMode.REPLACE and not is_live:
         return NotFound(f"there is no workflow {text.name}")
     if newest is not None and is_live and newest.digest == text.digest:
         return _stored(newest)

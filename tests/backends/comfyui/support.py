@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from imagemill.backends.base import Order, Progress, Rendered, Watch
+from imagemill.backends.base import Progress, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.settings import ComfySettings
-from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.domain.nodes import NodeConfig
 from tests.comfyui.node import TestNode
 
@@ -95,7 +95,7 @@ def spec(**changes: Any) -> ImageSpec:
     return ImageSpec(**(values | changes))
 
 
-def order(work: Work | None = None, **changes: Any) -> Order:
+def order(work: RenderSpec | None = None, **changes: Any) -> RenderRequest:
     values: dict[str, Any] = {
         "job_id": f"job-{uuid.uuid4().hex[:8]}",
         "attempt": 1,
@@ -104,9 +104,9 @@ def order(work: Work | None = None, **changes: Any) -> Order:
         "work": work or spec(),
         "timeout_s": 20.0,
     }
-    return Order(**(values | changes))
+    return RenderRequest(**(values | changes))
 
 
-def render(built: ComfyUI, asked: Order, told: list[Progress] | None = None) -> Rendered:
-    watch = Watch(told.append if told is not None else None)
+def render(built: ComfyUI, asked: RenderRequest, told: list[Progress] | None = None) -> RenderResult:
+    watch = RenderControl(told.append if told is not None else None)
     return built.follow(asked, built.send(asked), watch)

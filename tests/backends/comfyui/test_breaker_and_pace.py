@@ -1,6 +1,6 @@
 """Rules that keep jobs off sick nodes and renders within their time."""
 
-from imagemill.backends.comfyui.node import Pace
+from imagemill.backends.comfyui.node import RenderTimeEstimator
 from imagemill.backends.comfyui.settings import ComfySettings, configured
 from imagemill.net.breaker import Breaker
 
@@ -79,11 +79,11 @@ SETTINGS = ComfySettings(timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
 
 
 def test_a_node_that_has_not_rendered_with_a_model_gets_the_whole_time() -> None:
-    assert Pace(SETTINGS).limit_s("model", 20.0, 600.0) == 600.0
+    assert RenderTimeEstimator(SETTINGS).limit_s("model", 20.0, 600.0) == 600.0
 
 
 def test_the_time_grows_with_the_load_and_with_what_it_took_before() -> None:
-    pace = Pace(SETTINGS)
+    pace = RenderTimeEstimator(SETTINGS)
     pace.learn("model", load=20.0, seconds=40.0)
     assert pace.limit_s("model", 20.0, 600.0) == 20.0 + 5.0 * 40.0
     assert pace.limit_s("model", 10.0, 600.0) == 20.0 + 5.0 * 20.0
@@ -91,7 +91,7 @@ def test_the_time_grows_with_the_load_and_with_what_it_took_before() -> None:
 
 
 def test_a_quick_repeat_from_the_cache_does_not_make_it_impatient() -> None:
-    pace = Pace(SETTINGS)
+    pace = RenderTimeEstimator(SETTINGS)
     pace.learn("model", load=20.0, seconds=40.0)
     pace.learn("model", load=20.0, seconds=0.0)
     assert pace.limit_s("model", 20.0, 600.0) == 20.0 + 5.0 * 36.0

@@ -27,9 +27,9 @@ def text(kind: str, **data: Any) -> str:
         (text("executing", node="3", display_node="3", prompt_id=PROMPT), events.Executing(PROMPT, "3")),
         (text("executing", node=None, prompt_id=PROMPT), events.Executing(PROMPT, None)),
         (text("progress", value=2, max=6, prompt_id=PROMPT, node="3"), events.Step(PROMPT, "3", 2, 6)),
-        (text("execution_success", prompt_id=PROMPT, timestamp=1), events.Ended(PROMPT)),
-        (text("execution_error", prompt_id=PROMPT, node_id="3"), events.Ended(PROMPT)),
-        (text("execution_interrupted", prompt_id=PROMPT, node_id="3"), events.Ended(PROMPT)),
+        (text("execution_success", prompt_id=PROMPT, timestamp=1), events.PromptEnded(PROMPT)),
+        (text("execution_error", prompt_id=PROMPT, node_id="3"), events.PromptEnded(PROMPT)),
+        (text("execution_interrupted", prompt_id=PROMPT, node_id="3"), events.PromptEnded(PROMPT)),
     ],
 )
 def test_a_text_frame_becomes_its_event(frame: str, event: events.Event) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from imagemill.backends.comfyui.events import Cached, Ended, Executing, Frame, Started, Step
-from imagemill.backends.comfyui.prompt import Flight, layout_of
+from imagemill.backends.comfyui.events import Cached, Executing, Frame, PromptEnded, Started, Step
+from imagemill.backends.comfyui.prompt import PromptRun, outline_of
 
 P = "prompt"
 
@@ -15,9 +15,9 @@ TWO_SAMPLERS: dict[str, Any] = {
 }
 
 
-def flight(graph: dict[str, Any] | None = None, *, previews: bool = True) -> Flight:
+def flight(graph: dict[str, Any] | None = None, *, previews: bool = True) -> PromptRun:
     graph = graph or TWO_SAMPLERS
-    return Flight(P, graph, layout_of(graph), frozenset(), previews, sent_at=0.0)
+    return PromptRun(P, graph, outline_of(graph), frozenset(), previews, sent_at=0.0)
 
 
 def test_steps_are_counted_over_all_samplers() -> None:
@@ -57,7 +57,7 @@ def test_the_first_sign_of_work_starts_its_clock_and_later_ones_do_not() -> None
 
 def test_only_an_executing_without_a_node_says_that_the_history_is_written() -> None:
     prompt = flight()
-    prompt.take(Ended(P), 1.0)
+    prompt.take(PromptEnded(P), 1.0)
     assert (prompt.ends, prompt.ending) == (0, True)
     prompt.take(Executing(P, None), 1.0)
     assert prompt.ends == 1
@@ -95,12 +95,12 @@ def test_a_prompt_sent_again_begins_anew() -> None:
 def test_the_load_grows_with_steps_and_pixels() -> None:
     def load(steps: int, side: int) -> float:
         latent = {"class_type": "EmptyLatentImage", "inputs": {"width": side, "height": side}}
-        return layout_of({"1": latent, "2": {"class_type": "KSampler", "inputs": {"steps": steps}}}).load
+        return outline_of({"1": latent, "2": {"class_type": "KSampler", "inputs": {"steps": steps}}}).load
 
     assert load(20, 1024) == 20.0
     assert load(40, 512) == 10.0
 
 
 def test_a_layout_survives_nodes_of_any_shape() -> None:
-    layout = layout_of({"1": None, "2": {"class_type": "KSampler", "inputs": {"sigmas": ["9", 0]}}, "3": []})
+    layout = outline_of({"1": None, "2": {"class_type": "KSampler", "inputs": {"sigmas": ["9", 0]}}, "3": []})
     assert layout.steps == {}

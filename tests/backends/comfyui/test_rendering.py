@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from imagemill.backends.base import Progress, RenderCanceled, Watch
+from imagemill.backends.base import Progress, RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.submit import STALE_STOCK_S
 from imagemill.domain.errors import BackendError
@@ -74,9 +74,9 @@ def test_a_node_tells_its_version_memory_and_what_it_has(comfy: ComfyUI, node: T
 
 
 def test_the_checkpoint_of_the_last_prompt_is_resident(comfy: ComfyUI) -> None:
-    assert comfy.nodes()[0].resident == frozenset()
+    assert comfy.nodes()[0].loaded_models == frozenset()
     render(comfy, order())
-    assert comfy.nodes()[0].resident == {SD1.lower()}
+    assert comfy.nodes()[0].loaded_models == {SD1.lower()}
 
 
 def test_each_job_saves_in_a_folder_of_its_own(comfy: ComfyUI) -> None:
@@ -162,7 +162,7 @@ def test_a_model_that_came_since_is_found(node: TestNode) -> None:
         comfy = backend(growing)
         files["checkpoints"].append("new.safetensors")
         growing.restart()
-        comfy._link("a").stock_at -= STALE_STOCK_S + 1  # pyright: ignore[reportPrivateUsage]
+        comfy._connection("a").stock_at -= STALE_STOCK_S + 1  # pyright: ignore[reportPrivateUsage]
         assert render(comfy, order(spec(model_path="new.safetensors"))).outputs
         comfy.close()
 
@@ -206,7 +206,7 @@ def test_two_prompts_are_in_flight_and_the_first_is_not_waited_for(comfy: ComfyU
     assert len(node.prompts) == 2
     assert comfy.reports()[0].running == 2
     for one in asked:
-        assert comfy.follow(one, one.reference, Watch()).outputs
+        assert comfy.follow(one, one.reference, RenderControl()).outputs
 
 
 def test_waiting_behind_another_prompt_does_not_use_up_the_time(comfy: ComfyUI, node: TestNode) -> None:
@@ -227,24 +227,24 @@ def test_a_render_that_takes_too_long_is_stopped_on_the_node(comfy: ComfyUI, nod
 
 def test_a_stop_interrupts_only_our_prompt(comfy: ComfyUI, node: TestNode) -> None:
     pace(node, step_s=0.1)
-    running, waiting, watch = order(spec(steps=100)), order(graph()), Watch()
+    running, waiting, watch = order(spec(steps=100)), order(graph()), RenderControl()
     comfy.send(running)
     comfy.send(waiting)
     threading.Timer(0.2, watch.stop).start()
     with pytest.raises(RenderCanceled):
         comfy.follow(running, running.reference, watch)
-    assert comfy.follow(waiting, waiting.reference, Watch()).outputs
+    assert comfy.follow(waiting, waiting.reference, RenderControl()).outputs
 
 
 def test_a_stopped_prompt_that_waits_never_runs(comfy: ComfyUI, node: TestNode) -> None:
     pace(node, work_s=0.3)
-    first, second, watch = order(graph(1)), order(graph(2)), Watch()
+    first, second, watch = order(graph(1)), order(graph(2)), RenderControl()
     comfy.send(first)
     comfy.send(second)
     watch.stop()
     with pytest.raises(RenderCanceled):
         comfy.follow(second, second.reference, watch)
-    assert comfy.follow(first, first.reference, Watch()).outputs
+    assert comfy.follow(first, first.reference, RenderControl()).outputs
     assert second.reference not in node.executed
 
 
@@ -252,10 +252,10 @@ def test_an_interruption_by_somebody_else_is_retryable(comfy: ComfyUI, node: Tes
     pace(node, step_s=0.1)
     asked = order(spec(steps=100))
     comfy.send(asked)
-    client = comfy._link("a").client  # pyright: ignore[reportPrivateUsage]
+    client = comfy._connection("a").client  # pyright: ignore[reportPrivateUsage]
     threading.Timer(0.2, lambda: client.interrupt(asked.reference)).start()
     with pytest.raises(BackendError, match="somebody interrupted") as caught:
-        comfy.follow(asked, asked.reference, Watch())
+        comfy.follow(asked, asked.reference, RenderControl())
     assert caught.value.failure is FailureCode.BACKEND_UNAVAILABLE
 
 
@@ -264,7 +264,7 @@ def test_a_collected_prompt_leaves_the_history_after_a_while(node: TestNode) -> 
     asked = [order(graph(colour)) for colour in (1, 2)]
     for one in asked:
         render(comfy, one)
-    client = comfy._link("a").client  # pyright: ignore[reportPrivateUsage]
+    client = comfy._connection("a").client  # pyright: ignore[reportPrivateUsage]
     until(lambda: client.history(asked[0].reference) is None, "the first entry is gone")
     comfy.close()
     assert (asked[1].reference in history(node)) is False
@@ -275,12 +275,15 @@ def test_a_refusal_says_where_things_are_missing_and_where_they_are(node: TestNo
         comfy = backend(node, bare)
         lora = Network("urn:air:sd1:lora:civitai:1@2", "lora", path="sharp.safetensors")
         work = spec(networks=(lora,))
-        assert comfy.refusal(work) is None
-        assert comfy.needs(work) == ("LoRA sharp.safetensors",)
-        assert comfy.needs(spec()) == ()
+        assert comfy.unsupported_reason(work) is None
+        assert comfy.requirements(work) == ("LoRA sharp.safetensors",)
+        assert comfy.requirements(spec()) == ()
         absent = replace(lora, path="dull.safetensors")
-        assert comfy.refusal(spec(networks=(absent,))) == "LoRA dull.safetensors is missing on a and b"
-        both = comfy.refusal(spec(networks=(lora, absent)))
+        assert (
+            comfy.unsupported_reason(spec(networks=(absent,)))
+            == "LoRA dull.safetensors is missing on a and b"
+        )
+        both = comfy.unsupported_reason(spec(networks=(lora, absent)))
         assert both is not None
         assert "LoRA sharp.safetensors is missing on b, present on a" in both
         comfy.close()
@@ -288,17 +291,17 @@ def test_a_refusal_says_where_things_are_missing_and_where_they_are(node: TestNo
 
 def test_without_nodes_work_is_refused_with_the_remedy() -> None:
     comfy = backend()
-    assert "imagemill nodes add" in (comfy.refusal(spec()) or "")
+    assert "imagemill nodes add" in (comfy.unsupported_reason(spec()) or "")
     comfy.close()
 
 
 def test_a_node_that_was_never_seen_may_yet_have_everything() -> None:
     comfy = backend(well=False)
     comfy.configure([NodeConfig("a", "http://127.0.0.1:9")])
-    assert comfy.refusal(spec()) is None
+    assert comfy.unsupported_reason(spec()) is None
     (view,) = comfy.nodes()
     assert not view.healthy
-    until(lambda: "cannot be reached" in comfy.nodes()[0].trouble, "the trouble is told")
+    until(lambda: "cannot be reached" in comfy.nodes()[0].problem, "the trouble is told")
     comfy.close()
 
 
@@ -309,7 +312,7 @@ def test_nodes_are_added_changed_and_removed_while_prompts_run(comfy: ComfyUI, n
     with TestNode() as other:
         comfy.configure([NodeConfig("b", other.url, labels=frozenset({"big"}))])
         assert [view.name for view in comfy.nodes()] == ["b"]
-        assert comfy.follow(asked, asked.reference, Watch()).outputs
+        assert comfy.follow(asked, asked.reference, RenderControl()).outputs
         until(lambda: comfy.nodes()[0].healthy, "b is well")
         comfy.configure([NodeConfig("b", other.url, draining=True)])
         assert comfy.nodes()[0].healthy

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagemill.backends.base import RenderCanceled, Watch
+from imagemill.backends.base import RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.domain.nodes import NodeConfig
 from tests.backends.comfyui.support import (
@@ -39,7 +39,7 @@ def comfy(node: TestNode) -> Iterator[ComfyUI]:
 def test_a_foreign_clients_prompts_are_waited_behind_and_left_alone(comfy: ComfyUI, node: TestNode) -> None:
     pace(node, work_s=0.3)
     foreign = node.enqueue_foreign(graph(7).graph)
-    watch = Watch()
+    watch = RenderControl()
     asked = order(graph(1))
     comfy.send(asked)
     watch.stop()
@@ -52,8 +52,8 @@ def test_a_foreign_clients_prompts_are_waited_behind_and_left_alone(comfy: Comfy
 def test_the_same_server_listed_twice_gets_jobs_once(node: TestNode) -> None:
     comfy = ComfyUI(settings())
     comfy.configure([NodeConfig("a", node.url), NodeConfig("b", node.url)])
-    until(lambda: comfy.nodes()[0].healthy and comfy.nodes()[1].trouble, "b is told")
-    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    until(lambda: comfy.nodes()[0].healthy and comfy.nodes()[1].problem, "b is told")
+    until(lambda: "same server as a" in comfy.nodes()[1].problem, "b is a's twin")
     comfy.close()
 
 
@@ -63,8 +63,8 @@ def test_the_same_server_under_two_addresses_is_noticed_after_its_first_prompt(n
     comfy.configure([NodeConfig("a", node.url), NodeConfig("b", other)])
     wait_well(comfy)
     render(comfy, order(graph()))
-    comfy._link("b").suspect = True  # pyright: ignore[reportPrivateUsage]
-    until(lambda: "same server as a" in comfy.nodes()[1].trouble, "b is a's twin")
+    comfy._connection("b").maybe_restarted = True  # pyright: ignore[reportPrivateUsage]
+    until(lambda: "same server as a" in comfy.nodes()[1].problem, "b is a's twin")
     comfy.close()
 
 
@@ -72,7 +72,7 @@ def test_two_servers_of_one_make_are_two(node: TestNode) -> None:
     with TestNode(models=FILES) as other:
         comfy = backend(node, other)
         render(comfy, order(graph()))
-        link = comfy._link("b")  # pyright: ignore[reportPrivateUsage]
+        link = comfy._connection("b")  # pyright: ignore[reportPrivateUsage]
         seen = link.seen_at
         until(lambda: (link.seen_at or 0) > (seen or 0), "b is checked")
         assert all(view.healthy for view in comfy.nodes())
@@ -100,9 +100,9 @@ def test_a_worker_that_died_after_sending_is_taken_over_without_a_second_render(
 def test_a_worker_whose_render_was_taken_over_leaves_it_on_the_node(node: TestNode) -> None:
     pace(node, work_s=0.5)
     first, second = backend(node), backend(node)
-    asked, watch = order(graph()), Watch()
+    asked, watch = order(graph()), RenderControl()
     first.send(asked)
-    watch.stop(leave=True)
+    watch.stop(detach=True)
     with pytest.raises(RenderCanceled):
         first.follow(asked, asked.reference, watch)
     assert render(second, replace(asked, attempt=2)).outputs
@@ -115,7 +115,7 @@ def test_without_the_right_token_a_node_says_what_to_do() -> None:
     with TestNode(token="right") as guarded:
         comfy = ComfyUI(settings())
         comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer wrong"})])
-        until(lambda: "check the node's token" in comfy.nodes()[0].trouble, "the trouble is told")
+        until(lambda: "check the node's token" in comfy.nodes()[0].problem, "the trouble is told")
         comfy.configure([NodeConfig("a", guarded.url, headers={"Authorization": "Bearer right"})])
         wait_well(comfy)
         assert render(comfy, order(graph())).outputs
@@ -126,7 +126,7 @@ def test_a_certificate_is_checked_against_the_file_named_or_not_at_all() -> None
     with TestNode(tls=True) as secured:
         comfy = ComfyUI(settings())
         comfy.configure([NodeConfig("a", secured.url)])
-        until(lambda: "TLS fails" in comfy.nodes()[0].trouble, "the trouble is told")
+        until(lambda: "TLS fails" in comfy.nodes()[0].problem, "the trouble is told")
         for changes in ({"ca_file": str(authority_file())}, {"verify_tls": False}):
             comfy.configure([replace(NodeConfig("a", secured.url), **changes)])
             wait_well(comfy)

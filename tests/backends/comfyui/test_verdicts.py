@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.backends.comfyui import errors
-from imagemill.backends.comfyui.errors import BadStatus, File, Verdict
+from imagemill.backends.comfyui.errors import ComfyStatusError, File, PromptStatus
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
@@ -14,7 +14,7 @@ TITLES = {"3": "Sampler", "4": "Load model"}
 
 
 def refused(body: dict[str, Any]) -> BackendError:
-    return errors.rejection("gpu-1", BadStatus(400, "", json.dumps(body).encode()), TITLES)
+    return errors.rejection("gpu-1", ComfyStatusError(400, "", json.dumps(body).encode()), TITLES)
 
 
 def node_error(kind: str, message: str, details: str, **about: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_any_other_refusal_names_node_and_reason() -> None:
 
 
 def test_a_refusal_that_is_no_json_is_still_a_typed_one() -> None:
-    error = errors.rejection("gpu-1", BadStatus(400, "", b"<html>"), {})
+    error = errors.rejection("gpu-1", ComfyStatusError(400, "", b"<html>"), {})
     assert error.failure is FailureCode.INVALID_GRAPH
 
 
@@ -129,10 +129,10 @@ def history(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any
 
 def test_failed_and_interrupted_are_told_apart_by_the_last_message() -> None:
     interrupted = history("error", ("execution_start", {}), ("execution_interrupted", {"node_id": "3"}))
-    assert errors.outcome_of(interrupted).verdict is Verdict.INTERRUPTED
-    outcome = errors.outcome_of(history("error", ("execution_error", {"node_id": "3"})))
-    assert (outcome.verdict, outcome.error) == (Verdict.FAILED, {"node_id": "3"})
-    assert errors.outcome_of(history("success")).verdict is Verdict.SUCCESS
+    assert errors.result_of(interrupted).status is PromptStatus.INTERRUPTED
+    outcome = errors.result_of(history("error", ("execution_error", {"node_id": "3"})))
+    assert (outcome.status, outcome.error) == (PromptStatus.FAILED, {"node_id": "3"})
+    assert errors.result_of(history("success")).status is PromptStatus.SUCCESS
 
 
 def image(name: str, kind: str = "output") -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagemill.backends.base import Order, Rendered, Watch
+from imagemill.backends.base import RenderControl, RenderRequest, RenderResult
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
@@ -46,15 +46,15 @@ def comfy(node: TestNode) -> Iterator[ComfyUI]:
 class Follower:
     """Follows in a thread of its own."""
 
-    def __init__(self, comfy: ComfyUI, asked: Order) -> None:
-        self.rendered: Rendered | None = None
+    def __init__(self, comfy: ComfyUI, asked: RenderRequest) -> None:
+        self.rendered: RenderResult | None = None
         self.error: BackendError | None = None
         self._thread = threading.Thread(target=self._run, args=(comfy, asked), daemon=True)
         self._thread.start()
 
-    def _run(self, comfy: ComfyUI, asked: Order) -> None:
+    def _run(self, comfy: ComfyUI, asked: RenderRequest) -> None:
         try:
-            self.rendered = comfy.follow(asked, asked.reference, Watch())
+            self.rendered = comfy.follow(asked, asked.reference, RenderControl())
         except BackendError as error:
             self.error = error
 
@@ -63,13 +63,13 @@ class Follower:
         assert self.error is not None, f"it did not fail: {self.rendered}"
         return self.error.failure
 
-    def result(self) -> Rendered:
+    def result(self) -> RenderResult:
         self._thread.join(10)
         assert self.rendered is not None, f"it failed: {self.error}"
         return self.rendered
 
 
-def started(comfy: ComfyUI, node: TestNode, asked: Order) -> Follower:
+def started(comfy: ComfyUI, node: TestNode, asked: RenderRequest) -> Follower:
     """Sent, running on the node, and followed."""
     comfy.send(asked)
     follower = Follower(comfy, asked)
@@ -120,7 +120,7 @@ def test_a_restarted_node_has_lost_the_prompt_and_what_it_had_loaded(comfy: Comf
     node.restart()
     assert follower.failure() is FailureCode.NODE_LOST
     pace(node, step_s=0.0)
-    until(lambda: not comfy.nodes()[0].resident, "nothing is resident")
+    until(lambda: not comfy.nodes()[0].loaded_models, "nothing is resident")
     wait_well(comfy)
     assert render(comfy, order(spec(seed=2))).outputs
 
@@ -139,7 +139,7 @@ def test_a_node_that_hangs_is_lost_and_gets_no_more_jobs(comfy: ComfyUI, node: T
     node.behave(silent=True)
     assert follower.failure() is FailureCode.NODE_LOST
     until(lambda: not comfy.nodes()[0].healthy, "it is noticed")
-    assert "does not answer" in comfy.nodes()[0].trouble
+    assert "does not answer" in comfy.nodes()[0].problem
 
 
 def test_a_prompt_given_up_is_taken_off_the_node_when_it_is_back(comfy: ComfyUI, node: TestNode) -> None:
@@ -171,7 +171,7 @@ def test_failures_in_a_row_keep_jobs_off_it_until_it_is_well(comfy: ComfyUI, nod
         with pytest.raises(BackendError):
             comfy.send(order(graph()))
     assert not comfy.nodes()[0].healthy
-    assert "rests after failures" in comfy.nodes()[0].trouble
+    assert "rests after failures" in comfy.nodes()[0].problem
     node.calm()
     wait_well(comfy)
     assert render(comfy, order(graph())).outputs
@@ -227,7 +227,7 @@ def test_a_half_open_connection_is_noticed_and_replaced(comfy: ComfyUI, node: Te
     node.behave(frozen=True)
     assert follower.result().outputs
     assert len(node.executed) == 1
-    link = comfy._link("a")  # pyright: ignore[reportPrivateUsage]
+    link = comfy._connection("a")  # pyright: ignore[reportPrivateUsage]
     until(lambda: link.socket.is_open and node.sockets >= 1, "the socket is open again")
     pace(node, work_s=0.0)
     wait_well(comfy)
@@ -266,7 +266,7 @@ def test_a_wedged_node_is_noticed_and_its_prompts_move_on(comfy: ComfyUI, node: 
     asked = order(graph())
     comfy.send(asked)
     assert Follower(comfy, asked).failure() is FailureCode.NODE_LOST
-    assert "wedged" in comfy.nodes()[0].trouble
+    assert "wedged" in comfy.nodes()[0].problem
     node.behave(wedged=False)
     node.restart()
     wait_well(comfy)
@@ -307,7 +307,7 @@ def test_a_prompt_removed_from_the_queue_is_lost_at_once(comfy: ComfyUI, node: T
     asked = order(graph(2))
     comfy.send(asked)
     follower = Follower(comfy, asked)
-    comfy._link("a").client.delete_pending([asked.reference])  # pyright: ignore[reportPrivateUsage]
+    comfy._connection("a").client.delete_pending([asked.reference])  # pyright: ignore[reportPrivateUsage]
     assert follower.failure() is FailureCode.NODE_LOST
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import (
-    BadStatus,
-    Damaged,
+    ComfyError,
+    ComfyStatusError,
+    ComfyUnreachable,
     NotComfy,
-    Unreachable,
-    WireError,
+    TruncatedFile,
     failure,
 )
 from imagemill.domain.failures import FailureCode
@@ -138,7 +138,7 @@ def test_what_is_not_comfyuis_json_is_told(serve: Serve, body: bytes) -> None:
 )
 def test_a_status_that_is_no_success_comes_with_a_remedy(serve: Serve, status: str, remedy: str) -> None:
     _, client = serve(answer(b"", status, more="Location: http://127.0.0.1:1/login\r\n"))
-    with pytest.raises(BadStatus, match=remedy):
+    with pytest.raises(ComfyStatusError, match=remedy):
         client.system_stats()
 
 
@@ -146,7 +146,7 @@ def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     client = NodeClient(NodeConfig("gpu-1", f"http://127.0.0.1:{port}"), connect_s=1.0, read_s=1.0)
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({})
     assert not caught.value.doubtful
     client.close()
@@ -154,7 +154,7 @@ def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
 
 def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) -> None:
     server, client = serve(b"", stay=False)
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({"prompt": {}})
     assert caught.value.doubtful
     assert len(server.requests) == 1
@@ -162,7 +162,7 @@ def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) 
 
 def test_a_node_that_hangs_is_given_up_in_time(serve: Serve) -> None:
     _, client = serve(b"", read_s=0.2)
-    with pytest.raises(Unreachable, match="does not answer /queue in time"):
+    with pytest.raises(ComfyUnreachable, match="does not answer /queue in time"):
         client.queue()
 
 
@@ -175,13 +175,13 @@ def test_a_question_is_asked_again_when_a_kept_connection_was_closed(serve: Serv
 
 def test_a_file_that_breaks_off_is_damaged(serve: Serve) -> None:
     _, client = serve(answer(b"half", length=100), stay=False)
-    with pytest.raises(Damaged, match="broke off"):
+    with pytest.raises(TruncatedFile, match="broke off"):
         client.view("a.png", "", "output", most=1000)
 
 
 def test_a_file_beyond_the_limit_is_not_taken(serve: Serve) -> None:
     _, client = serve(answer(b"x" * 101))
-    with pytest.raises(Damaged, match="more than 100 bytes"):
+    with pytest.raises(TruncatedFile, match="more than 100 bytes"):
         client.view("a.png", "", "output", most=100)
 
 
@@ -206,12 +206,12 @@ def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Unreachable("x", doubtful=True), FailureCode.NODE_LOST),
-        (Damaged("x"), FailureCode.BAD_OUTPUT),
-        (BadStatus(413, "x"), FailureCode.BACKEND_REJECTED),
-        (BadStatus(500, "x"), FailureCode.BACKEND_UNAVAILABLE),
+        (ComfyUnreachable("x", doubtful=True), FailureCode.NODE_LOST),
+        (TruncatedFile("x"), FailureCode.BAD_OUTPUT),
+        (ComfyStatusError(413, "x"), FailureCode.BACKEND_REJECTED),
+        (ComfyStatusError(500, "x"), FailureCode.BACKEND_UNAVAILABLE),
         (NotComfy("x"), FailureCode.BACKEND_UNAVAILABLE),
     ],
 )
-def test_every_wire_error_has_a_typed_cause(error: WireError, code: FailureCode) -> None:
+def test_every_wire_error_has_a_typed_cause(error: ComfyError, code: FailureCode) -> None:
     assert failure("gpu-1", error).failure is code

@@ -6,7 +6,7 @@ from typing import Any
 
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.fal.settings import FalModel, FalSettings
-from imagemill.backends.paid_calls import OverBudget, PaidCall, Reservation
+from imagemill.backends.paid_calls import BudgetExceeded, PaidCall, Reservation
 from imagemill.domain.clock import now_us
 from tests.fal_server.server import KEY, FalServer
 
@@ -19,7 +19,7 @@ class Book:
     jobs: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     free: set[str] = field(default_factory=set)
-    over: OverBudget | None = None
+    over: BudgetExceeded | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open_call(self, provider: str, job_id: str) -> PaidCall | None:

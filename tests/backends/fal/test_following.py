@@ -6,7 +6,7 @@ import threading
 import pytest
 from PIL import Image
 
-from imagemill.backends.base import Progress, RenderCanceled, Watch
+from imagemill.backends.base import Progress, RenderCanceled, RenderControl
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from tests.backends.fal.support import Book, backend
@@ -19,7 +19,7 @@ def test_place_in_the_queue_and_steps_are_told(fal: FalServer) -> None:
     told: list[Progress] = []
     subject = backend(fal)
     asked = order()
-    subject.follow(asked, subject.send(asked), Watch(told.append))
+    subject.follow(asked, subject.send(asked), RenderControl(told.append))
     assert told[0].note == "place 1 in fal's queue"
     assert any(0 < progress.step < 20 for progress in told)
     assert told[-1].fraction == 1.0
@@ -101,7 +101,7 @@ def test_a_request_that_fal_forgot_is_sent_again(fal: FalServer) -> None:
     reference = subject.send(asked)
     fal.forget()
     with pytest.raises(BackendError, match="no longer knows"):
-        subject.follow(asked, reference, Watch())
+        subject.follow(asked, reference, RenderControl())
     assert book.ends == ["lost"]
     assert len(render(subject, order(attempt=2)).outputs) == 1
 
@@ -112,7 +112,7 @@ def test_a_stop_cancels_and_a_hand_back_leaves(fal: FalServer) -> None:
         subject = backend(fal, book)
         fal.behave(render_s=30.0)
         asked = order(job_id=f"job-{leave}")
-        reference, watch = subject.send(asked), Watch()
+        reference, watch = subject.send(asked), RenderControl()
         threading.Timer(0.05, lambda watch=watch, leave=leave: watch.stop(leave=leave)).start()
         with pytest.raises(RenderCanceled):
             subject.follow(asked, reference, watch)

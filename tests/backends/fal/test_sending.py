@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagemill.backends.base import Order, Rendered, Watch
+from imagemill.backends.base import RenderControl, RenderRequest, RenderResult
 from imagemill.backends.fal.backend import FalBackend
-from imagemill.backends.paid_calls import OverBudget
+from imagemill.backends.paid_calls import BudgetExceeded
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import Control, ImageSpec, Network, Upscale, Work
-from imagemill.graphs.requirements import Need
+from imagemill.domain.images import Control, ImageSpec, Network, RenderSpec, Upscale
+from imagemill.graphs.requirements import Requirement
 from tests.backends.fal.support import Book, backend, settings
 from tests.fal_server import FalServer, Reply
 
@@ -43,7 +43,7 @@ def spec(**changes: Any) -> ImageSpec:
     return ImageSpec(**(values | changes))
 
 
-def order(work: Work | None = None, **changes: Any) -> Order:
+def order(work: RenderSpec | None = None, **changes: Any) -> RenderRequest:
     values: dict[str, Any] = {
         "job_id": "job-1",
         "attempt": 1,
@@ -52,14 +52,14 @@ def order(work: Work | None = None, **changes: Any) -> Order:
         "work": work or spec(),
         "timeout_s": 20.0,
     }
-    return Order(**(values | changes))
+    return RenderRequest(**(values | changes))
 
 
-def render(subject: FalBackend, asked: Order) -> Rendered:
-    return subject.follow(asked, subject.send(asked), Watch())
+def render(subject: FalBackend, asked: RenderRequest) -> RenderResult:
+    return subject.follow(asked, subject.send(asked), RenderControl())
 
 
-def failed(subject: FalBackend, asked: Order | None = None) -> BackendError:
+def failed(subject: FalBackend, asked: RenderRequest | None = None) -> BackendError:
     with pytest.raises(BackendError) as caught:
         render(subject, asked or order())
     return caught.value
@@ -124,14 +124,14 @@ def test_a_checkpoint_of_the_source_fal_names_its_path(fal: FalServer) -> None:
     ],
 )
 def test_what_it_cannot_do_it_says_beforehand(changes: dict[str, Any], word: str) -> None:
-    assert word in (FalBackend(settings(), Book()).refusal(spec(**changes)) or "")
+    assert word in (FalBackend(settings(), Book()).unsupported_reason(spec(**changes)) or "")
 
 
 def test_a_path_without_a_price_is_refused_under_a_ceiling() -> None:
     work = spec(model="urn:air:other:checkpoint:fal:acme/painter")
-    assert "IMAGEMILL_FAL__PRICES" in (FalBackend(settings(prices={}), Book()).refusal(work) or "")
+    assert "IMAGEMILL_FAL__PRICES" in (FalBackend(settings(prices={}), Book()).unsupported_reason(work) or "")
     free = settings(prices={}, cost_per_job=None, cost_per_day=None)
-    assert FalBackend(free, Book()).refusal(work) is None
+    assert FalBackend(free, Book()).unsupported_reason(work) is None
 
 
 def test_its_node_has_checkpoints_and_nothing_else() -> None:
@@ -139,8 +139,8 @@ def test_its_node_has_checkpoints_and_nothing_else() -> None:
     assert node.available is not None
     assert FLUX in node.available
     assert "urn:air:flux1:lora:civitai:1@2" not in node.available
-    assert str(Need("companions", "flux1/dev.safetensors")) in node.available
-    assert str(Need("lora", "flux1/x.safetensors")) not in node.available
+    assert str(Requirement("companions", "flux1/dev.safetensors")) in node.available
+    assert str(Requirement("lora", "flux1/x.safetensors")) not in node.available
     assert "urn:air:wan:checkpoint:civitai:1@2" not in node.available
 
 
@@ -199,8 +199,8 @@ def test_a_refused_key_shuts_the_node_and_costs_the_job_nothing(fal: FalServer, 
     assert not error.counts
     (node,) = subject.nodes()
     assert not node.healthy
-    assert "Exhausted balance" in node.trouble
-    assert "IMAGEMILL_FAL__KEY" in node.trouble
+    assert "Exhausted balance" in node.problem
+    assert "IMAGEMILL_FAL__KEY" in node.problem
     end = time.monotonic() + 5
     while not subject.nodes()[0].healthy:
         assert time.monotonic() < end
@@ -225,15 +225,15 @@ def test_a_server_that_is_not_there_was_not_paid(fal: FalServer) -> None:
 
 
 def test_a_full_minute_sends_the_job_back_without_a_failure(fal: FalServer) -> None:
-    subject = backend(fal, Book(over=OverBudget("fal was asked 60 times in a minute", 12.0)))
+    subject = backend(fal, Book(over=BudgetExceeded("fal was asked 60 times in a minute", 12.0)))
     error = failed(subject)
     assert (error.after_s, error.counts) == (12.0, False)
-    assert "60 times" in subject.nodes()[0].trouble
+    assert "60 times" in subject.nodes()[0].problem
     assert fal.submits == 0
 
 
 def test_a_job_over_its_own_ceiling_fails(fal: FalServer) -> None:
-    error = failed(backend(fal, Book(over=OverBudget("above the ceiling", None))))
+    error = failed(backend(fal, Book(over=BudgetExceeded("above the ceiling", None))))
     assert error.failure is FailureCode.BACKEND_REJECTED
     assert fal.submits == 0
 

@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import Node, Order, Rendered, Surroundings, Watch
+from imagemill.backends.base import BackendContext, Node, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.comfyui import doctor, submit
-from imagemill.backends.comfyui.errors import SICK, WireError, failure
-from imagemill.backends.comfyui.follow import Following, Interrupted
-from imagemill.backends.comfyui.health import Checkup
-from imagemill.backends.comfyui.node import NodeLink, PathOf
-from imagemill.backends.comfyui.prompt import Flight
+from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, failure
+from imagemill.backends.comfyui.follow import Interrupted, PromptFollower
+from imagemill.backends.comfyui.health import NodeHealthMonitor
+from imagemill.backends.comfyui.node import NodeConnection, PathOf
+from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.errors import BadGraph
+from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.graph import normalise
-from imagemill.graphs.requirements import Need, needs_of
+from imagemill.graphs.requirements import Requirement, needs_of
 from imagemill.net.breaker import Clock
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class ComfyUI:
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
-        self._checkups: dict[str, Checkup] = {}
-        self._retired: list[Checkup] = []
-        self._links: tuple[NodeLink, ...] = ()
-        self._sent: OrderedDict[str, NodeLink] = OrderedDict()
+        self._checkups: dict[str, NodeHealthMonitor] = {}
+        self._retired: list[NodeHealthMonitor] = []
+        self._links: tuple[NodeConnection, ...] = ()
+        self._sent: OrderedDict[str, NodeConnection] = OrderedDict()
         self.configure(tuple(configured(settings)))
 
     @property
@@ -79,12 +79,14 @@ class ComfyUI:
             fresh = [checkup for checkup in self._checkups.values() if not checkup.started]
         for checkup in fresh:
             checkup.start()
-        self._let_go()
+        self._drop()
 
-    def _new(self, config: NodeConfig) -> Checkup:
-        return Checkup(NodeLink(config, self._settings, self._path_of, self._clock), lambda: self._links)
+    def _new(self, config: NodeConfig) -> NodeHealthMonitor:
+        return NodeHealthMonitor(
+            NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._links
+        )
 
-    def _let_go(self) -> None:
+    def _drop(self) -> None:
         """Close what was removed and has nothing in flight any more."""
         with self._lock:
             idle = [checkup for checkup in self._retired if not checkup.link.flights]
@@ -94,7 +96,7 @@ class ComfyUI:
             checkup.stop()
 
     @property
-    def outlives(self) -> bool:
+    def survives_worker(self) -> bool:
         return True
 
     def nodes(self) -> Sequence[Node]:
@@ -105,50 +107,50 @@ class ComfyUI:
 
     def examine(self, name: str) -> list[Finding]:
         """Look at a node closely; takes seconds. Raises `NotFound`."""
-        return list(doctor.examine(self._link(name)))
+        return list(doctor.examine(self._connection(name)))
 
     def catalogues(self) -> list[Catalogue]:
         """What the nodes that have told it list."""
-        return [link.stock.catalogue for link in self._links if link.stock is not None]
+        return [link.inventory.catalogue for link in self._links if link.inventory is not None]
 
-    def refusal(self, work: Work) -> str | None:
+    def unsupported_reason(self, work: RenderSpec) -> str | None:
         links = self._links
         if not links:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
-        impossible = builder.refusal(work) if isinstance(work, ImageSpec) else None
+        impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None
         if impossible is not None:
             return impossible
         try:
             needs = _needs(work)
-        except BadGraph as error:
+        except InvalidGraph as error:
             return str(error)
-        stocks = {link.name: link.stock for link in links}
-        lacking: dict[Need, list[str]] = {}
+        stocks = {link.name: link.inventory for link in links}
+        lacking: dict[Requirement, list[str]] = {}
         for name, stock in stocks.items():
             missing = [need for need in needs if stock is not None and not stock.meets(need)]
             if not missing:
                 return None
             for need in missing:
                 lacking.setdefault(need, []).append(name)
-        sentences = [_lack(need, names, list(stocks)) for need, names in lacking.items()]
+        sentences = [_missing(need, names, list(stocks)) for need, names in lacking.items()]
         more = f"; and {len(sentences) - MOST_NEEDS} more" if len(sentences) > MOST_NEEDS else ""
         return "; ".join(sentences[:MOST_NEEDS]) + more
 
-    def needs(self, work: Work) -> tuple[str, ...]:
-        stocks = [link.stock for link in self._links if link.stock is not None]
+    def requirements(self, work: RenderSpec) -> tuple[str, ...]:
+        stocks = [link.inventory for link in self._links if link.inventory is not None]
         try:
             needs = [need for need in _needs(work) if need.kind != "checkpoint"]
-        except BadGraph:
+        except InvalidGraph:
             return ()  # the refusal says so
         return tuple(sorted({str(n) for n in needs if not all(stock.meets(n) for stock in stocks)}))
 
-    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+    def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         """None: it takes no hints."""
         del properties
         return None
 
-    def send(self, order: Order) -> str:
-        link = self._link_of(order)
+    def send(self, order: RenderRequest) -> str:
+        link = self._connection_of(order)
         known = order.attempt > 1 or order.reference in self._sent
         _sent(link, order, known=known)
         with self._lock:
@@ -157,11 +159,11 @@ class ComfyUI:
                 self._sent.popitem(last=False)
         return order.reference
 
-    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
-        link, flight = self._take_flight(order, reference)
+    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
+        link, flight = self._take_run(order, reference)
         try:
-            rendered = Following(link, flight, order, watch).run()
-        except WireError as error:
+            rendered = PromptFollower(link, flight, order, watch).run()
+        except ComfyError as error:
             lost = failure(link.name, error)
             _blame(link, lost)
             raise lost from error
@@ -172,9 +174,9 @@ class ComfyUI:
             link.breaker.succeed()
             return rendered
         finally:
-            link.land(flight)
+            link.release(flight)
             if self._retired:
-                self._let_go()
+                self._drop()
 
     def close(self) -> None:
         with self._lock:
@@ -185,26 +187,26 @@ class ComfyUI:
         for checkup in checkups:
             checkup.join()
 
-    def _link_of(self, order: Order) -> NodeLink:
+    def _connection_of(self, order: RenderRequest) -> NodeConnection:
         """Where the order was sent already, else its node."""
         known = self._sent.get(order.reference)
         if known is not None and known.name == order.node and not known.retired:
             return known
         try:
-            return self._link(order.node)
+            return self._connection(order.node)
         except NotFound as error:
             raise BackendError(FailureCode.NODE_LOST, str(error)) from error
 
-    def _link(self, name: str) -> NodeLink:
+    def _connection(self, name: str) -> NodeConnection:
         for link in self._links:
             if link.name == name:
                 return link
         present = ", ".join(link.name for link in self._links) or "none"
         raise NotFound(f"{name} is no configured ComfyUI node; there are: {present}")
 
-    def _take_flight(self, order: Order, reference: str) -> tuple[NodeLink, Flight]:
+    def _take_run(self, order: RenderRequest, reference: str) -> tuple[NodeConnection, PromptRun]:
         """Together with everybody else who follows it."""
-        link = self._link_of(order)
+        link = self._connection_of(order)
         with link.lock:
             flight = link.flights.get(reference)
             if flight is not None:
@@ -216,7 +218,7 @@ class ComfyUI:
         return link, flight
 
 
-def _sent(link: NodeLink, order: Order, *, known: bool) -> Flight:
+def _sent(link: NodeConnection, order: RenderRequest, *, known: bool) -> PromptRun:
     try:
         return submit.send(link, order, known=known)
     except BackendError as error:
@@ -224,17 +226,17 @@ def _sent(link: NodeLink, order: Order, *, known: bool) -> Flight:
         raise
 
 
-def _blame(link: NodeLink, error: BackendError) -> None:
-    if error.failure in SICK and not isinstance(error, Interrupted):
+def _blame(link: NodeConnection, error: BackendError) -> None:
+    if error.failure in NODE_FAILURES and not isinstance(error, Interrupted):
         link.breaker.fail(str(error))
 
 
-def _needs(work: Work) -> tuple[Need, ...]:
-    """Raises `BadGraph`."""
+def _needs(work: RenderSpec) -> tuple[Requirement, ...]:
+    """Raises `InvalidGraph`."""
     return needs_of(replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work)
 
 
-def _lack(need: Need, lacking: list[str], all_: list[str]) -> str:
+def _missing(need: Requirement, lacking: list[str], all_: list[str]) -> str:
     present = [name for name in all_ if name not in lacking]
     where = f"{need} is missing on {_and(lacking)}"
     return f"{where}, present on {_and(present)}" if present else where
@@ -244,6 +246,6 @@ def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def build(settings: "Settings", surroundings: Surroundings) -> ComfyUI:
+def build(settings: "Settings", surroundings: BackendContext) -> ComfyUI:
     """Without nodes as yet: those of the settings and of the table are configured together."""
     return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), surroundings.path_of)

@@ -20,11 +20,11 @@ from urllib3.exceptions import (
 from urllib3.response import BaseHTTPResponse
 
 from imagemill.backends.comfyui.errors import (
-    BadStatus,
-    Damaged,
+    ComfyError,
+    ComfyStatusError,
+    ComfyUnreachable,
     NotComfy,
-    Unreachable,
-    WireError,
+    TruncatedFile,
     status_message,
 )
 from imagemill.domain.nodes import NodeConfig
@@ -131,7 +131,9 @@ class NodeClient:
         return f"{folder}/{placed['name']}" if folder else str(placed["name"])
 
     def view(self, filename: str, subfolder: str, kind: str, *, most: int) -> tuple[bytes, str]:
-        """A file's bytes and media type. `BadStatus` 404 when it is gone, `Damaged` when it breaks off."""
+        """A file's bytes and media type.
+
+        Raises `ComfyStatusError` 404 when it is gone, `TruncatedFile` when it breaks off."""
         query = urlencode({"filename": filename, "subfolder": subfolder, "type": kind})
         response = self._open("GET", f"/view?{query}", None, {}, self._read_s)
         data = _read_all(response, "/view", most, is_file=True)
@@ -140,7 +142,7 @@ class NodeClient:
     def _get_json(self, path: str, read_s: float | None = None) -> Any:
         try:
             return _json(self._request("GET", path, read_s=read_s), path)
-        except Unreachable as error:
+        except ComfyUnreachable as error:
             # A kept connection that the node closed meanwhile: reading again harms nothing.
             if not error.doubtful or isinstance(error.__cause__, ReadTimeoutError):
                 raise
@@ -181,23 +183,23 @@ class NodeClient:
         if 200 <= response.status < 300:
             return response
         rejection = _read_all(response, shown, _ERROR_BYTES)
-        raise BadStatus(response.status, status_message(response.status, shown), rejection)
+        raise ComfyStatusError(response.status, status_message(response.status, shown), rejection)
 
 
-def _unreachable(error: Exception, path: str) -> WireError:
+def _unreachable(error: Exception, path: str) -> ComfyError:
     if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
-        return Unreachable("cannot be reached: connecting fails", doubtful=False)
+        return ComfyUnreachable("cannot be reached: connecting fails", doubtful=False)
     if isinstance(error, SSLError):
-        return Unreachable(f"cannot be reached: TLS fails ({error})", doubtful=False)
+        return ComfyUnreachable(f"cannot be reached: TLS fails ({error})", doubtful=False)
     if isinstance(error, ReadTimeoutError):
-        return Unreachable(f"does not answer {path} in time", doubtful=True)
-    return Unreachable(f"broke the connection off at {path}", doubtful=True)
+        return ComfyUnreachable(f"does not answer {path} in time", doubtful=True)
+    return ComfyUnreachable(f"broke the connection off at {path}", doubtful=True)
 
 
 def _read_all(response: BaseHTTPResponse, path: str, most: int, *, is_file: bool = False) -> bytes:
     """The whole body; the connection goes back to the pool, or is closed when something is wrong with it.
 
-    A file that breaks off is `Damaged`; an answer that does leaves in doubt what the node did.
+    A file that breaks off is `TruncatedFile`; an answer that does leaves in doubt what the node did.
     """
     try:
         data = response.read(most + 1)
@@ -206,11 +208,11 @@ def _read_all(response: BaseHTTPResponse, path: str, most: int, *, is_file: bool
     except HTTPError as error:
         response.close()
         if is_file and isinstance(error, ProtocolError):
-            raise Damaged(f"broke off in the middle of {path}") from error
+            raise TruncatedFile(f"broke off in the middle of {path}") from error
         raise _unreachable(error, path) from error
     if len(data) > most:
         response.close()
-        raise Damaged(f"sends more than {most} bytes for {path}")
+        raise TruncatedFile(f"sends more than {most} bytes for {path}")
     response.release_conn()
     return data
 

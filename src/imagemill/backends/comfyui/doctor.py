@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from websockets.exceptions import WebSocketException
 
 from imagemill.backends.comfyui import errors
-from imagemill.backends.comfyui.errors import BadStatus, WireError
-from imagemill.backends.comfyui.node import LOADERS, NodeLink, files, read_vitals
-from imagemill.backends.comfyui.submit import SUBFOLDER, Place, locate
+from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError
+from imagemill.backends.comfyui.node import LOADERS, NodeConnection, files, read_system_stats
+from imagemill.backends.comfyui.submit import SUBFOLDER, PromptState, locate
 from imagemill.backends.comfyui.websocket import open_socket
 from imagemill.domain.nodes import Finding, Level
-from imagemill.graphs.errors import BadCatalogue
+from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import mapping, sequence
 
 CORE_CLASSES = frozenset(
@@ -30,18 +30,18 @@ TEST_S = 15.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def examine(link: NodeLink) -> Iterator[Finding]:
+def examine(link: NodeConnection) -> Iterator[Finding]:
     """From the address upwards; ends early when what follows could not work."""
     started = time.perf_counter()
     try:
         stats = link.client.system_stats()
-    except WireError as error:
+    except ComfyError as error:
         yield Finding(Level.ERROR, "address", f"{link.config.url} {error}")
         return
     yield _address(link, time.perf_counter() - started)
-    if link.trouble:
-        yield Finding(Level.WARNING, "state", link.trouble)
-    link.vitals = read_vitals(stats)
+    if link.problem:
+        yield Finding(Level.WARNING, "state", link.problem)
+    link.vitals = read_system_stats(stats)
     yield from _machine(link)
     try:
         yield from _stock(link)
@@ -51,11 +51,11 @@ def examine(link: NodeLink) -> Iterator[Finding]:
         yield _previews(link, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))])
         if not sequence(queue["queue_running"]) and not sequence(queue["queue_pending"]):
             yield _trial(link)
-    except (WireError, BadCatalogue) as error:
+    except (ComfyError, InvalidCatalogue) as error:
         yield Finding(Level.ERROR, "address", f"{link.name} {error}")
 
 
-def _address(link: NodeLink, took_s: float) -> Finding:
+def _address(link: NodeConnection, took_s: float) -> Finding:
     parts = urlsplit(link.config.url)
     text = f"{link.config.url} answers in {took_s * 1000:.0f} ms"
     if took_s > SLOW_S:
@@ -67,7 +67,7 @@ def _address(link: NodeLink, took_s: float) -> Finding:
     return Finding(Level.OK, "address", text)
 
 
-def _machine(link: NodeLink) -> Iterator[Finding]:
+def _machine(link: NodeConnection) -> Iterator[Finding]:
     vitals = link.vitals
     if vitals.version:
         yield Finding(Level.OK, "version", f"ComfyUI {vitals.version}")
@@ -84,8 +84,8 @@ def _machine(link: NodeLink) -> Iterator[Finding]:
         yield Finding(Level.OK, "memory", text)
 
 
-def _stock(link: NodeLink) -> Iterator[Finding]:
-    catalogue = link.read_stock().catalogue
+def _stock(link: NodeConnection) -> Iterator[Finding]:
+    catalogue = link.read_inventory().catalogue
     counts = {kind: len(files(catalogue, kind)) for kind in LOADERS}
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     level = Level.OK if counts["checkpoint"] else Level.WARNING
@@ -99,7 +99,7 @@ def _stock(link: NodeLink) -> Iterator[Finding]:
         yield Finding(Level.OK, "classes", f"{len(catalogue.classes)} node classes")
 
 
-def _socket(link: NodeLink) -> Finding:
+def _socket(link: NodeConnection) -> Finding:
     """A connection of its own, so that the one in use is left alone."""
     try:
         with open_socket(link.config, str(uuid.uuid4()), connect_s=link.settings.connect_s) as connection:
@@ -113,7 +113,7 @@ def _socket(link: NodeLink) -> Finding:
     return Finding(Level.OK, "socket", "opens and greets")
 
 
-def _queue(link: NodeLink, queue: Mapping[str, object]) -> Finding:
+def _queue(link: NodeConnection, queue: Mapping[str, object]) -> Finding:
     references = [
         str(sequence(item)[1])
         for items in ("queue_running", "queue_pending")
@@ -126,7 +126,7 @@ def _queue(link: NodeLink, queue: Mapping[str, object]) -> Finding:
     return Finding(Level.OK, "queue", text)
 
 
-def _previews(link: NodeLink, argv: list[str]) -> Finding:
+def _previews(link: NodeConnection, argv: list[str]) -> Finding:
     old = link.vitals.version.startswith("0.3.")
     if old and not any(part.startswith("--preview-method") for part in argv):
         text = "off: this release needs to be started with --preview-method auto"
@@ -134,7 +134,7 @@ def _previews(link: NodeLink, argv: list[str]) -> Finding:
     return Finding(Level.OK, "previews", "as its command line says" if old else "asked for with each prompt")
 
 
-def _trial(link: NodeLink) -> Finding:
+def _trial(link: NodeConnection) -> Finding:
     """A prompt without a model: made, saved, fetched."""
     reference = str(uuid.uuid4())
     colour = uuid.UUID(reference).int & 0xFFFFFF
@@ -151,7 +151,7 @@ def _trial(link: NodeLink) -> Finding:
     started = time.perf_counter()
     try:
         link.client.post_prompt({"prompt": graph, "prompt_id": reference, "client_id": str(uuid.uuid4())})
-        while (found := locate(link, reference)).place in (Place.WAITING, Place.RUNNING):
+        while (found := locate(link, reference)).state in (PromptState.WAITING, PromptState.RUNNING):
             if time.perf_counter() - started > TEST_S:
                 link.client.delete_pending([reference])
                 link.client.interrupt(reference)
@@ -159,16 +159,16 @@ def _trial(link: NodeLink) -> Finding:
                 return Finding(Level.ERROR, "prompt", text)
             time.sleep(0.05)
         return _delivered(link, reference, found.entry or {}, time.perf_counter() - started)
-    except BadStatus as error:
+    except ComfyStatusError as error:
         reason = errors.rejection(link.name, error, {}) if error.status == 400 else error
         return Finding(Level.ERROR, "prompt", f"a test prompt was refused: {reason}")
     finally:
         link.collect(reference)
 
 
-def _delivered(link: NodeLink, reference: str, entry: Mapping[str, object], took_s: float) -> Finding:
-    outcome = errors.outcome_of(entry)
-    if outcome.verdict is not errors.Verdict.SUCCESS:
+def _delivered(link: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float) -> Finding:
+    outcome = errors.result_of(entry)
+    if outcome.status is not errors.PromptStatus.SUCCESS:
         reason = errors.execution_failure(link.name, outcome.error, {})
         return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
     for file in errors.files_of(outcome.outputs, ("2",)):

@@ -12,14 +12,14 @@ from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.graphs.files import file_kind
 from imagemill.graphs.json_access import mapping, sequence
-from imagemill.graphs.validate import Fault
+from imagemill.graphs.validate import GraphFault
 
 
-class WireError(Exception):
+class ComfyError(Exception):
     """A node did not answer as a ComfyUI server does; the message is a sentence without its name."""
 
 
-class Unreachable(WireError):
+class ComfyUnreachable(ComfyError):
     """No answer. ``doubtful``: the request may have arrived nevertheless."""
 
     def __init__(self, message: str, *, doubtful: bool) -> None:
@@ -27,7 +27,7 @@ class Unreachable(WireError):
         self.doubtful = doubtful
 
 
-class BadStatus(WireError):
+class ComfyStatusError(ComfyError):
     """Answered with an HTTP status that is no success."""
 
     def __init__(self, status: int, message: str, body: bytes = b"") -> None:
@@ -36,11 +36,11 @@ class BadStatus(WireError):
         self.body = body
 
 
-class NotComfy(WireError):
+class NotComfy(ComfyError):
     """Answered with something that is not ComfyUI's JSON."""
 
 
-class Damaged(WireError):
+class TruncatedFile(ComfyError):
     """A file broke off, or is larger than is taken."""
 
 
@@ -59,21 +59,21 @@ def status_message(status: int, path: str) -> str:
     return f"answers {path} with {status}"
 
 
-def failure(node: str, error: WireError) -> BackendError:
+def failure(node: str, error: ComfyError) -> BackendError:
     """The typed cause for a job that met ``error`` on ``node``."""
     match error:
-        case Unreachable():
+        case ComfyUnreachable():
             code = FailureCode.NODE_LOST
-        case Damaged():
+        case TruncatedFile():
             code = FailureCode.BAD_OUTPUT
-        case BadStatus(status=413):
+        case ComfyStatusError(status=413):
             code = FailureCode.BACKEND_REJECTED
         case _:
             code = FailureCode.BACKEND_UNAVAILABLE
     return BackendError(code, f"{node} {error}")
 
 
-SICK = frozenset(
+NODE_FAILURES = frozenset(
     {FailureCode.NODE_LOST, FailureCode.BACKEND_UNAVAILABLE, FailureCode.TIMEOUT, FailureCode.BAD_OUTPUT}
 )
 """Failures that speak against the node rather than the job."""
@@ -103,35 +103,35 @@ _BROKEN_FILE = re.compile(
 )
 
 
-class Verdict(StrEnum):
+class PromptStatus(StrEnum):
     SUCCESS = "success"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PromptResult:
     """What the history says of a prompt."""
 
-    verdict: Verdict
+    status: PromptStatus
     outputs: Mapping[str, Any]
     error: Mapping[str, Any]
     """The data of the node's `execution_error`."""
 
 
-def outcome_of(entry: Mapping[str, Any]) -> Outcome:
+def result_of(entry: Mapping[str, Any]) -> PromptResult:
     """Failed and interrupted prompts have one status; their last message tells which."""
     status = mapping(entry.get("status"))
     outputs = mapping(entry.get("outputs"))
     if status.get("status_str", "success") == "success" and status.get("completed", True):
-        return Outcome(Verdict.SUCCESS, outputs, {})
+        return PromptResult(PromptStatus.SUCCESS, outputs, {})
     for message in reversed(sequence(status.get("messages"))):
         kind, data = [*sequence(message), None, None][:2]
         if kind == "execution_interrupted":
-            return Outcome(Verdict.INTERRUPTED, outputs, {})
+            return PromptResult(PromptStatus.INTERRUPTED, outputs, {})
         if kind == "execution_error":
-            return Outcome(Verdict.FAILED, outputs, mapping(data))
-    return Outcome(Verdict.FAILED, outputs, {})
+            return PromptResult(PromptStatus.FAILED, outputs, mapping(data))
+    return PromptResult(PromptStatus.FAILED, outputs, {})
 
 
 def clean(message: str) -> str:
@@ -166,7 +166,7 @@ def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, 
     return BackendError(code, f"{node}: {where}: {message}", tried=tried)
 
 
-def fault_failure(node: str, faults: Iterable[Fault]) -> BackendError | None:
+def fault_failure(node: str, faults: Iterable[GraphFault]) -> BackendError | None:
     """What the catalogue says the node would refuse; None when nothing."""
     listed = list(faults)
     if not listed:
@@ -181,7 +181,7 @@ def fault_failure(node: str, faults: Iterable[Fault]) -> BackendError | None:
     return BackendError(code, f"{node}: {_joined([fault.message for fault in listed])}")
 
 
-def rejection(node: str, error: BadStatus, titles: Mapping[str, str]) -> BackendError:
+def rejection(node: str, error: ComfyStatusError, titles: Mapping[str, str]) -> BackendError:
     """A 400 to a prompt."""
     try:
         answer: object = from_json(error.body)

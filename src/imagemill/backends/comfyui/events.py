@@ -54,7 +54,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class PromptEnded:
     """Succeeded, failed or was interrupted; the history that tells which may not be written yet."""
 
     prompt: str
@@ -70,7 +70,7 @@ class Frame:
     prompt: str | None = None
 
 
-Event = Status | Started | Cached | Executing | Step | Ended | Frame
+Event = Status | Started | Cached | Executing | Step | PromptEnded | Frame
 
 
 def prompt_of(text: str) -> str | None:
@@ -107,7 +107,7 @@ def _read(kind: str, data: Mapping[str, Any]) -> Event | None:
         case "progress":
             return Step(_text(data["prompt_id"]), str(data["node"]), float(data["value"]), float(data["max"]))
         case "execution_success" | "execution_error" | "execution_interrupted":
-            return Ended(_text(data["prompt_id"]))
+            return PromptEnded(_text(data["prompt_id"]))
         case _:
             return None
 

@@ -6,22 +6,38 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from imagemill.backends.base import Order, Output, Progress, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import (
+    Output,
+    Progress,
+    RenderCanceled,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+)
 from imagemill.backends.comfyui import errors
-from imagemill.backends.comfyui.errors import BadStatus, Damaged, File, Unreachable, WireError, failure
-from imagemill.backends.comfyui.node import NodeLink
-from imagemill.backends.comfyui.prompt import Flight
-from imagemill.backends.comfyui.submit import Found, Place, locate, models_of, prepared, resend
+from imagemill.backends.comfyui.errors import (
+    ComfyError,
+    ComfyStatusError,
+    ComfyUnreachable,
+    File,
+    TruncatedFile,
+    failure,
+)
+from imagemill.backends.comfyui.node import NodeConnection
+from imagemill.backends.comfyui.prompt import PromptRun
+from imagemill.backends.comfyui.submit import PromptLocation, PromptState, locate, models_of, prepared, resend
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
 
-class Gone(Exception):
+class FileGone(Exception):
     """A file the history names is not there any more: an earlier identical prompt's, removed since."""
 
 
-def collect(link: NodeLink, flight: Flight, order: Order, files: Iterable[File]) -> tuple[Output, ...]:
-    """All files, then what came over the socket. Raises `BackendError`, `WireError`, `Gone`."""
+def collect(
+    link: NodeConnection, flight: PromptRun, order: RenderRequest, files: Iterable[File]
+) -> tuple[Output, ...]:
+    """All files, then what came over the socket. Raises `BackendError`, `WireError`, `FileGone`."""
     outputs = [_fetch(link, file) for file in files]
     outputs += [Output(data, _sniffed(data) or "image/png") for data in _frames(flight)]
     if not outputs:
@@ -31,22 +47,22 @@ def collect(link: NodeLink, flight: Flight, order: Order, files: Iterable[File])
     return tuple(replace(output, seed=order.work.seed) for output in outputs)
 
 
-def _frames(flight: Flight) -> Iterator[bytes]:
+def _frames(flight: PromptRun) -> Iterator[bytes]:
     ranks = {node_id: rank for rank, node_id in enumerate(flight.graph)}
     for key in sorted(flight.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
         yield flight.frames[key]
 
 
-def _fetch(link: NodeLink, file: File) -> Output:
+def _fetch(link: NodeConnection, file: File) -> Output:
     """Read twice at most: a file may be cut short on the way, or still be written."""
     for last in (False, True):
         try:
             data, told = link.client.view(file.name, file.subfolder, file.kind, most=link.settings.file_bytes)
-        except BadStatus as error:
+        except ComfyStatusError as error:
             if error.status == 404:
-                raise Gone(file.name) from error
+                raise FileGone(file.name) from error
             raise
-        except Damaged as error:
+        except TruncatedFile as error:
             if last:
                 raise failure(link.name, error) from error
             continue
@@ -96,30 +112,32 @@ class Interrupted(BackendError):
     """Somebody else stopped the prompt on the node; that speaks against neither."""
 
 
-class Following:
-    def __init__(self, link: NodeLink, flight: Flight, order: Order, watch: Watch) -> None:
+class PromptFollower:
+    def __init__(
+        self, link: NodeConnection, flight: PromptRun, order: RenderRequest, watch: RenderControl
+    ) -> None:
         self._link, self._flight, self._order, self._watch = link, flight, order, watch
         self._clock = link.clock
         self._ends = 0
         self._polled_at = self._clock()
         self._poll_s = link.settings.silence_s
         self._away_since: float | None = None
-        self._away: WireError | None = None
+        self._away: ComfyError | None = None
         self._missing_since: float | None = None
         self._told: Progress | None = None
         model = next(iter(models_of(order.work)), "")
         self._model = model.lower()
 
-    def run(self) -> Rendered:
+    def run(self) -> RenderResult:
         """Raises `BackendError`, or `RenderCanceled` when the watch says stop: the prompt is off, or left."""
         flight, version = self._flight, -1
         while True:
             if self._watch.stopped:
-                if not self._watch.left:
+                if not self._watch.detached:
                     self._cancel()
                 raise RenderCanceled
-            if flight.doom:
-                raise BackendError(FailureCode.NODE_LOST, flight.doom)
+            if flight.fatal_reason:
+                raise BackendError(FailureCode.NODE_LOST, flight.fatal_reason)
             rendered = self._look_if_due()
             if rendered is not None:
                 return rendered
@@ -127,7 +145,7 @@ class Following:
             self._check_time()
             version = flight.wait(version, SLICE_S)
 
-    def _look_if_due(self) -> Rendered | None:
+    def _look_if_due(self) -> RenderResult | None:
         ends = self._flight.ends
         now = self._clock()
         if ends == self._ends and now < self._next_poll():
@@ -137,7 +155,7 @@ class Following:
             self._ends, self._polled_at, self._away_since = ends, self._clock(), None
             self._poll_s = min(_LONGEST_POLL_S, 1.5 * self._poll_s)
             return self._take(found)
-        except WireError as error:
+        except ComfyError as error:
             self._polled_at = self._clock()
             self._stay_away(error)
             return None
@@ -152,28 +170,28 @@ class Following:
         if not link.socket.is_open or flight.client_id != link.socket.client_id:
             return self._polled_at + min(_DEAF_POLL_S, link.settings.silence_s)
         if flight.ending:
-            return max(self._polled_at, flight.heard_at) + _ENDING_POLL_S
-        if flight.heard_at > self._polled_at:
+            return max(self._polled_at, flight.last_event_at) + _ENDING_POLL_S
+        if flight.last_event_at > self._polled_at:
             self._poll_s = link.settings.silence_s
-        return max(self._polled_at, flight.heard_at) + self._poll_s
+        return max(self._polled_at, flight.last_event_at) + self._poll_s
 
-    def _find(self, *, ended: bool) -> Found:
+    def _find(self, *, ended: bool) -> PromptLocation:
         if ended and (entry := self._link.client.history(self._flight.reference)) is not None:
-            return Found(Place.DONE, entry)
+            return PromptLocation(PromptState.DONE, entry)
         return locate(self._link, self._flight.reference)
 
-    def _take(self, found: Found) -> Rendered | None:
-        if found.place is not Place.NOWHERE:
+    def _take(self, found: PromptLocation) -> RenderResult | None:
+        if found.state is not PromptState.NOWHERE:
             self._missing_since = None
-        match found.place:
-            case Place.DONE:
+        match found.state:
+            case PromptState.DONE:
                 return self._finish(found.entry or {})
-            case Place.RUNNING:
+            case PromptState.RUNNING:
                 self._flight.begin(self._clock())
                 self._link.load(self._flight.models)
-            case Place.WAITING:
+            case PromptState.WAITING:
                 pass
-            case Place.NOWHERE:
+            case PromptState.NOWHERE:
                 self._miss()
         return None
 
@@ -182,17 +200,17 @@ class Following:
         if self._missing_since is None:
             self._missing_since = now
         elif now - self._missing_since >= _CONFIRM_S:
-            self._link.suspect = True
+            self._link.maybe_restarted = True
             message = (
                 f"{self._link.name} no longer knows the prompt: it was restarted, or somebody removed it"
             )
             raise BackendError(FailureCode.NODE_LOST, message)
 
-    def _stay_away(self, error: WireError) -> None:
+    def _stay_away(self, error: ComfyError) -> None:
         """The node does not answer as it should: for a while it may come back with the prompt."""
         now = self._clock()
-        if isinstance(error, Unreachable):
-            self._link.missed(error)
+        if isinstance(error, ComfyUnreachable):
+            self._link.mark_unreachable(error)
         if self._away_since is None:
             self._away_since = now
         elif now - self._away_since >= self._link.settings.lost_s:
@@ -200,23 +218,23 @@ class Following:
             lost = failure(self._link.name, error)
             raise BackendError(FailureCode.NODE_LOST, str(lost)) from error
 
-    def _finish(self, entry: Mapping[str, Any]) -> Rendered | None:
+    def _finish(self, entry: Mapping[str, Any]) -> RenderResult | None:
         """What the history tells of it; None: it was sent once more."""
         link, flight = self._link, self._flight
-        outcome = errors.outcome_of(entry)
-        if outcome.verdict is errors.Verdict.SUCCESS:
+        outcome = errors.result_of(entry)
+        if outcome.status is errors.PromptStatus.SUCCESS:
             files = tuple(errors.files_of(outcome.outputs, flight.graph))
             try:
                 outputs = collect(link, flight, self._order, files)
-            except Gone as gone:
+            except FileGone as gone:
                 return self._save_again(gone)
             if flight.started_at is not None:
-                link.pace.learn(self._model, flight.layout.load, self._clock() - flight.started_at)
+                link.render_times.learn(self._model, flight.outline.load, self._clock() - flight.started_at)
             link.load(flight.models)
             link.collect(flight.reference, marks=True)
             self._tell(ended=True)
-            return Rendered(outputs, self._details(outcome.outputs))
-        if outcome.verdict is errors.Verdict.INTERRUPTED:
+            return RenderResult(outputs, self._details(outcome.outputs))
+        if outcome.status is errors.PromptStatus.INTERRUPTED:
             link.collect(flight.reference)
             message = f"{link.name}: somebody interrupted the prompt on the node"
             raise Interrupted(FailureCode.BACKEND_UNAVAILABLE, message)
@@ -227,15 +245,15 @@ class Following:
             resend(link, flight, flight.graph)
             return None
         link.collect(flight.reference)
-        raise errors.execution_failure(link.name, outcome.error, flight.layout.titles)
+        raise errors.execution_failure(link.name, outcome.error, flight.outline.titles)
 
-    def _save_again(self, gone: Gone) -> None:
+    def _save_again(self, gone: FileGone) -> None:
         """The node took it from its cache, whose file is no longer there: saved under another name."""
         link, flight = self._link, self._flight
         if not flight.may_resend("file gone"):
             message = f"{link.name} has no file {gone}, though it says it saved it"
             raise BackendError(FailureCode.BAD_OUTPUT, message)
-        stock = link.stock or link.read_stock()
+        stock = link.inventory or link.read_inventory()
         resend(link, flight, prepared(link, self._order, stock, suffix="-again"))
 
     def _details(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +288,7 @@ class Following:
             message = f"{self._link.name} did not start the prompt within {limit_s:g} s"
         else:
             waited_s = now - flight.started_at
-            limit_s = self._link.pace.limit_s(self._model, flight.layout.load, self._order.timeout_s)
+            limit_s = self._link.render_times.limit_s(self._model, flight.outline.load, self._order.timeout_s)
             message = f"{self._link.name} did not finish the prompt within {limit_s:g} s"
         if waited_s >= limit_s:
             self._cancel()
@@ -285,10 +303,10 @@ class Following:
             try:
                 link.client.delete_pending([reference])
                 link.client.interrupt(reference)
-                if locate(link, reference).place in (Place.DONE, Place.NOWHERE):
+                if locate(link, reference).state in (PromptState.DONE, PromptState.NOWHERE):
                     link.collect(reference)
                     return
-            except WireError as error:
+            except ComfyError as error:
                 log.debug("%s: a prompt could not be stopped yet: %s", link.name, error)
             if self._clock() >= end:
                 link.abandon(reference)

@@ -4,9 +4,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from imagemill.backends.comfyui.errors import WireError
-from imagemill.backends.comfyui.node import NodeLink, read_vitals
-from imagemill.graphs.errors import BadCatalogue
+from imagemill.backends.comfyui.errors import ComfyError
+from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
+from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,12 @@ UNFOLLOWED_S = 120.0
 _IDLE_POLLS = 2
 """Checks in a row that must see prompts waiting and none running."""
 
-Peers = Callable[[], Sequence[NodeLink]]
+Peers = Callable[[], Sequence[NodeConnection]]
 """All nodes in the order they were named."""
 
 
-class Checkup:
-    def __init__(self, link: NodeLink, peers: Peers) -> None:
+class NodeHealthMonitor:
+    def __init__(self, link: NodeConnection, peers: Peers) -> None:
         self.link = link
         self._peers = peers
         self._closed = threading.Event()
@@ -57,88 +57,88 @@ class Checkup:
 
     def check(self) -> None:
         link = self.link
-        was_well = not link.trouble
+        was_well = not link.problem
         try:
             self._examine()
-        except (WireError, BadCatalogue) as error:
+        except (ComfyError, InvalidCatalogue) as error:
             if not self._closed.is_set():
-                link.missed(error)
-        if was_well and link.trouble:
-            log.warning("%s", link.trouble)
-        elif not was_well and not link.trouble:
+                link.mark_unreachable(error)
+        if was_well and link.problem:
+            log.warning("%s", link.problem)
+        elif not was_well and not link.problem:
             log.info("%s is well: ComfyUI %s", link.name, link.vitals.version or "of unknown version")
 
     def _examine(self) -> None:
         link = self.link
-        link.vitals = read_vitals(link.client.system_stats())
+        link.vitals = read_system_stats(link.client.system_stats())
         if not link.reachable:
-            link.wedged = False
-        self._look_for_restart()
-        if link.stock is None or link.clock() - link.stock_at > link.settings.catalogue_s:
-            link.read_stock()
-        link.reached()
-        link.twin = self._twin()
-        if link.twin:
+            link.stuck = False
+        self._check_for_restart()
+        if link.inventory is None or link.clock() - link.stock_at > link.settings.catalogue_s:
+            link.read_inventory()
+        link.mark_reachable()
+        link.duplicate_of = self._duplicate_of()
+        if link.duplicate_of:
             return
         link.socket.start()
-        self._look_for_wedge()
+        self._check_for_stuck_queue()
         link.breaker.probe()
         self._drop_unfollowed()
-        self._take_off_abandoned()
+        self._remove_abandoned()
         self._tidy()
 
-    def _look_for_restart(self) -> None:
+    def _check_for_restart(self) -> None:
         """A restarted node has forgotten its history, and perhaps has other models now."""
         link = self.link
-        if not link.suspect:
+        if not link.maybe_restarted:
             return
-        marker = link.marker
+        marker = link.history_probe
         if marker is None or link.client.history(marker) is None:
             link.unload()
             link.forget_uploads()
-            link.stock = None if link.stock is None else link.read_stock()
-            link.marker = None
+            link.inventory = None if link.inventory is None else link.read_inventory()
+            link.history_probe = None
         self._compared.clear()
-        link.suspect = False
+        link.maybe_restarted = False
 
-    def _look_for_wedge(self) -> None:
+    def _check_for_stuck_queue(self) -> None:
         link = self.link
         quiet_s = link.clock() - link.heard_at
-        if not link.wedged and (not link.flights or quiet_s < link.settings.wedged_s):
+        if not link.stuck and (not link.flights or quiet_s < link.settings.wedged_s):
             self._idle_polls = 0
             return
         queue = link.client.queue()
         waiting = {str(sequence(item)[1]) for item in sequence(queue["queue_pending"])}
         if sequence(queue["queue_running"]):
-            self._idle_polls, link.wedged, link.heard_at = 0, False, link.clock()
-        elif not link.wedged and not waiting.isdisjoint(link.flights):
+            self._idle_polls, link.stuck, link.heard_at = 0, False, link.clock()
+        elif not link.stuck and not waiting.isdisjoint(link.flights):
             self._idle_polls += 1
             if self._idle_polls >= _IDLE_POLLS:
-                self._call_wedged(waiting)
+                self._mark_stuck(waiting)
 
-    def _call_wedged(self, waiting: set[str]) -> None:
+    def _mark_stuck(self, waiting: set[str]) -> None:
         link = self.link
-        link.wedged, self._idle_polls = True, 0
+        link.stuck, self._idle_polls = True, 0
         ours = [reference for reference in waiting if reference in link.flights]
         link.client.delete_pending(ours)
         for reference in ours:
             if (flight := link.flights.get(reference)) is not None:
-                flight.poke(link.trouble)
+                flight.notify(link.problem)
 
-    def _twin(self) -> NodeLink | None:
+    def _duplicate_of(self) -> NodeConnection | None:
         """An earlier node that is this server."""
         link = self.link
         for other in self._peers():
             if other is link:
                 return None
-            if other.config.url == link.config.url or other is link.twin:
+            if other.config.url == link.config.url or other is link.duplicate_of:
                 return other
-            if other.marker is None or other.vitals.fingerprint != link.vitals.fingerprint:
+            if other.history_probe is None or other.vitals.fingerprint != link.vitals.fingerprint:
                 continue
             checks = self._compared.get(other.name, 0)
-            if checks < _TWIN_CHECKS and not other.twin:
+            if checks < _TWIN_CHECKS and not other.duplicate_of:
                 self._compared[other.name] = checks + 1
-                if link.client.history(other.marker) is not None:
+                if link.client.history(other.history_probe) is not None:
                     return other
         return None
 
@@ -151,7 +151,7 @@ class Checkup:
                 if flight.followers <= 0 and flight.sent_at < due:
                     del link.flights[flight.reference]
 
-    def _take_off_abandoned(self) -> None:
+    def _remove_abandoned(self) -> None:
         """Prompts that were given up while it was away are not rendered for nobody."""
         link = self.link
         given_up = list(link.abandoned)
@@ -174,13 +174,13 @@ class Checkup:
         due = link.clock() - link.settings.keep_history_s
         with link.lock:
             gone = [reference for reference, at in link.collected.items() if everything or at <= due]
-            if everything and link.marker is not None:
-                gone.append(link.marker)
+            if everything and link.history_probe is not None:
+                gone.append(link.history_probe)
         if not gone:
             return
         try:
             link.client.delete_history(gone)
-        except WireError as error:
+        except ComfyError as error:
             log.debug("%s keeps old history: %s", link.name, error)
             return
         with link.lock:

@@ -11,7 +11,7 @@ from typing import Any
 from imagemill.backends.base import Node
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
-from imagemill.backends.comfyui.prompt import Flight
+from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.comfyui.websocket import NodeSocket
 from imagemill.domain import air
@@ -20,7 +20,7 @@ from imagemill.domain.nodes import NodeConfig, NodeReport
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.json_access import mapping, sequence
-from imagemill.graphs.requirements import Need
+from imagemill.graphs.requirements import Requirement
 from imagemill.net.breaker import Breaker, Clock
 
 _FORGET = 0.9
@@ -29,7 +29,7 @@ _MODELS = 256
 _SHORTEST_S = 0.001
 
 
-class Pace:
+class RenderTimeEstimator:
     """Seconds for a unit of load (step x megapixel) of each model, the slowest of late."""
 
     def __init__(self, settings: ComfySettings) -> None:
@@ -73,14 +73,14 @@ _KINDS = {
 """What an AIR's type is called among needs."""
 
 
-class Stock:
+class NodeInventory:
     """A container of AIRs in lower case, of checkpoint files, and of needs as they stand in a sentence."""
 
     def __init__(self, catalogue: Catalogue, path_of: PathOf) -> None:
         self.catalogue = catalogue
         self._path_of = path_of
         self._known: dict[str, bool] = {}
-        self._needs: dict[Need, bool] = {}
+        self._needs: dict[Requirement, bool] = {}
         self._until = time.monotonic() + REMEMBER_S
 
     def __contains__(self, key: object) -> bool:
@@ -95,7 +95,7 @@ class Stock:
             known = self._known[key] = need is not None and self.meets(need)
         return known
 
-    def meets(self, need: Need) -> bool:
+    def meets(self, need: Requirement) -> bool:
         met = self._needs.get(need)
         if met is None:
             if len(self._needs) > _MOST:
@@ -103,17 +103,17 @@ class Stock:
             met = self._needs[need] = need.met_by(self.catalogue)
         return met
 
-    def _need(self, key: str) -> Need | None:
+    def _need(self, key: str) -> Requirement | None:
         for kind, word in KIND_WORDS.items():
             if key.startswith(f"{word} "):
-                return Need(kind, key[len(word) + 1 :])
+                return Requirement(kind, key[len(word) + 1 :])
         if key.startswith(_FILE):
-            return Need("checkpoint", key.removeprefix(_FILE))
+            return Requirement("checkpoint", key.removeprefix(_FILE))
         try:
             parsed = air.parse(key)
         except air.InvalidAir:
-            return Need("checkpoint", self._path_of(key) or key)
-        return Need(_KINDS.get(parsed.type or "", "checkpoint"), self._path_of(key) or parsed.path)
+            return Requirement("checkpoint", self._path_of(key) or key)
+        return Requirement(_KINDS.get(parsed.type or "", "checkpoint"), self._path_of(key) or parsed.path)
 
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ _MB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class SystemStats:
     """What /system_stats says."""
 
     version: str = ""
@@ -143,13 +143,13 @@ class Vitals:
     """Equal for one server asked twice; equal machines have equal ones, too."""
 
 
-def read_vitals(stats: Mapping[str, Any]) -> Vitals:
+def read_system_stats(stats: Mapping[str, Any]) -> SystemStats:
     system = mapping(stats.get("system"))
     device = mapping(next(iter(sequence(stats.get("devices"))), None))
     total, free = device.get("vram_total"), device.get("vram_free")
     version = str(system.get("comfyui_version") or "")
     argv = tuple(str(part) for part in sequence(system.get("argv")))
-    return Vitals(
+    return SystemStats(
         version=version,
         device=str(device.get("name") or ""),
         memory_mb=int(total) // _MB if isinstance(total, (int, float)) else None,
@@ -158,7 +158,7 @@ def read_vitals(stats: Mapping[str, Any]) -> Vitals:
     )
 
 
-class NodeLink:
+class NodeConnection:
     """Thread-safe. It listens to its socket; `imagemill.backends.comfyui.health` looks after its health."""
 
     def __init__(self, config: NodeConfig, settings: ComfySettings, path_of: PathOf, clock: Clock) -> None:
@@ -173,23 +173,23 @@ class NodeLink:
             cap_s=settings.breaker_cap_s,
             clock=clock,
         )
-        self.pace = Pace(settings)
-        self.vitals = Vitals()
-        self.stock: Stock | None = None
+        self.render_times = RenderTimeEstimator(settings)
+        self.vitals = SystemStats()
+        self.inventory: NodeInventory | None = None
         self.stock_at = 0.0
         self.reachable, self.wire_trouble = False, "was not reached yet"
-        self.wedged = False
-        self.twin: NodeLink | None = None
+        self.stuck = False
+        self.duplicate_of: NodeConnection | None = None
         """Another link to the same server."""
-        self.suspect = True
+        self.maybe_restarted = True
         """It may have been restarted since it was last seen."""
-        self.marker: str | None = None
+        self.history_probe: str | None = None
         """Our newest prompt in its history: gone, it was restarted."""
         self.seen_at: int | None = None
         self.heard_at = clock()
         """Of the last event, or of the last sign that none was due."""
         self.remaining: int | None = None
-        self.flights: dict[str, Flight] = {}
+        self.flights: dict[str, PromptRun] = {}
         self.abandoned: dict[str, None] = {}
         """Prompts given up while it was away: taken off it when it is back."""
         self.collected: OrderedDict[str, float] = OrderedDict()
@@ -207,20 +207,20 @@ class NodeLink:
         return self.config.name
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why it gets no jobs, in a sentence; empty: it is well."""
-        if self.twin:
-            return f"{self.name} is the same server as {self.twin.name}: remove one of the two"
+        if self.duplicate_of:
+            return f"{self.name} is the same server as {self.duplicate_of.name}: remove one of the two"
         if not self.reachable:
             return f"{self.name} {self.wire_trouble}"
-        if self.wedged:
+        if self.stuck:
             return f"{self.name} is wedged: prompts wait there and none runs; restart its ComfyUI"
         if self.breaker.is_open:
             return f"{self.name} rests after failures in a row; the last one: {self.breaker.cause}"
-        return "" if self.stock else f"{self.name} has not told its models yet"
+        return "" if self.inventory else f"{self.name} has not told its models yet"
 
     def view(self, backend: str) -> Node:
-        config, trouble = self.config, self.trouble
+        config, trouble = self.config, self.problem
         return Node(
             name=config.name,
             backend=backend,
@@ -228,16 +228,16 @@ class NodeLink:
             slots=config.slots,
             labels=config.labels,
             memory_mb=config.memory_mb or self.vitals.memory_mb,
-            resident=frozenset(self._resident),
-            available=self.stock,
+            loaded_models=frozenset(self._resident),
+            available=self.inventory,
             healthy=not trouble,
             draining=config.draining,
-            trouble=trouble,
+            problem=trouble,
         )
 
     def report(self) -> NodeReport:
-        config, vitals, trouble = self.config, self.vitals, self.trouble
-        catalogue = self.stock.catalogue if self.stock else None
+        config, vitals, trouble = self.config, self.vitals, self.problem
+        catalogue = self.inventory.catalogue if self.inventory else None
         return NodeReport(
             name=config.name,
             url=config.url,
@@ -263,15 +263,15 @@ class NodeLink:
 
     def connected(self) -> None:
         self.heard_at = self.clock()
-        self.suspect, self.wedged = True, False
-        self._poke()
+        self.maybe_restarted, self.stuck = True, False
+        self._notify()
 
     def lost(self) -> None:
-        self._poke()
+        self._notify()
 
-    def _poke(self) -> None:
+    def _notify(self) -> None:
         for flight in tuple(self.flights.values()):
-            flight.poke()
+            flight.notify()
 
     def frame(self, frame: str | bytes) -> None:
         """Other people's prompts are dropped before anything of them is read."""
@@ -293,15 +293,15 @@ class NodeLink:
             return
         flight = self.flights.get(event.prompt) if event.prompt is not None else self._at_work()
         if flight is not None:
-            self._hear(flight, event, now)
+            self._on_frame(flight, event, now)
 
-    def _hear(self, flight: Flight, event: events.Event, now: float) -> None:
+    def _on_frame(self, flight: PromptRun, event: events.Event, now: float) -> None:
         fresh = flight.started_at is None
         flight.take(event, now)
         if fresh and flight.started_at is not None:
             self.load(flight.models)
 
-    def _at_work(self) -> Flight | None:
+    def _at_work(self) -> PromptRun | None:
         """Whose a preview without a name is."""
         flights = tuple(self.flights.values())
         working = [flight for flight in flights if flight.node is not None and not flight.ending]
@@ -309,7 +309,7 @@ class NodeLink:
 
     # Prompts.
 
-    def board(self, flight: Flight) -> Flight:
+    def register(self, flight: PromptRun) -> PromptRun:
         """The flight of this reference: the one that is there already, else this one."""
         with self.lock:
             if not self.flights:
@@ -318,7 +318,7 @@ class NodeLink:
             self.collected.pop(flight.reference, None)
             return self.flights.setdefault(flight.reference, flight)
 
-    def land(self, flight: Flight) -> None:
+    def release(self, flight: PromptRun) -> None:
         """One follower less; the last one takes the flight off."""
         with self.lock:
             flight.followers -= 1
@@ -328,10 +328,10 @@ class NodeLink:
     def collect(self, reference: str, *, marks: bool = False) -> None:
         """Its history entry may go after a while; ``marks``: it stays as the sign of a restart."""
         with self.lock:
-            going = self.marker if marks else reference
+            going = self.history_probe if marks else reference
             if marks:
-                self.marker = reference
-            if going is not None and going != self.marker:
+                self.history_probe = reference
+            if going is not None and going != self.history_probe:
                 self.collected[going] = self.clock()
 
     def abandon(self, reference: str) -> None:
@@ -365,26 +365,26 @@ class NodeLink:
         with self.lock:
             self._uploads.clear()
 
-    def read_stock(self) -> Stock:
-        """Ask the node for its models and classes. Raises `WireError`, `BadCatalogue`."""
+    def read_inventory(self) -> NodeInventory:
+        """Ask the node for its models and classes. Raises `WireError`, `InvalidCatalogue`."""
         asked_at = self.clock()
         with self._reading:
-            if self.stock is not None and self.stock_at >= asked_at:
-                return self.stock  # read by somebody else while we waited
+            if self.inventory is not None and self.stock_at >= asked_at:
+                return self.inventory  # read by somebody else while we waited
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            self.stock = Stock(Catalogue.read(info, embeddings), self._path_of)
+            self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
             self.stock_at = self.clock()
-            return self.stock
+            return self.inventory
 
     # Its health.
 
-    def reached(self) -> None:
+    def mark_reachable(self) -> None:
         self.seen_at = now_us()
         self.reachable, self.wire_trouble = True, ""
 
-    def missed(self, error: Exception) -> None:
+    def mark_unreachable(self, error: Exception) -> None:
         """It cannot be reached; until the next check that goes well it gets no jobs."""
-        self.reachable, self.suspect, self.wire_trouble = False, True, str(error)
+        self.reachable, self.maybe_restarted, self.wire_trouble = False, True, str(error)
 
     def reconfigure(self, config: NodeConfig) -> bool:
         """Take over what needs no new connection; False when it does need one."""

@@ -21,7 +21,7 @@ _MEGAPIXEL = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphOutline:
     titles: Mapping[str, str]
     """Node id to what a person calls it."""
     steps: Mapping[str, float]
@@ -32,11 +32,11 @@ class Layout:
     """Steps x megapixels x pictures: what rendering time grows with; at least a little."""
 
 
-def layout_of(graph: Mapping[str, Any]) -> Layout:
+def outline_of(graph: Mapping[str, Any]) -> GraphOutline:
     """Tolerates nodes of any shape: the node's own validation judges the graph."""
     nodes = {node_id: mapping(node) for node_id, node in graph.items()}
     steps = dict(_samplers(nodes))
-    return Layout(
+    return GraphOutline(
         titles={node_id: title_of(node) for node_id, node in nodes.items()},
         steps=steps,
         senders=frozenset(node_id for node_id, node in nodes.items() if node.get("class_type") == SENDER),
@@ -81,12 +81,12 @@ def _positive(value: object) -> float | None:
 
 
 @dataclass(slots=True)
-class Flight:
+class PromptRun:
     """``clock`` times are local monotonic seconds: a node's own clock is never compared with ours."""
 
     reference: str
     graph: Mapping[str, Any]
-    layout: Layout
+    outline: GraphOutline
     models: frozenset[str]
     """Checkpoints it loads, AIRs in lower case."""
     previews: bool
@@ -94,7 +94,7 @@ class Flight:
     client_id: str = ""
     """Of the socket its events come by."""
     started_at: float | None = None
-    heard_at: float = 0.0
+    last_event_at: float = 0.0
     """Of the last event."""
     followers: int = 0
     ends: int = 0
@@ -103,7 +103,7 @@ class Flight:
     """It is over, and the sign that its history is written should come next."""
     resent: frozenset[str] = frozenset()
     """Why it was sent once more."""
-    doom: str = ""
+    fatal_reason: str = ""
     """Why it will never end, told by whoever watches the node."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0
@@ -117,7 +117,7 @@ class Flight:
 
     def take(self, event: Event, now: float) -> None:
         with self.changed:
-            self.heard_at = now
+            self.last_event_at = now
             self._take(event, now)
             self.version += 1
             self.changed.notify_all()
@@ -126,7 +126,7 @@ class Flight:
         match event:
             case events.Executing(node=None):
                 self.ends += 1
-            case events.Ended():
+            case events.PromptEnded():
                 self.ending = True
             case events.Executing(node=node):
                 self._start(now)
@@ -138,8 +138,8 @@ class Flight:
             case events.Cached(nodes=nodes):
                 self._start(now)
                 for node in nodes:
-                    if node in self.layout.steps:
-                        self._steps[node] = (self.layout.steps[node], self.layout.steps[node])
+                    if node in self.outline.steps:
+                        self._steps[node] = (self.outline.steps[node], self.outline.steps[node])
             case events.Started():
                 self._start(now)
             case events.Frame():
@@ -153,7 +153,7 @@ class Flight:
 
     def _show(self, frame: events.Frame) -> None:
         node = frame.node or self.node
-        if node is not None and node in self.layout.senders:
+        if node is not None and node in self.outline.senders:
             self.frames[node, self._position] = frame.data
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
@@ -178,10 +178,10 @@ class Flight:
             self.frames.clear()
             self._steps.clear()
 
-    def poke(self, doom: str = "") -> None:
+    def notify(self, doom: str = "") -> None:
         """Wake the followers to look for themselves."""
         with self.changed:
-            self.doom = doom or self.doom
+            self.fatal_reason = doom or self.fatal_reason
             self.version += 1
             self.changed.notify_all()
 
@@ -202,13 +202,13 @@ class Flight:
                 for node in self._counted()
                 if node in self._steps
             )
-            note = self.layout.titles.get(self.node or "", "")
+            note = self.outline.titles.get(self.node or "", "")
             data, media_type = preview or (None, "image/jpeg")
             return Progress(int(step), max(1, int(total)), note, data, media_type)
 
     def _counted(self) -> list[str]:
         """The samplers; without any, whatever counts steps."""
-        return list(self.layout.steps) or [node for node in self._steps if node not in self.layout.senders]
+        return list(self.outline.steps) or [node for node in self._steps if node not in self.outline.senders]
 
     def _total(self, node: str) -> float:
-        return self._steps[node][1] if node in self._steps else self.layout.steps.get(node, 1.0)
+        return self._steps[node][1] if node in self._steps else self.outline.steps.get(node, 1.0)

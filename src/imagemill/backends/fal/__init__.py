@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from imagemill.backends.base import Surroundings
+from imagemill.backends.base import BackendContext
 
 if TYPE_CHECKING:
     from imagemill.backends.fal.backend import FalBackend
     from imagemill.config import Settings
 
 
-def build(settings: "Settings", surroundings: Surroundings) -> "FalBackend | None":
+def build(settings: "Settings", surroundings: BackendContext) -> "FalBackend | None":
     if settings.fal.key is None:
         return None
     from imagemill.backends.fal.backend import FalBackend

@@ -8,11 +8,11 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import Node, Order, RenderCanceled, Rendered, Watch
+from imagemill.backends.base import Node, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.fal import mapping
-from imagemill.backends.fal.errors import BadStatus, Ended, Unreachable, WireError, failure
-from imagemill.backends.fal.follow import Following
-from imagemill.backends.fal.mapping import Asked, reference_of, request_of
+from imagemill.backends.fal.errors import FalError, FalRequestFailed, FalStatusError, FalUnreachable, failure
+from imagemill.backends.fal.follow import FalFollower
+from imagemill.backends.fal.mapping import FalRequest, reference_of, request_of
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.paid_calls import (
     CANCELED,
@@ -21,7 +21,7 @@ from imagemill.backends.paid_calls import (
     SUCCEEDED,
     UNKNOWN,
     Budget,
-    OverBudget,
+    BudgetExceeded,
     PaidCall,
     PaidCalls,
     Reservation,
@@ -29,12 +29,12 @@ from imagemill.backends.paid_calls import (
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import ImageSpec, Work
+from imagemill.domain.images import ImageSpec, RenderSpec
 from imagemill.domain.scheduling import REMOTE
 from imagemill.graphs.errors import KIND_WORDS
 
 if TYPE_CHECKING:
-    from imagemill.backends.fal.client import Fal, SyncRequestHandle
+    from imagemill.backends.fal.client import FalClient, SyncRequestHandle
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class FalBackend:
         self._settings = settings
         self._calls = calls
         self._lock = threading.Lock()
-        self._wire: Fal | None = None
+        self._wire: FalClient | None = None
         self._handles: dict[str, SyncRequestHandle] = {}
         """Of requests sent from here, with the addresses that fal gave for them."""
         self._shut_until = 0.0
@@ -65,7 +65,7 @@ class FalBackend:
         return NAME
 
     @property
-    def outlives(self) -> bool:
+    def survives_worker(self) -> bool:
         return True
 
     def nodes(self) -> Sequence[Node]:
@@ -79,25 +79,25 @@ class FalBackend:
                 available=_Paths(self._settings),
                 load_s=0.0,
                 healthy=not trouble,
-                trouble=trouble,
+                problem=trouble,
                 remote=True,
-                patience_s=self._settings.spill_after_s,
+                local_first_s=self._settings.spill_after_s,
             )
         ]
 
-    def refusal(self, work: Work) -> str | None:
-        return self._missing or mapping.refusal(self._settings, work)
+    def unsupported_reason(self, work: RenderSpec) -> str | None:
+        return self._missing or mapping.unsupported_reason(self._settings, work)
 
-    def needs(self, work: Work) -> tuple[str, ...]:
+    def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         """Nothing: what needs more than its checkpoint is refused."""
         del work
         return ()
 
-    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+    def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         del properties
         return None
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         """A request of this job that is paid for already is returned, whichever process sent it."""
         if order.node != NAME:
             raise BackendError(FailureCode.NODE_LOST, f"fal has no node {order.node}")
@@ -115,7 +115,7 @@ class FalBackend:
         call_id = self._reserve(order, asked)
         return self._send(asked, call_id)
 
-    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
         path, request_id = request_of(reference) or ("", "")
         wire = self._connected()
         handle = self._handles.get(reference) or wire.get_handle(path, request_id)
@@ -123,22 +123,22 @@ class FalBackend:
         if call is not None and call.request_id != request_id:
             call = None
         try:
-            outputs, told = Following(wire, handle, order, watch, self._settings).run()
-        except WireError as error:
+            outputs, told = FalFollower(wire, handle, order, watch, self._settings).run()
+        except FalError as error:
             # Of the request nothing is known: the next attempt collects it.
             raise self._failure(error) from error
-        except Ended as error:
+        except FalRequestFailed as error:
             self._end(call, reference, error.outcome)
             raise
         except RenderCanceled:
-            if not watch.left:
+            if not watch.detached:
                 self._end(call, reference, CANCELED)
             raise
         self._end(call, reference, SUCCEEDED)
         assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
         cost = mapping.cost_of(self._settings, path, order.work)
         dollars = None if cost is None else cost / MILLIONTHS
-        return Rendered(
+        return RenderResult(
             outputs,
             {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **told},
         )
@@ -154,8 +154,8 @@ class FalBackend:
         if wire is not None:
             wire.close()
 
-    def _asked(self, order: Order) -> Asked:
-        if (refusal := mapping.refusal(self._settings, order.work)) is not None:
+    def _asked(self, order: RenderRequest) -> FalRequest:
+        if (refusal := mapping.unsupported_reason(self._settings, order.work)) is not None:
             code = (
                 FailureCode.BACKEND_REJECTED
                 if isinstance(order.work, ImageSpec)
@@ -163,7 +163,7 @@ class FalBackend:
             )
             raise BackendError(code, refusal)
         assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
-        return mapping.asked(self._settings, order.work, order.inputs)
+        return mapping.fal_request(self._settings, order.work, order.inputs)
 
     def _give_up(self, call: PaidCall) -> None:
         """Of a call whose answer was not written: its sender may be about to. After the longest time that a
@@ -179,7 +179,7 @@ class FalBackend:
         log.warning("a request to fal may be lost, its id was not written: another one is sent")
         self._calls.ended(call.id, UNKNOWN)
 
-    def _reserve(self, order: Order, asked: Asked) -> str:
+    def _reserve(self, order: RenderRequest, asked: FalRequest) -> str:
         settings = self._settings
         budget = Budget(
             settings.per_minute, _millionths(settings.cost_per_job), _millionths(settings.cost_per_day)
@@ -187,18 +187,18 @@ class FalBackend:
         wanted = Reservation(NAME, order.job_id, order.attempt, asked.path, asked.cost or 0, budget)
         try:
             return self._calls.reserve(wanted)
-        except OverBudget as error:
+        except BudgetExceeded as error:
             if error.after_s is None:
                 raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
             self._shut(error.after_s, str(error))
             raise self._postponed(str(error), error.after_s) from error
 
-    def _send(self, asked: Asked, call_id: str) -> str:
+    def _send(self, asked: FalRequest, call_id: str) -> str:
         try:
             handle = self._connected().ask(asked.path, asked.arguments, self._settings.priority)
-        except WireError as error:
+        except FalError as error:
             # An answer, or a connection that was refused, says that it was not accepted.
-            accepted = isinstance(error, Unreachable) and error.doubtful
+            accepted = isinstance(error, FalUnreachable) and error.maybe_received
             self._calls.ended(call_id, UNKNOWN if accepted else REFUSED, free=not accepted)
             raise self._failure(error) from error
         self._keep(call_id, handle.request_id)
@@ -219,13 +219,13 @@ class FalBackend:
             else:
                 return
 
-    def _failure(self, error: WireError) -> BackendError:
+    def _failure(self, error: FalError) -> BackendError:
         """What keeps all from fal keeps its node shut for a while, and is no fault of the job."""
-        if isinstance(error, BadStatus) and error.status in (401, 402, 403):
+        if isinstance(error, FalStatusError) and error.status in (401, 402, 403):
             shut_s = self._settings.shut_s
             self._shut(shut_s, f"fal {error}: look at IMAGEMILL_FAL__KEY and the balance of its account")
             return self._postponed(f"fal {error}", shut_s)
-        if isinstance(error, BadStatus) and error.after_s:
+        if isinstance(error, FalStatusError) and error.after_s:
             self._shut(error.after_s, f"fal {error}")
         return failure(error)
 
@@ -242,13 +242,13 @@ class FalBackend:
         with self._lock:
             return self._trouble if time.monotonic() < self._shut_until else ""
 
-    def _connected(self) -> "Fal":
+    def _connected(self) -> "FalClient":
         with self._lock:
             if self._wire is None:
-                from imagemill.backends.fal.client import Fal
+                from imagemill.backends.fal.client import FalClient
 
                 assert self._settings.key is not None  # noqa: S101 - there is no backend without one
-                self._wire = Fal(
+                self._wire = FalClient(
                     self._settings.key.get_secret_value(),
                     host=self._settings.host,
                     ca_file=self._settings.ca_file,

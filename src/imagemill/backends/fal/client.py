@@ -27,18 +27,18 @@ from fal_client.client import (
     SyncRequestHandle,
 )
 
-from imagemill.backends.fal.errors import BadAnswer, Unreachable, bad_status
+from imagemill.backends.fal.errors import BadResponse, FalUnreachable, bad_status
 from imagemill.graphs.json_access import is_object
 
-__all__ = ["Completed", "Fal", "InProgress", "Queued", "Status", "SyncRequestHandle"]
+__all__ = ["Completed", "FalClient", "InProgress", "Queued", "Status", "SyncRequestHandle"]
 
 _CONNECT_S = 10.0
 _REDIRECTS = 3
 _MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
-class Fal(SyncClient):
-    """One account. Methods raise `imagemill.backends.fal.errors.WireError`. Thread-safe."""
+class FalClient(SyncClient):
+    """One account. Methods raise `imagemill.backends.fal.errors.FalError`. Thread-safe."""
 
     def __init__(self, key: str, *, host: str | None, ca_file: Path | None, timeout_s: float) -> None:
         super().__init__(key=key, default_timeout=timeout_s)
@@ -49,7 +49,7 @@ class Fal(SyncClient):
     def _client(self) -> httpx.Client:
         """What the published client sends everything by."""
         return httpx.Client(
-            transport=_Once(self._tls, vars(self)["_host"]),
+            transport=_NoRetryTransport(self._tls, vars(self)["_host"]),
             headers={"Authorization": f"Key {self.key}", "User-Agent": USER_AGENT},
             timeout=self.default_timeout,
         )
@@ -82,29 +82,29 @@ class Fal(SyncClient):
             return self.submit(path, dict(arguments), priority="low" if priority == "low" else None)
         except (KeyError, TypeError, ValueError) as error:
             # It took the request and did not say which it is.
-            raise Unreachable(f"accepted a request without an id: {error!r}", doubtful=True) from error
+            raise FalUnreachable(f"accepted a request without an id: {error!r}", doubtful=True) from error
 
     def status_of(self, handle: SyncRequestHandle) -> Status:
         try:
             return handle.status(with_logs=True)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswer(f"gives a status that is none: {error!r}") from error
+            raise BadResponse(f"gives a status that is none: {error!r}") from error
 
     def result_of(self, handle: SyncRequestHandle) -> Mapping[str, Any]:
         """Of a completed request."""
         try:
             result: Any = handle.get()
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswer(f"gives a result that is none: {error!r}") from error
+            raise BadResponse(f"gives a result that is none: {error!r}") from error
         if not is_object(result):
-            raise BadAnswer("gives a result that is no object")
+            raise BadResponse("gives a result that is no object")
         return result
 
     def fetch(self, url: str, most: int) -> tuple[bytes, str]:
         """A picture and its media type: of a data URL, or of an https address, ``most`` bytes at most."""
         data = _inline(url) if url.startswith("data:") else self._download(url, most)
         if len(data) > most:
-            raise BadAnswer(f"delivers a file above {most} bytes (IMAGEMILL_FAL__PICTURE_BYTES)")
+            raise BadResponse(f"delivers a file above {most} bytes (IMAGEMILL_FAL__PICTURE_BYTES)")
         return data, _media_type(data)
 
     def _download(self, url: str, most: int) -> bytes:
@@ -130,7 +130,7 @@ class Fal(SyncClient):
                 client.close()
 
 
-class _Once(httpx.BaseTransport):
+class _NoRetryTransport(httpx.BaseTransport):
     """Each request once: an answer is read whole, and errors are ours. Falls back to fal's second domain as
     the client does, as a connection that was refused carried nothing."""
 
@@ -157,11 +157,11 @@ class _Once(httpx.BaseTransport):
         self._inner.close()
 
 
-def _unreachable(error: Exception) -> Unreachable:
+def _unreachable(error: Exception) -> FalUnreachable:
     certain = isinstance(
         error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
     )
-    return Unreachable(f"cannot be reached: {error or type(error).__name__}", doubtful=not certain)
+    return FalUnreachable(f"cannot be reached: {error or type(error).__name__}", doubtful=not certain)
 
 
 def _body(response: httpx.Response) -> Any:
@@ -183,7 +183,7 @@ def _inline(url: str) -> bytes:
             raise ValueError("no comma")
         return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:
-        raise BadAnswer(f"delivers a data URL that is damaged: {error}") from error
+        raise BadResponse(f"delivers a data URL that is damaged: {error}") from error
 
 
 def _media_type(data: bytes) -> str:

@@ -26,19 +26,19 @@ _REFUSED = (
 )
 
 
-class WireError(Exception):
+class FalError(Exception):
     """fal did not answer as expected; the message is a sentence without its name."""
 
 
-class Unreachable(WireError):
+class FalUnreachable(FalError):
     """No answer. ``doubtful``: the request may have arrived nevertheless."""
 
     def __init__(self, message: str, *, doubtful: bool) -> None:
         super().__init__(message)
-        self.doubtful = doubtful
+        self.maybe_received = doubtful
 
 
-class BadStatus(WireError):
+class FalStatusError(FalError):
     """Answered with an HTTP status that is no success. ``after_s``: when to come again, where it said so."""
 
     def __init__(self, status: int, message: str, kind: str, after_s: float | None) -> None:
@@ -48,23 +48,23 @@ class BadStatus(WireError):
         self.after_s = after_s
 
     @property
-    def passes(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the same call may work later."""
         return self.status in (408, 409, 425, 429) or self.status >= 500
 
 
-class BadAnswer(WireError):
+class BadResponse(FalError):
     """Answered with something that is not fal's protocol."""
 
 
-def bad_status(status: int, headers: Mapping[str, str], body: Any) -> BadStatus:
+def bad_status(status: int, headers: Mapping[str, str], body: Any) -> FalStatusError:
     """``body``: the answer's JSON, or its text."""
     detail, kind = body, ""
     if is_object(body):
         detail, kind = body.get("detail", body), str(body.get("error_type") or "")
     kind = kind or headers.get("x-fal-error-type", "") or _type_in(detail)
     message = f"answers {status}: {sentence(detail)}"
-    return BadStatus(status, message, kind, retry_after_s(headers.get("retry-after")))
+    return FalStatusError(status, message, kind, retry_after_s(headers.get("retry-after")))
 
 
 def _type_in(detail: Any) -> str:
@@ -113,15 +113,15 @@ def failure_of(kind: str, message: str, status: int | None = None) -> FailureCod
     return FailureCode.BACKEND_REJECTED if refused else FailureCode.BACKEND_UNAVAILABLE
 
 
-def failure(error: WireError) -> BackendError:
+def failure(error: FalError) -> BackendError:
     """The typed cause for a job that met ``error``."""
-    if isinstance(error, BadStatus):
+    if isinstance(error, FalStatusError):
         code = failure_of(error.kind, str(error), error.status)
         return BackendError(code, f"fal {error}", after_s=error.after_s)
     return BackendError(FailureCode.BACKEND_UNAVAILABLE, f"fal {error}")
 
 
-class Ended(BackendError):
+class FalRequestFailed(BackendError):
     """The request itself came to an end without a picture: it is not followed again. ``outcome``: for the
     book of calls."""
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imagemill.backends.base import Order, Output, Progress, RenderCanceled, Watch
+from imagemill.backends.base import Output, Progress, RenderCanceled, RenderControl, RenderRequest
 from imagemill.backends.fal.errors import (
-    BadAnswer,
-    BadStatus,
-    Ended,
-    Unreachable,
-    WireError,
+    BadResponse,
+    FalError,
+    FalRequestFailed,
+    FalStatusError,
+    FalUnreachable,
     failure_of,
     sentence,
 )
@@ -23,7 +23,7 @@ from imagemill.domain.images import ImageSpec
 from imagemill.graphs.json_access import mapping, sequence
 
 if TYPE_CHECKING:
-    from imagemill.backends.fal.client import Completed, Fal, SyncRequestHandle
+    from imagemill.backends.fal.client import Completed, FalClient, SyncRequestHandle
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,16 @@ _STEP = re.compile(r"(\d{1,4})/(\d{1,4})\b")
 _Answer = TypeVar("_Answer")
 
 
-class Following:
+class FalFollower:
     """Raises `Ended` for the request's own end, `WireError` for what keeps it from being followed."""
 
     def __init__(
-        self, wire: "Fal", handle: "SyncRequestHandle", order: Order, watch: Watch, settings: FalSettings
+        self,
+        wire: "FalClient",
+        handle: "SyncRequestHandle",
+        order: RenderRequest,
+        watch: RenderControl,
+        settings: FalSettings,
     ) -> None:
         self._wire, self._handle, self._order = wire, handle, order
         self._watch, self._settings = watch, settings
@@ -89,13 +94,13 @@ class Following:
         """Raises `RenderCanceled` when nobody wants the picture any more, `Ended` when its time is up."""
         left_s = self._until - time.monotonic()
         if self._watch.wait(max(0.0, min(seconds, left_s))):
-            if not self._watch.left:
+            if not self._watch.detached:
                 self._cancel()
             raise RenderCanceled
         if time.monotonic() >= self._until:
             self._cancel()
             message = f"fal did not finish within {self._order.timeout_s:.0f} s"
-            raise Ended(FailureCode.TIMEOUT, message)
+            raise FalRequestFailed(FailureCode.TIMEOUT, message)
 
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
         """What ``ask`` answers; while fal is away or busy it is asked again, for a while."""
@@ -106,10 +111,10 @@ class Following:
                 self._rest(0.0)
             try:
                 return ask()
-            except (Unreachable, BadStatus, BadAnswer) as error:
+            except (FalUnreachable, FalStatusError, BadResponse) as error:
                 self._judge(error)
                 away_s = time.monotonic() - since
-                after_s = error.after_s if isinstance(error, BadStatus) else None
+                after_s = error.after_s if isinstance(error, FalStatusError) else None
                 wait_s = max(pause_s, after_s or 0.0)
                 if away_s + wait_s > self._settings.away_s:
                     raise
@@ -117,17 +122,17 @@ class Following:
             self._rest(wait_s)
             pause_s = min(pause_s * 2, _LONGEST_AWAY_S)
 
-    def _judge(self, error: WireError) -> None:
+    def _judge(self, error: FalError) -> None:
         """Raise for what no patience helps against."""
-        if not isinstance(error, BadStatus) or error.passes:
+        if not isinstance(error, FalStatusError) or error.is_transient:
             return
         if error.status in (404, 410):
             message = "fal no longer knows the request, or what it made"
-            raise Ended(FailureCode.BACKEND_UNAVAILABLE, message, LOST) from error
+            raise FalRequestFailed(FailureCode.BACKEND_UNAVAILABLE, message, LOST) from error
         if error.status in (401, 402, 403):
             raise error
         code = failure_of(error.kind, str(error), error.status)
-        raise Ended(code, f"fal {error}") from error
+        raise FalRequestFailed(code, f"fal {error}") from error
 
     def _read(self, logs: Sequence[Mapping[str, Any]]) -> None:
         """Steps where the model logs them."""
@@ -149,17 +154,17 @@ class Following:
         """As far as fal lets it: what is finished stays paid."""
         try:
             self._handle.cancel()
-        except WireError as error:
+        except FalError as error:
             log.info("a request to fal could not be cancelled: it %s", error)
 
     def _collect(self, result: Mapping[str, Any]) -> tuple[Output, ...]:
         marks = sequence(result.get("has_nsfw_concepts"))
         if self._settings.safety_checker and any(marks):
-            raise Ended(FailureCode.CONTENT_BLOCKED, "fal's safety checker blocked the picture")
+            raise FalRequestFailed(FailureCode.CONTENT_BLOCKED, "fal's safety checker blocked the picture")
         images = sequence(result.get("images")) or [result.get("image")]
         urls = [url for each in images if isinstance(url := mapping(each).get("url"), str)]
         if not urls or len(urls) < len(images):
-            raise Ended(FailureCode.BAD_OUTPUT, "fal delivered no pictures")
+            raise FalRequestFailed(FailureCode.BAD_OUTPUT, "fal delivered no pictures")
         seed = result.get("seed")
         drawn = seed if type(seed) is int else self._spec.seed
         return tuple(self._output(url, drawn) for url in urls)
@@ -170,7 +175,7 @@ class Following:
         return Output(data, media_type, seed=seed)
 
 
-def _failed(error: str, kind: str) -> Ended:
+def _failed(error: str, kind: str) -> FalRequestFailed:
     code = failure_of(kind, error)
     named = f" ({kind})" if kind else ""
-    return Ended(code, f"fal failed: {sentence(error)}{named}")
+    return FalRequestFailed(code, f"fal failed: {sentence(error)}{named}")

@@ -10,14 +10,14 @@ from typing import Any
 from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
 from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
-from imagemill.domain.images import ImageSpec, Work
+from imagemill.domain.images import ImageSpec, RenderSpec
 
 SOURCE = "fal"
 """Of an AIR whose id is a path: ``urn:air:flux1:checkpoint:fal:fal-ai/flux/dev``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FalRequest:
     """One request, ready to be sent."""
 
     path: str
@@ -47,7 +47,7 @@ def _of_path(settings: FalSettings, path: str) -> FalModel | None:
     return next(known, FalModel(path=path, image_path=f"{path}/image-to-image") if is_path(path) else None)
 
 
-def refusal(settings: FalSettings, work: Work) -> str | None:
+def unsupported_reason(settings: FalSettings, work: RenderSpec) -> str | None:
     """Why fal could never do it, in one sentence."""
     if not isinstance(work, ImageSpec):
         return "fal takes no ComfyUI graphs"
@@ -118,12 +118,12 @@ def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
     return math.ceil(round(each * work.count * MILLIONTHS, 3))
 
 
-def asked(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> Asked:
+def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> FalRequest:
     """The request for what is not refused."""
     model = model_of(settings, work.model)
     path = path_of(model, work) if model is not None else None
     if model is None or path is None:
-        raise ValueError(refusal(settings, work))
+        raise ValueError(unsupported_reason(settings, work))
     arguments: dict[str, Any] = {
         **model.extra,
         "prompt": work.prompt,
@@ -140,7 +140,7 @@ def asked(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -
     if work.image:
         arguments["image_url"] = _fitted(inputs[work.image], work.width, work.height)
         arguments["strength"] = work.denoise
-    return Asked(path, arguments, cost_of(settings, path, work))
+    return FalRequest(path, arguments, cost_of(settings, path, work))
 
 
 def _fitted(data: bytes, width: int, height: int) -> str:

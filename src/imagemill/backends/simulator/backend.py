@@ -8,23 +8,37 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import Node, Order, Output, Progress, Rendered, Surroundings, Watch
+from imagemill.backends.base import (
+    BackendContext,
+    Node,
+    Output,
+    Progress,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+)
 from imagemill.backends.simulator import painter
-from imagemill.backends.simulator.faults import AT_THE_DOOR, PROPERTY, check_hint, failure, load_scenario
+from imagemill.backends.simulator.faults import (
+    PROPERTY,
+    REJECTED_AT_SUBMIT,
+    check_hint,
+    failure,
+    load_scenario,
+)
 from imagemill.backends.simulator.plan import (
-    Catalogue,
-    Plan,
+    RenderPlan,
+    SimulatedModels,
     load_ms_of,
     make_plan,
     models_of,
     outputs_of,
 )
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
-from imagemill.backends.simulator.timing import Clock, Gate, Pace, Sleep, pause
+from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import Work
-from imagemill.media.pictures import CRAFT
+from imagemill.domain.images import RenderSpec
+from imagemill.media.pictures import PIXEL_WORK
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -55,22 +69,22 @@ class NodeStats:
 class _Render:
     """A reference that was sent: whoever passes the gate first renders."""
 
-    plan: Plan | None
-    gate: Gate = field(default_factory=Gate)
+    plan: RenderPlan | None
+    gate: FifoLock = field(default_factory=FifoLock)
     finished: bool = False
 
 
 @dataclass(slots=True)
-class _Node:
+class _SimulatedNode:
     """Changed only behind its gate. ``view`` and ``stats`` are replaced whole, so anyone may read them."""
 
     view: Node
     resident: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
     stats: NodeStats = NodeStats(0, 0.0, 0)
-    gate: Gate = field(default_factory=Gate)
+    gate: FifoLock = field(default_factory=FifoLock)
 
     def show_resident(self) -> None:
-        self.view = replace(self.view, resident=frozenset(self.resident))
+        self.view = replace(self.view, loaded_models=frozenset(self.resident))
 
 
 class Simulator:
@@ -95,8 +109,8 @@ class Simulator:
         self._name = name
         scenario = load_scenario(settings.scenario) if settings.scenario else ()
         self._rules = (*settings.faults, *scenario)
-        self._catalogue = Catalogue(settings.models)
-        self._nodes = {node.name: _Node(node) for node in _node_views(settings, name, suffix)}
+        self._catalogue = SimulatedModels(settings.models)
+        self._nodes = {node.name: _SimulatedNode(node) for node in _node_views(settings, name, suffix)}
         self._resting = False
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Render] = OrderedDict()
@@ -111,7 +125,7 @@ class Simulator:
         self._resting = resting
 
     @property
-    def outlives(self) -> bool:
+    def survives_worker(self) -> bool:
         return False
 
     def nodes(self) -> Sequence[Node]:
@@ -122,22 +136,22 @@ class Simulator:
         """By node name."""
         return {name: node.stats for name, node in self._nodes.items()}
 
-    def refusal(self, work: Work) -> str | None:
+    def unsupported_reason(self, work: RenderSpec) -> str | None:
         if self._resting:
             return "the simulator rests: there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
-        return self._catalogue.refusal(models_of(work))
+        return self._catalogue.unsupported_reason(models_of(work))
 
-    def needs(self, work: Work) -> tuple[str, ...]:
+    def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         """Nothing: every simulated node serves the same models."""
         del work
         return ()
 
-    def complaint(self, properties: Mapping[str, Any]) -> str | None:
+    def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         """A malformed ``simulate`` property."""
         hint = properties.get(PROPERTY)
         return None if hint is None else check_hint(hint)
 
-    def send(self, order: Order) -> str:
+    def send(self, order: RenderRequest) -> str:
         """Register the order under its reference; nothing is rendered before `follow`.
 
         Refuses what a real server's front door refuses: an unknown node, an invalid graph, a malformed hint,
@@ -147,7 +161,7 @@ class Simulator:
             if order.reference in self._open or order.reference in self._finished:
                 return order.reference
         plan = self._plan(order)
-        if plan.strike is not None and plan.strike.fault in AT_THE_DOOR:
+        if plan.strike is not None and plan.strike.fault in REJECTED_AT_SUBMIT:
             raise failure(plan.strike.fault, order.node, plan.model)
         with self._lock:
             self._open.setdefault(order.reference, _Render(plan))
@@ -155,13 +169,13 @@ class Simulator:
                 self._open.popitem(last=False)
         return order.reference
 
-    def follow(self, order: Order, reference: str, watch: Watch) -> Rendered:
+    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
         """Render, in the caller's thread; at most ``order.timeout_s``, the wait for the node included.
 
         Following a finished reference again delivers the same outputs at once: nothing is kept but the
         reference, since the same order always paints the same bytes.
         """
-        pace = Pace(watch, self._clock, self._sleep, self._clock() + order.timeout_s, order.timeout_s)
+        pace = RenderClock(watch, self._clock, self._sleep, self._clock() + order.timeout_s, order.timeout_s)
         with self._lock:
             render = self._open.get(reference)
             finished = reference in self._finished
@@ -199,14 +213,14 @@ class Simulator:
             if self._open.get(reference) is render:
                 del self._open[reference]
 
-    def _plan(self, order: Order) -> Plan:
+    def _plan(self, order: RenderRequest) -> RenderPlan:
         if order.node not in self._nodes:
             present = ", ".join(self._nodes)
             message = f"{order.node} is no simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
         return make_plan(order, self._catalogue, self._rules, self._settings.seed)
 
-    def _render(self, order: Order, plan: Plan, pace: Pace) -> Rendered:
+    def _render(self, order: RenderRequest, plan: RenderPlan, pace: RenderClock) -> RenderResult:
         node = self._nodes[order.node]
         with node.gate.passed(pace.check):
             pace.check()
@@ -222,15 +236,17 @@ class Simulator:
                 stats = node.stats
                 busy_s = stats.busy_s + self._clock() - started
                 node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
-            return Rendered(outputs, self._details(node, order, plan, loaded, len(outputs)))
+            return RenderResult(outputs, self._details(node, order, plan, loaded, len(outputs)))
 
-    def _again(self, order: Order, pace: Pace) -> Rendered:
+    def _again(self, order: RenderRequest, pace: RenderClock) -> RenderResult:
         """The outputs of a finished render, painted anew; the node is not asked."""
         plan = self._plan(order)
         outputs = _painted(plan, pace)
-        return Rendered(outputs, self._details(self._nodes[order.node], order, plan, False, len(outputs)))
+        return RenderResult(outputs, self._details(self._nodes[order.node], order, plan, False, len(outputs)))
 
-    def _details(self, node: _Node, order: Order, plan: Plan, loaded: bool, outputs: int) -> dict[str, Any]:
+    def _details(
+        self, node: _SimulatedNode, order: RenderRequest, plan: RenderPlan, loaded: bool, outputs: int
+    ) -> dict[str, Any]:
         return {
             "prompt_request": plan.request,
             "prompt_response": {"prompt_id": order.reference, "outputs": outputs, "node_errors": {}},
@@ -239,7 +255,7 @@ class Simulator:
             "loaded": loaded,
         }
 
-    def _chances(self, order: Order) -> Iterator[float]:
+    def _chances(self, order: RenderRequest) -> Iterator[float]:
         """Factors around 1, the same for the same seed, job and attempt."""
         jitter = self._settings.jitter
         if jitter == 0:
@@ -249,7 +265,9 @@ class Simulator:
         while True:
             yield 1 + jitter * (2 * random.random() - 1)
 
-    def _load(self, node: _Node, plan: Plan, pace: Pace, chances: Iterator[float]) -> bool:
+    def _load(
+        self, node: _SimulatedNode, plan: RenderPlan, pace: RenderClock, chances: Iterator[float]
+    ) -> bool:
         """Make the model resident; whether it had to be loaded."""
         if not plan.model:
             return False
@@ -271,7 +289,9 @@ class Simulator:
         node.stats = replace(node.stats, loads=node.stats.loads + 1)
         return True
 
-    def _sample(self, node: _Node, plan: Plan, pace: Pace, chances: Iterator[float]) -> None:
+    def _sample(
+        self, node: _SimulatedNode, plan: RenderPlan, pace: RenderClock, chances: Iterator[float]
+    ) -> None:
         """The steps, each told; an instant render tells the last one only."""
         if plan.fault is Fault.OUT_OF_MEMORY:
             raise failure(plan.fault, node.view.name, plan.model)
@@ -296,8 +316,8 @@ class Simulator:
             raise failure(plan.fault, node.view.name, plan.model)
 
 
-def _painted(plan: Plan, pace: Pace) -> tuple[Output, ...]:
-    with CRAFT:
+def _painted(plan: RenderPlan, pace: RenderClock) -> tuple[Output, ...]:
+    with PIXEL_WORK:
         return tuple(outputs_of(plan, pace))
 
 
@@ -315,7 +335,7 @@ def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Itera
         )
 
 
-def build(settings: "Settings", surroundings: Surroundings) -> Simulator | None:
+def build(settings: "Settings", surroundings: BackendContext) -> Simulator | None:
     if settings.simulator.enabled == "never":
         return None
     return Simulator(settings.simulator, suffix=surroundings.suffix)

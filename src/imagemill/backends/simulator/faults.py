@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from imagemill.backends.base import Order
+from imagemill.backends.base import RenderRequest
 from imagemill.backends.simulator.settings import Fault, FaultRule
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
@@ -38,7 +38,7 @@ _FAILURES: Mapping[Fault, tuple[FailureCode, str]] = {
     Fault.REJECTED: (FailureCode.BACKEND_REJECTED, "the request was refused"),
 }
 
-AT_THE_DOOR = frozenset(
+REJECTED_AT_SUBMIT = frozenset(
     {Fault.MISSING_MODEL, Fault.MISSING_NODE, Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.REJECTED}
 )
 """Faults a real server answers with before it takes the job."""
@@ -49,7 +49,7 @@ class InvalidScenario(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class FaultHint:
     """What a job's own property asks for."""
 
     fault: Fault | None = None
@@ -59,7 +59,7 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class InjectedFault:
     """The fault of one attempt."""
 
     fault: Fault
@@ -78,18 +78,18 @@ def check_hint(value: object) -> str | None:
     return None if complaint is None else f"{complaint}; {ALLOWED}"
 
 
-def read_hint(properties: Mapping[str, Any]) -> Hint:
+def read_hint(properties: Mapping[str, Any]) -> FaultHint:
     """Raise `BackendError` for a malformed hint; no hint asks for nothing."""
     value = properties.get(PROPERTY)
     complaint = check_hint(value)
     if complaint is not None:
         raise BackendError(FailureCode.BACKEND_REJECTED, complaint)
     if value is None:
-        return Hint()
+        return FaultHint()
     if isinstance(value, str):
-        return Hint(Fault(value))
+        return FaultHint(Fault(value))
     fault = value.get("fault")
-    return Hint(
+    return FaultHint(
         fault=None if fault is None else Fault(fault),
         times=value.get("times", 1),
         step_ms=value.get("step_ms"),
@@ -128,18 +128,18 @@ def _is_duration(value: object) -> bool:
 
 
 def choose(
-    rules: Sequence[FaultRule], hint: Hint, order: Order, *, model: str, prompt: str, seed: int
-) -> Strike | None:
+    rules: Sequence[FaultRule], hint: FaultHint, order: RenderRequest, *, model: str, prompt: str, seed: int
+) -> InjectedFault | None:
     """The fault that strikes this attempt: the job's own wish, else the first rule that holds."""
     if hint.fault is not None and order.attempt <= hint.times:
-        return Strike(hint.fault, hint.load_ms)
+        return InjectedFault(hint.fault, hint.load_ms)
     for position, rule in enumerate(rules):
         if _holds(rule, order, model, prompt) and _drawn(rule, position, order, seed):
-            return Strike(rule.fault, rule.load_ms)
+            return InjectedFault(rule.fault, rule.load_ms)
     return None
 
 
-def _holds(rule: FaultRule, order: Order, model: str, prompt: str) -> bool:
+def _holds(rule: FaultRule, order: RenderRequest, model: str, prompt: str) -> bool:
     if order.attempt > rule.times:
         return False
     if rule.model is not None and rule.model.lower() not in model.lower():
@@ -149,7 +149,7 @@ def _holds(rule: FaultRule, order: Order, model: str, prompt: str) -> bool:
     return rule.node is None or order.node == rule.node or order.node.startswith(f"{rule.node}.")
 
 
-def _drawn(rule: FaultRule, position: int, order: Order, seed: int) -> bool:
+def _drawn(rule: FaultRule, position: int, order: RenderRequest, seed: int) -> bool:
     if rule.probability >= 1.0:
         return True
     random = Random(f"{seed}/{position}/{order.job_id}/{order.attempt}")  # noqa: S311 - repeatable

@@ -16,7 +16,7 @@ from imagemill.backends.simulator.drawing import Colour, Point, mix, rgb
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PersonCanvas:
     """A canvas with the middle of the head as the origin."""
 
     draw: ImageDraw.ImageDraw
@@ -83,7 +83,7 @@ def outline(grow: float = 1.0) -> list[Point]:
     return points
 
 
-def draw_face(stage: Stage, skin: Skin, hair: Colour) -> None:
+def draw_face(stage: PersonCanvas, skin: Skin, hair: Colour) -> None:
     dark = mix(skin.base, (40, 14, 14), 0.72)
     for side in (-1, 1):
         stage.disc(skin.base if side < 0 else skin.shade, side * 0.77, 0.10, 0.13, 0.22)
@@ -96,7 +96,7 @@ def draw_face(stage: Stage, skin: Skin, hair: Colour) -> None:
     _mouth(stage, skin)
 
 
-def _shaded(stage: Stage, skin: Skin) -> None:
+def _shaded(stage: PersonCanvas, skin: Skin) -> None:
     """Rings from the shaded rim to the lit middle, a little to the left: the light comes from there."""
     rings = 14 if stage.fine else 4
     contour = outline()
@@ -115,7 +115,7 @@ def _shaded(stage: Stage, skin: Skin) -> None:
                 stage.disc(tone, side * 0.37, 0.37, 0.15 - 0.022 * ring, 0.11 - 0.016 * ring)
 
 
-def _eye(stage: Stage, skin: Skin, dark: Colour, side: int) -> None:
+def _eye(stage: PersonCanvas, skin: Skin, dark: Colour, side: int) -> None:
     x, y = side * 0.31, 0.04
     if stage.fine:
         for ring in range(5):
@@ -137,13 +137,13 @@ def _eye(stage: Stage, skin: Skin, dark: Colour, side: int) -> None:
         stage.line(skin.shade, 0.016, *[(px, py - 0.055) for px, py in upper[2:9]])
 
 
-def _brow(stage: Stage, colour: Colour, side: int) -> None:
+def _brow(stage: PersonCanvas, colour: Colour, side: int) -> None:
     above = [(side * (0.13 + 0.40 * k / 8), -0.15 - 0.085 * sin(pi * (0.25 + 0.6 * k / 8))) for k in range(9)]
     below = [(px, py + 0.062 * (1 - 0.85 * k / 8)) for k, (px, py) in enumerate(above)]
     stage.shape(colour, *above, *reversed(below))
 
 
-def _nose(stage: Stage, skin: Skin, dark: Colour) -> None:
+def _nose(stage: PersonCanvas, skin: Skin, dark: Colour) -> None:
     soft = mix(skin.base, skin.shade, 0.55)
     stage.shape(soft, (0.05, -0.02), (0.085, 0.24), (0.155, 0.37), (0.10, 0.43), (0.02, 0.42), (0.035, 0.2))
     stage.shape(skin.lit, (-0.035, 0.0), (0.03, 0.0), (0.045, 0.30), (-0.045, 0.30))
@@ -154,7 +154,7 @@ def _nose(stage: Stage, skin: Skin, dark: Colour) -> None:
         stage.disc(dark, side * 0.062, 0.412, 0.034, 0.016)
 
 
-def _mouth(stage: Stage, skin: Skin) -> None:
+def _mouth(stage: PersonCanvas, skin: Skin) -> None:
     lips, y = skin.lips, 0.645
     stage.shape(lips, (-0.225, y - 0.012), (-0.07, y - 0.068), (0.0, y - 0.050), (0.07, y - 0.068),
                 (0.225, y - 0.012), (0.0, y + 0.02))  # fmt: skip
@@ -168,7 +168,7 @@ def _mouth(stage: Stage, skin: Skin) -> None:
         stage.line(mix(skin.base, skin.shade, 0.8), 0.02, (-0.1, y + 0.145), (0, y + 0.158), (0.1, y + 0.145))
 
 
-def draw_back_hair(stage: Stage, colour: Colour, *, long: bool) -> None:
+def draw_back_hair(stage: PersonCanvas, colour: Colour, *, long: bool) -> None:
     """What is seen behind head and neck; drawn before them."""
     deep = mix(colour, (8, 4, 8), 0.42)
     stage.disc(deep, 0, -0.16, 0.90, 0.98)
@@ -185,7 +185,7 @@ def draw_back_hair(stage: Stage, colour: Colour, *, long: bool) -> None:
         _strand(stage, _tone(stage, deep), 0.035, start, bend, end)
 
 
-def draw_front_hair(stage: Stage, colour: Colour, *, long: bool) -> None:
+def draw_front_hair(stage: PersonCanvas, colour: Colour, *, long: bool) -> None:
     """The cap of hair with its parting and the strands that fall over temples and forehead."""
     parting = -0.28 if stage.random.random() < 0.5 else 0.28
     cap = [(0.84 * cos(turn), -0.20 + 0.94 * sin(turn)) for turn in (pi + pi * k / 20 for k in range(21))]
@@ -216,7 +216,7 @@ def _hairline(parting: float, temple: float) -> list[Point]:
     ]
 
 
-def _shine(stage: Stage, colour: Colour, parting: float) -> None:
+def _shine(stage: PersonCanvas, colour: Colour, parting: float) -> None:
     """Strands from the parting over the cap: lighter where the light falls, darker elsewhere."""
     for number in range(90):
         side = -1 if number % 2 else 1
@@ -229,7 +229,7 @@ def _shine(stage: Stage, colour: Colour, parting: float) -> None:
         _strand(stage, _tone(stage, colour), 0.024, start, bend, end)
 
 
-def _flyaway(stage: Stage, colour: Colour) -> None:
+def _flyaway(stage: PersonCanvas, colour: Colour) -> None:
     """Single hairs that stand off the outline."""
     for number in range(54):
         away = (1 if number % 2 else -1) * (0.30 + 0.55 * stage.random.random())
@@ -242,14 +242,14 @@ def _flyaway(stage: Stage, colour: Colour) -> None:
         _strand(stage, _tone(stage, colour), 0.009, curve[0], curve[1], curve[2])
 
 
-def _tone(stage: Stage, colour: Colour) -> Colour:
+def _tone(stage: PersonCanvas, colour: Colour) -> Colour:
     draw = stage.random.random()
     if draw > 0.55:
         return mix(colour, (255, 226, 190), 0.30 * (draw - 0.55))
     return mix(colour, (0, 0, 0), 0.5 * (0.55 - draw))
 
 
-def _strand(stage: Stage, colour: Colour, thick: float, start: Point, bend: Point, end: Point) -> None:
+def _strand(stage: PersonCanvas, colour: Colour, thick: float, start: Point, bend: Point, end: Point) -> None:
     """A quadratic curve of one width."""
     steps = 8 if stage.fine else 3
     points: list[Point] = []
@@ -276,7 +276,7 @@ EYES: tuple[Colour, ...] = ((74, 50, 34), (58, 96, 140), (72, 118, 78), (96, 92,
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PersonLook:
     """What this person wears and is coloured like."""
 
     skin: Skin
@@ -309,14 +309,14 @@ def draw_figure(
     if height >= width * FULL_BODY_FROM:
         unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
         top = (height - 10.9 * unit) / 2
-        stage = Stage(ImageDraw.Draw(image), random, width / 2, top + 1.35 * unit, unit, fine)
+        stage = PersonCanvas(ImageDraw.Draw(image), random, width / 2, top + 1.35 * unit, unit, fine)
         draw_back_hair(stage, look.hair, long=look.long_hair)
         _legs(stage, look)
         _torso(stage, look)
         _arms(stage, look)
     else:
         unit = min(height * 0.258, width * 0.256)
-        stage = Stage(ImageDraw.Draw(image), random, width / 2, height - 2.52 * unit, unit, fine)
+        stage = PersonCanvas(ImageDraw.Draw(image), random, width / 2, height - 2.52 * unit, unit, fine)
         draw_back_hair(stage, look.hair, long=look.long_hair)
         _shoulders(stage, look)
     draw_face(stage, look.skin, look.hair)
@@ -324,7 +324,7 @@ def draw_figure(
     return image
 
 
-def _look(random: Random, background: Colour) -> Look:
+def _look(random: Random, background: Colour) -> PersonLook:
     def one_of(colours: tuple[Colour, ...]) -> Colour:
         """One that a chroma key can tell from the background, where there is such a one."""
         apart = [colour for colour in colours if not _alike(colour, background)]
@@ -336,7 +336,7 @@ def _look(random: Random, background: Colour) -> Look:
                   for turn in (0.0, 0.08, 0.35, 0.5, 0.65, 0.92))  # fmt: skip
     plain: tuple[Colour, ...] = ((44, 52, 78), (60, 60, 66), (150, 116, 84), (236, 232, 224), (92, 44, 60))
     skin = one_of(SKINS)
-    return Look(
+    return PersonLook(
         skin=Skin(skin, EYES[int(random.random() * len(EYES))]),
         hair=one_of(HAIRS),
         top=one_of(cloth),
@@ -348,7 +348,7 @@ def _look(random: Random, background: Colour) -> Look:
     )
 
 
-def _wished(look: Look, prompt: str, background: Colour) -> Look:
+def _wished(look: PersonLook, prompt: str, background: Colour) -> PersonLook:
     """What can be told from the background of it."""
     if _MAN.search(prompt):
         look = replace(look, skirt=False, long_hair=False)
@@ -371,7 +371,7 @@ def _distance(first: Colour, second: Colour) -> int:
     return sum(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
-def _legs(stage: Stage, look: Look) -> None:
+def _legs(stage: PersonCanvas, look: PersonLook) -> None:
     cloth = look.skin.base if look.skirt else look.bottom
     for side in (-1, 1):
         colour = mix(cloth, DUSK, 0.16 if side > 0 else 0.0)
@@ -386,7 +386,7 @@ def _legs(stage: Stage, look: Look) -> None:
         _skirt(stage, look.bottom)
 
 
-def _skirt(stage: Stage, colour: Colour) -> None:
+def _skirt(stage: PersonCanvas, colour: Colour) -> None:
     hem = [(1.62 - 3.24 * step / 16, 6.7 + 0.16 * sin(pi * step / 16)) for step in range(17)]
     stage.shape(colour, (-0.92, 3.8), (0.92, 3.8), *hem)
     stage.shape(mix(colour, DUSK, 0.14), (0.35, 3.8), (0.92, 3.8), *hem[:6])
@@ -394,7 +394,7 @@ def _skirt(stage: Stage, colour: Colour) -> None:
         stage.line(mix(colour, DUSK, 0.26), 0.045, (fold * 0.95, 4.5), (fold * 1.95, 6.72))
 
 
-def _torso(stage: Stage, look: Look) -> None:
+def _torso(stage: PersonCanvas, look: PersonLook) -> None:
     _neck(stage, look)
     left: list[Point] = [(-0.42, 1.34), (-1.00, 1.50), (-1.25, 1.80)]
     left += [(-1.18, 2.3), (-0.96, 3.1), (-0.92, 4.15)]
@@ -406,7 +406,7 @@ def _torso(stage: Stage, look: Look) -> None:
     _collar(stage, look)
 
 
-def _arms(stage: Stage, look: Look) -> None:
+def _arms(stage: PersonCanvas, look: PersonLook) -> None:
     """Both down, one waving, or one hand at the hip."""
     poses: tuple[tuple[Point, Point], ...] = (
         ((1.72, 3.1), (1.78, 4.5)),
@@ -418,7 +418,9 @@ def _arms(stage: Stage, look: Look) -> None:
     _arm(stage, look.skin.base, mix(look.top, DUSK, 0.18), (1.16, 1.92), elbow, hand)
 
 
-def _arm(stage: Stage, skin: Colour, sleeve: Colour, shoulder: Point, elbow: Point, hand: Point) -> None:
+def _arm(
+    stage: PersonCanvas, skin: Colour, sleeve: Colour, shoulder: Point, elbow: Point, hand: Point
+) -> None:
     # Along the forearm, and across it.
     along = (hand[0] - elbow[0]) / 1.45, (hand[1] - elbow[1]) / 1.45
 
@@ -436,7 +438,7 @@ def _arm(stage: Stage, skin: Colour, sleeve: Colour, shoulder: Point, elbow: Poi
     stage.limb(sleeve, (*shoulder, 0.34), (*elbow, 0.27), (*beyond(-0.44), 0.24))
 
 
-def _shoulders(stage: Stage, look: Look) -> None:
+def _shoulders(stage: PersonCanvas, look: PersonLook) -> None:
     _neck(stage, look)
     left: list[Point] = [(-0.44, 1.30), (-0.85, 1.50), (-1.28, 1.64)]
     left += [(-1.28 - 0.52 * sin(pi * k / 12), 2.24 - 0.60 * cos(pi * k / 12)) for k in range(1, 7)]
@@ -450,7 +452,7 @@ def _shoulders(stage: Stage, look: Look) -> None:
     _collar(stage, look)
 
 
-def _neck(stage: Stage, look: Look) -> None:
+def _neck(stage: PersonCanvas, look: PersonLook) -> None:
     skin = look.skin
     left: list[Point] = [(-0.56, 1.44), (-0.40, 1.32), (-0.36, 0.6)]
     stage.shape(skin.base, *left, *[(-x, y) for x, y in reversed(left)], (0.0, 2.0))
@@ -458,7 +460,7 @@ def _neck(stage: Stage, look: Look) -> None:
     stage.shape(skin.shade, (-0.36, 0.7), (0.36, 0.7), *arc)
 
 
-def _collar(stage: Stage, look: Look) -> None:
+def _collar(stage: PersonCanvas, look: PersonLook) -> None:
     colour = mix(look.top, (255, 255, 255), 0.35)
     for side in (-1, 1):
         stage.shape(colour, (side * 0.42, 1.30), (side * 0.62, 1.42), (side * 0.30, 1.98), (0.0, 1.84))

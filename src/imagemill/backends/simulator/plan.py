@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imagemill.backends.base import Order, Output
+from imagemill.backends.base import Output, RenderRequest
 from imagemill.backends.simulator import painter
-from imagemill.backends.simulator.faults import Hint, Strike, choose, read_hint
+from imagemill.backends.simulator.faults import FaultHint, InjectedFault, choose, read_hint
 from imagemill.backends.simulator.graphs import read_graph
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
-from imagemill.backends.simulator.timing import Pace
+from imagemill.backends.simulator.timing import RenderClock
 from imagemill.domain import air
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, Work
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.graphs import builder
 from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
 
@@ -25,7 +25,7 @@ SLOW_LOAD_FACTOR, SLOW_LOAD_MS = 10.0, 5_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RenderPlan:
     """An order, understood."""
 
     pictures: tuple[tuple[ImageSpec, int], ...]
@@ -33,15 +33,15 @@ class Plan:
     """Key of the checkpoint; empty: none is loaded."""
     steps: int
     request: Mapping[str, Any]
-    hint: Hint
-    strike: Strike | None
+    hint: FaultHint
+    strike: InjectedFault | None
 
     @property
     def fault(self) -> Fault | None:
         return self.strike.fault if self.strike else None
 
 
-class Catalogue:
+class SimulatedModels:
     """The checkpoints the nodes have; none named: any."""
 
     def __init__(self, models: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class Catalogue:
         """The one spelling of a checkpoint, asked for by AIR or by file."""
         return self._keys.get(model.lower(), model.lower())
 
-    def refusal(self, models: Sequence[str]) -> str | None:
+    def unsupported_reason(self, models: Sequence[str]) -> str | None:
         if not self._models:
             return None
         absent = next((model for model in models if model.lower() not in self._keys), None)
@@ -61,14 +61,16 @@ class Catalogue:
         return f"{absent} is on no simulated node; present: {', '.join(self._models)}"
 
 
-def models_of(work: Work) -> tuple[str, ...]:
+def models_of(work: RenderSpec) -> tuple[str, ...]:
     return (work.model,) if isinstance(work, ImageSpec) else work.models
 
 
-def make_plan(order: Order, catalogue: Catalogue, rules: Sequence[FaultRule], seed: int) -> Plan:
+def make_plan(
+    order: RenderRequest, catalogue: SimulatedModels, rules: Sequence[FaultRule], seed: int
+) -> RenderPlan:
     """Raise `BackendError` for what a server refuses at once: see `Simulator.send`."""
     hint = read_hint(order.properties)
-    refusal = catalogue.refusal(models_of(order.work))
+    refusal = catalogue.unsupported_reason(models_of(order.work))
     if refusal is not None:
         raise BackendError(FailureCode.MISSING_MODEL, refusal)
     if isinstance(order.work, GraphSpec):
@@ -79,7 +81,7 @@ def make_plan(order: Order, catalogue: Catalogue, rules: Sequence[FaultRule], se
         pictures = tuple((spec, index) for index in range(spec.count))
         model, steps, request = spec.model, max(1, spec.steps), request_of(spec)
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
-    return Plan(pictures, catalogue.key(model), steps, request, hint, strike)
+    return RenderPlan(pictures, catalogue.key(model), steps, request, hint, strike)
 
 
 def request_of(spec: ImageSpec) -> Mapping[str, Any]:
@@ -96,7 +98,7 @@ def request_of(spec: ImageSpec) -> Mapping[str, Any]:
     return builder.build(spec, None, prefix="imagemill", images=pictures)
 
 
-def outputs_of(plan: Plan, pace: Pace) -> Iterator[Output]:
+def outputs_of(plan: RenderPlan, pace: RenderClock) -> Iterator[Output]:
     """The files, with the faults that show in them."""
     pictures = plan.pictures[:-1] if plan.fault is Fault.PARTIAL else plan.pictures
     for spec, index in pictures:
@@ -109,7 +111,7 @@ def outputs_of(plan: Plan, pace: Pace) -> Iterator[Output]:
         yield Output(data, painter.MEDIA_TYPES[spec.format.lower()], spec.seed)
 
 
-def load_ms_of(settings: SimulatorSettings, plan: Plan) -> float:
+def load_ms_of(settings: SimulatorSettings, plan: RenderPlan) -> float:
     usual = settings.load_ms if plan.hint.load_ms is None else plan.hint.load_ms
     if plan.strike is None or plan.strike.fault is not Fault.SLOW_LOAD:
         return usual

@@ -6,18 +6,18 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from imagemill.backends.base import RenderCanceled, Watch
+from imagemill.backends.base import RenderCanceled, RenderControl
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
 Clock = Callable[[], float]
 """Seconds, from any zero."""
 
-Sleep = Callable[[Watch, float], bool]
+Sleep = Callable[[RenderControl, float], bool]
 """Sleep that long, or return True at once when the watch says stop."""
 
 
-def pause(watch: Watch, seconds: float) -> bool:
+def pause(watch: RenderControl, seconds: float) -> bool:
     """The real `Sleep`."""
     return watch.wait(seconds)
 
@@ -27,12 +27,12 @@ POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RenderClock:
     """The time one follower has."""
 
-    watch: Watch
+    watch: RenderControl
     clock: Clock
-    nap: Sleep
+    sleep_once: Sleep
     deadline: float
     allowed_s: float
 
@@ -46,7 +46,7 @@ class Pace:
     def sleep(self, seconds: float) -> None:
         """Let that much time pass; raises as `check` does, at once."""
         left = self.deadline - self.clock()
-        if self.nap(self.watch, max(0.0, min(seconds, left))):
+        if self.sleep_once(self.watch, max(0.0, min(seconds, left))):
             raise RenderCanceled
         if seconds >= left:
             raise self._timeout()
@@ -55,7 +55,7 @@ class Pace:
         return BackendError(FailureCode.TIMEOUT, f"not finished after {self.allowed_s:g} s (simulated)")
 
 
-class Gate:
+class FifoLock:
     """Lets one in at a time, the others in the order they came; a waiter may give up."""
 
     def __init__(self) -> None:

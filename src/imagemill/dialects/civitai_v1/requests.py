@@ -20,8 +20,8 @@ from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
 from imagemill.jobs.store.submit import MAX_KEY
-from imagemill.jobs.submit import Wish
-from imagemill.net.guarded_client import Guard
+from imagemill.jobs.submit import JobRequest
+from imagemill.net.guarded_client import UrlGuard
 from imagemill.web.problems import field_errors, suggestion
 
 _MOST_WISHES = 10_000
@@ -78,14 +78,14 @@ def _check_names(found: Sequence[tuple[str, Template]]) -> None:
         first[template.name] = path.removesuffix(".")
 
 
-def wishes(
-    found: Sequence[tuple[str, Template]], guard: Guard, *, prompt_chars: int, backends: Sequence[str]
-) -> list[Wish]:
+def job_requests(
+    found: Sequence[tuple[str, Template]], guard: UrlGuard, *, prompt_chars: int, backends: Sequence[str]
+) -> list[JobRequest]:
     """A wish for each picture. Raises `InvalidInput`."""
     pictures = sum(_count(template) for _, template in found)
     if pictures > _MOST_WISHES:
         raise InvalidInput.at("jobs", f"asks for {pictures} pictures; at most {_MOST_WISHES} are read")
-    all_wishes: list[Wish] = []
+    all_wishes: list[JobRequest] = []
     for path, template in found:
         common = _common(path, template, guard, backends)
         if isinstance(template, TextToImageTemplate):
@@ -93,7 +93,9 @@ def wishes(
         else:
             assert isinstance(template, ComfyTemplate)  # noqa: S101 - TEMPLATES has no other
             inputs = _comfy(path, template)
-        all_wishes.extend(Wish(recipe=template.type, path=path, input=input_, **common) for input_ in inputs)
+        all_wishes.extend(
+            JobRequest(recipe=template.type, path=path, input=input_, **common) for input_ in inputs
+        )
     return all_wishes
 
 
@@ -103,7 +105,7 @@ def _count(template: Template) -> int:
     return template.quantity if isinstance(template, ComfyTemplate) else 1
 
 
-def _common(path: str, template: Template, guard: Guard, backends: Sequence[str]) -> dict[str, Any]:
+def _common(path: str, template: Template, guard: UrlGuard, backends: Sequence[str]) -> dict[str, Any]:
     check_keys(f"{path}properties", template.properties or ())
     if template.callback_url is not None:
         guard.check_url(f"{path}callbackUrl", template.callback_url)

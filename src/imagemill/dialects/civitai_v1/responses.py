@@ -25,7 +25,7 @@ _EVENT_NAMES = {EventType.CANCELED: "Deleted"}
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResponseOptions:
     """How answers of this installation look."""
 
     signer: UrlSigner
@@ -48,7 +48,7 @@ def time_span(microseconds: int) -> str:
 
 
 def job_status(
-    view: View, shape: Shape, base_url: str, *, preceding: int | None = None, detailed: bool = False
+    view: View, shape: ResponseOptions, base_url: str, *, preceding: int | None = None, detailed: bool = False
 ) -> dict[str, Any]:
     """``preceding``: jobs ahead of it in the queue, where that is known."""
     job = view.job
@@ -73,14 +73,14 @@ def _providers(job: Job, preceding: int | None) -> dict[str, Any]:
     return {SERVICE: {"support": "Available", "queuePosition": {"precedingJobs": preceding}}}
 
 
-def _result(job: Job, artifacts: tuple[Artifact, ...], shape: Shape, base_url: str) -> Any:
+def _result(job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str) -> Any:
     entries = [_available(job, artifact, shape, base_url) for artifact in artifacts]
     if not entries:
         entries = [{"blobKey": artifact_id(job.id, 0), "available": False}]
     return entries[0] if shape.result == "object" else entries
 
 
-def _available(job: Job, artifact: Artifact, shape: Shape, base_url: str) -> dict[str, Any]:
+def _available(job: Job, artifact: Artifact, shape: ResponseOptions, base_url: str) -> dict[str, Any]:
     if not artifact.available:
         return {"blobKey": artifact.id, "available": False}
     signed = picture_url(shape.signer, base_url, artifact)

@@ -10,11 +10,17 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from imagemill.api.base import Dialect, Services
-from imagemill.api.credits import priced
+from imagemill.api.base import ApiModule, Services
+from imagemill.api.credits import price_docs
 from imagemill.backends.base import Backend
 from imagemill.dialects.civitai_v1 import openapi, requests
-from imagemill.dialects.civitai_v1.responses import Shape, callback, date_time, job_event, job_status
+from imagemill.dialects.civitai_v1.responses import (
+    ResponseOptions,
+    callback,
+    date_time,
+    job_event,
+    job_status,
+)
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.domain.access import Scope
 from imagemill.domain.air import Resource
@@ -25,27 +31,27 @@ from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Annotate, Filter, View
 from imagemill.jobs.store.submit import Accepted
-from imagemill.jobs.submit import Wish
+from imagemill.jobs.submit import JobRequest
 from imagemill.web.auth import caller
 from imagemill.web.http import (
-    answer,
     checked,
     cursor,
     digest,
     flag,
     idempotency_key,
     json_body,
+    json_response,
     number,
     request_trace,
 )
-from imagemill.web.permissions import Permit
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 
 NAME = "civitai.v1"
 PERMITS = (
-    Permit("/v1/consumer/jobs/query", Scope.JOBS_READ, Scope.JOBS_READ, asks=True),
-    Permit("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
-    Permit("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+    RoutePermission("/v1/consumer/jobs/query", Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True),
+    RoutePermission("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
+    RoutePermission("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
 )
 _PAGE = 50
 
@@ -54,10 +60,10 @@ def base_url(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
-class Jobs:
+class CivitaiJobRoutes:
     """The handlers, with what they work on."""
 
-    def __init__(self, services: Services, shape: Shape, public_url: str | None) -> None:
+    def __init__(self, services: Services, shape: ResponseOptions, public_url: str | None) -> None:
         self._services = services
         self._shape = shape
         self._public_url = public_url
@@ -65,7 +71,7 @@ class Jobs:
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
-        submission = openapi.SUBMIT | priced(self._services.credits.prices)
+        submission = openapi.SUBMIT | price_docs(self._services.credits.prices)
         history = "/v1/producer/jobs/{job_id}/events"
         for method, path, handler, summary, extra in (
             ("POST", all_, self.submit, "Submit jobs", submission),
@@ -92,7 +98,7 @@ class Jobs:
         services = self._services
         wait, detailed = flag(request, "wait"), flag(request, "detailed")
         body = await json_body(request)
-        wishes = requests.wishes(
+        wishes = requests.job_requests(
             requests.templates(body),
             services.guard,
             prompt_chars=services.prompt_chars,
@@ -100,12 +106,12 @@ class Jobs:
         )
         drafts = await checked(request, self._drafts, caller(request).owner, wishes, request_trace(request))
         if flag(request, "whatif"):
-            return answer(_price(drafts))
+            return json_response(_price(drafts))
         key = idempotency_key(request)
 
         async def accept() -> Accepted:
             marks = {"key": key, "digest": digest(body)} if key else {}
-            future = services.submitter.begin(caller(request).owner, drafts, **marks)
+            future = services.submitter.submit_async(caller(request).owner, drafts, **marks)
             accepted = await asyncio.wrap_future(future)
             if not accepted.jobs:
                 raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
@@ -117,14 +123,14 @@ class Jobs:
         views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
         return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
 
-    def _drafts(self, owner: str, wishes: Sequence[Wish], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, wishes: Sequence[JobRequest], trace: str | None) -> tuple[Draft, ...]:
         try:
-            drafts = self._services.submitter.drafts(owner, wishes, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.prepare(owner, wishes, dialect=NAME, trace=trace)
         except InvalidInput as error:
             raise error.renamed(_in_our_words) from error
         return tuple(
-            replace(draft, client={**draft.client, "dependencies": list(draft.needs)})
-            if draft.needs
+            replace(draft, client={**draft.client, "dependencies": list(draft.depends_on)})
+            if draft.depends_on
             else draft
             for draft in drafts
         )
@@ -160,7 +166,7 @@ class Jobs:
     async def by_id(self, request: Request, job_id: str) -> Response:
         job = await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
         statuses = await self.statuses(request, [job], flag(request, "detailed"))
-        return answer(statuses[0])
+        return json_response(statuses[0])
 
     async def cancel_all(self, request: Request) -> Response:
         flag(request, "force", default=True)
@@ -179,7 +185,7 @@ class Jobs:
         note = await _read_taint(request)
         for job in jobs:
             await self._annotate(request, job.id, note)
-        return answer({"jobs": len(jobs)})
+        return json_response({"jobs": len(jobs)})
 
     async def taint(self, request: Request, job_id: str) -> Response:
         await self._annotate(request, job_id, await _read_taint(request))
@@ -201,7 +207,7 @@ class Jobs:
         jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
         page = jobs[:_PAGE]
         found = {"jobs": await self.statuses(request, page, flag(request, "detailed"))}
-        return answer({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
+        return json_response({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
 
     async def events(self, request: Request, job_id: str) -> Response:
         store = self._services.store
@@ -211,7 +217,7 @@ class Jobs:
             events = await asyncio.to_thread(store.last_events, job.id, take)
         else:
             events = await asyncio.to_thread(store.events_after, job.id, 0, take)
-        return answer([job_event(event, job) for event in events])
+        return json_response([job_event(event, job) for event in events])
 
     async def _wait(self, request: Request, token: str, jobs: Sequence[Job], detailed: bool) -> Response:
         done = await self.wait_finished(jobs)
@@ -259,7 +265,7 @@ class Jobs:
         if len(statuses) == 1:
             # Clients that read `job.jobId` work as well as those that read `jobs[0]`.
             body |= {name: value for name, value in statuses[0].items() if name not in ("token", "jobs")}
-        return answer(body, status)
+        return json_response(body, status)
 
     async def statuses(
         self, request: Request, jobs: Sequence[Job], detailed: bool, views: list[View] | None = None
@@ -312,8 +318,8 @@ _MONTH_US = 30 * 86_400 * SECOND
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-class Account:
-    def __init__(self, services: Services, jobs: Jobs) -> None:
+class CivitaiAccountRoutes:
+    def __init__(self, services: Services, jobs: CivitaiJobRoutes) -> None:
         self._services = services
         self._jobs = jobs
 
@@ -342,7 +348,7 @@ class Account:
             raise InvalidInput.at(
                 "model", f"names {len(models)} models, at most {_MOST_MODELS} are looked up"
             )
-        return answer(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
+        return json_response(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
 
     def _cover(self, air: str) -> dict[str, Any]:
         resource = self._services.registry.find("model", air)
@@ -358,7 +364,7 @@ class Account:
         if end < start:
             raise InvalidInput.at("endDate", "is before startDate")
         used = await asyncio.to_thread(self._services.store.consumption, caller(request).owner, start, end)
-        return answer(
+        return json_response(
             {
                 "images": used.images,
                 "totalCost": round(used.cost, 4),
@@ -376,7 +382,7 @@ class Account:
         body: dict[str, Any] = {"requests": entries}
         if len(batches) > take:
             body["cursor"] = {"nextDateTime": entries[-1]["dateTime"], "nextId": batches[take - 1]}
-        return answer(body)
+        return json_response(body)
 
     async def _request(self, request: Request, batch: str) -> dict[str, Any]:
         jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, batch)
@@ -411,12 +417,12 @@ def _instant(request: Request, name: str, default: int) -> int:
 
 
 def router(services: Services) -> APIRouter:
-    wire = services.wire
-    jobs = Jobs(services, Shape(wire.signer, wire.v1_result), wire.public_url)
+    wire = services.response_config
+    jobs = CivitaiJobRoutes(services, ResponseOptions(wire.signer, wire.v1_result), wire.public_url)
     routes = APIRouter()
     routes.include_router(jobs.router())
-    routes.include_router(Account(services, jobs).router())
+    routes.include_router(CivitaiAccountRoutes(services, jobs).router())
     return routes
 
 
-DIALECT = Dialect(name=NAME, router=router, callback=callback, permits=PERMITS)
+DIALECT = ApiModule(name=NAME, router=router, callback=callback, permissions=PERMITS)

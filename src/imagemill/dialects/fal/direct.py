@@ -14,21 +14,21 @@ from starlette.types import Receive, Scope, Send
 from imagemill.api.base import Services
 from imagemill.backends.base import Progress
 from imagemill.dialects.fal import openapi, responses
-from imagemill.dialects.fal.errors import CLIENT_CLOSED, Ending, FalRoute
-from imagemill.dialects.fal.requests import Desk, Order
+from imagemill.dialects.fal.errors import CLIENT_CLOSED, FalErrorResponse, FalRoute
+from imagemill.dialects.fal.requests import PreparedRequest, RequestSubmitter
 from imagemill.dialects.fal.settings import RUN, App, Apps
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound
 from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
-from imagemill.web.http import answer
+from imagemill.web.http import json_response
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
 _STREAM = "stream"
 
 
-class End(Enum):
+class HoldResult(Enum):
     """Why a direct call is held no longer."""
 
     FINISHED = auto()
@@ -39,10 +39,10 @@ class End(Enum):
     """The process ends; the request goes on."""
 
 
-class Direct:
+class DirectRoutes:
     """``longest_s``: so long a call is held at most."""
 
-    def __init__(self, services: Services, apps: Apps, desk: Desk, longest_s: float) -> None:
+    def __init__(self, services: Services, apps: Apps, desk: RequestSubmitter, longest_s: float) -> None:
         self._services = services
         self._apps = apps
         self._desk = desk
@@ -79,7 +79,9 @@ class Direct:
         if accepted.repeated:
             self._services.hub.leave(watcher)
             watcher = self._services.hub.watch([job_id])
-        call = _Call(self._services, order, job_id, responses.base_url(request, self._services.wire))
+        call = _Call(
+            self._services, order, job_id, responses.base_url(request, self._services.response_config)
+        )
         if streams:
             return _Pictures(call, watcher, self._longest_s)
         with watcher:
@@ -93,7 +95,7 @@ class Direct:
             return self._apps.find(owner, alias, before), True
         return self._apps.find(owner, alias, path), False
 
-    async def _held(self, request: Request, watcher: Watcher, job_id: str) -> End:
+    async def _held(self, request: Request, watcher: Watcher, job_id: str) -> HoldResult:
         # Looked at after the watch began: an end in between is not missed.
         found = await asyncio.to_thread(self._services.store.progress_of, [job_id])
         watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
@@ -102,10 +104,10 @@ class Direct:
         try:
             await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                return End.LEFT
+                return HoldResult.LEFT
             if waiting.result():
-                return End.FINISHED
-            return End.STOPPED if watcher.closed else End.LATE
+                return HoldResult.FINISHED
+            return HoldResult.STOPPED if watcher.closed else HoldResult.LATE
         finally:
             waiting.cancel()
             leaving.cancel()
@@ -120,42 +122,46 @@ async def _hung_up(request: Request) -> None:
 class _Call:
     """A direct call whose request is stored."""
 
-    def __init__(self, services: Services, order: Order, job_id: str, base: str) -> None:
+    def __init__(self, services: Services, order: PreparedRequest, job_id: str, base: str) -> None:
         self._services = services
         self._order = order
         self._base = base
         self.job_id = job_id
 
-    async def answered(self, end: End) -> Response:
-        if end is End.FINISHED:
+    async def answered(self, end: HoldResult) -> Response:
+        if end is HoldResult.FINISHED:
             told = await self.result()
-            if isinstance(told, Ending):
+            if isinstance(told, FalErrorResponse):
                 return told.response(self.job_id)
-            response = answer(told)
+            response = json_response(told)
             response.headers["X-Fal-Request-Id"] = self.job_id
             return response
         return (await self.given_up(end)).response(self.job_id)
 
-    async def result(self) -> dict[str, Any] | Ending:
+    async def result(self) -> dict[str, Any] | FalErrorResponse:
         found = await self._services.views.load([self.job_id])
         if not found:
             raise NotFound(f"request {self.job_id} was deleted")
         return await asyncio.to_thread(responses.result, found[0], self._base, self._services)
 
-    async def state(self) -> dict[str, Any] | Ending | None:
+    async def state(self) -> dict[str, Any] | FalErrorResponse | None:
         """What was made, once it is finished."""
         found = await asyncio.to_thread(self._services.store.progress_of, [self.job_id])
         return await self.result() if found.get(self.job_id, (0, True))[1] else None
 
-    async def given_up(self, end: End) -> Ending:
+    async def given_up(self, end: HoldResult) -> FalErrorResponse:
         """Nobody waits for it any more. It goes on where its key lets the caller come back for it."""
-        if end is End.STOPPED:
-            return Ending(503, f"the server stops; request {self.job_id} goes on", "runner_disconnected")
+        if end is HoldResult.STOPPED:
+            return FalErrorResponse(
+                503, f"the server stops; request {self.job_id} goes on", "runner_disconnected"
+            )
         if self._order.key is None:
             await asyncio.to_thread(self.cancel)
-        if end is End.LATE:
-            return Ending(504, "the request took longer than a direct call is held", "request_timeout")
-        return Ending(CLIENT_CLOSED, "the client hung up", "client_disconnected")
+        if end is HoldResult.LATE:
+            return FalErrorResponse(
+                504, "the request took longer than a direct call is held", "request_timeout"
+            )
+        return FalErrorResponse(CLIENT_CLOSED, "the client hung up", "client_disconnected")
 
     def cancel(self) -> None:
         wish = Cancel(self.job_id, self._order.owner, now_us(), "its caller hung up")
@@ -197,10 +203,10 @@ class _Pictures(Response):
                 told = await call.state()
                 if told is not None:
                     done = True
-                    yield _event(told.body if isinstance(told, Ending) else told)
+                    yield _event(told.body if isinstance(told, FalErrorResponse) else told)
                 elif watcher.closed or loop.time() > until:
                     done = True
-                    end = await call.given_up(End.STOPPED if watcher.closed else End.LATE)
+                    end = await call.given_up(HoldResult.STOPPED if watcher.closed else HoldResult.LATE)
                     yield _event(end.body)
                 elif not await watcher.wait(min(KEEP_ALIVE_S, max(0.0, until - loop.time()))):
                     yield b": keep-alive\n\n"

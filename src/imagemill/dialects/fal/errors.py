@@ -18,7 +18,7 @@ from imagemill.domain.errors import (
     ImagemillError,
     InvalidInput,
     RateLimited,
-    Refused,
+    TryLater,
     UnsupportedPicture,
     UnusablePicture,
 )
@@ -37,7 +37,7 @@ _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class FalErrorResponse:
     """How a request is answered that did not succeed."""
 
     status: int
@@ -74,18 +74,20 @@ def _clipped(detail: str | Sequence[Mapping[str, Any]]) -> Any:
     return [{**each, "msg": str(each["msg"])[:_LONGEST_MESSAGE]} for each in detail[:_MOST_ERRORS]]
 
 
-class Refusal(Exception):
+class FalRequestError(Exception):
     """A request that is not taken."""
 
     def __init__(
         self, status: int, detail: str | Sequence[Mapping[str, Any]], type: str | None = None
     ) -> None:
-        self.ending = Ending(status, detail, type)
+        self.ending = FalErrorResponse(status, detail, type)
         super().__init__(self.ending.sentence)
 
 
-def invalid(error: InvalidInput, type: str = "value_error") -> Refusal:
-    return Refusal(422, [{"loc": _loc(each), "msg": each.message, "type": type} for each in error.errors])
+def invalid(error: InvalidInput, type: str = "value_error") -> FalRequestError:
+    return FalRequestError(
+        422, [{"loc": _loc(each), "msg": each.message, "type": type} for each in error.errors]
+    )
 
 
 class FalRoute(APIRoute):
@@ -97,38 +99,40 @@ class FalRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Refusal as refusal:
+            except FalRequestError as refusal:
                 return refusal.ending.response()
             except ImagemillError as error:
                 return _told(error).response()
             except HTTPException as error:
-                return Ending(error.status_code, str(error.detail), headers=error.headers or {}).response()
+                return FalErrorResponse(
+                    error.status_code, str(error.detail), headers=error.headers or {}
+                ).response()
 
         return handled
 
 
-def _told(error: ImagemillError) -> Ending:
+def _told(error: ImagemillError) -> FalErrorResponse:
     if isinstance(error, InvalidInput):
         return _of_input(error)
     status = STATUSES.get(error.code, 500)
-    if status >= 500 and not isinstance(error, Refused):
+    if status >= 500 and not isinstance(error, TryLater):
         log.error("%s: %s", error.code, error)
     headers: dict[str, str] = {}
-    if isinstance(error, Refused):
+    if isinstance(error, TryLater):
         headers["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
             headers |= rate_limit.headers(error.standing)
     elif error.code == "conflict":
         # The client repeats what gets a 409, and would hear the same ten times.
         status = 422
-    return Ending(status, str(error), "internal_error" if status >= 500 else None, headers)
+    return FalErrorResponse(status, str(error), "internal_error" if status >= 500 else None, headers)
 
 
-def _of_input(error: InvalidInput) -> Ending:
+def _of_input(error: InvalidInput) -> FalErrorResponse:
     if any(each.path == "model" for each in error.errors):
         # Which model an app has, and which node has that, is no business of whoever calls it.
         log.warning("an app cannot be run: %s", error)
-        return Ending(503, f"no node here can run this app: {error}", "runner_scheduling_failure")
+        return FalErrorResponse(503, f"no node here can run this app: {error}", "runner_scheduling_failure")
     return invalid(error, _type(error)).ending
 
 
@@ -165,27 +169,27 @@ def _loc(error: FieldError) -> list[str | int]:
     return ["body", *(_NAMES.get(part, part) if isinstance(part, str) else part for part in parts)]
 
 
-def ending(job: Job) -> Ending:
+def error_response(job: Job) -> FalErrorResponse:
     """Of a finished job that did not succeed."""
     if job.status is JobStatus.CANCELED:
-        return Ending(CLIENT_CLOSED, "the request was cancelled", "client_cancelled")
+        return FalErrorResponse(CLIENT_CLOSED, "the request was cancelled", "client_cancelled")
     if job.status is JobStatus.EXPIRED:
         return _expired(job)
     failure = job.error
     if failure is None:
-        return Ending(500, "the request failed", "internal_error")
+        return FalErrorResponse(500, "the request failed", "internal_error")
     if (of_input := _OF_INPUT.get(failure.code)) is not None:
         name, type_ = of_input
-        return Ending(422, [{"loc": ["body", name], "msg": failure.message, "type": type_}])
+        return FalErrorResponse(422, [{"loc": ["body", name], "msg": failure.message, "type": type_}])
     status, type_ = _FAILURES.get(failure.code, (500, "internal_error"))
-    return Ending(status, failure.message, type_)
+    return FalErrorResponse(status, failure.message, type_)
 
 
-def _expired(job: Job) -> Ending:
+def _expired(job: Job) -> FalErrorResponse:
     if job.client.get("fal", {}).get("deadline"):
         headers = {"X-Fal-Request-Timeout-Type": "user"}
-        return Ending(504, "the request was not started in time", "request_timeout", headers)
-    return Ending(504, "no node started the request in time", "startup_timeout")
+        return FalErrorResponse(504, "the request was not started in time", "request_timeout", headers)
+    return FalErrorResponse(504, "no node started the request in time", "startup_timeout")
 
 
 _OF_INPUT = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from imagemill.dialects.fal.errors import CLIENT_CLOSED
-from imagemill.dialects.fal.schemas import Input
+from imagemill.dialects.fal.schemas import FalInput
 from imagemill.web import openapi
 from imagemill.web.openapi import PROBLEM
 
@@ -82,7 +82,7 @@ _PRIORITY = {
 }
 _WEBHOOK = openapi.query(fal_webhook=(openapi.TEXT, "Who is told of the end"))["parameters"]
 _LOGS = openapi.query(logs=(openapi.FLAG, "With what was noted on the way"))
-_INPUT = openapi.body(Input)
+_INPUT = openapi.body(FalInput)
 
 SUBMIT = {
     **_INPUT,

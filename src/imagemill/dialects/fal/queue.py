@@ -10,14 +10,14 @@ from pydantic_core import to_json
 from starlette.types import Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from imagemill.api.base import Dialect, Services
+from imagemill.api.base import ApiModule, Services
 from imagemill.dialects.fal import openapi, responses, webhooks
-from imagemill.dialects.fal.direct import Direct
-from imagemill.dialects.fal.errors import Ending, FalRoute
-from imagemill.dialects.fal.requests import Desk
+from imagemill.dialects.fal.direct import DirectRoutes
+from imagemill.dialects.fal.errors import FalErrorResponse, FalRoute
+from imagemill.dialects.fal.requests import RequestSubmitter
 from imagemill.dialects.fal.responses import NAME
 from imagemill.dialects.fal.settings import QUEUE, RUN, Apps, FalApiSettings
-from imagemill.dialects.fal.webhooks import letters, unsigned
+from imagemill.dialects.fal.webhooks import unsigned, webhook_format
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound
@@ -26,8 +26,8 @@ from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import View
 from imagemill.web.auth import caller
-from imagemill.web.http import answer, flag
-from imagemill.web.permissions import Permit
+from imagemill.web.http import flag, json_response
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
@@ -35,8 +35,8 @@ _ONE = _APP + "/requests/{request_id}"
 KEYS = f"{QUEUE}/.well-known/jwks.json"
 
 
-class Queue:
-    def __init__(self, services: Services, apps: Apps, desk: Desk) -> None:
+class QueueRoutes:
+    def __init__(self, services: Services, apps: Apps, desk: RequestSubmitter) -> None:
         self._services = services
         self._apps = apps
         self._desk = desk
@@ -65,7 +65,7 @@ class Queue:
 
     async def keys(self) -> Response:
         body = await asyncio.to_thread(webhooks.key_set, self._services)
-        response = answer(body)
+        response = json_response(body)
         response.headers["Cache-Control"] = "public, max-age=3600"
         return response
 
@@ -77,9 +77,9 @@ class Queue:
         accepted = await order.accept()
         job = accepted.jobs[0]
         ahead = 0 if job.status is not JobStatus.QUEUED else await self._ahead(job)
-        queue = responses.queue_url(request, self._services.wire)
+        queue = responses.queue_url(request, self._services.response_config)
         body = {"status": "IN_QUEUE", **responses.addresses(job, queue), "queue_position": ahead}
-        response = answer(body)
+        response = json_response(body)
         response.headers["X-Fal-Request-Id"] = job.id
         return response
 
@@ -87,7 +87,7 @@ class Queue:
         with_logs = flag(request, "logs")
         view = await self._view(request, owner, alias, request_id)
         body = await self._status(request, view, with_logs)
-        return answer(body, 200 if view.job.status.is_terminal else 202)
+        return json_response(body, 200 if view.job.status.is_terminal else 202)
 
     async def stream(self, request: Request, owner: str, alias: str, request_id: str) -> Response:
         with_logs = flag(request, "logs")
@@ -98,12 +98,14 @@ class Queue:
         view = await self._view(request, owner, alias, request_id)
         job = view.job
         if not job.status.is_terminal:
-            return Ending(400, "the request is not finished yet; ask for its status").response(job.id)
-        base = responses.base_url(request, self._services.wire)
+            return FalErrorResponse(400, "the request is not finished yet; ask for its status").response(
+                job.id
+            )
+        base = responses.base_url(request, self._services.response_config)
         told = await asyncio.to_thread(responses.result, view, base, self._services)
-        if isinstance(told, Ending):
+        if isinstance(told, FalErrorResponse):
             return told.response(job.id)
-        response = answer(told)
+        response = json_response(told)
         response.headers["X-Fal-Request-Id"] = job.id
         return response
 
@@ -116,8 +118,8 @@ class Queue:
             ended = left.is_terminal and left is not JobStatus.CANCELED
         if ended:
             body = {"status": "ALREADY_COMPLETED", "detail": "the request is finished already"}
-            return answer(body, 400)
-        return answer({"status": "CANCELLATION_REQUESTED"}, 202)
+            return json_response(body, 400)
+        return json_response({"status": "CANCELLATION_REQUESTED"}, 202)
 
     async def _view(self, request: Request, owner: str, alias: str, request_id: str) -> View:
         """Raises `NotFound` for what is not there, is somebody else's, or is another app's."""
@@ -135,7 +137,9 @@ class Queue:
         job, store = view.job, self._services.store
         ahead = await self._ahead(job) if job.status is JobStatus.QUEUED else 0
         logs = responses.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
-        return responses.status(view, responses.queue_url(request, self._services.wire), ahead, logs)
+        return responses.status(
+            view, responses.queue_url(request, self._services.response_config), ahead, logs
+        )
 
     async def _ahead(self, job: Job) -> int:
         return await asyncio.to_thread(self._services.store.preceding, job)
@@ -166,7 +170,7 @@ class Queue:
 class _Statuses(Response):
     """Raises `TooManyStreams` before a byte is sent."""
 
-    def __init__(self, queue: Queue, request: Request, job_id: str, with_logs: bool) -> None:
+    def __init__(self, queue: QueueRoutes, request: Request, job_id: str, with_logs: bool) -> None:
         super().__init__()
         self._watcher = queue.watch(job_id)
         self._events = queue.statuses(request, job_id, self._watcher, with_logs)
@@ -183,21 +187,21 @@ class _Statuses(Response):
 
 def router(services: Services) -> APIRouter:
     options: FalApiSettings = services.options[NAME]
-    apps, desk = Apps(options.offered), Desk(services)
+    apps, desk = Apps(options.offered), RequestSubmitter(services)
     routes = APIRouter()
-    routes.include_router(Queue(services, apps, desk).router())
-    routes.include_router(Direct(services, apps, desk, options.run_s).router())
+    routes.include_router(QueueRoutes(services, apps, desk).router())
+    routes.include_router(DirectRoutes(services, apps, desk, options.run_s).router())
     return routes
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name=NAME,
     router=router,
     callback=unsigned,
-    letters=letters,
-    permits=(
-        Permit(KEYS, None),
-        Permit(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
-        Permit(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, asks=True),
+    webhook_format=webhook_format,
+    permissions=(
+        RoutePermission(KEYS, None),
+        RoutePermission(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
+        RoutePermission(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
     ),
 )

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from imagemill.api.base import Services
 from imagemill.dialects.fal import responses
-from imagemill.dialects.fal.errors import Refusal, invalid
-from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, Input
+from imagemill.dialects.fal.errors import FalRequestError, invalid
+from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, FalInput
 from imagemill.dialects.fal.settings import SIZES, App
 from imagemill.domain.blob_keys import input_key
 from imagemill.domain.clock import SECOND, now_us
@@ -22,9 +22,9 @@ from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.jobs import Draft
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.store.submit import Accepted
-from imagemill.jobs.submit import Wish
+from imagemill.jobs.submit import JobRequest
 from imagemill.media.intake import read
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 from imagemill.web.auth import caller
 from imagemill.web.blobs import PATH as BLOBS
 from imagemill.web.http import checked, digest, idempotency_key, json_body, request_trace
@@ -39,7 +39,7 @@ _MOST_PIXELS = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A submission, read but not looked into."""
 
     app: App
@@ -62,7 +62,7 @@ def parse_deadline(request: Request) -> int | None:
     except ValueError:
         seconds = math.nan
     if not _LEAST_DEADLINE_S < seconds <= _LONGEST_DEADLINE_S:
-        raise Refusal(
+        raise FalRequestError(
             400,
             f"X-Fal-Request-Timeout is {text[:40]!r}; write seconds above {_LEAST_DEADLINE_S:g}",
             "bad_request",
@@ -73,7 +73,9 @@ def parse_deadline(request: Request) -> int | None:
 def parse_priority(request: Request) -> int:
     text = request.headers.get("x-fal-queue-priority", "normal")
     if text not in ("normal", "low"):
-        raise Refusal(400, f"X-Fal-Queue-Priority is {text[:40]!r}; write normal or low", "bad_request")
+        raise FalRequestError(
+            400, f"X-Fal-Queue-Priority is {text[:40]!r}; write normal or low", "bad_request"
+        )
     return NAMED_PRIORITIES[text]
 
 
@@ -84,7 +86,7 @@ def parse_webhook(request: Request, services: Services) -> str | None:
     return services.guard.check_url("fal_webhook", url)
 
 
-def parse_request(asked: Asked, services: Services) -> Wish:
+def parse_request(asked: ParsedRequest, services: Services) -> JobRequest:
     """May block: a picture in the body is taken in. Raises `Refusal`, `InvalidInput`."""
     wanted, app = _input(asked.body), asked.app.settings
     _check_prompts(wanted, services.prompt_chars)
@@ -117,7 +119,7 @@ def parse_request(asked: Asked, services: Services) -> Wish:
         "checked": wanted.enable_safety_checker,
         "deadline": asked.deadline is not None,
     }
-    return Wish(
+    return JobRequest(
         recipe=RECIPE,
         input={**input_, "width": width, "height": height},
         priority=asked.priority,
@@ -127,12 +129,12 @@ def parse_request(asked: Asked, services: Services) -> Wish:
     )
 
 
-def _input(body: Mapping[str, Any]) -> Input:
+def _input(body: Mapping[str, Any]) -> FalInput:
     try:
-        return Input.model_validate(body)
+        return FalInput.model_validate(body)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Refusal(
+        raise FalRequestError(
             422,
             [
                 {"loc": ["body", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]}
@@ -141,7 +143,7 @@ def _input(body: Mapping[str, Any]) -> Input:
         ) from error
 
 
-def _check_prompts(wanted: Input, most: int) -> None:
+def _check_prompts(wanted: FalInput, most: int) -> None:
     for name, text in (("prompt", wanted.prompt), ("negative_prompt", wanted.negative_prompt)):
         if len(text) > most:
             message = f"has {len(text)} characters, at most {most} are accepted"
@@ -173,7 +175,7 @@ def _own_picture(text: str, services: Services) -> str | None:
     is_upload = name.startswith("inputs/")
     signed = name if is_upload else name.partition(".")[0]
     expires, signature = query.get("exp", [""])[0], query.get("sig", [""])[0]
-    if not services.wire.signer.check(signed, expires, signature):
+    if not services.response_config.signer.check(signed, expires, signature):
         return None
     return f"{_OWN}{name.rpartition('/')[2] if is_upload else signed}"
 
@@ -183,7 +185,7 @@ def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | Non
     if uploaded := _UPLOADED.fullmatch(name):
         try:
             layout = read(services.blobs.get(input_key(owner, *uploaded.groups())))
-        except (NotFound, BadPicture):
+        except (NotFound, InvalidImage):
             return None
         return layout.width, layout.height
     found = services.store.artifact(name)
@@ -199,7 +201,7 @@ def _fitting(width: int, height: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PreparedRequest:
     """A request that is right; nothing of it is stored."""
 
     services: Services
@@ -212,32 +214,32 @@ class Order:
     async def accept(self) -> Accepted:
         """Its one job, durable."""
         named = {"key": self.key, "digest": self.digest} if self.key else {}
-        future = self.services.submitter.begin(self.owner, (self.draft,), **named)
+        future = self.services.submitter.submit_async(self.owner, (self.draft,), **named)
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
             raise Conflict(f"the request of the idempotency key {self.key!r} is gone; use another key")
         return accepted
 
 
-class Desk:
+class RequestSubmitter:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def take(self, request: Request, app: App) -> Order:
+    async def take(self, request: Request, app: App) -> PreparedRequest:
         """Raises `Refusal`, and what the submitter raises."""
         services = self._services
         key = idempotency_key(request)
         deadline, priority = parse_deadline(request), parse_priority(request)
         webhook = parse_webhook(request, services)
         body = await _body(request)
-        owner, base = caller(request).owner, responses.base_url(request, services.wire)
-        asked = Asked(app, body, owner, base, webhook, priority, deadline)
+        owner, base = caller(request).owner, responses.base_url(request, services.response_config)
+        asked = ParsedRequest(app, body, owner, base, webhook, priority, deadline)
         draft = await checked(request, self._draft, asked, request_trace(request))
-        return Order(services, owner, draft, key, digest([app.whole, webhook, body]) if key else "")
+        return PreparedRequest(services, owner, draft, key, digest([app.whole, webhook, body]) if key else "")
 
-    def _draft(self, asked: Asked, trace: str) -> Draft:
+    def _draft(self, asked: ParsedRequest, trace: str) -> Draft:
         wish = parse_request(asked, self._services)
-        return self._services.submitter.drafts(asked.owner, [wish], dialect=responses.NAME, trace=trace)[0]
+        return self._services.submitter.prepare(asked.owner, [wish], dialect=responses.NAME, trace=trace)[0]
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Request
 
-from imagemill.api.base import Services, Wire
+from imagemill.api.base import ResponseConfig, Services
 from imagemill.blobs.base import BlobStore
-from imagemill.dialects.fal.errors import Ending, ending
+from imagemill.dialects.fal.errors import FalErrorResponse, error_response
 from imagemill.dialects.fal.settings import QUEUE
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.events import Event, EventType, Stage
@@ -16,24 +16,24 @@ from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.web.blobs import picture_url
-from imagemill.web.http import PLACED
+from imagemill.web.http import REWRITTEN_PREFIX
 
 NAME = "fal"
 
 
-def base_url(request: Request, wire: Wire) -> str:
+def base_url(request: Request, wire: ResponseConfig) -> str:
     """Scheme and host of addresses that are good for whoever asks."""
     return wire.public_url or _addressed(request, wire)
 
 
-def queue_url(request: Request, wire: Wire) -> str:
+def queue_url(request: Request, wire: ResponseConfig) -> str:
     """Where the queue is for whoever asks: at the host they came to, if that is one of fal's."""
-    if request.scope.get(PLACED) == QUEUE:
+    if request.scope.get(REWRITTEN_PREFIX) == QUEUE:
         return _addressed(request, wire)
     return f"{base_url(request, wire)}{QUEUE}"
 
 
-def _addressed(request: Request, wire: Wire) -> str:
+def _addressed(request: Request, wire: ResponseConfig) -> str:
     """As the request was addressed. Where the public address is https, so are fal's hosts."""
     secure = wire.public_url is not None and wire.public_url.startswith("https:")
     return f"{'https' if secure else request.url.scheme}://{request.headers.get('host', '')}"
@@ -65,7 +65,7 @@ def status(view: View, queue: str, ahead: int, logs: list[dict[str, Any]] | None
     body: dict[str, Any] = {"status": "COMPLETED", **told, "logs": logs, "metrics": _metrics(view)}
     if job.status is JobStatus.SUCCEEDED:
         return body
-    end = ending(job)
+    end = error_response(job)
     return {**body, "error": end.sentence, "error_type": end.type}
 
 
@@ -117,15 +117,15 @@ def _message(event: Event) -> str:
             return "not started in time"
 
 
-class Gone(Exception):
+class ResultDeleted(Exception):
     """The pictures were deleted before their request was."""
 
 
 def output(view: View, signer: UrlSigner, base: str, blobs: BlobStore) -> dict[str, Any]:
-    """What a request that succeeded made. Blocks where pictures go into it. Raises `Gone`."""
+    """What a request that succeeded made. Blocks where pictures go into it. Raises `ResultDeleted`."""
     job, said = view.job, marks(view.job)
     if not all(artifact.available for artifact in view.artifacts):
-        raise Gone
+        raise ResultDeleted
     seconds = inference_s(view)
     flagged = view.last_event.data.get("flagged", ()) if said.get("checked", True) else ()
     return {
@@ -152,11 +152,13 @@ def _inline(artifact: Artifact, blobs: BlobStore) -> str:
     return f"data:{artifact.media_type};base64,{data}"
 
 
-def result(view: View, base: str, services: Services) -> dict[str, Any] | Ending:
+def result(view: View, base: str, services: Services) -> dict[str, Any] | FalErrorResponse:
     """What became of a finished request. May block."""
     if view.job.status is not JobStatus.SUCCEEDED:
-        return ending(view.job)
+        return error_response(view.job)
     try:
-        return output(view, services.wire.signer, base, services.blobs)
-    except Gone:
-        return Ending(410, "the pictures are gone: their retention is over; submit the request again")
+        return output(view, services.response_config.signer, base, services.blobs)
+    except ResultDeleted:
+        return FalErrorResponse(
+            410, "the pictures are gone: their retention is over; submit the request again"
+        )

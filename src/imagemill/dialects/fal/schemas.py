@@ -39,14 +39,14 @@ _SIZE_SCHEMA = {
 ImageSize = Annotated[Size, BeforeValidator(_named), WithJsonSchema(_SIZE_SCHEMA)]
 
 
-class Lora(BaseModel):
+class FalLora(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     path: str = Field(description="The LoRA's AIR; files from elsewhere are not fetched.")
     scale: Real = Field(1.0, ge=-10, le=10, allow_inf_nan=False)
 
 
-class Input(BaseModel):
+class FalInput(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     prompt: str
@@ -63,4 +63,4 @@ class Input(BaseModel):
     sync_mode: bool = Field(False, description="The pictures as data URLs in the answer.")
     image_url: str | None = Field(None, description="For image-to-image: http(s) URL or data URL.")
     strength: Real | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    loras: list[Lora] = Field(default=[], max_length=16)
+    loras: list[FalLora] = Field(default=[], max_length=16)

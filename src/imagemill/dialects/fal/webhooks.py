@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from imagemill.api.base import Services
-from imagemill.dialects.fal.errors import Ending
+from imagemill.dialects.fal.errors import FalErrorResponse
 from imagemill.dialects.fal.responses import marks, result
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.domain.errors import NotFound
-from imagemill.webhooks.callbacks import Format, Letter
+from imagemill.webhooks.callbacks import Format, SignedPayload
 from imagemill.webhooks.outbox import Delivery
 
 if TYPE_CHECKING:
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 _SECRET = "fal-webhook"  # noqa: S105 - its name
 
 
-def letters(services: Services) -> Format:
+def webhook_format(services: Services) -> Format:
     sign = signer(services)
 
-    def letter(delivery: Delivery) -> Letter | None:
+    def letter(delivery: Delivery) -> SignedPayload | None:
         job = delivery.job
         if not delivery.event.type.is_terminal:
             return None
         # The newest event is told with the job, whatever was noted on it since.
         view = services.store.view(job.id)
-        told = result(view, services.wire.public_url or marks(job).get("base", ""), services)
+        told = result(view, services.response_config.public_url or marks(job).get("base", ""), services)
         body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
-        if isinstance(told, Ending):
+        if isinstance(told, FalErrorResponse):
             body |= {"status": "ERROR", "error": told.sentence, "payload": told.body}
         else:
             body |= {"status": "OK", "error": None, "payload": told}
         # A header is ASCII, an owner need not be.
         user = quote(job.owner, safe=":@+")
-        return Letter(body, lambda content: sign(job.id, user, content))
+        return SignedPayload(body, lambda content: sign(job.id, user, content))
 
     return letter
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from imagemill.credits.ledger import Books
+from imagemill.credits.ledger import Balances
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.domain.errors import CreditsInsufficient, ImagemillError
 from imagemill.domain.jobs import Draft
-from imagemill.domain.quotas import Terms
-from imagemill.quotas.store import Quotas, Wanted
+from imagemill.domain.quotas import QuotaPolicy
+from imagemill.quotas.store import QuotaCounters, QuotaDemand
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Submission:
     """Of the request's canonical body: the same key with another digest is a conflict."""
     is_charged: bool = False
     """Whether the owner's credits are set aside for the jobs."""
-    terms: Terms | None = None
+    terms: QuotaPolicy | None = None
     """Limits its owner is held to; None: none."""
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> QuotaDemand:
         recipes = Counter(draft.recipe for draft in self.drafts)
         megapixels = sum(draft.megapixels for draft in self.drafts)
-        return Wanted(self.owner, len(self.drafts), megapixels, recipes, self.now)
+        return QuotaDemand(self.owner, len(self.drafts), megapixels, recipes, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def admit(tx: Tx, submissions: Sequence[Submission]) -> Admission:
         return _FREE
     quotas = _quotas(tx, looked_at)
     # Together with what is due: all balances of the transaction are locked at once, in one order.
-    dues, tx.dues = tx.dues, []
+    dues, tx.settlements = tx.settlements, []
     owners = {each.owner for each in looked_at if each.is_charged} | {due.owner for due in dues}
-    books = Books(tx, owners) if owners else None
+    books = Balances(tx, owners) if owners else None
     if books is not None:
         books.settle(dues)
     refused: dict[str, ImagemillError] = {}
@@ -76,15 +76,15 @@ def admit(tx: Tx, submissions: Sequence[Submission]) -> Admission:
     return Admission(refused, held)
 
 
-def _quotas(tx: Tx, submissions: Sequence[Submission]) -> Quotas | None:
+def _quotas(tx: Tx, submissions: Sequence[Submission]) -> QuotaCounters | None:
     terms = next((each.terms for each in submissions if each.terms is not None), None)
     if terms is None:
         return None
-    return Quotas(tx, terms, [each.wanted() for each in submissions if each.terms is not None])
+    return QuotaCounters(tx, terms, [each.wanted() for each in submissions if each.terms is not None])
 
 
 def _admit_one(
-    submission: Submission, quotas: Quotas | None, books: Books | None
+    submission: Submission, quotas: QuotaCounters | None, books: Balances | None
 ) -> ImagemillError | Mapping[str, int]:
     """What is set aside for its jobs; counted only when nothing refuses it."""
     counted = quotas if submission.terms is not None else None

@@ -12,11 +12,11 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, driver, run_together
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim, Job, JobStatus
-from imagemill.domain.placement import Choice, Fleet, Policy, Rules, choose
-from imagemill.domain.scheduling import Head, Offer, Waiting, left_since
+from imagemill.domain.placement import Choice, Fleet, PlacementRules, Policy, choose
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob, open_to_remote_since
 from imagemill.jobs.store import event_log
 from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from
-from imagemill.jobs.store.node_state import Places
+from imagemill.jobs.store.node_state import NodeState
 
 _FOUND_AGAIN = "its render may be found again on this node"
 """Whatever is loaded there now: otherwise a busy node would let the job's time to find it run out."""
@@ -25,7 +25,7 @@ VIRTUAL_QUANTUM_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ClaimRequest:
     """One idle slot that wants a job."""
 
     offer: Offer
@@ -33,7 +33,7 @@ class Ask:
     """A fresh id for the render, used unless an earlier attempt on this node may still be attached to."""
     now: int
     lease_until: int
-    rules: Rules
+    rules: PlacementRules
 
 
 # The smallest claimable lane, then the next larger one, ...: two index seeks a lane, however many jobs wait.
@@ -133,15 +133,15 @@ _ADVANCE = Statement(
 )
 
 
-class Claiming:
+class ClaimStore:
     def __init__(self, lanes: Lanes, policy: Policy = choose) -> None:
         self._lanes = lanes
         self._policy = policy
-        self._places = Places(lanes)
+        self._places = NodeState(lanes)
         self._virtual: dict[str, float] = {}
         """What this process last tried to write; the database has it or is further."""
 
-    def claim(self, tx: Tx, asks: Sequence[Ask]) -> list[Claim | None]:
+    def claim(self, tx: Tx, asks: Sequence[ClaimRequest]) -> list[Claim | None]:
         claims: list[Claim | None] = []
         for ask in asks:
             self._places.note(ask.offer, ask.now)
@@ -157,16 +157,17 @@ class Claiming:
         event_log.append(tx, [_event(job) for job in taken])
         return claims
 
-    def heads(self, conn: sa.Connection) -> list[Head]:
+    def heads(self, conn: sa.Connection) -> list[LaneHead]:
         """The first claimable job of each lane that has one."""
         return self._heads_of(conn, _HEADS[conn.dialect.name].run(conn))
 
-    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[Head]:
+    def _heads_of(self, conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> list[LaneHead]:
         return [
-            Head(lane, self._lanes.key_of(conn, lane), Waiting(*job), bool(held)) for lane, *job, held in rows
+            LaneHead(lane, self._lanes.key_of(conn, lane), QueuedJob(*job), bool(held))
+            for lane, *job, held in rows
         ]
 
-    def _look(self, tx: Tx, asks: Sequence[Ask]) -> list[Head]:
+    def _look(self, tx: Tx, asks: Sequence[ClaimRequest]) -> list[LaneHead]:
         """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
         a job meanwhile. One round trip."""
         heads = _HEADS[tx.conn.dialect.name].call()
@@ -187,11 +188,11 @@ class Claiming:
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._places.look(conn, now)
 
-    def _claim_one(self, tx: Tx, ask: Ask, heads: list[Head]) -> Job | None:
+    def _claim_one(self, tx: Tx, ask: ClaimRequest, heads: list[LaneHead]) -> Job | None:
         if not self._places.has_room(ask.offer):
             return None
 
-        def peek(lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+        def peek(lanes: Sequence[int], count: int) -> dict[int, list[QueuedJob]]:
             return _peek(tx.conn, lanes, count)
 
         for head in heads:
@@ -208,16 +209,18 @@ class Claiming:
                 job = job_from(rows[0])
                 self._places.take(tx.conn, job, loads=choice.loads)
                 if choice.loads:
-                    tx.loads.append(ask.offer.node)
+                    tx.model_loads.append(ask.offer.node)
                 return job
             # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
             heads = [head for head in heads if head.lane != choice.lane]
         return None
 
-    def _take(self, tx: Tx, ask: Ask, choice: Choice, heads: Iterable[Head]) -> list[tuple[Any, ...]]:
+    def _take(
+        self, tx: Tx, ask: ClaimRequest, choice: Choice, heads: Iterable[LaneHead]
+    ) -> list[tuple[Any, ...]]:
         if ask.offer.patience_s > 0:
             key = next(head.key for head in heads if head.lane == choice.lane)
-            since = left_since(ask.offer, key, ask.now)
+            since = open_to_remote_since(ask.offer, key, ask.now)
             if since is not None:
                 return _TAKE_LEFT.run(tx.conn, {**_parameters(ask, choice), "pick_since": since})
         return _TAKE.run(tx.conn, _parameters(ask, choice))
@@ -230,17 +233,17 @@ class Claiming:
                 tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
 
 
-def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, list[Waiting]]:
+def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, list[QueuedJob]]:
     """The first claimable jobs of each of these lanes, ``count`` of each at most."""
-    found: dict[int, list[Waiting]] = {}
+    found: dict[int, list[QueuedJob]] = {}
     for start in range(0, len(lanes), _PEEKED_AT_ONCE):
         parts = [_PEEK.format(lane=lane, count=count) for lane in lanes[start : start + _PEEKED_AT_ONCE]]
         for lane, *job in driver(conn).execute(" UNION ALL ".join(parts)).fetchall():
-            found.setdefault(lane, []).append(Waiting(*job))
+            found.setdefault(lane, []).append(QueuedJob(*job))
     return found
 
 
-def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:
+def _parameters(ask: ClaimRequest, choice: Choice) -> dict[str, object]:
     return {
         "pick_lane": choice.lane,
         "pick_now": ask.now,
@@ -255,9 +258,9 @@ def _parameters(ask: Ask, choice: Choice) -> dict[str, object]:
     }
 
 
-def _event(job: Job) -> event_log.Entry:
+def _event(job: Job) -> event_log.EventEntry:
     data = {"worker": job.worker, "node": job.node, "backend": job.backend, "reason": job.reason}
     assert job.started_at is not None  # noqa: S101 - the claim has just set it
-    return event_log.Entry(
+    return event_log.EventEntry(
         job.id, job.last_seq, EventType.CLAIMED, job.started_at, job.attempt, data, job.callback_url
     )

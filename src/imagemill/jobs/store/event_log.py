@@ -14,7 +14,7 @@ from imagemill.jobs.store.lanes import dump
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EventEntry:
     """One event to write; ``seq`` follows the job's ``last_seq``, which the caller moves on."""
 
     job_id: str
@@ -34,7 +34,7 @@ _INSERT_DELIVERY = Statement(
 )
 
 
-def append(tx: Tx, entries: Iterable[Entry]) -> None:
+def append(tx: Tx, entries: Iterable[EventEntry]) -> None:
     rows: list[dict[str, Any]] = []
     outgoing: list[dict[str, Any]] = []
     for entry in entries:
@@ -59,8 +59,8 @@ def append(tx: Tx, entries: Iterable[Entry]) -> None:
                     "tries": 0,
                 }
             )
-        tx.notices.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
+        tx.events.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
     tx.insert_late(_INSERT_EVENT, rows)
     if outgoing:
         tx.insert_late(_INSERT_DELIVERY, outgoing)
-        tx.called_back = True
+        tx.has_deliveries = True

@@ -47,8 +47,8 @@ class Recorded:
 
 
 _WRITERS: Mapping[type[Record], Callable[[Tx, Sequence[Recorded]], None]] = {
-    LibraryEntry: library_store.enter,
-    CharacterImage: characters_store.enter,
+    LibraryEntry: library_store.record_models,
+    CharacterImage: characters_store.record_images,
 }
 
 
@@ -206,7 +206,7 @@ def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
             continue
         if row.status is JobStatus.RUNNING and row.cancel_requested_at is None:
             tx.conn.execute(_WISH, {"id": row.id, "now": request.now})
-            tx.stopped.append(row.id)
+            tx.cancelled_jobs.append(row.id)
         answers.append(row.status)
     return answers
 
@@ -215,7 +215,7 @@ _WISH = sa.text("UPDATE jobs SET cancel_requested_at = :now WHERE id = :id AND s
 
 
 @dataclass(frozen=True, slots=True)
-class Reclaim:
+class ReclaimLeases:
     """Take back jobs whose lease ran out, or whose worker is known to be dead."""
 
     now: int
@@ -229,12 +229,12 @@ class Reclaim:
     """Whether a lease that ran out counts; else only dead workers do."""
 
 
-def reclaim(tx: Tx, requests: Sequence[Reclaim]) -> list[int]:
+def reclaim_leases(tx: Tx, requests: Sequence[ReclaimLeases]) -> list[int]:
     """How many jobs each request took back."""
     return [_reclaim_one(tx, request) for request in requests]
 
 
-def _reclaim_one(tx: Tx, request: Reclaim) -> int:
+def _reclaim_one(tx: Tx, request: ReclaimLeases) -> int:
     gone = _jobs.lease_until < request.now if request.leases else sa.false()
     if request.dead_workers:
         gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
@@ -287,13 +287,13 @@ def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpark:
+class ReleaseRetries:
     """Let retries whose time has come be claimed."""
 
     now: int
 
 
-def unpark(tx: Tx, requests: Sequence[Unpark]) -> list[int | None]:
+def release_retries(tx: Tx, requests: Sequence[ReleaseRetries]) -> list[int | None]:
     """When the next parked job is due, in microseconds, or None."""
     now = max(request.now for request in requests)
     freed = tx.conn.execute(
@@ -302,7 +302,7 @@ def unpark(tx: Tx, requests: Sequence[Unpark]) -> list[int | None]:
         .values(run_after=None)
         .returning(_jobs.queue)
     )
-    tx.woken.update(freed.scalars())
+    tx.queues_with_work.update(freed.scalars())
     following = tx.conn.execute(sa.select(sa.func.min(_jobs.run_after)).where(_jobs.run_after.is_not(None)))
     due = following.scalar_one()
     return [due] * len(requests)

@@ -17,7 +17,7 @@ from imagemill.jobs.store.transitions import Locked, lock
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     claim: Claim
     now: int
     lease_until: int
@@ -25,7 +25,7 @@ class Beat:
     """Written as an ``Updated`` event when there is news since the last beat."""
 
 
-class Pulse(StrEnum):
+class HeartbeatReply(StrEnum):
     """What a worker learns from its beat."""
 
     GO_ON = "go_on"
@@ -41,18 +41,18 @@ _EXTEND = sa.text(
 )
 
 
-def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
+def record_heartbeats(tx: Tx, beats: Sequence[Heartbeat]) -> list[HeartbeatReply]:
     rows = lock(tx, [beat.claim.id for beat in beats])
-    pulses: list[Pulse] = []
+    pulses: list[HeartbeatReply] = []
     updates: dict[str, dict[str, Any]] = {}
-    entries: list[event_log.Entry] = []
+    entries: list[event_log.EventEntry] = []
     for one in beats:
         row = rows.get(one.claim.id)
         held = row is not None and row.status is JobStatus.RUNNING and row.attempt == one.claim.attempt
         if row is None or not held or row.id in updates:
-            pulses.append(Pulse.GO_ON if held else _void(one.claim, row))
+            pulses.append(HeartbeatReply.GO_ON if held else _void(one.claim, row))
             continue
-        pulses.append(Pulse.GO_ON if row.cancel_requested_at is None else Pulse.CANCEL)
+        pulses.append(HeartbeatReply.GO_ON if row.cancel_requested_at is None else HeartbeatReply.CANCEL)
         seq = row.last_seq + (one.progress is not None)
         updates[row.id] = {
             "id": row.id,
@@ -62,7 +62,7 @@ def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
         }
         if one.progress is not None:
             entries.append(
-                event_log.Entry(
+                event_log.EventEntry(
                     row.id, seq, EventType.UPDATED, one.now, row.attempt, one.progress, row.callback_url
                 )
             )
@@ -72,21 +72,21 @@ def beat(tx: Tx, beats: Sequence[Beat]) -> list[Pulse]:
     return pulses
 
 
-def _void(claim: Claim, row: Locked | None) -> Pulse:
+def _void(claim: Claim, row: Locked | None) -> HeartbeatReply:
     """As the database was away for longer than the lease: the worker and its render are well."""
     goes_on = row is not None and not row.status.is_terminal and row.node == claim.job.node
-    return Pulse.TAKEN_OVER if goes_on else Pulse.SUPERSEDED
+    return HeartbeatReply.TAKEN_OVER if goes_on else HeartbeatReply.SUPERSEDED
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RenderSent:
     """The backend's own reference for a render, stored as soon as it is known."""
 
     claim: Claim
     reference: str
 
 
-def sent(tx: Tx, requests: Sequence[Sent]) -> list[Superseded | None]:
+def sent(tx: Tx, requests: Sequence[RenderSent]) -> list[Superseded | None]:
     answers: list[Superseded | None] = []
     jobs = tables.jobs.c
     for request in requests:

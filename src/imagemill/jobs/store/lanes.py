@@ -71,7 +71,7 @@ def lane_to(key: LaneKey) -> str:
     """The canonical text of a lane: equal keys, equal text."""
     parts = [key.queue, key.model, key.backends, key.labels, key.memory_mb]
     # Written only where there are some: a lane without needs keeps the text it always had.
-    return dump([*parts, key.needs] if key.needs else parts)
+    return dump([*parts, key.requirements] if key.requirements else parts)
 
 
 def lane_from(text: str) -> LaneKey:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from imagemill.db import tables
-from imagemill.db.statements import Call, Statement
+from imagemill.db.statements import BoundStatement, Statement
 from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Job
 from imagemill.domain.placement import Fleet
@@ -46,7 +46,7 @@ class _Running(NamedTuple):
         return self.tag - priority_offset_s(self.priority)
 
 
-class _Picture:
+class _Snapshot:
     """The running jobs by node, oldest first, and what the latest of each will leave loaded."""
 
     def __init__(self, lanes: Lanes, conn: sa.Connection, jobs: Iterable[_Running]) -> None:
@@ -104,19 +104,19 @@ class _Picture:
         self.left[node] = frozenset() if latest is None else frozenset({latest})
 
 
-class Reading(NamedTuple):
+class RunningJobsQuery(NamedTuple):
     """A question for running jobs: those on the ``nodes``; None: all."""
 
-    call: Call
+    call: BoundStatement
     nodes: tuple[str, ...] | None
 
 
-class Places:
+class NodeState:
     """What is remembered between transactions that claim is of this process alone."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        self._picture: _Picture | None = None
+        self._picture: _Snapshot | None = None
         self._offered: dict[str, tuple[frozenset[str], int]] = {}
         self._loaded_at: dict[str, int] = {}
 
@@ -128,18 +128,18 @@ class Places:
         reading = self.reading(nodes)
         self.see(conn, reading, reading.call.begin(conn).rows())
 
-    def reading(self, nodes: Iterable[str]) -> "Reading":
+    def reading(self, nodes: Iterable[str]) -> "RunningJobsQuery":
         """What has to be asked for that."""
         if self._picture is None or not self._picture.is_fresh:
-            return Reading(_RUNNING.call(), None)
+            return RunningJobsQuery(_RUNNING.call(), None)
         asking = tuple(sorted(set(nodes)))
-        return Reading(_RUNNING_ON.call({"ids": asking}), asking)
+        return RunningJobsQuery(_RUNNING_ON.call({"ids": asking}), asking)
 
-    def see(self, conn: sa.Connection, reading: "Reading", rows: Iterable[Sequence[Any]]) -> None:
+    def see(self, conn: sa.Connection, reading: "RunningJobsQuery", rows: Iterable[Sequence[Any]]) -> None:
         """The answer."""
         jobs = [_Running(*row) for row in rows]
         if self._picture is None or reading.nodes is None:
-            self._picture = _Picture(self._lanes, conn, jobs)
+            self._picture = _Snapshot(self._lanes, conn, jobs)
         else:
             self._picture.renew(conn, reading.nodes, jobs)
 
@@ -167,15 +167,15 @@ class Places:
     def virtual_time(self, queue: str, now: int) -> float | None:
         return self._picture.front(queue, now) if self._picture else None
 
-    def _now(self, conn: sa.Connection) -> _Picture:
+    def _now(self, conn: sa.Connection) -> _Snapshot:
         if self._picture is None:
             self._picture = self._look(conn)
         return self._picture
 
-    def _look(self, conn: sa.Connection) -> _Picture:
-        return _Picture(self._lanes, conn, [_Running(*row) for row in _RUNNING.run(conn)])
+    def _look(self, conn: sa.Connection) -> _Snapshot:
+        return _Snapshot(self._lanes, conn, [_Running(*row) for row in _RUNNING.run(conn)])
 
-    def _fleet(self, picture: _Picture, now: int) -> Fleet:
+    def _fleet(self, picture: _Snapshot, now: int) -> Fleet:
         holding = picture.left.copy()
         for node, (resident, at) in self._offered.copy().items():
             left = holding.get(node)

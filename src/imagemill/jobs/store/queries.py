@@ -315,7 +315,7 @@ def _annotate_one(tx: Tx, request: Annotate) -> NotFound | None:
     return None
 
 
-def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+def ended_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Of the jobs that have ended: owner and when."""
     statement = sa.select(_jobs.id, _jobs.owner, _jobs.finished_at).where(
         _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
@@ -323,7 +323,7 @@ def ended(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]
     return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
 
 
-def referenced(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+def referenced_files(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
     """Of these keys of products those that the library or a character that was not deleted refers to."""
     models, images = library_tables.model_library.c, characters_tables.character_images.c
     questions = [
@@ -336,7 +336,7 @@ def referenced(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
     return {key for question in questions for key in conn.scalars(question)}
 
 
-def give_up(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
+def mark_files_deleted(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
     for keys in requests:
         attempts = [attempt for key in keys if (attempt := attempt_of(key)) is not None]
         tx.conn.execute(

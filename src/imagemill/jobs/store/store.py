@@ -11,41 +11,41 @@ from sqlalchemy import exc
 from imagemill.accounts import store as accounts_store
 from imagemill.accounts import throttle
 from imagemill.accounts.audit import AuditLog
-from imagemill.accounts.store import Accounts, Sessions, Users
-from imagemill.accounts.throttle import Tries
+from imagemill.accounts.store import AccountStore, SessionStore, UserStore
+from imagemill.accounts.throttle import AttemptCounter
 from imagemill.credits import ledger
 from imagemill.credits.ledger import Ledger
 from imagemill.credits.provider_calls import ProviderCalls
 from imagemill.db import locks, tables
 from imagemill.db.engine import Database
-from imagemill.db.group_commit import Answer, Commits, Committed, Listener, Tx, Write
-from imagemill.db.locks import Resign, Stand
+from imagemill.db.group_commit import CommitSummary, GroupCommit, Listener, Tx, Write, WriteResult
+from imagemill.db.locks import AcquireRole, ReleaseRole
 from imagemill.domain.air import Resource
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound, StorageError
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
-from imagemill.domain.placement import Policy, Standing, choose
-from imagemill.domain.scheduling import Head
+from imagemill.domain.placement import Policy, QueuePosition, choose
+from imagemill.domain.scheduling import LaneHead
 from imagemill.jobs.store import finish, heartbeat, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
-from imagemill.jobs.store.claim import Ask, Claiming
-from imagemill.jobs.store.finish import Cancel, Expire, Finish, Reclaim, Unpark
-from imagemill.jobs.store.heartbeat import Beat, Pulse, Sent
+from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
+from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, ReleaseRetries
+from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, View
-from imagemill.jobs.store.submit import Accepted, Submitting
+from imagemill.jobs.store.submit import Accepted, SubmitStore
 from imagemill.model_registry import store as registry_store
-from imagemill.model_registry.store import Put, PutResource
+from imagemill.model_registry.store import PutResource, WriteMode
 from imagemill.nodes import store as nodes_store
 from imagemill.nodes.store import Drain, PutNode, StoredNode
-from imagemill.products.characters.store import Characters, Translations
-from imagemill.products.library.store import ModelLibrary
-from imagemill.quotas.store import LimitStore
+from imagemill.products.characters.store import CharacterStore, TranslationStore
+from imagemill.products.library.store import ModelStore
+from imagemill.quotas.store import QuotaStore
 from imagemill.safety.decisions import Decisions
 from imagemill.webhooks import outbox
-from imagemill.webhooks.outbox import announce
-from imagemill.webhooks.store import Webhooks
+from imagemill.webhooks.outbox import enqueue_messages
+from imagemill.webhooks.store import WebhookStore
 from imagemill.workflows import store as workflows_store
 from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
 
@@ -64,36 +64,40 @@ class Store:
         self._listener: Listener = listener or _nobody
         lanes = Lanes()
         self._lanes = lanes
-        self._submitting = Submitting(lanes)
-        self._claiming = Claiming(lanes, policy)
+        self._submitting = SubmitStore(lanes)
+        self._claiming = ClaimStore(lanes, policy)
         self._finish = partial(finish.finish, lanes)
         # Bound once: the group commit tells kinds of writes apart by identity.
         self._submit = cast(Write, self._submitting.submit)
         self._claim = cast(Write, self._claiming.claim)
-        self.tries = Tries(self._write)
+        self.tries = AttemptCounter(self._write)
         # What locks the counters of tries comes after what locks anything else of its own: in every process.
-        counted = (self.tries.counting, throttle.forgive, accounts_store.add)
+        counted = (self.tries.counting, throttle.reset_attempts, accounts_store.add)
         late = (*counted, self._submit, ledger.post, self._claim)
-        self._commits = Commits(
-            database.writer, self._tell, late=late, settle=ledger.settle, announce=announce
+        self._commits = GroupCommit(
+            database.writer,
+            self._tell,
+            last_writes=late,
+            settle=ledger.settle,
+            enqueue_webhooks=enqueue_messages,
         )
-        self.accounts = Accounts(self._write, self._read)
-        self.webhooks = Webhooks(self._write, self._read)
+        self.accounts = AccountStore(self._write, self._read)
+        self.webhooks = WebhookStore(self._write, self._read)
         self.ledger = Ledger(self._write, self._read)
-        self.limits = LimitStore(self._write, self._read)
-        self.models = ModelLibrary(self._read)
-        self.users = Users(self._write, self._read)
-        self.sessions = Sessions(self._write, self._read)
+        self.limits = QuotaStore(self._write, self._read)
+        self.models = ModelStore(self._read)
+        self.users = UserStore(self._write, self._read)
+        self.sessions = SessionStore(self._write, self._read)
         self.audit = AuditLog(self._write, self._read)
-        self.characters = Characters(self._write, self._read)
-        self.translations = Translations(self._write, self._read)
+        self.characters = CharacterStore(self._write, self._read)
+        self.translations = TranslationStore(self._write, self._read)
         self.provider_calls = ProviderCalls(self._write, self._read)
         self.decisions = Decisions(self._commits.begin, self._write, self._read)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
 
-    def _tell(self, committed: Committed) -> None:
+    def _tell(self, committed: CommitSummary) -> None:
         self._listener(committed)
 
     def close(self) -> None:
@@ -110,21 +114,24 @@ class Store:
     def submit(self, submission: Submission) -> Accepted:
         return self._write(self._submit, submission)
 
-    def claim_next(self, ask: Ask) -> Claim | None:
+    def claim_next(self, ask: ClaimRequest) -> Claim | None:
         """The best job for the slot that asks, now running, or None when there is nothing for it."""
         return self._write(self._claim, ask)
 
-    def finish_and_claim(self, finish: Finish, ask: Ask) -> tuple[Answer, Answer]:
+    def finish_and_claim(self, finish: Finish, ask: ClaimRequest) -> tuple[WriteResult, WriteResult]:
         """End one attempt and claim the next job in the same transaction: as `finish`, as `claim_next`."""
         ended, claimed = self._commits.run((self._finish, finish), (self._claim, ask))
         return ended, claimed
 
     def sent(self, claim: Claim, reference: str) -> None:
         """Keep the backend's reference of the claim's render. Raises `Superseded`."""
-        self._write(heartbeat.sent, Sent(claim, reference))
+        self._write(heartbeat.sent, RenderSent(claim, reference))
 
-    def beat(self, beats: Sequence[Beat]) -> list[Pulse]:
-        return [future.result() for future in self._commits.run(*((heartbeat.beat, beat) for beat in beats))]
+    def record_heartbeats(self, beats: Sequence[Heartbeat]) -> list[HeartbeatReply]:
+        return [
+            future.result()
+            for future in self._commits.run(*((heartbeat.record_heartbeats, beat) for beat in beats))
+        ]
 
     def finish(self, finish: Finish) -> JobStatus:
         """End the claim's attempt; the status the job has then. Raises `Superseded` and changes nothing
@@ -139,31 +146,31 @@ class Store:
         """Raises `NotFound` for a job of another owner, too."""
         self._write(queries.annotate, annotate)
 
-    def reclaim(self, reclaim: Reclaim) -> int:
-        return self._write(finish.reclaim, reclaim)
+    def reclaim_leases(self, reclaim: ReclaimLeases) -> int:
+        return self._write(finish.reclaim_leases, reclaim)
 
     def expire(self, expire: Expire) -> int:
         return self._write(finish.expire, expire)
 
-    def unpark(self, unpark: Unpark) -> int | None:
+    def release_retries(self, unpark: ReleaseRetries) -> int | None:
         """Free the retries that are due; the instant at which the next one is, or None."""
-        return self._write(finish.unpark, unpark)
+        return self._write(finish.release_retries, unpark)
 
     def delete_jobs(self, ids: Sequence[str]) -> None:
         """With their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
 
-    def give_up_files(self, keys: Sequence[str]) -> None:
+    def mark_files_deleted(self, keys: Sequence[str]) -> None:
         """From now on the artifacts say that these files are gone."""
         if keys:
-            self._write(queries.give_up, tuple(keys))
+            self._write(queries.mark_files_deleted, tuple(keys))
 
-    def stand(self, stand: Stand) -> str:
+    def acquire_role(self, stand: AcquireRole) -> str:
         """Who holds the office now."""
-        return self._write(locks.stand, stand)
+        return self._write(locks.acquire_role, stand)
 
-    def resign(self, resign: Resign) -> None:
-        self._write(locks.resign, resign)
+    def release_role(self, resign: ReleaseRole) -> None:
+        self._write(locks.release_role, resign)
 
     def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
         self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})
@@ -209,10 +216,10 @@ class Store:
     def preceding(self, job: Job) -> int:
         return self._read(queries.preceding, job)
 
-    def standing(self, job: Job, now: int) -> Standing:
+    def queue_position(self, job: Job, now: int) -> QueuePosition:
         """Where a queued job stands, for `imagemill.domain.placement.explain_wait`."""
         before, before_s, more = self._read(queries.work_ahead, job)
-        return Standing(before, before_s, more, self._read(self._claiming.fleet, now))
+        return QueuePosition(before, before_s, more, self._read(self._claiming.fleet, now))
 
     def artifact(self, artifact_id: str) -> tuple[Artifact, str] | None:
         return self._read(queries.artifact, artifact_id)
@@ -234,19 +241,19 @@ class Store:
     def lane(self, lane: int) -> LaneKey:
         return self._read(self._lanes.key_of, lane)
 
-    def heads(self) -> list[Head]:
+    def heads(self) -> list[LaneHead]:
         return self._read(self._claiming.heads)
 
     def workers_with_leases(self) -> list[str]:
         return self._read(queries.workers_with_leases)
 
-    def ended(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    def ended_jobs(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Owner and end of those of the jobs that have ended."""
-        return self._read(queries.ended, ids)
+        return self._read(queries.ended_jobs, ids)
 
     def referenced_files(self, keys: Sequence[str]) -> set[str]:
         """See `files.referenced`."""
-        return self._read(queries.referenced, keys)
+        return self._read(queries.referenced_files, keys)
 
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(queries.referenced_attempts, pairs)
@@ -257,7 +264,7 @@ class Store:
     # The outbox of callbacks
 
     def due_deliveries(
-        self, now: int, limit: int, without: Sequence[outbox.Without] = ()
+        self, now: int, limit: int, without: Sequence[outbox.Exclusion] = ()
     ) -> list[outbox.Delivery]:
         return self._read(outbox.due, now, limit, without)
 
@@ -269,7 +276,7 @@ class Store:
 
     # The model registry
 
-    def put_resource(self, resource: Resource, mode: Put, now: int) -> Resource:
+    def put_resource(self, resource: Resource, mode: WriteMode, now: int) -> Resource:
         """Raises `Conflict` for one that is there already, `NotFound` for one that is not."""
         return self._write(registry_store.put, PutResource(resource, mode, now))
 
@@ -337,7 +344,7 @@ class Store:
             raise StorageError(f"the database refused a read: {getattr(error, 'orig', error)}") from error
 
 
-def _nobody(_: Committed) -> None:
+def _nobody(_: CommitSummary) -> None:
     return None
 
 

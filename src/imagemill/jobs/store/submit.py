@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.locks import serialise
+from imagemill.db.locks import lock_names
 from imagemill.db.statements import Statement, run_together
 from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
@@ -25,12 +25,12 @@ _CHUNK = 500
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
 
 
-class _Overlap(Exception):
+class _DuplicateInBatch(Exception):
     """Two requests of one transaction want the same work. Each is run again alone, so that the second sees
     what became of the first."""
 
 
-def without_taken(
+def drop_duplicates(
     tx: Tx, submissions: Sequence[Submission]
 ) -> tuple[list[Submission], Mapping[str, Mapping[str, str]]]:
     """The submissions without the drafts that are left out, and of each batch the jobs that hold their keys.
@@ -38,13 +38,15 @@ def without_taken(
     Of several drafts of one submission with the same key the first stays. A submission of which nothing is
     left is left out.
     """
-    asking = [each for each in submissions if any(draft.sole for draft in each.drafts)]
+    asking = [each for each in submissions if any(draft.unique_key for draft in each.drafts)]
     if not asking:
         return list(submissions), {}
-    serialise(tx, [f"reservations/{each.owner}" for each in asking])
-    wanted = [(each.owner, key) for each in asking for key in {draft.sole for draft in each.drafts} if key]
+    lock_names(tx, [f"reservations/{each.owner}" for each in asking])
+    wanted = [
+        (each.owner, key) for each in asking for key in {draft.unique_key for draft in each.drafts} if key
+    ]
     if len(set(wanted)) < len(wanted):
-        raise _Overlap
+        raise _DuplicateInBatch
     taken: dict[str, Mapping[str, str]] = {}
     kept: list[Submission] = []
     for submission in submissions:
@@ -64,18 +66,18 @@ def _divided(drafts: Sequence[Draft], held: Mapping[str, str]) -> tuple[tuple[Dr
     taken: dict[str, str] = {}
     kept: list[Draft] = []
     for draft in drafts:
-        if draft.sole in holders:
-            taken[draft.sole] = holders[draft.sole]
+        if draft.unique_key in holders:
+            taken[draft.unique_key] = holders[draft.unique_key]
             continue
-        if draft.sole:
-            holders[draft.sole] = draft.id
+        if draft.unique_key:
+            holders[draft.unique_key] = draft.id
         kept.append(draft)
     return tuple(kept), taken
 
 
 def _held(tx: Tx, submission: Submission) -> dict[str, str]:
     """Keys of the submission that jobs hold, with the jobs."""
-    keys = sorted({draft.sole for draft in submission.drafts if draft.sole})
+    keys = sorted({draft.unique_key for draft in submission.drafts if draft.unique_key})
     held: dict[str, str] = {}
     for start in range(0, len(keys), _CHUNK):
         statement = (
@@ -91,13 +93,13 @@ def _held(tx: Tx, submission: Submission) -> dict[str, str]:
     return held
 
 
-def reserve(tx: Tx, submissions: Sequence[Submission]) -> None:
+def insert_reservations(tx: Tx, submissions: Sequence[Submission]) -> None:
     """The keys of these drafts; their jobs are written. A key that a lost job had is theirs now."""
     rows = [
-        {"owner": submission.owner, "key": draft.sole, "job_id": draft.id}
+        {"owner": submission.owner, "key": draft.unique_key, "job_id": draft.id}
         for submission in submissions
         for draft in submission.drafts
-        if draft.sole
+        if draft.unique_key
     ]
     if not rows:
         return
@@ -137,17 +139,17 @@ class Accepted:
     jobs: tuple[Job, ...]
     repeated: bool = False
     """Whether these jobs were accepted by an earlier request with the same key."""
-    taken: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Of the drafts that were left out, as their work is under way or done: `Draft.sole` to the job's id."""
+    duplicates: Mapping[str, str] = field(default_factory=dict[str, str])
+    """`Draft.unique_key` to the id of the existing job, for drafts skipped as duplicates."""
 
 
-class Submitting:
+class SubmitStore:
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
 
     def submit(self, tx: Tx, submissions: Sequence[Submission]) -> list[Accepted | ImagemillError]:
         earlier = [_earlier(tx, submission) for submission in submissions]
-        fresh, taken = without_taken(
+        fresh, taken = drop_duplicates(
             tx, [s for s, batch in zip(submissions, earlier, strict=True) if batch is None]
         )
         admission = admit(tx, fresh)
@@ -162,7 +164,7 @@ class Submitting:
             elif batch is None:
                 left_out = taken.get(submission.batch, {})
                 answers.append(
-                    Accepted(submission.batch, tuple(jobs.get(submission.batch, ())), taken=left_out)
+                    Accepted(submission.batch, tuple(jobs.get(submission.batch, ())), duplicates=left_out)
                 )
             else:
                 # Read after the insert: the earlier request may be one of this very transaction.
@@ -174,7 +176,7 @@ class Submitting:
     ) -> dict[str, list[Job]]:
         tags = _take_tags(tx, submissions)
         jobs: dict[str, list[Job]] = {}
-        entries: list[event_log.Entry] = []
+        entries: list[event_log.EventEntry] = []
         for submission in submissions:
             batch = jobs.setdefault(submission.batch, [])
             for draft in submission.drafts:
@@ -182,7 +184,7 @@ class Submitting:
                 batch.append(job)
                 entries.append(_first_event(job))
                 if job.status is JobStatus.QUEUED:
-                    tx.woken.add(job.queue)
+                    tx.queues_with_work.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
         rows = [{**job_row(job), "held": held.get(job.id)} for job in everything]
         # Another write of the transaction may have left events for later already: these jobs' own join them.
@@ -191,8 +193,8 @@ class Submitting:
         # The rest of the transaction may look for these jobs: a claim does.
         tx.insert_now()
         drafts = [draft for submission in submissions for draft in submission.drafts]
-        reserve(tx, submissions)
-        needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.needs]
+        insert_reservations(tx, submissions)
+        needs = [{"job_id": draft.id, "needs": need} for draft in drafts for need in draft.depends_on]
         if needs:
             tx.conn.execute(_insert_dependencies, needs)
         index = [row for draft in drafts if draft.properties for row in property_rows(draft)]
@@ -209,7 +211,7 @@ class Submitting:
             recipe=draft.recipe,
             queue=draft.queue,
             lane=self._lanes.id_of(tx, draft.lane),
-            status=JobStatus.WAITING if draft.needs else JobStatus.QUEUED,
+            status=JobStatus.WAITING if draft.depends_on else JobStatus.QUEUED,
             priority=draft.priority,
             tag=start + priority_offset_s(draft.priority),
             estimate_s=draft.estimate_s,
@@ -248,8 +250,8 @@ _insert_dependencies = sa.insert(tables.dependencies)
 _insert_properties = sa.insert(tables.properties)
 
 
-def _first_event(job: Job) -> event_log.Entry:
-    return event_log.Entry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
+def _first_event(job: Job) -> event_log.EventEntry:
+    return event_log.EventEntry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
 
 
 def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:

@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.db import tables
-from imagemill.db.group_commit import Move, Tx
+from imagemill.db.group_commit import StatusChange, Tx
 from imagemill.db.statements import Statement, run_together
-from imagemill.domain.credits import Due
+from imagemill.domain.credits import Settlement
 from imagemill.domain.errors import IllegalTransition
 from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
@@ -145,12 +145,12 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     event_log.append(tx, [_entry(change) for change in changes])
     for change in changes:
         if change.to.is_terminal and change.row.held is not None:
-            tx.dues.append(_due(change, change.row.held))
+            tx.settlements.append(_due(change, change.row.held))
         if change.to.is_terminal or change.error is not None:
             failure = change.error.code if change.error is not None else None
-            tx.moves.append(Move(change.row.recipe, change.to, failure, change.row.id))
+            tx.status_changes.append(StatusChange(change.row.recipe, change.to, failure, change.row.id))
         if change.to is JobStatus.QUEUED and change.run_after is None:
-            tx.woken.add(change.row.queue)
+            tx.queues_with_work.add(change.row.queue)
     return _follow_up(tx, ended, [pair for found in dependents for pair in found.rows()])
 
 
@@ -180,15 +180,15 @@ def _parameters(change: Change) -> dict[str, Any]:
     }
 
 
-def _due(change: Change, held: int) -> Due:
+def _due(change: Change, held: int) -> Settlement:
     """What was delivered is paid, nothing else."""
     is_paid = change.to is JobStatus.SUCCEEDED and bool(change.artifacts)
-    return Due(change.row.id, change.row.owner, held, is_paid, change.at)
+    return Settlement(change.row.id, change.row.owner, held, is_paid, change.at)
 
 
-def _entry(change: Change) -> event_log.Entry:
+def _entry(change: Change) -> event_log.EventEntry:
     row = change.row
-    return event_log.Entry(
+    return event_log.EventEntry(
         row.id, row.last_seq + 1, change.event, change.at, row.attempt, change.data, row.callback_url
     )
 
@@ -229,5 +229,5 @@ def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str
             lost[job] = close(waiting[job], JobStatus.CANCELED, cause.at, data={"reason": reason})
         elif tx.conn.execute(_UNMET, {"id": job}).first() is None:
             tx.conn.execute(_RELEASE, {"id": job})
-            tx.woken.add(waiting[job].queue)
+            tx.queues_with_work.add(waiting[job].queue)
     return list(lost.values())

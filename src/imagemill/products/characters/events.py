@@ -17,7 +17,7 @@ from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Job
 from imagemill.jobs.hub import Hub, Watcher
 from imagemill.jobs.store.store import Store
-from imagemill.web.sse import End, job_news, progress_body
+from imagemill.web.sse import StreamEnd, job_news, progress_body
 from imagemill.web.websockets import ENDS, Fed, Message, Previews, messages_of
 
 _OVERLAP_S = 10.0
@@ -39,7 +39,7 @@ Ended = Callable[[str], Awaitable[dict[str, Any] | None]]
 """The status of a job as its route answers it; None: it is gone."""
 
 
-class Arrivals:
+class NewJobNotifier:
     """Who listens to all jobs of an owner, to be told of one this process accepted. On one event loop."""
 
     def __init__(self) -> None:
@@ -57,11 +57,11 @@ class Arrivals:
 
     def tell(self, owner: str) -> None:
         for watcher in self._watchers.get(owner, ()):
-            watcher.nudge()
+            watcher.wake()
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class MessageEncoder:
     """Writes messages. ``status``: of a job that has ended."""
 
     status: Ended
@@ -95,12 +95,12 @@ class JobFeed:
 
     job_id: str
     after: int
-    teller: Teller
+    teller: MessageEncoder
 
     async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
-                if isinstance(news, End):
+                if isinstance(news, StreamEnd):
                     yield ENDS[news]
                 elif isinstance(news, Event):
                     yield await self.teller.event(news)
@@ -115,8 +115,8 @@ class UserFeed:
     owner: str
     dialect: str
     since: int | None
-    teller: Teller
-    arrivals: Arrivals
+    teller: MessageEncoder
+    arrivals: NewJobNotifier
     _from: int = 0
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     """The last event that was told, by job."""
@@ -134,7 +134,7 @@ class UserFeed:
                 async for messages in self._live(store, watcher, jobs):
                     yield messages
                 if watcher.closed:
-                    yield ENDS[End.STOPPED]
+                    yield ENDS[StreamEnd.STOPPED]
                     return
 
     async def _live(self, store: Store, watcher: Watcher, jobs: Sequence[Job]) -> AsyncIterator[Fed]:

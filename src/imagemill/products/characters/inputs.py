@@ -7,7 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from imagemill.domain.images import MAX_SEED
 from imagemill.products.characters.prompts.scenes import EMOTIONS
-from imagemill.products.characters.prompts.types import Gender, Look, Setting, Sheet, Source, Telling
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    Gender,
+    SceneDescription,
+    Source,
+    StoryContext,
+)
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
 ID = r"[A-Za-z0-9_\-]{1,64}"
@@ -43,8 +50,8 @@ class CharacterInput(_Input):
     loras: list[LoraInput] = Field(default=[], max_length=MOST_LORAS)
 
     @property
-    def sheet(self) -> Sheet:
-        return Sheet(
+    def sheet(self) -> CharacterSheet:
+        return CharacterSheet(
             self.name,
             self.gender,
             self.species,
@@ -56,7 +63,7 @@ class CharacterInput(_Input):
         )
 
 
-class LookInput(_Input):
+class AppearanceInput(_Input):
     """A `Look`, as it is kept."""
 
     gender: Gender = "unknown"
@@ -68,7 +75,7 @@ class LookInput(_Input):
     problem: str = ""
 
     @classmethod
-    def of(cls, look: Look) -> Self:
+    def of(cls, look: Appearance) -> Self:
         return cls(
             gender=look.gender,
             physical=list(look.physical),
@@ -80,8 +87,8 @@ class LookInput(_Input):
         )
 
     @property
-    def look(self) -> Look:
-        return Look(
+    def look(self) -> Appearance:
+        return Appearance(
             self.gender,
             tuple(self.physical),
             tuple(self.attire),
@@ -92,8 +99,8 @@ class LookInput(_Input):
         )
 
 
-class SettingInput(_Input):
-    """A `Setting`, as it is kept."""
+class SceneDescriptionInput(_Input):
+    """A `SceneDescription`, as it is kept."""
 
     tags: list[str] = []
     description: str = ""
@@ -102,7 +109,7 @@ class SettingInput(_Input):
     problem: str = ""
 
     @classmethod
-    def of(cls, setting: Setting) -> Self:
+    def of(cls, setting: SceneDescription) -> Self:
         return cls(
             tags=list(setting.tags),
             description=setting.description,
@@ -112,8 +119,10 @@ class SettingInput(_Input):
         )
 
     @property
-    def setting(self) -> Setting:
-        return Setting(tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem)
+    def setting(self) -> SceneDescription:
+        return SceneDescription(
+            tuple(self.tags), self.description, tuple(self.untranslated), self.by, self.problem
+        )
 
 
 class PictureInput(_Input):
@@ -128,13 +137,13 @@ class PictureInput(_Input):
     scheduler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
 
 
-class OneInput(PictureInput):
+class CharacterPictureInput(PictureInput):
     """Of one character."""
 
     character_id: str = Field(pattern=f"^(?:{ID})$")
     character: CharacterInput = CharacterInput()
     reference: str | None = Field(None, description="A picture of the character: data URL or URL.")
-    look: LookInput | None = Field(None, description="Filled in when it is rendered.")
+    look: AppearanceInput | None = Field(None, description="Filled in when it is rendered.")
 
     @property
     def wish(self) -> str:
@@ -142,7 +151,7 @@ class OneInput(PictureInput):
         return ""
 
 
-class AvatarInput(OneInput):
+class AvatarInput(CharacterPictureInput):
     prompt: Text = ""
 
     @property
@@ -150,7 +159,7 @@ class AvatarInput(OneInput):
         return self.prompt
 
 
-class StickerInput(OneInput):
+class StickerInput(CharacterPictureInput):
     emotion: str = Field(pattern=f"^(?:{EMOTION})$")
     action_tag: Short = Field("", description="What it does; needed for an emotion of one's own.")
     custom_instructions: Text = ""
@@ -170,30 +179,32 @@ class StickerInput(OneInput):
         return self.custom_instructions
 
 
-class ManyInput(PictureInput):
+class StoryPictureInput(PictureInput):
     """Of a story."""
 
     characters: list[CharacterInput] = Field(default=[], max_length=8)
-    looks: list[LookInput] = Field(default=[], description="Filled in when it is rendered.")
-    setting: SettingInput | None = Field(None, description="Filled in when it is rendered.")
+    looks: list[AppearanceInput] = Field(default=[], description="Filled in when it is rendered.")
+    setting: SceneDescriptionInput | None = Field(None, description="Filled in when it is rendered.")
 
     @property
     @abstractmethod
-    def telling(self) -> Telling:
+    def telling(self) -> StoryContext:
         """What is told, for the setting of the picture."""
 
 
-class CoverInput(ManyInput):
+class CoverInput(StoryPictureInput):
     story_id: str = Field(pattern=f"^(?:{ID})$")
     title: str = Field(min_length=1, max_length=200)
     synopsis: str = Field(min_length=1, max_length=LONGEST_TEXT)
 
     @property
-    def telling(self) -> Telling:
-        return Telling(self.title, self.synopsis, characters=tuple(each.sheet for each in self.characters))
+    def telling(self) -> StoryContext:
+        return StoryContext(
+            self.title, self.synopsis, characters=tuple(each.sheet for each in self.characters)
+        )
 
 
-class SceneInput(ManyInput):
+class SceneInput(StoryPictureInput):
     summary: str = Field(min_length=1, max_length=LONGEST_TEXT)
     messages: list[Text] = Field(default=[], max_length=20)
     place: Short = ""
@@ -202,9 +213,9 @@ class SceneInput(ManyInput):
     height: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
 
     @property
-    def telling(self) -> Telling:
+    def telling(self) -> StoryContext:
         sheets = tuple(each.sheet for each in self.characters)
-        return Telling("", self.summary, tuple(self.messages), sheets, self.place, self.mood)
+        return StoryContext("", self.summary, tuple(self.messages), sheets, self.place, self.mood)
 
     @field_validator("width", "height")
     @classmethod

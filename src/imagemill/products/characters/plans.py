@@ -7,20 +7,20 @@ from functools import lru_cache
 from imagemill.domain.air import parse
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.domain.jobs import CharacterImage
-from imagemill.media.postprocess import Finish
+from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
 from imagemill.products.characters.inputs import (
     MOST_LORAS,
+    AppearanceInput,
     AvatarInput,
     CharacterInput,
+    CharacterPictureInput,
     CoverInput,
-    LookInput,
     LoraInput,
-    ManyInput,
-    OneInput,
     PictureInput,
     SceneInput,
     StickerInput,
+    StoryPictureInput,
 )
 from imagemill.products.characters.prompts import glossary, scenes, templates
 from imagemill.products.characters.prompts.templates import Person, Prompt
@@ -50,7 +50,7 @@ _scene = lru_cache(maxsize=_REMEMBERED)(scenes.setting)
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
+class CharacterPlanner:
     """Plans by an installation's settings. ``cutout``: a model that removes backgrounds."""
 
     settings: CharacterSettings
@@ -66,7 +66,7 @@ class Studio:
             outputs=1,
             size=AVATAR,
             inputs={_REFERENCE: input_.reference} if input_.reference else {},
-            craft=self._finish(prompt, AVATAR, input_.character.name),
+            transform=self._finish(prompt, AVATAR, input_.character.name),
             keys=_keys(input_.character_id, "avatar", "avatar"),
             record=CharacterImage(input_.character_id, "avatar"),
         )
@@ -86,7 +86,7 @@ class Studio:
             work=spec,
             outputs=1,
             size=STICKER,
-            craft=craft,
+            transform=craft,
             keys=_keys(input_.character_id, "stickers", input_.emotion),
             record=CharacterImage(input_.character_id, "sticker", input_.emotion),
         )
@@ -101,7 +101,7 @@ class Studio:
             work=spec,
             outputs=1,
             size=COVER,
-            craft=self._finish(prompt, COVER, input_.title),
+            transform=self._finish(prompt, COVER, input_.title),
             keys=_keys(input_.story_id, "cover", "cover"),
             record=CharacterImage(input_.story_id, "cover"),
         )
@@ -112,7 +112,7 @@ class Studio:
         )
         size = (input_.width, input_.height)
         spec = self._spec(input_, prompt, size, _loras(input_.characters))
-        return Plan(work=spec, outputs=1, size=size, craft=self._finish(prompt, size, ""))
+        return Plan(work=spec, outputs=1, size=size, transform=self._finish(prompt, size, ""))
 
     def scores(self, style: str) -> bool:
         own = self.settings.styles.get(style.strip().lower())
@@ -154,9 +154,9 @@ class Studio:
 
     def _finish(
         self, prompt: Prompt, size: tuple[int, int], character: str, *, key: str | None = None
-    ) -> Finish:
+    ) -> PostProcess:
         settings = self.settings
-        return Finish(
+        return PostProcess(
             size=size,
             quality=settings.quality,
             most_bytes=settings.size_target_kb * 1024 if settings.size_target_kb else None,
@@ -177,29 +177,29 @@ def _keys(id_: str, folder: str, name: str) -> Mapping[Role, str]:
     return {"picture": f"{place}_{{ms}}.webp", "thumbnail": f"{place}_{{ms}}_thumbnail.webp"}
 
 
-def _person(input_: OneInput) -> Person:
+def _person(input_: CharacterPictureInput) -> Person:
     sheet = input_.character.sheet
     look = input_.look.look if input_.look is not None else _look(sheet)
     return Person(look, sheet.name, sheet.lora)
 
 
-def _extra(input_: OneInput) -> tuple[str, ...]:
-    return glossary.wishes(input_.wish)[0] if input_.wish else ()
+def _extra(input_: CharacterPictureInput) -> tuple[str, ...]:
+    return glossary.user_tags(input_.wish)[0] if input_.wish else ()
 
 
-def _people(input_: ManyInput) -> tuple[Person, ...]:
-    looks: Iterable[LookInput | None] = input_.looks or [None] * len(input_.characters)
+def _people(input_: StoryPictureInput) -> tuple[Person, ...]:
+    looks: Iterable[AppearanceInput | None] = input_.looks or [None] * len(input_.characters)
     return tuple(
         Person(_look(each.sheet) if look is None else look.look, each.name, each.sheet.lora)
         for each, look in zip(input_.characters, looks, strict=True)
     )
 
 
-def _setting(input_: ManyInput) -> templates.Setting:
+def _setting(input_: StoryPictureInput) -> templates.SceneDescription:
     return input_.setting.setting if input_.setting is not None else _scene(input_.telling)
 
 
-def _style(input_: ManyInput) -> str:
+def _style(input_: StoryPictureInput) -> str:
     return next((each.style for each in input_.characters if each.style), "")
 
 

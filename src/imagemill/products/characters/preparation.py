@@ -9,23 +9,28 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.store import Store
 from imagemill.media import palette
-from imagemill.media.layout import BadPicture
+from imagemill.media.layout import InvalidImage
 from imagemill.media.palette import Palette
 from imagemill.media.sandbox import DecodersBusy
-from imagemill.media.transforms import Craft, Facts, Made
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.products.characters.prompts.translator import Translator
-from imagemill.products.characters.prompts.types import Look, Setting, Sheet, Telling
-from imagemill.products.characters.store import Which
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
+from imagemill.products.characters.store import ImageFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class CharacterTools:
     """Of a process. ``craft`` runs in a confined process."""
 
     store: Store
     translator: Translator
     load: Callable[[str], bytes]
-    craft: Callable[[Craft, bytes, Facts], Sequence[Made]]
+    craft: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
 
     def tools(self, job: Job) -> "JobTools":
         return JobTools(self, job.owner)
@@ -35,24 +40,24 @@ class Workbench:
 class JobTools:
     """`imagemill.recipes.base.Tools` of one job."""
 
-    bench: Workbench
+    bench: CharacterTools
     owner: str
 
-    def look(self, sheet: Sheet) -> Look:
+    def look(self, sheet: CharacterSheet) -> Appearance:
         return self.bench.translator.look(sheet)
 
-    def scene(self, telling: Telling) -> Setting:
+    def scene(self, telling: StoryContext) -> SceneDescription:
         return self.bench.translator.scene(telling)
 
     def palette(self, source: str) -> Palette:
-        facts = Facts("", 0, now_us(), None, "", "")
+        facts = TransformContext("", 0, now_us(), None, "", "")
         try:
             return palette.read(self.bench.craft(palette.measured, self.bench.load(source), facts))
-        except BadPicture as error:
+        except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error
         except DecodersBusy as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
 
     def avatar(self, character_id: str) -> str | None:
-        which = Which(self.owner, character_id, "avatar", is_active=True, limit=1)
+        which = ImageFilter(self.owner, character_id, "avatar", is_active=True, limit=1)
         return next((image.image_key for image in self.bench.store.characters.images(which)), None)

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
-from imagemill.domain.moderation import Wording
+from imagemill.domain.moderation import PromptTexts
 from imagemill.products.characters.inputs import (
+    AppearanceInput,
     AvatarInput,
     CharacterInput,
+    CharacterPictureInput,
     CoverInput,
-    LookInput,
     LoraInput,
-    ManyInput,
-    OneInput,
     PictureInput,
+    SceneDescriptionInput,
     SceneInput,
-    SettingInput,
     StickerInput,
+    StoryPictureInput,
 )
-from imagemill.products.characters.plans import Studio
+from imagemill.products.characters.plans import CharacterPlanner
 from imagemill.products.characters.prompts import glossary
 from imagemill.products.characters.settings import CharacterSettings, StyleSettings
-from imagemill.recipes.base import Plan, Prepared, Recipe, Shelf, Tools
+from imagemill.recipes.base import Plan, Prepared, Recipe, ResourceResolver, Tools
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -35,12 +35,12 @@ _SET_RATE = Rate(base=2.5)
 
 
 def avatar(settings: "Settings") -> Recipe:
-    studio = _studio(settings)
+    studio = _planner(settings)
     return _recipe("avatar", AvatarInput, studio, studio.avatar, Rate(base=5), _prepare_avatar)
 
 
 def sticker(settings: "Settings") -> Recipe:
-    studio = _studio(settings)
+    studio = _planner(settings)
     return _recipe(
         "sticker",
         StickerInput,
@@ -53,33 +53,33 @@ def sticker(settings: "Settings") -> Recipe:
 
 
 def cover(settings: "Settings") -> Recipe:
-    studio = _studio(settings)
+    studio = _planner(settings)
     return _recipe(
         "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_many, worded_by="synopsis"
     )
 
 
 def scene(settings: "Settings") -> Recipe:
-    studio = _studio(settings)
+    studio = _planner(settings)
     return _recipe(
         "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_many, worded_by="summary"
     )
 
 
-def _studio(settings: "Settings") -> Studio:
+def _planner(settings: "Settings") -> CharacterPlanner:
     """Raises ValueError for a model of backgrounds that is none."""
     own = settings.characters
     if own.cutout_model is None:
-        return Studio(own)
+        return CharacterPlanner(own)
     from imagemill.media.cutout import loaded  # it loads NumPy
 
-    return Studio(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
     name: str,
     model: type[PictureInput],
-    studio: Studio,
+    studio: CharacterPlanner,
     plan: Callable[[Any], Plan],
     rate: Rate,
     prepare: Callable[[Any, Tools], Prepared],
@@ -87,13 +87,13 @@ def _recipe(
     rates: dict[str, Rate] | None = None,
     worded_by: str = "character",
 ) -> Recipe:
-    def complete(input_: PictureInput, shelf: Shelf, path: str) -> PictureInput:
+    def complete(input_: PictureInput, shelf: ResourceResolver, path: str) -> PictureInput:
         return completed(studio.settings, input_, shelf, path)
 
-    def wording(input_: PictureInput) -> Wording:
+    def wording(input_: PictureInput) -> PromptTexts:
         work = plan(input_).work
         prompt = work.prompt if isinstance(work, ImageSpec) else ""
-        return Wording(prompt, also="\n".join(_written(input_)))
+        return PromptTexts(prompt, extra_text="\n".join(_written(input_)))
 
     return Recipe(
         name=name,
@@ -102,14 +102,16 @@ def _recipe(
         plan=plan,
         model=lambda input_: (input_.model or studio.settings.checkpoint).lower(),
         rate=rate,
-        wording=wording,
+        get_texts=wording,
         prepare=prepare,
         rates=rates or {},
-        worded_by=worded_by,
+        prompt_field=worded_by,
     )
 
 
-def completed(settings: CharacterSettings, input_: PictureInput, shelf: Shelf, path: str) -> PictureInput:
+def completed(
+    settings: CharacterSettings, input_: PictureInput, shelf: ResourceResolver, path: str
+) -> PictureInput:
     """What is decided now stays decided, whatever the settings are when it is rendered."""
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = shelf.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
@@ -124,11 +126,11 @@ def completed(settings: CharacterSettings, input_: PictureInput, shelf: Shelf, p
         "scheduler": input_.scheduler or own.scheduler or settings.scheduler,
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
-    if isinstance(input_, OneInput):
+    if isinstance(input_, CharacterPictureInput):
         update["character"] = _resolved(input_.character, shelf, f"{path}character.")
         if input_.reference:
             update["reference"] = shelf.picture(f"{path}reference", input_.reference)
-    if isinstance(input_, ManyInput):
+    if isinstance(input_, StoryPictureInput):
         update["characters"] = [
             _resolved(each, shelf, f"{path}characters[{index}].")
             for index, each in enumerate(input_.characters)
@@ -137,18 +139,18 @@ def completed(settings: CharacterSettings, input_: PictureInput, shelf: Shelf, p
 
 
 def _style(input_: PictureInput) -> str:
-    if isinstance(input_, OneInput):
+    if isinstance(input_, CharacterPictureInput):
         return input_.character.style
-    found = input_.characters if isinstance(input_, ManyInput) else ()
+    found = input_.characters if isinstance(input_, StoryPictureInput) else ()
     return next((each.style for each in found if each.style), "")
 
 
-def _resolved(character: CharacterInput, shelf: Shelf, path: str) -> CharacterInput:
+def _resolved(character: CharacterInput, shelf: ResourceResolver, path: str) -> CharacterInput:
     loras = [_lora(each, shelf, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
     return character.model_copy(update={"loras": loras})
 
 
-def _lora(lora: LoraInput, shelf: Shelf, path: str) -> LoraInput:
+def _lora(lora: LoraInput, shelf: ResourceResolver, path: str) -> LoraInput:
     resource = shelf.resource(path, lora.air)
     name = lora.name or str(resource.body.get("modelName") or "")
     return lora.model_copy(update={"air": str(resource.air), "path": resource.path, "name": name})
@@ -157,7 +159,9 @@ def _lora(lora: LoraInput, shelf: Shelf, path: str) -> LoraInput:
 def _written(input_: PictureInput) -> list[str]:
     """All that somebody wrote, as they wrote it."""
     found: list[str] = []
-    sheets = [input_.character] if isinstance(input_, OneInput) else getattr(input_, "characters", [])
+    sheets = (
+        [input_.character] if isinstance(input_, CharacterPictureInput) else getattr(input_, "characters", [])
+    )
     for each in sheets:
         found += [each.name, each.gender, each.species, each.physical, each.attire, each.style]
         found.append(each.description)
@@ -176,7 +180,7 @@ def _written(input_: PictureInput) -> list[str]:
 
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
-    look = LookInput.of(tools.look(input_.character.sheet))
+    look = AppearanceInput.of(tools.look(input_.character.sheet))
     told = _told([look], input_.wish)
     if input_.reference:
         told["dominantColour"] = tools.palette(input_.reference).dominant
@@ -185,7 +189,7 @@ def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
 
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     """The background is told from the reference, or from the avatar the character has now."""
-    look = LookInput.of(tools.look(input_.character.sheet))
+    look = AppearanceInput.of(tools.look(input_.character.sheet))
     told, update = _told([look], input_.wish), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
@@ -196,18 +200,18 @@ def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     return Prepared(ready, told | {"keyColour": ready.key_colour or "green"})
 
 
-def _prepare_many(input_: ManyInput, tools: Tools) -> Prepared:
-    looks = [LookInput.of(tools.look(each.sheet)) for each in input_.characters]
-    setting = SettingInput.of(tools.scene(input_.telling))
+def _prepare_many(input_: StoryPictureInput, tools: Tools) -> Prepared:
+    looks = [AppearanceInput.of(tools.look(each.sheet)) for each in input_.characters]
+    setting = SceneDescriptionInput.of(tools.scene(input_.telling))
     update = {"looks": looks, "setting": setting}
     return Prepared(input_.model_copy(update=update), _told([*looks, setting]))
 
 
-def _told(found: Iterable[LookInput | SettingInput], wish: str = "") -> dict[str, Any]:
+def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], wish: str = "") -> dict[str, Any]:
     """By whom it was translated, and what was not."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]
-    unknown += glossary.wishes(wish)[1] if wish else ()
+    unknown += glossary.user_tags(wish)[1] if wish else ()
     told: dict[str, Any] = {
         "translatedBy": sorted({each.by for each in known}),
         "untranslated": list(dict.fromkeys(unknown)),

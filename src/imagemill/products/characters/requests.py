@@ -12,21 +12,21 @@ from imagemill.api.base import Services
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedPicture, UnusablePicture
 from imagemill.domain.jobs import Draft, JobStatus
 from imagemill.jobs.store.submit import Accepted
-from imagemill.jobs.submit import Wish
-from imagemill.products.characters.events import Arrivals
+from imagemill.jobs.submit import JobRequest
+from imagemill.products.characters.events import NewJobNotifier
 from imagemill.products.characters.inputs import EMOTION, MOST_LORAS
 from imagemill.products.characters.prompts.scenes import EMOTIONS
 from imagemill.products.characters.schemas import (
     AvatarRequest,
     Character,
+    CharacterLora,
     CoverFields,
     Emotion,
-    Lora,
-    Message,
-    Rendered,
+    RenderOptions,
     SceneRequest,
     StickerRequest,
     StickersRequest,
+    StoryMessage,
 )
 from imagemill.web.auth import caller
 from imagemill.web.http import digest, idempotency_key, request_trace
@@ -38,7 +38,7 @@ Sheet = dict[str, Any] | None
 """A character, in the words of a recipe's input."""
 
 
-def avatar(body: AvatarRequest) -> Wish:
+def avatar(body: AvatarRequest) -> JobRequest:
     return _wish(
         "avatar",
         body,
@@ -49,7 +49,7 @@ def avatar(body: AvatarRequest) -> Wish:
     )
 
 
-def sticker(body: StickerRequest, known: Sheet = None) -> Wish:
+def sticker(body: StickerRequest, known: Sheet = None) -> JobRequest:
     """``known``: the sheet of a character that the request does not describe."""
     emotion, tag = _emotion("emotion", "actionTag", body.emotion, body.action_tag)
     return _wish(
@@ -64,7 +64,7 @@ def sticker(body: StickerRequest, known: Sheet = None) -> Wish:
     )
 
 
-def stickers(body: StickersRequest, priority: int, known: Sheet = None) -> Iterator[Wish]:
+def stickers(body: StickersRequest, priority: int, known: Sheet = None) -> Iterator[JobRequest]:
     """One for each emotion. A whole set has a price of its own, and all stand back behind single pictures."""
     wanted = list(_emotions(body.emotions if body.emotions is not None else EMOTIONS))
     whole = {name for name, _ in wanted} >= set(EMOTIONS)
@@ -105,7 +105,7 @@ def _emotion(path: str, tag_path: str, text: str, tag: str | None) -> tuple[str,
     return name, (tag or "").strip()
 
 
-def cover(body: CoverFields, story_id: str) -> Wish:
+def cover(body: CoverFields, story_id: str) -> JobRequest:
     return _wish(
         "cover",
         body,
@@ -116,7 +116,7 @@ def cover(body: CoverFields, story_id: str) -> Wish:
     )
 
 
-def scene(body: SceneRequest) -> Wish:
+def scene(body: SceneRequest) -> JobRequest:
     context = body.context
     return _wish(
         "scene",
@@ -131,22 +131,26 @@ def scene(body: SceneRequest) -> Wish:
     )
 
 
-def _said(message: str | Message) -> str:
+def _said(message: str | StoryMessage) -> str:
     if isinstance(message, str):
         return message
     return f"{message.author}: {message.text}" if message.author else message.text
 
 
-def _wish(recipe: str, body: Rendered, *, priority: int = 0, rate: str = "", **input_: Any) -> Wish:
+def _wish(
+    recipe: str, body: RenderOptions, *, priority: int = 0, rate: str = "", **input_: Any
+) -> JobRequest:
     """With the seed that an equal request would get, where it is to be answered from this one's pictures."""
     given = {name: value for name, value in input_.items() if value is not None}
     drawn = body.seed is None or body.seed < 0
     if not body.reuse:
-        return Wish(recipe, given if drawn else {**given, "seed": body.seed}, priority=priority, rate=rate)
+        return JobRequest(
+            recipe, given if drawn else {**given, "seed": body.seed}, priority=priority, rate=rate
+        )
     mark = digest({"recipe": recipe, **given, "seed": None if drawn else body.seed})
     seed = int(mark[:8], 16) if drawn else body.seed
-    return Wish(
-        recipe, {**given, "seed": seed}, priority=priority, rate=rate, sole=f"characters/{mark}"
+    return JobRequest(
+        recipe, {**given, "seed": seed}, priority=priority, rate=rate, unique_key=f"characters/{mark}"
     )  # fmt: skip
 
 
@@ -166,8 +170,8 @@ def _character(found: Character | None, path: str) -> dict[str, Any] | None:
     return sheet
 
 
-def _lora(given: str | Lora) -> dict[str, Any]:
-    lora = Lora(air=given, name=None, strength=1.0) if isinstance(given, str) else given
+def _lora(given: str | CharacterLora) -> dict[str, Any]:
+    lora = CharacterLora(air=given, name=None, strength=1.0) if isinstance(given, str) else given
     return {"air": lora.air, "name": lora.name or "", "strength": lora.strength}
 
 
@@ -182,7 +186,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class Submitted:
     """``jobs``: one a wish, in their order. ``reused``: those that were there before, as others' answer."""
 
     batch: str
@@ -190,42 +194,42 @@ class Ordered:
     reused: frozenset[str]
 
 
-class Desk:
+class CharacterSubmitter:
     """``reuse``: whether this server lets requests share pictures."""
 
-    def __init__(self, services: Services, arrivals: Arrivals, *, reuse: bool) -> None:
+    def __init__(self, services: Services, arrivals: NewJobNotifier, *, reuse: bool) -> None:
         self._services = services
         self._arrivals = arrivals
         self._reuse = reuse
 
-    async def order(self, request: Request, wishes: tuple[Wish, ...], body: Any) -> Ordered:
+    async def order(self, request: Request, wishes: tuple[JobRequest, ...], body: Any) -> Submitted:
         """Raises what a submission raises, with the fields as this API calls them."""
         owner = caller(request).owner
-        wanted = wishes if self._reuse else tuple(replace(wish, sole="") for wish in wishes)
+        wanted = wishes if self._reuse else tuple(replace(wish, unique_key="") for wish in wishes)
         trace, key = request_trace(request), idempotency_key(request)
         # In a thread: the glossary reads each sheet, which takes milliseconds.
         drafts = await asyncio.to_thread(self._drafts, owner, wanted, trace)
         accepted = await self._accepted(owner, drafts, key, body)
-        gone = await asyncio.to_thread(self._without_pictures, accepted.taken)
-        again = {draft.id for draft in drafts if draft.sole in gone}
+        gone = await asyncio.to_thread(self._without_pictures, accepted.duplicates)
+        again = {draft.id for draft in drafts if draft.unique_key in gone}
         if again:
             # Equal requests were answered from pictures that are gone by now: these are made anew.
-            fresh = [replace(draft, sole="") for draft in drafts if draft.id in again]
+            fresh = [replace(draft, unique_key="") for draft in drafts if draft.id in again]
             await self._accepted(owner, tuple(fresh), None, body)
         self._arrivals.tell(owner)
         return _ordered(drafts, accepted, again)
 
     async def _accepted(self, owner: str, drafts: tuple[Draft, ...], key: str | None, body: Any) -> Accepted:
         submitter = self._services.submitter
-        future = submitter.begin(owner, drafts, key=key, digest=digest(body) if key else "")
+        future = submitter.submit_async(owner, drafts, key=key, digest=digest(body) if key else "")
         accepted = await asyncio.wrap_future(future)
-        if not accepted.jobs and not accepted.taken:
+        if not accepted.jobs and not accepted.duplicates:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted
 
-    def _drafts(self, owner: str, wishes: tuple[Wish, ...], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, wishes: tuple[JobRequest, ...], trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.drafts(owner, wishes, dialect=NAME, trace=trace)
+            return self._services.submitter.prepare(owner, wishes, dialect=NAME, trace=trace)
         except (UnsupportedPicture, UnusablePicture) as error:
             # Of no use is a field that is wrong, here as elsewhere in this API.
             raise InvalidInput(error.renamed(_renamed).errors) from error
@@ -246,12 +250,12 @@ class Desk:
         return gone
 
 
-def _ordered(drafts: tuple[Draft, ...], accepted: Accepted, again: set[str]) -> Ordered:
+def _ordered(drafts: tuple[Draft, ...], accepted: Accepted, again: set[str]) -> Submitted:
     if accepted.repeated:
-        return Ordered(accepted.batch, tuple(job.id for job in accepted.jobs), frozenset())
+        return Submitted(accepted.batch, tuple(job.id for job in accepted.jobs), frozenset())
     made = {job.id for job in accepted.jobs} | again
-    jobs = tuple(draft.id if draft.id in made else accepted.taken[draft.sole] for draft in drafts)
-    return Ordered(accepted.batch, jobs, frozenset(jobs) - made)
+    jobs = tuple(draft.id if draft.id in made else accepted.duplicates[draft.unique_key] for draft in drafts)
+    return Submitted(accepted.batch, jobs, frozenset(jobs) - made)
 
 
 def _renamed(path: str) -> str:

@@ -31,7 +31,7 @@ _ENDED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class UrlBuilder:
     """Where pictures are had. ``public``: the bucket's own address; None: URLs are signed."""
 
     signer: UrlSigner
@@ -57,7 +57,9 @@ def state(job: Job) -> str:
             return "failed"
 
 
-def status_body(view: View, image: StoredImage | None, live: Progress | None, links: Links) -> dict[str, Any]:
+def status_body(
+    view: View, image: StoredImage | None, live: Progress | None, links: UrlBuilder
+) -> dict[str, Any]:
     job = view.job
     done = job.status is JobStatus.SUCCEEDED
     return {
@@ -93,7 +95,7 @@ def data_body(job: Job) -> dict[str, Any]:
     return {name: value for name, value in of.items() if value is not None}
 
 
-def result_body(view: View, image: StoredImage | None, links: Links) -> dict[str, Any]:
+def result_body(view: View, image: StoredImage | None, links: UrlBuilder) -> dict[str, Any]:
     """The picture; without addresses once it was deleted."""
     body: dict[str, Any] = {"imageId": None, "imageUrl": None, "thumbnailUrl": None}
     if image is not None:
@@ -113,13 +115,13 @@ def result_body(view: View, image: StoredImage | None, links: Links) -> dict[str
     return body | {name: value for name, value in view.last_event.data.items() if name in PREPARED}
 
 
-def _artifact_url(artifact: Artifact, links: Links) -> str:
+def _artifact_url(artifact: Artifact, links: UrlBuilder) -> str:
     if artifact.blob_key.startswith("jobs/"):
         return picture_url(links.signer, links.base, artifact).url
     return links.to(artifact.blob_key)
 
 
-def _addresses(image: StoredImage, links: Links) -> dict[str, str]:
+def _addresses(image: StoredImage, links: UrlBuilder) -> dict[str, str]:
     return {"imageUrl": links.to(image.image_key), "thumbnailUrl": links.to(image.thumbnail_key)}
 
 
@@ -139,7 +141,7 @@ def _error(view: View) -> Mapping[str, Any] | None:
     return {"code": job.error.code.value.upper(), "advice": job.error.policy.advice}
 
 
-def image_body(image: StoredImage, links: Links) -> dict[str, Any]:
+def image_body(image: StoredImage, links: UrlBuilder) -> dict[str, Any]:
     return {
         "id": image.id,
         "type": image.type,

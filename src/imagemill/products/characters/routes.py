@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from imagemill.api.base import Dialect, Services
-from imagemill.api.credits import priced
+from imagemill.api.base import ApiModule, Services
+from imagemill.api.credits import price_docs
 from imagemill.api.jobs import moment
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.access import Scope
@@ -18,18 +18,18 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.domain.signing import UrlSigner
-from imagemill.jobs.submit import Wish
+from imagemill.jobs.submit import JobRequest
 from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.products.characters import requests, schemas
-from imagemill.products.characters.events import Arrivals, JobFeed, Teller, UserFeed
-from imagemill.products.characters.requests import NAME, Desk, Ordered
-from imagemill.products.characters.responses import Links, image_body, status_body
+from imagemill.products.characters.events import JobFeed, MessageEncoder, NewJobNotifier, UserFeed
+from imagemill.products.characters.requests import NAME, CharacterSubmitter, Submitted
+from imagemill.products.characters.responses import UrlBuilder, image_body, status_body
 from imagemill.products.characters.settings import CharacterSettings
-from imagemill.products.characters.store import Named, Which
+from imagemill.products.characters.store import ImageFilter, ImageRef
 from imagemill.web import openapi
-from imagemill.web.auth import caller, visitor
-from imagemill.web.http import answer, cursor, number
-from imagemill.web.permissions import Permit
+from imagemill.web.auth import caller, optional_caller
+from imagemill.web.http import cursor, json_response, number
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.sse import event_body
 from imagemill.web.websockets import EventSocket, previews_of
 from imagemill.webhooks.outbox import Delivery
@@ -46,17 +46,17 @@ _LIST = openapi.query(
 _ACCEPTED = openapi.answered(202, "It is queued", openapi.JSON)
 
 
-class Characters:
+class CharacterRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings: CharacterSettings = services.options[NAME]
-        self._arrivals = Arrivals()
-        self._desk = Desk(services, self._arrivals, reuse=self._settings.reuse)
+        self._arrivals = NewJobNotifier()
+        self._desk = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
         self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["characters"])
-        prices = priced(self._services.credits.prices)
+        prices = price_docs(self._services.credits.prices)
         images = "/characters/{character_id}/images"
         for method, path, handler, summary, model in (
             ("POST", f"{PREFIX}/avatar", self.avatar, "Make an avatar", schemas.AvatarRequest),
@@ -103,7 +103,7 @@ class Characters:
         told = {"jobIds": list(ordered.jobs), "batchId": ordered.batch, "emotionCount": len(ordered.jobs)}
         reused = sorted(ordered.reused)
         message = f"{len(ordered.jobs)} stickers are queued"
-        return answer({"success": True, **told, "reused": reused, "message": message}, 202)
+        return json_response({"success": True, **told, "reused": reused, "message": message}, 202)
 
     async def _known(self, request: Request, character_id: str) -> requests.Sheet:
         """What the character's active avatar was made from, while its job is kept."""
@@ -111,7 +111,7 @@ class Characters:
 
     def _sheet(self, owner: str, character_id: str) -> requests.Sheet:
         store = self._services.store
-        active = store.characters.images(Which(owner, character_id, "avatar", is_active=True, limit=1))
+        active = store.characters.images(ImageFilter(owner, character_id, "avatar", is_active=True, limit=1))
         try:
             return store.job(active[0].job_id, owner).input.get("character") if active else None
         except NotFound:
@@ -132,19 +132,19 @@ class Characters:
         body, sent = await schemas.read(request, schemas.SceneRequest)
         return await self._one(request, requests.scene(body), sent)
 
-    async def _one(self, request: Request, wish: Wish, sent: Any) -> Response:
-        ordered: Ordered = await self._desk.order(request, (wish,), sent)
+    async def _one(self, request: Request, wish: JobRequest, sent: Any) -> Response:
+        ordered: Submitted = await self._desk.order(request, (wish,), sent)
         (job_id,) = ordered.jobs
         reused = job_id in ordered.reused
         message = f"an equal {wish.recipe} was asked for before" if reused else f"the {wish.recipe} is queued"
-        return answer({"success": True, "jobId": job_id, "reused": reused, "message": message}, 202)
+        return json_response({"success": True, "jobId": job_id, "reused": reused, "message": message}, 202)
 
     async def status(self, request: Request, job_id: str) -> Response:
         job = await self._job(request, job_id)
         body = await self._status(request, job.id)
         if body is None:
             raise NotFound(f"there is no job {job_id[:64]}")
-        return answer(body)
+        return json_response(body)
 
     async def _status(self, request: HTTPConnection, job_id: str) -> dict[str, Any] | None:
         services = self._services
@@ -169,20 +169,20 @@ class Characters:
         """Strangers are told whether it works, and no number of jobs; others the number of their own."""
         nodes = [node for backend in self._services.backends.values() for node in backend.nodes()]
         healthy = any(node.healthy and not node.draining for node in nodes)
-        found, queue = await visitor(request, self._services.access), None
+        found, queue = await optional_caller(request, self._services.access), None
         if found is not None:
             counts = await asyncio.to_thread(self._services.store.characters.open_counts, found.owner)
             active = counts.pop(JobStatus.RUNNING, 0)
             queue = {"waiting": sum(counts.values()), "active": active}
         told = {"comfyui": "healthy" if healthy else "unhealthy", "queue": queue}
-        return answer({**told, "timestamp": moment(now_us())}, 200 if healthy else 503)
+        return json_response({**told, "timestamp": moment(now_us())}, 200 if healthy else 503)
 
     async def images(self, request: Request, character_id: str) -> Response:
         limit, query = number(request, "limit", 50, 1, 200), request.query_params
         type_ = query.get("type") or None
         if type_ is not None and type_ not in TYPES:
             raise InvalidInput.at("type", f"is {type_[:40]!r}; write {', '.join(TYPES)}")
-        which = Which(
+        which = ImageFilter(
             caller(request).owner,
             character_id,
             type_,
@@ -195,18 +195,20 @@ class Characters:
             raise NotFound(f"there is no such picture of {character_id[:64]}")
         links = self._links(request)
         items = [image_body(image, links) for image in found[:limit]]
-        return answer({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+        return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
     async def activate(self, request: Request, character_id: str, image_id: str) -> Response:
-        named = Named(caller(request).owner, character_id, image_id)
+        named = ImageRef(caller(request).owner, character_id, image_id)
         image = await asyncio.to_thread(self._services.store.characters.activate, named)
-        return answer(image_body(image, self._links(request)))
+        return json_response(image_body(image, self._links(request)))
 
     async def delete(self, request: Request, character_id: str, image_id: str) -> Response:
-        await asyncio.to_thread(self._delete, Named(caller(request).owner, character_id, image_id, now_us()))
+        await asyncio.to_thread(
+            self._delete, ImageRef(caller(request).owner, character_id, image_id, now_us())
+        )
         return Response(status_code=204)
 
-    def _delete(self, named: Named) -> None:
+    def _delete(self, named: ImageRef) -> None:
         """What is left of it, should this process end in between, is no picture's and found as an orphan."""
         self._services.blobs.delete(self._services.store.characters.delete(named))
 
@@ -226,13 +228,13 @@ class Characters:
 
         await self._sockets.serve(socket, admit)
 
-    def _teller(self, socket: WebSocket) -> Teller:
-        return Teller(lambda job_id: self._status(socket, job_id), previews_of(socket))
+    def _teller(self, socket: WebSocket) -> MessageEncoder:
+        return MessageEncoder(lambda job_id: self._status(socket, job_id), previews_of(socket))
 
-    def _links(self, request: HTTPConnection) -> Links:
-        wire, scheme = self._services.wire, request.url.scheme.replace("ws", "http", 1)
+    def _links(self, request: HTTPConnection) -> UrlBuilder:
+        wire, scheme = self._services.response_config, request.url.scheme.replace("ws", "http", 1)
         base = wire.public_url or f"{scheme}://{request.headers.get('host', '')}"
-        return Links(wire.signer, base, self._settings.public_base_url)
+        return UrlBuilder(wire.signer, base, self._settings.public_base_url)
 
 
 def _after(request: HTTPConnection, digits: int) -> int:
@@ -319,8 +321,8 @@ def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
 
 def router(services: Services) -> APIRouter:
     routes = APIRouter()
-    routes.include_router(Characters(services).router())
-    routes.include_router(files_router(services.wire.signer, services.blobs))
+    routes.include_router(CharacterRoutes(services).router())
+    routes.include_router(files_router(services.response_config.signer, services.blobs))
     return routes
 
 
@@ -328,13 +330,13 @@ def _callback(delivery: Delivery) -> Mapping[str, Any]:
     return {"jobId": delivery.job.id, **event_body(delivery.event)}
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name=NAME,
     router=router,
     callback=_callback,
-    permits=(
-        Permit(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, words=words),
-        Permit(f"{PREFIX}/health", None, words=words),
-        Permit(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, words=words),
+    permissions=(
+        RoutePermission(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
+        RoutePermission(f"{PREFIX}/health", None, error_body=words),
+        RoutePermission(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
     ),
 )

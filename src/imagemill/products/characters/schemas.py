@@ -24,13 +24,13 @@ MOST_EMOTIONS = 16
 """Of one set: twice as many as there are of our own."""
 
 
-class Body(BaseModel):
+class CharacterModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
     )
 
 
-class Lora(Body):
+class CharacterLora(CharacterModel):
     air: str = Field(max_length=512, description="Its AIR, or the short form @civitai/{version}.")
     name: Short | None = Field(
         None, description="What the prompt calls it; up to a |. Default: as registered."
@@ -38,7 +38,7 @@ class Lora(Body):
     strength: Real = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="On model and text encoder.")
 
 
-class Character(Body):
+class Character(CharacterModel):
     """A sheet, in any language."""
 
     name: Short = ""
@@ -48,10 +48,12 @@ class Character(Body):
     attire: Text = ""
     style: Short = ""
     description: Text = ""
-    lora: str | Lora | list[str | Lora] | None = Field(None, description=f"At most {MOST_LORAS}.")
+    lora: str | CharacterLora | list[str | CharacterLora] | None = Field(
+        None, description=f"At most {MOST_LORAS}."
+    )
 
 
-class Rendered(Body):
+class RenderOptions(CharacterModel):
     """What every request may say."""
 
     seed: Whole | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn.")
@@ -61,14 +63,14 @@ class Rendered(Body):
     )
 
 
-class AvatarRequest(Rendered):
+class AvatarRequest(RenderOptions):
     character_id: Id
     prompt: Text = ""
     character: Character | None = None
     reference_image_url: str | None = Field(None, min_length=1, description="A URL, a data URL or blob:key.")
 
 
-class StickerRequest(Rendered):
+class StickerRequest(RenderOptions):
     character_id: Id
     emotion: Short
     action_tag: Short | None = Field(None, description="What it does; needed for an emotion of your own.")
@@ -79,12 +81,12 @@ class StickerRequest(Rendered):
     )
 
 
-class Emotion(Body):
+class Emotion(CharacterModel):
     emotion: Short
     action_tag: Short | None = None
 
 
-class StickersRequest(Rendered):
+class StickersRequest(RenderOptions):
     character_id: Id
     emotions: list[str | Emotion] | None = Field(
         None, min_length=1, max_length=MOST_EMOTIONS, description="Default: all eight."
@@ -93,7 +95,7 @@ class StickersRequest(Rendered):
     character: Character | None = None
 
 
-class CoverFields(Rendered):
+class CoverFields(RenderOptions):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     synopsis: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
     characters: list[Character] = Field(default=[], max_length=8)
@@ -107,20 +109,20 @@ class StoryCoverRequest(CoverFields):
     story_id: Id | None = Field(None, description="As the path says.")
 
 
-class Message(Body):
+class StoryMessage(CharacterModel):
     author: Short = ""
     text: Text = ""
 
 
-class Context(Body):
+class Context(CharacterModel):
     summary: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-    messages: list[Text | Message] = Field(default=[], max_length=20)
+    messages: list[Text | StoryMessage] = Field(default=[], max_length=20)
     characters: list[Character] = Field(max_length=8)
     place: Short
     mood: Short
 
 
-class SceneRequest(Rendered):
+class SceneRequest(RenderOptions):
     context: Context
     width: Side | None = None
     height: Side | None = None

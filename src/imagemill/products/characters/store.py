@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.locks import serialise
+from imagemill.db.locks import lock_names
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, Job, JobStatus
@@ -49,7 +49,7 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class ImageFilter:
     """Pictures of one character, the newest first. None: any."""
 
     owner: str
@@ -62,7 +62,7 @@ class Which:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ImageRef:
     """One picture as a client names it."""
 
     owner: str
@@ -71,25 +71,25 @@ class Named:
     now: int = 0
 
 
-class Characters:
+class CharacterStore:
     """What `imagemill.jobs.store.store.Store` offers about pictures of characters."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
         self._write = write
         self._read = read
 
-    def images(self, which: Which) -> list[StoredImage]:
+    def images(self, which: ImageFilter) -> list[StoredImage]:
         return self._read(_list, which)
 
     def of_jobs(self, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
         """By job."""
         return self._read(_of_jobs, owner, ids)
 
-    def activate(self, named: Named) -> StoredImage:
+    def activate(self, named: ImageRef) -> StoredImage:
         """It is the active one of its type and emotion then. Raises `NotFound`."""
         return self._write(_activate, named)
 
-    def delete(self, named: Named) -> tuple[str, ...]:
+    def delete(self, named: ImageRef) -> tuple[str, ...]:
         """The keys of its files, which are its caller's to delete. The newest that is left of its type and
         emotion is active then. Raises `NotFound`."""
         return self._write(_delete, named)
@@ -106,7 +106,7 @@ _COLUMNS = tuple(_images[name] for name in StoredImage.__dataclass_fields__)
 _KEPT = _images.deleted_at.is_(None)
 
 
-def _list(conn: sa.Connection, which: Which) -> list[StoredImage]:
+def _list(conn: sa.Connection, which: ImageFilter) -> list[StoredImage]:
     wanted = {"type": which.type, "emotion": which.emotion, "is_active": which.is_active}
     query = sa.select(*_COLUMNS).where(
         _images.owner == which.owner,
@@ -148,7 +148,7 @@ def _open_counts(conn: sa.Connection, owner: str) -> dict[JobStatus, int]:
     return {JobStatus(status): count for status, count in conn.execute(query)}
 
 
-def _found(tx: Tx, named: Named) -> StoredImage | None:
+def _found(tx: Tx, named: ImageRef) -> StoredImage | None:
     query = sa.select(*_COLUMNS).where(
         _images.id == named.id,
         _images.owner == named.owner,
@@ -159,12 +159,12 @@ def _found(tx: Tx, named: Named) -> StoredImage | None:
     return None if row is None else StoredImage(*row)
 
 
-def _activate(tx: Tx, requests: Sequence[Named]) -> list[StoredImage | NotFound]:
-    serialise(tx, [_place(named.owner, named.character_id) for named in requests])
+def _activate(tx: Tx, requests: Sequence[ImageRef]) -> list[StoredImage | NotFound]:
+    lock_names(tx, [_place(named.owner, named.character_id) for named in requests])
     return [_activate_one(tx, named) for named in requests]
 
 
-def _activate_one(tx: Tx, named: Named) -> StoredImage | NotFound:
+def _activate_one(tx: Tx, named: ImageRef) -> StoredImage | NotFound:
     image = _found(tx, named)
     if image is None:
         return _no_image(named)
@@ -179,12 +179,12 @@ def _make_active(tx: Tx, image: StoredImage) -> None:
     tx.conn.execute(update.values(is_active=True))
 
 
-def _delete(tx: Tx, requests: Sequence[Named]) -> list[tuple[str, ...] | NotFound]:
-    serialise(tx, [_place(named.owner, named.character_id) for named in requests])
+def _delete(tx: Tx, requests: Sequence[ImageRef]) -> list[tuple[str, ...] | NotFound]:
+    lock_names(tx, [_place(named.owner, named.character_id) for named in requests])
     return [_delete_one(tx, named) for named in requests]
 
 
-def _delete_one(tx: Tx, named: Named) -> tuple[str, ...] | NotFound:
+def _delete_one(tx: Tx, named: ImageRef) -> tuple[str, ...] | NotFound:
     """Also what its job keeps: the original, and the right to be the answer to the same request."""
     image = _found(tx, named)
     if image is None:
@@ -197,13 +197,13 @@ def _delete_one(tx: Tx, named: Named) -> tuple[str, ...] | NotFound:
     reservations = tables.reservations
     tx.conn.execute(sa.delete(reservations).where(reservations.c.job_id == image.job_id))
     if image.is_active:
-        same = Which(image.owner, image.character_id, image.type, image.emotion, limit=1)
+        same = ImageFilter(image.owner, image.character_id, image.type, image.emotion, limit=1)
         for newest in _list(tx.conn, same):
             _make_active(tx, newest)
     return tuple(sorted(kept | {image.image_key, image.thumbnail_key}))
 
 
-def _no_image(named: Named) -> NotFound:
+def _no_image(named: ImageRef) -> NotFound:
     return NotFound(f"there is no picture {named.id[:64]} of {named.character_id[:64]}")
 
 
@@ -224,9 +224,9 @@ _REST = (
 )
 
 
-def enter(tx: Tx, ended: "Sequence[Recorded]") -> None:
+def record_images(tx: Tx, ended: "Sequence[Recorded]") -> None:
     """Each as the active one of its type and emotion."""
-    serialise(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
+    lock_names(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
     for each in ended:
         job, image = each.job, each.record
         of = {"of_owner": job.owner, "of_character": image.character_id}
@@ -263,7 +263,7 @@ class _Entry:
     now: int
 
 
-class Translations:
+class TranslationStore:
     """What `imagemill.jobs.store.store.Store` offers about translations."""
 
     def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:

@@ -10,12 +10,12 @@ from imagemill.domain.clock import random_below, random_bytes
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.jobs import LibraryEntry
-from imagemill.domain.moderation import Wording
-from imagemill.media.postprocess import Finish
+from imagemill.domain.moderation import PromptTexts
+from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
 from imagemill.products.library.grid import PARAMETERS, Cell, grid
 from imagemill.products.library.settings import DEFAULT_MODEL
-from imagemill.recipes.base import Plan, Recipe, Shelf
+from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.text_to_image import PUBLIC_RATE
 
 THUMBNAIL_PX = 256
@@ -100,7 +100,7 @@ class EditModel(FashionModel):
         return self.prompt or self.look.prompt
 
 
-def complete(input_: FashionModel, shelf: Shelf, path: str) -> FashionModel:
+def complete(input_: FashionModel, shelf: ResourceResolver, path: str) -> FashionModel:
     checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
     drawn = input_.seed is None or input_.seed < 0
     filled: dict[str, Any] = {
@@ -123,7 +123,7 @@ def plan(input_: FashionModel) -> Plan:
         outputs=1,
         size=(input_.width, input_.height),
         inputs={"image": input_.image} if isinstance(input_, EditModel) and input_.image else {},
-        craft=Finish(thumbnail_px=THUMBNAIL_PX, prompt=input_.text),
+        transform=PostProcess(thumbnail_px=THUMBNAIL_PX, prompt=input_.text),
         keys=_keys(input_) if input_.save else {},
         record=_entry(input_, spec) if input_.save else None,
     )
@@ -172,11 +172,11 @@ def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
     return LibraryEntry(input_.template, **input_.look.values, prompt=spec.prompt, metadata=told)
 
 
-def wording(input_: FashionModel) -> Wording:
-    return Wording(input_.text)
+def get_texts(input_: FashionModel) -> PromptTexts:
+    return PromptTexts(input_.text)
 
 
-def reworded(input_: EditModel, texts: Wording) -> EditModel:
+def replace_texts(input_: EditModel, texts: PromptTexts) -> EditModel:
     return input_.model_copy(update={"prompt": texts.prompt})
 
 
@@ -187,7 +187,7 @@ FASHION_MODEL = Recipe(
     plan=plan,
     model=lambda input_: input_.model.lower(),
     rate=PUBLIC_RATE,
-    wording=wording,
+    get_texts=get_texts,
 )
 EDIT_MODEL = Recipe(
     name="editModel",
@@ -196,7 +196,7 @@ EDIT_MODEL = Recipe(
     plan=plan,
     model=lambda input_: input_.model.lower(),
     rate=PUBLIC_RATE,
-    wording=wording,
-    reworded=reworded,
-    worded_by="prompt",
+    get_texts=get_texts,
+    replace_texts=replace_texts,
+    prompt_field="prompt",
 )

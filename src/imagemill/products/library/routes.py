@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from imagemill.api.base import Dialect, Services, no_callback
-from imagemill.api.credits import estimate, priced
+from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.credits import estimate, price_docs
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
@@ -28,12 +28,21 @@ from imagemill.products.library.schemas import (
     model_body,
     outcome_body,
 )
-from imagemill.products.library.service import Client, Placed, Plan
+from imagemill.products.library.service import OrderContext, OrderPlan, PlacedOrder
 from imagemill.products.library.store import ModelFilter, StoredModel
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import answer, cursor, digest, flag, idempotency_key, json_body, number, request_trace
-from imagemill.web.permissions import Permit
+from imagemill.web.http import (
+    cursor,
+    digest,
+    flag,
+    idempotency_key,
+    json_body,
+    json_response,
+    number,
+    request_trace,
+)
+from imagemill.web.permissions import RoutePermission
 from imagemill.web.problems import field_errors
 
 NAME = "library"
@@ -58,14 +67,14 @@ _MOVED = openapi.answered(307, "Where the picture is, signed")
 _WHATIF = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make no job"))
 
 
-class Models:
+class LibraryRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._library = services.library
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["model library"])
-        one, prices = f"{PATH}/{{model_id}}", priced(self._services.credits.prices)
+        one, prices = f"{PATH}/{{model_id}}", price_docs(self._services.credits.prices)
         for method, path, handler, summary, status, extra in (
             ("GET", PATH, self.page, "List models, newest first", 200, _PAGE),
             ("POST", PATH, self.create, "Make one model", 201,
@@ -104,7 +113,7 @@ class Models:
         )
         found = await asyncio.to_thread(self._services.store.models.page, wanted)
         items = [self._body(request, model) for model in found[:limit]]
-        return answer({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+        return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
     async def create(self, request: Request) -> Response:
         body = await json_body(request)
@@ -123,10 +132,10 @@ class Models:
         planned = await asyncio.to_thread(self._library.planned_edit, client, model_id, wanted.change)
         return await self._ordered(request, client, planned)
 
-    async def _ordered(self, request: Request, client: Client, planned: Plan) -> Response:
+    async def _ordered(self, request: Request, client: OrderContext, planned: OrderPlan) -> Response:
         """The one job of an order, or the one that makes the same already."""
         if flag(request, "whatif"):
-            return answer(await estimate(request, self._services.credits, planned.drafts))
+            return json_response(await estimate(request, self._services.credits, planned.drafts))
         placed = await asyncio.to_thread(self._library.place, client, planned)
         look = planned.chosen[0]
         made = [*placed.accepted, *placed.stock.under_way.values()]
@@ -136,7 +145,7 @@ class Models:
         template = planned.drafts[0].name  # of an edit the old one's, whatever the parameters are now
         body = {**look_body(look), "templateId": template, "jobId": made[0]}
         body["state"] = "new" if is_new else "under_way"
-        return answer({**body, "batch": placed.batch or None}, 201 if is_new else 200)
+        return json_response({**body, "batch": placed.batch or None}, 201 if is_new else 200)
 
     async def batch(self, request: Request) -> Response:
         body = await json_body(request)
@@ -154,14 +163,14 @@ class Models:
         listed = [cell_body(cell, placed) for cell in cells]
         is_new = bool(placed.jobs) and not placed.repeated
         told = {"batch": placed.batch or None, "batches": batches, **counted(listed), "cells": listed}
-        return answer(told, 201 if is_new else 200)
+        return json_response(told, 201 if is_new else 200)
 
-    async def _quoted(self, request: Request, cells: tuple[Cell, ...], planned: Plan) -> Response:
+    async def _quoted(self, request: Request, cells: tuple[Cell, ...], planned: OrderPlan) -> Response:
         """Every prompt, what is there already, and the price; nothing is sent."""
         price = await estimate(request, self._services.credits, planned.drafts)
         price.pop("jobs")
         chosen = {cell.template_id for cell in planned.chosen}
-        nothing = Placed("", {}, planned.stock)
+        nothing = PlacedOrder("", {}, planned.stock)
         listed = [
             {
                 **cell_body(cell, nothing),
@@ -170,21 +179,21 @@ class Models:
             }
             for cell in cells
         ]
-        return answer({"dryRun": True, **price, **counted(listed), "cells": listed})
+        return json_response({"dryRun": True, **price, **counted(listed), "cells": listed})
 
     async def progress(self, request: Request, batch: str) -> Response:
         outcome = await asyncio.to_thread(self._library.batch, caller(request).owner, batch)
-        return answer(outcome_body(outcome, batch))
+        return json_response(outcome_body(outcome, batch))
 
     async def get(self, request: Request, model_id: str) -> Response:
-        return answer(self._body(request, await self._model(request, model_id)))
+        return json_response(self._body(request, await self._model(request, model_id)))
 
     async def versions(self, request: Request, model_id: str) -> Response:
         model = await self._model(request, model_id)
         found = await asyncio.to_thread(
             self._services.store.models.versions, model.template_id, caller(request).owner
         )
-        return answer(
+        return json_response(
             {"templateId": model.template_id, "items": [self._body(request, each) for each in found]}
         )
 
@@ -195,14 +204,14 @@ class Models:
         return self._moved(request, (await self._model(request, model_id)).thumbnail_key)
 
     def _moved(self, request: Request, key: str) -> Response:
-        query = self._services.wire.signer.sign(key).query
+        query = self._services.response_config.signer.sign(key).query
         return RedirectResponse(
             f"{self._base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
         )
 
     async def served(self, template: str, name: str, exp: str = "", sig: str = "") -> Response:
         key = f"library/{template}/{name}"
-        if not self._services.wire.signer.check(key, exp, sig):
+        if not self._services.response_config.signer.check(key, exp, sig):
             raise HTTPException(
                 403, "this URL is wrong or has expired; ask for the model again for a new one"
             )
@@ -220,17 +229,17 @@ class Models:
         return await asyncio.to_thread(self._services.store.models.get, model_id, caller(request).owner)
 
     def _body(self, request: Request, model: StoredModel) -> dict[str, Any]:
-        return model_body(model, self._services.wire.signer, self._base(request))
+        return model_body(model, self._services.response_config.signer, self._base(request))
 
     def _base(self, request: Request) -> str:
         host = request.headers.get("host", "")
-        return self._services.wire.public_url or f"{request.url.scheme}://{host}"
+        return self._services.response_config.public_url or f"{request.url.scheme}://{host}"
 
 
-def _client(request: Request, body: Any, place: str = "") -> Client:
+def _client(request: Request, body: Any, place: str = "") -> OrderContext:
     key = idempotency_key(request)
     said = digest([place, request.url.path, body]) if key else ""
-    return Client(caller(request).owner, request_trace(request), key, said)
+    return OrderContext(caller(request).owner, request_trace(request), key, said)
 
 
 def _read(body: Any, model: type[_Body]) -> _Body:
@@ -253,12 +262,12 @@ def _filters(request: Request) -> Mapping[str, list[str]]:
     return found
 
 
-DIALECT = Dialect(
+DIALECT = ApiModule(
     name=NAME,
-    router=lambda services: Models(services).router(),
+    router=lambda services: LibraryRoutes(services).router(),
     callback=no_callback,
-    permits=(
-        Permit(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
-        Permit(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+    permissions=(
+        RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
+        RoutePermission(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
     ),
 )

@@ -10,7 +10,7 @@ from imagemill.api.jobs import error_body, moment
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.signing import UrlSigner
 from imagemill.products.library.grid import PARAMETERS, Cell, grid
-from imagemill.products.library.service import Change, Outcome, Placed
+from imagemill.products.library.service import ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
 from imagemill.web.http import Real, Whole
 
@@ -111,9 +111,9 @@ class EditRequest(BaseModel):
     seed: Seed | None = None
 
     @property
-    def change(self) -> Change:
+    def change(self) -> ModelEdit:
         values = {name: value for name in PARAMETERS if (value := getattr(self, name)) is not None}
-        return Change(values, self.prompt, self.denoise, self.seed)
+        return ModelEdit(values, self.prompt, self.denoise, self.seed)
 
 
 def model_body(model: StoredModel, signer: UrlSigner, base_url: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def look_body(look: Cell) -> dict[str, Any]:
     return {"templateId": look.template_id, **values}
 
 
-def cell_body(look: Cell, placed: Placed) -> dict[str, Any]:
+def cell_body(look: Cell, placed: PlacedOrder) -> dict[str, Any]:
     """What becomes of a cell of an order."""
     template, stock = look.template_id, placed.stock
     if template in placed.jobs:
@@ -157,7 +157,7 @@ def cell_body(look: Cell, placed: Placed) -> dict[str, Any]:
     return {**look_body(look), "state": "missing"}
 
 
-def outcome_body(outcome: Outcome, batch: str) -> dict[str, Any]:
+def outcome_body(outcome: OrderOutcome, batch: str) -> dict[str, Any]:
     failed = [job for job in outcome.jobs if job.error is not None and job.status.is_terminal]
     return {
         "batch": batch,

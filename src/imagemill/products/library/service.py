@@ -9,7 +9,7 @@ from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Draft, Job
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.submit import Submitter, Wish
+from imagemill.jobs.submit import JobRequest, Submitter
 from imagemill.products.library.grid import PARAMETERS, Cell
 from imagemill.products.library.store import StoredModel
 
@@ -30,7 +30,7 @@ class LibraryRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class OrderContext:
     """Who orders, and in whose words: ``key`` makes a repeated order the same one."""
 
     owner: str
@@ -40,7 +40,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class GridStatus:
     """What becomes of the cells of a grid. By template."""
 
     present: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -51,22 +51,22 @@ class Stock:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OrderPlan:
     """What an order comes to, before it is placed."""
 
-    stock: Stock
+    stock: GridStatus
     chosen: tuple[Cell, ...]
     """Of the missing cells those that are made."""
     drafts: tuple[Draft, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedOrder:
     """``jobs`` by template. ``batch``: what its jobs are found by; empty: there are none."""
 
     batch: str
     jobs: Mapping[str, str]
-    stock: Stock
+    stock: GridStatus
     repeated: bool = False
 
     @property
@@ -75,7 +75,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ModelEdit:
     """What an edit changes; None and absent: as it is."""
 
     values: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -88,7 +88,7 @@ class Change:
         return not self.values and self.prompt is None and self.seed is None
 
 
-class Library:
+class LibraryService:
     def __init__(
         self,
         store: Store,
@@ -103,7 +103,7 @@ class Library:
         self._blobs = blobs
         self.rules = rules
 
-    def stock(self, owner: str, cells: Sequence[Cell]) -> Stock:
+    def grid_status(self, owner: str, cells: Sequence[Cell]) -> GridStatus:
         # In this order: what ends in between is seen twice, not never.
         held = self._store.models.holders((_sole(cell) for cell in cells), owner)
         present = self._store.models.latest((cell.template_id for cell in cells), owner)
@@ -115,53 +115,57 @@ class Library:
         missing = tuple(
             cell for cell in cells if cell.template_id not in present and cell.template_id not in under_way
         )
-        return Stock(present, under_way, missing)
+        return GridStatus(present, under_way, missing)
 
-    def plan(self, client: Client, cells: Sequence[Cell], *, count: int | None, save: bool) -> Plan:
+    def plan(
+        self, client: OrderContext, cells: Sequence[Cell], *, count: int | None, save: bool
+    ) -> OrderPlan:
         """The first ``count`` cells that are missing; all of them where it is None. What is not saved is made
         whatever there is."""
-        stock = self.stock(client.owner, cells) if save else Stock(missing=tuple(cells))
+        stock = self.grid_status(client.owner, cells) if save else GridStatus(missing=tuple(cells))
         chosen = stock.missing if count is None else stock.missing[:count]
         wishes = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
         drafts = self._drafts(client, wishes) if wishes else ()
-        return Plan(stock, chosen, drafts)
+        return OrderPlan(stock, chosen, drafts)
 
-    def place(self, client: Client, plan: Plan) -> Placed:
+    def place(self, client: OrderContext, plan: OrderPlan) -> PlacedOrder:
         """Order what is planned, each cell that nobody else has begun meanwhile."""
         if not plan.drafts and client.key is None:
-            return Placed("", {}, plan.stock)
+            return PlacedOrder("", {}, plan.stock)
         accepted = self._submitter.submit(client.owner, plan.drafts, key=client.key, digest=client.digest)
-        taken = {key.removeprefix(_SOLE): job for key, job in accepted.taken.items()}
+        taken = {key.removeprefix(_SOLE): job for key, job in accepted.duplicates.items()}
         stock = replace(plan.stock, under_way={**plan.stock.under_way, **taken})
         jobs = {job.name or job.id: job.id for job in accepted.jobs}
-        return Placed(accepted.batch if jobs else "", jobs, stock, accepted.repeated)
+        return PlacedOrder(accepted.batch if jobs else "", jobs, stock, accepted.repeated)
 
-    def one(self, client: Client, look: Cell, *, save: bool, seed: int | None = None) -> Placed:
+    def one(self, client: OrderContext, look: Cell, *, save: bool, seed: int | None = None) -> PlacedOrder:
         """A picture of one cell: its first version, unless that is under way; else its next version."""
         plan = self.planned_one(client, look, save=save, seed=seed)
         return self.place(client, plan)
 
-    def planned_one(self, client: Client, look: Cell, *, save: bool, seed: int | None = None) -> Plan:
-        stock = self.stock(client.owner, [look]) if save else Stock()
+    def planned_one(
+        self, client: OrderContext, look: Cell, *, save: bool, seed: int | None = None
+    ) -> OrderPlan:
+        stock = self.grid_status(client.owner, [look]) if save else GridStatus()
         sole = _sole(look) if save and not stock.present else ""
         drafts = self._drafts(client, [self._wish(look, save=save, seed=seed, sole=sole)])
-        return Plan(Stock(present=stock.present), (look,), drafts)
+        return OrderPlan(GridStatus(present=stock.present), (look,), drafts)
 
-    def edit(self, client: Client, id_: str, change: Change) -> Placed:
+    def edit(self, client: OrderContext, id_: str, change: ModelEdit) -> PlacedOrder:
         """The next version of the template of a model. Raises `NotFound`, `InvalidInput`."""
         return self.place(client, self.planned_edit(client, id_, change))
 
-    def planned_edit(self, client: Client, id_: str, change: Change) -> Plan:
+    def planned_edit(self, client: OrderContext, id_: str, change: ModelEdit) -> OrderPlan:
         if change.is_empty:
             raise InvalidInput.at("prompt", f"is required, or one of {', '.join(PARAMETERS)}, or a seed")
         row = self._store.models.get(id_, client.owner)
         values = {name: getattr(row, name) for name in PARAMETERS}
         look = Cell(**{**values, **change.values})
         given = self._edited(row, look, change, client.owner)
-        wish = Wish("editModel", {**self._given(look, save=True), **given}, name=row.template_id)
-        return Plan(Stock(), (look,), self._drafts(client, [wish]))
+        wish = JobRequest("editModel", {**self._given(look, save=True), **given}, name=row.template_id)
+        return OrderPlan(GridStatus(), (look,), self._drafts(client, [wish]))
 
-    def _edited(self, row: StoredModel, look: Cell, change: Change, owner: str) -> dict[str, Any]:
+    def _edited(self, row: StoredModel, look: Cell, change: ModelEdit, owner: str) -> dict[str, Any]:
         """Where only the prompt is another one, the old picture is drawn anew; else a new one is made."""
         is_same_look = look == Cell(**{name: getattr(row, name) for name in PARAMETERS})
         facts = row.metadata
@@ -186,30 +190,33 @@ class Library:
             ) from error
         return f"blob:{self._inputs.keep('image', data, owner).name}"
 
-    def outcome(self, owner: str, job_ids: Sequence[str]) -> "Outcome":
+    def outcome(self, owner: str, job_ids: Sequence[str]) -> "OrderOutcome":
         views = self._store.views_by_id(job_ids)
         jobs = [views[id_].job for id_ in job_ids if id_ in views and views[id_].job.owner == owner]
-        return Outcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+        return OrderOutcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
 
-    def batch(self, owner: str, batch: str) -> "Outcome":
+    def batch(self, owner: str, batch: str) -> "OrderOutcome":
         """Raises `NotFound`."""
         jobs = [job for job in self._store.batch(owner, batch) if job.dialect == NAME]
         if not jobs:
             raise NotFound(f"there is no batch {batch}")
-        return Outcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+        return OrderOutcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
 
-    def batches(self, owner: str, placed: Placed) -> list[str]:
+    def batches(self, owner: str, placed: PlacedOrder) -> list[str]:
         """That make the cells of an order: its own, and those that had begun some of them before."""
         views = self._store.views_by_id(placed.stock.under_way.values())
         others = {view.job.batch for view in views.values() if view.job.owner == owner}
         return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
 
-    def _drafts(self, client: Client, wishes: Sequence[Wish]) -> tuple[Draft, ...]:
-        return self._submitter.drafts(client.owner, wishes, dialect=NAME, trace=client.trace)
+    def _drafts(self, client: OrderContext, wishes: Sequence[JobRequest]) -> tuple[Draft, ...]:
+        return self._submitter.prepare(client.owner, wishes, dialect=NAME, trace=client.trace)
 
-    def _wish(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> Wish:
-        return Wish(
-            "fashionModel", {**self._given(look, save=save), "seed": seed}, name=look.template_id, sole=sole
+    def _wish(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> JobRequest:
+        return JobRequest(
+            "fashionModel",
+            {**self._given(look, save=save), "seed": seed},
+            name=look.template_id,
+            unique_key=sole,
         )
 
     def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
@@ -219,7 +226,7 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class OrderOutcome:
     jobs: list[Job]
     models: Mapping[str, StoredModel]
     """By job."""

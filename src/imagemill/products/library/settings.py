@@ -4,13 +4,13 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from imagemill.settings import Group
+from imagemill.settings import SettingsGroup
 
 DEFAULT_MODEL = "urn:air:flux1:checkpoint:civitai:618692@691639"
 """FLUX.1 [dev]."""
 
 
-class LibrarySettings(Group):
+class LibrarySettings(SettingsGroup):
     model: str = Field(
         default=DEFAULT_MODEL,
         description="Checkpoint of the model library's pictures, by its AIR.",
@@ -29,7 +29,7 @@ class LibrarySettings(Group):
     )
 
 
-class LlmSettings(Group):
+class LlmSettings(SettingsGroup):
     base_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s]+$",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.locks import serialise
+from imagemill.db.locks import lock_names
 from imagemill.domain.clock import uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, JobStatus
@@ -68,7 +68,7 @@ class ModelFilter:
     limit: int = 50
 
 
-class ModelLibrary:
+class ModelStore:
     """What `imagemill.jobs.store.store.Store` offers about the model library."""
 
     def __init__(self, read: Callable[..., Any]) -> None:
@@ -97,7 +97,7 @@ class ModelLibrary:
         return self._read(_latest, sorted(set(templates)), owner)
 
     def holders(self, keys: Iterable[str], owner: str) -> dict[str, str]:
-        """Of these names of work (`Draft.sole`) those that a job holds, with the job."""
+        """Of these names of work (`Draft.unique_key`) those that a job holds, with the job."""
         return self._read(_holders, sorted(set(keys)), owner)
 
 
@@ -168,9 +168,9 @@ _LATEST = sa.select(sa.func.coalesce(sa.func.max(_models.version), 0)).where(
 )
 
 
-def enter(tx: Tx, ended: "Sequence[Recorded]") -> None:
+def record_models(tx: Tx, ended: "Sequence[Recorded]") -> None:
     """Each as the next version of its template."""
-    serialise(tx, [f"library/{each.job.owner}/{each.record.template_id}" for each in ended])
+    lock_names(tx, [f"library/{each.job.owner}/{each.record.template_id}" for each in ended])
     for each in ended:
         job, entry = each.job, each.record
         place = {"of_owner": job.owner, "of_template": entry.template_id}

@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, Any, cast
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 from celery.exceptions import Reject  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
-from imagemill.domain.errors import ImagemillError, InvalidInput, NotFound, Refused, StorageError
+from imagemill.domain.errors import ImagemillError, InvalidInput, NotFound, StorageError, TryLater
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.store import Store
 from imagemill.products.library.grid import PARAMETERS, Cell, cell, grid
-from imagemill.products.library.service import Change, Client, Library, Outcome, Placed, Plan
+from imagemill.products.library.service import (
+    LibraryService,
+    ModelEdit,
+    OrderContext,
+    OrderOutcome,
+    OrderPlan,
+    PlacedOrder,
+)
 from imagemill.products.library.store import StoredModel
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ _LONGEST_PAUSE_S = 20.0
 Answer = dict[str, Any]
 
 
-class Leaving(Exception):
+class ShuttingDown(Exception):
     """This process stops; the task is for another one, or for the next."""
 
 
@@ -49,10 +56,10 @@ class GeneratorRules:
     """What links to pictures begin with."""
 
 
-class Generator:
+class LibraryTasks:
     """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
 
-    def __init__(self, store: Store, library: Library, rules: GeneratorRules) -> None:
+    def __init__(self, store: Store, library: LibraryService, rules: GeneratorRules) -> None:
         self._store = store
         self._library = library
         self._rules = rules
@@ -60,8 +67,8 @@ class Generator:
         self._idle = threading.Condition()
         self._running = 0
 
-    def leave(self, patience_s: float) -> None:
-        """Let running tasks end with `Leaving`, and begin no more."""
+    def stop_accepting(self, patience_s: float) -> None:
+        """Let running tasks end with `ShuttingDown`, and begin no more."""
         self._leaving.set()
         with self._idle:
             self._idle.wait_for(lambda: not self._running, patience_s)
@@ -69,7 +76,7 @@ class Generator:
     def generate(self, task: str, given: Mapping[str, Any]) -> Answer:
         """``given``: the five parameters, and `seed`, `save`, `wait`."""
 
-        def plan(client: Client, asked: "_Asked") -> Plan:
+        def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             look = cell(asked.texts(PARAMETERS))
             return self._library.planned_one(client, look, save=asked.flag("save", True), seed=asked.seed())
 
@@ -78,7 +85,7 @@ class Generator:
     def batch(self, task: str, given: Mapping[str, Any]) -> Answer:
         """``given``: `count` or `grid` or both, and `save`, `dry_run`, `wait`."""
 
-        def plan(client: Client, asked: "_Asked") -> Plan:
+        def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             cells = asked.cells()
             return self._library.plan(client, cells, count=asked.count(), save=asked.flag("save", True))
 
@@ -87,12 +94,12 @@ class Generator:
     def edit(self, task: str, given: Mapping[str, Any]) -> Answer:
         """``given``: `model_id`, and `prompt`, parameters, `seed`, `wait`."""
 
-        def plan(client: Client, asked: "_Asked") -> Plan:
+        def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             values = asked.texts([name for name in PARAMETERS if name in given])
             for name, value in values.items():
                 if value not in PARAMETERS[name]:
                     raise InvalidInput.at(name, f"should be one of {', '.join(PARAMETERS[name])}")
-            change = Change(values, asked.text("prompt"), seed=asked.seed())
+            change = ModelEdit(values, asked.text("prompt"), seed=asked.seed())
             return self._library.planned_edit(client, asked.text("model_id") or "", change)
 
         return self._answered(task, given, {*PARAMETERS, "model_id", "prompt", "seed", "wait"}, plan)
@@ -109,14 +116,14 @@ class Generator:
         task: str,
         given: Mapping[str, Any],
         known: set[str],
-        plan: Callable[[Client, "_Asked"], Plan],
+        plan: Callable[[OrderContext, "_TaskArguments"], OrderPlan],
     ) -> Answer:
         end = time.monotonic() + self._rules.patience_s
         with self._idle:
             self._running += 1
         try:
-            asked = _Asked(given, known)
-            client = Client(self._rules.owner, key=f"celery/{_digest(task)}", digest=_digest(given))
+            asked = _TaskArguments(given, known)
+            client = OrderContext(self._rules.owner, key=f"celery/{_digest(task)}", digest=_digest(given))
             if asked.flag("dry_run", False):
                 return _quoted(self._patient(end, lambda: plan(client, asked)))
             planned = self._patient(end, lambda: plan(client, asked))
@@ -135,10 +142,10 @@ class Generator:
         while True:
             try:
                 return act()
-            except (StorageError, Refused) as error:
+            except (StorageError, TryLater) as error:
                 # Spread, so that not all who were refused come back at once.
                 wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
-                if isinstance(error, Refused):
+                if isinstance(error, TryLater):
                     wait_s = max(wait_s, error.after_s)
                 if time.monotonic() + wait_s > end:
                     raise
@@ -146,7 +153,7 @@ class Generator:
             self._pause(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _followed(self, placed: Placed, end: float) -> Answer:
+    def _followed(self, placed: PlacedOrder, end: float) -> Answer:
         """What became of the order, once it has ended or the time is over."""
         job_ids = [*placed.accepted, *placed.stock.under_way.values()]
         while True:
@@ -155,7 +162,7 @@ class Generator:
                 return self._told(placed, outcome)
             self._pause(_LOOK_S)
 
-    def _told(self, placed: Placed, outcome: Outcome) -> Answer:
+    def _told(self, placed: PlacedOrder, outcome: OrderOutcome) -> Answer:
         models = [self._model(row) for row in outcome.models.values()]
         if not outcome.jobs and len(placed.stock.present) == 1:
             # A cell that was under way when the task was first delivered, and is there by now.
@@ -188,10 +195,10 @@ class Generator:
 
     def _pause(self, seconds: float) -> None:
         if self._leaving.wait(seconds):
-            raise Leaving
+            raise ShuttingDown
 
 
-class _Asked:
+class _TaskArguments:
     """The arguments of a task. Raises `InvalidInput` that names each."""
 
     def __init__(self, given: Mapping[str, Any], known: set[str]) -> None:
@@ -239,7 +246,7 @@ class _Asked:
         return value
 
 
-def _status(outcome: Outcome) -> str:
+def _status(outcome: OrderOutcome) -> str:
     """``failed``: at least one of its jobs ended without a picture."""
     if not outcome.is_over:
         return "running"
@@ -253,7 +260,7 @@ def _job(job: Job) -> Answer:
     return {"id": job.id, "template_id": job.name, "status": job.status.value, "error": error}
 
 
-def _quoted(planned: Plan) -> Answer:
+def _quoted(planned: OrderPlan) -> Answer:
     chosen = {each.template_id for each in planned.chosen}
     return {
         "status": "dry_run",
@@ -284,7 +291,7 @@ def _digest(value: Any) -> str:
 TASKS = ("generate_model", "batch_generate", "edit_model", "health_check")
 
 
-def add_tasks(app: Celery, settings: "Settings", generator: Callable[[], Generator]) -> None:
+def add_tasks(app: Celery, settings: "Settings", generator: Callable[[], LibraryTasks]) -> None:
     """``generator`` gives the one of this process."""
     configured: Any = app
     if (results := result_url(settings)) is not None:
@@ -311,7 +318,7 @@ def _add(app: Any, name: str, act: Callable[[str, dict[str, Any]], Answer]) -> N
     def run(self: Any, **given: Any) -> Answer:
         try:
             return act(self.request.id, given)
-        except Leaving as leaving:
+        except ShuttingDown as leaving:
             raise Reject("this worker stops", requeue=True) from leaving
 
     app.task(name=name, bind=True, shared=False, ignore_result=False)(run)

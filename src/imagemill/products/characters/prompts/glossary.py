@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imagemill.products.characters.prompts import sanitize
-from imagemill.products.characters.prompts.lexicon import Entry, Language, lexicons
-from imagemill.products.characters.prompts.parser import Found, read, words
-from imagemill.products.characters.prompts.sanitize import passed
-from imagemill.products.characters.prompts.tokenizer import Unit, spoken, units
+from imagemill.products.characters.prompts.lexicon import Language, LexiconEntry, lexicons
+from imagemill.products.characters.prompts.parser import ParsedText, read, words
+from imagemill.products.characters.prompts.sanitize import keep_english
+from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, units
 from imagemill.products.characters.prompts.types import (
     MOST_TAGS,
     MOST_UNTRANSLATED,
+    Appearance,
+    CharacterSheet,
     Gender,
-    Look,
-    Sheet,
 )
 
 _MOST_STYLES = 2
@@ -65,15 +65,15 @@ _MALE_KINDS = frozenset(
 @dataclass(frozen=True, slots=True)
 class _Field:
     text: str
-    found: Found
+    found: ParsedText
     language: Language
 
 
-def look(sheet: Sheet) -> Look:
+def look(sheet: CharacterSheet) -> Appearance:
     """Never raises. Words for character and biography are dropped; youth is never drawn, whatever the sheet
     says: what it says has to be judged by the safety checks on the sheet itself."""
     texts = (sheet.physical, sheet.attire, sheet.description, sheet.species)
-    language = spoken(texts)
+    language = detect_language(texts)
     physical = _field(sheet.physical, language)
     attire = _field(sheet.attire, language, attire=True)
     species = _field(sheet.species, language, species=True)
@@ -81,27 +81,27 @@ def look(sheet: Sheet) -> Look:
     gender = _gender(sheet.gender, (species, physical, attire, story))
     young = _is_young(sheet, (species, physical, attire, story))
     bodily, worn = _gathered(species, physical, attire, story)
-    bodily += passed(sheet.physical, physical.language, strictly=True)
-    worn += passed(sheet.attire, attire.language, strictly=True)
+    bodily += keep_english(sheet.physical, physical.language, strictly=True)
+    worn += keep_english(sheet.attire, attire.language, strictly=True)
     bodily = [*_kin(species, physical, gender), *bodily]
     bodily = [*_aged(bodily, sheet, gender, (species, physical, story))]
     style = _styles(sheet.style)
-    fit = fitted(
+    fit = truncated_tags(
         _clean(bodily, young),
         _clean(worn, young),
         tuple(filter(None, map(sanitize.tag, style)))[:_MOST_STYLES],
     )
     unknown = [*species.found.unknown, *physical.found.unknown, *attire.found.unknown]
-    return Look(gender, *fit, untranslated=_reported(unknown, (*fit[0], *fit[1])))
+    return Appearance(gender, *fit, untranslated=_reported(unknown, (*fit[0], *fit[1])))
 
 
-def wishes(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def user_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A client's own words as tags, and those that could not be translated. English passes as it is."""
-    language = spoken((text,))
+    language = detect_language((text,))
     found = read(text, language)
     tags = [tag for _, tag, _ in words(found)]
     tags += [tag for unit in units(text, language) for tag in _deeds(unit)]
-    tags += passed(text, language)
+    tags += keep_english(text, language)
     return _clean(tags, found.young)[:MOST_TAGS], _reported(found.unknown, tags)
 
 
@@ -113,7 +113,7 @@ def _deeds(unit: Unit) -> Iterable[str]:
 
 
 def _field(text: str, fallback: Language, *, attire: bool = False, species: bool = False) -> _Field:
-    language = spoken((text,)) if len(text.split()) > 3 else fallback
+    language = detect_language((text,)) if len(text.split()) > 3 else fallback
     return _Field(text, read(text, language, attire=attire, species=species), language)
 
 
@@ -160,12 +160,12 @@ def _gender(said: str, fields: Iterable[_Field]) -> Gender:
         if votes:
             break
         found = field.found
-        votes = weight * sum(_vote(Entry(concept, sex)) for concept, sex in found.persons)
+        votes = weight * sum(_vote(LexiconEntry(concept, sex)) for concept, sex in found.persons)
         votes += sum((sex == "f") - (sex == "m") for sex in found.sexes)
     return "female" if votes > 0 else "male" if votes < 0 else "unknown"
 
 
-def _vote(entry: Entry) -> int:
+def _vote(entry: LexiconEntry) -> int:
     name = entry.concept.name
     if name == "human":
         return 0
@@ -177,13 +177,13 @@ def _vote(entry: Entry) -> int:
     return -1 if entry.sex == "m" else 0
 
 
-def _is_young(sheet: Sheet, fields: Iterable[_Field]) -> bool:
+def _is_young(sheet: CharacterSheet, fields: Iterable[_Field]) -> bool:
     texts = (sheet.physical, sheet.description, sheet.attire)
     ages = [int(age) for text in texts for age in _AGE.findall(text[:2000])]
     return any(age < _ADULT for age in ages) or any(field.found.young for field in fields)
 
 
-def _aged(tags: list[str], sheet: Sheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
+def _aged(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
     """Old age can be seen, and is said differently of women and men."""
     ages = [int(age) for text in (sheet.physical, sheet.description) for age in _AGE.findall(text[:2000])]
     age = next((age for age in ages if age < _OLDEST), 0)
@@ -201,14 +201,14 @@ def _aged(tags: list[str], sheet: Sheet, gender: Gender, fields: Iterable[_Field
 
 def _styles(text: str) -> list[str]:
     found: list[str] = []
-    for unit in units(text, spoken((text,))):
+    for unit in units(text, detect_language((text,))):
         style = next((entry for entry in _entries(unit) if entry.concept.kind == "style"), None)
         if style is not None:
             found.extend(style.concept.tags)
     return list(dict.fromkeys(found))
 
 
-def _entries(unit: Unit) -> Iterable[Entry]:
+def _entries(unit: Unit) -> Iterable[LexiconEntry]:
     yield from unit.entries
     for lexicon in lexicons().values():
         if match := lexicon.match(unit.words):
@@ -227,14 +227,14 @@ def _plainest(tags: tuple[str, ...]) -> Iterable[str]:
             yield tag
 
 
-def suitable(tags: Iterable[str], sheet: Sheet) -> tuple[str, ...]:
+def allowed_tags(tags: Iterable[str], sheet: CharacterSheet) -> tuple[str, ...]:
     """A model's tags without those that do not go with the sheet."""
-    language = spoken((sheet.physical, sheet.attire, sheet.description, sheet.species))
+    language = detect_language((sheet.physical, sheet.attire, sheet.description, sheet.species))
     texts = (sheet.species, sheet.physical, sheet.attire, sheet.description)
     return _clean(tags, _is_young(sheet, [_field(text, language) for text in texts]))
 
 
-def fitted(
+def truncated_tags(
     physical: tuple[str, ...], attire: tuple[str, ...], style: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     room = MOST_TAGS - len(style)

@@ -92,7 +92,7 @@ class Concept:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LexiconEntry:
     """A form of a concept. ``sex`` and ``many`` only where the form tells them."""
 
     concept: Concept
@@ -105,7 +105,7 @@ class Match:
     """``length`` words that mean one of ``entries``, or play a ``role`` in the sentence."""
 
     length: int
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LexiconEntry, ...] = ()
     role: str = ""
 
 
@@ -114,7 +114,7 @@ class Lexicon:
 
     def __init__(self, language: Language, concepts: Mapping[str, Mapping[str, Concept]]) -> None:
         self.language: Language = language
-        self._entries: dict[str, list[Entry]] = {}
+        self._entries: dict[str, list[LexiconEntry]] = {}
         self._roles: dict[str, str] = {}
         self._stems: list[str] = []
         self._longest: dict[str, int] = {}
@@ -139,14 +139,14 @@ class Lexicon:
         form = folded(form)
         if "@" in form:
             for ending, sex, many in _ENDINGS:
-                self._put(form.replace("@", ending), Entry(concept, sex, many))
+                self._put(form.replace("@", ending), LexiconEntry(concept, sex, many))
             return
         first, _, rest = form.partition(" ")
-        self._put(form, Entry(concept))
+        self._put(form, LexiconEntry(concept))
         for plural in plurals(first, self.language):
-            self._put(f"{plural} {rest}".strip(), Entry(concept))
+            self._put(f"{plural} {rest}".strip(), LexiconEntry(concept))
 
-    def _put(self, form: str, entry: Entry) -> None:
+    def _put(self, form: str, entry: LexiconEntry) -> None:
         known = self._entries.setdefault(form, [])
         if all(other.concept is not entry.concept for other in known):
             known.append(entry)

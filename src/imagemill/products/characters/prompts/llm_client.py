@@ -28,7 +28,7 @@ _FAILURES = 3
 """In a row, after which the endpoint is left alone for a while: each may cost the whole time limit."""
 
 
-class ChatFailed(ImagemillError):
+class LlmFailed(ImagemillError):
     """No answer that could be used. Holds no text of question or answer."""
 
     code = "chat_failed"
@@ -36,7 +36,7 @@ class ChatFailed(ImagemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRules:
+class LlmRules:
     base_url: str
     model: str
     api_key: str | None = None
@@ -55,10 +55,10 @@ class _Reply:
     body: bytes
 
 
-class Chat:
+class LlmClient:
     """May be used by several threads at once."""
 
-    def __init__(self, rules: ChatRules, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rules: LlmRules, *, clock: Callable[[], float] = time.monotonic) -> None:
         # Here, as most installations have no language model.
         import httpx2
 
@@ -80,12 +80,12 @@ class Chat:
         return self._problem
 
     def ask(self, system: str, user: str) -> str:
-        """The text of the answer. Raises `ChatFailed`."""
+        """The text of the answer. Raises `LlmFailed`."""
         if self._clock() < self._rests_until:
-            raise ChatFailed("the language model is left alone for a while after several failures")
+            raise LlmFailed("the language model is left alone for a while after several failures")
         try:
             text = self._asked(system, user, self._clock() + self.rules.timeout_s)
-        except ChatFailed as error:
+        except LlmFailed as error:
             self._note(str(error))
             raise
         self._note("")
@@ -113,13 +113,13 @@ class Chat:
         if reply.status == 429 or reply.status >= 500:
             pause_s = _retry_after_s(reply.headers)
             if pause_s > min(self.rules.retry_after_s, end - self._clock()):
-                raise ChatFailed(
+                raise LlmFailed(
                     f"the language model answered {reply.status} and is not to be asked again soon"
                 )
             time.sleep(pause_s)
             reply = self._post(body, end)
         if reply.status != 200:
-            raise ChatFailed(f"the language model answered {reply.status}")
+            raise LlmFailed(f"the language model answered {reply.status}")
         return _content(reply.body)
 
     def _post(self, body: Mapping[str, Any], end: float) -> _Reply:
@@ -130,7 +130,7 @@ class Chat:
                 return _Reply(response.status_code, response.headers, self._received(response, end))
         except self._errors as error:
             # Its text may hold the address with a key in it.
-            raise ChatFailed(f"the language model could not be asked: {type(error).__name__}") from error
+            raise LlmFailed(f"the language model could not be asked: {type(error).__name__}") from error
 
     def _received(self, response: "httpx2.Response", end: float) -> bytes:
         """A limit for the whole, as an answer may drip in for ever."""
@@ -138,9 +138,9 @@ class Chat:
         for chunk in response.iter_bytes():
             received += chunk
             if len(received) > self.rules.answer_bytes:
-                raise ChatFailed("the language model's answer is too large")
+                raise LlmFailed("the language model's answer is too large")
             if self._clock() > end:
-                raise ChatFailed("the language model took too long")
+                raise LlmFailed("the language model took too long")
         return bytes(received)
 
 
@@ -163,7 +163,7 @@ def _content(body: bytes) -> str:
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise ChatFailed("the language model's answer is no chat completion") from error
+        raise LlmFailed("the language model's answer is no chat completion") from error
     if not isinstance(content, str):
-        raise ChatFailed("the language model's answer has no text")
+        raise LlmFailed("the language model's answer has no text")
     return content

@@ -7,7 +7,7 @@ over commas until the next one, unless gender or number say that they are the pe
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imagemill.products.characters.prompts.lexicon import Concept, Entry, Language
+from imagemill.products.characters.prompts.lexicon import Concept, Language, LexiconEntry
 from imagemill.products.characters.prompts.tokenizer import Unit, units
 
 BARE = frozenset(
@@ -49,7 +49,7 @@ _MOST_MODIFIERS = 3
 
 
 @dataclass(slots=True)
-class Head:
+class NounPhrase:
     """A noun; None: a word that cannot be seen, whose adjectives are of no use either."""
 
     concept: Concept | None
@@ -58,7 +58,7 @@ class Head:
     modifiers: list[Concept] = field(default_factory=list[Concept])
     place: str = ""
     """The part of the body it is said to be on."""
-    shares: "Head | None" = None
+    shares: "NounPhrase | None" = None
     """A noun before it that means to have the same colour."""
     contrast: bool = False
     """Two eyes, two colours."""
@@ -90,7 +90,7 @@ class Head:
         return modifier.readings.get(self.name, modifier.readings.get(self.slot, default))
 
 
-def tags(head: Head) -> Iterator[str]:
+def tags(head: NounPhrase) -> Iterator[str]:
     """Of a noun that is there."""
     if head.negated or head.concept is None:
         return
@@ -112,7 +112,7 @@ def tags(head: Head) -> Iterator[str]:
         yield from _thing(head, texts)
 
 
-def _texts(head: Head) -> list[str]:
+def _texts(head: NounPhrase) -> list[str]:
     """Readings in order, with shades put before their colours."""
     texts: list[str] = []
     colour = -1
@@ -138,7 +138,7 @@ def _texts(head: Head) -> list[str]:
     return texts
 
 
-def _paired(head: Head, texts: list[str]) -> list[str]:
+def _paired(head: NounPhrase, texts: list[str]) -> list[str]:
     """Two colours of one thing: "black and white"."""
     plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
     places = [index for index, text in enumerate(texts) if text in plain]
@@ -155,7 +155,7 @@ def _place(modifier: Concept) -> int:
     return 2 if modifier.kind == "animal" or "stuff" in modifier.readings else 0
 
 
-def _shaded(shade: str, colour: str, head: Head) -> str:
+def _shaded(shade: str, colour: str, head: NounPhrase) -> str:
     plain = colour.split(" ")[-1]
     if head.kind == "eyes" or colour.endswith("!") or "light" in colour or "dark" in colour:
         return colour
@@ -164,7 +164,7 @@ def _shaded(shade: str, colour: str, head: Head) -> str:
     return f"{shade} {colour}"
 
 
-def _eyes(head: Head, texts: list[str]) -> Iterator[str]:
+def _eyes(head: NounPhrase, texts: list[str]) -> Iterator[str]:
     colours = [m for m in head.modifiers if m.kind == "colour"]
     said = list(dict.fromkeys(text for m in colours if (text := head.reads(m)) and text in texts))
     if len(said) > 1:
@@ -177,7 +177,7 @@ def _eyes(head: Head, texts: list[str]) -> Iterator[str]:
     yield from (f"{text} {head.name}" for text in texts)
 
 
-def _thing(head: Head, texts: list[str]) -> Iterator[str]:
+def _thing(head: NounPhrase, texts: list[str]) -> Iterator[str]:
     placed = _PLACED.get((head.name, head.place))
     if head.name == "scar" and head.place and not placed:
         placed = f"scar on {_SINGULAR.get(head.place, head.place)}"
@@ -217,10 +217,12 @@ _CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
 
 
 @dataclass
-class Found:
+class ParsedText:
     """What a field says. ``items`` in the order of the text: heads, and tags with the kind they are of."""
 
-    items: list[Head | tuple[Concept, int]] = field(default_factory=list[Head | tuple[Concept, int]])
+    items: list[NounPhrase | tuple[Concept, int]] = field(
+        default_factory=list[NounPhrase | tuple[Concept, int]]
+    )
     body: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     persons: list[tuple[Concept, str]] = field(default_factory=list[tuple[Concept, str]])
     """Words for people, with the gender of their form."""
@@ -233,7 +235,7 @@ class Found:
         return any(concept.kind == "youth" for concept, _ in self.persons)
 
 
-def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> Found:
+def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> ParsedText:
     """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
     reader = _Reader(language, attire=attire, species=species)
     every = units(text, language)
@@ -245,12 +247,12 @@ def read(text: str, language: Language, *, attire: bool = False, species: bool =
 
 class _Reader:
     def __init__(self, language: Language, *, attire: bool, species: bool) -> None:
-        self.found = Found()
+        self.found = ParsedText()
         self._language = language
         self._attire = attire
         self._species = species
-        self._head: Head | None = None
-        self._entry: Entry | None = None
+        self._head: NounPhrase | None = None
+        self._entry: LexiconEntry | None = None
         self._pending: list[Concept] = []
         self._negated = False
         self._spent = False
@@ -288,7 +290,7 @@ class _Reader:
         """Adjectives no noun came for are the last noun's, or the person's."""
         pending, self._pending = self._pending, []
         for concept in pending:
-            self._attach(Entry(concept))
+            self._attach(LexiconEntry(concept))
 
     def _rest(self, pause: str) -> None:
         self.flush()
@@ -297,7 +299,7 @@ class _Reader:
         if pause == "." or (self._head is not None and self._head.concept is None):
             self._head = self._entry = None
 
-    def _chosen(self, unit: Unit, after: Unit | None) -> Entry | None:
+    def _chosen(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
         """Which meaning it has here."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
@@ -323,7 +325,7 @@ class _Reader:
             others.sort(key=lambda entry: entry.concept.kind == "part")
         return next((entry for entry in others if self._fits(entry)), others[0])
 
-    def _fits(self, entry: Entry) -> bool:
+    def _fits(self, entry: LexiconEntry) -> bool:
         """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
         concept = entry.concept
         if concept.name == "tips":
@@ -363,10 +365,10 @@ class _Reader:
             self.found.unknown.append(unit)
         named = self._link == "of" and self._head is not None and not unit.role
         if self._language != "en" and not self._near and not named:
-            self._head, self._entry = Head(None), None
+            self._head, self._entry = NounPhrase(None), None
         self._link = ""
 
-    def _modify(self, entry: Entry, after: Unit | None) -> None:
+    def _modify(self, entry: LexiconEntry, after: Unit | None) -> None:
         concept = entry.concept
         if concept.kind == "animal" and self._species:
             self.found.items.append((concept, self._order))
@@ -388,7 +390,7 @@ class _Reader:
             "with",
         )
 
-    def _attach(self, entry: Entry) -> None:
+    def _attach(self, entry: LexiconEntry) -> None:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
@@ -408,21 +410,21 @@ class _Reader:
         slot = self._head.slot if self._head is not None else ""
         return self._language == "en" and slot in ("part", "garment", "eyes")
 
-    def _agrees(self, entry: Entry) -> bool:
+    def _agrees(self, entry: LexiconEntry) -> bool:
         """In gender and number, as far as both forms tell."""
         noun = self._entry
         if noun is None or not entry.sex or not noun.sex:
             return True
         return entry.sex == noun.sex and entry.many == noun.many
 
-    def _name(self, entry: Entry) -> None:
+    def _name(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if self._link == "at" and concept.kind in ("part", "hair", "eyes", "skin", "body"):
             self._place(concept.name)
             return
         if self._negated and self._spent and concept.kind in ("hair", "eyes", "skin"):
             self._negated = False
-        head = Head(concept, self._language, negated=self._negated, rank=self._order)
+        head = NounPhrase(concept, self._language, negated=self._negated, rank=self._order)
         head.modifiers, self._pending = self._pending, []
         if self._link == "and" and self._head is not None:
             self._join(self._head, head)
@@ -436,7 +438,7 @@ class _Reader:
             head.place = name
         self._link = ""
 
-    def _join(self, former: Head, head: Head) -> None:
+    def _join(self, former: NounPhrase, head: NounPhrase) -> None:
         """Two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
         if self._language == "en":
             if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
@@ -446,11 +448,11 @@ class _Reader:
         ):
             head.shares = former
 
-    def _begin(self, head: Head, entry: Entry) -> None:
+    def _begin(self, head: NounPhrase, entry: LexiconEntry) -> None:
         self._head, self._entry = head, _formed(entry, self._unit)
         self._comma, self._near, self._link = False, True, ""
 
-    def _tag(self, entry: Entry) -> None:
+    def _tag(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if concept.kind in ("person", "youth", "species", "age"):
             self.found.persons.append((concept, entry.sex))
@@ -462,25 +464,25 @@ class _Reader:
             self._hairstyle(entry)
             return
         pending, self._pending = self._pending, []
-        head = Head(concept, self._language, self._negated, silent=True, rank=self._order)
+        head = NounPhrase(concept, self._language, self._negated, silent=True, rank=self._order)
         if concept.kind in ("person", "species"):
             self._begin(head, entry)
             self.found.items.append(head)
             for modifier in pending:
-                self._attach(Entry(modifier))
+                self._attach(LexiconEntry(modifier))
         else:
             self._begin(head, entry)
             self._pending = pending if self._language != "en" else []
             for modifier in pending if self._language == "en" else []:
-                self._attach(Entry(modifier))
+                self._attach(LexiconEntry(modifier))
         self._spent = True
 
-    def _hairstyle(self, entry: Entry) -> None:
+    def _hairstyle(self, entry: LexiconEntry) -> None:
         """Colours that follow are the hair's."""
         head = self._head
         if head is None or head.kind != "hair":
             hair = Concept("hair", "hair", ())
-            head = Head(hair, self._language, self._negated, rank=self._order)
+            head = NounPhrase(hair, self._language, self._negated, rank=self._order)
             self.found.items.append(head)
             self._begin(head, entry)
         head.modifiers.extend(self._pending)
@@ -488,19 +490,21 @@ class _Reader:
         self._near, self._link, self._spent = True, "", True
 
 
-def _formed(entry: Entry, unit: Unit) -> Entry:
+def _formed(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
     """With the gender that a noun's ending tells."""
     word = unit.words[0]
     sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
-    return entry if entry.sex or unit.language == "en" else Entry(entry.concept, sex, word.endswith("s"))
+    return (
+        entry if entry.sex or unit.language == "en" else LexiconEntry(entry.concept, sex, word.endswith("s"))
+    )
 
 
-def words(found: Found) -> Iterator[tuple[str, str, int]]:
+def words(found: ParsedText) -> Iterator[tuple[str, str, int]]:
     """All tags: (kind, tag, order)."""
     for tag, order in found.body:
         yield "body", tag, order
     for item in found.items:
-        if isinstance(item, Head):
+        if isinstance(item, NounPhrase):
             for tag in tags(item):
                 kind = "garment" if item.kind in ("garment", "detail") else item.kind
                 yield kind, tag, item.rank

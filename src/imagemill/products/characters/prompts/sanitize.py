@@ -109,7 +109,7 @@ _FOREIGN = re.compile(
 """How words of Portuguese and Spanish end, and few of English."""
 
 
-def passed(text: str, language: Language, *, strictly: bool = False) -> Iterator[str]:
+def keep_english(text: str, language: Language, *, strictly: bool = False) -> Iterator[str]:
     """Parts between commas with a word that is not known, where all of it reads as English. ``strictly``:
     only beside a noun or an adjective that is known, in a text that is English as a whole."""
     if strictly and language != "en":

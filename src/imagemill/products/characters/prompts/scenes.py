@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
-from imagemill.products.characters.prompts.glossary import wishes
+from imagemill.products.characters.prompts.glossary import user_tags
 from imagemill.products.characters.prompts.lexicon import Language
-from imagemill.products.characters.prompts.tokenizer import Unit, spoken, units
-from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, Setting, Telling
+from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, units
+from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, SceneDescription, StoryContext
 
 MOST_SCENERY = 8
 """Tags of a scene besides those of its people."""
@@ -15,9 +15,9 @@ _MESSAGES = 6
 """The last ones; what was said earlier is over."""
 
 
-def setting(telling: Telling) -> Setting:
+def setting(telling: StoryContext) -> SceneDescription:
     """Never raises. Of place and mood unknown words are reported; a story is full of what cannot be seen."""
-    language = spoken((telling.summary, *telling.messages[-_MESSAGES:], telling.place, telling.mood))
+    language = detect_language((telling.summary, *telling.messages[-_MESSAGES:], telling.place, telling.mood))
     named = [*_seen(telling.place, "place", language), *_seen(telling.mood, "mood", language)]
     told: list[str] = []
     for text in (telling.summary, *reversed(telling.messages[-_MESSAGES:]), telling.title):
@@ -25,7 +25,7 @@ def setting(telling: Telling) -> Setting:
     feeling = [] if telling.mood.strip() else list(_seen(telling.summary, "mood", language))[:2]
     tags = sanitize.distinct(map(sanitize.tag, [*named, *told, *feeling]))
     unknown = [*_unseen(telling.place, language), *_unseen(telling.mood, language)]
-    return Setting(tags[:MOST_SCENERY], untranslated=sanitize.distinct(unknown)[:MOST_UNTRANSLATED])
+    return SceneDescription(tags[:MOST_SCENERY], untranslated=sanitize.distinct(unknown)[:MOST_UNTRANSLATED])
 
 
 def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
@@ -79,4 +79,4 @@ def actions(emotion: str, action_tag: str = "") -> tuple[str, ...]:
 
 def given_actions(text: str) -> tuple[str, ...]:
     """Action tags as a client wrote them, in English, or what the glossary knows of them."""
-    return wishes(text)[0][:_MOST_ACTIONS]
+    return user_tags(text)[0][:_MOST_ACTIONS]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
-from imagemill.products.characters.prompts.types import Gender, Look, Setting
+from imagemill.products.characters.prompts.types import Appearance, Gender, SceneDescription
 
 SCORES = ("score_9", "score_8_up", "score_7_up")
 """What models of the Pony family were taught quality by; others read it as text."""
@@ -37,7 +37,7 @@ class Prompt:
 class Person:
     """Somebody in a picture. ``lora``: ``name|trigger`` or a name; its name goes before the character's."""
 
-    look: Look
+    look: Appearance
     name: str = ""
     lora: str = ""
 
@@ -91,12 +91,16 @@ def sticker(
     )
 
 
-def cover(setting: Setting, people: Sequence[Person] = (), *, style: str = "", pony: bool = False) -> Prompt:
+def cover(
+    setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
+) -> Prompt:
     """A story's cover, without lettering: titles are set by who shows it."""
     return _staged(("book cover illustration", "dynamic composition"), setting, people, style, pony)
 
 
-def scene(setting: Setting, people: Sequence[Person] = (), *, style: str = "", pony: bool = False) -> Prompt:
+def scene(
+    setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
+) -> Prompt:
     """A moment of a story."""
     return _staged(("scene", "detailed background"), setting, people, style, pony)
 
@@ -111,7 +115,7 @@ def chroma(colour: str, code: str) -> str:
 
 
 def _staged(
-    kind: Iterable[str], setting: Setting, people: Sequence[Person], style: str, pony: bool
+    kind: Iterable[str], setting: SceneDescription, people: Sequence[Person], style: str, pony: bool
 ) -> Prompt:
     cast = people[:MOST_CAST]
     looks = [part for person in cast for part in (_weighed(person), *_short(person.look, len(cast)))]
@@ -146,19 +150,19 @@ def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
     )
 
 
-def _short(look: Look, people: int) -> tuple[str, ...]:
+def _short(look: Appearance, people: int) -> tuple[str, ...]:
     """Among others a person gets the tags that tell it from them."""
     if people == 1:
         return _tags(look)
     return _tags(replace(look, physical=look.physical[:_CAST_TAGS], attire=look.attire[: _CAST_TAGS // 2]))
 
 
-def _tags(look: Look) -> tuple[str, ...]:
+def _tags(look: Appearance) -> tuple[str, ...]:
     """Tags such as "bow (weapon)" have parentheses of their own."""
     return tuple(map(sanitize.escaped, (*look.physical, *look.attire)))
 
 
-def _style(look: Look) -> str:
+def _style(look: Appearance) -> str:
     return sanitize.escaped(", ".join(look.style)) or DEFAULT_STYLE
 
 

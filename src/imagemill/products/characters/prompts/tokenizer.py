@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from imagemill.products.characters.prompts.lexicon import LANGUAGES, Entry, Language, Match, folded, lexicons
+from imagemill.products.characters.prompts.lexicon import (
+    LANGUAGES,
+    Language,
+    LexiconEntry,
+    Match,
+    folded,
+    lexicons,
+)
 
 MOST_CHARS = 2000
 """Of a field that are read."""
@@ -19,7 +26,7 @@ _APOSTROPHES = re.compile("['\u2019`\u00b4]")
 class Unit:
     raw: str
     words: tuple[str, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LexiconEntry, ...] = ()
     role: str = ""
     language: Language | None = None
     pause: str = ""
@@ -60,7 +67,7 @@ def units(text: str, language: Language) -> list[Unit]:
     return found
 
 
-def spoken(texts: Sequence[str]) -> Language:
+def detect_language(texts: Sequence[str]) -> Language:
     """The language most words of which are known; Portuguese where it may be several."""
     words = [token.word for text in texts for token in _tokens(text)]
     known = {name: sum(map(lexicon.knows, words)) for name, lexicon in lexicons().items()}

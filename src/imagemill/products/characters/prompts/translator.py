@@ -15,17 +15,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, cast
 
 from imagemill.products.characters.prompts import glossary, sanitize
-from imagemill.products.characters.prompts.glossary import fitted, suitable
-from imagemill.products.characters.prompts.llm_client import Chat, ChatFailed
+from imagemill.products.characters.prompts.glossary import allowed_tags, truncated_tags
+from imagemill.products.characters.prompts.llm_client import LlmClient, LlmFailed
 from imagemill.products.characters.prompts.sanitize import is_foreign
 from imagemill.products.characters.prompts.scenes import MOST_SCENERY, setting
 from imagemill.products.characters.prompts.types import (
     MOST_UNTRANSLATED,
+    Appearance,
+    CharacterSheet,
     Gender,
-    Look,
-    Setting,
-    Sheet,
-    Telling,
+    SceneDescription,
+    StoryContext,
 )
 
 _MOST_READ = 60
@@ -34,28 +34,30 @@ _DESCRIPTION_CHARS = 400
 _GENDERS: Mapping[object, Gender] = {"female": "female", "male": "male"}
 
 
-def parse_appearance(answer: Mapping[str, Any], sheet: Sheet, known: Look) -> Look | None:
+def parse_appearance(
+    answer: Mapping[str, Any], sheet: CharacterSheet, known: Appearance
+) -> Appearance | None:
     """None where nothing can be used though the glossary found something, or lists are no lists."""
     lists = {name: answer.get(name, []) for name in ("physical", "attire", "style")}
     if not all(isinstance(value, (list, tuple)) for value in lists.values()):
         return None
-    physical, attire, style = (suitable(_tags(value), sheet) for value in lists.values())
+    physical, attire, style = (allowed_tags(_tags(value), sheet) for value in lists.values())
     if not (physical or attire) and (known.physical or known.attire):
         return None
     # A model that answers with one list has not understood; its tags are still tags.
     attire = tuple(tag for tag in attire if tag not in physical)
     gender = _GENDERS.get(_hashable(answer.get("gender")), known.gender)
-    return Look(gender, *fitted(physical, attire, style), untranslated=_reported(answer, sheet))
+    return Appearance(gender, *truncated_tags(physical, attire, style), untranslated=_reported(answer, sheet))
 
 
-def parse_scene(answer: Mapping[str, Any], known: Setting) -> Setting | None:
+def parse_scene(answer: Mapping[str, Any], known: SceneDescription) -> SceneDescription | None:
     """None where there is neither a tag nor a description to use."""
     given = answer.get("tags", [])
     tags = sanitize.distinct(_tags(given if isinstance(given, (list, tuple)) else []))[:MOST_SCENERY]
     text = described(answer.get("description"))
     if not text and not tags:
         return None
-    return Setting(tags or known.tags, text, () if text else known.untranslated)
+    return SceneDescription(tags or known.tags, text, () if text else known.untranslated)
 
 
 def described(text: object) -> str:
@@ -85,7 +87,7 @@ def _hashable(value: object) -> object:
     return value if isinstance(value, str) else None
 
 
-def _reported(answer: Mapping[str, Any], sheet: Sheet) -> tuple[str, ...]:
+def _reported(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ...]:
     """Words that do stand in the sheet."""
     given = answer.get("untranslated", [])
     if not isinstance(given, (list, tuple)):
@@ -164,7 +166,7 @@ class TranslatorHealth:
 class Translator:
     """May be used by several threads at once. Raises nothing but the cache's errors."""
 
-    def __init__(self, chat: Chat | None, cache: Cache) -> None:
+    def __init__(self, chat: LlmClient | None, cache: Cache) -> None:
         self._chat = chat
         self._cache = cache
 
@@ -174,7 +176,7 @@ class Translator:
             return TranslatorHealth("glossary", "", "")
         return TranslatorHealth("llm", self._chat.rules.model, self._chat.problem)
 
-    def look(self, sheet: Sheet) -> Look:
+    def look(self, sheet: CharacterSheet) -> Appearance:
         """Where the model fails the glossary answers, and ``problem`` says why."""
         known = glossary.look(sheet)
         if self._chat is None or not any(_content(sheet).values()):
@@ -186,14 +188,14 @@ class Translator:
         try:
             look = parse_appearance(_asked(self._chat, _LOOK, _content(sheet)), sheet, known)
             if look is None:
-                raise ChatFailed("the language model's answer has no usable tags")
-        except ChatFailed as error:
+                raise LlmFailed("the language model's answer has no usable tags")
+        except LlmFailed as error:
             log.warning("a character sheet was translated by the glossary: %s", error)
             return replace(known, problem=str(error))
         self._cache.put(key, json.dumps(_kept(look)))
         return replace(look, by="llm")
 
-    def scene(self, telling: Telling) -> Setting:
+    def scene(self, telling: StoryContext) -> SceneDescription:
         """As `look`."""
         known = setting(telling)
         content = _story(telling)
@@ -206,21 +208,21 @@ class Translator:
         try:
             scene = parse_scene(_asked(self._chat, _SCENE, content), known)
             if scene is None:
-                raise ChatFailed("the language model's answer has no usable description")
-        except ChatFailed as error:
+                raise LlmFailed("the language model's answer has no usable description")
+        except LlmFailed as error:
             log.warning("a scene was translated by the glossary: %s", error)
             return replace(known, problem=str(error))
         self._cache.put(key, json.dumps({"tags": scene.tags, "description": scene.description}))
         return replace(scene, by="llm")
 
 
-def _content(sheet: Sheet) -> dict[str, str]:
+def _content(sheet: CharacterSheet) -> dict[str, str]:
     """What is asked about: no names, as they cannot be seen and are nobody else's business."""
     fields = {name: text for name, text in asdict(sheet).items() if name not in ("name", "lora")}
     return {name: " ".join(text[:_FIELD_CHARS].split()) for name, text in fields.items()}
 
 
-def _story(telling: Telling) -> dict[str, Any]:
+def _story(telling: StoryContext) -> dict[str, Any]:
     return {
         "title": telling.title[:_FIELD_CHARS],
         "summary": telling.summary[:_FIELD_CHARS],
@@ -230,15 +232,15 @@ def _story(telling: Telling) -> dict[str, Any]:
     }
 
 
-def _key(chat: Chat, kind: str, content: Mapping[str, Any]) -> str:
+def _key(chat: LlmClient, kind: str, content: Mapping[str, Any]) -> str:
     whole = {"kind": kind, "version": VERSION, "model": chat.rules.model, "content": content}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def _asked(chat: Chat, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _asked(chat: LlmClient, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = _read(chat.ask(system, json.dumps(content, ensure_ascii=False)))
     if answer is None:
-        raise ChatFailed("the language model's answer is no JSON object")
+        raise LlmFailed("the language model's answer is no JSON object")
     return answer
 
 
@@ -252,6 +254,6 @@ def _read(text: str) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _kept(look: Look) -> dict[str, Any]:
+def _kept(look: Appearance) -> dict[str, Any]:
     names = ("gender", "physical", "attire", "style", "untranslated")
     return {name: getattr(look, name) for name in names}

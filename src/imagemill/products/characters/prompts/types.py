@@ -12,7 +12,7 @@ MOST_UNTRANSLATED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class CharacterSheet:
     """A character, in any language. ``lora`` is ``name|trigger`` or a name."""
 
     name: str = ""
@@ -26,7 +26,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """What can be seen of a character: English tags in the style of danbooru, at most `MOST_TAGS`."""
 
     gender: Gender = "unknown"
@@ -45,19 +45,19 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class StoryContext:
     """What a picture of a story is made from, in any language. ``messages``: the last of a conversation."""
 
     title: str = ""
     summary: str = ""
     messages: tuple[str, ...] = ()
-    characters: tuple[Sheet, ...] = ()
+    characters: tuple[CharacterSheet, ...] = ()
     place: str = ""
     mood: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SceneDescription:
     """Where a scene is, what happens and how it feels, without its people."""
 
     tags: tuple[str, ...] = ()
