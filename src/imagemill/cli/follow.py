@@ -51,9 +51,9 @@ def follow(
 ) -> Iterator[StreamMessage]:
     """Yield a job's events until the last one, each durable event once.
 
-    ``on_break`` gets the number of the last event each time the connection breaks. Raises `ServerUnreachable` when
-    the server does not answer at first or stays away, `ApiError` when it knows no such job, `CliError` when the job
-    has not ended after ``patience_s``.
+    ``on_break`` gets the number of the last event each time the connection breaks. Raises `ServerUnreachable`
+    when the server does not answer at first or stays away, `ApiError` when it knows no such job, `CliError`
+    when the job has not ended after ``patience_s``.
     """
     seq, connected = after, False
     broken_at = time.monotonic()
