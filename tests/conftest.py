@@ -103,7 +103,7 @@ def store(database_url: str) -> Iterator[Store]:
 class Server:
     """Imagemill on a real port, in this process."""
 
-    mill: Application
+    app: Application
     url: str
     client: httpx2.Client
 
@@ -158,7 +158,7 @@ def running_server(
     settings: Settings,
     roles: Roles | None = None,
     *,
-    prepare: Callable[[Application], None] = lambda mill: None,
+    prepare: Callable[[Application], None] = lambda app: None,
 ) -> Iterator[Server]:
     """``prepare`` puts fakes into the process before it starts."""
     if settings.database_url is None:
@@ -189,7 +189,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     open_: list[Any] = []
 
     def make(**settings: Any) -> Server:
-        roles, prepare = settings.pop("roles", None), settings.pop("prepare", lambda mill: None)
+        roles, prepare = settings.pop("roles", None), settings.pop("prepare", lambda app: None)
         defaults: dict[str, Any] = {
             "data_dir": tmp_path / "data",
             "shutdown_grace_s": 5,

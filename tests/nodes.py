@@ -52,9 +52,9 @@ class FakeNodes:
         return well
 
 
-def with_nodes(mill: Application, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
+def with_nodes(app: Application, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
     """Put the fake into a process that has not started."""
     fake = backend or FakeNodes()
-    mill.nodes = NodeRegistry(mill.store, static, fake)
-    mill.services = replace(mill.services, nodes=mill.nodes)
+    app.nodes = NodeRegistry(app.store, static, fake)
+    app.services = replace(app.services, nodes=app.nodes)
     return fake

@@ -43,7 +43,7 @@ def shown(text: str) -> Credentials:
 
 def access(accounts: Any, remember_s: float = 60) -> Access:
     return Access(
-        accounts, AccessRules("local", True, None, remember_s), strangers=UnknownKeyThrottle(lambda: 0.0)
+        accounts, AccessRules("local", True, None, remember_s), unknown_keys=UnknownKeyThrottle(lambda: 0.0)
     )
 
 
@@ -92,19 +92,19 @@ def test_the_same_wrong_key_is_looked_up_once_in_a_while(store: Store) -> None:
 
 def test_an_address_may_be_wrong_again_after_a_while() -> None:
     now = 0.0
-    strangers = UnknownKeyThrottle(lambda: now)
+    unknown_keys = UnknownKeyThrottle(lambda: now)
     for _ in range(50):
-        strangers.check(HERE)
-        strangers.note(HERE)
+        unknown_keys.check(HERE)
+        unknown_keys.note(HERE)
     with pytest.raises(TooManyAttempts):
-        strangers.check(HERE)
-    strangers.check(ELSEWHERE)
+        unknown_keys.check(HERE)
+    unknown_keys.check(ELSEWHERE)
     now = 1.0
     for _ in range(5):
-        strangers.check(HERE)
-        strangers.note(HERE)
+        unknown_keys.check(HERE)
+        unknown_keys.note(HERE)
     with pytest.raises(TooManyAttempts):
-        strangers.check(HERE)
+        unknown_keys.check(HERE)
 
 
 def test_over_http_a_flood_is_refused_by_address(make_server: Callable[..., Server]) -> None:

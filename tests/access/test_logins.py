@@ -47,70 +47,70 @@ def test_nobody_signs_up_where_it_is_not_wanted(make_server: Callable[..., Serve
     assert "IMAGEMILL_AUTH__SIGN_UP" in problem(answer, 403)["detail"]
 
 
-def test_whoever_signs_up_is_a_user_with_a_session(mill: Server) -> None:
-    session = sign_up(mill, "One@Example.org")
+def test_whoever_signs_up_is_a_user_with_a_session(app: Server) -> None:
+    session = sign_up(app, "One@Example.org")
     assert session["role"] == "user"
-    told = ask(mill, session["accessToken"], "GET", "/api/v1/auth/me").json()
+    told = ask(app, session["accessToken"], "GET", "/api/v1/auth/me").json()
     assert told["owner"] == session["owner"]
     assert told["credential"].startswith("session:")
     assert "admin" not in told["scopes"]
     body = {"email": "one@example.org", "password": PASSWORD}
-    problem(ask(mill, None, "POST", "/api/v1/auth/sign-up", json=body), 409)
+    problem(ask(app, None, "POST", "/api/v1/auth/sign-up", json=body), 409)
 
 
-def test_a_wrong_password_and_a_wrong_address_are_answered_alike(mill: Server) -> None:
-    sign_up(mill, "two@example.org")
-    wrong, unknown = login(mill, "two@example.org", "wrong password"), login(mill, "nobody@example.org")
+def test_a_wrong_password_and_a_wrong_address_are_answered_alike(app: Server) -> None:
+    sign_up(app, "two@example.org")
+    wrong, unknown = login(app, "two@example.org", "wrong password"), login(app, "nobody@example.org")
     assert problem(wrong, 401)["detail"] == problem(unknown, 401)["detail"]
     assert "wrong password" not in wrong.text
-    assert login(mill, "TWO@example.org ").status_code == 200
+    assert login(app, "TWO@example.org ").status_code == 200
 
 
-def test_a_logout_ends_the_session_at_once_and_no_other(mill: Server) -> None:
-    first = sign_up(mill, "three@example.org")
-    second = login(mill, "three@example.org").json()
-    assert [me(mill, each["accessToken"]) for each in (first, second)] == [200, 200]
-    assert ask(mill, first["accessToken"], "POST", "/api/v1/auth/logout").status_code == 204
-    assert [me(mill, each["accessToken"]) for each in (first, second)] == [401, 200]
-    problem(refresh(mill, first["refreshToken"]), 401)
-    problem(ask(mill, ADMIN_KEY, "POST", "/api/v1/auth/logout"), 409)
+def test_a_logout_ends_the_session_at_once_and_no_other(app: Server) -> None:
+    first = sign_up(app, "three@example.org")
+    second = login(app, "three@example.org").json()
+    assert [me(app, each["accessToken"]) for each in (first, second)] == [200, 200]
+    assert ask(app, first["accessToken"], "POST", "/api/v1/auth/logout").status_code == 204
+    assert [me(app, each["accessToken"]) for each in (first, second)] == [401, 200]
+    problem(refresh(app, first["refreshToken"]), 401)
+    problem(ask(app, ADMIN_KEY, "POST", "/api/v1/auth/logout"), 409)
 
 
-def test_refresh_tokens_rotate_and_a_former_one_ends_the_session(mill: Server) -> None:
-    first = sign_up(mill, "four@example.org")
-    second = refresh(mill, first["refreshToken"]).json()
-    third = refresh(mill, second["refreshToken"]).json()
-    assert me(mill, third["accessToken"]) == 200
-    assert "used already" in problem(refresh(mill, first["refreshToken"]), 401)["detail"]
-    assert me(mill, third["accessToken"]) == 401
-    problem(refresh(mill, third["refreshToken"]), 401)
-    problem(refresh(mill, "nonsense"), 401)
+def test_refresh_tokens_rotate_and_a_former_one_ends_the_session(app: Server) -> None:
+    first = sign_up(app, "four@example.org")
+    second = refresh(app, first["refreshToken"]).json()
+    third = refresh(app, second["refreshToken"]).json()
+    assert me(app, third["accessToken"]) == 200
+    assert "used already" in problem(refresh(app, first["refreshToken"]), 401)["detail"]
+    assert me(app, third["accessToken"]) == 401
+    problem(refresh(app, third["refreshToken"]), 401)
+    problem(refresh(app, "nonsense"), 401)
 
 
-def test_a_new_password_ends_the_other_sessions(mill: Server) -> None:
-    mine, other = sign_up(mill, "five@example.org"), login(mill, "five@example.org").json()
+def test_a_new_password_ends_the_other_sessions(app: Server) -> None:
+    mine, other = sign_up(app, "five@example.org"), login(app, "five@example.org").json()
 
     def change(current: str, new: str) -> Any:
         body = {"currentPassword": current, "newPassword": new}
-        return ask(mill, mine["accessToken"], "POST", "/api/v1/auth/change-password", json=body)
+        return ask(app, mine["accessToken"], "POST", "/api/v1/auth/change-password", json=body)
 
     assert "currentPassword" in problem(change("wrong password", NEW), 400)["errors"]
     assert "newPassword" in problem(change(PASSWORD, "short"), 400)["errors"]
-    assert me(mill, other["accessToken"]) == 200
+    assert me(app, other["accessToken"]) == 200
     assert change(PASSWORD, NEW).status_code == 204
-    assert [me(mill, each["accessToken"]) for each in (mine, other)] == [200, 401]
-    problem(login(mill, "five@example.org"), 401)
-    assert login(mill, "five@example.org", NEW).status_code == 200
+    assert [me(app, each["accessToken"]) for each in (mine, other)] == [200, 401]
+    problem(login(app, "five@example.org"), 401)
+    assert login(app, "five@example.org", NEW).status_code == 200
 
 
-def test_a_disabled_user_is_out_at_once_and_cannot_come_back(mill: Server) -> None:
-    session = sign_up(mill, "six@example.org")
-    mill.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
-    assert me(mill, session["accessToken"]) == 200
-    mill.client.patch(f"/api/v1/owners/{session['owner']}", json={"disabled": True})
-    assert me(mill, session["accessToken"]) == 401
-    problem(login(mill, "six@example.org"), 401)
-    problem(refresh(mill, session["refreshToken"]), 401)
+def test_a_disabled_user_is_out_at_once_and_cannot_come_back(app: Server) -> None:
+    session = sign_up(app, "six@example.org")
+    app.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+    assert me(app, session["accessToken"]) == 200
+    app.client.patch(f"/api/v1/owners/{session['owner']}", json={"disabled": True})
+    assert me(app, session["accessToken"]) == 401
+    problem(login(app, "six@example.org"), 401)
+    problem(refresh(app, session["refreshToken"]), 401)
 
 
 def forgot(server: Server, address: str) -> Any:
@@ -123,28 +123,28 @@ def reset(server: Server, token: str, password: str = NEW) -> Any:
 
 
 def mails(server: Server) -> list[Path]:
-    folder = server.mill.settings.mail.folder
+    folder = server.app.settings.mail.folder
     assert folder is not None
     return sorted(folder.glob("*.eml"))
 
 
-def test_a_forgotten_password_is_chosen_anew_once_by_mail(mill: Server) -> None:
-    session, before = sign_up(mill, "seven@example.org"), len(mails(mill))
-    unknown, known = forgot(mill, "nobody@example.org"), forgot(mill, "Seven@example.org")
+def test_a_forgotten_password_is_chosen_anew_once_by_mail(app: Server) -> None:
+    session, before = sign_up(app, "seven@example.org"), len(mails(app))
+    unknown, known = forgot(app, "nobody@example.org"), forgot(app, "Seven@example.org")
     assert (unknown.status_code, unknown.content) == (known.status_code, known.content)
-    (path,) = until(lambda: mails(mill)[before:])
+    (path,) = until(lambda: mails(app)[before:])
     assert path.stat().st_mode & 0o077 == 0
     until(path.read_bytes)
     mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert mail["To"] == "seven@example.org"
     found = re.search(r"https://app\.example/reset\?token=(\S+)", mail.get_content())
     assert found is not None
-    assert "password" in problem(reset(mill, found[1], "short"), 400)["errors"]
-    assert reset(mill, found[1]).status_code == 204
-    assert me(mill, session["accessToken"]) == 401
-    assert login(mill, "seven@example.org", NEW).status_code == 200
-    assert "token" in problem(reset(mill, found[1]), 400)["errors"]
-    assert "token" in problem(reset(mill, "x" * 43), 400)["errors"]
+    assert "password" in problem(reset(app, found[1], "short"), 400)["errors"]
+    assert reset(app, found[1]).status_code == 204
+    assert me(app, session["accessToken"]) == 401
+    assert login(app, "seven@example.org", NEW).status_code == 200
+    assert "token" in problem(reset(app, found[1]), 400)["errors"]
+    assert "token" in problem(reset(app, "x" * 43), 400)["errors"]
 
 
 def test_without_mail_it_says_what_to_set(make_server: Callable[..., Server]) -> None:
@@ -201,7 +201,7 @@ def test_the_secret_of_tokens_is_drawn_at_the_first_login_and_only_we_read_it(
     make_server: Callable[..., Server],
 ) -> None:
     server = make_server(auth={"sign_up": True, **QUICK})
-    secret = server.mill.settings.data_dir / "secrets" / "jwt.key"
+    secret = server.app.settings.data_dir / "secrets" / "jwt.key"
     assert not secret.exists()
     sign_up(server)
     assert secret.stat().st_mode & 0o777 == 0o600

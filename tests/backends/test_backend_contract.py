@@ -95,9 +95,9 @@ class Hinted(ComfyUI):
         self.configure([NodeConfig("gpu-1", node.url)])
         self._node = node
 
-    def send(self, order: RenderRequest) -> str:
-        work = order.work
-        match order.properties.get("make it"):
+    def send(self, request: RenderRequest) -> str:
+        work = request.work
+        match request.properties.get("make it"):
             case "slow":
                 work = spec(steps=1000)
             case FailureCode.OUT_OF_MEMORY:
@@ -112,7 +112,7 @@ class Hinted(ComfyUI):
                 work = GraphSpec({**GRAPH, "3": {"class_type": "Absent", "inputs": {}}})
             case _:
                 pass
-        return super().send(replace(order, work=work))
+        return super().send(replace(request, work=work))
 
 
 @contextmanager
@@ -137,9 +137,9 @@ class ScriptedFal(FalBackend):
         super().__init__(fal_settings(server), Book())
         self._server = server
 
-    def send(self, order: RenderRequest) -> str:
+    def send(self, request: RenderRequest) -> str:
         self._server.behave()
-        match order.properties.get("make it"):
+        match request.properties.get("make it"):
             case "slow":
                 self._server.behave(render_s=10.0)
             case "stepwise":
@@ -152,7 +152,7 @@ class ScriptedFal(FalBackend):
                 self._server.behave(nsfw=True)
             case _:
                 pass
-        return super().send(order)
+        return super().send(request)
 
 
 @contextmanager

@@ -243,9 +243,9 @@ def test_clients_are_told_that_a_file_is_gone(serve: Callable[[], Any]) -> None:
         (artifact,) = server.client.get(f"/api/v1/jobs/{job_id}").json()["artifacts"]
         assert (artifact["available"], artifact["url"]) == (False, None)
         assert "its retention is over" in problem(httpx2.get(url, verify=False), 410)["detail"]
-        wait_until(lambda: keys(server.mill.blobs) == set())
+        wait_until(lambda: keys(server.app.blobs) == set())
         with pytest.raises(NotFound):
-            server.mill.blobs.get(blob_key(job_id, 1, 0, "png"))
+            server.app.blobs.get(blob_key(job_id, 1, 0, "png"))
 
 
 def test_an_artifact_without_a_key_is_not_available(store: Store, blobs: BlobStore) -> None:

@@ -40,8 +40,8 @@ def settings(seaweed: Seaweed, folder: Path, **s3: Any) -> Settings:
 
 def delivered(server: Server) -> Delivered:
     url = first(server.submit(wait="true"))["result"]["blobUrl"]
-    (blob,) = server.mill.blobs.list("jobs/")
-    return Delivered(server, url, server.mill.blobs.get(blob.key))
+    (blob,) = server.app.blobs.list("jobs/")
+    return Delivered(server, url, server.app.blobs.get(blob.key))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_picture_in_a_bucket_is_fetched_without_a_token(picture: Delivered) ->
 
 
 def test_nothing_of_it_lies_in_the_data_folder(picture: Delivered) -> None:
-    assert not (picture.server.mill.settings.data_dir / "blobs").exists()
+    assert not (picture.server.app.settings.data_dir / "blobs").exists()
 
 
 def test_a_head_tells_the_same_without_the_picture(picture: Delivered) -> None:
@@ -148,7 +148,7 @@ def test_a_wrong_url_is_sent_nowhere(redirected: Delivered) -> None:
 def test_a_picture_that_is_gone_is_a_404(seaweed: Seaweed, tmp_path: Path) -> None:
     with running_server(settings(seaweed, tmp_path)) as server:
         it = delivered(server)
-        server.mill.blobs.delete([blob.key for blob in server.mill.blobs.list("jobs/")])
+        server.app.blobs.delete([blob.key for blob in server.app.blobs.list("jobs/")])
 
         assert "gone" in problem(httpx2.get(it.url, verify=False), 404)["detail"]
         assert httpx2.head(it.url).status_code == 404
@@ -167,9 +167,9 @@ def test_a_file_of_many_pieces_arrives_whole(seaweed: Seaweed, tmp_path: Path) -
 
 def keep_as_its_picture(server: Server, data: bytes) -> None:
     """Larger bytes in the place of the only picture; the record of it is told the size."""
-    (blob,) = server.mill.blobs.list("jobs/")
-    server.mill.blobs.put(blob.key, data, "image/png")
-    engine = sa.create_engine(server.mill.settings.database)
+    (blob,) = server.app.blobs.list("jobs/")
+    server.app.blobs.put(blob.key, data, "image/png")
+    engine = sa.create_engine(server.app.settings.database)
     with engine.begin() as conn:
         conn.execute(sa.update(tables.artifacts).values(size=len(data)))
     engine.dispose()

@@ -85,10 +85,10 @@ def check_renders(account: Account) -> None:
 def check_files(rig: Rig, found: Found, folder: Path) -> int:
     """One set of artifacts a job, each with its file; after a sweep no other file. How many it deleted."""
     store = Store(open_database(rig.database))
-    lifeline = ProcessLock(folder)
-    sweeper = Sweeper(store, rig.blobs, lifeline, SweepRules(1, 86_400, 86_400))
+    process_lock = ProcessLock(folder)
+    sweeper = Sweeper(store, rig.blobs, process_lock, SweepRules(1, 86_400, 86_400))
     orphans = sweeper.delete_orphans(grace_s=0)
-    lifeline.close()
+    process_lock.close()
     store.close()
     assert Counter(job_id for job_id, *_ in found.artifacts) == dict.fromkeys(found.statuses, 1)
     assert {job_id: attempt for job_id, attempt, *_ in found.artifacts} == found.attempts

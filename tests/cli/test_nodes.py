@@ -20,15 +20,15 @@ from tests.nodes import STATIC, with_nodes
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("nodes"))
-    with running_server(settings, prepare=lambda mill: with_nodes(mill, STATIC) and None) as server:
+    with running_server(settings, prepare=lambda app: with_nodes(app, STATIC) and None) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def _no_nodes(server: Server) -> None:
-    for view in server.mill.nodes.views():
+    for view in server.app.nodes.views():
         if not view.is_static:
-            server.mill.nodes.remove(view.config.name)
+            server.app.nodes.remove(view.config.name)
 
 
 def ask(server: Server, *arguments: str, **options: Any) -> Result:
@@ -42,7 +42,7 @@ def answer(server: Server, *arguments: str) -> Any:
 
 
 def headers(server: Server, name: str = "attic") -> dict[str, str]:
-    return dict(server.mill.nodes.get(name).config.headers)
+    return dict(server.app.nodes.get(name).config.headers)
 
 
 def add(server: Server, *options: str, **more: Any) -> Result:
@@ -117,10 +117,10 @@ def test_a_secret_that_is_not_there_is_said_so(server: Server, options: list[str
 
 def test_tls_may_be_loosened_or_told_whom_to_trust(server: Server) -> None:
     add(server, "--insecure-tls")
-    assert server.mill.nodes.get("attic").config.verify_tls is False
+    assert server.app.nodes.get("attic").config.verify_tls is False
     ask(server, "remove", "attic")
     add(server, "--ca-file", "/etc/ssl/attic.pem")
-    assert server.mill.nodes.get("attic").config.ca_file == "/etc/ssl/attic.pem"
+    assert server.app.nodes.get("attic").config.ca_file == "/etc/ssl/attic.pem"
 
 
 def test_the_doctor_ends_with_one_for_an_error(server: Server) -> None:

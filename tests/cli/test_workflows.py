@@ -25,9 +25,9 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_workflows(server: Server) -> None:
-    for kept in server.mill.services.workflows.views():
+    for kept in server.app.services.workflows.views():
         if not kept.is_built_in:
-            server.mill.services.workflows.remove(kept.workflow.name)
+            server.app.services.workflows.remove(kept.workflow.name)
 
 
 def ask(server: Server, *arguments: str) -> Result:

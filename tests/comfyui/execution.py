@@ -71,7 +71,7 @@ class Worker:
 
     def free(self, wishes: Mapping[str, Any]) -> None:
         """Unload models or drop the cache, before the next prompt."""
-        self._free = {**self._free, **{name: True for name, wish in wishes.items() if wish}}
+        self._free = {**self._free, **{name: True for name, job_request in wishes.items() if job_request}}
         self.faults.oom_until_freed = False
         self.wake()
 
@@ -141,10 +141,10 @@ class Run:
         self.progress.mark("execution_start")
         cached = self._take_cached()
         self.progress.mark("execution_cached", {"nodes": cached})
-        order = Order(self.graph, self.outputs, cached)
+        request = Order(self.graph, self.outputs, cached)
         self._owed_s = 0.0 if set(self.outputs) <= set(cached) else self._machine.costs.work_s
         try:
-            for name in order:
+            for name in request:
                 await self._step_to(name, name in cached)
         except Interrupted:
             self.progress.mark("execution_interrupted", self._where())

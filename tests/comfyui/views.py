@@ -108,8 +108,8 @@ def _quoted(head: str, name: str) -> str:
     return ""
 
 
-def _preview(data: bytes, wish: str) -> tuple[bytes, str]:
-    format_, _, quality = wish.partition(";")
+def _preview(data: bytes, job_request: str) -> tuple[bytes, str]:
+    format_, _, quality = job_request.partition(";")
     format_ = format_ if format_ in ("webp", "jpeg") else "webp"
     buffer = io.BytesIO()
     picture = Image.open(io.BytesIO(data))

@@ -108,10 +108,10 @@ def test_what_a_service_depends_on_is_there_and_can_come_true(name: str) -> None
 
 
 def test_our_processes_start_after_all_they_need() -> None:
-    order = [name for names in LOADED.order() for name in names]
+    request = [name for names in LOADED.order() for name in names]
     for name in OURS:
         for needed in ("postgres", "redis", "seaweedfs", "migrate"):
-            assert order.index(needed) < order.index(name)
+            assert request.index(needed) < request.index(name)
 
 
 @each_service()

@@ -150,7 +150,7 @@ def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_away_is_an_error_only_when_none_is_left() -> None:
-    well, away = NodeCheck("a", "http://a", version="0.33.0"), NodeCheck("b", "http://b", trouble="is away")
+    well, away = NodeCheck("a", "http://a", version="0.33.0"), NodeCheck("b", "http://b", error="is away")
     assert levels(doctor_checks.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
     assert levels(doctor_checks.check_nodes(lambda: [away], simulated=True)) == ["error"]
     assert levels(doctor_checks.check_nodes(list, simulated=True)) == ["warning"]

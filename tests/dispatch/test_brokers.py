@@ -29,7 +29,7 @@ class Brokered:
 
     def asked(self, question: str) -> dict[str, Any]:
         """What each worker answers, as Flower asks it; some do."""
-        app: Any = make_app(self.fleet.server.mill.settings)
+        app: Any = make_app(self.fleet.server.app.settings)
         end = time.monotonic() + PATIENCE_S
         with app.connection_for_write() as connection:
             inspect = app.control.inspect(timeout=ANSWER_S, connection=connection)
@@ -66,7 +66,7 @@ def test_workers_and_tasks_have_names_that_say_what_they_are(brokered: Brokered)
     brokered.fleet.server.wait(job_id)
     brokered.fleet.ensure(1)
     workers = brokered.asked("registered")
-    assert f"{brokered.fleet.server.mill.store.job(job_id).worker}@imagemill" in workers
+    assert f"{brokered.fleet.server.app.store.job(job_id).worker}@imagemill" in workers
     assert all(set(tasks) == TASKS for tasks in workers.values())
 
 

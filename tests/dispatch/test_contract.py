@@ -61,24 +61,26 @@ def test_a_worker_that_stops_finishes_what_it_runs_and_begins_nothing(fleet: Fle
     worker.line("stopping")
     later = fleet.submit()
     assert worker.ended() == 0
-    assert fleet.server.mill.store.job(job_id).status.value == "succeeded"
-    assert fleet.server.mill.store.job(job_id).attempt == 1
+    assert fleet.server.app.store.job(job_id).status.value == "succeeded"
+    assert fleet.server.app.store.job(job_id).attempt == 1
     assert not any(line.get("job") == later for line in worker.lines())
     fleet.ensure(1)
     assert fleet.server.wait(later)["status"] == "succeeded"
 
 
 def test_an_unknown_queue_wakes_nobody_in_vain_and_breaks_nothing(fleet: Fleet):
-    fleet.server.mill.dispatcher.wake("video")
+    fleet.server.app.dispatcher.wake("video")
     assert fleet.server.wait(fleet.submit())["status"] == "succeeded"
 
 
 def submit_silently(fleet: Fleet) -> str:
     """As a process does that dies between its commit and its wake-up."""
-    mill = fleet.server.mill
-    wish = JobRequest("textToImage", {"model": SD1, "prompt": "a lighthouse", "width": 64, "height": 64})
-    drafts = mill.services.submitter.prepare("local", [wish], dialect="native")
-    silent = Store(open_database(mill.settings.database))
+    app = fleet.server.app
+    job_request = JobRequest(
+        "textToImage", {"model": SD1, "prompt": "a lighthouse", "width": 64, "height": 64}
+    )
+    drafts = app.services.submitter.prepare("local", [job_request], dialect="native")
+    silent = Store(open_database(app.settings.database))
     job = silent.submit(Submission(uuid7(), "local", drafts, now_us())).jobs[0]
     silent.close()
     return job.id

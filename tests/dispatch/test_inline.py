@@ -65,60 +65,60 @@ class Floor:
 
 @pytest.fixture
 def floor() -> Iterator[Floor]:
-    floor = Floor(node("dispatch-a", slots=2))
-    floor.dispatcher.start()
-    yield floor
-    floor.dispatcher.close()
+    pool = Floor(node("dispatch-a", slots=2))
+    pool.dispatcher.start()
+    yield pool
+    pool.dispatcher.close()
 
 
-def test_each_slot_of_a_node_asks_for_work(floor: Floor):
-    wait_until(lambda: floor.asked.count("dispatch-a") >= 2)
-    assert floor.threads("dispatch-a") == 2
+def test_each_slot_of_a_node_asks_for_work(pool: Floor):
+    wait_until(lambda: pool.asked.count("dispatch-a") >= 2)
+    assert pool.threads("dispatch-a") == 2
 
 
-def test_a_node_that_joins_is_served(floor: Floor):
-    floor.backend.there.append(node("dispatch-b"))
-    wait_until(lambda: "dispatch-b" in floor.asked)
+def test_a_node_that_joins_is_served(pool: Floor):
+    pool.backend.there.append(node("dispatch-b"))
+    wait_until(lambda: "dispatch-b" in pool.asked)
 
 
-def test_a_node_that_leaves_is_served_no_more(floor: Floor):
-    floor.backend.there.clear()
-    wait_until(lambda: floor.threads("dispatch-a") == 0)
+def test_a_node_that_leaves_is_served_no_more(pool: Floor):
+    pool.backend.there.clear()
+    wait_until(lambda: pool.threads("dispatch-a") == 0)
 
 
-def test_a_node_that_gets_more_slots_gets_more_threads(floor: Floor):
-    floor.backend.there[:] = [node("dispatch-a", slots=4)]
-    wait_until(lambda: floor.threads("dispatch-a") == 4)
-    floor.backend.there[:] = [node("dispatch-a", slots=1)]
-    wait_until(lambda: floor.threads("dispatch-a") == 1)
+def test_a_node_that_gets_more_slots_gets_more_threads(pool: Floor):
+    pool.backend.there[:] = [node("dispatch-a", slots=4)]
+    wait_until(lambda: pool.threads("dispatch-a") == 4)
+    pool.backend.there[:] = [node("dispatch-a", slots=1)]
+    wait_until(lambda: pool.threads("dispatch-a") == 1)
 
 
 @pytest.mark.parametrize("state", [{"healthy": False}, {"draining": True}])
-def test_a_node_that_takes_nothing_offers_nothing(floor: Floor, state: dict[str, bool]):
-    floor.backend.there[:] = [node("dispatch-a", **state), node("dispatch-c")]
-    wait_until(lambda: floor.asked.count("dispatch-c") > 2)
-    before = floor.asked.count("dispatch-a")
-    wait_until(lambda: floor.asked.count("dispatch-c") > 10)
-    assert floor.asked.count("dispatch-a") - before <= 1
-    assert [offer.node for offer in floor.dispatcher.offers()] == ["dispatch-c"]
+def test_a_node_that_takes_nothing_offers_nothing(pool: Floor, state: dict[str, bool]):
+    pool.backend.there[:] = [node("dispatch-a", **state), node("dispatch-c")]
+    wait_until(lambda: pool.asked.count("dispatch-c") > 2)
+    before = pool.asked.count("dispatch-a")
+    wait_until(lambda: pool.asked.count("dispatch-c") > 10)
+    assert pool.asked.count("dispatch-a") - before <= 1
+    assert [offer.node for offer in pool.dispatcher.offers()] == ["dispatch-c"]
 
 
 def test_nothing_is_asked_for_once_it_is_closed():
-    floor = Floor(node("dispatch-d"))
-    floor.dispatcher.start()
-    wait_until(lambda: floor.asked)
-    floor.dispatcher.close()
-    assert floor.threads("dispatch-d") == 0
+    pool = Floor(node("dispatch-d"))
+    pool.dispatcher.start()
+    wait_until(lambda: pool.asked)
+    pool.dispatcher.close()
+    assert pool.threads("dispatch-d") == 0
 
 
 @pytest.fixture
 def many() -> Iterator[Floor]:
     """A hundred idle nodes that have looked once, and nothing that waits."""
-    floor = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[])
-    floor.dispatcher.start()
-    wait_until(lambda: len(floor.asked) == 100)
-    yield floor
-    floor.dispatcher.close()
+    pool = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[])
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 100)
+    yield pool
+    pool.dispatcher.close()
 
 
 def test_idle_slots_are_looked_out_for_by_one_question(many: Floor):

@@ -165,13 +165,13 @@ def test_a_node_that_can_do_nothing_is_passed_over():
 def test_as_many_tokens_work_at_once_as_there_are_slots():
     jobs = Jobs(10)
     jobs.hold.clear()
-    floor = floor_of(jobs, node("a", slots=2), node("b"))
-    threads = [threading.Thread(target=floor.work) for _ in range(5)]
+    pool = floor_of(jobs, node("a", slots=2), node("b"))
+    threads = [threading.Thread(target=pool.work) for _ in range(5)]
     for thread in threads:
         thread.start()
     wait_until(lambda: len(jobs.ran_on) == 3)
     assert Counter(jobs.ran_on) == {"a": 2, "b": 1}
-    assert floor.work() == (0, False)
+    assert pool.work() == (0, False)
     jobs.hold.set()
     for thread in threads:
         thread.join(5)
@@ -181,20 +181,20 @@ def test_as_many_tokens_work_at_once_as_there_are_slots():
 def test_an_idle_worker_finds_work_though_nobody_told_it():
     jobs = Jobs(4)
     jobs.hold.clear()
-    floor = floor_of(jobs, node("a", slots=3), poll_s=0.01)
-    floor.start()
+    pool = floor_of(jobs, node("a", slots=3), poll_s=0.01)
+    pool.start()
     wait_until(lambda: len(jobs.ran_on) == 3)
     jobs.hold.set()
     wait_until(lambda: jobs.left == 0)
-    floor.close()
+    pool.close()
 
 
 def test_an_idle_worker_asks_once_for_all_its_nodes():
     jobs = Jobs(0)
-    floor = floor_of(jobs, *(node(f"n{number}") for number in range(200)), poll_s=0.01)
-    floor.start()
+    pool = floor_of(jobs, *(node(f"n{number}") for number in range(200)), poll_s=0.01)
+    pool.start()
     wait_until(lambda: jobs.asked >= 10)
-    floor.close()
+    pool.close()
     assert jobs.claims == 0
 
 

@@ -181,9 +181,9 @@ def _check_files(database_url: str, data_dir: Path) -> None:
 
     store = Store(open_database(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
-    lifeline = ProcessLock(data_dir / "run")
-    Sweeper(store, blobs, lifeline, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
-    lifeline.close()
+    process_lock = ProcessLock(data_dir / "run")
+    Sweeper(store, blobs, process_lock, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
+    process_lock.close()
     store.close()
 
     engine = sa.create_engine(normalise(database_url))

@@ -78,7 +78,7 @@ def test_who_gave_a_key_can_come_back_for_the_result(fal: Server) -> None:
     headers = {"Idempotency-Key": "coming-back"}
     with calling(fal, **headers) as (_, left):
         pass
-    watched = fal.mill.hub._watchers  # pyright: ignore[reportPrivateUsage]
+    watched = fal.app.hub._watchers  # pyright: ignore[reportPrivateUsage]
     until(lambda: left not in watched)
     assert fal.client.get(f"/api/v1/jobs/{left}").json()["status"] == "running"
 

@@ -23,10 +23,10 @@ class EverySecond:
         return ALLOWED if self.seen % 2 else ModerationResult(Verdict.FLAG, "nsfw")
 
 
-def classified(mill: Application) -> None:
-    gate = PictureGate([EverySecond()], mill.store, mill.safety.intake.raster)
-    seen = OutputChecks(mill.safety.intake.inspect, gate.judge)
-    mill.runner._rules = replace(mill.runner._rules, examination=seen)  # pyright: ignore[reportPrivateUsage]
+def classified(app: Application) -> None:
+    gate = PictureGate([EverySecond()], app.store, app.safety.intake.raster)
+    seen = OutputChecks(app.safety.intake.inspect, gate.judge)
+    app.runner._rules = replace(app.runner._rules, examination=seen)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_flags_are_those_of_each_picture(make_server: Any) -> None:

@@ -63,7 +63,7 @@ def test_the_end_is_told_once_with_what_was_made(fal: Server, receiver: Receiver
 def test_nobody_is_told_of_what_comes_before_the_end(fal: Server, receiver: Receiver) -> None:
     request = told(fal, receiver)
     finished(fal, request)
-    until(lambda: fal.mill.store.next_delivery() is None)
+    until(lambda: fal.app.store.next_delivery() is None)
 
     assert [got.body["status"] for got in receiver.got] == ["OK"]
 
@@ -74,7 +74,7 @@ def test_a_receiver_can_check_who_sent_it(fal: Server, receiver: Receiver) -> No
     got = receiver.got[0]
 
     verify(key_of(fal), got)
-    assert got.headers["x-fal-webhook-user-id"] == fal.mill.settings.owner
+    assert got.headers["x-fal-webhook-user-id"] == fal.app.settings.owner
     with pytest.raises(InvalidSignature):
         verify(key_of(fal), Got(got.at, got.path, got.headers, got.raw + b" "))
 

@@ -20,7 +20,7 @@ NAMES = ("127.0.0.1", "localhost", "fal.test", "queue.fal.test")
 
 @dataclass
 class Secured:
-    mill: Application
+    app: Application
     port: int
     authority: Path
     """Who signed its certificate, as PEM."""
@@ -33,9 +33,9 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
     own = authority.issue_cert(*NAMES)
     own.cert_chain_pems[0].write_to_path(str(folder / "own.pem"))
     own.private_key_pem.write_to_path(str(folder / "own.key"))
-    mill = Application(settings)
+    app = Application(settings)
     config = uvicorn.Config(
-        application(mill),
+        application(app),
         host="127.0.0.1",
         port=0,
         log_level="warning",
@@ -43,7 +43,7 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
         proxy_headers=False,
         ssl_certfile=folder / "own.pem",
         ssl_keyfile=folder / "own.key",
-        **websockets.wire(mill.services.sockets),
+        **websockets.wire(app.services.sockets),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -51,7 +51,7 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.005)
-    yield Secured(mill, server.servers[0].sockets[0].getsockname()[1], folder / "authority.pem")
+    yield Secured(app, server.servers[0].sockets[0].getsockname()[1], folder / "authority.pem")
     server.should_exit = True
     thread.join(20)
     assert not thread.is_alive(), "the server did not stop"

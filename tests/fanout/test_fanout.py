@@ -26,23 +26,23 @@ NEWS = ClusterEvent(
 class Listener:
     """A process that listens."""
 
-    fanout: PubSub
+    pubsub: PubSub
     heard: list[ClusterEvent] = field(default_factory=list)
     seen: list[tuple[str, Progress]] = field(default_factory=list)
     begun: int = 0
 
     def __post_init__(self) -> None:
-        ears = EventHandlers(
+        handlers = EventHandlers(
             self.heard.append, lambda id_, progress: self.seen.append((id_, progress)), self._begin
         )
-        self.listening = ListenerThread(self.fanout, ears)
+        self.listening = ListenerThread(self.pubsub, handlers)
 
     def _begin(self) -> None:
         self.begun += 1
 
     def close(self) -> None:
         self.listening.close()
-        self.fanout.close()
+        self.pubsub.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
         listener = Listener(build())
         made.append(listener)
         listener.listening.start()
-        wait_until(lambda: listener.fanout.is_connected)
+        wait_until(lambda: listener.pubsub.is_connected)
         return listener
 
     yield make
@@ -83,10 +83,10 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
 
 def test_all_others_hear_what_one_tells_and_it_does_not_hear_itself(make: Callable[[], Listener]):
     one, two, three = make(), make(), make()
-    one.fanout.publish([NEWS])
+    one.pubsub.publish([NEWS])
     wait_until(lambda: two.heard and three.heard)
     assert two.heard == three.heard == [NEWS]
-    two.fanout.publish([ClusterEvent(has_deliveries=True)])
+    two.pubsub.publish([ClusterEvent(has_deliveries=True)])
     wait_until(lambda: one.heard)
     assert one.heard == [ClusterEvent(has_deliveries=True)]
 
@@ -94,7 +94,7 @@ def test_all_others_hear_what_one_tells_and_it_does_not_hear_itself(make: Callab
 def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listener]):
     one, two = make(), make()
     notices = [Notice(uuid7(), number, False) for number in range(1000)]
-    one.fanout.publish([ClusterEvent((notice,)) for notice in notices])
+    one.pubsub.publish([ClusterEvent((notice,)) for notice in notices])
     wait_until(lambda: sum(len(news.events) for news in two.heard) == 1000)
     assert [notice for news in two.heard for notice in news.events] == notices
 
@@ -104,10 +104,10 @@ def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(redis: RedisSer
     worker = Listener(RedisPubSub(redis.url, "worker", notices=False))
     for each in (api, worker):
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.is_connected)
-    api.fanout.publish([ClusterEvent((Notice("job-1", 1, False),))])
-    api.fanout.publish([NEWS])
-    worker.fanout.publish([NEWS])
+        wait_until(lambda each=each: each.pubsub.is_connected)
+    api.pubsub.publish([ClusterEvent((Notice("job-1", 1, False),))])
+    api.pubsub.publish([NEWS])
+    worker.pubsub.publish([NEWS])
     wait_until(lambda: worker.heard and api.heard)
     assert {news.events for news in worker.heard} == {()}
     assert worker.heard[-1].cancelled_jobs == ("job-2",)
@@ -127,7 +127,7 @@ def watched(redis: RedisServer) -> Iterator[Watched]:
     both = [Listener(RedisPubSub(redis.url, name)) for name in ("one", "two")]
     for each in both:
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.is_connected)
+        wait_until(lambda each=each: each.pubsub.is_connected)
     yield Watched(*both)
     for each in both:
         each.close()
@@ -135,14 +135,14 @@ def watched(redis: RedisServer) -> Iterator[Watched]:
 
 def test_progress_goes_to_those_who_follow_and_the_preview_once_somebody_does(watched: Watched):
     picture = b"\xff\xd8 a line\nanother"
-    watched.watcher.listening.call(lambda: watched.watcher.fanout.subscribe(["job-1"]))
+    watched.watcher.listening.call(lambda: watched.watcher.pubsub.subscribe(["job-1"]))
     step = 0
 
     def tell() -> bool:
         nonlocal step
         step += 1
-        watched.sender.fanout.publish_progress("job-1", Progress(step, 100, "samples", picture))
-        watched.sender.fanout.publish_progress("job-2", Progress(step, 100, "samples", picture))
+        watched.sender.pubsub.publish_progress("job-1", Progress(step, 100, "samples", picture))
+        watched.sender.pubsub.publish_progress("job-2", Progress(step, 100, "samples", picture))
         return any(progress.preview for _, progress in watched.watcher.seen)
 
     wait_until(tell)
@@ -158,15 +158,15 @@ def test_news_are_heard_again_after_redis_was_away(tmp_path: Path):
     one, two = (Listener(RedisPubSub(server.url, name)) for name in ("one", "two"))
     for each in (one, two):
         each.listening.start()
-        wait_until(lambda each=each: each.fanout.is_connected)
+        wait_until(lambda each=each: each.pubsub.is_connected)
     server.stop()
-    wait_until(lambda: not two.fanout.is_connected)
+    wait_until(lambda: not two.pubsub.is_connected)
     server.start()
-    wait_until(lambda: two.fanout.is_connected)
+    wait_until(lambda: two.pubsub.is_connected)
     assert two.begun == 2
 
     def told() -> bool:
-        one.fanout.publish([NEWS])
+        one.pubsub.publish([NEWS])
         return NEWS in two.heard
 
     wait_until(told)

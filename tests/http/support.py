@@ -92,8 +92,8 @@ def count_jobs(server: Server) -> int:
     """All jobs there are, straight from the server's store."""
     from imagemill.jobs.store.queries import Filter
 
-    wanted = Filter(owner=server.mill.settings.owner, limit=1_000_000)
-    return len(server.mill.store.list_jobs(wanted))
+    wanted = Filter(owner=server.app.settings.owner, limit=1_000_000)
+    return len(server.app.store.list_jobs(wanted))
 
 
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:

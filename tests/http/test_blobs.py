@@ -150,7 +150,7 @@ def test_a_tampered_url_opens_nothing(server: Server, url: str) -> None:
 def test_a_url_expires(make_server: Callable[..., Server]) -> None:
     server = make_server()
     status = first(server.submit(wait="true"))
-    secret = (server.mill.settings.data_dir / "secrets" / "url-signing.key").read_bytes()
+    secret = (server.app.settings.data_dir / "secrets" / "url-signing.key").read_bytes()
     past = UrlSigner(secret, life_s=-3600).sign(status["result"]["blobKey"])
     path = urlsplit(status["result"]["blobUrl"]).path
 
@@ -197,8 +197,8 @@ def test_a_picture_can_only_be_read(url: str, method: str) -> None:
 def test_a_picture_that_is_gone_is_a_404(make_server: Callable[..., Server]) -> None:
     server = make_server()
     status = first(server.submit(wait="true"))
-    (blob,) = server.mill.blobs.list("jobs/")
-    server.mill.blobs.delete([blob.key])
+    (blob,) = server.app.blobs.list("jobs/")
+    server.app.blobs.delete([blob.key])
 
     assert "gone" in problem(httpx2.get(status["result"]["blobUrl"], verify=False), 404)["detail"]
 

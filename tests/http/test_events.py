@@ -170,7 +170,7 @@ def test_events_of_another_process_are_told_too(make_server: Callable[..., Serve
 
 
 async def kept_alive(server: Server, job_id: str) -> list[bytes]:
-    hub, store = server.mill.hub, server.mill.store
+    hub, store = server.app.hub, server.app.store
     with hub.watch([job_id]) as watcher:
         frames: list[bytes] = []
         async for frame in job_events(store, watcher, job_id, 0, keep_alive_s=0.05):

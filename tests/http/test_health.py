@@ -61,7 +61,7 @@ def test_health_names_the_models_a_node_has_loaded(make_server: Callable[..., Se
 
 def test_a_process_without_its_blob_folder_is_alive_but_not_ready(make_server: Callable[..., Server]) -> None:
     server = make_server(roles=Roles(worker=False))
-    shutil.rmtree(server.mill.settings.data_dir / "blobs")
+    shutil.rmtree(server.app.settings.data_dir / "blobs")
 
     health, live = server.client.get("/health/ready"), server.client.get("/health/live")
 

@@ -16,7 +16,7 @@ SECRET = "s3cret-value"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("nodes"))
-    with running_server(settings, prepare=lambda mill: with_nodes(mill, STATIC) and None) as server:
+    with running_server(settings, prepare=lambda app: with_nodes(app, STATIC) and None) as server:
         yield server
 
 
@@ -77,7 +77,7 @@ def test_a_token_replaces_the_former_one_and_leaves_other_headers(nodes: Server)
     add(nodes, headers={"X-Key": "a", "authorization": "Basic b"})
 
     def headers() -> dict[str, str]:
-        return dict(nodes.mill.nodes.get("attic").config.headers)
+        return dict(nodes.app.nodes.get("attic").config.headers)
 
     nodes.client.patch("/api/v1/nodes/attic", json={"token": "t"})
     assert headers() == {"X-Key": "a", "Authorization": "Bearer t"}

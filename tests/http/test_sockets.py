@@ -124,7 +124,7 @@ def previews(server: Server, picture: bytes, query: str) -> Iterator[Iterator[Me
     job_id = first(server.submit())["jobId"]
     with open_socket(server, job_id, query) as connection:
         assert json.loads(connection.recv(10))["type"] == "Initialized"
-        server.mill.hub.publish_progress(job_id, Progress(3, 10, "samples", picture))
+        server.app.hub.publish_progress(job_id, Progress(3, 10, "samples", picture))
         yield (read(iter([each]))[0] for each in connection)
 
 
@@ -192,7 +192,7 @@ def test_an_unknown_job_is_a_4404(idle: Server, job_id: str) -> None:
 
 def test_a_job_of_somebody_else_is_as_unknown(idle: Server, make_server: Callable[..., Server]) -> None:
     job_id = first(idle.submit())["jobId"]
-    other = make_server(data_dir=idle.mill.settings.data_dir, owner="bob", roles=Roles(worker=False))
+    other = make_server(data_dir=idle.app.settings.data_dir, owner="bob", roles=Roles(worker=False))
 
     assert closing(other, job_id)[0] == 4404
 
@@ -220,8 +220,8 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
         connection.recv(10)
-        idle.mill.store.delete_jobs([job_id])
-        idle.mill.hub.publish([Notice(job_id, 2, terminal=True)])
+        idle.app.store.delete_jobs([job_id])
+        idle.app.hub.publish([Notice(job_id, 2, terminal=True)])
         assert rest(connection)[1:] == (4404, "the job was deleted")
 
 
@@ -289,7 +289,7 @@ def test_a_client_that_answers_pings_is_kept(make_server: Callable[..., Server])
 
 
 def watchers(server: Server) -> int:
-    return server.mill.hub._count  # pyright: ignore[reportPrivateUsage]
+    return server.app.hub._count  # pyright: ignore[reportPrivateUsage]
 
 
 @contextmanager
@@ -328,7 +328,7 @@ def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(make_server: Cal
             step = 0
             while not stop.wait(0.005):
                 step += 1
-                server.mill.hub.publish_progress(job_id, Progress(step, 10_000, "samples", bytes(400_000)))
+                server.app.hub.publish_progress(job_id, Progress(step, 10_000, "samples", bytes(400_000)))
 
         def take() -> bool:
             quick.recv(10)
@@ -358,7 +358,7 @@ def test_what_a_slow_reader_missed_is_not_kept_for_it(make_server: Callable[...,
     with raw_socket(server, job_id) as raw:
         until(lambda: watchers(server) == 1)
         for step in range(1, 301):
-            server.mill.hub.publish_progress(job_id, Progress(step, 300, "samples", bytes(100_000)))
+            server.app.hub.publish_progress(job_id, Progress(step, 300, "samples", bytes(100_000)))
         received = bytearray()
         while b'"step":300,' not in received:
             received += raw.recv(65536)
@@ -367,7 +367,7 @@ def test_what_a_slow_reader_missed_is_not_kept_for_it(make_server: Callable[...,
 
 def test_a_server_that_stops_says_so_and_another_one_goes_on(make_server: Callable[..., Server]) -> None:
     other = make_server(roles=Roles(scheduler=False, worker=False))
-    settings = Settings(_env_file=None, data_dir=other.mill.settings.data_dir)
+    settings = Settings(_env_file=None, data_dir=other.app.settings.data_dir)
     with ExitStack() as stack:
         one = stack.enter_context(running_server(settings, Roles(scheduler=False, worker=False)))
         job_id = first(one.submit())["jobId"]

@@ -94,7 +94,7 @@ def test_more_bytes_than_accepted_are_not_read(make_server: Any):
 
 
 def test_another_owner_s_upload_is_as_unknown_as_none(server: Server):
-    kept = server.mill.inputs.keep("body", picture(size=(9, 9)), "bob")
+    kept = server.app.inputs.keep("body", picture(size=(9, 9)), "bob")
     other = problem(run(server, f"blob:{kept.name}"), 400)
     none = problem(run(server, "blob:" + "0" * 64 + ".png"), 400)
     assert other["errors"] == none["errors"]

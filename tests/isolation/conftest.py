@@ -24,7 +24,7 @@ class Stage:
     """An account."""
     ann: Belongings
     """An end user of the account `shop`."""
-    strangers: dict[str, Party]
+    unknown_keys: dict[str, Party]
     before: Party
     """Had a look round before anybody had anything."""
     empty: dict[str, object]
@@ -65,18 +65,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         empty = look_round(eve, offered)
         alice = settle(party("alice"), paths)
         ann = settle(party("shop", shop, "ann"), paths)
-        strangers = {
+        unknown_keys = {
             "another account": party("bob"),
             "another end user of the account": party("shop", shop, "bea"),
             "the account itself": party("shop", shop),
             "an end user of the same name": party("rival", make_key(server, "rival", is_service=True), "ann"),
             "an end user called like the account": party("shop", shop, "alice"),
         }
-        dialects = server.mill.dialects
+        dialects = server.app.dialects
         permits = RoutePermissions(
             [*PUBLIC, *(permit for dialect in dialects for permit in dialect.permissions)]
         )
-        yield Stage(server, http, offered, permits, alice, ann, strangers, eve, empty)
+        yield Stage(server, http, offered, permits, alice, ann, unknown_keys, eve, empty)
 
 
 def look_round(party: Party, offered: list[Operation]) -> dict[str, object]:

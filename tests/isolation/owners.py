@@ -37,14 +37,14 @@ def make_key(
     revoked: bool = False,
 ) -> str:
     """A key of an account, which is made when it is not there."""
-    accounts, now, drawn = server.mill.store.accounts, now_us(), draw()
+    accounts, now, drawn = server.app.store.accounts, now_us(), draw()
     accounts.ensure_owner(Owner(account, Role.USER, now))
     end = None if life_s is None else now + round(life_s * SECOND)
     accounts.add_key(StoredKey(drawn.id, account, f"key of {account}", digest(drawn.text), scopes, is_service,
                                now, end))  # fmt: skip
     if revoked:
         accounts.revoke_key(RevokeKey(drawn.id, now))
-    server.mill.services.access.forget()
+    server.app.services.access.forget()
     return drawn.text
 
 
@@ -113,7 +113,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has = Belongings(party, mark)
     _add_jobs(has)
     _add_workflow(has)
-    node = party.server.mill.offers.all()[0].node
+    node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA}
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
@@ -137,9 +137,9 @@ def _add_jobs(has: Belongings) -> None:
     party, mark = has.owner, has.mark
     key = {"Idempotency-Key": f"key-{mark}"}
     properties = {"album": mark}
-    wish = image_job(name=f"name {mark}", params={"prompt": f"prompt {mark}"}, properties=properties)
-    has.idempotent = {"json": wish, "headers": key}
-    accepted = party.post("/v1/consumer/jobs", wish, params={"wait": "true"}, headers=key)
+    job_request = image_job(name=f"name {mark}", params={"prompt": f"prompt {mark}"}, properties=properties)
+    has.idempotent = {"json": job_request, "headers": key}
+    accepted = party.post("/v1/consumer/jobs", job_request, params={"wait": "true"}, headers=key)
     job_id = accepted["jobs"][0]["jobId"]
     job = party.get(f"/api/v1/jobs/{job_id}")
     assert job["status"] == "succeeded", job

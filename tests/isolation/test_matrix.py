@@ -132,7 +132,7 @@ STRANGERS = (
 @pytest.mark.parametrize("who", STRANGERS)
 def test_what_is_somebodys_does_not_exist_for(who: str, stage: Stage, things: Belongings):
     before = state(things)
-    assert list(wrong(stage, stage.strangers[who], things)) == []
+    assert list(wrong(stage, stage.unknown_keys[who], things)) == []
     assert state(things) == before
 
 
@@ -144,7 +144,7 @@ def test_naming_somebodys_things_in_a_query_tells_nothing_to(who: str, stage: St
             assert name in things.queries or name in PLAIN_QUERIES, f"{operation} has the parameter {name}"
         named = {name: things.queries[name] for name in operation.query if name in things.queries}
         if named:
-            answer = ask(stage.strangers[who], operation, things, **named)
+            answer = ask(stage.unknown_keys[who], operation, things, **named)
             if answer.status_code >= 500 or leaks(answer, things):
                 complaints.append(f"{operation} {named} -> {answer.status_code} {answer.text[:300]}")
             if "token" in named and answer.status_code != 404:
@@ -250,7 +250,7 @@ def test_lists_and_counts_are_those_of_an_empty_account(stage: Stage):
 
 
 def test_other_methods_of_a_path_are_guarded_too(stage: Stage):
-    bob, nobody, complaints = stage.strangers["another account"], Party(stage.server, stage.http, {}), []
+    bob, nobody, complaints = stage.unknown_keys["another account"], Party(stage.server, stage.http, {}), []
     offered: dict[str, set[str]] = {}
     for operation in stage.operations:
         offered.setdefault(operation.path, set()).add(operation.method)

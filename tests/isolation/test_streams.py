@@ -29,8 +29,8 @@ def things(request: pytest.FixtureRequest, stage: Stage) -> Belongings:
 
 def sockets(stage: Stage) -> list[Operation]:
     """Every route for WebSockets that the running server has."""
-    mill = stage.server.mill
-    found = [path for dialect in mill.dialects for path in _sockets(dialect.router(mill.services).routes)]
+    app = stage.server.app
+    found = [path for dialect in app.dialects for path in _sockets(dialect.router(app.services).routes)]
     return [Operation("GET", path, ()) for path in found]
 
 
@@ -62,7 +62,7 @@ def test_there_are_sockets_to_be_tried(stage: Stage):
 def test_no_socket_tells_of_what_is_somebodys_to(who: str, stage: Stage, things: Belongings):
     for each in sockets(stage):
         path = each.filled(things.paths)
-        assert closing(stage, path, dict(stage.strangers[who].headers)) == ([], NOT_THERE)
+        assert closing(stage, path, dict(stage.unknown_keys[who].headers)) == ([], NOT_THERE)
         told, code = closing(stage, path, dict(things.owner.headers))
         assert told
         assert code == 1000
@@ -109,7 +109,7 @@ def test_a_picture_is_had_by_its_signed_address_alone(stage: Stage, things: Belo
 
 
 def test_a_signed_address_ends(stage: Stage):
-    secret = signing_key(stage.server.mill.settings)
+    secret = signing_key(stage.server.app.settings)
     for life_s, status in ((60, 200), (-120, 403)):
         signed = UrlSigner(secret, life_s=life_s).sign(stage.alice.blob_key)
         place = f"/blobs/{stage.alice.paths['blobs/{name}']}?{signed.query}"
@@ -123,11 +123,11 @@ def _with_picture(source: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("who", STRANGERS)
 def test_no_job_takes_the_picture_of_somebody_else_for(who: str, stage: Stage, things: Belongings):
-    stranger = stage.strangers[who]
-    wish = _with_picture(things.blob_key)
-    allowed = things.owner.ask("POST", "/v1/consumer/jobs", json=wish)
+    stranger = stage.unknown_keys[who]
+    job_request = _with_picture(things.blob_key)
+    allowed = things.owner.ask("POST", "/v1/consumer/jobs", json=job_request)
     assert allowed.status_code == 200, allowed.text
-    answer = stranger.ask("POST", "/v1/consumer/jobs", json=wish)
+    answer = stranger.ask("POST", "/v1/consumer/jobs", json=job_request)
     assert answer.status_code == 400
     # As of one that never was: nobody learns by asking what there is.
     never = stranger.ask("POST", "/v1/consumer/jobs", json=_with_picture("0" * 64))
@@ -138,7 +138,7 @@ def test_no_job_takes_the_picture_of_somebody_else_for(who: str, stage: Stage, t
 def test_an_idempotency_key_is_its_owners_with(who: str, stage: Stage, things: Belongings):
     token = things.owner.post("/v1/consumer/jobs", **_idempotent(things))["token"]
     assert token == things.queries["token"]
-    assert stage.strangers[who].post("/v1/consumer/jobs", **_idempotent(things))["token"] != token
+    assert stage.unknown_keys[who].post("/v1/consumer/jobs", **_idempotent(things))["token"] != token
 
 
 def _idempotent(things: Belongings) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_properties_find_ones_own_jobs_only_for(who: str, stage: Stage, things: 
     query = {"properties": {"album": things.mark}}
     mine = things.owner.post("/v1/consumer/jobs/query", query)["jobs"]
     assert [job["jobId"] for job in mine] == [things.paths["jobs/{job_id}"]]
-    stranger = stage.strangers[who]
+    stranger = stage.unknown_keys[who]
     found = stranger.post("/v1/consumer/jobs/query", query)["jobs"]
     mine_too = {job["id"] for job in stranger.get("/api/v1/jobs", limit="500")["items"]}
     assert {job["jobId"] for job in found} <= mine_too  # those of the idempotency keys above
@@ -162,7 +162,7 @@ def test_workflows_are_described_to_those_who_have_them_not_to(who: str, stage: 
         return stage.http.get("/openapi.json", headers=headers).text
 
     assert things.mark in described(dict(things.owner.headers))
-    assert things.mark not in described(dict(stage.strangers[who].headers))
+    assert things.mark not in described(dict(stage.unknown_keys[who].headers))
     assert things.mark not in described({})
     assert things.mark not in described(bearer("im_abcdefghijkl_" + "A" * 43))
 
@@ -196,18 +196,18 @@ def test_the_figures_of_all_are_for_operators(stage: Stage, things: Belongings):
 
 
 def test_a_model_is_everybodys(stage: Stage):
-    for party in (stage.alice.owner, stage.strangers["another account"]):
+    for party in (stage.alice.owner, stage.unknown_keys["another account"]):
         answer = party.ask("GET", f"/v2/resources/{LORA}")
         assert isinstance(answer, httpx2.Response)
         assert answer.status_code == 200
 
 
 def test_an_end_user_runs_what_the_account_added_and_cannot_change_it(stage: Stage):
-    shop: Party = stage.strangers["the account itself"]
+    shop: Party = stage.unknown_keys["the account itself"]
     node = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}}
     save = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
     shop.post("/api/v1/workflows", {"name": "shops", "graph": {"1": node, "2": save}})
     assert stage.ann.owner.get("/api/v1/workflows/shops")["shared"] is False
     assert stage.ann.owner.ask("DELETE", "/api/v1/workflows/shops").status_code == 404
-    assert stage.strangers["another account"].ask("GET", "/api/v1/workflows/shops").status_code == 404
+    assert stage.unknown_keys["another account"].ask("GET", "/api/v1/workflows/shops").status_code == 404
     assert shop.ask("DELETE", "/api/v1/workflows/shops").status_code == 204

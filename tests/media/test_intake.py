@@ -294,5 +294,5 @@ def test_any_bytes_are_read_or_refused(start: bytes, rest: bytes):
 
 @settings(max_examples=300, deadline=None)
 @given(exif=st.binary(max_size=200), order=st.sampled_from([b"II*\0", b"MM\0*"]))
-def test_any_exif_gives_an_orientation(exif: bytes, order: bytes):
-    assert 1 <= layout.orientation(order + exif) <= 8
+def test_any_exif_gives_an_orientation(exif: bytes, request: bytes):
+    assert 1 <= layout.orientation(request + exif) <= 8

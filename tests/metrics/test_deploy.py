@@ -19,9 +19,9 @@ SUFFIXES = ("_bucket", "_sum", "_count", "_total")
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Every metric of ours by its name without the suffix, with its labels."""
-    mill = Application(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data")))
+    app = Application(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data")))
     try:
-        registry = mill.observer.metrics.registry
+        registry = app.observer.metrics.registry
         found: dict[str, Any] = {}
         for collector in list(registry._collector_to_names):
             labels = getattr(collector, "_labelnames", None)
@@ -29,7 +29,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 found[family.name] = labels if labels is not None else getattr(family, "_labelnames", ())
         return {name: set(labels) for name, labels in found.items() if name.startswith("imagemill_")}
     finally:
-        mill.close()
+        app.close()
 
 
 def plain(name: str) -> str:

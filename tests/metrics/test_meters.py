@@ -111,12 +111,12 @@ def test_a_database_that_is_away_is_told_and_spoils_no_scrape() -> None:
 
 def test_queues_are_measured_by_state(store: Store) -> None:
     store.ensure_owner("ann", now_us())
-    mill = build_mill(store)
+    app = build_mill(store)
     for lane in (LaneKey("gpu"), LaneKey("gpu", model="m"), LaneKey("render")):
         add(store, lane=lane, queue=lane.queue)
     before = store.measure(now_us() + 10 * SECOND)
-    mill.run()
-    mill.runner.close(5)
+    app.run()
+    app.runner.close(5)
 
     assert (before["gpu"].queued, before["render"].queued) == (2, 1)
     assert 10 <= before["gpu"].oldest_s < 30

@@ -143,7 +143,7 @@ def test_models_that_are_loaded_are_counted_by_node(make_server: Callable[..., S
 
 def test_a_worker_tells_on_a_port_of_its_own(make_server: Callable[..., Server]) -> None:
     server = make_server(roles=Roles(api=True, scheduler=True, worker=False))
-    settings = server.mill.settings.model_copy(update={"metrics": type(server.mill.settings.metrics)(port=0)})
+    settings = server.app.settings.model_copy(update={"metrics": type(server.app.settings.metrics)(port=0)})
     worker = Application(settings, Roles(api=False, scheduler=False, worker=True))
     worker.start()
     try:

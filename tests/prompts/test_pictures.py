@@ -170,17 +170,19 @@ def test_a_background_to_be_keyed_out_has_a_name_and_a_code():
 
 @settings(max_examples=150, deadline=None)
 @given(sheet=sheets, action=text, wish=text)
-def test_any_sheet_makes_bounded_prompts_with_balanced_weights(sheet: CharacterSheet, action: str, wish: str):
+def test_any_sheet_makes_bounded_prompts_with_balanced_weights(
+    sheet: CharacterSheet, action: str, job_request: str
+):
     seen = look(sheet)
     assert len(seen.tags) <= MOST_TAGS
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9 ()-]*", tag) for tag in seen.tags)
     person = Person(seen, sheet.name, sheet.lora)
-    extra = user_tags(wish)[0]
+    extra = user_tags(job_request)[0]
     backdrop = chroma("green", "#00FF00")
     drawn = [
         avatar(person, extra=extra),
-        avatar(person, extra=[wish, action] * MOST_EXTRAS, pony=True),
-        sticker(person, acted(action), backdrop, extra=[wish]),
+        avatar(person, extra=[job_request, action] * MOST_EXTRAS, pony=True),
+        sticker(person, acted(action), backdrop, extra=[job_request]),
     ]
     for prompt in drawn:
         check(prompt.positive)

@@ -38,7 +38,7 @@ def rewriting(text: str) -> Fake:
 
 def test_an_ordinary_prompt_passes_and_nothing_is_kept_of_it():
     sentence = CheckChain([Fake()]).judge(question("a lighthouse"))
-    assert sentence.wording.prompt == "a lighthouse"
+    assert sentence.texts.prompt == "a lighthouse"
     assert sentence.judgements == ()
 
 
@@ -66,7 +66,7 @@ def test_the_next_check_sees_what_was_rewritten():
     after = Fake()
     sentence = CheckChain([rewriting("a calm sea"), after]).judge(question("a wild sea", "blurry"))
     assert after.asked == ["a calm sea"]
-    assert sentence.wording == PromptTexts("a calm sea", "blurry")
+    assert sentence.texts == PromptTexts("a calm sea", "blurry")
 
 
 def test_minors_are_protected_first_and_after_a_rewrite():

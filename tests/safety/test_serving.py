@@ -48,10 +48,10 @@ class Fixed:
 
 
 def classified(ruling: ModerationResult) -> Callable[[Application], None]:
-    def prepare(mill: Application) -> None:
-        gate = PictureGate([Fixed(ruling)], mill.store, mill.safety.intake.raster)
-        seen = OutputChecks(mill.safety.intake.inspect, gate.judge)
-        mill.runner._rules = _with(mill.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
+    def prepare(app: Application) -> None:
+        gate = PictureGate([Fixed(ruling)], app.store, app.safety.intake.raster)
+        seen = OutputChecks(app.safety.intake.inspect, gate.judge)
+        app.runner._rules = _with(app.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
 
     return prepare
 
@@ -63,9 +63,9 @@ def _with(rules: Any, seen: OutputChecks) -> Any:
 
 
 def decisions(server: Server) -> list[Decision]:
-    server.mill.store.ping()
-    server.mill.store.ensure_owner("local", 0)  # a write, after which what waited is written
-    return server.mill.store.decisions.page()
+    server.app.store.ping()
+    server.app.store.ensure_owner("local", 0)  # a write, after which what waited is written
+    return server.app.store.decisions.page()
 
 
 def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any):
@@ -128,9 +128,9 @@ def test_an_ordinary_job_has_no_mark(make_server: Any):
 
 
 def test_a_rewritten_prompt_is_what_is_stored_and_is_marked(make_server: Any):
-    def prepare(mill: Application) -> None:
-        gate = PromptGate(CheckChain([Tame()]), mill.store)
-        mill.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
+    def prepare(app: Application) -> None:
+        gate = PromptGate(CheckChain([Tame()]), app.store)
+        app.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
 
     server = make_server(prepare=prepare)
     job = server.wait(server.submit(image_job(params={"prompt": "a wild sea"})).json()["jobId"])

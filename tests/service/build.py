@@ -83,12 +83,12 @@ class FakeBackend:
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         return self.needed
 
-    def send(self, order: RenderRequest) -> str:
-        self.orders.append(order)
-        return self.reference or order.reference
+    def send(self, request: RenderRequest) -> str:
+        self.orders.append(request)
+        return self.reference or request.reference
 
-    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
-        outputs = self.follow_with(order, watch) if self.follow_with else [output()]
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
+        outputs = self.follow_with(request, control) if self.follow_with else [output()]
         return RenderResult(tuple(outputs), {"reference": reference})
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="square",
         input=Square,
-        complete=lambda input_, shelf, path: input_,
+        complete=lambda input_, resolver, path: input_,
         plan=lambda input_: Plan(GraphSpec({}), input_.pictures, (input_.side, input_.side)),
         model=lambda input_: input_.model,
         rate=Rate(base=1.0),
@@ -250,7 +250,7 @@ class Held:
         self.go = threading.Event()
         self.stopped = threading.Event()
 
-    def __call__(self, order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def __call__(self, request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         self.begun.set()
         while not self.go.is_set():
             if watch.wait(0.005):

@@ -86,7 +86,7 @@ def test_a_closed_runner_claims_nothing(store: Store, make: Any):
 def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store, make: Any):
     over = threading.Event()
 
-    def steps(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def steps(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         for step in range(1, 101):
             watch.progress(Progress(step, 100))
             if step == 2:

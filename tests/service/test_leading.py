@@ -14,8 +14,8 @@ class Scheduler:
     """On a machine of its own, unless the folder is shared."""
 
     def __init__(self, store: Store, folder: Path, lease_s: float = 60.0) -> None:
-        self.lifeline = ProcessLock(folder)
-        self.leadership = LeaderElection(store, self.lifeline, lease_s=lease_s)
+        self.process_lock = ProcessLock(folder)
+        self.leadership = LeaderElection(store, self.process_lock, lease_s=lease_s)
 
     @property
     def leads(self) -> bool:
@@ -27,7 +27,7 @@ def first(store: Store, tmp_path: Path) -> Iterator[Scheduler]:
     first = Scheduler(store, tmp_path / "one", lease_s=0.3)
     assert first.leads
     yield first
-    first.lifeline.close()
+    first.process_lock.close()
 
 
 def test_only_one_leads(first: Scheduler, store: Store, tmp_path: Path):
@@ -53,5 +53,5 @@ def test_another_one_leads_when_the_first_is_silent_for_too_long(store: Store, t
 def test_a_leader_that_died_on_this_machine_is_followed_at_once(store: Store, tmp_path: Path):
     dead = Scheduler(store, tmp_path / "one")
     assert dead.leads
-    dead.lifeline.close()
+    dead.process_lock.close()
     assert Scheduler(store, tmp_path / "one").leads

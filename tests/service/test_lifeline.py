@@ -27,17 +27,19 @@ def spawn(folder: Path) -> tuple["subprocess.Popen[str]", str]:
 
 
 def test_a_killed_process_is_dead_at_once_and_a_living_one_is_not(tmp_path: Path):
-    lifeline = ProcessLock(tmp_path)
+    process_lock = ProcessLock(tmp_path)
     killed, killed_worker = spawn(tmp_path)
     living, living_worker = spawn(tmp_path)
-    assert lifeline.dead_processes([killed_worker, living_worker]) == ()
+    assert process_lock.dead_processes([killed_worker, living_worker]) == ()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert lifeline.dead_processes([killed_worker, living_worker, lifeline.worker]) == (killed_worker,)
-    assert lifeline.dead_processes([killed_worker]) == (killed_worker,)
+    assert process_lock.dead_processes([killed_worker, living_worker, process_lock.worker]) == (
+        killed_worker,
+    )
+    assert process_lock.dead_processes([killed_worker]) == (killed_worker,)
     living.communicate("")
-    assert lifeline.dead_processes([living_worker]) == (living_worker,)
-    lifeline.close()
+    assert process_lock.dead_processes([living_worker]) == (living_worker,)
+    process_lock.close()
 
 
 def test_a_process_is_alive_to_itself_and_dead_once_closed(tmp_path: Path):
@@ -65,6 +67,6 @@ def test_a_machine_keeps_its_name(tmp_path: Path):
 
 
 def test_a_closed_lifeline_leaves_no_file_but_the_machine_s_name(tmp_path: Path):
-    lifeline = ProcessLock(tmp_path)
-    lifeline.close()
+    process_lock = ProcessLock(tmp_path)
+    process_lock.close()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

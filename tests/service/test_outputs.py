@@ -23,8 +23,8 @@ S = JobStatus
 
 
 def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make: Any):
-    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
-        if order.node == "node-1":
+    def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+        if request.node == "node-1":
             raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
         return [output()]
 
@@ -41,7 +41,7 @@ def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make
 def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend_did(
     store: Store, make: Any, tried: bool, attempts: int
 ):
-    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left", tried=tried)
 
     it, job = make(follow, avoid_node_s=0.0), add(store)
@@ -56,7 +56,7 @@ def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend
 
 def test_a_file_that_is_no_picture_is_passed_through(store: Store, make: Any):
     video = Output(b"not looked into", "video/mp4", name="clip.mp4")
-    it, job = make(lambda order, watch: [output(), video]), add(store)
+    it, job = make(lambda request, watch: [output(), video]), add(store)
     it.run()
     picture, file = store.view(job.id).artifacts
     assert (picture.media_type, picture.width) == ("image/png", 8)
@@ -66,7 +66,7 @@ def test_a_file_that_is_no_picture_is_passed_through(store: Store, make: Any):
 
 def test_a_file_beyond_the_limit_is_refused_before_anything_is_stored(store: Store, make: Any):
     large = Output(b"x" * 1001, "video/mp4")
-    it, job = make(lambda order, watch: [output(), large], limits=OutputLimits(10_000, 1000)), add(store)
+    it, job = make(lambda request, watch: [output(), large], limits=OutputLimits(10_000, 1000)), add(store)
     it.run()
     assert it.blobs.files == {}
     error = store.job(job.id).error

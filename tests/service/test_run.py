@@ -76,7 +76,7 @@ def test_the_backend_s_reference_is_kept_as_soon_as_it_is_known(store: Store, ma
 
 
 def breaking(code: FailureCode) -> Any:
-    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise BackendError(code, "it broke")
 
     return follow
@@ -124,8 +124,8 @@ def test_a_retry_waits_as_long_as_the_back_off_says(store: Store, make: Any):
 
 
 def test_a_failure_may_pass(store: Store, make: Any):
-    def once(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
-        if order.attempt == 1:
+    def once(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+        if request.attempt == 1:
             raise BackendError(FailureCode.STORAGE, "it broke")
         return [output()]
 
@@ -151,7 +151,7 @@ def test_a_failure_may_pass(store: Store, make: Any):
 def test_an_output_that_is_of_no_use_is_a_failure_of_the_node(
     store: Store, make: Any, outputs: list[Output], why: str
 ):
-    it, job = make(lambda order, watch: outputs), add(store)
+    it, job = make(lambda request, watch: outputs), add(store)
     it.run()
     after = store.job(job.id)
     assert after.status is S.QUEUED
@@ -162,7 +162,7 @@ def test_an_output_that_is_of_no_use_is_a_failure_of_the_node(
 
 
 def test_one_damaged_picture_of_several_delivers_none(store: Store, make: Any):
-    it = make(lambda order, watch: [output(), output(b"x")])
+    it = make(lambda request, watch: [output(), output(b"x")])
     job = add(store, input={"pictures": 2}, max_failures=1)
     it.run()
     assert store.view(job.id).artifacts == ()
@@ -170,7 +170,7 @@ def test_one_damaged_picture_of_several_delivers_none(store: Store, make: Any):
 
 
 def test_a_bug_is_told_without_its_details(store: Store, make: Any):
-    def bug(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def bug(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise ZeroDivisionError("secret detail")
 
     it, job = make(bug), add(store)
@@ -221,9 +221,9 @@ def test_a_superseded_attempt_leaves_its_render_to_the_next_one_on_its_node(stor
     watches: list[RenderControl] = []
     held = Held()
 
-    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         watches.append(watch)
-        return held(order, watch)
+        return held(request, watch)
 
     it = make(follow)
     add(store)
@@ -298,9 +298,9 @@ def test_heartbeats_keep_a_long_render_its_job(store: Store, make: Any):
 def test_progress_is_shown_live_and_noted_by_heartbeats(store: Store, make: Any):
     held = Held()
 
-    def follow(order: RenderRequest, watch: RenderControl) -> Sequence[Output]:
+    def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         watch.progress(Progress(5, 20))
-        return held(order, watch)
+        return held(request, watch)
 
     it, job = make(follow), add(store)
     thread = it.start()

@@ -17,9 +17,9 @@ from tests.service.build import FakeBackend, inputs, mill, recipe
 def submitter(store: Store, backend: FakeBackend | None = None) -> Submitter:
     registry = Registry(store, strict=True, is_available=lambda key: False)
     backend = backend or FakeBackend()
-    shelf = partial(OwnerResources, registry, inputs(store))
+    resolver = partial(OwnerResources, registry, inputs(store))
     return Submitter(
-        store, shelf, {"square": recipe()}, {backend.name: backend}, SubmitDefaults(3600.0, 5, 10)
+        store, resolver, {"square": recipe()}, {backend.name: backend}, SubmitDefaults(3600.0, 5, 10)
     )
 
 

@@ -107,11 +107,11 @@ class Client:
                 self._end(taken)
 
     def _submit(self) -> None:
-        wish = submission(draft(), idempotency_key=fresh_id(), digest="d")
+        job_request = submission(draft(), idempotency_key=fresh_id(), digest="d")
         end = time.monotonic() + AGAIN_S
         while True:
             try:
-                self.accepted.append(self.store.submit(wish).jobs[0].id)
+                self.accepted.append(self.store.submit(job_request).jobs[0].id)
                 return
             except StorageError:
                 self.refused += 1

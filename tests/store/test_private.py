@@ -51,14 +51,14 @@ class Shop:
         self.local, self.fal = Local(name="local"), Remote(name="fal")
         backends = {"local": self.local, "fal": self.fal}
         registry = Registry(store, strict=True, is_available=lambda key: False)
-        self.shelf = partial(OwnerResources, registry, inputs(store))
+        self.resolver = partial(OwnerResources, registry, inputs(store))
         self.defaults = SubmitDefaults(3600.0, 5, 10, private_owners)
-        self.submitter = Submitter(store, self.shelf, {"square": recipe()}, backends, self.defaults)
+        self.submitter = Submitter(store, self.resolver, {"square": recipe()}, backends, self.defaults)
         self.offers = Offers(backends, worker="w", chosen=None)
         self.now = now_us()
 
-    def submit(self, *, owner: str = "ann", **wish: object) -> str:
-        wishes = [JobRequest("square", {}, **wish)]  # pyright: ignore[reportArgumentType]
+    def submit(self, *, owner: str = "ann", **job_request: object) -> str:
+        wishes = [JobRequest("square", {}, **job_request)]  # pyright: ignore[reportArgumentType]
         job = self.submitter.submit(owner, self.submitter.prepare(owner, wishes, dialect="native")).jobs[0]
         return job.id
 
@@ -231,7 +231,7 @@ def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
 
 
 def test_a_private_job_stays_when_a_remote_backend_is_added_while_it_waits(shop: Shop) -> None:
-    before = Submitter(shop.store, shop.shelf, {"square": recipe()}, {"local": shop.local}, shop.defaults)
+    before = Submitter(shop.store, shop.resolver, {"square": recipe()}, {"local": shop.local}, shop.defaults)
     drafts = before.prepare("ann", [JobRequest("square", {}, private=True)], dialect="native")
     job = before.submit("ann", drafts).jobs[0]
     shop.local.well = False

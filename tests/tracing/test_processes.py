@@ -212,8 +212,8 @@ def test_a_retry_tells_both_attempts_and_both_waits(fleet: Fleet) -> None:
 
 
 def test_a_job_that_is_canceled_in_the_queue_ends_in_the_process_that_was_asked(fleet: Fleet) -> None:
-    wish = {"recipe": "textToImage", "labels": ["nowhere"], "input": {**PICTURE, "model": SD1}}
-    job = fleet.client.post("/api/v1/jobs", json=wish).json()
+    job_request = {"recipe": "textToImage", "labels": ["nowhere"], "input": {**PICTURE, "model": SD1}}
+    job = fleet.client.post("/api/v1/jobs", json=job_request).json()
     fleet.client.post(f"/api/v1/jobs/{job['id']}/cancel")
     tree = fleet.tree(job, whole=0)
 

@@ -111,7 +111,7 @@ def test_a_request_that_is_not_sampled_is_not_told_and_says_so(make_server: Call
         server = make_server(otel={"endpoint": collector.url, "ratio": 0})
         answer = server.submit()
         server.wait(answer.json()["jobs"][0]["jobId"])
-        server.mill.observer.close()
+        server.app.observer.close()
 
     assert answer.headers["traceparent"].endswith("-00")
     assert collector.spans == []

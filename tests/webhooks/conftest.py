@@ -32,7 +32,7 @@ class Post:
 
     store: Store
     webhooks: EndpointService
-    messenger: WebhookDispatcher
+    dispatcher: WebhookDispatcher
 
     def endpoint(self, url: str, owner: str = ANN, types: Sequence[str] = ENDS) -> Endpoint:
         return self.webhooks.add(owner, url, "", types)
@@ -80,19 +80,19 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
         }  # fmt: skip
         guard = UrlGuard(LOCAL if allow else [], resolver=resolver)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        messenger = WebhookDispatcher(store, guard, MessageRules(**values), render, tracer=tracer)
-        webhooks = EndpointService(store, guard, WebhookRules(20, 3600.0), messenger.reset_backoff)
-        store.listen(lambda committed: messenger.wake() if committed.has_deliveries else None)
+        dispatcher = WebhookDispatcher(store, guard, MessageRules(**values), render, tracer=tracer)
+        webhooks = EndpointService(store, guard, WebhookRules(20, 3600.0), dispatcher.reset_backoff)
+        store.listen(lambda committed: dispatcher.wake() if committed.has_deliveries else None)
         if starts:
-            messenger.start()
-        running.append(messenger)
-        return Post(store, webhooks, messenger)
+            dispatcher.start()
+        running.append(dispatcher)
+        return Post(store, webhooks, dispatcher)
 
     for name in (ANN, "bob"):
         store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
     yield make
-    for messenger in running:
-        messenger.close()
+    for dispatcher in running:
+        dispatcher.close()
 
 
 @pytest.fixture

@@ -322,5 +322,5 @@ def test_old_messages_are_deleted_with_their_attempts(make_post: Callable[..., P
         endpoint = post.endpoint(receiver.url)
         post.run(3)
         post.settle(endpoint)
-    assert post.messenger.prune() == 3
+    assert post.dispatcher.prune() == 3
     assert post.messages(endpoint) == []

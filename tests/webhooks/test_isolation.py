@@ -9,7 +9,7 @@ from tests.webhooks.conftest import ANN, Post
 
 def test_another_owners_endpoint_is_not_there(post: Post):
     webhooks = post.webhooks
-    post.messenger.close()
+    post.dispatcher.close()
     endpoint = post.endpoint("http://127.0.0.1:9/hook")
     message = webhooks.test(ANN, endpoint.id)
     id_ = endpoint.id
@@ -33,7 +33,7 @@ def test_another_owners_endpoint_is_not_there(post: Post):
 
 
 def test_a_message_is_found_at_its_own_endpoint_only(post: Post):
-    post.messenger.close()
+    post.dispatcher.close()
     one, other = post.endpoint("http://127.0.0.1:9/a"), post.endpoint("http://127.0.0.1:9/b")
     message = post.webhooks.test(ANN, one.id)
     with pytest.raises(NotFound):
@@ -43,7 +43,7 @@ def test_a_message_is_found_at_its_own_endpoint_only(post: Post):
 
 
 def test_a_private_address_is_refused_when_an_endpoint_is_added_or_changed(post: Post):
-    post.messenger.close()
+    post.dispatcher.close()
     with pytest.raises(InvalidInput):
         post.endpoint("http://169.254.169.254/latest")
     endpoint = post.endpoint("http://127.0.0.1:9/a")

@@ -78,7 +78,7 @@ def test_an_endpoint_is_told_of_each_event_after_its_answer_once_and_in_order(
             assert len(told) == len(set(told)), "none is told twice"
             missed = {event for event, begin in events.items() if begin >= at} - set(told)
             assert not missed
-        post.messenger.start()
+        post.dispatcher.start()
         post.settle(*post.webhooks.list(ANN), seconds=60)
     by_job: dict[tuple[str, str], list[str]] = defaultdict(list)
     for got in receiver.got:

@@ -62,7 +62,7 @@ class Access:
         accounts: AccountStore,
         rules: AccessRules,
         token: Token = lambda _: None,
-        strangers: UnknownKeyThrottle | None = None,
+        unknown_keys: UnknownKeyThrottle | None = None,
     ) -> None:
         self._accounts = accounts
         self._rules = rules
@@ -70,7 +70,7 @@ class Access:
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
         self._refused: dict[Credentials, tuple[float, str]] = {}
-        self._strangers = strangers or UnknownKeyThrottle()
+        self._unknown_keys = unknown_keys or UnknownKeyThrottle()
         self._forgotten = 0
         """How often: what was looked up before is not remembered after."""
         self._is_closed = rules.always or rules.admin_key is not None
@@ -81,7 +81,7 @@ class Access:
         Raises `Unauthenticated`, `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
         known, forgotten = time.monotonic(), self._forgotten
         if given not in self._found:
-            self._strangers.check(address)
+            self._unknown_keys.check(address)
         try:
             caller = self._caller(given)
         except Unauthenticated as error:
@@ -102,7 +102,7 @@ class Access:
                     self._refused.clear()
                 self._refused[given] = (known, why)
         if why == _UNKNOWN:
-            self._strangers.note(address)
+            self._unknown_keys.note(address)
 
     def remembered(self, given: Credentials) -> Caller | None:
         """As `caller`, when it was found out a moment ago; blocks nowhere. Raises `Unauthenticated`."""

@@ -210,8 +210,10 @@ class JobRoutes:
 
     async def submit(self, request: Request) -> Response:
         body = await json_body(request)
-        wish = self._wish(body)
-        drafts = await checked(request, self._drafts, caller(request).owner, wish, request_trace(request))
+        job_request = self._wish(body)
+        drafts = await checked(
+            request, self._drafts, caller(request).owner, job_request, request_trace(request)
+        )
         if flag(request, "whatif"):
             return json_response(await estimate(request, self._services.credits, drafts))
         key = idempotency_key(request)
@@ -249,9 +251,9 @@ class JobRoutes:
             private=wanted.private,
         )
 
-    def _drafts(self, owner: str, wish: JobRequest, trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, job_request: JobRequest, trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.prepare(owner, [wish], dialect=NAME, trace=trace)
+            return self._services.submitter.prepare(owner, [job_request], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             raise error.renamed(_own_path) from error
@@ -261,8 +263,8 @@ class JobRoutes:
         return json_response(bodies[0])
 
     async def cancel(self, request: Request, job_id: str) -> Response:
-        wish = Cancel(job_id, caller(request).owner, now_us())
-        await asyncio.to_thread(self._services.store.cancel, wish)
+        job_request = Cancel(job_id, caller(request).owner, now_us())
+        await asyncio.to_thread(self._services.store.cancel, job_request)
         return await self.get(request, job_id)
 
     async def replay(self, request: Request, job_id: str) -> Response:

@@ -162,7 +162,7 @@ class WorkflowRoutes:
         job_name = query.get("name") or None
         if job_name is not None and (len(job_name) > 200 or "\0" in job_name):
             raise InvalidInput.at("name", "should be at most 200 characters of text")
-        wish = replace(
+        job_request = replace(
             self._workflows.job_request(name, _version(request), values, spaces_of(caller(request))),
             name=job_name,
             priority=number(request, "priority", 0, -100, 100),
@@ -170,7 +170,9 @@ class WorkflowRoutes:
             callback_url=callback,
         )
         trace = request_trace(request)
-        return self._services.submitter.prepare(caller(request).owner, [wish], dialect=NAME, trace=trace)
+        return self._services.submitter.prepare(
+            caller(request).owner, [job_request], dialect=NAME, trace=trace
+        )
 
     async def _accept(
         self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]

@@ -170,14 +170,14 @@ class Backend(Protocol):
         """What is wrong with the hints a job carries for this backend, in a sentence; else None."""
         ...
 
-    def send(self, order: RenderRequest) -> str:
+    def send(self, request: RenderRequest) -> str:
         """Start the render and return the backend's reference for it.
 
         A reference the node knows already is attached to, not rendered again.
         """
         ...
 
-    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         """Block until the render is done. Raises `BackendError`, or `RenderCanceled` after ``watch.stop``."""
         ...
 

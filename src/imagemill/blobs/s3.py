@@ -55,7 +55,7 @@ class S3Blobs:
         self._probing = _open(settings, settings.address, min(_PING_TIMEOUT_S, settings.timeout_s), 0)
         self._ping_lock = threading.Lock()
         self._pinged: float | None = None
-        self._complaint: str | None = None
+        self._problem: str | None = None
         self._user: int | None = None
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
@@ -130,10 +130,10 @@ class S3Blobs:
         with self._ping_lock:
             now = self._clock()
             if self._pinged is None or now - self._pinged >= _PING_EVERY_S:
-                self._complaint = self._look()
+                self._problem = self._look()
                 self._pinged = self._clock()
-        if self._complaint is not None:
-            raise StorageError(self._complaint)
+        if self._problem is not None:
+            raise StorageError(self._problem)
 
     def _look(self) -> str | None:
         """The marker is written once, then only looked at: that costs a tenth and needs the same rights."""

@@ -185,7 +185,7 @@ class Application:
         self.leader.resign()
         self.nodes.close()
         self.inputs.close()
-        self.safety.crafts.close()
+        self.safety.decoder_pool.close()
         if self.llm is not None:
             self.llm.close()
         self.services.users.close()
@@ -316,7 +316,7 @@ class Application:
         )
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
         translator = Translator(self.llm, self.store.translations)
-        bench = CharacterTools(self.store, translator, load, self.safety.crafts.transform)
+        bench = CharacterTools(self.store, translator, load, self.safety.decoder_pool.transform)
         preparation = Preparation(bench.tools, self.safety.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, run_rules, meters, tracer, preparation)
@@ -340,10 +340,12 @@ class Application:
     def _services(self) -> Services:
         settings = self.settings
         access, users = build_access(settings, self.store)
-        shelf = partial(OwnerResources, self.registry, self.inputs)
+        resolver = partial(OwnerResources, self.registry, self.inputs)
         defaults = build.of_submits(settings)
         gate = self.safety.prompts
-        submitter = build.submitter(settings, defaults, gate, self.store, shelf, self.recipes, self.backends)
+        submitter = build.submitter(
+            settings, defaults, gate, self.store, resolver, self.recipes, self.backends
+        )
         return Services(
             store=self.store,
             access=access,
@@ -385,24 +387,24 @@ class Application:
         )
 
 
-def application(mill: Application) -> Any:
+def application(app: Application) -> Any:
     """The ASGI application of a process with the API role."""
     from imagemill.api.app import create_app
 
-    settings = mill.settings
+    settings = app.settings
     return create_app(
-        mill.services,
-        [dialect.router(mill.services) for dialect in mill.dialects],
-        [permit for dialect in mill.dialects for permit in dialect.permissions],
+        app.services,
+        [dialect.router(app.services) for dialect in app.dialects],
+        [permit for dialect in app.dialects for permit in dialect.permissions],
         edge=build.edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
-        lifespan=mill.running,
-        meters=mill.observer.metrics,
-        tracer=mill.observer.tracer,
+        lifespan=app.running,
+        meters=app.observer.metrics,
+        tracer=app.observer.tracer,
         paths=lambda reader: {
             path: operations
-            for dialect in mill.dialects
+            for dialect in app.dialects
             if dialect.extra_openapi is not None
-            for path, operations in dialect.extra_openapi(mill.services, reader).items()
+            for path, operations in dialect.extra_openapi(app.services, reader).items()
         },
     )

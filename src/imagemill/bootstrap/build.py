@@ -219,14 +219,14 @@ def submitter(
     defaults: SubmitDefaults,
     gate: PromptGate,
     store: Store,
-    shelf: Callable[[str], ResourceResolver],
+    resolver: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
 ) -> Submitter:
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
         quotas = Quotas(held_to, QueueDeadlineCheck(store.workload) if settings.quota.refuse_late else None)
-    return Submitter(store, shelf, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
+    return Submitter(store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
 
 
 def throttle(settings: Settings, store: Store) -> RequestLimiter | None:
@@ -453,7 +453,7 @@ def build_fleet(
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
     floor = SlotPool(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
-    dispatcher = FleetDispatcher(tokens, waits, call, floor=floor)
+    dispatcher = FleetDispatcher(tokens, waits, call, pool=floor)
     if not post.under_celery:
         from imagemill.dispatch.celery_consumer import CeleryConsumer
 

@@ -56,9 +56,9 @@ class Observer:
     """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
 
     @classmethod
-    def of(cls, settings: Settings, lifeline: ProcessLock, store: Store) -> Self:
-        named = {"service.version": imagemill.__version__, "service.instance.id": lifeline.worker}
-        return cls(settings.metrics, lifeline.suffix, open_tracer(settings.otel, named, store))
+    def of(cls, settings: Settings, process_lock: ProcessLock, store: Store) -> Self:
+        named = {"service.version": imagemill.__version__, "service.instance.id": process_lock.worker}
+        return cls(settings.metrics, process_lock.suffix, open_tracer(settings.otel, named, store))
 
     def __init__(self, settings: MetricsSettings, own_suffix: str, tracer: Tracer | None = None) -> None:
         self._settings = settings

@@ -30,14 +30,14 @@ class SafetyComponents:
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
             DecoderPool(DecodeLimits(limit.image_pixels, limit.decode_s)),
         )
-        self.crafts = DecoderPool(transform_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
+        self.decoder_pool = DecoderPool(transform_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
         self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
         checks: list[Check] = _chosen("checks", safety.checks, settings)
         classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
         self.prompts = PromptGate(CheckChain(checks), store)
         pictures = PictureGate(classifiers, store, self.intake.raster)
         self.output_checks = OutputChecks(
-            self.intake.inspect, pictures.judge, self.crafts.transform, own=_OWN
+            self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=_OWN
         )
 
     def inputs(self, store: Store, blobs: BlobStore, guard: UrlGuard) -> InputPictures:

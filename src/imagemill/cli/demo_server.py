@@ -61,9 +61,9 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
             client.get("/health")
             yield DemoServer(client, time.perf_counter() - began)
         _stop(process)
-    except CliError as trouble:
-        details = (*trouble.details, f"the server's log, {log_path}, ends so:", *_tail(log_path))
-        raise CliError(trouble.sentence, details=details) from trouble
+    except CliError as error:
+        details = (*error.details, f"the server's log, {log_path}, ends so:", *_tail(log_path))
+        raise CliError(error.sentence, details=details) from error
     finally:
         if process.poll() is None:
             process.kill()

@@ -43,8 +43,8 @@ def _findings(only: list[str] | None, **given: Any) -> "Iterable[Finding]":
         raise CliError(f"--only: no such part: {', '.join(wrong)}; known are {known}", UNUSABLE)
     try:
         settings = read_settings(**given)
-    except CliError as trouble:
-        lines = trouble.details or (trouble.sentence,)
+    except CliError as error:
+        lines = error.details or (error.sentence,)
         return [Finding(Level.ERROR, "settings", f"{line}; correct it") for line in lines]
     checks = doctor_checks.checks(settings)
     return run([(part, check) for part, check in checks if not only or part in only])

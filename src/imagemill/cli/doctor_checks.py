@@ -167,7 +167,7 @@ class NodeCheck:
 
     name: str
     url: str
-    trouble: str = ""
+    error: str = ""
     version: str = ""
     draining: bool = False
 
@@ -180,10 +180,10 @@ def check_nodes(looks: Callable[[], Sequence[NodeCheck]], *, simulated: bool) ->
         text = f"there is no ComfyUI node, so {what}: imagemill nodes add NAME http://HOST:8188"
         yield Finding(Level.WARNING, "nodes", text)
         return
-    level = Level.WARNING if any(not node.trouble for node in nodes) else Level.ERROR
+    level = Level.WARNING if any(not node.error for node in nodes) else Level.ERROR
     for node in nodes:
-        if node.trouble:
-            text = f"{node.name} ({node.url}) {node.trouble}; look closer: imagemill nodes doctor {node.name}"
+        if node.error:
+            text = f"{node.name} ({node.url}) {node.error}; look closer: imagemill nodes doctor {node.name}"
             yield Finding(level, "nodes", text)
         else:
             note = ", drained" if node.draining else ""
@@ -331,7 +331,7 @@ def _node(config: NodeConfig, drained: frozenset[str]) -> NodeCheck:
         client = NodeClient(config, connect_s=_ANSWER_S, read_s=_ANSWER_S)
         version = str(client.system_stats()["system"].get("comfyui_version", "of unknown version"))
     except (ComfyError, OSError) as error:  # OSError: a CA file that is not there
-        return NodeCheck(config.name, config.url, trouble=str(error))
+        return NodeCheck(config.name, config.url, error=str(error))
     finally:
         if client is not None:
             client.close()

@@ -100,8 +100,8 @@ def _asked(client: Client, batch: str) -> dict[str, Any]:
     while True:
         try:
             return client.get(f"/api/v1/models/batch/{segment(batch)}")
-        except (ServerUnreachable, ApiError) as trouble:
-            if time.monotonic() > end or (isinstance(trouble, ApiError) and trouble.status_code < 500):
+        except (ServerUnreachable, ApiError) as error:
+            if time.monotonic() > end or (isinstance(error, ApiError) and error.status_code < 500):
                 raise
         except CliError:
             if time.monotonic() > end:

@@ -66,12 +66,12 @@ class Printer:
         """Turn a `CliError` into its message and exit status."""
         try:
             yield
-        except CliError as trouble:
+        except CliError as error:
             if self.as_json:
-                self.json(trouble.body)
+                self.json(error.body)
             else:
-                complain(trouble.sentence, *trouble.details)
-            raise typer.Exit(trouble.status) from trouble
+                complain(error.sentence, *error.details)
+            raise typer.Exit(error.status) from error
 
 
 def console(*, stderr: bool = False) -> "Console":

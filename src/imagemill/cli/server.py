@@ -120,8 +120,8 @@ def run_http(settings: "Settings", which: str) -> None:
     check_guarded(settings)
     sock = listen(host, settings.port)
     whole = which == "serve"
-    mill = build(settings, Roles(api=True, scheduler=whole, worker=whole))
-    server = Server(mill, sock)
+    app = build(settings, Roles(api=True, scheduler=whole, worker=whole))
+    server = Server(app, sock)
     # uvicorn raises the signals it took again after its end; by then there is nothing left to interrupt.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -160,17 +160,17 @@ class Server(uvicorn.Server):
     running jobs finish, so that they see the end; then they are let go.
     """
 
-    def __init__(self, mill: Application, sock: socket.socket) -> None:
-        grace_s = mill.settings.shutdown_grace_s
+    def __init__(self, app: Application, sock: socket.socket) -> None:
+        grace_s = app.settings.shutdown_grace_s
         super().__init__(
             uvicorn.Config(
-                application(mill),
+                application(app),
                 lifespan="on",
                 timeout_graceful_shutdown=round(grace_s + 10),
-                **_wire(mill.settings, sock.getsockname()[0]),
+                **_wire(app.settings, sock.getsockname()[0]),
             )
         )
-        self._mill = mill
+        self._app = app
         self._sock = sock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -178,7 +178,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         tune_gc()
         if self.started:
-            startup.listening(self._mill, url)
+            startup.listening(self._app, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -186,14 +186,14 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        startup.stopping(self._mill)
+        startup.stopping(self._app)
         letting_go = asyncio.create_task(self._let_go())
         await super().shutdown(sockets)
         letting_go.cancel()
         log.info("stopped")
 
     async def _let_go(self) -> None:
-        await asyncio.to_thread(self._mill.drain)
+        await asyncio.to_thread(self._app.drain)
 
 
 def _wire(settings: "Settings", host: str) -> dict[str, Any]:

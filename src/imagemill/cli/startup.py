@@ -94,19 +94,17 @@ def friendly_errors(settings: "Settings") -> Iterator[None]:
         ) from error
 
 
-def check_queues(mill: "Application", wanted: frozenset[str] | None) -> None:
+def check_queues(app: "Application", wanted: frozenset[str] | None) -> None:
     """Raises `CliError` for names that neither a recipe nor a node knows; the mill is closed then."""
     if wanted is None:
         return
     from imagemill.dispatch.base import BROKERED
 
-    known = {recipe.queue for recipe in mill.recipes.values()} | set(BROKERED)
-    known |= {
-        queue for backend in mill.backends.values() for node in backend.nodes() for queue in node.queues
-    }
+    known = {recipe.queue for recipe in app.recipes.values()} | set(BROKERED)
+    known |= {queue for backend in app.backends.values() for node in backend.nodes() for queue in node.queues}
     wrong = sorted(wanted - known)
     if wrong or not wanted:
-        mill.close()
+        app.close()
         shown = ", ".join(wrong) or "nothing"
         raise CliError(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
 
@@ -127,53 +125,53 @@ def shown_database(settings: "Settings") -> str:
 log = logging.getLogger("imagemill.cli")
 
 
-def listening(mill: "Application", url: str) -> None:
+def listening(app: "Application", url: str) -> None:
     """The server answers: where, and where to read on."""
     ready_s = time.perf_counter() - BEGAN
-    if mill.settings.log_format == "json" or not sys.stderr.isatty():
+    if app.settings.log_format == "json" or not sys.stderr.isatty():
         log.info(
             "listening on %s",
             url,
-            extra={"url": url, "docs": f"{url}/docs", "ms": round(ready_s * 1000), "data": str(_data(mill))},
+            extra={"url": url, "docs": f"{url}/docs", "ms": round(ready_s * 1000), "data": str(_data(app))},
         )
         return
     rows = [
         ("API", f"[bold cyan]{url}[/]"),
         ("docs", f"[cyan]{url}/docs[/]"),
-        ("data", f"{_data(mill)} [dim]({_database(mill)})[/]"),
+        ("data", f"{_data(app)} [dim]({_database(app)})[/]"),
     ]
-    if mill.roles.worker:
-        rows.append(("nodes", _nodes(mill)))
+    if app.roles.worker:
+        rows.append(("nodes", _nodes(app)))
     _banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it, running jobs finish first[/]")
 
 
-def working(mill: "Application", which: str) -> None:
+def working(app: "Application", which: str) -> None:
     """A process without HTTP has begun."""
     ready_s = time.perf_counter() - BEGAN
-    if mill.settings.log_format == "json" or not sys.stderr.isatty():
-        queues = ",".join(sorted(mill.roles.queues)) if mill.roles.queues else "all"
+    if app.settings.log_format == "json" or not sys.stderr.isatty():
+        queues = ",".join(sorted(app.roles.queues)) if app.roles.queues else "all"
         log.info(
             "%s started",
             which,
-            extra={"ms": round(ready_s * 1000), "data": str(_data(mill))}
+            extra={"ms": round(ready_s * 1000), "data": str(_data(app))}
             | ({"queues": queues} if which == "worker" else {}),
         )
         return
-    rows = [("data", f"{_data(mill)} [dim]({_database(mill)})[/]")]
+    rows = [("data", f"{_data(app)} [dim]({_database(app)})[/]")]
     if which == "worker":
-        rows.append(("queues", ", ".join(sorted(mill.roles.queues)) if mill.roles.queues else "all"))
-        rows.append(("nodes", _nodes(mill)))
+        rows.append(("queues", ", ".join(sorted(app.roles.queues)) if app.roles.queues else "all"))
+        rows.append(("nodes", _nodes(app)))
     _banner(f"{which} ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it[/]")
 
 
-def stopping(mill: "Application") -> None:
-    running = mill.runner.active
+def stopping(app: "Application") -> None:
+    running = app.runner.active
     if running:
         log.info(
             "stopping: %d running %s may finish for %g s; a second signal stops at once",
             running,
             "job" if running == 1 else "jobs",
-            mill.settings.shutdown_grace_s,
+            app.settings.shutdown_grace_s,
         )
     else:
         log.info("stopping")
@@ -189,8 +187,8 @@ def _banner(headline: str, rows: list[tuple[str, str]], footer: str) -> None:
     screen.print(f"\n  {footer}\n", markup=True)
 
 
-def _nodes(mill: "Application") -> str:
-    nodes = [node for backend in mill.backends.values() for node in backend.nodes()]
+def _nodes(app: "Application") -> str:
+    nodes = [node for backend in app.backends.values() for node in backend.nodes()]
     if not nodes:
         return "none"
     kinds = sorted({node.backend for node in nodes})
@@ -200,9 +198,9 @@ def _nodes(mill: "Application") -> str:
     return f"{shown} [dim]({note})[/]"
 
 
-def _data(mill: "Application") -> object:
-    return mill.settings.data_dir.absolute()
+def _data(app: "Application") -> object:
+    return app.settings.data_dir.absolute()
 
 
-def _database(mill: "Application") -> str:
-    return "SQLite" if mill.settings.database_url is None else shown_database(mill.settings)
+def _database(app: "Application") -> str:
+    return "SQLite" if app.settings.database_url is None else shown_database(app.settings)

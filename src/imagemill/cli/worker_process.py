@@ -27,8 +27,8 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
     logs.configure(settings.log_level, settings.log_format)
     chosen = None if queues is None else frozenset(name.strip() for name in queues.split(",") if name.strip())
     worker = which == "worker"
-    mill = build(settings, Roles(api=False, scheduler=not worker, worker=worker, queues=chosen))
-    check_queues(mill, chosen)
+    app = build(settings, Roles(api=False, scheduler=not worker, worker=worker, queues=chosen))
+    check_queues(app, chosen)
     stop = threading.Event()
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -38,21 +38,21 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    _start(mill)
+    _start(app)
     tune_gc()
-    startup.working(mill, which)
+    startup.working(app, which)
     stop.wait()
-    startup.stopping(mill)
-    mill.close()
+    startup.stopping(app)
+    app.close()
     log.info("stopped")
 
 
-def _start(mill: Application) -> None:
+def _start(app: Application) -> None:
     """Raises `CliError` when the port for metrics is taken; the mill is closed then."""
     try:
-        mill.start()
+        app.start()
     except MetricsPortTaken as error:
-        mill.close()
+        app.close()
         raise CliError(str(error), UNUSABLE) from error
 
 

@@ -98,20 +98,20 @@ class Balances:
 
     def add(self, owner: str, kind: EntryKind, available: int, held: int, cause: EntryReason) -> LedgerEntry:
         """The balance must be there and large enough."""
-        purse = self._purses[owner]
-        purse.available += available
-        purse.held += held
-        purse.entries += 1
+        balance = self._purses[owner]
+        balance.available += available
+        balance.held += held
+        balance.entries += 1
         if kind in (EntryKind.EXEMPT, EntryKind.BILLED):
-            purse.is_exempt = kind is EntryKind.EXEMPT
+            balance.is_exempt = kind is EntryKind.EXEMPT
         entry = LedgerEntry(
             owner,
-            purse.entries,
+            balance.entries,
             cause.at,
             kind,
             available,
             held,
-            purse.available,
+            balance.available,
             cause.job_id,
             cause.actor,
             cause.key,
@@ -130,13 +130,13 @@ class Balances:
 
     def hold(self, owner: str, drafts: Sequence[Draft], at: int) -> CreditsInsufficient | dict[str, int]:
         """The amounts set aside for the jobs, for all or for none."""
-        purse = self.lock(owner)
+        balance = self.lock(owner)
         amounts = {draft.id: amount_of(draft.cost) for draft in drafts}
         needed = sum(amounts.values())
-        if purse.is_exempt or not needed:
+        if balance.is_exempt or not needed:
             return {}
-        if needed > purse.available:
-            return _insufficient(owner, needed, purse.available)
+        if needed > balance.available:
+            return _insufficient(owner, needed, balance.available)
         held = {job_id: amount for job_id, amount in amounts.items() if amount}
         for job_id, amount in held.items():
             self.add(owner, EntryKind.HOLD, -amount, amount, EntryReason(at, owner, job_id))
@@ -153,14 +153,14 @@ class Balances:
         self._added = []
 
     def _move(self, owner: str) -> dict[str, Any]:
-        purse, (_, available, held, _, entries) = self._purses[owner], self._before[owner]
+        balance, (_, available, held, _, entries) = self._purses[owner], self._before[owner]
         return {
             "owner": owner,
-            "available": purse.available - available,
-            "held": purse.held - held,
-            "is_exempt": purse.is_exempt,
-            "added": purse.entries - entries,
-            "entries": purse.entries,
+            "available": balance.available - available,
+            "held": balance.held - held,
+            "is_exempt": balance.is_exempt,
+            "added": balance.entries - entries,
+            "entries": balance.entries,
         }
 
 

@@ -70,10 +70,10 @@ class CeleryWorkerProcess:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._mill: Application | None = None
+        self._app: Application | None = None
         self._generator: LibraryTasks | None = None
         self._left = False
-        self.cord: ShutdownPipe | None = None
+        self.pipe: ShutdownPipe | None = None
         """To the children, until they are asked to leave."""
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
@@ -81,48 +81,48 @@ class CeleryWorkerProcess:
 
     def work(self, queue: str) -> int:
         self.begin()
-        mill = self._mill
-        return mill.work(queue) if mill is not None else 0
+        app = self._app
+        return app.work(queue) if app is not None else 0
 
     def generator(self) -> LibraryTasks:
         """Raises `ShuttingDown` in a process that ends."""
         self.begin()
         with self._lock:
-            if self._mill is None:
+            if self._app is None:
                 raise ShuttingDown
             if self._generator is None:
-                self._generator = self._mill.generator()
+                self._generator = self._app.generator()
             return self._generator
 
     def begin(self) -> None:
         with self._lock:
-            if self._mill is None and not self._left:
+            if self._app is None and not self._left:
                 from imagemill.bootstrap.application import Application, Roles
 
                 roles = Roles(
                     api=False, scheduler=False, queues=self.queues, under_celery=True, slots=self.slots
                 )
-                self._mill = Application(_settings, roles)
-                self._mill.start()
+                self._app = Application(_settings, roles)
+                self._app.start()
 
     def hold(self) -> None:
         """In a child."""
-        cord, self.cord = self.cord, None
-        if cord is not None:
-            cord.hold(self.stop_accepting)
+        pipe, self.pipe = self.pipe, None
+        if pipe is not None:
+            pipe.hold(self.stop_accepting)
 
     def stop_accepting(self) -> None:
         """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
         with self._lock:
             self._left = True
-            cord, self.cord = self.cord, None
-            if cord is not None and not cord.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
+            pipe, self.pipe = self.pipe, None
+            if pipe is not None and not pipe.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
                 log.warning("a child of the pool does not leave; what it runs is found again by its lease")
             if self._generator is not None:
                 self._generator.stop_accepting(_HAND_BACK_S)
-            if self._mill is not None:
-                self._mill.close()
-                self._mill = None
+            if self._app is not None:
+                self._app.close()
+                self._app = None
 
 
 signals: Any = celery_signals
@@ -143,7 +143,7 @@ def _know_queues(instance: Any, **_: Any) -> None:
     # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
     instance.wait_for_soft_shutdown = _host.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):
-        _host.cord = ShutdownPipe()
+        _host.pipe = ShutdownPipe()
         # Loaded once for all children, those that replace others too; they build their own of it.
         importlib.import_module("imagemill.bootstrap.application")
     else:

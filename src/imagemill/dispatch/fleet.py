@@ -137,19 +137,19 @@ class FleetDispatcher:
 
     def __init__(
         self,
-        tokens: WakeupSender,
+        wakeups: WakeupSender,
         waits: Callable[[], set[str]],
         call: Callable[[str], None],
         *,
         inline: InlineDispatcher | None = None,
-        floor: SlotPool | None = None,
+        pool: SlotPool | None = None,
     ) -> None:
-        self._tokens = tokens
+        self._wakeups = wakeups
         self._waits = waits
         self._call = call
         self._inline = inline
-        self._floor = floor
-        self._parts: list[Component] = [part for part in (inline, floor) if part is not None]
+        self._pool = pool
+        self._parts: list[Component] = [part for part in (inline, pool) if part is not None]
 
     def attach_consumer(self, consumer: Component) -> None:
         """What takes tokens in this process, where Celery itself does not run it."""
@@ -158,26 +158,26 @@ class FleetDispatcher:
     def wake(self, queue: str) -> None:
         if self._inline is not None:
             self._inline.wake(queue)
-        self._tokens.wake(queue)
+        self._wakeups.wake(queue)
 
     def check_queues(self) -> None:
         """Idle slots of this process should see for themselves."""
         if self._inline is not None:
             self._inline.wake("")
-        if self._floor is not None:
-            self._floor.check_queues()
+        if self._pool is not None:
+            self._pool.check_queues()
 
     def work(self, name: str) -> int:
         """What a token of the broker's queue ``name`` does; how many jobs it ran.
 
         A database that is away ends the token: the sweep sends another one for what waits.
         """
-        if self._floor is None:
+        if self._pool is None:
             return 0
         try:
-            ran, more = self._floor.work(lambda: self._tokens.more(name))
+            ran, more = self._pool.work(lambda: self._wakeups.more(name))
             if more:
-                self._tokens.more(name)
+                self._wakeups.more(name)
             elif not ran and name in map(route, self._waits()):
                 # Taken by a worker that can do none of it; another one may.
                 self._call(name)
@@ -198,4 +198,4 @@ class FleetDispatcher:
         self.stop_accepting()
         for part in reversed(self._parts):
             part.close()
-        self._tokens.close()
+        self._wakeups.close()

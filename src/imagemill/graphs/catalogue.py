@@ -76,7 +76,7 @@ class Catalogue:
     def find(self, kind: str, wanted: str) -> str | None:
         """The spelling under which a loader of the kind (lora, checkpoint, ...; file: any) lists the file."""
         shelves = self._listings.values() if kind == "file" else self._shelves.get(kind, ())
-        return next((found for shelf in shelves if (found := shelf.find(wanted))), None)
+        return next((found for resolver in shelves if (found := resolver.find(wanted))), None)
 
     def embedding(self, wanted: str) -> str | None:
         """The embedding as a prompt names it, without its extension."""

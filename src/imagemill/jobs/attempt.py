@@ -79,7 +79,7 @@ class Attempt:
     """An attempt while it runs in this process."""
 
     claim: Claim
-    watch: RenderControl
+    control: RenderControl
     started: float = field(default_factory=time.perf_counter)
     stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     progress: Progress | None = None
@@ -94,7 +94,7 @@ class Attempt:
     def hand_back(self, *, leave: bool) -> None:
         """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""
         self.handed_back = True
-        self.watch.stop(detach=leave)
+        self.control.stop(detach=leave)
 
     def pass_stage(self, stage: Stage, number: int) -> None:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
@@ -121,7 +121,7 @@ def retry_later(job: Job, failure: Failure, after_s: float, *, counts: bool = Fa
 def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
     """A render that was left is for a while to be found again by the node it is on."""
     failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
-    until = now_us() + round(reattach_s * SECOND) if attempt.watch.detached else None
+    until = now_us() + round(reattach_s * SECOND) if attempt.control.detached else None
     return Retried(failure, run_after=None, avoid_until=until, counts=False)
 
 

@@ -34,7 +34,7 @@ class Watcher:
     ids: frozenset[str]
     loop: asyncio.AbstractEventLoop
     _hub: "Hub"
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _update: asyncio.Event = field(default_factory=asyncio.Event)
     seen: dict[str, int] = field(default_factory=dict[str, int])
     """The newest sequence number that was told, by job."""
     finished: set[str] = field(default_factory=set[str])
@@ -50,13 +50,13 @@ class Watcher:
 
     async def wait(self, timeout_s: float) -> bool:
         """Until there is news (True) or the time is over."""
-        if not self._news.is_set():
+        if not self._update.is_set():
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._news.wait()
+                    await self._update.wait()
             except TimeoutError:
                 return False
-        self._news.clear()
+        self._update.clear()
         return True
 
     async def wait_finished(self, timeout_s: float) -> bool:
@@ -89,20 +89,20 @@ class Watcher:
             self.finished.add(notice.job_id)
             if self.finished >= self.ids:
                 self._reach(True)
-        self._news.set()
+        self._update.set()
 
     def on_progress(self, job_id: str, progress: Progress) -> None:
         self.live[job_id] = progress
-        self._news.set()
+        self._update.set()
 
     def wake(self) -> None:
         """On its event loop: there is something to look at that the hub does not know of."""
-        self._news.set()
+        self._update.set()
 
     def close(self) -> None:
         self.closed = True
         self._reach(False)
-        self._news.set()
+        self._update.set()
 
     def __enter__(self) -> Self:
         return self

@@ -93,9 +93,9 @@ _RENEWALS = 3
 class LeaderElection:
     """``lease_s``: how long the others wait for a leader that is silent."""
 
-    def __init__(self, store: Store, lifeline: ProcessLock, *, lease_s: float) -> None:
+    def __init__(self, store: Store, process_lock: ProcessLock, *, lease_s: float) -> None:
         self._store = store
-        self._lifeline = lifeline
+        self._process_lock = process_lock
         self._lease_s = lease_s
         self._lock = threading.Lock()
         self._holds = False
@@ -117,7 +117,7 @@ class LeaderElection:
                 return
             self._holds = False
             try:
-                self._store.release_role(ReleaseRole(_OFFICE, self._lifeline.worker))
+                self._store.release_role(ReleaseRole(_OFFICE, self._process_lock.worker))
             except StorageError as error:
                 log.info("the office of the scheduler ends by its time: %s", error)
 
@@ -125,13 +125,13 @@ class LeaderElection:
         self._ask_at = now + self._lease_s / _RENEWALS
         try:
             holder = self._acquire()
-            if self._lifeline.dead_processes([holder]):
+            if self._process_lock.dead_processes([holder]):
                 self._store.release_role(ReleaseRole(_OFFICE, holder))
                 holder = self._acquire()
         except StorageError as error:
             log.warning("the database does not say who leads: %s", error)
             return
-        leads = holder == self._lifeline.worker
+        leads = holder == self._process_lock.worker
         if leads != self._holds:
             log.info("this process leads" if leads else "another process leads", extra={"leader": holder})
         self._holds = leads
@@ -140,4 +140,4 @@ class LeaderElection:
     def _acquire(self) -> str:
         now = now_us()
         until = now + round(self._lease_s * SECOND)
-        return self._store.acquire_role(AcquireRole(_OFFICE, self._lifeline.worker, now, until))
+        return self._store.acquire_role(AcquireRole(_OFFICE, self._process_lock.worker, now, until))

@@ -40,8 +40,8 @@ def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
     return ()
 
 
-def _here(craft: ImageTransform, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
-    return craft(data, facts)
+def _here(transform: ImageTransform, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+    return transform(data, facts)
 
 
 class Inspect(Protocol):
@@ -57,7 +57,7 @@ class OutputChecks:
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.safety.gates.PictureGate.judge`."""
-    craft: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _here
+    transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _here
     """Work on a picture. Raises `imagemill.media.layout.InvalidImage`."""
     own: frozenset[str] = frozenset()
     """Backends whose pictures are painted in this process: those are decoded in it, too."""
@@ -100,7 +100,7 @@ def keep(
     plan: Plan,
     outputs: tuple[Output, ...],
     limits: OutputLimits,
-    watch: RenderControl,
+    control: RenderControl,
     examination: "OutputChecks | None" = None,
 ) -> StoredOutputs:
     """Raises `BackendError` for what is not as it was ordered, before anything is stored.
@@ -124,8 +124,8 @@ def keep(
     if plan.transform is not None:
         ready = [made for each in ready for made in _crafted(plan.transform, plan, claim.job, each, seen)]
     converted = time.perf_counter()
-    shelf = _BlobWriter(blobs, time.monotonic() + limits.patience_s, watch)
-    artifacts = tuple(_stored(shelf, claim, position, each) for position, each in enumerate(ready))
+    resolver = _BlobWriter(blobs, time.monotonic() + limits.patience_s, control)
+    artifacts = tuple(_stored(resolver, claim, position, each) for position, each in enumerate(ready))
     stored = time.perf_counter()
     return StoredOutputs(
         artifacts,
@@ -136,14 +136,16 @@ def keep(
     )
 
 
-def _crafted(craft: ImageTransform, plan: Plan, job: Job, ready: _Ready, seen: OutputChecks) -> list[_Ready]:
+def _crafted(
+    transform: ImageTransform, plan: Plan, job: Job, ready: _Ready, seen: OutputChecks
+) -> list[_Ready]:
     if not ready.width:
         return [ready]
     started_at = job.started_at or now_us()
     model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
     facts = TransformContext(job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner))
     try:
-        made = seen.craft(craft, ready.data, facts)
+        made = seen.transform(transform, ready.data, facts)
     except InvalidImage as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
     folder = owner_folder(job.owner)
@@ -181,7 +183,7 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
 class _BlobWriter:
     blobs: BlobStore
     patient_until: float
-    watch: RenderControl
+    control: RenderControl
 
     def put(self, key: str, ready: _Ready) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -195,14 +197,14 @@ class _BlobWriter:
                 if time.monotonic() + pause_s > self.patient_until:
                     raise
                 log.warning("a picture waits for the blob store: %s", error)
-            if self.watch.wait(pause_s):
+            if self.control.wait(pause_s):
                 raise RenderCanceled
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _stored(shelf: _BlobWriter, claim: Claim, position: int, ready: _Ready) -> Artifact:
+def _stored(resolver: _BlobWriter, claim: Claim, position: int, ready: _Ready) -> Artifact:
     key = ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
-    shelf.put(key, ready)
+    resolver.put(key, ready)
     return Artifact(
         id=artifact_id(claim.id, position),
         job_id=claim.id,

@@ -132,7 +132,7 @@ class Runner:
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
         attempt = Attempt(claim, RenderControl())
-        attempt.watch = RenderControl(lambda progress: self._progressed(attempt, progress))
+        attempt.control = RenderControl(lambda progress: self._progressed(attempt, progress))
         if self._tracer is not None:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
@@ -158,7 +158,7 @@ class Runner:
         with self._lock:
             attempt = self._active.get(job_id)
         if attempt is not None:
-            attempt.watch.stop()
+            attempt.control.stop()
 
     def close(self, grace_s: float) -> None:
         """Claim no more; let running jobs finish for a while, then hand them back."""
@@ -210,19 +210,19 @@ class Runner:
             missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
             raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
         plan = recipe.plan(prepared(self._preparation, attempt, recipe))
-        order = self._order(attempt.claim, plan)
+        request = self._order(attempt.claim, plan)
         attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
-        reference = backend.send(order)
+        reference = backend.send(request)
         if reference != job.backend_ref:
             self._store.sent(attempt.claim, reference)
         comfy = job.backend == "comfyui"
         attempt.pass_stage(Stage.SENT_TO_COMFY if comfy else Stage.SENT_TO_BACKEND, 3)
-        rendered = backend.follow(order, reference, attempt.watch)
+        rendered = backend.follow(request, reference, attempt.control)
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
-        if attempt.watch.stopped:
+        if attempt.control.stopped:
             raise RenderCanceled
-        limits, watch, seen = self._rules.limits, attempt.watch, self._rules.output_checks
-        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, watch, seen)
+        limits, control, seen = self._rules.limits, attempt.control, self._rules.output_checks
+        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, control, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,
@@ -386,6 +386,6 @@ class Runner:
             attempt.details = progress
             if pulse in (HeartbeatReply.SUPERSEDED, HeartbeatReply.TAKEN_OVER):
                 attempt.superseded = True
-                attempt.watch.stop(detach=pulse is HeartbeatReply.TAKEN_OVER)
+                attempt.control.stop(detach=pulse is HeartbeatReply.TAKEN_OVER)
             elif pulse is HeartbeatReply.CANCEL:
-                attempt.watch.stop()
+                attempt.control.stop()

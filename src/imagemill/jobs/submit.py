@@ -69,7 +69,7 @@ class Submitter:
     def __init__(
         self,
         store: Store,
-        shelf: Callable[[str], ResourceResolver],
+        resolver: Callable[[str], ResourceResolver],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         defaults: SubmitDefaults,
@@ -79,7 +79,7 @@ class Submitter:
     ) -> None:
         self._gate = gate
         self._store = store
-        self._shelf = shelf
+        self._resolver = resolver
         self._recipes = recipes
         self._backends = backends
         self._defaults = defaults
@@ -87,30 +87,31 @@ class Submitter:
         self._quotas = quotas
 
     def prepare(
-        self, owner: str, wishes: Sequence[JobRequest], *, dialect: str, trace: str | None = None
+        self, owner: str, job_requests: Sequence[JobRequest], *, dialect: str, trace: str | None = None
     ) -> tuple[Draft, ...]:
         """Complete, checked and priced, but not stored: what a price enquiry shows.
 
         Raises `InvalidInput` with every fault of the first wish that has one, and `ContentBlocked`. The
         texts of all are judged before anything of one is kept.
         """
-        if not wishes:
+        if not job_requests:
             raise InvalidInput.at("jobs", "is empty: at least one job is needed")
-        if len(wishes) > self._defaults.jobs_per_request:
+        if len(job_requests) > self._defaults.jobs_per_request:
             raise InvalidInput.at(
-                "jobs", f"asks for {len(wishes)} jobs; at most {self._defaults.jobs_per_request} a request"
+                "jobs",
+                f"asks for {len(job_requests)} jobs; at most {self._defaults.jobs_per_request} a request",
             )
         now = now_us()
         # Ids rise within a request, so that its jobs list in the order they were asked for.
-        ids = sorted(uuid7(now) for _ in wishes)
-        after = _dependencies(wishes, ids)
+        ids = sorted(uuid7(now) for _ in job_requests)
+        after = _dependencies(job_requests, ids)
         if self._defaults.keeps(owner):
-            wishes = [replace(wish, private=True) for wish in wishes]
-        admitted = self._admitted(owner, wishes)
-        shelf = self._shelf(owner)
+            job_requests = [replace(job_request, private=True) for job_request in job_requests]
+        admitted = self._admitted(owner, job_requests)
+        resolver = self._resolver(owner)
         return tuple(
-            self._draft(wish, each, shelf, id_, needs, now, dialect, trace)
-            for wish, each, id_, needs in zip(wishes, admitted, ids, after, strict=True)
+            self._draft(job_request, each, resolver, id_, needs, now, dialect, trace)
+            for job_request, each, id_, needs in zip(job_requests, admitted, ids, after, strict=True)
         )
 
     def submit_async(
@@ -175,36 +176,42 @@ class Submitter:
             return 0.0
         return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
 
-    def _admitted(self, owner: str, wishes: Sequence[JobRequest]) -> list[ApprovedInput]:
+    def _admitted(self, owner: str, job_requests: Sequence[JobRequest]) -> list[ApprovedInput]:
         """The input of each, validated, with texts that may be rendered."""
-        valid = [(self._recipe(wish), wish) for wish in wishes]
-        inputs = [(recipe, _validated(recipe, wish.input, wish.path), wish) for recipe, wish in valid]
+        valid = [(self._recipe(job_request), job_request) for job_request in job_requests]
+        inputs = [
+            (recipe, _validated(recipe, job_request.input, job_request.path), job_request)
+            for recipe, job_request in valid
+        ]
         if self._gate is None:
             return [ApprovedInput(input_) for _, input_, _ in inputs]
-        return [self._gate.admit(recipe, input_, owner, wish.path) for recipe, input_, wish in inputs]
+        return [
+            self._gate.admit(recipe, input_, owner, job_request.path)
+            for recipe, input_, job_request in inputs
+        ]
 
-    def _recipe(self, wish: JobRequest) -> Recipe:
-        recipe = self._recipes.get(wish.recipe)
+    def _recipe(self, job_request: JobRequest) -> Recipe:
+        recipe = self._recipes.get(job_request.recipe)
         if recipe is None:
             known = ", ".join(sorted(self._recipes))
-            raise InvalidInput.at(f"{wish.path}$type", f"{wish.recipe!r} is not one of {known}")
+            raise InvalidInput.at(f"{job_request.path}$type", f"{job_request.recipe!r} is not one of {known}")
         return recipe
 
     def _draft(
         self,
-        wish: JobRequest,
+        job_request: JobRequest,
         admitted: ApprovedInput,
-        shelf: ResourceResolver,
+        resolver: ResourceResolver,
         id_: str,
         needs: tuple[str, ...],
         now: int,
         dialect: str,
         trace: str | None,
     ) -> Draft:
-        recipe = self._recipes[wish.recipe]
-        completed = recipe.complete(admitted.input, shelf, wish.path)
+        recipe = self._recipes[job_request.recipe]
+        completed = recipe.complete(admitted.input, resolver, job_request.path)
         plan = recipe.plan(completed)
-        able = self._able(plan, wish)
+        able = self._able(plan, job_request)
         size = measure(plan.work)
         queue = REMOTE if all(map(is_remote, able)) else recipe.queue
         return Draft(
@@ -214,63 +221,74 @@ class Submitter:
             lane=LaneKey(
                 queue=queue,
                 model=recipe.model(completed),
-                backends=self._allowed(wish, able),
-                labels=tuple(sorted(wish.labels)),
+                backends=self._allowed(job_request, able),
+                labels=tuple(sorted(job_request.labels)),
                 requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
-            expires_at=wish.expires_at or now + round(self._defaults.life_s * SECOND),
+            expires_at=job_request.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(plan.work),
-            cost=self.prices.of(wish.rate or recipe.name, size, [backend.name for backend in able]),
+            cost=self.prices.of(job_request.rate or recipe.name, size, [backend.name for backend in able]),
             megapixels=size.pixels,
-            priority=wish.priority,
-            max_failures=wish.max_failures or self._defaults.max_failures,
-            timeout_s=wish.timeout_s,
-            name=wish.name,
+            priority=job_request.priority,
+            max_failures=job_request.max_failures or self._defaults.max_failures,
+            timeout_s=job_request.timeout_s,
+            name=job_request.name,
             dialect=dialect,
-            client={**wish.client, **admitted.marks, **({_SOLE: wish.unique_key} if wish.unique_key else {})},
+            client={
+                **job_request.client,
+                **admitted.marks,
+                **({_SOLE: job_request.unique_key} if job_request.unique_key else {}),
+            },
             judgements=admitted.judgements,
-            properties=wish.properties,
-            callback_url=wish.callback_url,
+            properties=job_request.properties,
+            callback_url=job_request.callback_url,
             depends_on=needs,
-            unique_key=wish.unique_key,
+            unique_key=job_request.unique_key,
         )
 
-    def _able(self, plan: Plan, wish: JobRequest) -> list[Backend]:
+    def _able(self, plan: Plan, job_request: JobRequest) -> list[Backend]:
         """The backends that could do it. What none ever could is refused at once, not left to expire."""
-        candidates = self._candidates(wish)
+        candidates = self._candidates(job_request)
         for backend in candidates:
-            if complaint := backend.validate_hints(wish.properties):
-                raise InvalidInput.at(f"{wish.path}properties", complaint)
+            if problem := backend.validate_hints(job_request.properties):
+                raise InvalidInput.at(f"{job_request.path}properties", problem)
         # What a backend that is at rest would say of itself does not help whoever asked.
         working = [each for each in candidates if any(not node.draining for node in each.nodes())]
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
             why = "; ".join(filter(None, refusals.values()))
-            if wish.private:
-                raise InvalidInput.at(f"{wish.path}private", f"keeps the job on local nodes, and {why}")
-            raise InvalidInput.at(f"{wish.path}model", why)
+            if job_request.private:
+                raise InvalidInput.at(
+                    f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
+                )
+            raise InvalidInput.at(f"{job_request.path}model", why)
         return able
 
-    def _candidates(self, wish: JobRequest) -> list[Backend]:
+    def _candidates(self, job_request: JobRequest) -> list[Backend]:
         """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
         named = [
-            backend for name, backend in self._backends.items() if not wish.backends or name in wish.backends
+            backend
+            for name, backend in self._backends.items()
+            if not job_request.backends or name in job_request.backends
         ]
         if not named:
             known = ", ".join(sorted(self._backends))
-            raise InvalidInput.at(f"{wish.path}providers", f"names no backend of this server; it has {known}")
+            raise InvalidInput.at(
+                f"{job_request.path}providers", f"names no backend of this server; it has {known}"
+            )
         local = [backend for backend in named if not is_remote(backend)]
-        if wish.private and not local:
+        if job_request.private and not local:
             names = " and ".join(sorted(backend.name for backend in named))
             raise InvalidInput.at(
-                f"{wish.path}private", f"a private job is made on local nodes only; {names} is not local"
+                f"{job_request.path}private",
+                f"a private job is made on local nodes only; {names} is not local",
             )
-        return local if wish.private else named
+        return local if job_request.private else named
 
-    def _allowed(self, wish: JobRequest, able: Sequence[Backend]) -> tuple[str, ...]:
+    def _allowed(self, job_request: JobRequest, able: Sequence[Backend]) -> tuple[str, ...]:
         """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
         others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
 
@@ -279,11 +297,11 @@ class Submitter:
         kept_off = [
             backend
             for backend in self._backends.values()
-            if is_remote(backend) and (wish.private or backend not in able)
+            if is_remote(backend) and (job_request.private or backend not in able)
         ]
-        if not kept_off and not wish.private:
-            return tuple(sorted(wish.backends))
-        named = wish.backends or tuple(self._backends)
+        if not kept_off and not job_request.private:
+            return tuple(sorted(job_request.backends))
+        named = job_request.backends or tuple(self._backends)
         return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
 
 
@@ -310,28 +328,28 @@ def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseMode
         ) from error
 
 
-def _dependencies(wishes: Sequence[JobRequest], ids: Sequence[str]) -> list[tuple[str, ...]]:
+def _dependencies(job_requests: Sequence[JobRequest], ids: Sequence[str]) -> list[tuple[str, ...]]:
     """The ids each wish waits for. Raises `InvalidInput` for unknown names and circles."""
-    if not any(wish.after for wish in wishes):
-        return [()] * len(wishes)
+    if not any(job_request.after for job_request in job_requests):
+        return [()] * len(job_requests)
     named: dict[str, list[int]] = {}
-    for index, wish in enumerate(wishes):
-        if wish.name:
-            named.setdefault(wish.name, []).append(index)
+    for index, job_request in enumerate(job_requests):
+        if job_request.name:
+            named.setdefault(job_request.name, []).append(index)
     edges: list[list[int]] = []
-    for wish in wishes:
-        for name in wish.after:
+    for job_request in job_requests:
+        for name in job_request.after:
             if name not in named:
                 raise InvalidInput.at(
-                    f"{wish.path}dependencies",
+                    f"{job_request.path}dependencies",
                     f"no job of this request is named {name!r}; give it a `name` with this text",
                 )
-        edges.append(list(dict.fromkeys(index for name in wish.after for index in named[name])))
-    _refuse_circles(wishes, edges)
+        edges.append(list(dict.fromkeys(index for name in job_request.after for index in named[name])))
+    _refuse_circles(job_requests, edges)
     return [tuple(ids[index] for index in targets) for targets in edges]
 
 
-def _refuse_circles(wishes: Sequence[JobRequest], edges: Sequence[Sequence[int]]) -> None:
+def _refuse_circles(job_requests: Sequence[JobRequest], edges: Sequence[Sequence[int]]) -> None:
     open_ = {index: set(targets) for index, targets in enumerate(edges)}
     while free := [index for index, targets in open_.items() if not targets]:
         for index in free:
@@ -339,5 +357,5 @@ def _refuse_circles(wishes: Sequence[JobRequest], edges: Sequence[Sequence[int]]
         for targets in open_.values():
             targets.difference_update(free)
     if open_:
-        first = wishes[min(open_)]
+        first = job_requests[min(open_)]
         raise InvalidInput.at(f"{first.path}dependencies", f"{first.name!r} depends on itself in a circle")

@@ -166,7 +166,7 @@ class Sweeper:
         self,
         store: Store,
         blobs: BlobStore,
-        lifeline: ProcessLock,
+        process_lock: ProcessLock,
         rules: SweepRules,
         *,
         leads: Callable[[], bool] = lambda: True,
@@ -175,7 +175,7 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._blobs = blobs
-        self._lifeline = lifeline
+        self._process_lock = process_lock
         self._rules = rules
         self._leads = leads
         self._remind = remind
@@ -202,7 +202,7 @@ class Sweeper:
 
     def sweep(self) -> float:
         """One round; the seconds until something is known to be due."""
-        dead = self._lifeline.dead_processes(self._store.workers_with_leases())
+        dead = self._process_lock.dead_processes(self._store.workers_with_leases())
         if self._away:
             self._away = False
             self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s

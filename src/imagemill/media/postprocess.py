@@ -60,7 +60,7 @@ _OPTIONS: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class ConvertFormat:
-    """An `imagemill.media.transforms.ImageTransform` to one format. An image already in it is not re-encoded."""
+    """An `imagemill.media.transforms.ImageTransform` to one format; an image already in it is kept as it is."""
 
     name: str
     """png, jpeg or webp."""

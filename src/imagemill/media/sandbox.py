@@ -90,10 +90,10 @@ class DecoderPool:
         return self._ask({"raster": [width, height]}, data)[1]
 
     def transform(
-        self, craft: ImageTransform, data: bytes, facts: TransformContext
+        self, transform: ImageTransform, data: bytes, facts: TransformContext
     ) -> tuple[OutputFile, ...]:
         """What ``craft`` makes of the picture. Raises as `decode` does, and what the craft refuses."""
-        head, body = self._ask({"craft": packed(craft, facts)}, data)
+        head, body = self._ask({"craft": packed(transform, facts)}, data)
         if "refused" in head:
             raise InvalidImage(str(head["refused"]))
         return unpacked(head, body)

@@ -53,15 +53,15 @@ class ImageTransform(Protocol):
         ...
 
 
-def packed(craft: ImageTransform, facts: TransformContext) -> str:
-    return base64.b64encode(pickle.dumps((craft, facts))).decode()
+def packed(transform: ImageTransform, facts: TransformContext) -> str:
+    return base64.b64encode(pickle.dumps((transform, facts))).decode()
 
 
 def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     """In the confined process: what the craft makes, as a head and the files one after the other."""
-    craft, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
+    transform, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
     try:
-        made: Sequence[OutputFile] = craft(data, facts)
+        made: Sequence[OutputFile] = transform(data, facts)
     except InvalidImage as error:
         return {"refused": str(error)[:400]}, b""
     files = [

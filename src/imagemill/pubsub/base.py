@@ -55,7 +55,7 @@ class PubSub(Protocol):
 
     def unsubscribe(self, ids: Iterable[str]) -> None: ...
 
-    async def listen(self, ears: EventHandlers) -> None:
+    async def listen(self, handlers: EventHandlers) -> None:
         """Until cancelled; connects again by itself."""
         ...
 

@@ -72,11 +72,11 @@ class PostgresPubSub:
             self._writer = None
             raise PublishFailed(str(error)) from error
 
-    async def listen(self, ears: EventHandlers) -> None:
+    async def listen(self, handlers: EventHandlers) -> None:
         pause_s, told = _AGAIN_S, False
         while True:
             try:
-                await self._session(ears)
+                await self._session(handlers)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if self._hears:
                     pause_s, told = _AGAIN_S, False
@@ -88,14 +88,14 @@ class PostgresPubSub:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _AGAIN_CAP_S)
 
-    async def _session(self, ears: EventHandlers) -> None:
+    async def _session(self, handlers: EventHandlers) -> None:
         """Raises `TimeoutError` once it does not hear itself."""
         connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=2)
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
             while True:
                 await self._call()
-                await self._listen_for(connection, ears)
+                await self._listen_for(connection, handlers)
 
     async def _call(self) -> None:
         """A session for a moment: a third one to hold for this would be idle nearly always."""
@@ -104,7 +104,7 @@ class PostgresPubSub:
         ) as caller:
             await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, ClusterEvent()).decode()))
 
-    async def _listen_for(self, connection: Any, ears: EventHandlers) -> None:
+    async def _listen_for(self, connection: Any, handlers: EventHandlers) -> None:
         """Until it is time to call oneself again."""
         called, heard = time.monotonic(), False
         while (elapsed_s := time.monotonic() - called) < _ALIVE_S:
@@ -114,15 +114,15 @@ class PostgresPubSub:
                 sender, news = unpack(notify.payload)
                 if sender != self._sender:
                     if news:  # else it only calls itself
-                        ears.on_event(news)
+                        handlers.on_event(news)
                 elif not heard:
                     heard = True
-                    self._begin(ears)
+                    self._begin(handlers)
 
-    def _begin(self, ears: EventHandlers) -> None:
+    def _begin(self, handlers: EventHandlers) -> None:
         if not self._hears:
             self._hears = True
-            ears.on_connect()
+            handlers.on_connect()
 
 
 def _parts(news: ClusterEvent) -> list[ClusterEvent]:

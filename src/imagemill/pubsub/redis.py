@@ -96,11 +96,11 @@ class RedisPubSub:
         if self._pubsub is not None and gone:
             self._change(self._pubsub.unsubscribe(*(self._live + job_id for job_id in gone)))
 
-    async def listen(self, ears: EventHandlers) -> None:
+    async def listen(self, handlers: EventHandlers) -> None:
         pause_s = _AGAIN_S
         while True:
             try:
-                await self._session(ears)
+                await self._session(handlers)
             except (RedisError, OSError) as error:
                 if self._pubsub is not None:
                     pause_s = _AGAIN_S
@@ -110,7 +110,7 @@ class RedisPubSub:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _AGAIN_CAP_S)
 
-    async def _session(self, ears: EventHandlers) -> None:
+    async def _session(self, handlers: EventHandlers) -> None:
         client: Any = redis.asyncio.Redis.from_url(
             self._url,
             socket_connect_timeout=_CONNECT_S,
@@ -120,26 +120,26 @@ class RedisPubSub:
         async with client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._heard, *(self._live + job_id for job_id in self._followed))
             self._pubsub = pubsub
-            ears.on_connect()
+            handlers.on_connect()
             while True:
                 message = await pubsub.get_message(timeout=_ALIVE_S / 2)
                 if message is not None:
-                    self._take(message, ears)
+                    self._take(message, handlers)
 
-    def _take(self, message: dict[str, Any], ears: EventHandlers) -> None:
+    def _take(self, message: dict[str, Any], handlers: EventHandlers) -> None:
         channel: str = message["channel"].decode()
         try:
             if channel == self._heard:
                 sender, news = unpack(message["data"])
                 if sender != self._sender:
-                    ears.on_event(news)
+                    handlers.on_event(news)
                 return
             sender, progress = unpack_progress(message["data"])
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a message on the Redis channel %s is not one of ours: %s", channel, error)
             return
         if sender != self._sender:
-            ears.on_progress(channel.removeprefix(self._live), progress)
+            handlers.on_progress(channel.removeprefix(self._live), progress)
 
     def _change(self, change: Any) -> None:
         async def run() -> None:

@@ -76,15 +76,15 @@ class SenderThread:
 
 
 class ListenerThread:
-    def __init__(self, fanout: PubSub, ears: EventHandlers) -> None:
-        self._fanout = fanout
-        self._ears = ears
+    def __init__(self, pubsub: PubSub, handlers: EventHandlers) -> None:
+        self._pubsub = pubsub
+        self._handlers = handlers
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="imagemill-news", daemon=True)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = self._loop.create_task(self._fanout.listen(self._ears))
+        self._task = self._loop.create_task(self._pubsub.listen(self._handlers))
         self._thread.start()
 
     def call(self, act: Callable[[], object]) -> None:

@@ -52,12 +52,12 @@ class Comfy(BaseModel):
     checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
 
 
-def complete(input_: Comfy, shelf: ResourceResolver, path: str) -> Comfy:
+def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     graph = _read(input_.graph, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     reseeded = graphs.reseed(graph, input_.number)
     filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
-    resolved, checkpoint = _with_files(filled, shelf, f"{path}workflow")
+    resolved, checkpoint = _with_files(filled, resolver, f"{path}workflow")
     used = seed if filled != graphs.substitute(reseeded, input_.variables) else _literal_seed(filled)
     return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
 
@@ -74,13 +74,13 @@ def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
 
 
-def _with_files(graph: graphs.Graph, shelf: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
+def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
     """The graph with files for AIRs, and the first checkpoint it loads."""
     changes: dict[tuple[str, graphs.Path], str] = {}
     airs: dict[str, str] = {}
     for id_, place, value in graphs.air_inputs(graph):
         where = ".".join(str(part) for part in place)
-        resource = shelf.resource(f"{path}[{id_!r}].inputs.{where}", value)
+        resource = resolver.resource(f"{path}[{id_!r}].inputs.{where}", value)
         changes[id_, place] = resource.path
         airs[resource.path] = str(resource.air)
     resolved = graphs.replaced(graph, changes)

@@ -74,27 +74,27 @@ _FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
 """What Flux is made to be sampled with; a client's own choice goes before."""
 
 
-def complete(input_: TextToImage, shelf: ResourceResolver, path: str) -> TextToImage:
-    checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
+def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> TextToImage:
+    checkpoint = resolver.resource(f"{path}model", input_.model, kind="checkpoint")
     networks = [
-        _complete_network(network, shelf, f"{path}additionalNetworks[{network.air!r}]")
+        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]")
         for network in input_.networks
     ]
     if input_.mask and not input_.image:
         raise InvalidInput.at(f"{path}mask", "needs `image`: the picture it is the mask of")
     usual = _FLUX_DEFAULTS if checkpoint.air.family == "flux1" else {}
     drawn = input_.seed is None or input_.seed < 0
-    upscaler = shelf.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
+    upscaler = resolver.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
     return input_.model_copy(
         update={
             **{name: value for name, value in usual.items() if name not in input_.model_fields_set},
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
             "networks": networks,
-            "image": shelf.picture(f"{path}image", input_.image) if input_.image else None,
-            "mask": shelf.picture(f"{path}mask", input_.mask) if input_.mask else None,
+            "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
+            "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
             "controls": [
-                _complete_control(control, shelf, f"{path}controls[{index}].")
+                _complete_control(control, resolver, f"{path}controls[{index}].")
                 for index, control in enumerate(input_.controls)
             ],
             "upscaler": str(upscaler.air) if upscaler else None,
@@ -104,17 +104,17 @@ def complete(input_: TextToImage, shelf: ResourceResolver, path: str) -> TextToI
     )
 
 
-def _complete_network(network: NetworkInput, shelf: ResourceResolver, path: str) -> NetworkInput:
-    resource = shelf.resource(path, network.air)
+def _complete_network(network: NetworkInput, resolver: ResourceResolver, path: str) -> NetworkInput:
+    resource = resolver.resource(path, network.air)
     kind = network.type or resource.air.type or "lora"
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
 
 
-def _complete_control(control: ControlInput, shelf: ResourceResolver, path: str) -> ControlInput:
-    model = shelf.resource(f"{path}model", control.model) if control.model else None
+def _complete_control(control: ControlInput, resolver: ResourceResolver, path: str) -> ControlInput:
+    model = resolver.resource(f"{path}model", control.model) if control.model else None
     return control.model_copy(
         update={
-            "image": shelf.picture(f"{path}image", control.image) if control.image else None,
+            "image": resolver.picture(f"{path}image", control.image) if control.image else None,
             "model": str(model.air) if model else None,
             "model_path": model.path if model else None,
         }

@@ -39,7 +39,7 @@ class WorkflowRun(BaseModel):
     pictures: dict[str, str] = Field({}, description="Sources of pictures; filled in when accepted.")
 
 
-def complete(input_: WorkflowRun, shelf: ResourceResolver, path: str) -> WorkflowRun:
+def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> WorkflowRun:
     """Raises `InvalidInput` at ``path`` + the name of the workflow's input, with every fault it can see."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
@@ -49,15 +49,15 @@ def complete(input_: WorkflowRun, shelf: ResourceResolver, path: str) -> Workflo
     values = _seeded(workflow, {name: value for name, value in input_.values.items() if value is not None})
     found: list[Resource] = []
     resolved = {
-        one.name: _with_files(one, values[one.name], shelf, f"{path}{one.name}", found)
+        one.name: _with_files(one, values[one.name], resolver, f"{path}{one.name}", found)
         for one in workflow.inputs
         if one.name in values
     }
     given = [one for one in workflow.inputs if one.type in _PICTURES and one.name in values]
     places = {one.name: placeholder(one.name) for one in given}
     graph = _bound(workflow, {**values, **resolved}, places, path)
-    graph = _with_airs(graph, shelf, found)
-    pictures = {one.name: shelf.picture(f"{path}{one.name}", values[one.name]) for one in given}
+    graph = _with_airs(graph, resolver, found)
+    pictures = {one.name: resolver.picture(f"{path}{one.name}", values[one.name]) for one in given}
     seed = next((resolved[one.name] for one in workflow.inputs if one.type == "seed"), None)
     return WorkflowRun(
         name=workflow.name,
@@ -83,22 +83,22 @@ def _seeded(workflow: Workflow, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _with_files(one: Input, value: Any, shelf: ResourceResolver, path: str, found: list[Resource]) -> Any:
+def _with_files(one: Input, value: Any, resolver: ResourceResolver, path: str, found: list[Resource]) -> Any:
     """A model named by AIR becomes the file a node should have it in. What is no such value is left alone."""
     if one.type == "model" and isinstance(value, str) and graphs.is_air(value):
-        found.append(shelf.resource(path, value))
+        found.append(resolver.resource(path, value))
         return found[-1].path
     if one.type == "loras" and isinstance(value, list):
-        return [_lora(entry, shelf, f"{path}[{index}]", found) for index, entry in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+        return [_lora(entry, resolver, f"{path}[{index}]", found) for index, entry in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     return value
 
 
-def _lora(entry: Any, shelf: ResourceResolver, path: str, found: list[Resource]) -> Any:
+def _lora(entry: Any, resolver: ResourceResolver, path: str, found: list[Resource]) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("air"), str) or entry.get("file"):  # pyright: ignore[reportUnknownMemberType] - any JSON
         return entry  # pyright: ignore[reportUnknownVariableType] - any JSON
     if not graphs.is_air(entry["air"]):
         raise InvalidInput.at(f"{path}.air", f"is {entry['air'][:80]!r}, no AIR; name a file by `file`")
-    found.append(shelf.resource(f"{path}.air", entry["air"]))
+    found.append(resolver.resource(f"{path}.air", entry["air"]))
     named: dict[str, Any] = {**entry, "file": found[-1].path}
     del named["air"]
     return named
@@ -125,11 +125,11 @@ def _picture_errors(workflow: Workflow, values: Mapping[str, Any]) -> Iterator[F
             yield FieldError(one.name, "should be a picture: a data URL, a URL, or blob: and a blob key")
 
 
-def _with_airs(graph: graphs.Graph, shelf: ResourceResolver, found: list[Resource]) -> graphs.Graph:
+def _with_airs(graph: graphs.Graph, resolver: ResourceResolver, found: list[Resource]) -> graphs.Graph:
     """AIRs that stand in the graph itself, as the files a node should have them in."""
     changes: dict[tuple[str, graphs.Path], Any] = {}
     for id_, place, air in graphs.air_inputs(graph):
-        found.append(shelf.resource(f"workflow.graph[{id_!r}].inputs.{'.'.join(map(str, place))}", air))
+        found.append(resolver.resource(f"workflow.graph[{id_!r}].inputs.{'.'.join(map(str, place))}", air))
         changes[id_, place] = found[-1].path
     return graphs.replaced(graph, changes)
 

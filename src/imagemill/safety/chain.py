@@ -42,7 +42,7 @@ class CheckFailed(ImagemillError):
 class ChainResult:
     """What all checks together say."""
 
-    wording: PromptTexts
+    texts: PromptTexts
     judgements: tuple[ModerationRecord, ...] = ()
     """Of the checks that said something, in their order; a block is the last."""
 

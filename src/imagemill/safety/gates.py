@@ -58,19 +58,19 @@ class PromptGate:
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
         """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
-        wording, sentence = self._judged(recipe, input_, owner)
+        texts, sentence = self._judged(recipe, input_, owner)
         if (blocked := sentence.blocked) is not None:
             self._store.decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
             )
-        return ApprovedInput(_rewritten(recipe, input_, wording, sentence), sentence.judgements)
+        return ApprovedInput(_rewritten(recipe, input_, texts, sentence), sentence.judgements)
 
     def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
         """In the worker, where the texts are others by now. Raises `BackendError`."""
         try:
-            wording, sentence = self._judged(recipe, input_, job.owner)
+            texts, sentence = self._judged(recipe, input_, job.owner)
         except CheckFailed as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
         if sentence.judgements:
@@ -78,12 +78,12 @@ class PromptGate:
         if (blocked := sentence.blocked) is not None:
             message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
-        return _rewritten(recipe, input_, wording, sentence)
+        return _rewritten(recipe, input_, texts, sentence)
 
     def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
-        wording = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
-        question = ModerationInput(wording, owner, recipe.name)
-        return wording, self._chain.judge(question, rewritable=recipe.replace_texts is not None)
+        texts = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
+        question = ModerationInput(texts, owner, recipe.name)
+        return texts, self._chain.judge(question, rewritable=recipe.replace_texts is not None)
 
     def record(self, owner: str, drafts: Sequence[Draft]) -> None:
         """Before the jobs are stored, in the same or an earlier transaction."""
@@ -92,10 +92,10 @@ class PromptGate:
             self._store.decisions.begin(decisions)
 
 
-def _rewritten(recipe: Recipe, input_: Any, wording: PromptTexts, sentence: ChainResult) -> Any:
-    if sentence.wording == wording or recipe.replace_texts is None:
+def _rewritten(recipe: Recipe, input_: Any, texts: PromptTexts, sentence: ChainResult) -> Any:
+    if sentence.texts == texts or recipe.replace_texts is None:
         return input_
-    return recipe.replace_texts(input_, sentence.wording)
+    return recipe.replace_texts(input_, sentence.texts)
 
 
 def _all_texts(input_: BaseModel) -> PromptTexts:

@@ -58,15 +58,15 @@ class Minors:
     name = NAME
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        wording = question.wording
-        text = folded(wording.whole)
+        texts = question.wording
+        text = folded(texts.whole)
         # The same text as for other checks, whose words are known then.
-        found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else wording.whole)
+        found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else texts.whole)
         if _ALONE.within(found) or any(_is_compound(word) for word in found):
             return _BLOCKED
-        if not (_YOUNG.within(found) or _is_young(text) or _NINO.search(wording.whole.lower())):
+        if not (_YOUNG.within(found) or _is_young(text) or _NINO.search(texts.whole.lower())):
             return ALLOWED
-        if _SEXUAL.within(found) or _CLOTHES.within(words(wording.negative)):
+        if _SEXUAL.within(found) or _CLOTHES.within(words(texts.negative)):
             return _BLOCKED
         return ALLOWED
 

@@ -60,7 +60,7 @@ def _put_together(found: list[str], apart: list[str]) -> None:
     apart.clear()
 
 
-def digest(wording: PromptTexts) -> str:
+def digest(texts: PromptTexts) -> str:
     """Of the words, so that the same text in another dress is the same."""
-    text = "\n".join(" ".join(words(part)) for part in (wording.whole, wording.negative))
+    text = "\n".join(" ".join(words(part)) for part in (texts.whole, texts.negative))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -105,20 +105,20 @@ class CallbackDispatcher:
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
         if written is None:
             return Delivered(delivery, now_us())
-        letter = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
+        payload = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
         job, event = delivery.job, delivery.event.type
         trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
         if trace is None:
-            return self._result(delivery, self._post(delivery, letter, {}))
-        error = self._post(delivery, letter, {"traceparent": trace.header})
+            return self._result(delivery, self._post(delivery, payload, {}))
+        error = self._post(delivery, payload, {"traceparent": trace.header})
         trace.close(delivery.tries + 1, error)
         return self._result(delivery, error)
 
-    def _post(self, delivery: Delivery, letter: SignedPayload, headers: Mapping[str, str]) -> str | None:
+    def _post(self, delivery: Delivery, payload: SignedPayload, headers: Mapping[str, str]) -> str | None:
         """What went wrong, or None."""
-        text = json.dumps(letter.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(payload.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         content = text.encode()
-        return self._poster.post(delivery.url, content, {**letter.headers(content), **headers}).error
+        return self._poster.post(delivery.url, content, {**payload.headers(content), **headers}).error
 
     def _result(self, delivery: Delivery, error: str | None) -> Delivered:
         now = now_us()

@@ -54,11 +54,11 @@ class BlockedTarget:
     receiver: str | None = None
     endpoint: str | None = None
 
-    def covers(self, lane: DeliveryTarget) -> bool:
+    def covers(self, target: DeliveryTarget) -> bool:
         return (
-            self.account in (None, lane.account)
-            and self.receiver in (None, lane.receiver)
-            and self.endpoint in (None, lane.endpoint)
+            self.account in (None, target.account)
+            and self.receiver in (None, target.receiver)
+            and self.endpoint in (None, target.endpoint)
         )
 
 
@@ -89,49 +89,49 @@ class DeliverySlots:
     def is_busy(self, key: Hashable) -> bool:
         return key in self._busy
 
-    def take(self, key: Hashable, lane: DeliveryTarget, now: float) -> BlockedTarget | None:
+    def take(self, key: Hashable, target: DeliveryTarget, now: float) -> BlockedTarget | None:
         """Hold a sender for ``key``; what has to wait when there is none for it."""
         with self._lock:
-            hold = self._hold(lane, now)
+            hold = self._hold(target, now)
             if hold is None:
-                self._busy[key] = lane
+                self._busy[key] = target
             return hold
 
-    def is_held(self, lane: DeliveryTarget, now: float) -> bool:
+    def is_held(self, target: DeliveryTarget, now: float) -> bool:
         """Whether there is no sender for the lane now."""
         with self._lock:
-            return self._hold(lane, now) is not None
+            return self._hold(target, now) is not None
 
     def give_back(self, key: Hashable, *, well: bool, took_s: float, now: float) -> None:
         with self._lock:
-            lane = self._busy.pop(key)
-            if len(self._known) >= _MOST_KNOWN and lane not in self._known:
+            target = self._busy.pop(key)
+            if len(self._known) >= _MOST_KNOWN and target not in self._known:
                 self._known.clear()
-            record = self._known.setdefault(lane, _Record())
+            record = self._known.setdefault(target, _Record())
             record.is_slow = took_s > _SLOW_S
             record.failures = 0 if well else record.failures + 1
             over = record.failures - _RESTS_AFTER
             rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** max(0, min(over, 30)))
             record.rests_until = now + rest_s if over >= 0 else 0.0
 
-    def reset_backoff(self, lane: DeliveryTarget) -> None:
+    def reset_backoff(self, target: DeliveryTarget) -> None:
         """It need not rest any longer. What is known of it stays: nobody gets more senders by saying so."""
         with self._lock:
-            if lane in self._known:
-                self._known[lane].rests_until = 0.0
+            if target in self._known:
+                self._known[target].rests_until = 0.0
 
-    def _hold(self, lane: DeliveryTarget, now: float) -> BlockedTarget | None:
-        busy, known = self._busy.values(), self._known.get(lane)
+    def _hold(self, target: DeliveryTarget, now: float) -> BlockedTarget | None:
+        busy, known = self._busy.values(), self._known.get(target)
         suspect = known is not None and known.is_suspect
-        whole = BlockedTarget(lane.account, lane.receiver, lane.endpoint)
+        whole = BlockedTarget(target.account, target.receiver, target.endpoint)
         if known is not None and now < known.rests_until:
             return whole
-        if sum(each == lane for each in busy) >= (1 if suspect else _OF_LANE):
+        if sum(each == target for each in busy) >= (1 if suspect else _OF_LANE):
             return whole
-        if Counter(each.account for each in busy)[lane.account] >= _OF_ACCOUNT:
-            return BlockedTarget(account=lane.account)
-        if Counter(each.receiver for each in busy)[lane.receiver] >= _OF_RECEIVER:
-            return BlockedTarget(receiver=lane.receiver)
+        if Counter(each.account for each in busy)[target.account] >= _OF_ACCOUNT:
+            return BlockedTarget(account=target.account)
+        if Counter(each.receiver for each in busy)[target.receiver] >= _OF_RECEIVER:
+            return BlockedTarget(receiver=target.receiver)
         if known is None or suspect:
             records = [self._known.get(each) for each in busy]
             suspects = sum(record is not None and record.is_suspect for record in records)
@@ -188,7 +188,7 @@ class DeliveryWorker(Generic[Content]):
         self._name = name
         self._poll_s = poll_s
         self._leads = leads
-        self._senders = DeliverySlots(rest_s=rest_s)
+        self._slots = DeliverySlots(rest_s=rest_s)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix=f"imagemill-{name}")
         self._news = threading.Event()
         self._stop = threading.Event()
@@ -205,13 +205,13 @@ class DeliveryWorker(Generic[Content]):
         """There may be something to deliver."""
         self._news.set()
 
-    def is_held(self, lane: DeliveryTarget) -> bool:
+    def is_held(self, target: DeliveryTarget) -> bool:
         """Whether what is due there would have to wait now: an outbox need not read it."""
-        return self._senders.is_held(lane, time.monotonic())
+        return self._slots.is_held(target, time.monotonic())
 
-    def reset_backoff(self, lane: DeliveryTarget) -> None:
+    def reset_backoff(self, target: DeliveryTarget) -> None:
         """The lane need not rest any longer."""
-        self._senders.reset_backoff(lane)
+        self._slots.reset_backoff(target)
         self._news.set()
 
     def close(self) -> None:
@@ -246,35 +246,35 @@ class DeliveryWorker(Generic[Content]):
         held: list[BlockedTarget] = []
         while due := self._outbox.due(_PAGE, held):
             before = len(held)
-            for parcel in due:
-                if not any(hold.covers(parcel.target) for hold in held) and (hold := self._start(parcel)):
+            for delivery in due:
+                if not any(hold.covers(delivery.target) for hold in held) and (hold := self._start(delivery)):
                     held.append(hold)
             # A page of nothing but what is held may hide others behind it.
-            if len(due) < _PAGE or len(held) == before or self._senders.are_all_busy or self._stop.is_set():
+            if len(due) < _PAGE or len(held) == before or self._slots.are_all_busy or self._stop.is_set():
                 break
         return bool(held)
 
-    def _start(self, parcel: PendingDelivery[Content]) -> BlockedTarget | None:
+    def _start(self, delivery: PendingDelivery[Content]) -> BlockedTarget | None:
         """Send it, or say what has to wait."""
         with self._lock:
-            if self._senders.is_busy(parcel.key) or parcel.key in self._settled:
+            if self._slots.is_busy(delivery.key) or delivery.key in self._settled:
                 return None
-            hold = self._senders.take(parcel.key, parcel.target, time.monotonic())
+            hold = self._slots.take(delivery.key, delivery.target, time.monotonic())
         if hold is None:
-            self._pool.submit(self._send, parcel)
+            self._pool.submit(self._send, delivery)
         return hold
 
-    def _send(self, parcel: PendingDelivery[Content]) -> None:
+    def _send(self, delivery: PendingDelivery[Content]) -> None:
         begin, well = time.monotonic(), False
         try:
-            well = self._outbox.deliver(parcel.content)
+            well = self._outbox.deliver(delivery.content)
         except Exception:
             log.exception("a %s could not be recorded", self._name)
         finally:
             now = time.monotonic()
             with self._lock:
-                self._senders.give_back(parcel.key, well=well, took_s=now - begin, now=now)
-                self._settled.add(parcel.key)
+                self._slots.give_back(delivery.key, well=well, took_s=now - begin, now=now)
+                self._settled.add(delivery.key)
             # What comes after it may go now.
             self._news.set()
 

@@ -112,17 +112,17 @@ class WebhookDispatcher:
 
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
-        parcels: list[PendingDelivery[Sending]] = []
+        deliveries: list[PendingDelivery[Sending]] = []
         for endpoint in self._store.webhooks.waiting(now):
-            lane = _lane(endpoint)
+            target = _lane(endpoint)
             # Bad receivers have waited longest, and would be looked through before those that are well.
-            if any(hold.covers(lane) for hold in held) or self._postman.is_held(lane):
+            if any(hold.covers(target) for hold in held) or self._postman.is_held(target):
                 continue
             messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
-            parcels += [PendingDelivery(message.id, lane, (endpoint, message)) for message in messages]
-            if len(parcels) >= limit:
+            deliveries += [PendingDelivery(message.id, target, (endpoint, message)) for message in messages]
+            if len(deliveries) >= limit:
                 break
-        return parcels
+        return deliveries
 
     def pause_s(self) -> float | None:
         return None

@@ -264,11 +264,11 @@ def _parsed(text: str) -> Workflow:
 
 def _check(workflow: Workflow) -> None:
     if complaints := manifest.check(workflow):
-        raise InvalidInput([_as_field(complaint) for complaint in complaints])
+        raise InvalidInput([_as_field(problem) for problem in complaints])
 
 
-def _as_field(complaint: str) -> FieldError:
-    field, _, message = complaint.partition(": ")
+def _as_field(problem: str) -> FieldError:
+    field, _, message = problem.partition(": ")
     return FieldError(field if field == "name" else f"manifest.{field}", message)
 
 

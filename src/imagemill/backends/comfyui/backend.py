@@ -56,7 +56,7 @@ class ComfyUI:
         self._lock = threading.Lock()
         self._checkups: dict[str, NodeHealthMonitor] = {}
         self._retired: list[NodeHealthMonitor] = []
-        self._links: tuple[NodeConnection, ...] = ()
+        self._connections: tuple[NodeConnection, ...] = ()
         self._sent: OrderedDict[str, NodeConnection] = OrderedDict()
         self.configure(tuple(configured(settings)))
 
@@ -70,11 +70,11 @@ class ComfyUI:
             before, self._checkups = self._checkups, {}
             for config in nodes:
                 checkup = before.get(config.name)
-                if checkup is not None and checkup.link.reconfigure(config):
+                if checkup is not None and checkup.connection.reconfigure(config):
                     self._checkups[config.name] = before.pop(config.name)
                 else:
                     self._checkups[config.name] = self._new(config)
-            self._links = tuple(checkup.link for checkup in self._checkups.values())
+            self._connections = tuple(checkup.connection for checkup in self._checkups.values())
             self._retired += before.values()
             fresh = [checkup for checkup in self._checkups.values() if not checkup.started]
         for checkup in fresh:
@@ -83,16 +83,16 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._links
+            NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._connections
         )
 
     def _drop(self) -> None:
         """Close what was removed and has nothing in flight any more."""
         with self._lock:
-            idle = [checkup for checkup in self._retired if not checkup.link.flights]
+            idle = [checkup for checkup in self._retired if not checkup.connection.flights]
             self._retired = [checkup for checkup in self._retired if checkup not in idle]
         for checkup in idle:
-            checkup.link.retired = True
+            checkup.connection.retired = True
             checkup.stop()
 
     @property
@@ -100,10 +100,10 @@ class ComfyUI:
         return True
 
     def nodes(self) -> Sequence[Node]:
-        return [link.view(self._name) for link in self._links]
+        return [connection.view(self._name) for connection in self._connections]
 
     def reports(self) -> list[NodeReport]:
-        return [link.report() for link in self._links]
+        return [connection.report() for connection in self._connections]
 
     def examine(self, name: str) -> list[Finding]:
         """Look at a node closely; takes seconds. Raises `NotFound`."""
@@ -111,11 +111,15 @@ class ComfyUI:
 
     def catalogues(self) -> list[Catalogue]:
         """What the nodes that have told it list."""
-        return [link.inventory.catalogue for link in self._links if link.inventory is not None]
+        return [
+            connection.inventory.catalogue
+            for connection in self._connections
+            if connection.inventory is not None
+        ]
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        links = self._links
-        if not links:
+        connections = self._connections
+        if not connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
         impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None
         if impossible is not None:
@@ -124,10 +128,10 @@ class ComfyUI:
             needs = _needs(work)
         except InvalidGraph as error:
             return str(error)
-        stocks = {link.name: link.inventory for link in links}
+        stocks = {connection.name: connection.inventory for connection in connections}
         lacking: dict[Requirement, list[str]] = {}
-        for name, stock in stocks.items():
-            missing = [need for need in needs if stock is not None and not stock.meets(need)]
+        for name, inventory in stocks.items():
+            missing = [need for need in needs if inventory is not None and not inventory.meets(need)]
             if not missing:
                 return None
             for need in missing:
@@ -137,98 +141,100 @@ class ComfyUI:
         return "; ".join(sentences[:MOST_NEEDS]) + more
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
-        stocks = [link.inventory for link in self._links if link.inventory is not None]
+        stocks = [
+            connection.inventory for connection in self._connections if connection.inventory is not None
+        ]
         try:
             needs = [need for need in _needs(work) if need.kind != "checkpoint"]
         except InvalidGraph:
             return ()  # the refusal says so
-        return tuple(sorted({str(n) for n in needs if not all(stock.meets(n) for stock in stocks)}))
+        return tuple(sorted({str(n) for n in needs if not all(inventory.meets(n) for inventory in stocks)}))
 
     def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         """None: it takes no hints."""
         del properties
         return None
 
-    def send(self, order: RenderRequest) -> str:
-        link = self._connection_of(order)
-        known = order.attempt > 1 or order.reference in self._sent
-        _sent(link, order, known=known)
+    def send(self, request: RenderRequest) -> str:
+        connection = self._connection_of(request)
+        known = request.attempt > 1 or request.reference in self._sent
+        _sent(connection, request, known=known)
         with self._lock:
-            self._sent[order.reference] = link
+            self._sent[request.reference] = connection
             if len(self._sent) > REMEMBERED:
                 self._sent.popitem(last=False)
-        return order.reference
+        return request.reference
 
-    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
-        link, flight = self._take_run(order, reference)
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
+        connection, prompt_run = self._take_run(request, reference)
         try:
-            rendered = PromptFollower(link, flight, order, watch).run()
+            rendered = PromptFollower(connection, prompt_run, request, control).run()
         except ComfyError as error:
-            lost = failure(link.name, error)
-            _blame(link, lost)
+            lost = failure(connection.name, error)
+            _blame(connection, lost)
             raise lost from error
         except BackendError as error:
-            _blame(link, error)
+            _blame(connection, error)
             raise
         else:
-            link.breaker.succeed()
+            connection.breaker.succeed()
             return rendered
         finally:
-            link.release(flight)
+            connection.release(prompt_run)
             if self._retired:
                 self._drop()
 
     def close(self) -> None:
         with self._lock:
             checkups = [*self._checkups.values(), *self._retired]
-            self._checkups, self._retired, self._links = {}, [], ()
+            self._checkups, self._retired, self._connections = {}, [], ()
         for checkup in checkups:
             checkup.stop()
         for checkup in checkups:
             checkup.join()
 
-    def _connection_of(self, order: RenderRequest) -> NodeConnection:
+    def _connection_of(self, request: RenderRequest) -> NodeConnection:
         """Where the order was sent already, else its node."""
-        known = self._sent.get(order.reference)
-        if known is not None and known.name == order.node and not known.retired:
+        known = self._sent.get(request.reference)
+        if known is not None and known.name == request.node and not known.retired:
             return known
         try:
-            return self._connection(order.node)
+            return self._connection(request.node)
         except NotFound as error:
             raise BackendError(FailureCode.NODE_LOST, str(error)) from error
 
     def _connection(self, name: str) -> NodeConnection:
-        for link in self._links:
-            if link.name == name:
-                return link
-        present = ", ".join(link.name for link in self._links) or "none"
+        for connection in self._connections:
+            if connection.name == name:
+                return connection
+        present = ", ".join(connection.name for connection in self._connections) or "none"
         raise NotFound(f"{name} is no configured ComfyUI node; there are: {present}")
 
-    def _take_run(self, order: RenderRequest, reference: str) -> tuple[NodeConnection, PromptRun]:
+    def _take_run(self, request: RenderRequest, reference: str) -> tuple[NodeConnection, PromptRun]:
         """Together with everybody else who follows it."""
-        link = self._connection_of(order)
-        with link.lock:
-            flight = link.flights.get(reference)
-            if flight is not None:
-                flight.followers += 1
-                return link, flight
-        flight = _sent(link, order, known=True)
-        with link.lock:
-            flight.followers += 1
-        return link, flight
+        connection = self._connection_of(request)
+        with connection.lock:
+            prompt_run = connection.flights.get(reference)
+            if prompt_run is not None:
+                prompt_run.followers += 1
+                return connection, prompt_run
+        prompt_run = _sent(connection, request, known=True)
+        with connection.lock:
+            prompt_run.followers += 1
+        return connection, prompt_run
 
 
-def _sent(link: NodeConnection, order: RenderRequest, *, known: bool) -> PromptRun:
+def _sent(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
     try:
-        return submit.send(link, order, known=known)
+        return submit.send(connection, request, known=known)
     except BackendError as error:
-        _blame(link, error)
+        _blame(connection, error)
         raise
 
 
-def _blame(link: NodeConnection, error: BackendError) -> None:
+def _blame(connection: NodeConnection, error: BackendError) -> None:
     if error.failure in NODE_FAILURES and not isinstance(error, Interrupted):
-        link.breaker.fail(str(error))
+        connection.breaker.fail(str(error))
 
 
 def _needs(work: RenderSpec) -> tuple[Requirement, ...]:

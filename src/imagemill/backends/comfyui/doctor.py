@@ -30,45 +30,45 @@ TEST_S = 15.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def examine(link: NodeConnection) -> Iterator[Finding]:
+def examine(connection: NodeConnection) -> Iterator[Finding]:
     """From the address upwards; ends early when what follows could not work."""
     started = time.perf_counter()
     try:
-        stats = link.client.system_stats()
+        stats = connection.client.system_stats()
     except ComfyError as error:
-        yield Finding(Level.ERROR, "address", f"{link.config.url} {error}")
+        yield Finding(Level.ERROR, "address", f"{connection.config.url} {error}")
         return
-    yield _address(link, time.perf_counter() - started)
-    if link.problem:
-        yield Finding(Level.WARNING, "state", link.problem)
-    link.vitals = read_system_stats(stats)
-    yield from _machine(link)
+    yield _address(connection, time.perf_counter() - started)
+    if connection.problem:
+        yield Finding(Level.WARNING, "state", connection.problem)
+    connection.vitals = read_system_stats(stats)
+    yield from _machine(connection)
     try:
-        yield from _stock(link)
-        yield _socket(link)
-        queue = link.client.queue()
-        yield _queue(link, queue)
-        yield _previews(link, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))])
+        yield from _stock(connection)
+        yield _socket(connection)
+        queue = connection.client.queue()
+        yield _queue(connection, queue)
+        yield _previews(connection, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))])
         if not sequence(queue["queue_running"]) and not sequence(queue["queue_pending"]):
-            yield _trial(link)
+            yield _trial(connection)
     except (ComfyError, InvalidCatalogue) as error:
-        yield Finding(Level.ERROR, "address", f"{link.name} {error}")
+        yield Finding(Level.ERROR, "address", f"{connection.name} {error}")
 
 
-def _address(link: NodeConnection, took_s: float) -> Finding:
-    parts = urlsplit(link.config.url)
-    text = f"{link.config.url} answers in {took_s * 1000:.0f} ms"
+def _address(connection: NodeConnection, took_s: float) -> Finding:
+    parts = urlsplit(connection.config.url)
+    text = f"{connection.config.url} answers in {took_s * 1000:.0f} ms"
     if took_s > SLOW_S:
         return Finding(Level.WARNING, "address", f"{text}: look at the network, or at what else it does")
-    if parts.scheme == "http" and link.config.headers and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and connection.config.headers and parts.hostname not in _LOOPBACK:
         return Finding(Level.WARNING, "address", f"{text}; its token travels unencrypted: use https")
-    if parts.scheme == "https" and not link.config.verify_tls:
+    if parts.scheme == "https" and not connection.config.verify_tls:
         return Finding(Level.WARNING, "address", f"{text}; its certificate is not checked: name a CA file")
     return Finding(Level.OK, "address", text)
 
 
-def _machine(link: NodeConnection) -> Iterator[Finding]:
-    vitals = link.vitals
+def _machine(connection: NodeConnection) -> Iterator[Finding]:
+    vitals = connection.vitals
     if vitals.version:
         yield Finding(Level.OK, "version", f"ComfyUI {vitals.version}")
     else:
@@ -78,14 +78,14 @@ def _machine(link: NodeConnection) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "memory", "it tells no device: set the node's memory yourself")
         return
     text = f"{vitals.device or 'device'}: {free} of {total} MB free"
-    if not link.flights and free < LITTLE_FREE * total:
+    if not connection.flights and free < LITTLE_FREE * total:
         yield Finding(Level.WARNING, "memory", f"{text}: something else uses it, or models are loaded")
     else:
         yield Finding(Level.OK, "memory", text)
 
 
-def _stock(link: NodeConnection) -> Iterator[Finding]:
-    catalogue = link.read_inventory().catalogue
+def _stock(connection: NodeConnection) -> Iterator[Finding]:
+    catalogue = connection.read_inventory().catalogue
     counts = {kind: len(files(catalogue, kind)) for kind in LOADERS}
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     level = Level.OK if counts["checkpoint"] else Level.WARNING
@@ -113,28 +113,28 @@ def _socket(link: NodeConnection) -> Finding:
     return Finding(Level.OK, "socket", "opens and greets")
 
 
-def _queue(link: NodeConnection, queue: Mapping[str, object]) -> Finding:
+def _queue(connection: NodeConnection, queue: Mapping[str, object]) -> Finding:
     references = [
         str(sequence(item)[1])
         for items in ("queue_running", "queue_pending")
         for item in sequence(queue[items])
     ]
-    foreign = [reference for reference in references if reference not in link.flights]
+    foreign = [reference for reference in references if reference not in connection.flights]
     text = f"{len(references)} prompts, {len(references) - len(foreign)} of them ours"
     if foreign:
         return Finding(Level.WARNING, "queue", f"{text}: others use it too, and our jobs wait behind theirs")
     return Finding(Level.OK, "queue", text)
 
 
-def _previews(link: NodeConnection, argv: list[str]) -> Finding:
-    old = link.vitals.version.startswith("0.3.")
+def _previews(connection: NodeConnection, argv: list[str]) -> Finding:
+    old = connection.vitals.version.startswith("0.3.")
     if old and not any(part.startswith("--preview-method") for part in argv):
         text = "off: this release needs to be started with --preview-method auto"
         return Finding(Level.WARNING, "previews", text)
     return Finding(Level.OK, "previews", "as its command line says" if old else "asked for with each prompt")
 
 
-def _trial(link: NodeConnection) -> Finding:
+def _trial(connection: NodeConnection) -> Finding:
     """A prompt without a model: made, saved, fetched."""
     reference = str(uuid.uuid4())
     colour = uuid.UUID(reference).int & 0xFFFFFF
@@ -150,29 +150,33 @@ def _trial(link: NodeConnection) -> Finding:
     }
     started = time.perf_counter()
     try:
-        link.client.post_prompt({"prompt": graph, "prompt_id": reference, "client_id": str(uuid.uuid4())})
-        while (found := locate(link, reference)).state in (PromptState.WAITING, PromptState.RUNNING):
+        connection.client.post_prompt(
+            {"prompt": graph, "prompt_id": reference, "client_id": str(uuid.uuid4())}
+        )
+        while (found := locate(connection, reference)).state in (PromptState.WAITING, PromptState.RUNNING):
             if time.perf_counter() - started > TEST_S:
-                link.client.delete_pending([reference])
-                link.client.interrupt(reference)
+                connection.client.delete_pending([reference])
+                connection.client.interrupt(reference)
                 text = f"a test prompt did not end within {TEST_S:g} s: restart its ComfyUI"
                 return Finding(Level.ERROR, "prompt", text)
             time.sleep(0.05)
-        return _delivered(link, reference, found.entry or {}, time.perf_counter() - started)
+        return _delivered(connection, reference, found.entry or {}, time.perf_counter() - started)
     except ComfyStatusError as error:
-        reason = errors.rejection(link.name, error, {}) if error.status == 400 else error
+        reason = errors.rejection(connection.name, error, {}) if error.status == 400 else error
         return Finding(Level.ERROR, "prompt", f"a test prompt was refused: {reason}")
     finally:
-        link.collect(reference)
+        connection.collect(reference)
 
 
-def _delivered(link: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float) -> Finding:
+def _delivered(
+    connection: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float
+) -> Finding:
     outcome = errors.result_of(entry)
     if outcome.status is not errors.PromptStatus.SUCCESS:
-        reason = errors.execution_failure(link.name, outcome.error, {})
+        reason = errors.execution_failure(connection.name, outcome.error, {})
         return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
     for file in errors.files_of(outcome.outputs, ("2",)):
-        link.client.view(file.name, file.subfolder, file.kind, most=link.settings.file_bytes)
+        connection.client.view(file.name, file.subfolder, file.kind, most=connection.settings.file_bytes)
         text = f"a test prompt was made, saved and fetched in {took_s * 1000:.0f} ms"
         return Finding(Level.OK, "prompt", text)
     text = f"a test prompt ({reference}) saved nothing: look at its output folder's rights and space"

@@ -233,9 +233,9 @@ def names_lost_upload(body: bytes, uploaded: Iterable[str]) -> bool:
     return "Invalid image file" in text and any(name in text for name in uploaded)
 
 
-def files_of(outputs: Mapping[str, Any], order: Iterable[str]) -> Iterator["File"]:
+def files_of(outputs: Mapping[str, Any], request: Iterable[str]) -> Iterator["File"]:
     """What was saved, in the graph's order; what is only shown (kind ``temp``) when nothing was."""
-    ranks = {node_id: rank for rank, node_id in enumerate(order)}
+    ranks = {node_id: rank for rank, node_id in enumerate(request)}
     listed = [
         File(str(entry["filename"]), str(entry.get("subfolder") or ""), str(entry.get("type") or "output"))
         for node_id in sorted(outputs, key=lambda node_id: ranks.get(node_id, len(ranks)))

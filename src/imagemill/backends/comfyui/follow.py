@@ -35,41 +35,43 @@ class FileGone(Exception):
 
 
 def collect(
-    link: NodeConnection, flight: PromptRun, order: RenderRequest, files: Iterable[File]
+    connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, files: Iterable[File]
 ) -> tuple[Output, ...]:
     """All files, then what came over the socket. Raises `BackendError`, `WireError`, `FileGone`."""
-    outputs = [_fetch(link, file) for file in files]
-    outputs += [Output(data, _sniffed(data) or "image/png") for data in _frames(flight)]
+    outputs = [_fetch(connection, file) for file in files]
+    outputs += [Output(data, _sniffed(data) or "image/png") for data in _frames(prompt_run)]
     if not outputs:
         raise BackendError(
-            FailureCode.BAD_OUTPUT, f"{link.name}: the prompt ended well and delivered no file"
+            FailureCode.BAD_OUTPUT, f"{connection.name}: the prompt ended well and delivered no file"
         )
-    return tuple(replace(output, seed=order.work.seed) for output in outputs)
+    return tuple(replace(output, seed=request.work.seed) for output in outputs)
 
 
-def _frames(flight: PromptRun) -> Iterator[bytes]:
-    ranks = {node_id: rank for rank, node_id in enumerate(flight.graph)}
-    for key in sorted(flight.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
-        yield flight.frames[key]
+def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
+    ranks = {node_id: rank for rank, node_id in enumerate(prompt_run.graph)}
+    for key in sorted(prompt_run.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
+        yield prompt_run.frames[key]
 
 
-def _fetch(link: NodeConnection, file: File) -> Output:
+def _fetch(connection: NodeConnection, file: File) -> Output:
     """Read twice at most: a file may be cut short on the way, or still be written."""
     for last in (False, True):
         try:
-            data, told = link.client.view(file.name, file.subfolder, file.kind, most=link.settings.file_bytes)
+            data, told = connection.client.view(
+                file.name, file.subfolder, file.kind, most=connection.settings.file_bytes
+            )
         except ComfyStatusError as error:
             if error.status == 404:
                 raise FileGone(file.name) from error
             raise
         except TruncatedFile as error:
             if last:
-                raise failure(link.name, error) from error
+                raise failure(connection.name, error) from error
             continue
         kind = _sniffed(data) or mimetypes.guess_type(file.name)[0] or told or "application/octet-stream"
         if data and is_whole(data, kind):
             return Output(data, kind, name=file.name)
-    raise BackendError(FailureCode.BAD_OUTPUT, f"{link.name} delivers {file.name} cut short")
+    raise BackendError(FailureCode.BAD_OUTPUT, f"{connection.name} delivers {file.name} cut short")
 
 
 def is_whole(data: bytes, media_type: str) -> bool:
@@ -114,39 +116,48 @@ class Interrupted(BackendError):
 
 class PromptFollower:
     def __init__(
-        self, link: NodeConnection, flight: PromptRun, order: RenderRequest, watch: RenderControl
+        self,
+        connection: NodeConnection,
+        prompt_run: PromptRun,
+        request: RenderRequest,
+        control: RenderControl,
     ) -> None:
-        self._link, self._flight, self._order, self._watch = link, flight, order, watch
-        self._clock = link.clock
+        self._connection, self._prompt_run, self._request, self._control = (
+            connection,
+            prompt_run,
+            request,
+            control,
+        )
+        self._clock = connection.clock
         self._ends = 0
         self._polled_at = self._clock()
-        self._poll_s = link.settings.silence_s
+        self._poll_s = connection.settings.silence_s
         self._away_since: float | None = None
         self._away: ComfyError | None = None
         self._missing_since: float | None = None
         self._told: Progress | None = None
-        model = next(iter(models_of(order.work)), "")
+        model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
 
     def run(self) -> RenderResult:
         """Raises `BackendError`, or `RenderCanceled` when the watch says stop: the prompt is off, or left."""
-        flight, version = self._flight, -1
+        prompt_run, version = self._prompt_run, -1
         while True:
-            if self._watch.stopped:
-                if not self._watch.detached:
+            if self._control.stopped:
+                if not self._control.detached:
                     self._cancel()
                 raise RenderCanceled
-            if flight.fatal_reason:
-                raise BackendError(FailureCode.NODE_LOST, flight.fatal_reason)
+            if prompt_run.fatal_reason:
+                raise BackendError(FailureCode.NODE_LOST, prompt_run.fatal_reason)
             rendered = self._look_if_due()
             if rendered is not None:
                 return rendered
             self._tell()
             self._check_time()
-            version = flight.wait(version, SLICE_S)
+            version = prompt_run.wait(version, SLICE_S)
 
     def _look_if_due(self) -> RenderResult | None:
-        ends = self._flight.ends
+        ends = self._prompt_run.ends
         now = self._clock()
         if ends == self._ends and now < self._next_poll():
             return None
@@ -162,23 +173,23 @@ class PromptFollower:
 
     def _next_poll(self) -> float:
         """When the node is asked though no event says that the prompt is over."""
-        flight, link = self._flight, self._link
+        prompt_run, connection = self._prompt_run, self._connection
         if self._away_since is not None:
             return self._polled_at + _AWAY_POLL_S
         if self._missing_since is not None:
             return self._polled_at + _CONFIRM_S
-        if not link.socket.is_open or flight.client_id != link.socket.client_id:
-            return self._polled_at + min(_DEAF_POLL_S, link.settings.silence_s)
-        if flight.ending:
-            return max(self._polled_at, flight.last_event_at) + _ENDING_POLL_S
-        if flight.last_event_at > self._polled_at:
-            self._poll_s = link.settings.silence_s
-        return max(self._polled_at, flight.last_event_at) + self._poll_s
+        if not connection.socket.is_open or prompt_run.client_id != connection.socket.client_id:
+            return self._polled_at + min(_DEAF_POLL_S, connection.settings.silence_s)
+        if prompt_run.ending:
+            return max(self._polled_at, prompt_run.last_event_at) + _ENDING_POLL_S
+        if prompt_run.last_event_at > self._polled_at:
+            self._poll_s = connection.settings.silence_s
+        return max(self._polled_at, prompt_run.last_event_at) + self._poll_s
 
     def _find(self, *, ended: bool) -> PromptLocation:
-        if ended and (entry := self._link.client.history(self._flight.reference)) is not None:
+        if ended and (entry := self._connection.client.history(self._prompt_run.reference)) is not None:
             return PromptLocation(PromptState.DONE, entry)
-        return locate(self._link, self._flight.reference)
+        return locate(self._connection, self._prompt_run.reference)
 
     def _take(self, found: PromptLocation) -> RenderResult | None:
         if found.state is not PromptState.NOWHERE:
@@ -187,8 +198,8 @@ class PromptFollower:
             case PromptState.DONE:
                 return self._finish(found.entry or {})
             case PromptState.RUNNING:
-                self._flight.begin(self._clock())
-                self._link.load(self._flight.models)
+                self._prompt_run.begin(self._clock())
+                self._connection.load(self._prompt_run.models)
             case PromptState.WAITING:
                 pass
             case PromptState.NOWHERE:
@@ -200,78 +211,78 @@ class PromptFollower:
         if self._missing_since is None:
             self._missing_since = now
         elif now - self._missing_since >= _CONFIRM_S:
-            self._link.maybe_restarted = True
-            message = (
-                f"{self._link.name} no longer knows the prompt: it was restarted, or somebody removed it"
-            )
+            self._connection.maybe_restarted = True
+            message = f"{self._connection.name} no longer knows the prompt: it was restarted, or somebody removed it"
             raise BackendError(FailureCode.NODE_LOST, message)
 
     def _stay_away(self, error: ComfyError) -> None:
         """The node does not answer as it should: for a while it may come back with the prompt."""
         now = self._clock()
         if isinstance(error, ComfyUnreachable):
-            self._link.mark_unreachable(error)
+            self._connection.mark_unreachable(error)
         if self._away_since is None:
             self._away_since = now
-        elif now - self._away_since >= self._link.settings.lost_s:
-            self._link.abandon(self._flight.reference)
-            lost = failure(self._link.name, error)
+        elif now - self._away_since >= self._connection.settings.lost_s:
+            self._connection.abandon(self._prompt_run.reference)
+            lost = failure(self._connection.name, error)
             raise BackendError(FailureCode.NODE_LOST, str(lost)) from error
 
     def _finish(self, entry: Mapping[str, Any]) -> RenderResult | None:
         """What the history tells of it; None: it was sent once more."""
-        link, flight = self._link, self._flight
+        connection, prompt_run = self._connection, self._prompt_run
         outcome = errors.result_of(entry)
         if outcome.status is errors.PromptStatus.SUCCESS:
-            files = tuple(errors.files_of(outcome.outputs, flight.graph))
+            files = tuple(errors.files_of(outcome.outputs, prompt_run.graph))
             try:
-                outputs = collect(link, flight, self._order, files)
+                outputs = collect(connection, prompt_run, self._request, files)
             except FileGone as gone:
                 return self._save_again(gone)
-            if flight.started_at is not None:
-                link.render_times.learn(self._model, flight.outline.load, self._clock() - flight.started_at)
-            link.load(flight.models)
-            link.collect(flight.reference, marks=True)
+            if prompt_run.started_at is not None:
+                connection.render_times.learn(
+                    self._model, prompt_run.outline.load, self._clock() - prompt_run.started_at
+                )
+            connection.load(prompt_run.models)
+            connection.collect(prompt_run.reference, marks=True)
             self._tell(ended=True)
             return RenderResult(outputs, self._details(outcome.outputs))
         if outcome.status is errors.PromptStatus.INTERRUPTED:
-            link.collect(flight.reference)
-            message = f"{link.name}: somebody interrupted the prompt on the node"
+            connection.collect(prompt_run.reference)
+            message = f"{connection.name}: somebody interrupted the prompt on the node"
             raise Interrupted(FailureCode.BACKEND_UNAVAILABLE, message)
-        if errors.is_out_of_memory(outcome.error) and flight.may_resend("out of memory"):
-            log.info("%s ran out of memory: freed and sent again", link.name)
-            link.client.free()
-            link.unload()
-            resend(link, flight, flight.graph)
+        if errors.is_out_of_memory(outcome.error) and prompt_run.may_resend("out of memory"):
+            log.info("%s ran out of memory: freed and sent again", connection.name)
+            connection.client.free()
+            connection.unload()
+            resend(connection, prompt_run, prompt_run.graph)
             return None
-        link.collect(flight.reference)
-        raise errors.execution_failure(link.name, outcome.error, flight.outline.titles)
+        connection.collect(prompt_run.reference)
+        raise errors.execution_failure(connection.name, outcome.error, prompt_run.outline.titles)
 
     def _save_again(self, gone: FileGone) -> None:
         """The node took it from its cache, whose file is no longer there: saved under another name."""
-        link, flight = self._link, self._flight
-        if not flight.may_resend("file gone"):
-            message = f"{link.name} has no file {gone}, though it says it saved it"
+        connection, prompt_run = self._connection, self._prompt_run
+        if not prompt_run.may_resend("file gone"):
+            message = f"{connection.name} has no file {gone}, though it says it saved it"
             raise BackendError(FailureCode.BAD_OUTPUT, message)
-        stock = link.inventory or link.read_inventory()
-        resend(link, flight, prepared(link, self._order, stock, suffix="-again"))
+        inventory = connection.inventory or connection.read_inventory()
+        resend(connection, prompt_run, prepared(connection, self._request, inventory, suffix="-again"))
 
     def _details(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        flight = self._flight
-        started = flight.started_at or flight.sent_at
+        prompt_run = self._prompt_run
+        started = prompt_run.started_at or prompt_run.sent_at
         return {
-            "prompt_request": flight.graph,
-            "prompt_response": {"prompt_id": flight.reference, "outputs": outputs, "node_errors": {}},
-            "node": self._link.name,
-            "waitedMs": round(max(0.0, started - flight.sent_at) * 1000, 1),
+            "prompt_request": prompt_run.graph,
+            "prompt_response": {"prompt_id": prompt_run.reference, "outputs": outputs, "node_errors": {}},
+            "node": self._connection.name,
+            "waitedMs": round(max(0.0, started - prompt_run.sent_at) * 1000, 1),
             "renderMs": round((self._clock() - started) * 1000, 1),
         }
 
     def _tell(self, *, ended: bool = False) -> None:
         """Progress never goes back, whatever order its events come in."""
-        if not ended and self._flight.started_at is None:
+        if not ended and self._prompt_run.started_at is None:
             return
-        progress, told = self._flight.progress(), self._told
+        progress, told = self._prompt_run.progress(), self._told
         if ended:
             progress = Progress(progress.total, progress.total, progress.note)
         elif told is not None:
@@ -279,36 +290,38 @@ class PromptFollower:
             if progress.fraction < told.fraction or (same and progress.preview is None):
                 return
         self._told = progress
-        self._watch.progress(progress)
+        self._control.progress(progress)
 
     def _check_time(self) -> None:
-        flight, settings, now = self._flight, self._link.settings, self._clock()
-        if flight.started_at is None:
-            waited_s, limit_s = now - flight.sent_at, settings.waiting_s
-            message = f"{self._link.name} did not start the prompt within {limit_s:g} s"
+        prompt_run, settings, now = self._prompt_run, self._connection.settings, self._clock()
+        if prompt_run.started_at is None:
+            waited_s, limit_s = now - prompt_run.sent_at, settings.waiting_s
+            message = f"{self._connection.name} did not start the prompt within {limit_s:g} s"
         else:
-            waited_s = now - flight.started_at
-            limit_s = self._link.render_times.limit_s(self._model, flight.outline.load, self._order.timeout_s)
-            message = f"{self._link.name} did not finish the prompt within {limit_s:g} s"
+            waited_s = now - prompt_run.started_at
+            limit_s = self._connection.render_times.limit_s(
+                self._model, prompt_run.outline.load, self._request.timeout_s
+            )
+            message = f"{self._connection.name} did not finish the prompt within {limit_s:g} s"
         if waited_s >= limit_s:
             self._cancel()
             raise BackendError(FailureCode.TIMEOUT, message)
 
     def _cancel(self) -> None:
         """Take it off the node and see that it is gone; what cannot be confirmed is left to the checkup."""
-        link, reference = self._link, self._flight.reference
-        end = self._clock() + link.settings.cancel_s
+        connection, reference = self._connection, self._prompt_run.reference
+        end = self._clock() + connection.settings.cancel_s
         while True:
-            version = self._flight.version
+            version = self._prompt_run.version
             try:
-                link.client.delete_pending([reference])
-                link.client.interrupt(reference)
-                if locate(link, reference).state in (PromptState.DONE, PromptState.NOWHERE):
-                    link.collect(reference)
+                connection.client.delete_pending([reference])
+                connection.client.interrupt(reference)
+                if locate(connection, reference).state in (PromptState.DONE, PromptState.NOWHERE):
+                    connection.collect(reference)
                     return
             except ComfyError as error:
-                log.debug("%s: a prompt could not be stopped yet: %s", link.name, error)
+                log.debug("%s: a prompt could not be stopped yet: %s", connection.name, error)
             if self._clock() >= end:
-                link.abandon(reference)
+                connection.abandon(reference)
                 return
-            self._flight.wait(version, SLICE_S)
+            self._prompt_run.wait(version, SLICE_S)

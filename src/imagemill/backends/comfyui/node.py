@@ -270,8 +270,8 @@ class NodeConnection:
         self._notify()
 
     def _notify(self) -> None:
-        for flight in tuple(self.flights.values()):
-            flight.notify()
+        for prompt_run in tuple(self.flights.values()):
+            prompt_run.notify()
 
     def frame(self, frame: str | bytes) -> None:
         """Other people's prompts are dropped before anything of them is read."""
@@ -291,39 +291,41 @@ class NodeConnection:
         self.heard_at = now
         if event is None:
             return
-        flight = self.flights.get(event.prompt) if event.prompt is not None else self._at_work()
-        if flight is not None:
-            self._on_frame(flight, event, now)
+        prompt_run = self.flights.get(event.prompt) if event.prompt is not None else self._at_work()
+        if prompt_run is not None:
+            self._on_frame(prompt_run, event, now)
 
-    def _on_frame(self, flight: PromptRun, event: events.Event, now: float) -> None:
-        fresh = flight.started_at is None
-        flight.take(event, now)
-        if fresh and flight.started_at is not None:
-            self.load(flight.models)
+    def _on_frame(self, prompt_run: PromptRun, event: events.Event, now: float) -> None:
+        fresh = prompt_run.started_at is None
+        prompt_run.take(event, now)
+        if fresh and prompt_run.started_at is not None:
+            self.load(prompt_run.models)
 
     def _at_work(self) -> PromptRun | None:
         """Whose a preview without a name is."""
         flights = tuple(self.flights.values())
-        working = [flight for flight in flights if flight.node is not None and not flight.ending]
+        working = [
+            prompt_run for prompt_run in flights if prompt_run.node is not None and not prompt_run.ending
+        ]
         return working[0] if len(working) == 1 else None
 
     # Prompts.
 
-    def register(self, flight: PromptRun) -> PromptRun:
+    def register(self, prompt_run: PromptRun) -> PromptRun:
         """The flight of this reference: the one that is there already, else this one."""
         with self.lock:
             if not self.flights:
                 self.heard_at = self.clock()
-            self.abandoned.pop(flight.reference, None)
-            self.collected.pop(flight.reference, None)
-            return self.flights.setdefault(flight.reference, flight)
+            self.abandoned.pop(prompt_run.reference, None)
+            self.collected.pop(prompt_run.reference, None)
+            return self.flights.setdefault(prompt_run.reference, prompt_run)
 
-    def release(self, flight: PromptRun) -> None:
+    def release(self, prompt_run: PromptRun) -> None:
         """One follower less; the last one takes the flight off."""
         with self.lock:
-            flight.followers -= 1
-            if flight.followers <= 0 and self.flights.get(flight.reference) is flight:
-                del self.flights[flight.reference]
+            prompt_run.followers -= 1
+            if prompt_run.followers <= 0 and self.flights.get(prompt_run.reference) is prompt_run:
+                del self.flights[prompt_run.reference]
 
     def collect(self, reference: str, *, marks: bool = False) -> None:
         """Its history entry may go after a while; ``marks``: it stays as the sign of a restart."""

@@ -50,97 +50,97 @@ class PromptLocation:
     """As the node has it, when not done."""
 
 
-def locate(link: NodeConnection, reference: str) -> PromptLocation:
+def locate(connection: NodeConnection, reference: str) -> PromptLocation:
     """Where a prompt is. The queue is read twice, as a prompt may pass from it to the history in between."""
     for last in (False, True):
-        queue = link.client.queue()
+        queue = connection.client.queue()
         for place, items in ((PromptState.RUNNING, "queue_running"), (PromptState.WAITING, "queue_pending")):
             for item in map(sequence, sequence(queue[items])):
                 if len(item) > 2 and item[1] == reference:
                     return PromptLocation(place, graph=mapping(item[2]))
         if last:
             break
-        entry = link.client.history(reference)
+        entry = connection.client.history(reference)
         if entry is not None:
             return PromptLocation(PromptState.DONE, entry)
     return PromptLocation(PromptState.NOWHERE)
 
 
-def send(link: NodeConnection, order: RenderRequest, *, known: bool) -> PromptRun:
+def send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
     """The flight of the order. ``known``: the reference was sent before, perhaps, and is looked for first.
 
     Raises `BackendError`.
     """
-    link.socket.start()
+    connection.socket.start()
     try:
-        if known and (flight := _attach(link, order)) is not None:
-            return flight
-        return _send(link, order)
+        if known and (prompt_run := _attach(connection, request)) is not None:
+            return prompt_run
+        return _send(connection, request)
     except ComfyError as error:
         if isinstance(error, ComfyUnreachable):
-            link.mark_unreachable(error)
-        raise failure(link.name, error) from error
+            connection.mark_unreachable(error)
+        raise failure(connection.name, error) from error
     except MissingFile as error:
-        raise BackendError(FailureCode.MISSING_MODEL, f"{link.name}: {error}") from error
+        raise BackendError(FailureCode.MISSING_MODEL, f"{connection.name}: {error}") from error
     except InvalidGraph as error:
         raise BackendError(FailureCode.INVALID_GRAPH, str(error)) from error
     except Unsupported as error:
         raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
     except InvalidCatalogue as error:
-        raise BackendError(FailureCode.BACKEND_UNAVAILABLE, f"{link.name}: {error}") from error
+        raise BackendError(FailureCode.BACKEND_UNAVAILABLE, f"{connection.name}: {error}") from error
 
 
-def _attach(link: NodeConnection, order: RenderRequest) -> PromptRun | None:
+def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | None:
     """A prompt that is on the node, or was finished there; an interrupted one is cleared away."""
-    found = locate(link, order.reference)
+    found = locate(connection, request.reference)
     if found.state is PromptState.NOWHERE:
         return None
     graph = found.graph
     if found.entry is not None:
         if errors.result_of(found.entry).status is errors.PromptStatus.INTERRUPTED:
-            link.client.delete_history([order.reference])
+            connection.client.delete_history([request.reference])
             return None
         graph = mapping([*sequence(found.entry.get("prompt")), None, None, None][2])
-    log.info("%s has the prompt already: attached to it", link.name)
-    flight = _prompt_run(link, order, graph or {})
+    log.info("%s has the prompt already: attached to it", connection.name)
+    prompt_run = _prompt_run(connection, request, graph or {})
     # Its events go to the socket it was sent by, which is another process's or gone: it is polled.
-    flight.client_id = ""
+    prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
-        flight.begin(link.clock())
+        prompt_run.begin(connection.clock())
     elif found.state is PromptState.DONE:
-        flight.ends += 1
-    return link.register(flight)
+        prompt_run.ends += 1
+    return connection.register(prompt_run)
 
 
-def _send(link: NodeConnection, order: RenderRequest) -> PromptRun:
-    link.socket.wait_tried(FIRST_SOCKET_S)
-    stock = link.inventory or link.read_inventory()
+def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
+    connection.socket.wait_tried(FIRST_SOCKET_S)
+    inventory = connection.inventory or connection.read_inventory()
     try:
-        graph = prepared(link, order, stock)
+        graph = prepared(connection, request, inventory)
     except (MissingFile, BackendError) as error:
         code = error.failure if isinstance(error, BackendError) else FailureCode.MISSING_MODEL
-        old = link.clock() - link.stock_at > STALE_STOCK_S
+        old = connection.clock() - connection.stock_at > STALE_STOCK_S
         if not old or code not in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
             raise
-        graph = prepared(link, order, link.read_inventory())
-    flight = link.register(_prompt_run(link, order, graph))
+        graph = prepared(connection, request, connection.read_inventory())
+    prompt_run = connection.register(_prompt_run(connection, request, graph))
     try:
-        _post_or_upload_again(link, order, flight)
+        _post_or_upload_again(connection, request, prompt_run)
     except BaseException:
-        flight.followers = 0
-        link.release(flight)
+        prompt_run.followers = 0
+        connection.release(prompt_run)
         raise
-    return flight
+    return prompt_run
 
 
-def _prompt_run(link: NodeConnection, order: RenderRequest, graph: Mapping[str, Any]) -> PromptRun:
+def _prompt_run(connection: NodeConnection, request: RenderRequest, graph: Mapping[str, Any]) -> PromptRun:
     return PromptRun(
-        reference=order.reference,
+        reference=request.reference,
         graph=graph,
         outline=outline_of(graph),
-        models=frozenset(model.lower() for model in models_of(order.work)),
-        previews=order.previews,
-        sent_at=link.clock(),
+        models=frozenset(model.lower() for model in models_of(request.work)),
+        previews=request.previews,
+        sent_at=connection.clock(),
     )
 
 
@@ -148,31 +148,33 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
     return (work.model,) if isinstance(work, ImageSpec) else work.models
 
 
-def prepared(link: NodeConnection, order: RenderRequest, stock: NodeInventory, suffix: str = "") -> Graph:
+def prepared(
+    connection: NodeConnection, request: RenderRequest, inventory: NodeInventory, suffix: str = ""
+) -> Graph:
     """The order's graph, as this node takes it. ``suffix`` makes it save under another name."""
-    images = {name: _upload(link, data) for name, data in order.inputs.items()}
-    prefix = f"{SUBFOLDER}/{order.job_id}/{order.attempt}{suffix}"
-    work = order.work
+    images = {name: _upload(connection, data) for name, data in request.inputs.items()}
+    prefix = f"{SUBFOLDER}/{request.job_id}/{request.attempt}{suffix}"
+    work = request.work
     if isinstance(work, GraphSpec):
-        graph = _own_graph(work, order, stock, images, prefix)
+        graph = _own_graph(work, request, inventory, images, prefix)
     else:
-        graph = builder.build(work, stock.catalogue, prefix=prefix, images=images)
+        graph = builder.build(work, inventory.catalogue, prefix=prefix, images=images)
     faults = [
         fault
-        for fault in stock.catalogue.faults(graph)
+        for fault in inventory.catalogue.faults(graph)
         if not (fault.kind == "value_not_in_list" and fault.class_type.startswith("LoadImage"))
     ]
-    refused = errors.fault_failure(link.name, faults)
+    refused = errors.fault_failure(connection.name, faults)
     if refused is not None:
         raise refused
     return graph
 
 
 def _own_graph(
-    work: GraphSpec, order: RenderRequest, stock: NodeInventory, images: Mapping[str, str], prefix: str
+    work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
-    graph = graphs.resolve_files(graphs.normalise(work.graph), stock.catalogue)
-    variables: dict[str, Any] = {"job_id": order.job_id, **images}
+    graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
+    variables: dict[str, Any] = {"job_id": request.job_id, **images}
     if work.seed is not None:
         variables["seed"] = work.seed
     graph = graphs.with_prefix(graphs.substitute(graph, variables), prefix)
@@ -187,13 +189,13 @@ def _own_graph(
     return graph
 
 
-def _upload(link: NodeConnection, data: bytes) -> str:
+def _upload(connection: NodeConnection, data: bytes) -> str:
     """Once by its content: the name a graph's LoadImage takes."""
     digest = hashlib.sha256(data).hexdigest()
-    name = link.uploaded(digest)
+    name = connection.uploaded(digest)
     if name is None:
-        name = link.client.upload_image(data, f"{digest}.{_extension(data)}", SUBFOLDER)
-        link.remember_upload(digest, name)
+        name = connection.client.upload_image(data, f"{digest}.{_extension(data)}", SUBFOLDER)
+        connection.remember_upload(digest, name)
     return name
 
 
@@ -203,86 +205,90 @@ def _extension(data: bytes) -> str:
     return "webp" if data[8:12] == b"WEBP" else "png"
 
 
-def _post_or_upload_again(link: NodeConnection, order: RenderRequest, flight: PromptRun) -> None:
+def _post_or_upload_again(connection: NodeConnection, request: RenderRequest, prompt_run: PromptRun) -> None:
     try:
-        post(link, flight)
+        post(connection, prompt_run)
     except ComfyStatusError as error:
-        uploaded = [name for data in order.inputs.values() if (name := _upload(link, data))]
+        uploaded = [name for data in request.inputs.values() if (name := _upload(connection, data))]
         if error.status != 400 or not errors.names_lost_upload(error.body, uploaded):
-            raise _refused(link, flight, error) from error
-        link.forget_uploads()
-        for data in order.inputs.values():
-            _upload(link, data)
+            raise _refused(connection, prompt_run, error) from error
+        connection.forget_uploads()
+        for data in request.inputs.values():
+            _upload(connection, data)
         try:
-            post(link, flight)
+            post(connection, prompt_run)
         except ComfyStatusError as again:
-            raise _refused(link, flight, again) from again
+            raise _refused(connection, prompt_run, again) from again
 
 
-def _refused(link: NodeConnection, flight: PromptRun, error: ComfyStatusError) -> Exception:
-    return errors.rejection(link.name, error, flight.outline.titles) if error.status == 400 else error
+def _refused(connection: NodeConnection, prompt_run: PromptRun, error: ComfyStatusError) -> Exception:
+    return (
+        errors.rejection(connection.name, error, prompt_run.outline.titles) if error.status == 400 else error
+    )
 
 
-def post(link: NodeConnection, flight: PromptRun) -> None:
+def post(connection: NodeConnection, prompt_run: PromptRun) -> None:
     """One POST, and another only when the node is sure not to have got the first."""
     try:
-        _post(link, flight)
+        _post(connection, prompt_run)
     except ComfyUnreachable as error:
         if not error.doubtful:
             raise
-        if not _arrived(link, flight):
-            log.info("%s did not get a prompt whose answer was lost: sent again", link.name)
-            _post(link, flight)
+        if not _arrived(connection, prompt_run):
+            log.info("%s did not get a prompt whose answer was lost: sent again", connection.name)
+            _post(connection, prompt_run)
 
 
-def _post(link: NodeConnection, flight: PromptRun) -> None:
+def _post(connection: NodeConnection, prompt_run: PromptRun) -> None:
     # Never with a `number`: two prompts with one number and one id end the node's worker for good.
-    flight.client_id = link.socket.client_id
-    flight.sent_at = link.clock()
-    answer = link.client.post_prompt(
+    prompt_run.client_id = connection.socket.client_id
+    prompt_run.sent_at = connection.clock()
+    answer = connection.client.post_prompt(
         {
-            "prompt": flight.graph,
-            "prompt_id": flight.reference,
-            "client_id": flight.client_id,
-            "extra_data": {"preview_method": link.settings.previews if flight.previews else "none"},
+            "prompt": prompt_run.graph,
+            "prompt_id": prompt_run.reference,
+            "client_id": prompt_run.client_id,
+            "extra_data": {"preview_method": connection.settings.previews if prompt_run.previews else "none"},
         }
     )
-    refused = errors.node_errors_failure(link.name, mapping(answer.get("node_errors")), flight.outline.titles)
+    refused = errors.node_errors_failure(
+        connection.name, mapping(answer.get("node_errors")), prompt_run.outline.titles
+    )
     if refused is not None:
-        remove_prompt(link, flight.reference)
+        remove_prompt(connection, prompt_run.reference)
         raise refused
 
 
-def _arrived(link: NodeConnection, flight: PromptRun) -> bool:
+def _arrived(connection: NodeConnection, prompt_run: PromptRun) -> bool:
     """Look for a prompt whose answer was lost. Raises `Unreachable` when the node stays away."""
-    end = link.clock() + link.settings.doubt_s
+    end = connection.clock() + connection.settings.doubt_s
     looks = 0
     while True:
         try:
-            if locate(link, flight.reference).state is not PromptState.NOWHERE:
+            if locate(connection, prompt_run.reference).state is not PromptState.NOWHERE:
                 return True
             looks += 1
         except ComfyError as error:
-            if link.clock() >= end:
-                link.abandon(flight.reference)
+            if connection.clock() >= end:
+                connection.abandon(prompt_run.reference)
                 raise error
         if looks >= 2:
             return False
         time.sleep(_LOOK_AGAIN_S)
 
 
-def remove_prompt(link: NodeConnection, reference: str) -> None:
+def remove_prompt(connection: NodeConnection, reference: str) -> None:
     """Out of the queue, or stopped if it runs; never another prompt."""
-    link.client.delete_pending([reference])
-    link.client.interrupt(reference)
-    link.collect(reference)
+    connection.client.delete_pending([reference])
+    connection.client.interrupt(reference)
+    connection.collect(reference)
 
 
-def resend(link: NodeConnection, flight: PromptRun, graph: Mapping[str, Any]) -> None:
+def resend(connection: NodeConnection, prompt_run: PromptRun, graph: Mapping[str, Any]) -> None:
     """Once more under the same reference, its former end forgotten."""
-    link.client.delete_history([flight.reference])
-    flight.restart(graph, link.clock())
+    connection.client.delete_history([prompt_run.reference])
+    prompt_run.restart(graph, connection.clock())
     try:
-        post(link, flight)
+        post(connection, prompt_run)
     except ComfyStatusError as error:
-        raise _refused(link, flight, error) from error
+        raise _refused(connection, prompt_run, error) from error

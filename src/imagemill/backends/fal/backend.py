@@ -52,7 +52,7 @@ class FalBackend:
         self._settings = settings
         self._calls = calls
         self._lock = threading.Lock()
-        self._wire: FalClient | None = None
+        self._client: FalClient | None = None
         self._handles: dict[str, SyncRequestHandle] = {}
         """Of requests sent from here, with the addresses that fal gave for them."""
         self._shut_until = 0.0
@@ -97,33 +97,33 @@ class FalBackend:
         del properties
         return None
 
-    def send(self, order: RenderRequest) -> str:
+    def send(self, request: RenderRequest) -> str:
         """A request of this job that is paid for already is returned, whichever process sent it."""
-        if order.node != NAME:
-            raise BackendError(FailureCode.NODE_LOST, f"fal has no node {order.node}")
+        if request.node != NAME:
+            raise BackendError(FailureCode.NODE_LOST, f"fal has no node {request.node}")
         if self._missing:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, self._missing)
-        if request_of(order.reference) is not None:
-            return order.reference
-        call = self._calls.open_call(NAME, order.job_id)
+        if request_of(request.reference) is not None:
+            return request.reference
+        call = self._calls.open_call(NAME, request.job_id)
         if call is not None and call.request_id is not None:
             log.info("fal has a request of the job already: attached to it")
             return reference_of(call.path, call.request_id)
         if call is not None:
             self._give_up(call)
-        asked = self._asked(order)
-        call_id = self._reserve(order, asked)
+        asked = self._asked(request)
+        call_id = self._reserve(request, asked)
         return self._send(asked, call_id)
 
-    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         path, request_id = request_of(reference) or ("", "")
-        wire = self._connected()
-        handle = self._handles.get(reference) or wire.get_handle(path, request_id)
-        call = self._calls.open_call(NAME, order.job_id)
+        client = self._connected()
+        handle = self._handles.get(reference) or client.get_handle(path, request_id)
+        call = self._calls.open_call(NAME, request.job_id)
         if call is not None and call.request_id != request_id:
             call = None
         try:
-            outputs, told = FalFollower(wire, handle, order, watch, self._settings).run()
+            outputs, told = FalFollower(client, handle, request, control, self._settings).run()
         except FalError as error:
             # Of the request nothing is known: the next attempt collects it.
             raise self._failure(error) from error
@@ -131,12 +131,12 @@ class FalBackend:
             self._end(call, reference, error.outcome)
             raise
         except RenderCanceled:
-            if not watch.detached:
+            if not control.detached:
                 self._end(call, reference, CANCELED)
             raise
         self._end(call, reference, SUCCEEDED)
-        assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
-        cost = mapping.cost_of(self._settings, path, order.work)
+        assert isinstance(request.work, ImageSpec)  # noqa: S101 - others are refused
+        cost = mapping.cost_of(self._settings, path, request.work)
         dollars = None if cost is None else cost / MILLIONTHS
         return RenderResult(
             outputs,
@@ -150,20 +150,20 @@ class FalBackend:
 
     def close(self) -> None:
         with self._lock:
-            wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
-    def _asked(self, order: RenderRequest) -> FalRequest:
-        if (refusal := mapping.unsupported_reason(self._settings, order.work)) is not None:
+    def _asked(self, request: RenderRequest) -> FalRequest:
+        if (refusal := mapping.unsupported_reason(self._settings, request.work)) is not None:
             code = (
                 FailureCode.BACKEND_REJECTED
-                if isinstance(order.work, ImageSpec)
+                if isinstance(request.work, ImageSpec)
                 else FailureCode.INVALID_GRAPH
             )
             raise BackendError(code, refusal)
-        assert isinstance(order.work, ImageSpec)  # noqa: S101 - others are refused
-        return mapping.fal_request(self._settings, order.work, order.inputs)
+        assert isinstance(request.work, ImageSpec)  # noqa: S101 - others are refused
+        return mapping.fal_request(self._settings, request.work, request.inputs)
 
     def _give_up(self, call: PaidCall) -> None:
         """Of a call whose answer was not written: its sender may be about to. After the longest time that a
@@ -179,12 +179,12 @@ class FalBackend:
         log.warning("a request to fal may be lost, its id was not written: another one is sent")
         self._calls.ended(call.id, UNKNOWN)
 
-    def _reserve(self, order: RenderRequest, asked: FalRequest) -> str:
+    def _reserve(self, request: RenderRequest, asked: FalRequest) -> str:
         settings = self._settings
         budget = Budget(
             settings.per_minute, _millionths(settings.cost_per_job), _millionths(settings.cost_per_day)
         )
-        wanted = Reservation(NAME, order.job_id, order.attempt, asked.path, asked.cost or 0, budget)
+        wanted = Reservation(NAME, request.job_id, request.attempt, asked.path, asked.cost or 0, budget)
         try:
             return self._calls.reserve(wanted)
         except BudgetExceeded as error:
@@ -244,18 +244,18 @@ class FalBackend:
 
     def _connected(self) -> "FalClient":
         with self._lock:
-            if self._wire is None:
+            if self._client is None:
                 from imagemill.backends.fal.client import FalClient
 
                 assert self._settings.key is not None  # noqa: S101 - there is no backend without one
-                self._wire = FalClient(
+                self._client = FalClient(
                     self._settings.key.get_secret_value(),
                     host=self._settings.host,
                     ca_file=self._settings.ca_file,
                     timeout_s=self._settings.request_s,
                 )
-                self._wire.prepare()
-            return self._wire
+                self._client.prepare()
+            return self._client
 
 
 def _millionths(dollars: float | None) -> int | None:

@@ -42,22 +42,22 @@ class FalFollower:
 
     def __init__(
         self,
-        wire: "FalClient",
+        client: "FalClient",
         handle: "SyncRequestHandle",
-        order: RenderRequest,
-        watch: RenderControl,
+        request: RenderRequest,
+        control: RenderControl,
         settings: FalSettings,
     ) -> None:
-        self._wire, self._handle, self._order = wire, handle, order
-        self._watch, self._settings = watch, settings
-        self._until = time.monotonic() + order.timeout_s
+        self._client, self._handle, self._request = client, handle, request
+        self._control, self._settings = control, settings
+        self._until = time.monotonic() + request.timeout_s
         self._done = 0
         self._note: str = ""
 
     def run(self) -> tuple[tuple[Output, ...], Mapping[str, Any]]:
         """The pictures, and what is told of the request."""
         completed = self._wait()
-        result = self._patiently(lambda: self._wire.result_of(self._handle))
+        result = self._patiently(lambda: self._client.result_of(self._handle))
         outputs = self._collect(result)
         self._tell(self._total, "")
         inference_s = completed.metrics.get("inference_time")
@@ -65,8 +65,8 @@ class FalFollower:
 
     @property
     def _spec(self) -> ImageSpec:
-        assert isinstance(self._order.work, ImageSpec)  # noqa: S101 - others are refused before they are sent
-        return self._order.work
+        assert isinstance(self._request.work, ImageSpec)  # noqa: S101 - others are refused before they are sent
+        return self._request.work
 
     @property
     def _total(self) -> int:
@@ -77,7 +77,7 @@ class FalFollower:
 
         pause_s = self._settings.poll_s
         while True:
-            status = self._patiently(lambda: self._wire.status_of(self._handle))
+            status = self._patiently(lambda: self._client.status_of(self._handle))
             if isinstance(status, Completed):
                 if status.error:
                     raise _failed(status.error, status.error_type or "")
@@ -93,13 +93,13 @@ class FalFollower:
     def _rest(self, seconds: float) -> None:
         """Raises `RenderCanceled` when nobody wants the picture any more, `Ended` when its time is up."""
         left_s = self._until - time.monotonic()
-        if self._watch.wait(max(0.0, min(seconds, left_s))):
-            if not self._watch.detached:
+        if self._control.wait(max(0.0, min(seconds, left_s))):
+            if not self._control.detached:
                 self._cancel()
             raise RenderCanceled
         if time.monotonic() >= self._until:
             self._cancel()
-            message = f"fal did not finish within {self._order.timeout_s:.0f} s"
+            message = f"fal did not finish within {self._request.timeout_s:.0f} s"
             raise FalRequestFailed(FailureCode.TIMEOUT, message)
 
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
@@ -107,7 +107,7 @@ class FalFollower:
         since = time.monotonic()
         pause_s = _AWAY_S
         while True:
-            if self._watch.stopped:
+            if self._control.stopped:
                 self._rest(0.0)
             try:
                 return ask()
@@ -148,7 +148,7 @@ class FalFollower:
         """Never less than before."""
         if done > self._done or note != self._note or done == self._total:
             self._done, self._note = max(self._done, done), note
-            self._watch.progress(Progress(self._done, self._total, note))
+            self._control.progress(Progress(self._done, self._total, note))
 
     def _cancel(self) -> None:
         """As far as fal lets it: what is finished stays paid."""
@@ -171,7 +171,7 @@ class FalFollower:
 
     def _output(self, url: str, seed: int) -> Output:
         most = self._settings.picture_bytes
-        data, media_type = self._patiently(lambda: self._wire.fetch(url, most))
+        data, media_type = self._patiently(lambda: self._client.fetch(url, most))
         return Output(data, media_type, seed=seed)
 
 

@@ -151,43 +151,45 @@ class Simulator:
         hint = properties.get(PROPERTY)
         return None if hint is None else check_hint(hint)
 
-    def send(self, order: RenderRequest) -> str:
+    def send(self, request: RenderRequest) -> str:
         """Register the order under its reference; nothing is rendered before `follow`.
 
         Refuses what a real server's front door refuses: an unknown node, an invalid graph, a malformed hint,
         an absent model, and the faults that stand for such answers. A known reference is attached to.
         """
         with self._lock:
-            if order.reference in self._open or order.reference in self._finished:
-                return order.reference
-        plan = self._plan(order)
+            if request.reference in self._open or request.reference in self._finished:
+                return request.reference
+        plan = self._plan(request)
         if plan.strike is not None and plan.strike.fault in REJECTED_AT_SUBMIT:
-            raise failure(plan.strike.fault, order.node, plan.model)
+            raise failure(plan.strike.fault, request.node, plan.model)
         with self._lock:
-            self._open.setdefault(order.reference, _Render(plan))
+            self._open.setdefault(request.reference, _Render(plan))
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
-        return order.reference
+        return request.reference
 
-    def follow(self, order: RenderRequest, reference: str, watch: RenderControl) -> RenderResult:
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         """Render, in the caller's thread; at most ``order.timeout_s``, the wait for the node included.
 
         Following a finished reference again delivers the same outputs at once: nothing is kept but the
         reference, since the same order always paints the same bytes.
         """
-        pace = RenderClock(watch, self._clock, self._sleep, self._clock() + order.timeout_s, order.timeout_s)
+        pace = RenderClock(
+            control, self._clock, self._sleep, self._clock() + request.timeout_s, request.timeout_s
+        )
         with self._lock:
             render = self._open.get(reference)
             finished = reference in self._finished
         if render is None and not finished:
-            raise BackendError(FailureCode.NODE_LOST, f"{order.node}: no render {reference} is known here")
+            raise BackendError(FailureCode.NODE_LOST, f"{request.node}: no render {reference} is known here")
         if render is None:
-            return self._again(order, pace)
+            return self._again(request, pace)
         with render.gate.passed(pace.check):
             if render.finished:
-                return self._again(order, pace)
+                return self._again(request, pace)
             try:
-                rendered = self._render(order, render.plan or self._plan(order), pace)
+                rendered = self._render(request, render.plan or self._plan(request), pace)
             except BaseException:
                 self._forget(reference, render)
                 raise
@@ -213,21 +215,21 @@ class Simulator:
             if self._open.get(reference) is render:
                 del self._open[reference]
 
-    def _plan(self, order: RenderRequest) -> RenderPlan:
-        if order.node not in self._nodes:
+    def _plan(self, request: RenderRequest) -> RenderPlan:
+        if request.node not in self._nodes:
             present = ", ".join(self._nodes)
-            message = f"{order.node} is no simulated node; present: {present}"
+            message = f"{request.node} is no simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
-        return make_plan(order, self._catalogue, self._rules, self._settings.seed)
+        return make_plan(request, self._catalogue, self._rules, self._settings.seed)
 
-    def _render(self, order: RenderRequest, plan: RenderPlan, pace: RenderClock) -> RenderResult:
-        node = self._nodes[order.node]
+    def _render(self, request: RenderRequest, plan: RenderPlan, pace: RenderClock) -> RenderResult:
+        node = self._nodes[request.node]
         with node.gate.passed(pace.check):
             pace.check()
             started = self._clock()
             renders = 0
             try:
-                chances = self._chances(order)
+                chances = self._chances(request)
                 loaded = self._load(node, plan, pace, chances)
                 self._sample(node, plan, pace, chances)
                 outputs = _painted(plan, pace)
@@ -236,32 +238,34 @@ class Simulator:
                 stats = node.stats
                 busy_s = stats.busy_s + self._clock() - started
                 node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
-            return RenderResult(outputs, self._details(node, order, plan, loaded, len(outputs)))
+            return RenderResult(outputs, self._details(node, request, plan, loaded, len(outputs)))
 
-    def _again(self, order: RenderRequest, pace: RenderClock) -> RenderResult:
+    def _again(self, request: RenderRequest, pace: RenderClock) -> RenderResult:
         """The outputs of a finished render, painted anew; the node is not asked."""
-        plan = self._plan(order)
+        plan = self._plan(request)
         outputs = _painted(plan, pace)
-        return RenderResult(outputs, self._details(self._nodes[order.node], order, plan, False, len(outputs)))
+        return RenderResult(
+            outputs, self._details(self._nodes[request.node], request, plan, False, len(outputs))
+        )
 
     def _details(
-        self, node: _SimulatedNode, order: RenderRequest, plan: RenderPlan, loaded: bool, outputs: int
+        self, node: _SimulatedNode, request: RenderRequest, plan: RenderPlan, loaded: bool, outputs: int
     ) -> dict[str, Any]:
         return {
             "prompt_request": plan.request,
-            "prompt_response": {"prompt_id": order.reference, "outputs": outputs, "node_errors": {}},
-            "node": order.node,
+            "prompt_response": {"prompt_id": request.reference, "outputs": outputs, "node_errors": {}},
+            "node": request.node,
             "loads": node.stats.loads,
             "loaded": loaded,
         }
 
-    def _chances(self, order: RenderRequest) -> Iterator[float]:
+    def _chances(self, request: RenderRequest) -> Iterator[float]:
         """Factors around 1, the same for the same seed, job and attempt."""
         jitter = self._settings.jitter
         if jitter == 0:
             while True:
                 yield 1.0
-        random = Random(f"{self._settings.seed}/{order.job_id}/{order.attempt}")  # noqa: S311 - repeatable
+        random = Random(f"{self._settings.seed}/{request.job_id}/{request.attempt}")  # noqa: S311 - repeatable
         while True:
             yield 1 + jitter * (2 * random.random() - 1)
 
@@ -282,7 +286,7 @@ class Simulator:
         node.show_resident()
         if load_s > 0:
             if plan.fault is not Fault.SILENT:
-                pace.watch.progress(Progress(0, plan.steps, note=f"loads {plan.model}"))
+                pace.control.progress(Progress(0, plan.steps, note=f"loads {plan.model}"))
             pace.sleep(load_s)
         node.resident[plan.model] = None
         node.show_resident()
@@ -305,7 +309,7 @@ class Simulator:
                 continue
             shown = bool(self._settings.previews and step_ms and step % every == 0)
             picture = painter.preview(*plan.pictures[0], step / plan.steps) if shown else None
-            pace.watch.progress(Progress(step, plan.steps, note="samples", preview=picture))
+            pace.control.progress(Progress(step, plan.steps, note="samples", preview=picture))
         if plan.fault is Fault.CRASH:
             node.resident.clear()
             node.show_resident()

@@ -74,16 +74,16 @@ def failure(fault: Fault, node: str, model: str) -> BackendError:
 
 def check_hint(value: object) -> str | None:
     """What is wrong with a job's ``simulate`` property, with what is allowed; None when nothing is."""
-    complaint = _complaint(value)
-    return None if complaint is None else f"{complaint}; {ALLOWED}"
+    problem = _complaint(value)
+    return None if problem is None else f"{problem}; {ALLOWED}"
 
 
 def read_hint(properties: Mapping[str, Any]) -> FaultHint:
     """Raise `BackendError` for a malformed hint; no hint asks for nothing."""
     value = properties.get(PROPERTY)
-    complaint = check_hint(value)
-    if complaint is not None:
-        raise BackendError(FailureCode.BACKEND_REJECTED, complaint)
+    problem = check_hint(value)
+    if problem is not None:
+        raise BackendError(FailureCode.BACKEND_REJECTED, problem)
     if value is None:
         return FaultHint()
     if isinstance(value, str):
@@ -128,31 +128,31 @@ def _is_duration(value: object) -> bool:
 
 
 def choose(
-    rules: Sequence[FaultRule], hint: FaultHint, order: RenderRequest, *, model: str, prompt: str, seed: int
+    rules: Sequence[FaultRule], hint: FaultHint, request: RenderRequest, *, model: str, prompt: str, seed: int
 ) -> InjectedFault | None:
     """The fault that strikes this attempt: the job's own wish, else the first rule that holds."""
-    if hint.fault is not None and order.attempt <= hint.times:
+    if hint.fault is not None and request.attempt <= hint.times:
         return InjectedFault(hint.fault, hint.load_ms)
     for position, rule in enumerate(rules):
-        if _holds(rule, order, model, prompt) and _drawn(rule, position, order, seed):
+        if _holds(rule, request, model, prompt) and _drawn(rule, position, request, seed):
             return InjectedFault(rule.fault, rule.load_ms)
     return None
 
 
-def _holds(rule: FaultRule, order: RenderRequest, model: str, prompt: str) -> bool:
-    if order.attempt > rule.times:
+def _holds(rule: FaultRule, request: RenderRequest, model: str, prompt: str) -> bool:
+    if request.attempt > rule.times:
         return False
     if rule.model is not None and rule.model.lower() not in model.lower():
         return False
     if rule.prompt is not None and rule.prompt.lower() not in prompt.lower():
         return False
-    return rule.node is None or order.node == rule.node or order.node.startswith(f"{rule.node}.")
+    return rule.node is None or request.node == rule.node or request.node.startswith(f"{rule.node}.")
 
 
-def _drawn(rule: FaultRule, position: int, order: RenderRequest, seed: int) -> bool:
+def _drawn(rule: FaultRule, position: int, request: RenderRequest, seed: int) -> bool:
     if rule.probability >= 1.0:
         return True
-    random = Random(f"{seed}/{position}/{order.job_id}/{order.attempt}")  # noqa: S311 - repeatable
+    random = Random(f"{seed}/{position}/{request.job_id}/{request.attempt}")  # noqa: S311 - repeatable
     return random.random() < rule.probability
 
 

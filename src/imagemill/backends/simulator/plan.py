@@ -122,17 +122,17 @@ def load_ms_of(settings: SimulatorSettings, plan: RenderPlan) -> float:
 
 def _checked(spec: ImageSpec) -> ImageSpec:
     """Raise `BackendError` for what cannot be painted at all."""
-    complaint = None
+    problem = None
     if spec.format.lower() not in painter.MEDIA_TYPES:
-        complaint = f"the format {spec.format[:20]!r} is none of {', '.join(sorted(painter.MEDIA_TYPES))}"
+        problem = f"the format {spec.format[:20]!r} is none of {', '.join(sorted(painter.MEDIA_TYPES))}"
     elif not (1 <= spec.width <= LARGEST_SIDE and 1 <= spec.height <= LARGEST_SIDE):
-        complaint = f"{spec.width} x {spec.height} is not a size from 1 to {LARGEST_SIDE} px a side"
+        problem = f"{spec.width} x {spec.height} is not a size from 1 to {LARGEST_SIDE} px a side"
     elif spec.count < 1:
-        complaint = f"a batch of {spec.count} has no picture"
+        problem = f"a batch of {spec.count} has no picture"
     elif spec.background is not None:
-        complaint = painter.colour_complaint(spec.background)
-    if complaint is not None:
-        raise BackendError(FailureCode.BACKEND_REJECTED, complaint)
+        problem = painter.colour_complaint(spec.background)
+    if problem is not None:
+        raise BackendError(FailureCode.BACKEND_REJECTED, problem)
     return spec
 
 

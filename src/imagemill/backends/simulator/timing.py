@@ -17,9 +17,9 @@ Sleep = Callable[[RenderControl, float], bool]
 """Sleep that long, or return True at once when the watch says stop."""
 
 
-def pause(watch: RenderControl, seconds: float) -> bool:
+def pause(control: RenderControl, seconds: float) -> bool:
     """The real `Sleep`."""
-    return watch.wait(seconds)
+    return control.wait(seconds)
 
 
 POLL_S = 0.01
@@ -30,7 +30,7 @@ POLL_S = 0.01
 class RenderClock:
     """The time one follower has."""
 
-    watch: RenderControl
+    control: RenderControl
     clock: Clock
     sleep_once: Sleep
     deadline: float
@@ -38,7 +38,7 @@ class RenderClock:
 
     def check(self) -> None:
         """Raise `RenderCanceled` when told to stop, `BackendError` when the time is up."""
-        if self.watch.stopped:
+        if self.control.stopped:
             raise RenderCanceled
         if self.clock() >= self.deadline:
             raise self._timeout()
@@ -46,7 +46,7 @@ class RenderClock:
     def sleep(self, seconds: float) -> None:
         """Let that much time pass; raises as `check` does, at once."""
         left = self.deadline - self.clock()
-        if self.sleep_once(self.watch, max(0.0, min(seconds, left))):
+        if self.sleep_once(self.control, max(0.0, min(seconds, left))):
             raise RenderCanceled
         if seconds >= left:
             raise self._timeout()

@@ -98,13 +98,15 @@ class CivitaiJobRoutes:
         services = self._services
         wait, detailed = flag(request, "wait"), flag(request, "detailed")
         body = await json_body(request)
-        wishes = requests.job_requests(
+        job_requests = requests.job_requests(
             requests.templates(body),
             services.guard,
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        drafts = await checked(request, self._drafts, caller(request).owner, wishes, request_trace(request))
+        drafts = await checked(
+            request, self._drafts, caller(request).owner, job_requests, request_trace(request)
+        )
         if flag(request, "whatif"):
             return json_response(_price(drafts))
         key = idempotency_key(request)
@@ -123,9 +125,9 @@ class CivitaiJobRoutes:
         views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
         return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
 
-    def _drafts(self, owner: str, wishes: Sequence[JobRequest], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(self, owner: str, job_requests: Sequence[JobRequest], trace: str | None) -> tuple[Draft, ...]:
         try:
-            drafts = self._services.submitter.prepare(owner, wishes, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.prepare(owner, job_requests, dialect=NAME, trace=trace)
         except InvalidInput as error:
             raise error.renamed(_in_our_words) from error
         return tuple(
@@ -242,13 +244,13 @@ class CivitaiJobRoutes:
         return token, jobs
 
     async def _cancel(self, request: Request, job_id: str) -> JobStatus:
-        wish = Cancel(job_id, caller(request).owner, now_us())
-        return await asyncio.to_thread(self._services.store.cancel, wish)
+        job_request = Cancel(job_id, caller(request).owner, now_us())
+        return await asyncio.to_thread(self._services.store.cancel, job_request)
 
     async def _annotate(self, request: Request, job_id: str, note: Taint) -> None:
         taint = {"taint": {"reason": note.reason, "context": note.context, "at": now_us()}}
-        wish = Annotate(job_id, caller(request).owner, taint, note.properties or {})
-        await asyncio.to_thread(self._services.store.annotate, wish)
+        job_request = Annotate(job_id, caller(request).owner, taint, note.properties or {})
+        await asyncio.to_thread(self._services.store.annotate, job_request)
 
     async def _collection(
         self,

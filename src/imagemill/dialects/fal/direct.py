@@ -42,10 +42,10 @@ class HoldResult(Enum):
 class DirectRoutes:
     """``longest_s``: so long a call is held at most."""
 
-    def __init__(self, services: Services, apps: Apps, desk: RequestSubmitter, longest_s: float) -> None:
+    def __init__(self, services: Services, apps: Apps, submitter: RequestSubmitter, longest_s: float) -> None:
         self._services = services
         self._apps = apps
-        self._desk = desk
+        self._submitter = submitter
         self._longest_s = longest_s
 
     def router(self) -> APIRouter:
@@ -67,7 +67,7 @@ class DirectRoutes:
 
     async def run_below(self, request: Request, owner: str, alias: str, path: str) -> Response:
         app, streams = self._find(owner, alias, path)
-        order = await self._desk.take(request, app)
+        order = await self._submitter.take(request, app)
         # The watch comes first: when there are too many, nothing has been accepted yet.
         watcher = self._services.hub.watch([order.draft.id])
         try:
@@ -164,8 +164,8 @@ class _Call:
         return FalErrorResponse(CLIENT_CLOSED, "the client hung up", "client_disconnected")
 
     def cancel(self) -> None:
-        wish = Cancel(self.job_id, self._order.owner, now_us(), "its caller hung up")
-        self._services.store.cancel(wish)
+        job_request = Cancel(self.job_id, self._order.owner, now_us(), "its caller hung up")
+        self._services.store.cancel(job_request)
 
     def leave(self) -> None:
         """From a stream that is being torn down, which can wait for nothing any more."""

@@ -36,10 +36,10 @@ KEYS = f"{QUEUE}/.well-known/jwks.json"
 
 
 class QueueRoutes:
-    def __init__(self, services: Services, apps: Apps, desk: RequestSubmitter) -> None:
+    def __init__(self, services: Services, apps: Apps, submitter: RequestSubmitter) -> None:
         self._services = services
         self._apps = apps
-        self._desk = desk
+        self._submitter = submitter
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix=QUEUE, tags=["fal"], route_class=FalRoute)
@@ -73,7 +73,7 @@ class QueueRoutes:
         return await self.submit_below(request, owner, alias, "")
 
     async def submit_below(self, request: Request, owner: str, alias: str, path: str) -> Response:
-        order = await self._desk.take(request, self._apps.find(owner, alias, path))
+        order = await self._submitter.take(request, self._apps.find(owner, alias, path))
         accepted = await order.accept()
         job = accepted.jobs[0]
         ahead = 0 if job.status is not JobStatus.QUEUED else await self._ahead(job)
@@ -113,8 +113,8 @@ class QueueRoutes:
         view = await self._view(request, owner, alias, request_id)
         ended = view.job.status.is_terminal
         if not ended:
-            wish = Cancel(view.job.id, caller(request).owner, now_us())
-            left = await asyncio.to_thread(self._services.store.cancel, wish)
+            job_request = Cancel(view.job.id, caller(request).owner, now_us())
+            left = await asyncio.to_thread(self._services.store.cancel, job_request)
             ended = left.is_terminal and left is not JobStatus.CANCELED
         if ended:
             body = {"status": "ALREADY_COMPLETED", "detail": "the request is finished already"}
@@ -187,10 +187,10 @@ class _Statuses(Response):
 
 def router(services: Services) -> APIRouter:
     options: FalApiSettings = services.options[NAME]
-    apps, desk = Apps(options.offered), RequestSubmitter(services)
+    apps, submitter = Apps(options.offered), RequestSubmitter(services)
     routes = APIRouter()
-    routes.include_router(QueueRoutes(services, apps, desk).router())
-    routes.include_router(DirectRoutes(services, apps, desk, options.run_s).router())
+    routes.include_router(QueueRoutes(services, apps, submitter).router())
+    routes.include_router(DirectRoutes(services, apps, submitter, options.run_s).router())
     return routes
 
 

@@ -238,8 +238,10 @@ class RequestSubmitter:
         return PreparedRequest(services, owner, draft, key, digest([app.whole, webhook, body]) if key else "")
 
     def _draft(self, asked: ParsedRequest, trace: str) -> Draft:
-        wish = parse_request(asked, self._services)
-        return self._services.submitter.prepare(asked.owner, [wish], dialect=responses.NAME, trace=trace)[0]
+        job_request = parse_request(asked, self._services)
+        return self._services.submitter.prepare(
+            asked.owner, [job_request], dialect=responses.NAME, trace=trace
+        )[0]
 
 
 async def _body(request: Request) -> dict[str, Any]:

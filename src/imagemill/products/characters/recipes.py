@@ -87,8 +87,8 @@ def _recipe(
     rates: dict[str, Rate] | None = None,
     worded_by: str = "character",
 ) -> Recipe:
-    def complete(input_: PictureInput, shelf: ResourceResolver, path: str) -> PictureInput:
-        return completed(studio.settings, input_, shelf, path)
+    def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
+        return completed(studio.settings, input_, resolver, path)
 
     def wording(input_: PictureInput) -> PromptTexts:
         work = plan(input_).work
@@ -110,11 +110,11 @@ def _recipe(
 
 
 def completed(
-    settings: CharacterSettings, input_: PictureInput, shelf: ResourceResolver, path: str
+    settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
     """What is decided now stays decided, whatever the settings are when it is rendered."""
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
-    checkpoint = shelf.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
+    checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
     update: dict[str, Any] = {
         "model": str(checkpoint.air),
         "model_path": checkpoint.path,
@@ -127,12 +127,12 @@ def completed(
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):
-        update["character"] = _resolved(input_.character, shelf, f"{path}character.")
+        update["character"] = _resolved(input_.character, resolver, f"{path}character.")
         if input_.reference:
-            update["reference"] = shelf.picture(f"{path}reference", input_.reference)
+            update["reference"] = resolver.picture(f"{path}reference", input_.reference)
     if isinstance(input_, StoryPictureInput):
         update["characters"] = [
-            _resolved(each, shelf, f"{path}characters[{index}].")
+            _resolved(each, resolver, f"{path}characters[{index}].")
             for index, each in enumerate(input_.characters)
         ]
     return input_.model_copy(update=update)
@@ -145,13 +145,13 @@ def _style(input_: PictureInput) -> str:
     return next((each.style for each in found if each.style), "")
 
 
-def _resolved(character: CharacterInput, shelf: ResourceResolver, path: str) -> CharacterInput:
-    loras = [_lora(each, shelf, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
+def _resolved(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
+    loras = [_lora(each, resolver, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
     return character.model_copy(update={"loras": loras})
 
 
-def _lora(lora: LoraInput, shelf: ResourceResolver, path: str) -> LoraInput:
-    resource = shelf.resource(path, lora.air)
+def _lora(lora: LoraInput, resolver: ResourceResolver, path: str) -> LoraInput:
+    resource = resolver.resource(path, lora.air)
     name = lora.name or str(resource.body.get("modelName") or "")
     return lora.model_copy(update={"air": str(resource.air), "path": resource.path, "name": name})
 
@@ -207,11 +207,11 @@ def _prepare_many(input_: StoryPictureInput, tools: Tools) -> Prepared:
     return Prepared(input_.model_copy(update=update), _told([*looks, setting]))
 
 
-def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], wish: str = "") -> dict[str, Any]:
+def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], job_request: str = "") -> dict[str, Any]:
     """By whom it was translated, and what was not."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]
-    unknown += glossary.user_tags(wish)[1] if wish else ()
+    unknown += glossary.user_tags(job_request)[1] if job_request else ()
     told: dict[str, Any] = {
         "translatedBy": sorted({each.by for each in known}),
         "untranslated": list(dict.fromkeys(unknown)),

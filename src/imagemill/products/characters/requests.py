@@ -202,10 +202,14 @@ class CharacterSubmitter:
         self._arrivals = arrivals
         self._reuse = reuse
 
-    async def order(self, request: Request, wishes: tuple[JobRequest, ...], body: Any) -> Submitted:
+    async def order(self, request: Request, job_requests: tuple[JobRequest, ...], body: Any) -> Submitted:
         """Raises what a submission raises, with the fields as this API calls them."""
         owner = caller(request).owner
-        wanted = wishes if self._reuse else tuple(replace(wish, unique_key="") for wish in wishes)
+        wanted = (
+            job_requests
+            if self._reuse
+            else tuple(replace(job_request, unique_key="") for job_request in job_requests)
+        )
         trace, key = request_trace(request), idempotency_key(request)
         # In a thread: the glossary reads each sheet, which takes milliseconds.
         drafts = await asyncio.to_thread(self._drafts, owner, wanted, trace)
@@ -227,9 +231,11 @@ class CharacterSubmitter:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted
 
-    def _drafts(self, owner: str, wishes: tuple[JobRequest, ...], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(
+        self, owner: str, job_requests: tuple[JobRequest, ...], trace: str | None
+    ) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.prepare(owner, wishes, dialect=NAME, trace=trace)
+            return self._services.submitter.prepare(owner, job_requests, dialect=NAME, trace=trace)
         except (UnsupportedPicture, UnusablePicture) as error:
             # Of no use is a field that is wrong, here as elsewhere in this API.
             raise InvalidInput(error.renamed(_renamed).errors) from error

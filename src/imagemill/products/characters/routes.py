@@ -51,7 +51,7 @@ class CharacterRoutes:
         self._services = services
         self._settings: CharacterSettings = services.options[NAME]
         self._arrivals = NewJobNotifier()
-        self._desk = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
+        self._submitter = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
         self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
@@ -99,7 +99,7 @@ class CharacterRoutes:
         body, sent = await schemas.read(request, schemas.StickersRequest)
         known = None if body.character else await self._known(request, body.character_id)
         wanted = tuple(requests.stickers(body, self._settings.bulk_priority, known))
-        ordered = await self._desk.order(request, wanted, sent)
+        ordered = await self._submitter.order(request, wanted, sent)
         told = {"jobIds": list(ordered.jobs), "batchId": ordered.batch, "emotionCount": len(ordered.jobs)}
         reused = sorted(ordered.reused)
         message = f"{len(ordered.jobs)} stickers are queued"
@@ -132,11 +132,15 @@ class CharacterRoutes:
         body, sent = await schemas.read(request, schemas.SceneRequest)
         return await self._one(request, requests.scene(body), sent)
 
-    async def _one(self, request: Request, wish: JobRequest, sent: Any) -> Response:
-        ordered: Submitted = await self._desk.order(request, (wish,), sent)
+    async def _one(self, request: Request, job_request: JobRequest, sent: Any) -> Response:
+        ordered: Submitted = await self._submitter.order(request, (job_request,), sent)
         (job_id,) = ordered.jobs
         reused = job_id in ordered.reused
-        message = f"an equal {wish.recipe} was asked for before" if reused else f"the {wish.recipe} is queued"
+        message = (
+            f"an equal {job_request.recipe} was asked for before"
+            if reused
+            else f"the {job_request.recipe} is queued"
+        )
         return json_response({"success": True, "jobId": job_id, "reused": reused, "message": message}, 202)
 
     async def status(self, request: Request, job_id: str) -> Response:

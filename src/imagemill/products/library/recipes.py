@@ -100,8 +100,8 @@ class EditModel(FashionModel):
         return self.prompt or self.look.prompt
 
 
-def complete(input_: FashionModel, shelf: ResourceResolver, path: str) -> FashionModel:
-    checkpoint = shelf.resource(f"{path}model", input_.model, kind="checkpoint")
+def complete(input_: FashionModel, resolver: ResourceResolver, path: str) -> FashionModel:
+    checkpoint = resolver.resource(f"{path}model", input_.model, kind="checkpoint")
     drawn = input_.seed is None or input_.seed < 0
     filled: dict[str, Any] = {
         "model": str(checkpoint.air),
@@ -112,7 +112,7 @@ def complete(input_: FashionModel, shelf: ResourceResolver, path: str) -> Fashio
     if isinstance(input_, EditModel):
         if input_.prompt and not input_.prompt.strip():
             raise InvalidInput.at(f"{path}prompt", "is empty")
-        filled["image"] = shelf.picture(f"{path}image", input_.image) if input_.image else None
+        filled["image"] = resolver.picture(f"{path}image", input_.image) if input_.image else None
     return input_.model_copy(update=filled)
 
 

@@ -124,8 +124,8 @@ class LibraryService:
         whatever there is."""
         stock = self.grid_status(client.owner, cells) if save else GridStatus(missing=tuple(cells))
         chosen = stock.missing if count is None else stock.missing[:count]
-        wishes = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
-        drafts = self._drafts(client, wishes) if wishes else ()
+        job_requests = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
+        drafts = self._drafts(client, job_requests) if job_requests else ()
         return OrderPlan(stock, chosen, drafts)
 
     def place(self, client: OrderContext, plan: OrderPlan) -> PlacedOrder:
@@ -162,8 +162,8 @@ class LibraryService:
         values = {name: getattr(row, name) for name in PARAMETERS}
         look = Cell(**{**values, **change.values})
         given = self._edited(row, look, change, client.owner)
-        wish = JobRequest("editModel", {**self._given(look, save=True), **given}, name=row.template_id)
-        return OrderPlan(GridStatus(), (look,), self._drafts(client, [wish]))
+        job_request = JobRequest("editModel", {**self._given(look, save=True), **given}, name=row.template_id)
+        return OrderPlan(GridStatus(), (look,), self._drafts(client, [job_request]))
 
     def _edited(self, row: StoredModel, look: Cell, change: ModelEdit, owner: str) -> dict[str, Any]:
         """Where only the prompt is another one, the old picture is drawn anew; else a new one is made."""
@@ -208,8 +208,8 @@ class LibraryService:
         others = {view.job.batch for view in views.values() if view.job.owner == owner}
         return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
 
-    def _drafts(self, client: OrderContext, wishes: Sequence[JobRequest]) -> tuple[Draft, ...]:
-        return self._submitter.prepare(client.owner, wishes, dialect=NAME, trace=client.trace)
+    def _drafts(self, client: OrderContext, job_requests: Sequence[JobRequest]) -> tuple[Draft, ...]:
+        return self._submitter.prepare(client.owner, job_requests, dialect=NAME, trace=client.trace)
 
     def _wish(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> JobRequest:
         return JobRequest(
