@@ -36,7 +36,7 @@ class Keys:
         self._accounts = accounts
         self._forget = forget
 
-    def make(self, job_request: KeyRequest, owner: str, maker: Caller | None = None) -> CreatedKey:
+    def make(self, request: KeyRequest, owner: str, maker: Caller | None = None) -> CreatedKey:
         """``maker``: None for whoever holds the database itself.
 
         Raises `Forbidden` for more than the maker has, `NotFound` for an owner that is not there."""
@@ -46,14 +46,21 @@ class Keys:
         if account.parent is not None:
             raise Conflict(f"{owner} is an end user: the service key of {account.parent} acts for it")
         allowed = account.role.scopes & (maker.scopes if maker else account.role.scopes)
-        scopes = _checked(job_request.scopes, allowed, account) if job_request.scopes is not None else allowed
+        scopes = _checked(request.scopes, allowed, account) if request.scopes is not None else allowed
         now = now_us()
-        expires_at = self._end(job_request, now, maker)
-        if job_request.is_service and maker is not None and not self._may_serve(maker):
+        expires_at = self._end(request, now, maker)
+        if request.is_service and maker is not None and not self._may_serve(maker):
             raise Forbidden("isService: this key acts for its own account only, so what it makes does, too")
         drawn = access.draw()
         key = StoredKey(
-            drawn.id, owner, job_request.name, drawn.digest, frozenset(scopes), job_request.is_service, now, expires_at
+            drawn.id,
+            owner,
+            request.name,
+            drawn.digest,
+            frozenset(scopes),
+            request.is_service,
+            now,
+            expires_at,
         )  # fmt: skip
         self._accounts.add_key(key)
         self._forget()
@@ -68,13 +75,13 @@ class Keys:
     def of(self, owner: str | None = None) -> list[StoredKey]:
         return list(self._accounts.keys(owner))
 
-    def _end(self, job_request: KeyRequest, now: int, maker: Caller | None) -> int | None:
+    def _end(self, request: KeyRequest, now: int, maker: Caller | None) -> int | None:
         """A key does not outlive the one it was made by."""
         own = self._own_key(maker)
         latest = own.expires_at if own is not None else None
-        if job_request.life_s is None:
+        if request.life_s is None:
             return latest
-        expires_at = now + round(job_request.life_s * SECOND)
+        expires_at = now + round(request.life_s * SECOND)
         if latest is not None and expires_at > latest:
             raise Forbidden("expiresInDays: this key expires before that itself")
         return expires_at

@@ -47,26 +47,26 @@ class AttemptCounter:
         # Bound once: the group commit tells kinds of writes apart by identity.
         self.counting: Write = self._count_all
 
-    def count(self, job_request: CountAttempt) -> Mapping[str, int]:
+    def count(self, request: CountAttempt) -> Mapping[str, int]:
         """One try for each key; or none when some have had their number: these, with the ends of their
         windows."""
-        return self._write(self.counting, job_request)
+        return self._write(self.counting, request)
 
     def reset(self, keys: Sequence[str]) -> None:
         """The tries were no guesses: take one of each key back."""
         self._write(reset_attempts, tuple(keys))
 
-    def _count_all(self, tx: Tx, job_requests: Sequence[CountAttempt]) -> list[Mapping[str, int]]:
-        answers = [self._count_one(tx, job_request) for job_request in job_requests]
+    def _count_all(self, tx: Tx, requests: Sequence[CountAttempt]) -> list[Mapping[str, int]]:
+        answers = [self._count_one(tx, request) for request in requests]
         if self._fresh >= min(_SHED_EVERY, self._most):
             self._fresh = 0
-            now = max(job_request.now for job_request in job_requests)
+            now = max(request.now for request in requests)
             run_together(tx.conn, _FORGET.call({"now": now}), _SHED.call({"most": self._most}))
         return answers
 
-    def _count_one(self, tx: Tx, job_request: CountAttempt) -> Mapping[str, int]:
-        keys = {digest(key): key for key in job_request.limits}
-        amounts = _bump(tx, {hidden: job_request.limits[key] for hidden, key in keys.items()}, job_request)
+    def _count_one(self, tx: Tx, request: CountAttempt) -> Mapping[str, int]:
+        keys = {digest(key): key for key in request.limits}
+        amounts = _bump(tx, {hidden: request.limits[key] for hidden, key in keys.items()}, request)
         if len(amounts) == len(keys):
             self._fresh += sum(amount == 1 for amount in amounts.values())
             return {}
@@ -105,11 +105,10 @@ _SHED = Statement(
 _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext('tries'))"))
 
 
-def _bump(tx: Tx, limits: Mapping[str, int], job_request: CountAttempt) -> dict[str, int]:
+def _bump(tx: Tx, limits: Mapping[str, int], request: CountAttempt) -> dict[str, int]:
     """How often each key was tried now; those that have had their number are missing."""
     rows = [
-        {"key": key, "most": most, "now": job_request.now, "until": job_request.until}
-        for key, most in limits.items()
+        {"key": key, "most": most, "now": request.now, "until": request.until} for key, most in limits.items()
     ]
     begun = run_together(tx.conn, *_locked(tx), *map(_BUMP.call, rows))[-len(rows) :]
     found = {key: call.rows() for key, call in zip(limits, begun, strict=True)}

@@ -147,14 +147,14 @@ class Users:
         if found is None:
             raise Unauthenticated("this is no refresh token; log in again")
         now, fresh = now_us(), _refresh_token(found.group(1))
-        job_request = Refresh(
+        request = Refresh(
             digest(text),
             digest(found.group(1)),
             digest(fresh),
             now,
             now + round(self._rules.session_s * SECOND),
         )
-        answer = self._store.sessions.refresh(job_request)
+        answer = self._store.sessions.refresh(request)
         if answer.reused:
             self._forget()
             log.warning("a former refresh token was shown: session %s is revoked", answer.session.id)

@@ -117,13 +117,13 @@ class AdminRoutes:
 
     async def _make(self, request: Request, owner: str, maker: Caller) -> Response:
         body = await read(request, KeyBody)
-        job_request = KeyRequest(
+        key_request = KeyRequest(
             body.name,
             scopes_of("scopes", body.scopes) if body.scopes is not None else None,
             body.is_service,
             body.expires_in_days * 86_400 if body.expires_in_days is not None else None,
         )
-        made: CreatedKey = await asyncio.to_thread(self._keys.make, job_request, owner, maker)
+        made: CreatedKey = await asyncio.to_thread(self._keys.make, key_request, owner, maker)
         audit_target(request, f"{owner}/{made.key.id}")
         return json_response({**key_body(made.key), "key": made.text}, 201)
 

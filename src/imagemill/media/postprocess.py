@@ -60,7 +60,7 @@ _OPTIONS: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class ConvertFormat:
-    """An `imagemill.media.transforms.ImageTransform` to one format; an image already in it is kept as it is."""
+    """An `imagemill.media.transforms.ImageTransform` to one format; images already in it stay as they are."""
 
     name: str
     """png, jpeg or webp."""

@@ -139,8 +139,8 @@ class EndpointService:
         """All that were given up and were written since then; how many."""
         endpoint, now, total = self.get(owner, id), now_us(), 0
         while True:
-            job_request = Redeliver(id, owner, now, since=since, limit=_AT_ONCE)
-            total += (count := self._store.redeliver(job_request))
+            request = Redeliver(id, owner, now, since=since, limit=_AT_ONCE)
+            total += (count := self._store.redeliver(request))
             if count < _AT_ONCE:
                 break
         self._rouse(endpoint)

@@ -212,7 +212,8 @@ class PromptFollower:
             self._missing_since = now
         elif now - self._missing_since >= _CONFIRM_S:
             self._connection.maybe_restarted = True
-            message = f"{self._connection.name} no longer knows the prompt: it was restarted, or somebody removed it"
+            name = self._connection.name
+            message = f"{name} no longer knows the prompt: it was restarted, or somebody removed it"
             raise BackendError(FailureCode.NODE_LOST, message)
 
     def _stay_away(self, error: ComfyError) -> None:
