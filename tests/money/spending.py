@@ -21,7 +21,7 @@ def spend(store: Store, seed: int) -> None:
         now = now_us()
         try:
             first = draft(id=uuid7(now), cost=1.0, expires_at=now + HOUR)
-            second = draft(id=uuid7(now), cost=0.5, needs=(first.id,), expires_at=now + HOUR)
+            second = draft(id=uuid7(now), cost=0.5, depends_on=(first.id,), expires_at=now + HOUR)
             owner = rng.choice(("ann", "bob"))
             store.submit(Submission(uuid7(now), owner, (first, second), now, is_charged=True))
         except ImagemillError:

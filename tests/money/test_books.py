@@ -96,7 +96,7 @@ class Books(RuleBasedStateMachine):
         drafts: list[Any] = []
         for cost in costs:
             needs = (drafts[-1].id,) if drafts and chained else ()
-            drafts.append(draft(cost=cost, needs=needs, expires_at=self.now + life_s * SECOND))
+            drafts.append(draft(cost=cost, depends_on=needs, expires_at=self.now + life_s * SECOND))
         needed = sum(map(amount_of, costs))
         if needed > self.available(owner):
             with pytest.raises(CreditsInsufficient):

@@ -71,8 +71,8 @@ def test_a_lost_worker_s_job_is_still_held_for(rich: Store):
 
 def test_a_canceled_job_and_what_depends_on_it_give_back(rich: Store):
     first = draft(cost=1.0)
-    second = draft(cost=2.0, needs=(first.id,))
-    third = draft(cost=3.0, needs=(second.id,))
+    second = draft(cost=2.0, depends_on=(first.id,))
+    third = draft(cost=3.0, depends_on=(second.id,))
     jobs = buy(rich, first, second, third)
     assert purse(rich) == (4_000, 6_000)
     cancel(rich, jobs[0])
@@ -82,7 +82,7 @@ def test_a_canceled_job_and_what_depends_on_it_give_back(rich: Store):
 
 def test_expired_jobs_give_back(rich: Store):
     first = draft(cost=1.0)
-    buy(rich, first, draft(cost=2.0, needs=(first.id,)))
+    buy(rich, first, draft(cost=2.0, depends_on=(first.id,)))
     expire(rich, T0 + LIFE)
     assert purse(rich) == (10_000, 0)
 

@@ -226,7 +226,7 @@ def test_commits_tell_what_they_made_true(store: Store):
     told: list[CommitSummary] = []
     store.listen(told.append)
     first = draft(callback_url="https://example.com/")
-    submit(store, first, draft(queue="render", needs=(first.id,)))
+    submit(store, first, draft(queue="render", depends_on=(first.id,)))
     taken = running(store, priority=-50)
     cancel(store, taken)
     succeed(store, taken)
@@ -241,7 +241,7 @@ def test_commits_tell_what_they_made_true(store: Store):
 def test_a_released_job_wakes_its_queue(store: Store):
     told: list[CommitSummary] = []
     first = draft()
-    submit(store, first, draft(queue="render", needs=(first.id,)))
+    submit(store, first, draft(queue="render", depends_on=(first.id,)))
     taken = claim(store)
     store.listen(told.append)
     succeed(store, taken)

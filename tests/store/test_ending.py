@@ -36,8 +36,8 @@ from tests.store.build import (
 
 def diamond(store: Store) -> list[Any]:
     top = draft(name="top")
-    left, right = draft(needs=(top.id,)), draft(needs=(top.id,))
-    bottom = draft(needs=(left.id, right.id))
+    left, right = draft(depends_on=(top.id,)), draft(depends_on=(top.id,))
+    bottom = draft(depends_on=(left.id, right.id))
     submit(store, top, left, right, bottom)
     return [top, left, right, bottom]
 
@@ -101,7 +101,7 @@ def test_a_cancelled_need_cancels_all_that_follows(store: Store):
 
 def test_an_expired_need_cancels_all_that_follows(store: Store):
     top = draft(expires_at=T0 + SECOND)
-    below = draft(needs=(top.id,))
+    below = draft(depends_on=(top.id,))
     submit(store, top, below)
     expire(store, T0 + SECOND)
     assert statuses(store, [top, below]) == [S.EXPIRED, S.CANCELED]
@@ -116,7 +116,7 @@ def test_a_need_that_is_tried_again_keeps_what_follows_waiting(store: Store):
 def test_a_chain_of_hundreds_is_cancelled_whole(store: Store):
     chain = [draft()]
     for _ in range(499):
-        chain.append(draft(needs=(chain[-1].id,)))
+        chain.append(draft(depends_on=(chain[-1].id,)))
     submit(store, *chain)
     fail(store, claim(store))
     assert set(statuses(store, chain[1:])) == {S.CANCELED}
@@ -129,7 +129,7 @@ def test_only_jobs_that_nobody_started_expire(store: Store):
     taken = running(store, expires_at=T0 + SECOND)
     queued = draft(expires_at=T0 + SECOND)
     fresh = draft(expires_at=T0 + MINUTE)
-    waiting = draft(expires_at=T0 + SECOND, needs=(fresh.id,))
+    waiting = draft(expires_at=T0 + SECOND, depends_on=(fresh.id,))
     submit(store, queued, fresh, waiting)
     assert expire(store, T0 + SECOND - 1) == 0
     assert expire(store, T0 + SECOND) == 2
@@ -140,7 +140,7 @@ def test_only_jobs_that_nobody_started_expire(store: Store):
 
 def test_a_family_that_expires_together_is_ended_once_each(store: Store):
     top = draft(expires_at=T0 + SECOND)
-    below = draft(expires_at=T0 + SECOND, needs=(top.id,))
+    below = draft(expires_at=T0 + SECOND, depends_on=(top.id,))
     submit(store, top, below)
     expire(store, T0 + MINUTE)
     assert [event_types(store, each)[0] for each in (top, below)] == ["Initialized"] * 2

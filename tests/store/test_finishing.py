@@ -274,7 +274,7 @@ def test_a_queued_job_is_cancelled_at_once(store: Store):
 
 def test_a_waiting_job_is_cancelled_at_once_and_what_it_needs_goes_on(store: Store):
     first = draft()
-    second = draft(needs=(first.id,))
+    second = draft(depends_on=(first.id,))
     _, waiting = submit(store, first, second).jobs
     assert cancel(store, waiting) is S.CANCELED
     succeed(store, claim(store))
@@ -351,7 +351,7 @@ def test_many_cancels_of_one_batch_at_once_end_each_job_once(store: Store):
     first = draft()
     chain = [first]
     for _ in range(7):
-        chain.append(draft(needs=(chain[-1].id,)))
+        chain.append(draft(depends_on=(chain[-1].id,)))
     jobs = submit(store, *chain).jobs
     answers = in_threads([lambda job=job: cancel(store, job) for job in jobs])
     assert answers == [S.CANCELED] * 8

@@ -86,7 +86,7 @@ def test_the_first_revision_is_upgraded_with_all_its_rows(database_url: str, tmp
     migrate.upgrade(newest)
     with closing(Store(open_database(newest))) as store:
         first = draft(properties={"a": 1})
-        jobs = submit(store, first, draft(needs=(first.id,))).jobs
+        jobs = submit(store, first, draft(depends_on=(first.id,))).jobs
         succeed(store, claim(store))
         before = [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs]
     migrate.upgrade(database_url, "0001")

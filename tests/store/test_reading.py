@@ -155,7 +155,7 @@ def test_consumption_counts_what_succeeded_in_the_time(store: Store):
 def test_depths_count_open_jobs(store: Store):
     assert store.depths() == {"waiting": 0, "queued": 0, "running": 0}
     first = draft()
-    submit(store, first, draft(), draft(needs=(first.id,)))
+    submit(store, first, draft(), draft(depends_on=(first.id,)))
     claim(store)
     assert store.depths() == {"waiting": 1, "queued": 1, "running": 1}
 

@@ -18,8 +18,8 @@ ENDS: list[tuple[Outcome, bool]] = [
 
 
 def test_a_draft_whose_work_is_under_way_is_left_out_and_its_job_named(store: Store):
-    first = submit(store, draft(sole="cell/1"), draft(sole="cell/2"), draft())
-    again = submit(store, draft(sole="cell/1"), draft(sole="cell/3"), draft())
+    first = submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/2"), draft())
+    again = submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/3"), draft())
     assert first.duplicates == {}
     assert again.duplicates == {"cell/1": first.jobs[0].id}
     assert len(again.jobs) == 2
@@ -29,42 +29,42 @@ def test_a_draft_whose_work_is_under_way_is_left_out_and_its_job_named(store: St
 def test_work_that_succeeded_is_not_done_again_and_work_that_was_lost_is(
     store: Store, outcome: Outcome, is_held: bool
 ):
-    job = submit(store, draft(sole="cell/1")).jobs[0]
+    job = submit(store, draft(unique_key="cell/1")).jobs[0]
     store.finish(Finish(claim(store), outcome, T0 + 1))
-    again = submit(store, draft(sole="cell/1"))
+    again = submit(store, draft(unique_key="cell/1"))
     assert again.duplicates == ({"cell/1": job.id} if is_held else {})
-    assert submit(store, draft(sole="cell/1")).duplicates == {
+    assert submit(store, draft(unique_key="cell/1")).duplicates == {
         "cell/1": (job if is_held else again.jobs[0]).id
     }
 
 
 def test_a_canceled_draft_makes_room_at_once(store: Store):
-    job = submit(store, draft(sole="cell/1")).jobs[0]
+    job = submit(store, draft(unique_key="cell/1")).jobs[0]
     store.cancel(Cancel(job.id, "ann", T0))
-    assert submit(store, draft(sole="cell/1")).duplicates == {}
+    assert submit(store, draft(unique_key="cell/1")).duplicates == {}
 
 
 def test_owners_do_not_hold_each_others_work(store: Store):
-    submit(store, draft(sole="cell/1"), owner="ann")
-    assert submit(store, draft(sole="cell/1"), owner="bob").duplicates == {}
+    submit(store, draft(unique_key="cell/1"), owner="ann")
+    assert submit(store, draft(unique_key="cell/1"), owner="bob").duplicates == {}
 
 
 def test_of_one_submission_the_first_with_a_name_stays(store: Store):
-    one, two = draft(sole="cell/1"), draft(sole="cell/1")
+    one, two = draft(unique_key="cell/1"), draft(unique_key="cell/1")
     accepted = submit(store, one, two)
     assert [job.id for job in accepted.jobs] == [one.id]
     assert accepted.duplicates == {"cell/1": one.id}
 
 
 def test_a_job_that_was_deleted_holds_nothing(store: Store):
-    job = submit(store, draft(sole="cell/1")).jobs[0]
+    job = submit(store, draft(unique_key="cell/1")).jobs[0]
     store.cancel(Cancel(job.id, "ann", T0))
     store.delete_jobs([job.id])
-    assert len(submit(store, draft(sole="cell/1")).jobs) == 1
+    assert len(submit(store, draft(unique_key="cell/1")).jobs) == 1
 
 
 def test_many_who_want_the_same_work_at_once_get_it_done_once(store: Store):
-    answers = in_threads([lambda: submit(store, draft(sole="cell/1"), draft(sole="cell/2"))] * 12)
+    answers = in_threads([lambda: submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/2"))] * 12)
     accepted = [each for each in answers if isinstance(each, Accepted)]
     assert len(accepted) == 12
     made = [job.id for each in accepted for job in each.jobs]
@@ -76,5 +76,5 @@ def test_many_who_want_the_same_work_at_once_get_it_done_once(store: Store):
 def test_what_cannot_be_paid_reserves_nothing(store: Store):
     store.ensure_owner("ann", T0)
     with pytest.raises(CreditsInsufficient):
-        store.submit(submission(draft(sole="cell/1", cost=5.0), is_charged=True))
-    assert submit(store, draft(sole="cell/1")).duplicates == {}
+        store.submit(submission(draft(unique_key="cell/1", cost=5.0), is_charged=True))
+    assert submit(store, draft(unique_key="cell/1")).duplicates == {}

@@ -65,7 +65,7 @@ def test_a_new_job_is_queued_and_has_one_event(store: Store):
 
 def test_a_job_with_needs_waits(store: Store):
     first = draft()
-    second = draft(needs=(first.id,))
+    second = draft(depends_on=(first.id,))
     submit(store, first, second)
     assert (status(store, first), status(store, second)) == (JobStatus.QUEUED, JobStatus.WAITING)
 
@@ -183,7 +183,7 @@ def test_futures_of_one_moment_are_answered_each_with_its_own(store: Store):
 
 
 def test_a_need_that_nobody_knows_leaves_the_job_waiting(store: Store):
-    job = add(store, needs=(fresh_id(),))
+    job = add(store, depends_on=(fresh_id(),))
     assert claim_all(store) == []
     assert status(store, job) is JobStatus.WAITING
 
