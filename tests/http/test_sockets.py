@@ -220,7 +220,7 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
         connection.recv(10)
-        idle.app.store.delete_jobs([job_id])
+        idle.app.stores.jobs.delete_jobs([job_id])
         idle.app.hub.publish([Notice(job_id, 2, terminal=True)])
         assert rest(connection)[1:] == (4404, "the job was deleted")
 

@@ -25,7 +25,7 @@ from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.web.problems import STATUSES
 from imagemill.web.sse import StreamEnd, job_news, streamed_event
 
@@ -63,7 +63,7 @@ Fed = Sequence[Message] | Close
 class EventFeed(Protocol):
     """What a client is let in to."""
 
-    def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         """Ends with a `Close`. What it raises is told by the close code."""
         ...
 
@@ -76,7 +76,7 @@ class EventSubscription:
     after: int
     previews: Previews
 
-    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
@@ -86,7 +86,7 @@ class EventSubscription:
 
 
 class EventSocket:
-    def __init__(self, store: Store, hub: Hub, rules: SocketRules) -> None:
+    def __init__(self, store: JobStore, hub: Hub, rules: SocketRules) -> None:
         self._store = store
         self._hub = hub
         self._rules = rules
