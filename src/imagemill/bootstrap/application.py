@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.audit import Audit
-from imagemill.api.base import Services, SocketRules
+from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -171,9 +171,7 @@ class Application:
 
     def generator(self) -> "LibraryTasks":
         """Of a process that Celery runs: the tasks of applications."""
-        from imagemill.products.library.tasks import LibraryTasks
-
-        return LibraryTasks(self.store, self.services.library, build.of_generator(self.settings))
+        return build.generator_tasks(self.settings, self.store, self.services.library)
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
@@ -293,7 +291,10 @@ class Application:
             self.store,
             self.blobs,
             self.process_lock,
-            build.of_sweeps(self.settings, self.backends),
+            self.settings.job,
+            self.settings.blobs,
+            every_s=self.settings.sweep_s,
+            outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
             leads=self.leader.leads,
             remind=self._wake_again,
             tidy=self._prune_extras,
@@ -311,31 +312,27 @@ class Application:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = build.of_runs(
-            self.settings, self.safety.output_checks, alone=self.roles.is_single_process
-        )
+        options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
         translator = Translator(self.llm, self.store.translations)
         bench = CharacterTools(self.store, translator, load, self.safety.decoder_pool.transform)
         preparation = Preparation(bench.tools, self.safety.prompts)
         parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer, preparation)
+        return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
     def _notifier(self) -> CallbackDispatcher:
-        notify_rules = build.of_callbacks(self.settings)
+        deliveries = self.settings.webhook
         formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        return CallbackDispatcher(self.store, formats, self.guard, notify_rules, leads=leads, **told)
+        told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        return CallbackDispatcher(self.store, formats, self.guard, deliveries, leads=leads, **told)
 
     def _messenger(self) -> WebhookDispatcher:
         settings = self.settings
         render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        return WebhookDispatcher(
-            self.store, self.guard, build.of_messages(settings), render, leads=leads, **told
-        )
+        told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        return WebhookDispatcher(self.store, self.guard, settings.webhook, render, leads=leads, **told)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -357,15 +354,11 @@ class Application:
             nodes=self.nodes,
             workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
             submitter=submitter,
-            library=LibraryService(
-                self.store, submitter, self.inputs, self.blobs, build.of_library(settings)
-            ),
+            library=LibraryService(self.store, submitter, self.inputs, self.blobs, settings.library),
             throttle=build.throttle(settings, self.store),
             credits=CreditService(self.store.ledger, self.store.accounts, submitter.prices),
             views=ViewLoader(self.store),
-            webhooks=EndpointService(
-                self.store, self.guard, build.of_webhooks(settings), self.webhooks.reset_backoff
-            ),
+            webhooks=EndpointService(self.store, self.guard, settings.webhook, self.webhooks.reset_backoff),
             guard=self.guard,
             inputs=self.inputs,
             recipes=self.recipes,
@@ -376,7 +369,6 @@ class Application:
             response_config=build.of_answers(settings),
             options={"fal": settings.fal_api, "characters": settings.characters},
             secret=partial(build.secret, settings),
-            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:

@@ -49,7 +49,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
     celery = settings.celery
     arguments = {"x-queue-type": "quorum"} if celery.quorum_queues else None
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": settings.broker,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport(settings),
@@ -79,7 +79,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
 
 def _transport(settings: "Settings") -> dict[str, Any]:
     """What only one kind of broker understands is given to that kind only."""
-    if not (settings.broker_url or "").startswith(("redis", "sentinel")):
+    if not (settings.broker or "").startswith(("redis", "sentinel")):
         return {"confirm_publish": True}
     return {
         # Redis hands a message on that was not acknowledged for so long, so it must outlast every task.

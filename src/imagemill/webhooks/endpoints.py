@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
@@ -10,6 +9,7 @@ from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.signing import CHOICES, TEST, new_secret
 from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.settings import WebhookSettings
 from imagemill.webhooks.store import (
     AddEndpoint,
     DeleteMessages,
@@ -30,14 +30,6 @@ _AT_ONCE = 1000
 """Messages that one transaction changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookRules:
-    endpoints: int
-    """Most of an owner."""
-    rotation_s: float
-    """How long a former secret still signs."""
-
-
 class EndpointService:
     """All but `add` and `list` raise `NotFound` for what is not there or another owner's.
 
@@ -45,11 +37,11 @@ class EndpointService:
     """
 
     def __init__(
-        self, store: Store, guard: UrlGuard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
+        self, store: Store, guard: UrlGuard, settings: WebhookSettings, rouse: Callable[[Endpoint], None]
     ) -> None:
         self._store = store.webhooks
         self._guard = guard
-        self._rules = rules
+        self._settings = settings
         self._rouse = rouse
 
     def add(self, owner: str, url: str, description: str, types: Sequence[str]) -> Endpoint:
@@ -65,7 +57,7 @@ class EndpointService:
             created_at=now,
             updated_at=now,
         )
-        self._store.add(AddEndpoint(endpoint, self._rules.endpoints))
+        self._store.add(AddEndpoint(endpoint, self._settings.endpoints))
         return endpoint
 
     def list(self, owner: str) -> Sequence[Endpoint]:
@@ -88,7 +80,7 @@ class EndpointService:
     def rotate(self, owner: str, id: str) -> Endpoint:
         """With its new secret; the former one goes on to sign for a while. Raises `Conflict`."""
         now = now_us()
-        until = now + round(self._rules.rotation_s * SECOND)
+        until = now + round(self._settings.rotation_s * SECOND)
         return self._store.rotate(RotateSecret(id, owner, now, new_secret(), until))
 
     def pause(self, owner: str, id: str) -> Endpoint:

@@ -52,7 +52,7 @@ class CharacterRoutes:
         self._settings: CharacterSettings = services.options[NAME]
         self._arrivals = NewJobNotifier()
         self._submitter = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
-        self._sockets = EventSocket(services.store, services.hub, services.sockets)
+        self._sockets = EventSocket(services.store, services.hub)
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["characters"])

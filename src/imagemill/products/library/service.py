@@ -11,22 +11,11 @@ from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.submit import JobRequest, Submitter
 from imagemill.products.library.grid import PARAMETERS, Cell
+from imagemill.products.library.settings import LibrarySettings
 from imagemill.products.library.store import StoredModel
 
 NAME = "library"
 """The dialect its jobs come in by."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryRules:
-    """What is made unless a request says otherwise."""
-
-    model: str
-    """The checkpoint's AIR."""
-    width: int
-    height: int
-    steps: int
-    denoise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +84,13 @@ class LibraryService:
         submitter: Submitter,
         inputs: InputPictures,
         blobs: BlobStore,
-        rules: LibraryRules,
+        settings: LibrarySettings,
     ) -> None:
         self._store = store
         self._submitter = submitter
         self._inputs = inputs
         self._blobs = blobs
-        self.rules = rules
+        self.settings = settings
 
     def grid_status(self, owner: str, cells: Sequence[Cell]) -> GridStatus:
         # In this order: what ends in between is seen twice, not never.
@@ -174,7 +163,7 @@ class LibraryService:
             "edited": row.id,
             "prompt": change.prompt or (row.prompt if is_same_look else ""),
             "seed": change.seed if change.seed is not None else facts.get("seed"),
-            "denoise": self.rules.denoise if change.denoise is None else change.denoise,
+            "denoise": self.settings.picture.denoise if change.denoise is None else change.denoise,
             **{name: facts[name] for name in ("width", "height") if name in facts},
         }
         if is_same_look and change.prompt is not None:
@@ -220,9 +209,9 @@ class LibraryService:
         )
 
     def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
-        rules = self.rules
-        size = {"width": rules.width, "height": rules.height, "steps": rules.steps}
-        return {**look.values, "model": rules.model, **size, "save": save}
+        picture = self.settings.picture
+        size = {"width": picture.width, "height": picture.height, "steps": picture.steps}
+        return {**look.values, "model": self.settings.model, **size, "save": save}
 
 
 @dataclass(frozen=True, slots=True)

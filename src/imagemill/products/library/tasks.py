@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
@@ -47,22 +46,19 @@ class ShuttingDown(Exception):
     """This process stops; the task is for another one, or for the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratorRules:
-    owner: str
-    patience_s: float
-    """How long a task may take, all in all: then it answers with what is known."""
-    address: str
-    """What links to pictures begin with."""
-
-
 class LibraryTasks:
-    """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
+    """The tasks, without Celery. ``task`` is the id of one; answers are JSON.
 
-    def __init__(self, store: Store, library: LibraryService, rules: GeneratorRules) -> None:
+    After ``patience_s`` seconds a task answers with what is known by then. Links to pictures begin with
+    ``address``.
+    """
+
+    def __init__(
+        self, store: Store, library: LibraryService, *, owner: str, patience_s: float, address: str
+    ) -> None:
         self._store = store
         self._library = library
-        self._rules = rules
+        self._owner, self._patience_s, self._address = owner, patience_s, address
         self._leaving = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -118,12 +114,12 @@ class LibraryTasks:
         known: set[str],
         plan: Callable[[OrderContext, "_TaskArguments"], OrderPlan],
     ) -> Answer:
-        end = time.monotonic() + self._rules.patience_s
+        end = time.monotonic() + self._patience_s
         with self._idle:
             self._running += 1
         try:
             asked = _TaskArguments(given, known)
-            client = OrderContext(self._rules.owner, key=f"celery/{_digest(task)}", digest=_digest(given))
+            client = OrderContext(self._owner, key=f"celery/{_digest(task)}", digest=_digest(given))
             if asked.flag("dry_run", False):
                 return _quoted(self._patient(end, lambda: plan(client, asked)))
             planned = self._patient(end, lambda: plan(client, asked))
@@ -157,7 +153,7 @@ class LibraryTasks:
         """What became of the order, once it has ended or the time is over."""
         job_ids = [*placed.accepted, *placed.stock.under_way.values()]
         while True:
-            outcome = self._patient(end, lambda: self._library.outcome(self._rules.owner, job_ids))
+            outcome = self._patient(end, lambda: self._library.outcome(self._owner, job_ids))
             if outcome.is_over or time.monotonic() >= end:
                 return self._told(placed, outcome)
             self._pause(_LOOK_S)
@@ -167,7 +163,7 @@ class LibraryTasks:
         if not outcome.jobs and len(placed.stock.present) == 1:
             # A cell that was under way when the task was first delivered, and is there by now.
             (id_,) = placed.stock.present.values()
-            models = [self._model(self._store.models.get(id_, self._rules.owner))]
+            models = [self._model(self._store.models.get(id_, self._owner))]
         return {
             "status": _status(outcome),
             "batch": placed.batch or None,
@@ -178,7 +174,7 @@ class LibraryTasks:
         }
 
     def _model(self, row: StoredModel) -> Answer:
-        place = f"{self._rules.address}/api/v1/models/{row.id}"
+        place = f"{self._address}/api/v1/models/{row.id}"
         return {
             "id": row.id,
             "template_id": row.template_id,
@@ -309,9 +305,11 @@ def add_tasks(app: Celery, settings: "Settings", generator: Callable[[], Library
 
 
 def result_url(settings: "Settings") -> str | None:
-    """Where results go; None: nowhere, as RabbitMQ keeps none."""
-    broker = settings.broker_url or ""
-    return settings.celery.result_url or (broker if broker.startswith(("redis://", "rediss://")) else None)
+    """The address that results are sent to; None means that none are kept, as RabbitMQ keeps none."""
+    if settings.celery.result_url is not None:
+        return settings.celery.result_url.get_secret_value()
+    broker = settings.broker or ""
+    return broker if broker.startswith(("redis://", "rediss://")) else None
 
 
 def _add(app: Any, name: str, act: Callable[[str, dict[str, Any]], Answer]) -> None:
