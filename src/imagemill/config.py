@@ -537,17 +537,23 @@ _FORMER = frozenset(name.lower() for name in (*ALIASES, *FIXED) if name.startswi
 def _with_current_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """The same for the nested values of a TOML file, or of arguments."""
     current = dict(given)
-    for former in (*ALIASES, *FIXED):
-        if not former.startswith(PREFIX):
-            continue
-        value = _take(current, _path(former))
-        if value is not None and (setting := ALIASES.get(former)) is not None:
-            _put(current, _path(setting), value)
-    return {name: value for name, value in current.items() if name in Settings.model_fields or value}
+    for former, setting in _FORMER_PATHS:
+        if former[0] in current:
+            value = _take(current, former)
+            if value is not None and setting is not None:
+                _put(current, setting, value)
+    return current
 
 
 def _path(name: str) -> list[str]:
     return name.removeprefix(PREFIX).lower().split("__")
+
+
+_FORMER_PATHS = [
+    (_path(name), _path(ALIASES[name]) if name in ALIASES else None)
+    for name in (*ALIASES, *FIXED)
+    if name.startswith(PREFIX)
+]
 
 
 def _take(tree: dict[str, Any], path: list[str]) -> Any:

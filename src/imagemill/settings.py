@@ -8,13 +8,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from imagemill.domain.failures import Backoff
-from imagemill.domain.placement import PlacementRules
+
+if TYPE_CHECKING:
+    from imagemill.domain.placement import PlacementRules
 
 
 class SettingsGroup(BaseModel):
@@ -237,7 +239,9 @@ class JobSettings(SettingsGroup):
         return Backoff(self.retry_base_s)
 
     @property
-    def placement(self) -> PlacementRules:
+    def placement(self) -> "PlacementRules":
+        from imagemill.domain.placement import PlacementRules  # which only workers need
+
         return PlacementRules(bound_s=self.affinity_bound_s)
 
     @property

@@ -227,7 +227,7 @@ def _source(
 
 
 def _name_in(setting: str, names: Sequence[str]) -> str | None:
-    """The name by which a source sets a setting: its own, an alias, its group's (as JSON), or that of a field."""
+    """The name by which a source sets a setting: its own, an alias, its group's (as JSON), or a field's."""
     group = setting.rpartition("__")[0]
     candidates = [setting, *(alias for alias, name in ALIASES.items() if name == setting), group]
     if (name := next((name for name in candidates if name in names), None)) is not None:
