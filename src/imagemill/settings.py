@@ -182,6 +182,8 @@ class CorsSettings(SettingsGroup):
 
 
 class JobSettings(SettingsGroup):
+    retry_cap_s: ClassVar[float] = 60.0
+    """Longest delay between two tries in seconds."""
     avoid_node_s: ClassVar[float] = 60.0
     """Seconds for which a failed job avoids the node it failed on, while others can take it."""
 
@@ -230,19 +232,31 @@ class JobSettings(SettingsGroup):
         description="Seconds that the first job in fair order waits before a node loads another model for "
         "it; 0 loads it at once.",
     )
+    fair_horizon_s: float = Field(
+        default=400.0,
+        gt=0,
+        description="Seconds behind in fair order at which a job counts a third; a smaller value keeps the "
+        "order more strictly and loads models more often.",
+    )
+    load_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds that a model takes to load, for nodes that do not report it; 0: loads cost "
+        "nothing.",
+    )
     retention_days: float = Field(
         default=30.0, gt=0, description="Days after which finished jobs and their files are deleted."
     )
 
     @property
     def backoff(self) -> Backoff:
-        return Backoff(self.retry_base_s)
+        return Backoff(self.retry_base_s, self.retry_cap_s)
 
     @property
     def placement(self) -> "PlacementRules":
         from imagemill.domain.placement import PlacementRules  # which only workers need
 
-        return PlacementRules(bound_s=self.affinity_bound_s)
+        return PlacementRules(self.load_s, self.affinity_bound_s, self.fair_horizon_s)
 
     @property
     def retention_s(self) -> float:

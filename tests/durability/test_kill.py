@@ -18,9 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.settings import BlobSettings
 from imagemill.db import tables
 from imagemill.db.engine import normalise
 from imagemill.domain.blob_keys import attempt_of
+from imagemill.settings import JobSettings
 from tests.conftest import TOKEN, image_job
 
 KILLS = int(os.environ.get("IMAGEMILL_TEST_KILLS", "8"))
@@ -177,12 +179,12 @@ def _check_files(database_url: str, data_dir: Path) -> None:
     from imagemill.db.engine import open_database
     from imagemill.jobs.leadership import ProcessLock
     from imagemill.jobs.store.store import Store
-    from imagemill.jobs.sweeper import Sweeper, SweepRules
+    from imagemill.jobs.sweeper import Sweeper
 
     store = Store(open_database(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
     process_lock = ProcessLock(data_dir / "run")
-    Sweeper(store, blobs, process_lock, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
+    Sweeper(store, blobs, process_lock, JobSettings(), BlobSettings(), every_s=1).delete_orphans(grace_s=0)
     process_lock.close()
     store.close()
 

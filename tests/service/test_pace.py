@@ -19,7 +19,7 @@ def test_a_process_begins_no_more_than_its_pace_and_goes_on_when_the_minute_has_
     store: Store, make: Any
 ):
     clock = Clock()
-    it = make(pace=StartRateLimit(2, clock))
+    it = make(start_rate=StartRateLimit(2, clock))
     jobs = [add(store) for _ in range(5)]
 
     def done() -> int:
@@ -35,7 +35,7 @@ def test_a_process_begins_no_more_than_its_pace_and_goes_on_when_the_minute_has_
 
 
 def test_looking_for_a_job_that_is_not_there_uses_nothing_up(store: Store, make: Any):
-    it = make(pace=StartRateLimit(1))
+    it = make(start_rate=StartRateLimit(1))
     for _ in range(5):
         assert it.runner.run_all(lambda: offer("node-1")) is False
     job = add(store)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from imagemill.blobs.base import BlobInfo
-from imagemill.blobs.settings import Retention, RetentionDays
+from imagemill.blobs.settings import BlobSettings
 from imagemill.domain.blob_keys import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
@@ -18,23 +17,31 @@ from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
+from tests.tuning import tuned
 
 S = JobStatus
 
 
 def sweeper(
-    store: Store, blobs: MemoryBlobs, folder: Path, *, inputs_s: float | None = None, **rules: float
+    store: Store,
+    blobs: MemoryBlobs,
+    folder: Path,
+    *,
+    inputs_s: float | None = None,
+    every_s: float = 5.0,
+    **given: float,
 ) -> Sweeper:
+    quick = {"retention_days": 1 / 24, "life_s": 3600.0, "heartbeat_s": 0.0, "reattach_s": 0.0}
     return Sweeper(
         store,
         blobs,
         ProcessLock(folder),
-        SweepRules(
-            **{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)},
-            retention=Retention(RetentionDays(inputs_s=inputs_s)),
-        ),
+        tuned(JobSettings, validate=False, **{**quick, **given}),
+        BlobSettings(input_days=inputs_s / 86_400 if inputs_s is not None else None),
+        every_s=every_s,
     )
 
 
@@ -110,7 +117,7 @@ def test_old_jobs_are_deleted_with_their_files(store: Store, tmp_path: Path):
     old, kept = add(store), add(store)
     it.run()
     assert it.blobs.files
-    assert sweeper(store, it.blobs, tmp_path / "run", retention_s=-10).prune() == 1
+    assert sweeper(store, it.blobs, tmp_path / "run", retention_days=-10 / 86_400).prune() == 1
     with pytest.raises(NotFound):
         store.job(old.id)
     assert it.blobs.files == {}
@@ -171,7 +178,7 @@ def test_all_files_are_listed_only_as_often_as_was_asked(store: Store, tmp_path:
             return super().list(prefix)
 
     blobs, calls = Counted(), []
-    it = sweeper(store, blobs, tmp_path / "run", every_s=0.01, search_every_s=3600.0)
+    it = sweeper(store, blobs, tmp_path / "run", every_s=0.01)
     it.start()
     # Jobs, two kinds of products, inputs: a round lists after it has expired what is late.
     wait_until(lambda: blobs.listed == 4)

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from imagemill.blobs.settings import BlobSettings
 from imagemill.db import migrate, tables
 from imagemill.db.engine import Database, open_database, open_unpooled
 from imagemill.domain.clock import SECOND
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import Store
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests import databases
 from tests.service.build import MemoryBlobs
 from tests.store.build import T0, add, claim, draft, running, submission, submit, succeed
+from tests.tuning import tuned
 
 JOBS, EVENTS = 20_000, 5
 """100,000 events."""
@@ -59,7 +62,10 @@ def count(database: Database, table: sa.Table) -> int:
 
 
 def sweeper(store: Store, folder: Path) -> Sweeper:
-    return Sweeper(store, MemoryBlobs(), ProcessLock(folder / "run"), SweepRules(1.0, -T0 / SECOND, 3600.0))
+    # The jobs are of T0, which is in the future.
+    jobs = tuned(JobSettings, validate=False, retention_days=-T0 / SECOND / 86_400, life_s=3600.0)
+    lock = ProcessLock(folder / "run")
+    return Sweeper(store, MemoryBlobs(), lock, jobs, BlobSettings(), every_s=1.0)
 
 
 def test_a_hundred_thousand_events_go_in_small_transactions_while_claims_go_on(

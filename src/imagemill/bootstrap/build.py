@@ -32,7 +32,7 @@ from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.jobs.attempt import RunOptions
+from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import Store
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
@@ -271,6 +271,7 @@ def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> Ru
     return RunOptions(
         timeout_s=_longest_s(settings, alone),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        start_rate=StartRateLimit(settings.job.per_minute),
         output_checks=examination,
         previews=settings.comfyui.previews != "off",
     )

@@ -63,6 +63,7 @@ class RunOptions:
     timeout_s: float
     """Longest time of an attempt in seconds."""
     limits: OutputLimits
+    start_rate: StartRateLimit = field(default_factory=StartRateLimit)
     output_checks: OutputChecks | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""

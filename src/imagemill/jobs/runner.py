@@ -22,7 +22,6 @@ from imagemill.jobs.attempt import (
     Attempt,
     Preparation,
     RunOptions,
-    StartRateLimit,
     handed_back,
     log_end,
     prepared,
@@ -71,7 +70,6 @@ class Runner:
         self._hub = hub
         self._settings = settings
         self._placement, self._backoff = settings.placement, settings.backoff
-        self._start_rate = StartRateLimit(settings.per_minute)
         self._options = options
         self._meters = meters or Metrics()
         self._tracer = tracer
@@ -127,7 +125,7 @@ class Runner:
         return True
 
     def _claim(self, offer: Offer) -> Claim | None:
-        pace = self._start_rate
+        pace = self._options.start_rate
         return pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
 
     def _ask(self, offer: Offer) -> ClaimRequest:
@@ -330,14 +328,14 @@ class Runner:
         if attempt.superseded:
             return self._claim(offer) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
-        if offer is None or not self._start_rate.take():
+        if offer is None or not self._options.start_rate.take():
             self._record(attempt, outcome, lambda: self._store.finish(end))
             return None
         ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
         try:
             self._record(attempt, outcome, ended.result)
         finally:
-            claim = self._start_rate.kept(claimed.result())
+            claim = self._options.start_rate.kept(claimed.result())
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:

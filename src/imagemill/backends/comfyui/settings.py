@@ -40,6 +40,8 @@ class ComfySettings(SettingsGroup):
     """Seconds that a prompt may wait on the node behind others, which may be a user's own."""
     timeout_floor_s: ClassVar[float] = 60.0
     """Seconds that a render may take at least, unless the job's own limit is shorter."""
+    timeout_factor: ClassVar[float] = 8.0
+    """Times its node's usual render time that a render may take."""
     load_s: ClassVar[float] = 120.0
     """Seconds added to a render's time limit for loading models."""
     breaker_failures: ClassVar[int] = 3
@@ -78,12 +80,6 @@ class ComfySettings(SettingsGroup):
         default=1, ge=1, le=64, description="Checkpoints a node is assumed to keep loaded."
     )
     health_s: float = Field(default=5.0, gt=0, description="Seconds between health checks of a node.")
-    timeout_factor: float = Field(
-        default=8.0,
-        ge=1,
-        description="Times a node's usual render time, plus 120 s for loading models, after which a render "
-        "is stopped.",
-    )
 
     @field_validator("urls")
     @classmethod
