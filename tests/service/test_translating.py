@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
-from imagemill.config import Settings, format_errors
+from imagemill.cli.settings_check import format_errors
+from imagemill.config import Settings
 from imagemill.products.characters.prompts.glossary import look
-from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
+from imagemill.products.characters.prompts.llm_client import LlmClient
 from imagemill.products.characters.prompts.translator import MemoryCache, Translator
 from imagemill.products.characters.prompts.types import MOST_TAGS, CharacterSheet, StoryContext
+from imagemill.products.characters.settings import LlmSettings
+from tests.tuning import tuned
 
 SHEET = CharacterSheet(
     name="Ana", gender="feminino", physical="cabelos ruivos e olhos verdes", attire="vestido azul"
@@ -112,8 +115,9 @@ def translator(model: Model) -> Iterator[Callable[..., Translator]]:
     with ExitStack() as stack:
 
         def make(cache: MemoryCache | None = None, **changes: Any) -> Translator:
-            rules: dict[str, Any] = {"model": "tiny", "timeout_s": 5.0, "retry_after_s": 1.0, **changes}
-            chat = LlmClient(LlmRules(rules.pop("base_url", model.url), **rules))
+            values: dict[str, Any] = {"timeout_s": 5.0, "retry_after_s": 1.0, **changes}
+            url = values.pop("base_url", model.url)
+            chat = LlmClient(url, values.pop("model", "tiny"), tuned(LlmSettings, **values))
             stack.callback(chat.close)
             return Translator(chat, MemoryCache() if cache is None else cache)
 

@@ -47,21 +47,6 @@ class ResponseConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketRules:
-    """What WebSockets are held to."""
-
-    ping_s: float = 20.0
-    pong_s: float = 20.0
-    """A client that leaves a ping unanswered for so long is gone."""
-    slow_s: float = 10.0
-    """A client that takes nothing for so long is cut."""
-    message_bytes: int = 4096
-    """Largest message of a client."""
-    messages: int = 20
-    """Most messages of a client in ten seconds."""
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
     database: Database
     jobs: JobStore
@@ -94,7 +79,6 @@ class Services:
     """The settings of dialects that have some, by the dialect's name."""
     secret: Callable[[str], bytes]
     """A secret of this installation by its name, drawn when it is first asked for; may block."""
-    sockets: SocketRules = SocketRules()
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ _AGAIN = openapi.answered(200, "The same request had made it before, or what it 
 class JobRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._sockets = EventSocket(services.jobs, services.hub, services.sockets)
+        self._sockets = EventSocket(services.jobs, services.hub)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.audit import Audit
-from imagemill.api.base import Services, SocketRules
+from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -287,7 +287,11 @@ class Application:
             stores.jobs,
             self.blobs,
             self.process_lock,
-            build.of_sweeps(self.settings, self.backends, products()),
+            self.settings.job,
+            self.settings.blobs,
+            every_s=self.settings.sweep_s,
+            outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
+            kept_prefixes=tuple(product.blob_prefix for product in products() if product.blob_prefix),
             quotas=stores.quotas,
             decisions=stores.decisions,
             calls=stores.provider_calls,
@@ -324,29 +328,25 @@ class Application:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = build.of_runs(
-            self.settings, self.safety.output_checks, alone=self.roles.is_single_process
-        )
+        options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
         preparation = Preparation(load, self.safety.decoder_pool.transform, self.safety.prompts)
         parts = (self.stores.jobs, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer, preparation)
+        return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
     def _notifier(self) -> CallbackDispatcher:
-        notify_rules = build.of_callbacks(self.settings)
+        deliveries = self.settings.webhook
         formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        return CallbackDispatcher(
-            self.stores.callbacks, formats, self.guard, notify_rules, leads=leads, **told
-        )
+        told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
 
     def _messenger(self) -> WebhookDispatcher:
         settings = self.settings
         render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        stores, rules = self.stores, build.of_messages(settings)
+        told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        stores, rules = self.stores, settings.webhook
         return WebhookDispatcher(
             stores.webhooks, stores.jobs, stores.accounts, self.guard, rules, render, leads=leads, **told
         )
@@ -381,7 +381,7 @@ class Application:
             credits=CreditService(stores.ledger, stores.accounts, submitter.prices),
             views=ViewLoader(stores.jobs),
             webhooks=EndpointService(
-                stores.webhooks, self.guard, build.of_webhooks(settings), self.webhooks.reset_backoff
+                stores.webhooks, self.guard, settings.webhook, self.webhooks.reset_backoff
             ),
             guard=self.guard,
             inputs=self.inputs,
@@ -393,7 +393,6 @@ class Application:
             response_config=build.of_answers(settings),
             options={"fal": settings.fal_api},
             secret=partial(build.secret, settings),
-            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:

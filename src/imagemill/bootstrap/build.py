@@ -10,12 +10,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagemill.accounts.access import Access, AccessRules
-from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpRules, SmtpTransport
-from imagemill.accounts.passwords import PasswordRules, Passwords
+from imagemill.accounts.access import Access
+from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpTransport
+from imagemill.accounts.passwords import Passwords
 from imagemill.accounts.throttle import AttemptLimiter
 from imagemill.accounts.tokens import Tokens, UnusableKey
-from imagemill.accounts.users import SessionTokens, UserRules, Users
+from imagemill.accounts.users import SessionTokens, Users
 from imagemill.api.base import ResponseConfig
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
@@ -27,28 +27,20 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
-from imagemill.domain.access import digest
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import ImagemillError, StorageError
-from imagemill.domain.failures import Backoff
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.domain.placement import PlacementRules
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.jobs.attempt import RunRules, StartRateLimit
+from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
-from imagemill.jobs.sweeper import SweepRules
-from imagemill.products.base import Product
 from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
 from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe, ResourceResolver
 from imagemill.safety.gates import PromptGate
-from imagemill.webhooks.callbacks import NotifyRules
-from imagemill.webhooks.endpoints import WebhookRules
-from imagemill.webhooks.messages import MessageRules
 
 if TYPE_CHECKING:
     from imagemill.dispatch.fleet import FleetDispatcher
@@ -94,14 +86,9 @@ def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:
 
 
 def access(settings: Settings, stores: Stores, tokens: Tokens) -> Access:
-    auth, key = settings.auth, settings.auth.admin_key
-    rules = AccessRules(
-        owner=settings.owner,
-        always=auth.required == "always" or not is_loopback(settings.host),
-        admin_key=digest(key.get_secret_value()) if key is not None else None,
-        remember_s=auth.remember_s,
-    )
-    return Access(stores.accounts, rules, SessionTokens(stores.sessions, tokens).caller)
+    session = SessionTokens(stores.sessions, tokens).caller
+    is_reachable = not is_loopback(settings.host)
+    return Access(stores.accounts, settings.auth, settings.owner, session, is_reachable=is_reachable)
 
 
 def is_loopback(host: str) -> bool:
@@ -128,25 +115,19 @@ def tokens(settings: Settings) -> Tokens:
     return Tokens(auth.jwt_algorithm, keys, life_s=auth.jwt_expire_minutes * 60)
 
 
-def passwords(settings: Settings) -> Passwords:
-    auth = settings.auth
-    return Passwords(PasswordRules(auth.password_threads, auth.password_waiting, auth.password_memory_mb))
-
-
 def users(settings: Settings, stores: Stores, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
-    rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = AttemptLimiter(stores.attempts, window_s=auth.login_window_s)
     return Users(
         stores.accounts,
         stores.users,
         stores.sessions,
         tokens,
-        passwords(settings),
+        Passwords(auth.password_memory_mb),
         outbox(settings),
-        attempts,
-        rules,
+        AttemptLimiter(stores.attempts, window_s=auth.login_window_s),
+        auth,
         forget,
+        reset_url=settings.mail.reset_url,
     )
 
 
@@ -157,18 +138,7 @@ def outbox(settings: Settings) -> MailTransport | None:
         return FolderTransport(mail.folder, mail.sender)
     if mail.smtp_host is None:
         return None
-    password = mail.smtp_password.get_secret_value() if mail.smtp_password else None
-    return SmtpTransport(
-        SmtpRules(
-            mail.smtp_host,
-            mail.smtp_port,
-            mail.sender,
-            mail.smtp_tls,
-            mail.smtp_user,
-            password,
-            mail.timeout_s,
-        )
-    )
+    return SmtpTransport(mail.smtp_host, mail)
 
 
 def edge_rules(settings: Settings) -> "EdgeRules":
@@ -247,11 +217,11 @@ def terms(settings: Settings) -> QuotaPolicy | None:
             quota.jobs_per_day,
         ),
         end_user=Limits(
-            quota.user_requests_per_minute,
-            quota.user_jobs_in_flight,
-            quota.user_megapixels_per_day,
-            quota.user_cooldown_s,
-            quota.user_jobs_per_day,
+            quota.end_user.requests_per_minute,
+            quota.end_user.jobs_in_flight,
+            quota.end_user.megapixels_per_day,
+            quota.end_user.cooldown_s,
+            quota.end_user.jobs_per_day,
         ),
         roles=frozenset(quota.roles),
         free=frozenset({settings.owner}),
@@ -294,21 +264,15 @@ def of_submits(settings: Settings) -> SubmitDefaults:
     return SubmitDefaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
 
 
-def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunRules:
+def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunOptions:
     """``alone``: no other process works on these jobs."""
-    job, limit = settings.job, settings.limit
-    return RunRules(
-        lease_s=job.lease_s,
-        heartbeat_s=job.heartbeat_s,
+    limit = settings.limit
+    return RunOptions(
         timeout_s=_longest_s(settings, alone),
-        placement=PlacementRules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
-        avoid_node_s=job.avoid_node_s,
-        backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        start_rate=StartRateLimit(settings.job.per_minute),
         output_checks=examination,
-        reattach_s=job.reattach_s,
-        start_rate=StartRateLimit(job.per_minute),
-        previews=settings.comfyui.ask_previews,
+        previews=settings.comfyui.previews != "off",
     )
 
 
@@ -318,47 +282,6 @@ def _longest_s(settings: Settings, alone: bool) -> float:
     if settings.broker_url is None or alone:
         return longest_s
     return min(longest_s, celery.soft_time_limit_s - celery.token_s)
-
-
-def of_sweeps(settings: Settings, backends: Mapping[str, Backend], products: Sequence[Product]) -> SweepRules:
-    job, blobs = settings.job, settings.blobs
-    return SweepRules(
-        settings.sweep_s,
-        job.retention_days * 86_400,
-        job.life_s,
-        frozenset(backend.name for backend in backends.values() if backend.survives_worker),
-        heartbeat_s=job.heartbeat_s,
-        reattach_s=job.reattach_s,
-        retention=blobs.retention,
-        search_every_s=blobs.search_s,
-        kept_prefixes=tuple(product.blob_prefix for product in products if product.blob_prefix),
-    )
-
-
-def of_callbacks(settings: Settings) -> NotifyRules:
-    callback = settings.callback
-    return NotifyRules(
-        timeout_s=callback.timeout_s,
-        tries=callback.tries,
-        backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
-        poll_s=settings.sweep_s,
-    )
-
-
-def of_messages(settings: Settings) -> MessageRules:
-    webhook = settings.webhook
-    return MessageRules(
-        timeout_s=webhook.timeout_s,
-        tries=webhook.tries,
-        backoff=Backoff(webhook.retry_base_s, webhook.retry_cap_s),
-        poll_s=settings.sweep_s,
-        pause_after_s=webhook.pause_after_s,
-        retention_s=webhook.retention_days * 86_400,
-    )
-
-
-def of_webhooks(settings: Settings) -> WebhookRules:
-    return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
 
 
 _ANSWER_S = 10.0

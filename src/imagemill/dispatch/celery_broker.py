@@ -70,9 +70,11 @@ def add_tasks(
 
 
 def result_url(settings: "Settings") -> str | None:
-    """Return where results go; None means nowhere, as RabbitMQ keeps none."""
-    broker = settings.broker_url or ""
-    return settings.celery.result_url or (broker if broker.startswith(("redis://", "rediss://")) else None)
+    """Return the address that results are sent to; None means that none are kept, as RabbitMQ keeps none."""
+    if settings.celery.result_url is not None:
+        return settings.celery.result_url.get_secret_value()
+    broker = settings.broker or ""
+    return broker if broker.startswith(("redis://", "rediss://")) else None
 
 
 def _add_product_task(app: Any, product: str, name: str, run_task: RunTask) -> None:
@@ -89,7 +91,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
     celery = settings.celery
     arguments = {"x-queue-type": "quorum"} if celery.quorum_queues else None
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": settings.broker,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport(settings),
@@ -119,7 +121,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
 
 def _transport(settings: "Settings") -> dict[str, Any]:
     """What only one kind of broker understands is given to that kind only."""
-    if not (settings.broker_url or "").startswith(("redis", "sentinel")):
+    if not (settings.broker or "").startswith(("redis", "sentinel")):
         return {"confirm_publish": True}
     return {
         # Redis hands a message on that was not acknowledged for so long, so it must outlast every task.

@@ -95,7 +95,7 @@ class CharacterPlanner:
         prompt = templates.cover(
             _setting(input_), _people(input_), style=_style(input_), pony=self.scores(_style(input_))
         )
-        faces = self.settings.detail_faces
+        faces = self.settings.sampling.detail_faces
         spec = self._spec(input_, prompt, COVER, _loras(input_.characters), faces=faces)
         return Plan(
             work=spec,
@@ -116,7 +116,7 @@ class CharacterPlanner:
 
     def scores(self, style: str) -> bool:
         own = self.settings.styles.get(style.strip().lower())
-        return self.settings.scores if own is None or own.scores is None else own.scores
+        return self.settings.sampling.scores if own is None or own.scores is None else own.scores
 
     def _spec(
         self,
@@ -129,8 +129,8 @@ class CharacterPlanner:
         background: str | None = None,
         faces: bool = False,
     ) -> ImageSpec:
-        settings = self.settings
-        model = input_.model or settings.checkpoint
+        sampling = self.settings.sampling
+        model = input_.model or self.settings.checkpoint
         air = parse(model)
         return ImageSpec(
             prompt=prompt.positive,
@@ -140,14 +140,14 @@ class CharacterPlanner:
             family=air.family,
             width=size[0],
             height=size[1],
-            steps=input_.steps or settings.steps,
-            cfg_scale=settings.cfg_scale if input_.cfg_scale is None else input_.cfg_scale,
-            sampler=input_.sampler or settings.sampler,
-            scheduler=input_.scheduler or settings.scheduler,
+            steps=input_.steps or sampling.steps,
+            cfg_scale=sampling.cfg_scale if input_.cfg_scale is None else input_.cfg_scale,
+            sampler=input_.sampler or sampling.sampler,
+            scheduler=input_.scheduler or sampling.scheduler,
             seed=input_.seed or 0,
             networks=tuple(Network(each.air, "lora", each.strength, None, each.path) for each in loras),
             image=_REFERENCE if source else None,
-            denoise=settings.reference_denoise if source else 1.0,
+            denoise=sampling.reference_denoise if source else 1.0,
             background=background,
             faces=faces,
         )

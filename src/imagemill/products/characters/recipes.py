@@ -137,17 +137,18 @@ def completed(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
     """What is decided now stays decided, whatever the settings are when it is rendered."""
+    sampling = settings.sampling
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
     update: dict[str, Any] = {
         "model": str(checkpoint.air),
         "model_path": checkpoint.path,
-        "steps": input_.steps or own.steps or settings.steps,
+        "steps": input_.steps or own.steps or sampling.steps,
         "cfg_scale": next(
-            value for value in (input_.cfg_scale, own.cfg_scale, settings.cfg_scale) if value is not None
+            value for value in (input_.cfg_scale, own.cfg_scale, sampling.cfg_scale) if value is not None
         ),
-        "sampler": input_.sampler or own.sampler or settings.sampler,
-        "scheduler": input_.scheduler or own.scheduler or settings.scheduler,
+        "sampler": input_.sampler or own.sampler or sampling.sampler,
+        "scheduler": input_.scheduler or own.scheduler or sampling.scheduler,
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):

@@ -44,7 +44,12 @@ Answer = dict[str, Any]
 
 
 class LibraryTasks:
-    """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
+    """The tasks, without Celery. ``task`` is the id of one; answers are JSON.
+
+
+    After ``time_limit_s`` seconds a task answers with what is known by then. Links to pictures begin with
+    ``base_url``.
+    """
 
     def __init__(
         self,

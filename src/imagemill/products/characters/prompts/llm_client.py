@@ -37,19 +37,6 @@ class LlmFailed(ImagemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class LlmRules:
-    base_url: str
-    model: str
-    api_key: str | None = None
-    timeout_s: float = 20.0
-    """Of a call with its retry."""
-    answer_bytes: int = 64 * 1024
-    retry_after_s: float = 5.0
-    """The longest wait before the one retry; an endpoint that asks for more gets none."""
-    rest_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
 class _Reply:
     status: int
     headers: Mapping[str, str]
@@ -59,16 +46,26 @@ class _Reply:
 class LlmClient:
     """May be used by several threads at once."""
 
-    def __init__(self, rules: LlmRules, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        settings: LlmSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         # Here, as most installations have no language model.
         import httpx2
 
-        self.rules = rules
+        self.model = model
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._settings = settings
         self._clock = clock
         self._errors: tuple[type[Exception], ...] = (httpx2.HTTPError, httpx2.InvalidURL)
-        headers = {"Authorization": f"Bearer {rules.api_key}"} if rules.api_key else {}
+        key = settings.api_key
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
         self._http: httpx2.Client = httpx2.Client(
-            headers=headers, timeout=rules.timeout_s, follow_redirects=False, trust_env=False
+            headers=headers, timeout=settings.timeout_s, follow_redirects=False, trust_env=False
         )
         self._lock = threading.Lock()
         self._failures = 0
@@ -85,7 +82,7 @@ class LlmClient:
         if self._clock() < self._rests_until:
             raise LlmFailed("the language model is left alone for a while after several failures")
         try:
-            text = self._asked(system, user, self._clock() + self.rules.timeout_s)
+            text = self._asked(system, user, self._clock() + self._settings.timeout_s)
         except LlmFailed as error:
             self._note(str(error))
             raise
@@ -101,11 +98,11 @@ class LlmClient:
             self._failures = self._failures + 1 if problem else 0
             if self._failures >= _FAILURES:
                 self._failures = 0
-                self._rests_until = self._clock() + self.rules.rest_s
+                self._rests_until = self._clock() + self._settings.rest_s
 
     def _asked(self, system: str, user: str, end: float) -> str:
         body = {
-            "model": self.rules.model,
+            "model": self.model,
             "temperature": TEMPERATURE,
             "max_tokens": _ANSWER_TOKENS,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -113,7 +110,7 @@ class LlmClient:
         reply = self._post(body, end)
         if reply.status == 429 or reply.status >= 500:
             pause_s = _retry_after_s(reply.headers)
-            if pause_s > min(self.rules.retry_after_s, end - self._clock()):
+            if pause_s > min(self._settings.retry_after_s, end - self._clock()):
                 raise LlmFailed(
                     f"the language model answered {reply.status} and is not to be asked again soon"
                 )
@@ -124,10 +121,9 @@ class LlmClient:
         return _content(reply.body)
 
     def _post(self, body: Mapping[str, Any], end: float) -> _Reply:
-        url = f"{self.rules.base_url.rstrip('/')}/chat/completions"
         left_s = max(0.01, end - self._clock())
         try:
-            with self._http.stream("POST", url, json=body, timeout=left_s) as response:
+            with self._http.stream("POST", self._url, json=body, timeout=left_s) as response:
                 return _Reply(response.status_code, response.headers, self._received(response, end))
         except self._errors as error:
             # Its text may hold the address with a key in it.
@@ -138,7 +134,7 @@ class LlmClient:
         received = bytearray()
         for chunk in response.iter_bytes():
             received += chunk
-            if len(received) > self.rules.answer_bytes:
+            if len(received) > self._settings.answer_bytes:
                 raise LlmFailed("the language model's answer is too large")
             if self._clock() > end:
                 raise LlmFailed("the language model took too long")
@@ -174,15 +170,4 @@ def open_client(settings: LlmSettings) -> LlmClient | None:
     """Return a client of the language model that the settings name; None without one."""
     if settings.base_url is None or settings.model is None:
         return None
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    return LlmClient(
-        LlmRules(
-            settings.base_url,
-            settings.model,
-            key,
-            timeout_s=settings.timeout_s,
-            answer_bytes=settings.answer_bytes,
-            retry_after_s=settings.retry_after_s,
-            rest_s=settings.rest_s,
-        )
-    )
+    return LlmClient(settings.base_url, settings.model, settings)
