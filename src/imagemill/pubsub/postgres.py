@@ -127,7 +127,7 @@ class PostgresPubSub:
 
 def _parts(news: ClusterEvent) -> list[ClusterEvent]:
     """The same news, each part small enough for a payload."""
-    first = replace(news, notices=news.events[:_MOST_NOTICES])
+    first = replace(news, events=news.events[:_MOST_NOTICES])
     more = range(_MOST_NOTICES, len(news.events), _MOST_NOTICES)
     return [part for part in (first, *(_of(news, start) for start in more)) if part]
 

@@ -74,7 +74,7 @@ class RedisPubSub:
             pipeline.publish(self._live + job_id, pack_progress(self._sender, latest, whole=whole))
         if news:
             pipeline.publish(self._news, pack(self._sender, news))
-        if calls := replace(news, notices=()):
+        if calls := replace(news, events=()):
             pipeline.publish(self._calls, pack(self._sender, calls))
         try:
             takers: list[int] = pipeline.execute()
