@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from imagemill.config import Settings, format_errors
-from imagemill.products.characters.prompts.glossary import look
+from imagemill.products.characters.prompts.glossary import describe_appearance
 from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
 from imagemill.products.characters.prompts.translator import MemoryCache, Translator
 from imagemill.products.characters.prompts.types import MOST_TAGS, CharacterSheet, StoryContext
@@ -30,7 +30,7 @@ GOOD = {
     "style": [],
     "untranslated": [],
 }
-BY_GLOSSARY = look(SHEET)
+BY_GLOSSARY = describe_appearance(SHEET)
 
 Step = Callable[[BaseHTTPRequestHandler], None]
 

@@ -104,7 +104,11 @@ class Jobs(RuleBasedStateMachine):
             needs = tuple(drafts[index].id for index in sorted(needed) if index < position)
             drafts.append(
                 draft(
-                    depends_on=needs, priority=priority, expires_at=expires_at, estimate_s=estimate_s, model=model
+                    depends_on=needs,
+                    priority=priority,
+                    expires_at=expires_at,
+                    estimate_s=estimate_s,
+                    model=model,
                 )
             )
         submit(self.store, *drafts, owner=owner, at=self.now)
@@ -115,7 +119,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), resident=st.sampled_from(["", "a"]))
     def claim(self, worker: str, resident: str) -> Any:
-        taken = self.store.claim_next(ask(self.now, worker=worker, resident=frozenset({resident})))
+        taken = self.store.claim_next(ask(self.now, worker=worker, loaded_models=frozenset({resident})))
         possible = {
             id_
             for id_, job in self.known.items()

@@ -120,7 +120,7 @@ class Application:
         self.inputs = self.safety.inputs(self.store, self.blobs, self.guard)
         self.llm = build.build_llm(settings)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.process_lock.worker, chosen=self.roles.queues)
+        self.offers = Offers(self.backends, worker=self.process_lock.worker, served_queues=self.roles.queues)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline

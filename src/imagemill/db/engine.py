@@ -123,11 +123,11 @@ class DatabaseStatus:
     """``sqlite`` or ``postgresql``."""
     revision: str | None
     """None: empty, or not there yet."""
-    wanted: str
+    required_revision: str
     """The revision of this code."""
-    ahead_s: float
+    clock_ahead_s: float
     """How far this machine's clock is ahead of the database's; 0 where both are one."""
-    took_s: float
+    round_trip_s: float
     """A round trip."""
 
 
@@ -146,14 +146,14 @@ def inspect_database(url: str) -> DatabaseStatus:
         raise StorageError("it needs the extra: pip install 'imagemill[postgres]'") from error
     try:
         with engine.connect() as conn:
-            return _seen(conn, kind)
+            return _read_status(conn, kind)
     except exc.DBAPIError as error:
         raise StorageError(str(error.orig).strip()) from error
     finally:
         engine.dispose()
 
 
-def _seen(conn: sa.Connection, kind: str) -> DatabaseStatus:
+def _read_status(conn: sa.Connection, kind: str) -> DatabaseStatus:
     revision = None
     if sa.inspect(conn).has_table("alembic_version"):
         revision = conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()

@@ -169,16 +169,16 @@ class GroupCommit:
         self._listener = listener
         self._order = {write: number for number, write in enumerate(last_writes, start=1)}
         self._settle = settle
-        self._announce = enqueue_webhooks
+        self._enqueue_webhooks = enqueue_webhooks
         self._waiting: deque[_Request] = deque()
-        self._leading = threading.Lock()
+        self._commit_lock = threading.Lock()
         self._connection: sa.Connection | None = None
         """Kept between transactions: taking one from the pool and giving it back costs as much as a write."""
-        self._news = threading.Semaphore(0)
+        self._wakeups = threading.Semaphore(0)
         self._closed = False
-        self._door = threading.Lock()
+        self._queue_lock = threading.Lock()
         """Nothing comes in once closed is set."""
-        self._crowded = False
+        self._is_crowded = False
         """Whether the last transaction was shared by so many that gathering more of them pays."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
@@ -188,8 +188,8 @@ class GroupCommit:
         future: Future[Any] = Future()
         self._queue(_Request(write, payload, future))
         # Whoever commits now looks again before it stops, so only an idle store needs to be woken.
-        if not self._leading.locked():
-            self._news.release()
+        if not self._commit_lock.locked():
+            self._wakeups.release()
         return future
 
     def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
@@ -197,29 +197,29 @@ class GroupCommit:
         answers = [WriteResult() for _ in writes]
         for (write, payload), answer in zip(writes, answers, strict=True):
             self._queue(_Request(write, payload, answer))
-        if self._crowded:
-            self._news.release()
-        elif self._leading.acquire(blocking=False):
+        if self._is_crowded:
+            self._wakeups.release()
+        elif self._commit_lock.acquire(blocking=False):
             try:
                 self._take_and_commit()
             finally:
-                self._leading.release()
+                self._commit_lock.release()
             if self._waiting:
-                self._news.release()
+                self._wakeups.release()
         return answers
 
     def close(self) -> None:
         """Finish what waits and stop."""
-        with self._door:
+        with self._queue_lock:
             first, self._closed = not self._closed, True
         if first:
-            self._news.release()
+            self._wakeups.release()
             self._thread.join()
             if self._connection is not None:
                 self._connection.close()
 
     def _queue(self, request: _Request) -> None:
-        with self._door:
+        with self._queue_lock:
             if not self._closed:
                 self._waiting.append(request)
                 return
@@ -227,12 +227,12 @@ class GroupCommit:
 
     def _serve(self) -> None:
         while not (self._closed and not self._waiting):
-            self._news.acquire()
+            self._wakeups.acquire()
             # One round a wake-up would starve those who found us at work: go on until nothing waits.
             while self._waiting:
-                if self._crowded:
+                if self._is_crowded:
                     time.sleep(_GATHER_S)
-                with self._leading:
+                with self._commit_lock:
                     self._take_and_commit()
 
     def _take_and_commit(self) -> None:
@@ -241,7 +241,7 @@ class GroupCommit:
             request = self._waiting.popleft()
             if request.start():
                 batch.append(request)
-        self._crowded = len(batch) >= _CROWD
+        self._is_crowded = len(batch) >= _CROWD
         if batch:
             self._commit(batch)
 
@@ -290,13 +290,13 @@ class GroupCommit:
         try:
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
-                for write in sorted(kinds, key=self._place):
-                    if self._place(write) == len(self._order):
+                for write in sorted(kinds, key=self._order_of):
+                    if self._order_of(write) == len(self._order):
                         self._settle(tx)
                     results = write(tx, [request.payload for request in kinds[write]])
                     answers.extend(zip(kinds[write], results, strict=True))
                 self._settle(tx)
-                self._announce(tx)
+                self._enqueue_webhooks(tx)
                 tx.insert_now()
         except Exception:
             # It may be broken: the next transaction gets another one.
@@ -310,12 +310,12 @@ class GroupCommit:
                 request.future.set_exception(answer)
             else:
                 request.future.set_result(answer)
-        self._tell(tx)
+        self._notify_listener(tx)
 
-    def _place(self, write: Write) -> int:
+    def _order_of(self, write: Write) -> int:
         return self._order.get(write, 0)
 
-    def _tell(self, tx: Tx) -> None:
+    def _notify_listener(self, tx: Tx) -> None:
         """The write is committed: a listener that fails must not make it look undone."""
         if not (tx.events or tx.queues_with_work or tx.cancelled_jobs or tx.has_deliveries):
             return

@@ -42,10 +42,10 @@ class ReleaseRole:
 
 def acquire_role(tx: Tx, requests: Sequence[AcquireRole]) -> list[str]:
     """Who holds the office after each request: whoever had it, if not for too long, else who asks."""
-    return [_stand(tx, request) for request in requests]
+    return [_acquire(tx, request) for request in requests]
 
 
-def _stand(tx: Tx, request: AcquireRole) -> str:
+def _acquire(tx: Tx, request: AcquireRole) -> str:
     row = {"office": request.role, "holder": request.holder, "until": request.until}
     free = sa.or_(_leaders.holder == request.holder, _leaders.until < request.now)
     tx.conn.execute(

@@ -43,7 +43,7 @@ def route(queue: str) -> str:
     return queue if queue in NAMED else FALLBACK
 
 
-def served(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
+def served_queues(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
     """What a worker that serves the ``chosen`` queues does of those a node offers; None: all."""
     if chosen is None:
         return offered
@@ -55,11 +55,11 @@ class Offers:
     `REMOTE`, and then with all their queues: so a worker can have them alone, and others none of them."""
 
     def __init__(
-        self, backends: Mapping[str, Backend], *, worker: str, chosen: frozenset[str] | None
+        self, backends: Mapping[str, Backend], *, worker: str, served_queues: frozenset[str] | None
     ) -> None:
         self._backends = backends
         self._worker = worker
-        self._chosen = chosen
+        self._served_queues = served_queues
         # Of a kind of backend, not of a node that comes and goes: without one nothing more is looked at.
         self._has_remote = any(node.remote for _, node in self.nodes())
 
@@ -68,7 +68,7 @@ class Offers:
 
     def all(self) -> list[Offer]:
         """What each node can take now."""
-        return [self.of(node) for _, node in self.nodes() if node.healthy and not node.draining]
+        return [self.offer_of(node) for _, node in self.nodes() if node.healthy and not node.draining]
 
     def queues(self) -> frozenset[str]:
         """Whose jobs some node can take now."""
@@ -77,25 +77,29 @@ class Offers:
     def find(self, backend: str, name: str) -> Offer | None:
         """None when the node is gone, ill or takes no more."""
         node = find(self._backends[backend], name)
-        return self.of(node) if node is not None and node.healthy and not node.draining else None
+        return self.offer_of(node) if node is not None and node.healthy and not node.draining else None
 
-    def of(self, node: Node) -> Offer:
+    def offer_of(self, node: Node) -> Offer:
         if not node.remote:
-            offer = self._of(node, served(node.queues, self._chosen))
-            return replace(offer, apart=self._apart()) if self._has_remote else offer
-        queues = node.queues if self._chosen is None or REMOTE in self._chosen else frozenset[str]()
+            offer = self._make_offer(node, served_queues(node.queues, self._served_queues))
+            return replace(offer, remote_nodes=self._remote_names()) if self._has_remote else offer
+        queues = (
+            node.queues if self._served_queues is None or REMOTE in self._served_queues else frozenset[str]()
+        )
         rivals = tuple(
-            self._of(each, each.queues)
+            self._make_offer(each, each.queues)
             for _, each in self.nodes()
             if each.healthy and not (each.draining or each.remote)
         )
-        offer = self._of(node, queues)
-        return replace(offer, patience_s=node.local_first_s, rivals=rivals, apart=self._apart())
+        offer = self._make_offer(node, queues)
+        return replace(
+            offer, local_first_s=node.local_first_s, local_offers=rivals, remote_nodes=self._remote_names()
+        )
 
-    def _apart(self) -> frozenset[str]:
+    def _remote_names(self) -> frozenset[str]:
         return frozenset(node.name for _, node in self.nodes() if node.remote)
 
-    def _of(self, node: Node, queues: frozenset[str]) -> Offer:
+    def _make_offer(self, node: Node, queues: frozenset[str]) -> Offer:
         return Offer(
             worker=self._worker,
             node=node.name,
@@ -103,7 +107,7 @@ class Offers:
             queues=queues,
             labels=node.labels,
             memory_mb=node.memory_mb,
-            resident=node.loaded_models,
+            loaded_models=node.loaded_models,
             available=node.available,
             capacity=node.slots,
             load_s=node.load_s,

@@ -33,27 +33,27 @@ class ShutdownPipe:
     """Made before the pool forks."""
 
     def __init__(self) -> None:
-        self._asked, self._ask = os.pipe()
-        self._all_left, self._left = os.pipe()
+        self._request_reader, self._request_writer = os.pipe()
+        self._done_reader, self._done_writer = os.pipe()
 
-    def hold(self, leave: Callable[[], None]) -> None:
+    def watch(self, stop: Callable[[], None]) -> None:
         """In a child: call ``leave`` in a thread once the cord is pulled or the parent is gone."""
-        os.close(self._ask)
-        os.close(self._all_left)
-        threading.Thread(target=self._wait, args=(leave,), name="imagemill-cord", daemon=True).start()
+        os.close(self._request_writer)
+        os.close(self._done_reader)
+        threading.Thread(target=self._wait, args=(stop,), name="imagemill-cord", daemon=True).start()
 
-    def pull(self, patience_s: float) -> bool:
+    def request_shutdown(self, timeout_s: float) -> bool:
         """In the parent, once: ask all to leave; whether all did in time. Later forks must not hold."""
-        os.close(self._ask)
-        os.close(self._left)
-        return bool(select.select([self._all_left], [], [], patience_s)[0])
+        os.close(self._request_writer)
+        os.close(self._done_writer)
+        return bool(select.select([self._done_reader], [], [], timeout_s)[0])
 
-    def _wait(self, leave: Callable[[], None]) -> None:
-        os.read(self._asked, 1)
+    def _wait(self, stop: Callable[[], None]) -> None:
+        os.read(self._request_reader, 1)
         try:
-            leave()
+            stop()
         finally:
-            os.close(self._left)
+            os.close(self._done_writer)
 
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class CeleryWorkerProcess:
         self._lock = threading.Lock()
         self._app: Application | None = None
         self._generator: LibraryTasks | None = None
-        self._left = False
+        self._is_stopping = False
         self.pipe: ShutdownPipe | None = None
         """To the children, until they are asked to leave."""
         self.queues: frozenset[str] = frozenset()
@@ -80,13 +80,13 @@ class CeleryWorkerProcess:
         """Jobs at once; None: as many as the nodes have slots."""
 
     def work(self, queue: str) -> int:
-        self.begin()
+        self.start()
         app = self._app
         return app.work(queue) if app is not None else 0
 
     def generator(self) -> LibraryTasks:
         """Raises `ShuttingDown` in a process that ends."""
-        self.begin()
+        self.start()
         with self._lock:
             if self._app is None:
                 raise ShuttingDown
@@ -94,9 +94,9 @@ class CeleryWorkerProcess:
                 self._generator = self._app.generator()
             return self._generator
 
-    def begin(self) -> None:
+    def start(self) -> None:
         with self._lock:
-            if self._app is None and not self._left:
+            if self._app is None and not self._is_stopping:
                 from imagemill.bootstrap.application import Application, Roles
 
                 roles = Roles(
@@ -105,18 +105,18 @@ class CeleryWorkerProcess:
                 self._app = Application(_settings, roles)
                 self._app.start()
 
-    def hold(self) -> None:
+    def watch_parent(self) -> None:
         """In a child."""
         pipe, self.pipe = self.pipe, None
         if pipe is not None:
-            pipe.hold(self.stop_accepting)
+            pipe.watch(self.stop_accepting)
 
     def stop_accepting(self) -> None:
         """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
         with self._lock:
-            self._left = True
+            self._is_stopping = True
             pipe, self.pipe = self.pipe, None
-            if pipe is not None and not pipe.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
+            if pipe is not None and not pipe.request_shutdown(_settings.shutdown_grace_s + _HAND_BACK_S):
                 log.warning("a child of the pool does not leave; what it runs is found again by its lease")
             if self._generator is not None:
                 self._generator.stop_accepting(_HAND_BACK_S)
@@ -127,50 +127,50 @@ class CeleryWorkerProcess:
 
 signals: Any = celery_signals
 _settings = Settings()
-_host = CeleryWorkerProcess()
-app = make_app(_settings, _host.work)
-add_tasks(app, _settings, _host.generator)
+_worker = CeleryWorkerProcess()
+app = make_app(_settings, _worker.work)
+add_tasks(app, _settings, _worker.generator)
 
 
 @signals.setup_logging.connect
-def _set_logging_up(**_: Any) -> None:
+def _configure_logging(**_: Any) -> None:
     logs.configure(_settings.log_level, _settings.log_format)
 
 
 @signals.celeryd_after_setup.connect
-def _know_queues(instance: Any, **_: Any) -> None:
-    _host.queues = frozenset(instance.app.amqp.queues.consume_from)
+def _take_over_worker(instance: Any, **_: Any) -> None:
+    _worker.queues = frozenset(instance.app.amqp.queues.consume_from)
     # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
-    instance.wait_for_soft_shutdown = _host.stop_accepting
+    instance.wait_for_soft_shutdown = _worker.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):
-        _host.pipe = ShutdownPipe()
+        _worker.pipe = ShutdownPipe()
         # Loaded once for all children, those that replace others too; they build their own of it.
         importlib.import_module("imagemill.bootstrap.application")
     else:
-        _host.slots = None
+        _worker.slots = None
 
 
 @signals.worker_ready.connect
-def _announce(**_: Any) -> None:
-    log.info("%s started", "generator" if INGRESS in _host.queues else "worker")
+def _log_start(**_: Any) -> None:
+    log.info("%s started", "generator" if INGRESS in _worker.queues else "worker")
 
 
 @signals.worker_process_init.connect
-def _begin_child(**_: Any) -> None:
-    _host.hold()
-    _host.begin()
+def _start_child(**_: Any) -> None:
+    _worker.watch_parent()
+    _worker.start()
 
 
 @signals.worker_process_shutdown.connect
-def _end_child(**_: Any) -> None:
-    _host.stop_accepting()
+def _stop_child(**_: Any) -> None:
+    _worker.stop_accepting()
 
 
 @signals.worker_shutting_down.connect
-def _stop_claiming(**_: Any) -> None:
-    threading.Thread(target=_host.stop_accepting, name="imagemill-stop").start()
+def _stop_in_background(**_: Any) -> None:
+    threading.Thread(target=_worker.stop_accepting, name="imagemill-stop").start()
 
 
 @signals.worker_shutdown.connect
-def _end(**_: Any) -> None:
-    _host.stop_accepting()
+def _stop(**_: Any) -> None:
+    _worker.stop_accepting()

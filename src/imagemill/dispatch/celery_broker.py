@@ -99,16 +99,16 @@ class CeleryBroker:
         self._queues: dict[str, Any] = {}
 
     def pending(self, queue: str) -> int:
-        return self._try(lambda connection: self._declared(connection, queue))
+        return self._use_connection(lambda connection: self._count_ready(connection, queue))
 
     def post(self, queue: str) -> None:
-        self._try(lambda connection: self._post(connection, queue))
+        self._use_connection(lambda connection: self._post(connection, queue))
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.release()
 
-    def _declared(self, connection: Any, queue: str) -> int:
+    def _count_ready(self, connection: Any, queue: str) -> int:
         """Declaring a queue again changes nothing and tells how many messages are ready."""
         if queue not in self._queues:
             self._queues[queue] = self._app.amqp.queues[queue](connection.default_channel)
@@ -124,11 +124,11 @@ class CeleryBroker:
             retry=False,
         )
 
-    def _try(self, use: Callable[[Any], Any]) -> Any:
+    def _use_connection(self, use: Callable[[Any], Any]) -> Any:
         connection = self._connection or self._connect()
         try:
             return use(connection)
-        except _broken(connection) as error:
+        except _connection_errors(connection) as error:
             self._connection = None
             self._queues.clear()
             connection.release()
@@ -141,14 +141,14 @@ class CeleryBroker:
         )
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_S)
-        except _broken(connection) as error:
+        except _connection_errors(connection) as error:
             connection.release()
             raise BrokerUnavailable(str(error)) from error
         self._connection = connection
         return connection
 
 
-def _broken(connection: Any) -> tuple[type[Exception], ...]:
+def _connection_errors(connection: Any) -> tuple[type[Exception], ...]:
     """What a transport and its driver raise when the other side is gone or refuses."""
     return (
         *connection.recoverable_connection_errors,

@@ -12,8 +12,8 @@ from imagemill.domain.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-_AGAIN_S = 1.0
-_AGAIN_CAP_S = 15.0
+_RETRY_S = 1.0
+_RETRY_CAP_S = 15.0
 """How long a broker that does not answer is left alone, at first and at most."""
 
 
@@ -40,86 +40,86 @@ class WakeupSender:
     ``waits``: the queues that have claimable jobs; reads the database.
     """
 
-    def __init__(self, broker: Broker, waits: Callable[[], set[str]]) -> None:
+    def __init__(self, broker: Broker, queues_with_work: Callable[[], set[str]]) -> None:
         self._broker = broker
-        self._waits = waits
-        self._news = threading.Condition()
-        self._wanted: set[str] = set()
-        self._asked: set[str] = set()
+        self._queues_with_work = queues_with_work
+        self._condition = threading.Condition()
+        self._to_send: set[str] = set()
+        self._to_check: set[str] = set()
         """Queues to be woken only if they have claimable jobs."""
         self._closed = False
-        self._away = False
+        self._is_unavailable = False
         self._thread = threading.Thread(target=self._serve, name="imagemill-tokens", daemon=True)
         self._thread.start()
 
     def wake(self, queue: str) -> None:
         """A job of this queue can be claimed. Never blocks."""
-        with self._news:
-            self._wanted.add(route(queue))
-            self._news.notify()
+        with self._condition:
+            self._to_send.add(route(queue))
+            self._condition.notify()
 
-    def more(self, name: str) -> None:
+    def wake_another(self, name: str) -> None:
         """A job was claimed by a token of this broker's queue: should somebody else look, too?"""
-        with self._news:
-            self._asked.add(name)
-            self._news.notify()
+        with self._condition:
+            self._to_check.add(name)
+            self._condition.notify()
 
     @property
-    def broker_is_away(self) -> bool:
-        return self._away
+    def is_broker_unavailable(self) -> bool:
+        return self._is_unavailable
 
     def close(self) -> None:
         """What is wanted now is still sent, if the broker answers."""
-        with self._news:
+        with self._condition:
             self._closed = True
-            self._news.notify()
+            self._condition.notify()
         self._thread.join()
         self._broker.close()
 
     def _serve(self) -> None:
-        pause_s = _AGAIN_S
+        pause_s = _RETRY_S
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._closed or self._wanted or self._asked)
-                wanted, self._wanted = self._wanted, set()
-                asked, self._asked = self._asked, set()
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._to_send or self._to_check)
+                wanted, self._to_send = self._to_send, set()
+                asked, self._to_check = self._to_check, set()
                 if not (wanted or asked):
                     return
             try:
                 self._send(wanted, asked)
             except BrokerUnavailable as error:
-                self._tell_away(error)
+                self._log_unavailable(error)
                 if self._closed:
                     return
-                self._rest(wanted | asked, pause_s)
-                pause_s = min(pause_s * 2, _AGAIN_CAP_S)
+                self._wait(wanted | asked, pause_s)
+                pause_s = min(pause_s * 2, _RETRY_CAP_S)
             except StorageError as error:
                 log.warning("it cannot be read which queues have work: %s", error)
             except Exception:
                 log.exception("a bug kept a wake-up from being sent; the sweep sends another")
             else:
-                pause_s = _AGAIN_S
+                pause_s = _RETRY_S
 
     def _send(self, wanted: set[str], asked: set[str]) -> None:
         idle = {name for name in sorted(wanted | asked) if not self._broker.pending(name)}
         if idle - wanted:
-            waiting = {route(queue) for queue in self._waits()}
+            waiting = {route(queue) for queue in self._queues_with_work()}
             idle &= wanted | waiting
         for name in sorted(idle):
             self._broker.post(name)
-        if self._away:
-            self._away = False
+        if self._is_unavailable:
+            self._is_unavailable = False
             log.info("the broker answers again")
 
-    def _tell_away(self, error: BrokerUnavailable) -> None:
-        if not self._away:
+    def _log_unavailable(self, error: BrokerUnavailable) -> None:
+        if not self._is_unavailable:
             log.warning("the broker is away, workers look by themselves until it is back: %s", error)
-        self._away = True
+        self._is_unavailable = True
 
-    def _rest(self, unsent: set[str], pause_s: float) -> None:
-        with self._news:
-            self._wanted |= unsent
-            self._news.wait_for(lambda: self._closed, pause_s)
+    def _wait(self, unsent: set[str], pause_s: float) -> None:
+        with self._condition:
+            self._to_send |= unsent
+            self._condition.wait_for(lambda: self._closed, pause_s)
 
 
 class Component(Protocol):
@@ -138,15 +138,15 @@ class FleetDispatcher:
     def __init__(
         self,
         wakeups: WakeupSender,
-        waits: Callable[[], set[str]],
-        call: Callable[[str], None],
+        queues_with_work: Callable[[], set[str]],
+        ask_workers: Callable[[str], None],
         *,
         inline: InlineDispatcher | None = None,
         pool: SlotPool | None = None,
     ) -> None:
         self._wakeups = wakeups
-        self._waits = waits
-        self._call = call
+        self._queues_with_work = queues_with_work
+        self._ask_workers = ask_workers
         self._inline = inline
         self._pool = pool
         self._parts: list[Component] = [part for part in (inline, pool) if part is not None]
@@ -175,12 +175,12 @@ class FleetDispatcher:
         if self._pool is None:
             return 0
         try:
-            ran, more = self._pool.work(lambda: self._wakeups.more(name))
+            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name))
             if more:
-                self._wakeups.more(name)
-            elif not ran and name in map(route, self._waits()):
+                self._wakeups.wake_another(name)
+            elif not ran and name in map(route, self._queues_with_work()):
                 # Taken by a worker that can do none of it; another one may.
-                self._call(name)
+                self._ask_workers(name)
         except StorageError as error:
             log.warning("a wake-up came to nothing: %s", error)
             return 0

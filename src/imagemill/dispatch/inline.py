@@ -10,7 +10,7 @@ from imagemill.dispatch.base import Offers, find
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
 
-_SELDOM_S = 2.0
+_LONGEST_POLL_S = 2.0
 """Slots look for what waits and cannot be taken once in so long: time alone may have made it takeable, as a
 node is avoided for a while and a model loaded only for what has waited long enough."""
 
@@ -22,9 +22,9 @@ class WorkPoller:
         self._heads = heads
         self._offers = offers
         self._poll_s = poll_s
-        self._seen: tuple[list[LaneHead], list[Offer]] | None = None
+        self._last_state: tuple[list[LaneHead], list[Offer]] | None = None
         self._pause_s = poll_s
-        self._next = 0.0
+        self._next_poll = 0.0
 
     def should_wake(self) -> bool:
         """Whether all should look: at once where work or nodes have changed, else ever more seldom."""
@@ -33,16 +33,16 @@ class WorkPoller:
         served = frozenset[str]().union(*(offer.queues for offer in offers))
         waiting = [head for head in heads if head.key.queue in served]
         if not waiting:
-            self._seen = None
+            self._last_state = None
             return False
         seen = (waiting, offers)
-        if seen != self._seen:
-            self._seen, self._pause_s = seen, self._poll_s
-        elif time.monotonic() < self._next:
+        if seen != self._last_state:
+            self._last_state, self._pause_s = seen, self._poll_s
+        elif time.monotonic() < self._next_poll:
             return False
         else:
-            self._pause_s = min(self._pause_s * 2, max(self._poll_s, _SELDOM_S))
-        self._next = time.monotonic() + self._pause_s
+            self._pause_s = min(self._pause_s * 2, max(self._poll_s, _LONGEST_POLL_S))
+        self._next_poll = time.monotonic() + self._pause_s
         return True
 
 
@@ -52,7 +52,7 @@ _AFTER_ERROR_S = 1.0
 _NODE_REFRESH_S = 1.0
 """How often it is looked which nodes there are."""
 
-_Place = tuple[str, str, int]
+_SlotKey = tuple[str, str, int]
 """Backend, node, number of the slot."""
 
 
@@ -74,14 +74,14 @@ class InlineDispatcher:
     ) -> None:
         self._run_all = run_all
         self._backends = backends
-        self._offers = Offers(backends, worker=worker, chosen=queues)
-        self._lookout = WorkPoller(heads, self._offers, poll_s)
+        self._offers = Offers(backends, worker=worker, served_queues=queues)
+        self._poller = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
         self._condition = threading.Condition()
         self._wakeups = 0
         self._closed = False
-        self._slots: dict[_Place, threading.Thread] = {}
-        self._watch = threading.Thread(target=self._keep_watch, name="imagemill-watch", daemon=True)
+        self._slots: dict[_SlotKey, threading.Thread] = {}
+        self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-watch", daemon=True)
 
     def wake(self, queue: str) -> None:
         del queue  # all slots look: which of them fits the job is the claim's to say
@@ -89,7 +89,7 @@ class InlineDispatcher:
 
     def start(self) -> None:
         self._start_slots()
-        self._watch.start()
+        self._monitor.start()
 
     def stop_accepting(self) -> None:
         with self._condition:
@@ -100,8 +100,8 @@ class InlineDispatcher:
         self.stop_accepting()
         with self._condition:
             slots = list(self._slots.values())
-        if self._watch.is_alive():
-            self._watch.join()
+        if self._monitor.is_alive():
+            self._monitor.join()
         for thread in slots:
             thread.join()
 
@@ -114,7 +114,7 @@ class InlineDispatcher:
             self._wakeups += 1
             self._condition.notify_all()
 
-    def _keep_watch(self) -> None:
+    def _run_monitor(self) -> None:
         called = time.monotonic()
         pause_s = self._poll_s
         while not self._closed:
@@ -125,7 +125,7 @@ class InlineDispatcher:
                 if time.monotonic() >= called + _NODE_REFRESH_S:
                     called = time.monotonic()
                     self._start_slots()
-                if self._lookout.should_wake():
+                if self._poller.should_wake():
                     self._wake_all()
             except StorageError as error:
                 log.warning("it cannot be seen what waits: %s", error)
@@ -135,7 +135,7 @@ class InlineDispatcher:
 
     def _start_slots(self) -> None:
         """A thread for each slot that has none; those without a slot are told to leave."""
-        places: dict[_Place, Backend] = {
+        places: dict[_SlotKey, Backend] = {
             (backend.name, node.name, number): backend
             for backend in self._backends.values()
             for node in backend.nodes()
@@ -152,22 +152,22 @@ class InlineDispatcher:
         if superfluous:
             self._wake_all()
 
-    def _serve(self, backend: Backend, place: _Place) -> None:
-        while not self._leaves(backend, place):
+    def _serve(self, backend: Backend, place: _SlotKey) -> None:
+        while not self._remove_if_unneeded(backend, place):
             rings = self._wakeups
             try:
-                ran = self._look(backend, place[1])
+                ran = self._run_jobs(backend, place[1])
             except StorageError as error:
                 log.warning("a slot of %s cannot claim: %s", place[1], error)
-                self._rest(rings, _AFTER_ERROR_S)
+                self._wait_for_wakeup(rings, _AFTER_ERROR_S)
                 continue
             except Exception:
                 log.exception("a slot of %s met a bug and goes on", place[1])
                 ran = False
             if not ran:
-                self._rest(rings, None)
+                self._wait_for_wakeup(rings, None)
 
-    def _leaves(self, backend: Backend, place: _Place) -> bool:
+    def _remove_if_unneeded(self, backend: Backend, place: _SlotKey) -> bool:
         """Whether the slot is no longer needed; then it gives its place up."""
         node = find(backend, place[1])
         if not self._closed and node is not None and place[2] < node.slots:
@@ -176,13 +176,13 @@ class InlineDispatcher:
             self._slots.pop(place, None)
         return True
 
-    def _look(self, backend: Backend, node_name: str) -> bool:
+    def _run_jobs(self, backend: Backend, node_name: str) -> bool:
         def offer() -> Offer | None:
             return None if self._closed else self._offers.find(backend.name, node_name)
 
         return self._run_all(offer)
 
-    def _rest(self, rings: int, seconds: float | None) -> None:
+    def _wait_for_wakeup(self, rings: int, seconds: float | None) -> None:
         """Sleep until somebody rings, so long at most; a ring since ``rings`` was read counts."""
         with self._condition:
             self._condition.wait_for(lambda: self._closed or self._wakeups != rings, seconds)

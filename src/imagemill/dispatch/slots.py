@@ -14,7 +14,7 @@ from imagemill.domain.scheduling import Offer
 
 log = logging.getLogger(__name__)
 
-_POLLERS = 64
+_MAX_POLL_THREADS = 64
 """Bounds the threads that polling may start; slots bound it long before."""
 
 _Node = tuple[str, str]
@@ -37,28 +37,28 @@ class SlotPool:
         self,
         run_all: RunAll,
         offers: Offers,
-        waits: Callable[[], set[str]],
+        queues_with_work: Callable[[], set[str]],
         *,
-        token_s: float,
+        wakeup_s: float,
         poll_s: float,
-        most: int | None = None,
+        max_jobs: int | None = None,
     ) -> None:
         self._run_all = run_all
         self._offers = offers
-        self._waits = waits
-        self._token_s = token_s
+        self._queues_with_work = queues_with_work
+        self._wakeup_s = wakeup_s
         self._poll_s = poll_s
-        self._most = most
+        self._max_jobs = max_jobs
         self._lock = threading.Lock()
         self._busy: Counter[_Node] = Counter()
         self._stop = threading.Event()
-        self._pollers = ThreadPoolExecutor(_POLLERS, thread_name_prefix="imagemill-poll")
+        self._pollers = ThreadPoolExecutor(_MAX_POLL_THREADS, thread_name_prefix="imagemill-poll")
         self._poller = threading.Thread(target=self._poll, name="imagemill-poll", daemon=True)
 
     @property
     def slots(self) -> int:
         """At least one: nodes may come later."""
-        return self._most or max(1, sum(node.slots for _, node in self._offers.nodes()))
+        return self._max_jobs or max(1, sum(node.slots for _, node in self._offers.nodes()))
 
     def start(self) -> None:
         self._poller.start()
@@ -75,20 +75,20 @@ class SlotPool:
     def check_queues(self) -> None:
         """From any thread: a free slot should see whether there is work. Does not wait for it."""
         if not self._stop.is_set():
-            self._pollers.submit(self._look)
+            self._pollers.submit(self._work_quietly)
 
     def work(self, claimed: Callable[[], None] = lambda: None) -> tuple[int, bool]:
         """Run jobs on a free slot until there is none or the token is spent.
 
         How many were run, and whether there may be more for whoever looks next.
         """
-        until = time.monotonic() + self._token_s
+        until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
-        while not self._stop.is_set() and (node := self._take(tried)):
+        while not self._stop.is_set() and (node := self._acquire(tried)):
             try:
                 ran, spent = self._run_on(node, until, claimed)
             finally:
-                self._give_back(node)
+                self._release(node)
             if ran:
                 return ran, spent
             tried.add(node)
@@ -108,10 +108,10 @@ class SlotPool:
         # Asked before the first claim and once after each job, but not while the runner stops.
         return (max(1, asked - 1) if ran else 0), spent
 
-    def _take(self, tried: set[_Node]) -> _Node | None:
+    def _acquire(self, tried: set[_Node]) -> _Node | None:
         """A slot on the node that is least busy for its size."""
         with self._lock:
-            if self._most is not None and self._busy.total() >= self._most:
+            if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
             free = [
                 (self._busy[key] / node.slots, key)
@@ -125,7 +125,7 @@ class SlotPool:
             self._busy[chosen] += 1
             return chosen
 
-    def _give_back(self, node: _Node) -> None:
+    def _release(self, node: _Node) -> None:
         with self._lock:
             self._busy[node] -= 1
             if not self._busy[node]:
@@ -133,17 +133,17 @@ class SlotPool:
 
     def _poll(self) -> None:
         while not self._stop.wait(self._poll_s):
-            self._guard(self._look_out)
+            self._log_errors(self._poll_once)
 
-    def _look_out(self) -> None:
-        if not self._waits().isdisjoint(self._offers.queues()):
+    def _poll_once(self) -> None:
+        if not self._queues_with_work().isdisjoint(self._offers.queues()):
             self.check_queues()
 
-    def _look(self) -> None:
+    def _work_quietly(self) -> None:
         # Where one slot found work there may be some for the next.
-        self._guard(lambda: self.work(self.check_queues))
+        self._log_errors(lambda: self.work(self.check_queues))
 
-    def _guard(self, look: Callable[[], object]) -> None:
+    def _log_errors(self, look: Callable[[], object]) -> None:
         try:
             look()
         except StorageError as error:

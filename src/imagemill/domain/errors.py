@@ -142,9 +142,9 @@ class RateLimited(TryLater):
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, after_s: float, standing: QuotaStatus) -> None:
+    def __init__(self, message: str, *, after_s: float, status: QuotaStatus) -> None:
         super().__init__(message, after_s=after_s)
-        self.standing = standing
+        self.status = status
 
 
 class TooManyAttempts(TryLater):

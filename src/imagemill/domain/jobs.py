@@ -107,7 +107,7 @@ class Draft:
     callback_url: str | None = None
     depends_on: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
-    judgements: tuple[ModerationRecord, ...] = ()
+    moderation: tuple[ModerationRecord, ...] = ()
     """What checks said of its texts, when they said something."""
     unique_key: str = ""
     """Names work that is not done twice: while a job of the owner with this name is open or has succeeded, no

@@ -32,7 +32,7 @@ class PromptTexts:
 class ModerationInput:
     """What a check of prompts is asked."""
 
-    wording: PromptTexts
+    texts: PromptTexts
     owner: str
     recipe: str
 
@@ -43,7 +43,7 @@ class ModerationResult:
 
     verdict: Verdict
     category: str = ""
-    wording: PromptTexts | None = None
+    texts: PromptTexts | None = None
     """Of a rewrite: the texts to be used."""
 
 

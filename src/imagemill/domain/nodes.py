@@ -54,7 +54,7 @@ class NodeReport:
     name: str
     url: str
     healthy: bool
-    trouble: str = ""
+    problem: str = ""
     """Why it is not healthy, in a sentence."""
     draining: bool = False
     version: str = ""
@@ -69,7 +69,7 @@ class NodeReport:
     """Prompts of ours in flight."""
     queue_remaining: int | None = None
     """Prompts the node has in all, ours and others'."""
-    resident: tuple[str, ...] = ()
+    loaded_models: tuple[str, ...] = ()
     seen_at: int | None = None
     """When it last answered, microseconds since the epoch."""
     labels: tuple[str, ...] = ()

@@ -54,7 +54,7 @@ class Fleet:
     """What the nodes are about to have loaded, by what runs there and what they last offered."""
 
     now: int
-    holding: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    models_by_node: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     """Models by node."""
     busy: frozenset[str] = frozenset()
     """Nodes with jobs in flight."""
@@ -62,16 +62,16 @@ class Fleet:
     """When the latest load of a node was decided, where that is known."""
 
     def without(self, nodes: frozenset[str]) -> "Fleet":
-        holding = {node: held for node, held in self.holding.items() if node not in nodes}
+        holding = {node: held for node, held in self.models_by_node.items() if node not in nodes}
         return Fleet(self.now, holding, self.busy - nodes, self.loaded_at)
 
-    def servers(self, model: str, without: str = "") -> list[str]:
-        return sorted(node for node, held in self.holding.items() if model in held and node != without)
+    def nodes_with(self, model: str, without: str = "") -> list[str]:
+        return sorted(node for node, held in self.models_by_node.items() if model in held and node != without)
 
-    def serving(self, models: Container[str], without: str) -> dict[str, list[str]]:
+    def nodes_by_model(self, models: Container[str], without: str) -> dict[str, list[str]]:
         """The nodes of each model that has any: one look at a large fleet, however many models there are."""
         nodes: dict[str, list[str]] = {}
-        for node, held in self.holding.items():
+        for node, held in self.models_by_node.items():
             for model in held:
                 if model in models and node != without:
                     nodes.setdefault(model, []).append(node)
@@ -97,35 +97,39 @@ def choose(
 ) -> Choice | None:
     """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
     fitting = [head for head in heads if mismatch_reason(offer, head.key) is None]
-    if offer.patience_s > 0:
+    if offer.local_first_s > 0:
         fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
     if not fitting:
         return None
     first = min(fitting, key=_order)
-    if offer.patience_s > 0:
-        return Choice(first.lane, _spills(offer, first, fleet.now))
-    if offer.apart:
-        fleet = fleet.without(offer.apart)
+    if offer.local_first_s > 0:
+        return Choice(first.lane, _overflow_reason(offer, first, fleet.now))
+    if offer.remote_nodes:
+        fleet = fleet.without(offer.remote_nodes)
     load_s = rules.load_s if offer.load_s is None else offer.load_s
-    held = offer.resident if offer.node not in fleet.busy else fleet.holding.get(offer.node, frozenset())
+    held = (
+        offer.loaded_models
+        if offer.node not in fleet.busy
+        else fleet.models_by_node.get(offer.node, frozenset())
+    )
     here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
     stay = min(here, key=_order, default=None)
     if stay is not None and stay is first:
-        return Choice(stay.lane, _stays(stay, "next in fair order", held))
+        return Choice(stay.lane, _stay_reason(stay, "next in fair order", held))
     place = _SlotView(offer, fleet, rules, load_s, first.job.tag)
     away = [head for head in fitting if head not in here]
-    if stay and place.has_dwelt and (due := place.overdue(away, stay)):
+    if stay and place.has_dwelt and (due := place.overdue_choice(away, stay)):
         return due
-    worth = place.of_here(here, stay, away, peek) if stay else 0.0
-    rivals = place.rivals(away, worth) if stay else away
+    worth = place.worth_of_staying(here, stay, away, peek) if stay else 0.0
+    rivals = place.candidates(away, worth) if stay else away
     best = min(place.loads(rivals, peek), key=lambda load: (-load.worth, load.head.order), default=None)
     if stay and (best is None or best.worth <= worth):
-        return Choice(stay.lane, _stays(stay, "worth more than any load", held))
+        return Choice(stay.lane, _stay_reason(stay, "worth more than any load", held))
     if best is None:
-        return place.left_alone(away)
-    if place.better_left(best.head):
+        return place.unserved_choice(away)
+    if place.leaves_to_idle_nodes(best.head):
         return None
-    if due := place.overdue(away, best.head):
+    if due := place.overdue_choice(away, best.head):
         return due
     return Choice(best.head.lane, best.reason(), loads=True)
 
@@ -166,24 +170,24 @@ class _SlotView:
     def weight(self, job: QueuedJob) -> float:
         return math.exp((self.front - job.tag) / self.rules.horizon_s)
 
-    def at_best(self, head: LaneHead) -> float:
+    def best_worth(self, head: LaneHead) -> float:
         """What loading for this head is worth if jobs like it wait in plenty."""
         work_s = LOOKAHEAD * head.job.estimate_s
         return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
 
-    def rivals(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
+    def candidates(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
         """The lanes of models that may be worth more: only they need a closer look."""
-        models = {head.key.model for head in away if self.at_best(head) > worth}
+        models = {head.key.model for head in away if self.best_worth(head) > worth}
         return [head for head in away if head.key.model in models]
 
-    def of_here(
+    def worth_of_staying(
         self, here: Sequence[LaneHead], stay: LaneHead, away: Sequence[LaneHead], peek: Peek
     ) -> float:
         """What staying is worth; at least the weight of the next job, which often is enough to know."""
         least = self.weight(stay.job)
-        if not self.rivals(away, least):
+        if not self.candidates(away, least):
             return least
-        jobs = _merged(peek([head.lane for head in here], LOOKAHEAD))
+        jobs = _merge(peek([head.lane for head in here], LOOKAHEAD))
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 
     def loads(self, away: Sequence[LaneHead], peek: Peek) -> list[_Load]:
@@ -193,16 +197,16 @@ class _SlotView:
             lanes.setdefault(head.key.model, []).append(head)
         if not away:
             return []
-        servers = self.fleet.serving(lanes, self.offer.node)
+        servers = self.fleet.nodes_by_model(lanes, self.offer.node)
         least_s = max(_LEAST_S, min(head.job.estimate_s for head in away))
         taken = max(map(len, servers.values()), default=0) * math.ceil(self.load_s / least_s)
         count = min(MOST_PEEKED, LOOKAHEAD + taken)
         seen = peek([head.lane for head in away], count)
         loads: list[_Load] = []
         for model, heads in lanes.items():
-            jobs = _merged({head.lane: seen.get(head.lane, ()) for head in heads})
+            jobs = _merge({head.lane: seen.get(head.lane, ()) for head in heads})
             full = any(len(seen.get(head.lane, ())) >= count for head in heads)
-            left = self._left(jobs, len(servers.get(model, ())) * self.load_s, full)
+            left = self._without_served(jobs, len(servers.get(model, ())) * self.load_s, full)
             if not left:
                 continue
             worth = self._worth(left[:LOOKAHEAD], LOAD_PAYS * self.load_s)
@@ -218,7 +222,7 @@ class _SlotView:
         dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
         return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
 
-    def overdue(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
+    def overdue_choice(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
         """The load that the bound forces instead of taking this other job."""
         due = [head for head in away if head.order < other.order and self._is_overdue(head)]
         if not due:
@@ -231,34 +235,34 @@ class _SlotView:
             loads=True,
         )
 
-    def left_alone(self, away: Sequence[LaneHead]) -> Choice | None:
+    def unserved_choice(self, away: Sequence[LaneHead]) -> Choice | None:
         """The first whose nodes should have come to it by now: a node may have died, or work longer than
         it was taken for."""
         late = [head for head in away if self._age_s(head) > self.load_s]
         if not late:
             return None
         head = min(late, key=_order)
-        servers = ", ".join(self.fleet.servers(head.key.model, self.offer.node))
+        servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
             f"loads {head.key.model}: it waits for {self._age_s(head):.0f} s, {servers} did not come to it",
             loads=True,
         )
 
-    def better_left(self, head: LaneHead) -> bool:
+    def leaves_to_idle_nodes(self, head: LaneHead) -> bool:
         """A busy node leaves new work that needs a load to idle nodes, for as long as a load takes."""
-        idle = self.fleet.holding.keys() - self.fleet.busy - {self.offer.node}
+        idle = self.fleet.models_by_node.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 
     def _is_overdue(self, head: LaneHead) -> bool:
         patience_s = self._age_s(head) - priority_offset_s(head.job.priority)
-        served = self.fleet.servers(head.key.model, self.offer.node)
+        served = self.fleet.nodes_with(head.key.model, self.offer.node)
         return patience_s > self.rules.bound_s and not served
 
     def _age_s(self, head: LaneHead) -> float:
         return (self.fleet.now - head.job.since) / SECOND
 
-    def _left(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
+    def _without_served(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
         """Without what others will have begun while the model loads; the last of many stands for the rest."""
         for number, job in enumerate(jobs):
             if served_s <= 0:
@@ -282,23 +286,23 @@ def _is_due(offer: Offer, head: LaneHead, now: int) -> bool:
     return since is None or head.job.since <= since
 
 
-def _spills(offer: Offer, head: LaneHead, now: int) -> str:
+def _overflow_reason(offer: Offer, head: LaneHead, now: int) -> str:
     if open_to_remote_since(offer, head.key, now) is None:
         return "no local node can do it"
     waited_s = (now - head.job.since) / SECOND
-    return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
+    return f"waited {waited_s:.0f} s for a local node (bound {offer.local_first_s:.0f} s)"
 
 
 def _order(head: LaneHead) -> tuple[float, int, int]:
     return head.order
 
 
-def _merged(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
+def _merge(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
     jobs = [job for lane in lanes.values() for job in lane]
     return sorted(jobs, key=lambda job: (job.tag, job.since))
 
 
-def _stays(head: LaneHead, order: str, held: frozenset[str]) -> str:
+def _stay_reason(head: LaneHead, order: str, held: frozenset[str]) -> str:
     return f"{order}; {head.key.model} is loaded" if head.key.model in held else order
 
 
@@ -306,16 +310,16 @@ def _stays(head: LaneHead, order: str, held: frozenset[str]) -> str:
 class QueuePosition:
     """Where a job stands in its lane, and what the nodes hold."""
 
-    before: int
+    jobs_ahead: int
     """Jobs of its lane that are before it in fair order."""
-    before_s: float
+    seconds_ahead: float
     """Their estimated seconds of work."""
     more: bool
     """Whether there are more than were counted."""
     fleet: Fleet
 
 
-def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: QueuePosition) -> str:
+def explain_wait(offers: Sequence[Offer], key: LaneKey, position: QueuePosition) -> str:
     """As far as the slots of this process and the running jobs tell."""
     if not offers:
         return "no worker is connected"
@@ -326,22 +330,22 @@ def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: QueuePosition)
         return f"no node can take it: {why}"
     loadless = all(offer.load_s == 0 for offer in offers if offer.node in able)
     if not key.model or loadless:
-        return f"waits for a free slot on {_listed(able)}; {_ahead(standing)}"
-    servers = standing.fleet.servers(key.model)
+        return f"waits for a free slot on {_join_names(able)}; {_describe_ahead(position)}"
+    servers = position.fleet.nodes_with(key.model)
     if servers:
         serve = "serves" if len(servers) == 1 else "serve"
-        return f"{_listed(servers)} {serve} {key.model}; {_ahead(standing)}"
-    return f"waits for a node to load {key.model}: {_ahead(standing)}; {_listed(able)} could"
+        return f"{_join_names(servers)} {serve} {key.model}; {_describe_ahead(position)}"
+    return f"waits for a node to load {key.model}: {_describe_ahead(position)}; {_join_names(able)} could"
 
 
-def _ahead(standing: QueuePosition) -> str:
-    if not standing.before:
+def _describe_ahead(position: QueuePosition) -> str:
+    if not position.jobs_ahead:
         return "it is the first of its kind in fair order"
-    least = "at least " if standing.more else ""
-    jobs = f"{standing.before} {'job' if standing.before == 1 else 'jobs'}"
-    return f"{least}{jobs} ({standing.before_s:.0f} s of work) before it"
+    least = "at least " if position.more else ""
+    jobs = f"{position.jobs_ahead} {'job' if position.jobs_ahead == 1 else 'jobs'}"
+    return f"{least}{jobs} ({position.seconds_ahead:.0f} s of work) before it"
 
 
-def _listed(nodes: Sequence[str]) -> str:
+def _join_names(nodes: Sequence[str]) -> str:
     """A large fleet is not spelled out."""
     return ", ".join(nodes) if len(nodes) <= 4 else f"{', '.join(nodes[:3])} and {len(nodes) - 3} more"

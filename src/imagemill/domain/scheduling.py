@@ -44,7 +44,7 @@ class Offer:
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
     """Memory the node has in all; None: unknown, take anything."""
-    resident: frozenset[str] = frozenset()
+    loaded_models: frozenset[str] = frozenset()
     """Checkpoints loaded now, AIRs in lower case."""
     available: Container[str] | None = None
     """Checkpoints the node could load, and needs of jobs it meets; None: all."""
@@ -52,11 +52,11 @@ class Offer:
     """Jobs the node may have in flight, over all workers; None: unbounded."""
     load_s: float | None = None
     """Seconds the node takes to load a checkpoint; 0: it has none to load; None: unknown."""
-    patience_s: float = 0.0
+    local_first_s: float = 0.0
     """How long it leaves jobs to its ``rivals``."""
-    rivals: "tuple[Offer, ...]" = ()
+    local_offers: "tuple[Offer, ...]" = ()
     """Of a remote node: what the local nodes that are well could take, in whichever process."""
-    apart: frozenset[str] = frozenset()
+    remote_nodes: frozenset[str] = frozenset()
     """Names of the remote nodes: nothing is loaded there, and no local job is left to them."""
 
 
@@ -112,9 +112,11 @@ def open_to_remote_since(offer: Offer, key: LaneKey, now: int) -> int | None:
 
     A slot with patience leaves what a local node could do to the local nodes for so long.
     """
-    if offer.patience_s <= 0 or all(mismatch_reason(rival, key) is not None for rival in offer.rivals):
+    if offer.local_first_s <= 0 or all(
+        mismatch_reason(rival, key) is not None for rival in offer.local_offers
+    ):
         return None
-    return now - round(offer.patience_s * SECOND)
+    return now - round(offer.local_first_s * SECOND)
 
 
 def virtual_time(running: Iterable[tuple[float, float]]) -> float | None:

@@ -41,11 +41,11 @@ class NodeSample:
 class QueueCollector(Collector):
     """A database that does not answer is told as such; it does not spoil the scrape."""
 
-    def __init__(self, look: Callable[[], Sequence[QueueSample]], *, fresh_s: float = FRESH_S) -> None:
-        self._look = look
+    def __init__(self, read: Callable[[], Sequence[QueueSample]], *, fresh_s: float = FRESH_S) -> None:
+        self._read = read
         self._fresh_s = fresh_s
         self._lock = threading.Lock()
-        self._seen: Sequence[QueueSample] | None = None
+        self._samples: Sequence[QueueSample] | None = None
         self._until = 0.0
 
     def describe(self) -> Iterable[Metric]:
@@ -75,12 +75,12 @@ class QueueCollector(Collector):
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
-                    self._seen = self._look()
+                    self._samples = self._read()
                 except StorageError as error:
                     log.warning("the queues cannot be read for metrics: %s", error)
-                    self._seen = None
+                    self._samples = None
                 self._until = time.monotonic() + self._fresh_s
-            return self._seen
+            return self._samples
 
 
 class NodeCollector(Collector):
@@ -88,10 +88,10 @@ class NodeCollector(Collector):
 
     def __init__(
         self,
-        look: Callable[[], Iterable[NodeSample]],
+        read: Callable[[], Iterable[NodeSample]],
         occupancy: Callable[[], Mapping[str, tuple[int, float]]],
     ) -> None:
-        self._look = look
+        self._read = read
         self._occupancy = occupancy
 
     def describe(self) -> Iterable[Metric]:
@@ -102,7 +102,7 @@ class NodeCollector(Collector):
         healthy = GaugeMetricFamily("imagemill_node_healthy", "1: it answers and is well.", labels=labels)
         draining = GaugeMetricFamily("imagemill_node_draining", "1: it takes no more jobs.", labels=labels)
         slots = GaugeMetricFamily("imagemill_node_slots", "Jobs it may have in flight.", labels=labels)
-        for state in self._look():
+        for state in self._read():
             values = (state.name, state.backend)
             healthy.add_metric(values, float(state.healthy))
             draining.add_metric(values, float(state.draining))

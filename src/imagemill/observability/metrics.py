@@ -44,7 +44,7 @@ class NodeUtilization:
             if state.jobs == 0:
                 state.busy_s += time.monotonic() - state.since
 
-    def look(self) -> dict[str, tuple[int, float]]:
+    def snapshot(self) -> dict[str, tuple[int, float]]:
         """For each node that ever had a job: how many it has, and for how many seconds it had some."""
         now = time.monotonic()
         with self._lock:
@@ -87,10 +87,10 @@ class Metrics:
     ``shown``: the name a node is known by in metrics, where its own would differ with every start.
     """
 
-    def __init__(self, *, shown: Callable[[str], str] = str) -> None:
+    def __init__(self, *, label_of: Callable[[str], str] = str) -> None:
         self.registry = CollectorRegistry()
         self.occupancy = NodeUtilization()
-        self._shown = shown
+        self._label_of = label_of
         self._jobs = self._counter("jobs", "Jobs that came to their end.", "recipe", "end")
         self._failures = self._counter(
             "failures", "Attempts that failed; retried: whether another one follows.", "type", "retried"
@@ -145,14 +145,14 @@ class Metrics:
         self._claims(job.queue).observe(max(0, now_us() - claimed_at) / SECOND)
         if job.attempt == 1:
             self._waits(job.queue).observe(max(0, claimed_at - job.created_at) / SECOND)
-        self.occupancy.enter(self._shown(job.node or ""))
+        self.occupancy.enter(self._label_of(job.node or ""))
 
     def end(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> None:
         """The attempt is over; ``stages`` as the job's last event tells them."""
         backend = job.backend or ""
         for stage in stages:
             self._stages(backend, stage["stage"]).observe(stage["ms"] / 1000)
-        self.occupancy.leave(self._shown(job.node or ""))
+        self.occupancy.leave(self._label_of(job.node or ""))
 
     def ended(self, recipe: str, end: str) -> None:
         self._jobs(recipe, end).inc()
@@ -161,7 +161,7 @@ class Metrics:
         self._failures(type, "true" if retried else "false").inc()
 
     def loaded(self, node: str) -> None:
-        self._loads(self._shown(node)).inc()
+        self._loads(self._label_of(node)).inc()
 
     def committed(self, writes: int) -> None:
         self._batch.observe(writes)

@@ -47,7 +47,7 @@ class Otlp:
         self, endpoint: str, headers: Mapping[str, str], resource: Mapping[str, str], timeout_s: float
     ) -> None:
         self._exporter = _Exporter(endpoint_of(endpoint), headers, timeout_s)
-        self._patience_s = timeout_s
+        self._timeout_s = timeout_s
         self._ids = _Ids()
         self._provider = TracerProvider(
             sampler=ALWAYS_ON,  # what is not sampled does not come here
@@ -74,7 +74,7 @@ class Otlp:
 
     def close(self) -> None:
         """Deliver what waits; a collector that does not answer holds up nobody's end for long."""
-        timer = threading.Timer(self._patience_s, self._exporter.shutdown)
+        timer = threading.Timer(self._timeout_s, self._exporter.shutdown)
         timer.daemon = True
         timer.start()
         self._provider.shutdown()
@@ -114,9 +114,9 @@ class _Exporter(SpanExporter):
     """Tells of what could not be delivered in one line a minute, with the cause."""
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], timeout_s: float) -> None:
-        self._cause = _Cause()
-        self._sieves = {trace_exporter.__name__: self._cause, _QUEUE_LOGGER: _Seldom()}
-        for name, sieve in self._sieves.items():
+        self._cause = _LastMessage()
+        self._filters = {trace_exporter.__name__: self._cause, _QUEUE_LOGGER: _OncePerMinute()}
+        for name, sieve in self._filters.items():
             logging.getLogger(name).addFilter(sieve)
         self._endpoint = endpoint
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class _Exporter(SpanExporter):
                 return
             self._closed = True
         self._exporter.shutdown()
-        for name, sieve in self._sieves.items():
+        for name, sieve in self._filters.items():
             logging.getLogger(name).removeFilter(sieve)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -157,7 +157,7 @@ class _Exporter(SpanExporter):
         self._lost = 0
 
 
-class _Cause(logging.Filter):
+class _LastMessage(logging.Filter):
     """Keeps what the SDK's exporter says of a failure instead of letting it be logged at every batch."""
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class _Cause(logging.Filter):
         return False
 
 
-class _Seldom(logging.Filter):
+class _OncePerMinute(logging.Filter):
     """Lets one line a minute through."""
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ def span_of(traceparent: str) -> str:
     return traceparent[36:52]
 
 
-def derived(*parts: str | int) -> str:
+def derive_id(*parts: str | int) -> str:
     """The id of the span that these name together, the same in every process."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).hexdigest()
     return digest if int(digest, 16) else "1".zfill(16)  # all zeros is no id
@@ -52,19 +52,21 @@ def derived(*parts: str | int) -> str:
 
 def of_job(job_id: str) -> str:
     """The id of the span of a job's whole life."""
-    return derived(job_id)
+    return derive_id(job_id)
 
 
 def of_attempt(job_id: str, attempt: int) -> str:
-    return derived(job_id, attempt)
+    return derive_id(job_id, attempt)
 
 
-def facts(job: Job) -> dict[str, Value]:
+def job_attributes(job: Job) -> dict[str, Value]:
     """What every span of a job tells of it."""
     return {"imagemill.job.id": job.id, "imagemill.recipe": job.recipe, "imagemill.queue": job.queue}
 
 
-def places(worker: str | None, node: str | None, backend: str | None, reason: str | None) -> dict[str, Value]:
+def placement_attributes(
+    worker: str | None, node: str | None, backend: str | None, reason: str | None
+) -> dict[str, Value]:
     """Where an attempt ran, and why there."""
     named = {"worker": worker, "node": node, "backend": backend, "reason": reason}
     return {f"imagemill.{name}": value for name, value in named.items() if value}

@@ -32,14 +32,14 @@ class AttemptTrace:
         self._tracer = tracer
         self._job = job
         self._stages = stages
-        self._began = now_us()
-        self._over = 0
+        self._started_at = now_us()
+        self._ended_at = 0
         self._outcome: Outcome | None = None
         self._status: JobStatus | None = None
         self._trace = spans.trace_of(job.trace)
         self._id = spans.of_attempt(job.id, job.attempt)
         self._token: Token[ActiveSpan | None] = tracer.enter(self)
-        self._emit("claim", job.started_at or self._began, self._began)
+        self._emit_step("claim", job.started_at or self._started_at, self._started_at)
 
     @property
     def trace(self) -> str:
@@ -52,7 +52,7 @@ class AttemptTrace:
 
     def ended(self, outcome: Outcome) -> None:
         """The work is over; how it ended is still to be recorded."""
-        self._over, self._outcome = now_us(), outcome
+        self._ended_at, self._outcome = now_us(), outcome
         if isinstance(outcome, Retried) and not outcome.counts:
             self._tracer.hand_back(self._job.id)
 
@@ -62,17 +62,17 @@ class AttemptTrace:
     def close(self) -> None:
         """Tell the spans. Of an attempt whose end is not its own any more, who took the job back tells."""
         self._tracer.leave(self._token, self._job.id)
-        marks = [self._began + round(stage["atMs"] * 1000) for stage in self._stages]
+        marks = [self._started_at + round(stage["atMs"] * 1000) for stage in self._stages]
         # The marks are of another clock, which may be a little ahead.
-        over = max([self._over or now_us(), *marks])
+        over = max([self._ended_at or now_us(), *marks])
         now = max(now_us(), over)
         error = self._error()
         for step, start, end in zip(_STEPS, marks, [*marks[1:], over], strict=False):
             whole = len(marks) > _STEPS.index(step) + 1
-            self._emit(step, start, end if whole else over, "" if whole else error)
-        self._emit("finish", over, now, "" if self._status else "unrecorded")
+            self._emit_step(step, start, end if whole else over, "" if whole else error)
+        self._emit_step("finish", over, now, "" if self._status else "unrecorded")
         if self._status is not None:
-            self._tell(now, error, self._status)
+            self._emit_attempt(now, error, self._status)
 
     def _error(self) -> str:
         outcome = self._outcome
@@ -80,16 +80,16 @@ class AttemptTrace:
             return "bug"
         return outcome.failure.code.value if isinstance(outcome, (Failed, Retried)) else ""
 
-    def _tell(self, now: int, error: str, status: JobStatus) -> None:
+    def _emit_attempt(self, now: int, error: str, status: JobStatus) -> None:
         job = self._job
         attributes: dict[str, Value] = {
-            **spans.facts(job),
-            **spans.places(job.worker, job.node, job.backend, job.reason),
+            **spans.job_attributes(job),
+            **spans.placement_attributes(job.worker, job.node, job.backend, job.reason),
             "imagemill.attempt": job.attempt,
             "imagemill.end": _ENDS[type(self._outcome)] if self._outcome else "",
             "imagemill.job.status": status.value,
         }
-        start = job.started_at or self._began
+        start = job.started_at or self._started_at
         self._tracer.emit(
             Span(
                 "attempt",
@@ -105,11 +105,11 @@ class AttemptTrace:
         )
 
     def _of_step(self, step: str) -> str:
-        return spans.derived(self._job.id, self._job.attempt, step)
+        return spans.derive_id(self._job.id, self._job.attempt, step)
 
-    def _emit(self, step: str, start: int, end: int, error: str = "") -> None:
+    def _emit_step(self, step: str, start: int, end: int, error: str = "") -> None:
         kind = Kind.CLIENT if step in ("send", "follow") else Kind.INTERNAL
-        attributes = spans.facts(self._job)
+        attributes = spans.job_attributes(self._job)
         if kind is Kind.CLIENT:
             attributes |= {
                 "imagemill.node": self._job.node or "",
@@ -144,7 +144,7 @@ class SpanSink(Protocol):
     def close(self) -> None: ...
 
 
-_here: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
+_active: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
 
 
 class RequestTrace:
@@ -156,11 +156,11 @@ class RequestTrace:
         self._start = now_us()
         self.trace = spans.trace_of(traceparent)
         self.span = spans.span_of(traceparent)
-        self._token = _here.set(self)
+        self._token = _active.set(self)
 
     def close(self, method: str, route: str, status: int | None) -> None:
         """``status``: None when there was no answer."""
-        _here.reset(self._token)
+        _active.reset(self._token)
         attributes: dict[str, Value] = {"http.request.method": method}
         if route:
             attributes["http.route"] = route
@@ -192,7 +192,11 @@ class DeliveryTrace:
         """``number``: of the try. ``error``: what went wrong, or None."""
         job, wrong = self._job, "undelivered" if error else ""
         event = self._event.value
-        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.event": event, "imagemill.try": number}
+        attributes: dict[str, Value] = {
+            **spans.job_attributes(job),
+            "imagemill.event": event,
+            "imagemill.try": number,
+        }
         trace, parent, end = spans.trace_of(job.trace), spans.of_job(job.id), now_us()
         start, kind = self._start, Kind.CLIENT
         self._emit(Span(self._name, trace, self._span, parent, start, end, kind, attributes, wrong))
@@ -201,8 +205,8 @@ class DeliveryTrace:
 class Tracer:
     """The spans of one process. ``ratio``: of all traces, those that are told; each whole or not at all."""
 
-    def __init__(self, out: SpanSink, ratio: float, log: EventReader) -> None:
-        self._out = out
+    def __init__(self, sink: SpanSink, ratio: float, log: EventReader) -> None:
+        self._sink = sink
         self._bound = round(ratio * (1 << _BITS))
         self._history = History(log, self.emit, self.samples)
         self._handed_back: set[str] = set()
@@ -212,7 +216,7 @@ class Tracer:
         return int(traceparent[19:35], 16) < self._bound
 
     def emit(self, span: Span) -> None:
-        self._out.emit(span)
+        self._sink.emit(span)
 
     def request(self, traceparent: str, parent: str | None) -> RequestTrace | None:
         """``parent``: the caller's span. None: this trace is not told."""
@@ -222,12 +226,12 @@ class Tracer:
         """An attempt was claimed. None: its trace is not told."""
         if not self.samples(job.trace):
             return None
-        self._history.queued(job)
+        self._history.emit_queue(job)
         return AttemptTrace(self, job, stages)
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
         """An operation of the blob store is over: a span, where it is part of one."""
-        place = _here.get()
+        place = _active.get()
         if place is None:
             return
         end = now_us()
@@ -236,7 +240,7 @@ class Tracer:
         id_ = secrets.token_hex(8)
         self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
 
-    def of_delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
+    def delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
         """A callback or webhook of the job is about to be sent. None: its trace is not told."""
         return DeliveryTrace(self.emit, name, job, event) if self.samples(job.trace) else None
 
@@ -244,18 +248,18 @@ class Tracer:
         """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that
         were taken back from their workers. Does not block."""
         for job in ended:
-            self._history.over(job)
+            self._history.emit_job(job)
         for job_id in lost:
             if job_id not in self._handed_back:
-                self._history.lost(job_id)
+                self._history.emit_lost_attempt(job_id)
         for job_id in others:
-            self._history.ended(job_id)
+            self._history.emit_ended_job(job_id)
 
     def enter(self, place: ActiveSpan) -> "Token[ActiveSpan | None]":
-        return _here.set(place)
+        return _active.set(place)
 
     def leave(self, token: "Token[ActiveSpan | None]", job_id: str) -> None:
-        _here.reset(token)
+        _active.reset(token)
         self._handed_back.discard(job_id)
 
     def hand_back(self, job_id: str) -> None:
@@ -265,4 +269,4 @@ class Tracer:
     def close(self) -> None:
         """Deliver what is there, within a bounded time."""
         self._history.close()
-        self._out.close()
+        self._sink.close()

@@ -41,7 +41,7 @@ class PubSub(Protocol):
         """Whether news of other processes arrive now."""
         ...
 
-    def publish(self, news: Sequence[ClusterEvent]) -> None:
+    def publish(self, events: Sequence[ClusterEvent]) -> None:
         """From any thread; never blocks."""
         ...
 

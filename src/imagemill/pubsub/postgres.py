@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 _CHANNEL = "imagemill_news"
 _MOST_NOTICES = 100
 """A payload may have 8,000 bytes; a notice takes about 50."""
-_ALIVE_S = 10.0
+_CHECK_S = 10.0
 _ECHO_S = 3.0
-_AGAIN_S, _AGAIN_CAP_S = 0.5, 10.0
+_RETRY_S, _RETRY_CAP_S = 0.5, 10.0
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
 
@@ -36,16 +36,16 @@ class PostgresPubSub:
     def __init__(self, url: str, sender: str) -> None:
         self._url = url
         self._sender = sender
-        self._hears = False
+        self._is_connected = False
         self._writer: Any = None
-        self._outgoing = SenderThread(self._send, name="notify")
+        self._sender_thread = SenderThread(self._send, name="notify")
 
     @property
     def is_connected(self) -> bool:
-        return self._hears
+        return self._is_connected
 
-    def publish(self, news: Sequence[ClusterEvent]) -> None:
-        self._outgoing.publish(news)
+    def publish(self, events: Sequence[ClusterEvent]) -> None:
+        self._sender_thread.publish(events)
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
         del job_id, progress  # the log has it once a second; see the module
@@ -57,7 +57,7 @@ class PostgresPubSub:
         del ids
 
     def close(self) -> None:
-        self._outgoing.close()
+        self._sender_thread.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -66,27 +66,27 @@ class PostgresPubSub:
         try:
             if self._writer is None or self._writer.closed:
                 self._writer = psycopg.connect(self._url, autocommit=True, connect_timeout=2)
-            for part in _parts(news):
+            for part in _split(news):
                 self._writer.execute(_NOTIFY, (_CHANNEL, pack(self._sender, part).decode()))
         except psycopg.Error as error:
             self._writer = None
             raise PublishFailed(str(error)) from error
 
     async def listen(self, handlers: EventHandlers) -> None:
-        pause_s, told = _AGAIN_S, False
+        pause_s, told = _RETRY_S, False
         while True:
             try:
                 await self._session(handlers)
             except (psycopg.Error, OSError, TimeoutError) as error:
-                if self._hears:
-                    pause_s, told = _AGAIN_S, False
+                if self._is_connected:
+                    pause_s, told = _RETRY_S, False
                 if not told:
                     told = True
                     log.warning("news of other processes are looked up until they are heard: %s", error)
             finally:
-                self._hears = False
+                self._is_connected = False
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _AGAIN_CAP_S)
+            pause_s = min(pause_s * 2, _RETRY_CAP_S)
 
     async def _session(self, handlers: EventHandlers) -> None:
         """Raises `TimeoutError` once it does not hear itself."""
@@ -94,20 +94,20 @@ class PostgresPubSub:
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
             while True:
-                await self._call()
-                await self._listen_for(connection, handlers)
+                await self._notify_self()
+                await self._listen_until_next_check(connection, handlers)
 
-    async def _call(self) -> None:
+    async def _notify_self(self) -> None:
         """A session for a moment: a third one to hold for this would be idle nearly always."""
         async with await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, connect_timeout=2
         ) as caller:
             await caller.execute(_NOTIFY, (_CHANNEL, pack(self._sender, ClusterEvent()).decode()))
 
-    async def _listen_for(self, connection: Any, handlers: EventHandlers) -> None:
+    async def _listen_until_next_check(self, connection: Any, handlers: EventHandlers) -> None:
         """Until it is time to call oneself again."""
         called, heard = time.monotonic(), False
-        while (elapsed_s := time.monotonic() - called) < _ALIVE_S:
+        while (elapsed_s := time.monotonic() - called) < _CHECK_S:
             if not heard and elapsed_s >= _ECHO_S:
                 raise TimeoutError("the connection delivers no notifications; is it through a pooler?")
             async for notify in connection.notifies(timeout=_ECHO_S, stop_after=1):
@@ -117,20 +117,20 @@ class PostgresPubSub:
                         handlers.on_event(news)
                 elif not heard:
                     heard = True
-                    self._begin(handlers)
+                    self._set_connected(handlers)
 
-    def _begin(self, handlers: EventHandlers) -> None:
-        if not self._hears:
-            self._hears = True
+    def _set_connected(self, handlers: EventHandlers) -> None:
+        if not self._is_connected:
+            self._is_connected = True
             handlers.on_connect()
 
 
-def _parts(news: ClusterEvent) -> list[ClusterEvent]:
+def _split(news: ClusterEvent) -> list[ClusterEvent]:
     """The same news, each part small enough for a payload."""
     first = replace(news, events=news.events[:_MOST_NOTICES])
     more = range(_MOST_NOTICES, len(news.events), _MOST_NOTICES)
-    return [part for part in (first, *(_of(news, start) for start in more)) if part]
+    return [part for part in (first, *(_slice(news, start) for start in more)) if part]
 
 
-def _of(news: ClusterEvent, start: int) -> ClusterEvent:
+def _slice(news: ClusterEvent, start: int) -> ClusterEvent:
     return ClusterEvent(news.events[start : start + _MOST_NOTICES])

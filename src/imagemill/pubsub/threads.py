@@ -12,7 +12,7 @@ from imagemill.pubsub.codec import merge
 
 log = logging.getLogger(__name__)
 
-_MOST_KEPT = 10_000
+_MAX_PENDING = 10_000
 """News kept while nobody takes them; who misses some looks into the database."""
 _AFTER_ERROR_S = 1.0
 
@@ -27,46 +27,46 @@ class PublishFailed(Exception):
 class SenderThread:
     def __init__(self, send: Send, *, name: str) -> None:
         self._send = send
-        self._bell = threading.Condition()
-        self._news: list[ClusterEvent] = []
+        self._condition = threading.Condition()
+        self._events: list[ClusterEvent] = []
         self._progress: dict[str, Progress] = {}
         self._closed = False
-        self._away = False
+        self._is_failing = False
         self._thread = threading.Thread(target=self._serve, name=f"imagemill-{name}", daemon=True)
         self._thread.start()
 
-    def publish(self, news: Sequence[ClusterEvent]) -> None:
-        with self._bell:
-            if len(self._news) < _MOST_KEPT:
-                self._news.extend(news)
-            self._bell.notify()
+    def publish(self, events: Sequence[ClusterEvent]) -> None:
+        with self._condition:
+            if len(self._events) < _MAX_PENDING:
+                self._events.extend(events)
+            self._condition.notify()
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
-        with self._bell:
+        with self._condition:
             self._progress[job_id] = progress
-            self._bell.notify()
+            self._condition.notify()
 
     def close(self) -> None:
-        with self._bell:
+        with self._condition:
             self._closed = True
-            self._bell.notify()
+            self._condition.notify()
         self._thread.join()
 
     def _serve(self) -> None:
         while True:
-            with self._bell:
-                self._bell.wait_for(lambda: self._closed or self._news or self._progress)
-                news, self._news = self._news, []
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._events or self._progress)
+                news, self._events = self._events, []
                 progress, self._progress = self._progress, {}
                 if not (news or progress):
                     return
             try:
                 self._send(merge(news), progress)
-                self._away = False
+                self._is_failing = False
             except PublishFailed as error:
-                if not self._away:
+                if not self._is_failing:
                     log.warning("other processes hear of nothing and look by themselves: %s", error)
-                self._away = True
+                self._is_failing = True
                 if self._closed:
                     return
                 # Old news are of no use to anybody who looks into the database meanwhile.

@@ -53,7 +53,7 @@ class Comfy(BaseModel):
 
 
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
-    graph = _read(input_.graph, path)
+    graph = _parse_graph(input_.graph, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     reseeded = graphs.reseed(graph, input_.number)
     filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
@@ -62,7 +62,7 @@ def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
 
 
-def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
+def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
     if not raw:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
     if len(raw) > MAX_NODES:

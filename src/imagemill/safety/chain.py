@@ -43,12 +43,12 @@ class ChainResult:
     """What all checks together say."""
 
     texts: PromptTexts
-    judgements: tuple[ModerationRecord, ...] = ()
+    records: tuple[ModerationRecord, ...] = ()
     """Of the checks that said something, in their order; a block is the last."""
 
     @property
     def blocked(self) -> ModerationRecord | None:
-        last = self.judgements[-1] if self.judgements else None
+        last = self.records[-1] if self.records else None
         return last if last is not None and last.verdict is Verdict.BLOCK else None
 
 
@@ -61,19 +61,19 @@ class CheckChain:
 
     def judge(self, question: ModerationInput, *, rewritable: bool = True) -> ChainResult:
         """Where texts cannot be rewritten, a rewrite is a block. Raises `CheckFailed`."""
-        first = question.wording
+        first = question.texts
         judgements: list[ModerationRecord] = []
         for check in self._checks:
-            ruling = self._ruled(check, question, judgements, rewritable)
+            ruling = self._run_check(check, question, judgements, rewritable)
             if ruling.verdict is Verdict.BLOCK:
-                return ChainResult(question.wording, tuple(judgements))
-            if ruling.verdict is Verdict.REWRITE and ruling.wording is not None:
-                question = replace(question, wording=ruling.wording)
-        if question.wording != first:
-            self._ruled(self._always, question, judgements, rewritable)
-        return ChainResult(question.wording, tuple(judgements))
+                return ChainResult(question.texts, tuple(judgements))
+            if ruling.verdict is Verdict.REWRITE and ruling.texts is not None:
+                question = replace(question, texts=ruling.texts)
+        if question.texts != first:
+            self._run_check(self._always, question, judgements, rewritable)
+        return ChainResult(question.texts, tuple(judgements))
 
-    def _ruled(
+    def _run_check(
         self, check: Check, question: ModerationInput, judgements: list[ModerationRecord], rewritable: bool
     ) -> ModerationResult:
         try:
@@ -82,9 +82,9 @@ class CheckChain:
             # Its message may hold the text.
             log.error("check %r failed: %s", check.name, type(error).__name__)  # noqa: TRY400
             raise CheckFailed(f"the check {check.name!r} of prompts failed; try again") from None
-        if ruling.verdict is Verdict.REWRITE and (ruling.wording is None or not rewritable):
+        if ruling.verdict is Verdict.REWRITE and (ruling.texts is None or not rewritable):
             ruling = ModerationResult(Verdict.BLOCK, ruling.category)
         if ruling.verdict is not Verdict.ALLOW:
-            category, text = ruling.category[:64], digest(question.wording)
+            category, text = ruling.category[:64], digest(question.texts)
             judgements.append(ModerationRecord(check.name[:64], ruling.verdict, category, text))
         return ruling

@@ -24,7 +24,7 @@ class Decision:
     at: int
     job_id: str | None
     """None for a prompt that never became a job."""
-    judgement: ModerationRecord
+    record: ModerationRecord
 
 
 class Decisions:
@@ -39,7 +39,7 @@ class Decisions:
 
     def begin(self, decisions: Sequence[Decision]) -> None:
         """Never blocks; kept no later than whatever is written after it. A failure is logged."""
-        self._begin(_record, tuple(decisions)).add_done_callback(_tell)
+        self._begin(_record, tuple(decisions)).add_done_callback(_log_failure)
 
     def record(self, decisions: Sequence[Decision]) -> None:
         self._write(_record, tuple(decisions))
@@ -55,7 +55,7 @@ class Decisions:
         return self._write(_prune, before)
 
 
-def _tell(written: "Future[None]") -> None:
+def _log_failure(written: "Future[None]") -> None:
     if (error := written.exception()) is not None:
         log.error("a decision about a text could not be recorded: %s", error)
 
@@ -67,10 +67,10 @@ def _record(tx: Tx, requests: Sequence[tuple[Decision, ...]]) -> list[None]:
             "owner": decision.owner,
             "at": decision.at,
             "job_id": decision.job_id,
-            "digest": decision.judgement.digest,
-            "verdict": decision.judgement.verdict.value,
-            "rule": decision.judgement.rule,
-            "category": decision.judgement.category,
+            "digest": decision.record.digest,
+            "verdict": decision.record.verdict.value,
+            "rule": decision.record.rule,
+            "category": decision.record.category,
         }
         for decisions in requests
         for decision in decisions

@@ -31,7 +31,7 @@ class ApprovedInput:
     """An input whose texts may be rendered."""
 
     input: Any
-    judgements: tuple[ModerationRecord, ...] = ()
+    records: tuple[ModerationRecord, ...] = ()
 
     @property
     def dumped(self) -> Mapping[str, Any]:
@@ -39,14 +39,14 @@ class ApprovedInput:
         return input_.model_dump(exclude_defaults=True) if isinstance(input_, BaseModel) else input_
 
     @property
-    def marks(self) -> dict[str, Any]:
+    def job_details(self) -> dict[str, Any]:
         """What is kept on the job of what was said."""
-        if not self.judgements:
+        if not self.records:
             return {}
         return {
             "safety": {
-                "rewritten": any(each.verdict is Verdict.REWRITE for each in self.judgements),
-                "flags": [each.category for each in self.judgements if each.verdict is Verdict.FLAG],
+                "rewritten": any(each.verdict is Verdict.REWRITE for each in self.records),
+                "flags": [each.category for each in self.records if each.verdict is Verdict.FLAG],
             }
         }
 
@@ -58,41 +58,41 @@ class PromptGate:
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
         """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
-        texts, sentence = self._judged(recipe, input_, owner)
+        texts, sentence = self._check(recipe, input_, owner)
         if (blocked := sentence.blocked) is not None:
             self._store.decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
             )
-        return ApprovedInput(_rewritten(recipe, input_, texts, sentence), sentence.judgements)
+        return ApprovedInput(_apply_rewrite(recipe, input_, texts, sentence), sentence.records)
 
     def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
         """In the worker, where the texts are others by now. Raises `BackendError`."""
         try:
-            texts, sentence = self._judged(recipe, input_, job.owner)
+            texts, sentence = self._check(recipe, input_, job.owner)
         except CheckFailed as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
-        if sentence.judgements:
-            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
+        if sentence.records:
+            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.records])
         if (blocked := sentence.blocked) is not None:
             message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
-        return _rewritten(recipe, input_, texts, sentence)
+        return _apply_rewrite(recipe, input_, texts, sentence)
 
-    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
+    def _check(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
         texts = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
         question = ModerationInput(texts, owner, recipe.name)
         return texts, self._chain.judge(question, rewritable=recipe.replace_texts is not None)
 
     def record(self, owner: str, drafts: Sequence[Draft]) -> None:
         """Before the jobs are stored, in the same or an earlier transaction."""
-        decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.judgements]
+        decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.moderation]
         if decisions:
             self._store.decisions.begin(decisions)
 
 
-def _rewritten(recipe: Recipe, input_: Any, texts: PromptTexts, sentence: ChainResult) -> Any:
+def _apply_rewrite(recipe: Recipe, input_: Any, texts: PromptTexts, sentence: ChainResult) -> Any:
     if sentence.texts == texts or recipe.replace_texts is None:
         return input_
     return recipe.replace_texts(input_, sentence.texts)

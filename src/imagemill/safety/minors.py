@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
-from imagemill.safety.normalize import folded, words
+from imagemill.safety.normalize import fold, words
 from imagemill.safety.words import TermList
 
 NAME = "minors"
@@ -58,8 +58,8 @@ class Minors:
     name = NAME
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        texts = question.wording
-        text = folded(texts.whole)
+        texts = question.texts
+        text = fold(texts.whole)
         # The same text as for other checks, whose words are known then.
         found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else texts.whole)
         if _ALONE.within(found) or any(_is_compound(word) for word in found):

@@ -21,7 +21,7 @@ _LEET_SIGNS = re.compile(r"[^\W\d_]")
 _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4")
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Small letters without marks, look-alikes, and signs that are not seen."""
     if not text.isascii():
         text = _WHOLE_WORDS.sub(" ", text)
@@ -36,22 +36,22 @@ def words(text: str) -> tuple[str, ...]:
     """Its words in order; letters that stand apart are put together, digits in words read as letters."""
     found: list[str] = []
     apart: list[str] = []
-    for token in _TOKEN.findall(_LONG.sub(r"\1", folded(text))):
+    for token in _TOKEN.findall(_LONG.sub(r"\1", fold(text))):
         if len(token) == 1:
             apart.append(token)
             continue
         if apart:
-            _put_together(found, apart)
-        found.append(token if token.isalpha() else _letters(token))
-    _put_together(found, apart)
+            _join_letters(found, apart)
+        found.append(token if token.isalpha() else _read_digits_as_letters(token))
+    _join_letters(found, apart)
     return tuple(found)
 
 
-def _letters(token: str) -> str:
+def _read_digits_as_letters(token: str) -> str:
     return token.translate(_LEET) if _LEET_SIGNS.search(token) else token
 
 
-def _put_together(found: list[str], apart: list[str]) -> None:
+def _join_letters(found: list[str], apart: list[str]) -> None:
     """Three letters or more in a row are a word that was taken apart; one or two are words of their own."""
     if len(apart) >= 3:
         found.append("".join(apart).translate(_LEET))

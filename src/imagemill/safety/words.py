@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
-from imagemill.safety.normalize import folded, words
+from imagemill.safety.normalize import fold, words
 
 
 class TermList:
@@ -52,10 +52,10 @@ class BlockedWords:
     name = "words"
 
     def __init__(self, terms: Sequence[str]) -> None:
-        self._terms = TermList(folded(term) for term in terms if term.strip("* "))
+        self._terms = TermList(fold(term) for term in terms if term.strip("* "))
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        found = self._terms.within(words(question.wording.whole))
+        found = self._terms.within(words(question.texts.whole))
         return ModerationResult(Verdict.BLOCK, "words") if found else ALLOWED
 
 
@@ -87,20 +87,20 @@ class Profanity:
 
     @cached_property
     def _terms(self) -> TermList:
-        lists = (_listed(language) for language in self._languages)
+        lists = (_read_list(language) for language in self._languages)
         # What reads as another word once digits are letters is left out, such as "455".
-        return TermList({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
+        return TermList({term for term in map(fold, chain(*lists)) if term.replace(" ", "").isalpha()})
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        return self._ruling if self._terms.within(words(question.wording.whole)) else ALLOWED
+        return self._ruling if self._terms.within(words(question.texts.whole)) else ALLOWED
 
 
 def available() -> list[str]:
     """Languages there are lists of."""
-    return sorted(file.stem for file in _folder().glob("*.json") if file.stem != "globalWhitelist")
+    return sorted(file.stem for file in _find_folder().glob("*.json") if file.stem != "globalWhitelist")
 
 
-def _folder() -> Path:
+def _find_folder() -> Path:
     """Of the library's lists, which are read without importing it."""
     spec = find_spec("glin_profanity")
     if spec is None or not spec.submodule_search_locations:
@@ -108,6 +108,6 @@ def _folder() -> Path:
     return Path(spec.submodule_search_locations[0], "data", "dictionaries")
 
 
-def _listed(language: str) -> list[str]:
-    text = (_folder() / f"{language}.json").read_text("utf-8")
+def _read_list(language: str) -> list[str]:
+    text = (_find_folder() / f"{language}.json").read_text("utf-8")
     return [str(word) for word in json.loads(text)["words"]]

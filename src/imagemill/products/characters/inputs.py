@@ -146,7 +146,7 @@ class CharacterPictureInput(PictureInput):
     look: AppearanceInput | None = Field(None, description="Filled in when it is rendered.")
 
     @property
-    def wish(self) -> str:
+    def request(self) -> str:
         """What the request says besides the sheet."""
         return ""
 
@@ -188,7 +188,7 @@ class StoryPictureInput(PictureInput):
 
     @property
     @abstractmethod
-    def telling(self) -> StoryContext:
+    def story(self) -> StoryContext:
         """What is told, for the setting of the picture."""
 
 

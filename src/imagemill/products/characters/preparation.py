@@ -30,7 +30,7 @@ class CharacterTools:
     store: Store
     translator: Translator
     load: Callable[[str], bytes]
-    craft: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+    transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
 
     def tools(self, job: Job) -> "JobTools":
         return JobTools(self, job.owner)
@@ -40,19 +40,19 @@ class CharacterTools:
 class JobTools:
     """`imagemill.recipes.base.Tools` of one job."""
 
-    bench: CharacterTools
+    shared: CharacterTools
     owner: str
 
     def look(self, sheet: CharacterSheet) -> Appearance:
-        return self.bench.translator.look(sheet)
+        return self.shared.translator.look(sheet)
 
     def scene(self, telling: StoryContext) -> SceneDescription:
-        return self.bench.translator.scene(telling)
+        return self.shared.translator.scene(telling)
 
     def palette(self, source: str) -> Palette:
         facts = TransformContext("", 0, now_us(), None, "", "")
         try:
-            return palette.read(self.bench.craft(palette.measured, self.bench.load(source), facts))
+            return palette.read(self.shared.transform(palette.measured, self.shared.load(source), facts))
         except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error
         except DecodersBusy as error:
@@ -60,4 +60,4 @@ class JobTools:
 
     def avatar(self, character_id: str) -> str | None:
         which = ImageFilter(self.owner, character_id, "avatar", is_active=True, limit=1)
-        return next((image.image_key for image in self.bench.store.characters.images(which)), None)
+        return next((image.image_key for image in self.shared.store.characters.images(which)), None)

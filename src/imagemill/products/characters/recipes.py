@@ -55,14 +55,14 @@ def sticker(settings: "Settings") -> Recipe:
 def cover(settings: "Settings") -> Recipe:
     studio = _planner(settings)
     return _recipe(
-        "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_many, worded_by="synopsis"
+        "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_story, worded_by="synopsis"
     )
 
 
 def scene(settings: "Settings") -> Recipe:
     studio = _planner(settings)
     return _recipe(
-        "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_many, worded_by="summary"
+        "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_story, worded_by="summary"
     )
 
 
@@ -88,12 +88,12 @@ def _recipe(
     worded_by: str = "character",
 ) -> Recipe:
     def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
-        return completed(studio.settings, input_, resolver, path)
+        return complete_picture(studio.settings, input_, resolver, path)
 
     def wording(input_: PictureInput) -> PromptTexts:
         work = plan(input_).work
         prompt = work.prompt if isinstance(work, ImageSpec) else ""
-        return PromptTexts(prompt, extra_text="\n".join(_written(input_)))
+        return PromptTexts(prompt, extra_text="\n".join(_user_texts(input_)))
 
     return Recipe(
         name=name,
@@ -109,7 +109,7 @@ def _recipe(
     )
 
 
-def completed(
+def complete_picture(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
     """What is decided now stays decided, whatever the settings are when it is rendered."""
@@ -127,12 +127,12 @@ def completed(
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):
-        update["character"] = _resolved(input_.character, resolver, f"{path}character.")
+        update["character"] = _resolve_loras(input_.character, resolver, f"{path}character.")
         if input_.reference:
             update["reference"] = resolver.picture(f"{path}reference", input_.reference)
     if isinstance(input_, StoryPictureInput):
         update["characters"] = [
-            _resolved(each, resolver, f"{path}characters[{index}].")
+            _resolve_loras(each, resolver, f"{path}characters[{index}].")
             for index, each in enumerate(input_.characters)
         ]
     return input_.model_copy(update=update)
@@ -145,7 +145,7 @@ def _style(input_: PictureInput) -> str:
     return next((each.style for each in found if each.style), "")
 
 
-def _resolved(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
+def _resolve_loras(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
     loras = [_lora(each, resolver, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
     return character.model_copy(update={"loras": loras})
 
@@ -156,7 +156,7 @@ def _lora(lora: LoraInput, resolver: ResourceResolver, path: str) -> LoraInput:
     return lora.model_copy(update={"air": str(resource.air), "path": resource.path, "name": name})
 
 
-def _written(input_: PictureInput) -> list[str]:
+def _user_texts(input_: PictureInput) -> list[str]:
     """All that somebody wrote, as they wrote it."""
     found: list[str] = []
     sheets = (
@@ -181,7 +181,7 @@ def _written(input_: PictureInput) -> list[str]:
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told = _told([look], input_.wish)
+    told = _translation_details([look], input_.wish)
     if input_.reference:
         told["dominantColour"] = tools.palette(input_.reference).dominant
     return Prepared(input_.model_copy(update={"look": look}), told)
@@ -190,7 +190,7 @@ def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     """The background is told from the reference, or from the avatar the character has now."""
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told, update = _told([look], input_.wish), {"look": look}
+    told, update = _translation_details([look], input_.wish), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
@@ -200,14 +200,16 @@ def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     return Prepared(ready, told | {"keyColour": ready.key_colour or "green"})
 
 
-def _prepare_many(input_: StoryPictureInput, tools: Tools) -> Prepared:
+def _prepare_story(input_: StoryPictureInput, tools: Tools) -> Prepared:
     looks = [AppearanceInput.of(tools.look(each.sheet)) for each in input_.characters]
-    setting = SceneDescriptionInput.of(tools.scene(input_.telling))
+    setting = SceneDescriptionInput.of(tools.scene(input_.story))
     update = {"looks": looks, "setting": setting}
-    return Prepared(input_.model_copy(update=update), _told([*looks, setting]))
+    return Prepared(input_.model_copy(update=update), _translation_details([*looks, setting]))
 
 
-def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], job_request: str = "") -> dict[str, Any]:
+def _translation_details(
+    found: Iterable[AppearanceInput | SceneDescriptionInput], job_request: str = ""
+) -> dict[str, Any]:
     """By whom it was translated, and what was not."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]

@@ -54,30 +54,30 @@ class Cell:
         )
 
 
-def cell(given: Mapping[str, str]) -> Cell:
+def make_cell(given: Mapping[str, str]) -> Cell:
     """Raises `InvalidInput` with every parameter that is wrong, missing or unknown."""
     faults = [
         FieldError(name, f"is missing; should be one of {_allowed(name)}")
         for name in PARAMETERS
         if name not in given
     ]
-    faults += [fault for name, value in given.items() if (fault := _fault(name, value))]
+    faults += [fault for name, value in given.items() if (fault := _error_of(name, value))]
     if faults:
         raise InvalidInput(faults)
     return Cell(**{name: given[name] for name in PARAMETERS})
 
 
-def grid(wanted: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
+def list_cells(wanted: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
     """All cells, or those with the wanted values, always in the same order. Raises `InvalidInput`."""
     wanted = wanted or {}
-    faults = [fault for name, value in wanted.items() if (fault := _fault(name, value))]
+    faults = [fault for name, value in wanted.items() if (fault := _error_of(name, value))]
     if faults:
         raise InvalidInput(faults)
     sets = ((wanted[name],) if name in wanted else allowed for name, allowed in PARAMETERS.items())
     return tuple(Cell(*values) for values in product(*sets))
 
 
-def parsed(text: str) -> dict[str, str]:
+def parse_filter(text: str) -> dict[str, str]:
     """A grid filter such as ``gender=female,style=casual``; blanks in values may be written as - or _.
     Raises `InvalidInput`."""
     wanted: dict[str, str] = {}
@@ -89,12 +89,12 @@ def parsed(text: str) -> dict[str, str]:
             raise InvalidInput.at(name, "is given twice")
         spaced = value.replace("_", " ").replace("-", " ")
         wanted[name] = spaced if spaced in PARAMETERS.get(name, ()) else value
-        if fault := _fault(name, wanted[name]):
+        if fault := _error_of(name, wanted[name]):
             raise InvalidInput([fault])
     return wanted
 
 
-def _fault(name: str, value: object) -> FieldError | None:
+def _error_of(name: str, value: object) -> FieldError | None:
     if name not in PARAMETERS:
         return FieldError(name[:40], f"is no parameter; there are {', '.join(PARAMETERS)}")
     if value not in PARAMETERS[name]:

@@ -13,7 +13,7 @@ from imagemill.domain.jobs import LibraryEntry
 from imagemill.domain.moderation import PromptTexts
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
-from imagemill.products.library.grid import PARAMETERS, Cell, grid
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.settings import DEFAULT_MODEL
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.text_to_image import PUBLIC_RATE
@@ -23,10 +23,10 @@ THUMBNAIL_PX = 256
 _SAMPLER = images.find("Euler") or images.DEFAULT
 _FLUX_GUIDANCE = 3.5
 _CFG_SCALE = 7.0
-_TEMPLATES = frozenset(cell.template_id for cell in grid())
+_TEMPLATES = frozenset(cell.template_id for cell in list_cells())
 
 
-def _one_of(name: str) -> Any:
+def _choice_type(name: str) -> Any:
     values = PARAMETERS[name]
 
     def check(value: str) -> str:
@@ -39,7 +39,7 @@ def _one_of(name: str) -> Any:
     ]
 
 
-def _template(value: str) -> str:
+def _check_template(value: str) -> str:
     if value and value not in _TEMPLATES:
         raise ValueError("is no template of the library")
     return value
@@ -50,14 +50,14 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    gender: _one_of("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
-    age_range: _one_of("age_range")  # pyright: ignore[reportInvalidTypeForm]
-    body_type: _one_of("body_type")  # pyright: ignore[reportInvalidTypeForm]
-    pose: _one_of("pose")  # pyright: ignore[reportInvalidTypeForm]
-    style: _one_of("style")  # pyright: ignore[reportInvalidTypeForm]
+    gender: _choice_type("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
+    age_range: _choice_type("age_range")  # pyright: ignore[reportInvalidTypeForm]
+    body_type: _choice_type("body_type")  # pyright: ignore[reportInvalidTypeForm]
+    pose: _choice_type("pose")  # pyright: ignore[reportInvalidTypeForm]
+    style: _choice_type("style")  # pyright: ignore[reportInvalidTypeForm]
 
     @property
-    def look(self) -> Cell:
+    def cell(self) -> Cell:
         return Cell(**{name: getattr(self, name) for name in PARAMETERS})
 
 
@@ -73,17 +73,17 @@ class FashionModel(Parameters):
 
     @property
     def template(self) -> str:
-        return self.look.template_id
+        return self.cell.template_id
 
     @property
     def text(self) -> str:
-        return self.look.prompt
+        return self.cell.prompt
 
 
 class EditModel(FashionModel):
     """The parameters are those of the new version; it is of the template of the old one."""
 
-    template_id: Annotated[str, AfterValidator(_template)] = Field(
+    template_id: Annotated[str, AfterValidator(_check_template)] = Field(
         "", description="Absent: of the parameters."
     )
     prompt: str = Field("", description="In place of the one of the parameters.")
@@ -93,11 +93,11 @@ class EditModel(FashionModel):
 
     @property
     def template(self) -> str:
-        return self.template_id or self.look.template_id
+        return self.template_id or self.cell.template_id
 
     @property
     def text(self) -> str:
-        return self.prompt or self.look.prompt
+        return self.prompt or self.cell.prompt
 
 
 def complete(input_: FashionModel, resolver: ResourceResolver, path: str) -> FashionModel:
@@ -125,7 +125,7 @@ def plan(input_: FashionModel) -> Plan:
         inputs={"image": input_.image} if isinstance(input_, EditModel) and input_.image else {},
         transform=PostProcess(thumbnail_px=THUMBNAIL_PX, prompt=input_.text),
         keys=_keys(input_) if input_.save else {},
-        record=_entry(input_, spec) if input_.save else None,
+        record=_library_entry(input_, spec) if input_.save else None,
     )
 
 
@@ -157,7 +157,7 @@ def _keys(input_: FashionModel) -> dict[Role, str]:
     return {"picture": f"{name}.webp", "thumbnail": f"{name}-thumbnail.webp"}
 
 
-def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
+def _library_entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
     told: dict[str, Any] = {
         "model": spec.model,
         "seed": spec.seed,
@@ -169,7 +169,7 @@ def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
         told["editOf"] = input_.edited or None
         if spec.image:
             told["denoise"] = spec.denoise
-    return LibraryEntry(input_.template, **input_.look.values, prompt=spec.prompt, metadata=told)
+    return LibraryEntry(input_.template, **input_.cell.values, prompt=spec.prompt, metadata=told)
 
 
 def get_texts(input_: FashionModel) -> PromptTexts:

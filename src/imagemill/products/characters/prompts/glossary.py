@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.lexicon import Language, LexiconEntry, lexicons
-from imagemill.products.characters.prompts.parser import ParsedText, read, words
+from imagemill.products.characters.prompts.parser import ParsedText, all_tags, read
 from imagemill.products.characters.prompts.sanitize import keep_english
-from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, units
+from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, split_units
 from imagemill.products.characters.prompts.types import (
     MOST_TAGS,
     MOST_UNTRANSLATED,
@@ -69,7 +69,7 @@ class _Field:
     language: Language
 
 
-def look(sheet: CharacterSheet) -> Appearance:
+def describe_appearance(sheet: CharacterSheet) -> Appearance:
     """Never raises. Words for character and biography are dropped; youth is never drawn, whatever the sheet
     says: what it says has to be judged by the safety checks on the sheet itself."""
     texts = (sheet.physical, sheet.attire, sheet.description, sheet.species)
@@ -80,11 +80,11 @@ def look(sheet: CharacterSheet) -> Appearance:
     story = _field(sheet.description, language)
     gender = _gender(sheet.gender, (species, physical, attire, story))
     young = _is_young(sheet, (species, physical, attire, story))
-    bodily, worn = _gathered(species, physical, attire, story)
+    bodily, worn = _collect_tags(species, physical, attire, story)
     bodily += keep_english(sheet.physical, physical.language, strictly=True)
     worn += keep_english(sheet.attire, attire.language, strictly=True)
-    bodily = [*_kin(species, physical, gender), *bodily]
-    bodily = [*_aged(bodily, sheet, gender, (species, physical, story))]
+    bodily = [*_animal_people(species, physical, gender), *bodily]
+    bodily = [*_with_age(bodily, sheet, gender, (species, physical, story))]
     style = _styles(sheet.style)
     fit = truncated_tags(
         _clean(bodily, young),
@@ -92,20 +92,20 @@ def look(sheet: CharacterSheet) -> Appearance:
         tuple(filter(None, map(sanitize.tag, style)))[:_MOST_STYLES],
     )
     unknown = [*species.found.unknown, *physical.found.unknown, *attire.found.unknown]
-    return Appearance(gender, *fit, untranslated=_reported(unknown, (*fit[0], *fit[1])))
+    return Appearance(gender, *fit, untranslated=_untranslated(unknown, (*fit[0], *fit[1])))
 
 
 def user_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A client's own words as tags, and those that could not be translated. English passes as it is."""
     language = detect_language((text,))
     found = read(text, language)
-    tags = [tag for _, tag, _ in words(found)]
-    tags += [tag for unit in units(text, language) for tag in _deeds(unit)]
+    tags = [tag for _, tag, _ in all_tags(found)]
+    tags += [tag for unit in split_units(text, language) for tag in _scene_tags(unit)]
     tags += keep_english(text, language)
-    return _clean(tags, found.young)[:MOST_TAGS], _reported(found.unknown, tags)
+    return _clean(tags, found.young)[:MOST_TAGS], _untranslated(found.unknown, tags)
 
 
-def _deeds(unit: Unit) -> Iterable[str]:
+def _scene_tags(unit: Unit) -> Iterable[str]:
     for entry in unit.entries:
         if entry.concept.kind in ("place", "mood", "style"):
             yield from entry.concept.tags
@@ -117,7 +117,7 @@ def _field(text: str, fallback: Language, *, attire: bool = False, species: bool
     return _Field(text, read(text, language, attire=attire, species=species), language)
 
 
-def _gathered(
+def _collect_tags(
     species: _Field, physical: _Field, attire: _Field, story: _Field
 ) -> tuple[list[str], list[str]]:
     """Tags of the person and of the clothes. The description counts for what nobody says of a character,
@@ -126,7 +126,7 @@ def _gathered(
     bodily: list[tuple[int, int, int, str]] = []
     worn: list[tuple[int, str]] = []
     for index, part in enumerate((species, physical, attire, story)):
-        for kind, tag, order in words(part.found):
+        for kind, tag, order in all_tags(part.found):
             if part is story and not alone and kind not in ("hair", "eyes", "skin", "hairstyle"):
                 continue
             if kind in ("garment", "detail"):
@@ -138,7 +138,7 @@ def _gathered(
     return [tag for *_, tag in sorted(bodily)], [tag for _, tag in sorted(worn)]
 
 
-def _kin(species: _Field, physical: _Field, gender: Gender) -> list[str]:
+def _animal_people(species: _Field, physical: _Field, gender: Gender) -> list[str]:
     """People with an animal's ears and tail have names of their own."""
     noun = {"female": "girl", "male": "boy"}.get(gender)
     persons = (*species.found.persons, *physical.found.persons)
@@ -150,7 +150,7 @@ def _kin(species: _Field, physical: _Field, gender: Gender) -> list[str]:
 
 def _gender(said: str, fields: Iterable[_Field]) -> Gender:
     votes = 0
-    for unit in units(said, "pt"):
+    for unit in split_units(said, "pt"):
         for word in unit.words:
             votes += 9 * ((word in _FEMALE) - (word in _MALE))
         votes += 9 * sum(_vote(entry) for entry in unit.entries[:1])
@@ -183,7 +183,7 @@ def _is_young(sheet: CharacterSheet, fields: Iterable[_Field]) -> bool:
     return any(age < _ADULT for age in ages) or any(field.found.young for field in fields)
 
 
-def _aged(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
+def _with_age(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
     """Old age can be seen, and is said differently of women and men."""
     ages = [int(age) for text in (sheet.physical, sheet.description) for age in _AGE.findall(text[:2000])]
     age = next((age for age in ages if age < _OLDEST), 0)
@@ -201,7 +201,7 @@ def _aged(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: Iterab
 
 def _styles(text: str) -> list[str]:
     found: list[str] = []
-    for unit in units(text, detect_language((text,))):
+    for unit in split_units(text, detect_language((text,))):
         style = next((entry for entry in _entries(unit) if entry.concept.kind == "style"), None)
         if style is not None:
             found.extend(style.concept.tags)
@@ -217,10 +217,10 @@ def _entries(unit: Unit) -> Iterable[LexiconEntry]:
 
 def _clean(tags: Iterable[str], young: bool) -> tuple[str, ...]:
     found = sanitize.distinct(map(sanitize.tag, tags))
-    return tuple(tag for tag in _plainest(found) if not (young and _ADULT_TRAITS.search(tag)))
+    return tuple(tag for tag in _drop_repeated_nouns(found) if not (young and _ADULT_TRAITS.search(tag)))
 
 
-def _plainest(tags: tuple[str, ...]) -> Iterable[str]:
+def _drop_repeated_nouns(tags: tuple[str, ...]) -> Iterable[str]:
     """Without a noun that stands there again with more said of it: "wings" beside "white wings"."""
     for tag in tags:
         if not any(other != tag and other.endswith(f" {tag}") for other in tags):
@@ -242,7 +242,7 @@ def truncated_tags(
     return physical, attire[: room - len(physical)], style
 
 
-def _reported(unknown: Iterable[Unit], tags: Iterable[str]) -> tuple[str, ...]:
+def _untranslated(unknown: Iterable[Unit], tags: Iterable[str]) -> tuple[str, ...]:
     """Without words that were passed as they are."""
     used = {word for tag in tags for word in tag.split()}
     left = (unit for unit in unknown if not used.issuperset(unit.words))

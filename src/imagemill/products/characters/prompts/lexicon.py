@@ -11,7 +11,7 @@ from typing import Literal
 _NOT_DECOMPOSED = str.maketrans("øłđıæœ", "oldiao")
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Small letters without marks."""
     if not text.isascii():
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
@@ -50,7 +50,7 @@ def _portuguese(word: str, last: str) -> Iterator[str]:
         yield word + "es"
 
 
-_SMALL = {
+_SUFFIXES = {
     "pt": re.compile(r"(z?inh|z?it)(?P<end>[oa]s?)$|(?P<great>ao|oes|ona|onas|zao)$|issim(?P<most>[oa]s?)$"),
     "es": re.compile(r"(e?c?it|ill)(?P<end>[oa]s?)$|(?P<great>on|ona|ote|otes)$|isim(?P<most>[oa]s?)$"),
 }
@@ -58,7 +58,7 @@ _SMALL = {
 
 def bases(word: str, language: str) -> Iterator[str]:
     """What a diminutive, augmentative or superlative may come from, the likeliest first."""
-    pattern = _SMALL.get(language)
+    pattern = _SUFFIXES.get(language)
     found = pattern.search(word) if pattern and len(word) >= 6 else None
     if not found or found.start() < 3:
         return
@@ -125,7 +125,7 @@ class Lexicon:
                     self._add(concept, concept.name.replace("-", " "))
         for kind, name, forms in _lines(language):
             if kind in ("words", "nonvisual"):
-                self._play(name if kind == "words" else kind, forms)
+                self._add_role(name if kind == "words" else kind, forms)
             else:
                 concept = concepts[kind][name]
                 for form in forms:
@@ -136,23 +136,23 @@ class Lexicon:
             self._longest[first] = max(count, self._longest.get(first, 0))
 
     def _add(self, concept: Concept, form: str) -> None:
-        form = folded(form)
+        form = fold(form)
         if "@" in form:
             for ending, sex, many in _ENDINGS:
-                self._put(form.replace("@", ending), LexiconEntry(concept, sex, many))
+                self._add_entry(form.replace("@", ending), LexiconEntry(concept, sex, many))
             return
         first, _, rest = form.partition(" ")
-        self._put(form, LexiconEntry(concept))
+        self._add_entry(form, LexiconEntry(concept))
         for plural in plurals(first, self.language):
-            self._put(f"{plural} {rest}".strip(), LexiconEntry(concept))
+            self._add_entry(f"{plural} {rest}".strip(), LexiconEntry(concept))
 
-    def _put(self, form: str, entry: LexiconEntry) -> None:
+    def _add_entry(self, form: str, entry: LexiconEntry) -> None:
         known = self._entries.setdefault(form, [])
         if all(other.concept is not entry.concept for other in known):
             known.append(entry)
 
-    def _play(self, role: str, forms: tuple[str, ...]) -> None:
-        for form in map(folded, forms):
+    def _add_role(self, role: str, forms: tuple[str, ...]) -> None:
+        for form in map(fold, forms):
             if form.endswith("*"):
                 self._stems.append(form.rstrip("*").rstrip("@"))
                 continue

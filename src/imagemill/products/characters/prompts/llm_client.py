@@ -45,7 +45,7 @@ class LlmRules:
     answer_bytes: int = 64 * 1024
     retry_after_s: float = 5.0
     """The longest wait before the one retry; an endpoint that asks for more gets none."""
-    rest_s: float = 30.0
+    cooldown_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class LlmClient:
         )
         self._lock = threading.Lock()
         self._failures = 0
-        self._rests_until = 0.0
+        self._open_until = 0.0
         self._problem = ""
 
     @property
@@ -81,28 +81,28 @@ class LlmClient:
 
     def ask(self, system: str, user: str) -> str:
         """The text of the answer. Raises `LlmFailed`."""
-        if self._clock() < self._rests_until:
+        if self._clock() < self._open_until:
             raise LlmFailed("the language model is left alone for a while after several failures")
         try:
-            text = self._asked(system, user, self._clock() + self.rules.timeout_s)
+            text = self._request(system, user, self._clock() + self.rules.timeout_s)
         except LlmFailed as error:
-            self._note(str(error))
+            self._record(str(error))
             raise
-        self._note("")
+        self._record("")
         return text
 
     def close(self) -> None:
         self._http.close()
 
-    def _note(self, problem: str) -> None:
+    def _record(self, problem: str) -> None:
         with self._lock:
             self._problem = problem
             self._failures = self._failures + 1 if problem else 0
             if self._failures >= _FAILURES:
                 self._failures = 0
-                self._rests_until = self._clock() + self.rules.rest_s
+                self._open_until = self._clock() + self.rules.cooldown_s
 
-    def _asked(self, system: str, user: str, end: float) -> str:
+    def _request(self, system: str, user: str, end: float) -> str:
         body = {
             "model": self.rules.model,
             "temperature": TEMPERATURE,
@@ -127,12 +127,12 @@ class LlmClient:
         left_s = max(0.01, end - self._clock())
         try:
             with self._http.stream("POST", url, json=body, timeout=left_s) as response:
-                return _Reply(response.status_code, response.headers, self._received(response, end))
+                return _Reply(response.status_code, response.headers, self._read_body(response, end))
         except self._errors as error:
             # Its text may hold the address with a key in it.
             raise LlmFailed(f"the language model could not be asked: {type(error).__name__}") from error
 
-    def _received(self, response: "httpx2.Response", end: float) -> bytes:
+    def _read_body(self, response: "httpx2.Response", end: float) -> bytes:
         """A limit for the whole, as an answer may drip in for ever."""
         received = bytearray()
         for chunk in response.iter_bytes():

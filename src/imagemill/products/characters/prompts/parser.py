@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imagemill.products.characters.prompts.lexicon import Concept, Language, LexiconEntry
-from imagemill.products.characters.prompts.tokenizer import Unit, units
+from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
 BARE = frozenset(
     (
@@ -90,7 +90,7 @@ class NounPhrase:
         return modifier.readings.get(self.name, modifier.readings.get(self.slot, default))
 
 
-def tags(head: NounPhrase) -> Iterator[str]:
+def noun_tags(head: NounPhrase) -> Iterator[str]:
     """Of a noun that is there."""
     if head.negated or head.concept is None:
         return
@@ -117,12 +117,12 @@ def _texts(head: NounPhrase) -> list[str]:
     texts: list[str] = []
     colour = -1
     shade = ""
-    for modifier in sorted(head.modifiers, key=_place):
+    for modifier in sorted(head.modifiers, key=_rank):
         text = head.reads(modifier)
         if text is None:
             continue
         if modifier.kind == "shade" and head.language != "en" and colour >= 0:
-            texts[colour] = _shaded(modifier.name, texts[colour], head)
+            texts[colour] = _with_shade(modifier.name, texts[colour], head)
             colour = -1
             continue
         if modifier.kind == "shade" and head.language == "en":
@@ -130,7 +130,7 @@ def _texts(head: NounPhrase) -> list[str]:
         if modifier.kind == "colour":
             if shade and texts:
                 texts.pop()
-                text = _shaded(shade, text, head)
+                text = _with_shade(shade, text, head)
             shade, colour = "", len(texts)
         elif modifier.kind != "shade":
             colour = -1
@@ -138,7 +138,7 @@ def _texts(head: NounPhrase) -> list[str]:
     return texts
 
 
-def _paired(head: NounPhrase, texts: list[str]) -> list[str]:
+def _join_colours(head: NounPhrase, texts: list[str]) -> list[str]:
     """Two colours of one thing: "black and white"."""
     plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
     places = [index for index, text in enumerate(texts) if text in plain]
@@ -148,14 +148,14 @@ def _paired(head: NounPhrase, texts: list[str]) -> list[str]:
     return [*texts[:first], f"{texts[first]} and {texts[first + 1]}", *texts[first + 2 :]]
 
 
-def _place(modifier: Concept) -> int:
+def _rank(modifier: Concept) -> int:
     """In English size and state come first, then colour, then material and use."""
     if modifier.kind in ("colour", "shade"):
         return 1
     return 2 if modifier.kind == "animal" or "stuff" in modifier.readings else 0
 
 
-def _shaded(shade: str, colour: str, head: NounPhrase) -> str:
+def _with_shade(shade: str, colour: str, head: NounPhrase) -> str:
     plain = colour.split(" ")[-1]
     if head.kind == "eyes" or colour.endswith("!") or "light" in colour or "dark" in colour:
         return colour
@@ -191,7 +191,7 @@ def _thing(head: NounPhrase, texts: list[str]) -> Iterator[str]:
     name = "trim" if head.name == "details" else next(iter(head.concept.tags if head.concept else ()), "")
     if not name:
         return
-    said = " ".join(dict.fromkeys(_paired(head, texts)[:_MOST_MODIFIERS]))
+    said = " ".join(dict.fromkeys(_join_colours(head, texts)[:_MOST_MODIFIERS]))
     repeated = said and (name.startswith(f"{said} ") or name == said)
     yield name if repeated else f"{said} {name}".strip()
 
@@ -238,7 +238,7 @@ class ParsedText:
 def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> ParsedText:
     """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
     reader = _Reader(language, attire=attire, species=species)
-    every = units(text, language)
+    every = split_units(text, language)
     for index, unit in enumerate(every):
         reader.take(unit, every[index + 1] if index + 1 < len(every) else None)
     reader.flush()
@@ -255,12 +255,12 @@ class _Reader:
         self._entry: LexiconEntry | None = None
         self._pending: list[Concept] = []
         self._negated = False
-        self._spent = False
+        self._negation_used = False
         """The negation has had its noun."""
         self._link = ""
         self._comma = False
         """Since the noun."""
-        self._near = False
+        self._is_adjacent = False
         """The unit before was the noun or an adjective of it."""
         self._likening = False
         self._order = 0
@@ -270,21 +270,21 @@ class _Reader:
         self._order += 1
         self._unit = unit
         if unit.pause:
-            self._rest(unit.pause)
+            self._end_segment(unit.pause)
         if self._likening and unit.role not in ("and", "with"):
             return
-        entry = self._chosen(unit, after)
+        entry = self._choose(unit, after)
         if entry is None:
-            self._play(unit, after)
+            self._apply_role(unit, after)
             return
         self._likening = False
         kind = entry.concept.kind
         if kind in _MODIFIERS:
             self._modify(entry, after)
         elif kind in _NOUNS:
-            self._name(entry)
+            self._add_noun(entry)
         else:
-            self._tag(entry)
+            self._add_tag(entry)
 
     def flush(self) -> None:
         """Adjectives no noun came for are the last noun's, or the person's."""
@@ -292,14 +292,14 @@ class _Reader:
         for concept in pending:
             self._attach(LexiconEntry(concept))
 
-    def _rest(self, pause: str) -> None:
+    def _end_segment(self, pause: str) -> None:
         self.flush()
-        self._negated = self._spent = self._likening = self._near = False
+        self._negated = self._negation_used = self._likening = self._is_adjacent = False
         self._link, self._comma = "", True
         if pause == "." or (self._head is not None and self._head.concept is None):
             self._head = self._entry = None
 
-    def _chosen(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
+    def _choose(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
         """Which meaning it has here."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
@@ -317,7 +317,7 @@ class _Reader:
         others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
         if not others:
             return None
-        if self._language == "en" and self._leads(after):
+        if self._language == "en" and self._precedes_noun(after):
             # "a fur cloak", but "white fur"
             others.sort(key=lambda entry: entry.concept.kind not in _MODIFIERS)
             return others[0]
@@ -332,15 +332,15 @@ class _Reader:
             return self._head is not None and self._head.kind == "hair"
         if concept.kind not in _MODIFIERS:
             return not (self._link == "of" and concept.kind == "species")
-        return self._head is not None and self._near and self._head.reads(concept) is not None
+        return self._head is not None and self._is_adjacent and self._head.reads(concept) is not None
 
-    def _play(self, unit: Unit, after: Unit | None) -> None:
+    def _apply_role(self, unit: Unit, after: Unit | None) -> None:
         role = unit.role
         if role == "not":
             self.flush()
-            if self._head is not None and self._near and (after is None or after.pause):
+            if self._head is not None and self._is_adjacent and (after is None or after.pause):
                 self._head.negated = True  # "barba: não"
-            self._negated, self._spent = True, False
+            self._negated, self._negation_used = True, False
         elif role == "with":
             self.flush()
             self._negated = False
@@ -352,19 +352,19 @@ class _Reader:
                 self.flush()
             self._link = role
         elif role == "nonvisual" or not role:
-            self._meet(unit)
+            self._add_unknown(unit)
         if role == "stop" and self._head is not None and _CONTRAST.intersection(unit.words):
             self._head.contrast = True
         if role != "stop":
-            self._near = False
+            self._is_adjacent = False
 
-    def _meet(self, unit: Unit) -> None:
+    def _add_unknown(self, unit: Unit) -> None:
         """A word without a tag. In a noun's place it takes the adjectives that follow."""
         is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
         if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
         named = self._link == "of" and self._head is not None and not unit.role
-        if self._language != "en" and not self._near and not named:
+        if self._language != "en" and not self._is_adjacent and not named:
             self._head, self._entry = NounPhrase(None), None
         self._link = ""
 
@@ -374,14 +374,16 @@ class _Reader:
             self.found.items.append((concept, self._order))
             self.found.persons.append((concept, entry.sex))
             return
-        before = self._language == "en" or (not self._near and self._link != "of" and self._leads(after))
+        before = self._language == "en" or (
+            not self._is_adjacent and self._link != "of" and self._precedes_noun(after)
+        )
         self._link = "" if self._link != "and" else "and"
         if before:
             self._pending.append(concept)
-        elif not (self._negated and not self._spent):
+        elif not (self._negated and not self._negation_used):
             self._attach(entry)
 
-    def _leads(self, after: Unit | None) -> bool:
+    def _precedes_noun(self, after: Unit | None) -> bool:
         """Whether a noun follows at once."""
         if after is None or after.pause:
             return False
@@ -394,18 +396,18 @@ class _Reader:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
-        agrees = not self._comma or (self._agrees(entry) and not self._is_theirs())
+        agrees = not self._comma or (self._agrees(entry) and not self._belongs_to_person())
         if head is not None and reading is not None and (agrees or body is None):
             head.modifiers.append(concept)
             if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
                 head.shares.modifiers.append(concept)
-            self._near = True
+            self._is_adjacent = True
         elif body is not None and not self._negated:
             self.found.body.append((body.rstrip("!"), self._order))
             if entry.sex:
                 self.found.sexes.append(entry.sex)
 
-    def _is_theirs(self) -> bool:
+    def _belongs_to_person(self) -> bool:
         """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
         slot = self._head.slot if self._head is not None else ""
         return self._language == "en" and slot in ("part", "garment", "eyes")
@@ -417,22 +419,22 @@ class _Reader:
             return True
         return entry.sex == noun.sex and entry.many == noun.many
 
-    def _name(self, entry: LexiconEntry) -> None:
+    def _add_noun(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if self._link == "at" and concept.kind in ("part", "hair", "eyes", "skin", "body"):
-            self._place(concept.name)
+            self._set_place(concept.name)
             return
-        if self._negated and self._spent and concept.kind in ("hair", "eyes", "skin"):
+        if self._negated and self._negation_used and concept.kind in ("hair", "eyes", "skin"):
             self._negated = False
         head = NounPhrase(concept, self._language, negated=self._negated, rank=self._order)
         head.modifiers, self._pending = self._pending, []
         if self._link == "and" and self._head is not None:
             self._join(self._head, head)
-        self._spent = True
-        self._begin(head, entry)
+        self._negation_used = True
+        self._set_head(head, entry)
         self.found.items.append(head)
 
-    def _place(self, name: str) -> None:
+    def _set_place(self, name: str) -> None:
         head = self._head
         if head is not None and name != "body" and not head.place:
             head.place = name
@@ -448,11 +450,11 @@ class _Reader:
         ):
             head.shares = former
 
-    def _begin(self, head: NounPhrase, entry: LexiconEntry) -> None:
-        self._head, self._entry = head, _formed(entry, self._unit)
-        self._comma, self._near, self._link = False, True, ""
+    def _set_head(self, head: NounPhrase, entry: LexiconEntry) -> None:
+        self._head, self._entry = head, _with_gender(entry, self._unit)
+        self._comma, self._is_adjacent, self._link = False, True, ""
 
-    def _tag(self, entry: LexiconEntry) -> None:
+    def _add_tag(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if concept.kind in ("person", "youth", "species", "age"):
             self.found.persons.append((concept, entry.sex))
@@ -466,16 +468,16 @@ class _Reader:
         pending, self._pending = self._pending, []
         head = NounPhrase(concept, self._language, self._negated, silent=True, rank=self._order)
         if concept.kind in ("person", "species"):
-            self._begin(head, entry)
+            self._set_head(head, entry)
             self.found.items.append(head)
             for modifier in pending:
                 self._attach(LexiconEntry(modifier))
         else:
-            self._begin(head, entry)
+            self._set_head(head, entry)
             self._pending = pending if self._language != "en" else []
             for modifier in pending if self._language == "en" else []:
                 self._attach(LexiconEntry(modifier))
-        self._spent = True
+        self._negation_used = True
 
     def _hairstyle(self, entry: LexiconEntry) -> None:
         """Colours that follow are the hair's."""
@@ -484,13 +486,13 @@ class _Reader:
             hair = Concept("hair", "hair", ())
             head = NounPhrase(hair, self._language, self._negated, rank=self._order)
             self.found.items.append(head)
-            self._begin(head, entry)
+            self._set_head(head, entry)
         head.modifiers.extend(self._pending)
         self._pending = []
-        self._near, self._link, self._spent = True, "", True
+        self._is_adjacent, self._link, self._negation_used = True, "", True
 
 
-def _formed(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
+def _with_gender(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
     """With the gender that a noun's ending tells."""
     word = unit.words[0]
     sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
@@ -499,13 +501,13 @@ def _formed(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
     )
 
 
-def words(found: ParsedText) -> Iterator[tuple[str, str, int]]:
+def all_tags(found: ParsedText) -> Iterator[tuple[str, str, int]]:
     """All tags: (kind, tag, order)."""
     for tag, order in found.body:
         yield "body", tag, order
     for item in found.items:
         if isinstance(item, NounPhrase):
-            for tag in tags(item):
+            for tag in noun_tags(item):
                 kind = "garment" if item.kind in ("garment", "detail") else item.kind
                 yield kind, tag, item.rank
         else:

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import groupby
 
 from imagemill.products.characters.prompts.lexicon import Language, lexicons
-from imagemill.products.characters.prompts.tokenizer import Unit, units
+from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
 MOST_TAG_CHARS = 40
 MOST_NAME_CHARS = 60
@@ -49,17 +49,17 @@ def distinct(texts: Iterable[str]) -> tuple[str, ...]:
 
 def name(text: str) -> str:
     """A character's or LoRA's name as it stands inside ``(name:1.2)``: no signs that weigh."""
-    return escaped(_plain(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
+    return escaped(_clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
 
 
 def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
     """Free text of a user as part of a prompt: parentheses escaped, nothing else that weighs."""
-    return escaped(_plain(text, most))
+    return escaped(_clean(text, most))
 
 
 def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
     """The same, to be escaped when it becomes part of a prompt."""
-    return _plain(text, most)
+    return _clean(text, most)
 
 
 def is_bad(text: str) -> bool:
@@ -69,7 +69,7 @@ def is_bad(text: str) -> bool:
 
 def shown(text: str) -> str:
     """A word of the sheet for a report."""
-    return _plain(text, MOST_TAG_CHARS)
+    return _clean(text, MOST_TAG_CHARS)
 
 
 def escaped(text: str) -> str:
@@ -77,7 +77,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "").replace("(", "\\(").replace(")", "\\)")
 
 
-def _plain(text: str, most: int) -> str:
+def _clean(text: str, most: int) -> str:
     text = unicodedata.normalize("NFKC", text[: 4 * most])
     text = "".join(
         " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _UNSEEN
@@ -114,7 +114,7 @@ def keep_english(text: str, language: Language, *, strictly: bool = False) -> It
     only beside a noun or an adjective that is known, in a text that is English as a whole."""
     if strictly and language != "en":
         return
-    for _, group in groupby(units(text, language), key=lambda unit: unit.segment):
+    for _, group in groupby(split_units(text, language), key=lambda unit: unit.segment):
         part = list(group)
         if _is_unknown(part) and _is_english(part) and not (strictly and not any(u.entries for u in part)):
             raw = " ".join(unit.raw for unit in part if unit.raw.lower() not in ("a", "an", "the"))
@@ -131,7 +131,7 @@ def _is_english(part: list[Unit]) -> bool:
     if len(words) > _MOST_WORDS or not " ".join(unit.raw for unit in part).isascii():
         return False
     english = lexicons()["en"]
-    return all(english.knows(word) or _may_be(word) for word in words) and all(
+    return all(english.knows(word) or _looks_english(word) for word in words) and all(
         unit.role not in ("not", "nonvisual") for unit in part
     )
 
@@ -147,7 +147,7 @@ def english_words() -> frozenset[str]:
     return lexicons()["en"].forms
 
 
-def _may_be(word: str) -> bool:
+def _looks_english(word: str) -> bool:
     if any(lexicons()[other].knows(word) for other in ("pt", "es")) or _FOREIGN.search(word):
         return False
     return bool(_WORD.fullmatch(word)) and len(word) > 1 and any(c in "aeiouy" for c in word)

@@ -6,7 +6,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.glossary import user_tags
 from imagemill.products.characters.prompts.lexicon import Language
-from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, units
+from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, split_units
 from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, SceneDescription, StoryContext
 
 MOST_SCENERY = 8
@@ -15,22 +15,22 @@ _MESSAGES = 6
 """The last ones; what was said earlier is over."""
 
 
-def setting(telling: StoryContext) -> SceneDescription:
+def describe_scene(story: StoryContext) -> SceneDescription:
     """Never raises. Of place and mood unknown words are reported; a story is full of what cannot be seen."""
-    language = detect_language((telling.summary, *telling.messages[-_MESSAGES:], telling.place, telling.mood))
-    named = [*_seen(telling.place, "place", language), *_seen(telling.mood, "mood", language)]
+    language = detect_language((story.summary, *story.messages[-_MESSAGES:], story.place, story.mood))
+    named = [*_find_tags(story.place, "place", language), *_find_tags(story.mood, "mood", language)]
     told: list[str] = []
-    for text in (telling.summary, *reversed(telling.messages[-_MESSAGES:]), telling.title):
-        told.extend(_seen(text, "place", language))
-    feeling = [] if telling.mood.strip() else list(_seen(telling.summary, "mood", language))[:2]
+    for text in (story.summary, *reversed(story.messages[-_MESSAGES:]), story.title):
+        told.extend(_find_tags(text, "place", language))
+    feeling = [] if story.mood.strip() else list(_find_tags(story.summary, "mood", language))[:2]
     tags = sanitize.distinct(map(sanitize.tag, [*named, *told, *feeling]))
-    unknown = [*_unseen(telling.place, language), *_unseen(telling.mood, language)]
+    unknown = [*_find_unknown(story.place, language), *_find_unknown(story.mood, language)]
     return SceneDescription(tags[:MOST_SCENERY], untranslated=sanitize.distinct(unknown)[:MOST_UNTRANSLATED])
 
 
-def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
+def _find_tags(text: str, kind: str, language: Language) -> Iterator[str]:
     negated = False
-    for unit in units(text, language):
+    for unit in split_units(text, language):
         negated = (negated and not unit.pause) or unit.role == "not"
         for entry in unit.entries:
             if entry.concept.kind == kind and not negated:
@@ -38,11 +38,11 @@ def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
                 break
 
 
-def _unseen(text: str, language: Language) -> Iterator[str]:
+def _find_unknown(text: str, language: Language) -> Iterator[str]:
     def is_unknown(unit: Unit) -> bool:
         return not unit.entries and not unit.role and len(unit.raw) > 1
 
-    return (sanitize.shown(unit.raw) for unit in units(text, language) if is_unknown(unit))
+    return (sanitize.shown(unit.raw) for unit in split_units(text, language) if is_unknown(unit))
 
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {

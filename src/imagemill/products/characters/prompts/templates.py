@@ -42,7 +42,7 @@ class Person:
     lora: str = ""
 
     @property
-    def called(self) -> str:
+    def prompt_name(self) -> str:
         """Fit for a prompt; may be ""."""
         return sanitize.name(self.lora.partition("|")[0]) or sanitize.name(self.name)
 
@@ -62,9 +62,9 @@ def avatar(person: Person, *, extra: Sequence[str] = (), pony: bool = False) -> 
             "headshot",
             "solo",
             _PEOPLE[look.gender],
-            _weighed(person),
+            _weighted_name(person),
             *_tags(look),
-            *_own(extra),
+            *_extra_tags(extra),
         ),
         (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "full body", "wide angle"),
     )
@@ -81,10 +81,10 @@ def sticker(
             *QUALITY,
             "solo",
             "full body",
-            _weighed(person),
+            _weighted_name(person),
             _PEOPLE[look.gender],
             *_tags(look),
-            *_own((*actions, *extra)),
+            *_extra_tags((*actions, *extra)),
             backdrop,
         ),
         (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "scenery", "gradient background", "shadow", "close-up"),
@@ -95,14 +95,14 @@ def cover(
     setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
 ) -> Prompt:
     """A story's cover, without lettering: titles are set by who shows it."""
-    return _staged(("book cover illustration", "dynamic composition"), setting, people, style, pony)
+    return _story_prompt(("book cover illustration", "dynamic composition"), setting, people, style, pony)
 
 
 def scene(
     setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
 ) -> Prompt:
     """A moment of a story."""
-    return _staged(("scene", "detailed background"), setting, people, style, pony)
+    return _story_prompt(("scene", "detailed background"), setting, people, style, pony)
 
 
 def chroma(colour: str, code: str) -> str:
@@ -114,11 +114,13 @@ def chroma(colour: str, code: str) -> str:
     return f"simple background, (flat solid {colour} background:1.3), {code.upper()} background, chroma key"
 
 
-def _staged(
+def _story_prompt(
     kind: Iterable[str], setting: SceneDescription, people: Sequence[Person], style: str, pony: bool
 ) -> Prompt:
     cast = people[:MOST_CAST]
-    looks = [part for person in cast for part in (_weighed(person), *_short(person.look, len(cast)))]
+    looks = [
+        part for person in cast for part in (_weighted_name(person), *_short_tags(person.look, len(cast)))
+    ]
     told = sanitize.phrase(setting.description)
     said = next((look.style[0] for look in (person.look for person in people) if look.style), DEFAULT_STYLE)
     alone = ("solo",) if len(people) == 1 else ()
@@ -129,7 +131,7 @@ def _staged(
             *kind,
             f"({sanitize.escaped(sanitize.tag(style) or said)})",
             *alone,
-            *_counted([person.look.gender for person in people]),
+            *_count_people([person.look.gender for person in people]),
             *looks,
             *map(sanitize.escaped, setting.tags),
             told,
@@ -138,7 +140,7 @@ def _staged(
     )
 
 
-def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
+def _count_people(genders: Sequence[Gender]) -> tuple[str, ...]:
     """As danbooru counts them: 1girl, 2boys."""
     counts = Counter(genders)
     nouns = {"female": "girl", "male": "boy", "unknown": "person"}
@@ -150,7 +152,7 @@ def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
     )
 
 
-def _short(look: Appearance, people: int) -> tuple[str, ...]:
+def _short_tags(look: Appearance, people: int) -> tuple[str, ...]:
     """Among others a person gets the tags that tell it from them."""
     if people == 1:
         return _tags(look)
@@ -166,11 +168,11 @@ def _style(look: Appearance) -> str:
     return sanitize.escaped(", ".join(look.style)) or DEFAULT_STYLE
 
 
-def _weighed(person: Person) -> str:
-    return f"({person.called}:1.2)" if person.called else ""
+def _weighted_name(person: Person) -> str:
+    return f"({person.prompt_name}:1.2)" if person.prompt_name else ""
 
 
-def _own(extra: Iterable[str]) -> tuple[str, ...]:
+def _extra_tags(extra: Iterable[str]) -> tuple[str, ...]:
     return sanitize.distinct(sanitize.phrase(text, sanitize.MOST_TAG_CHARS) for text in extra)[:MOST_EXTRAS]
 
 

@@ -11,7 +11,7 @@ from imagemill.products.characters.prompts.lexicon import (
     Language,
     LexiconEntry,
     Match,
-    folded,
+    fold,
     lexicons,
 )
 
@@ -43,13 +43,13 @@ class _Token:
     segment: int
 
 
-def units(text: str, language: Language) -> list[Unit]:
+def split_units(text: str, language: Language) -> list[Unit]:
     tokens = _tokens(text)
     words = tuple(token.word for token in tokens)
     found: list[Unit] = []
     index = 0
     while index < len(tokens):
-        match, spoken = _matched(tokens, words, index, language)
+        match, spoken = _match(tokens, words, index, language)
         length = match.length if match else 1
         part = tokens[index : index + length]
         found.append(
@@ -74,7 +74,7 @@ def detect_language(texts: Sequence[str]) -> Language:
     return max(LANGUAGES, key=lambda language: known[language])
 
 
-def _matched(
+def _match(
     tokens: tuple[_Token, ...], words: tuple[str, ...], index: int, language: Language
 ) -> tuple[Match | None, Language | None]:
     # A phrase does not go past a comma.
@@ -105,6 +105,6 @@ def _tokens(text: str) -> tuple[_Token, ...]:
             gap = " "  # 7/8
         pause = "." if _HARD.search(gap) else "," if any(c in gap for c in ",/+()[]") else ""
         segment += bool(pause)
-        if word := folded(match[0]):
+        if word := fold(match[0]):
             found.append(_Token(match[0], word, pause, segment))
     return tuple(found)

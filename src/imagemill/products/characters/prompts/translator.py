@@ -18,7 +18,7 @@ from imagemill.products.characters.prompts import glossary, sanitize
 from imagemill.products.characters.prompts.glossary import allowed_tags, truncated_tags
 from imagemill.products.characters.prompts.llm_client import LlmClient, LlmFailed
 from imagemill.products.characters.prompts.sanitize import is_foreign
-from imagemill.products.characters.prompts.scenes import MOST_SCENERY, setting
+from imagemill.products.characters.prompts.scenes import MOST_SCENERY, describe_scene
 from imagemill.products.characters.prompts.types import (
     MOST_UNTRANSLATED,
     Appearance,
@@ -47,7 +47,9 @@ def parse_appearance(
     # A model that answers with one list has not understood; its tags are still tags.
     attire = tuple(tag for tag in attire if tag not in physical)
     gender = _GENDERS.get(_hashable(answer.get("gender")), known.gender)
-    return Appearance(gender, *truncated_tags(physical, attire, style), untranslated=_reported(answer, sheet))
+    return Appearance(
+        gender, *truncated_tags(physical, attire, style), untranslated=_untranslated(answer, sheet)
+    )
 
 
 def parse_scene(answer: Mapping[str, Any], known: SceneDescription) -> SceneDescription | None:
@@ -87,7 +89,7 @@ def _hashable(value: object) -> object:
     return value if isinstance(value, str) else None
 
 
-def _reported(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ...]:
+def _untranslated(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ...]:
     """Words that do stand in the sheet."""
     given = answer.get("untranslated", [])
     if not isinstance(given, (list, tuple)):
@@ -178,7 +180,7 @@ class Translator:
 
     def look(self, sheet: CharacterSheet) -> Appearance:
         """Where the model fails the glossary answers, and ``problem`` says why."""
-        known = glossary.look(sheet)
+        known = glossary.describe_appearance(sheet)
         if self._chat is None or not any(_content(sheet).values()):
             return known
         key = _key(self._chat, "look", _content(sheet))
@@ -186,18 +188,18 @@ class Translator:
         if kept is not None and (look := parse_appearance(kept, sheet, known)):
             return replace(look, by="cache")
         try:
-            look = parse_appearance(_asked(self._chat, _LOOK, _content(sheet)), sheet, known)
+            look = parse_appearance(_ask(self._chat, _LOOK, _content(sheet)), sheet, known)
             if look is None:
                 raise LlmFailed("the language model's answer has no usable tags")
         except LlmFailed as error:
             log.warning("a character sheet was translated by the glossary: %s", error)
             return replace(known, problem=str(error))
-        self._cache.put(key, json.dumps(_kept(look)))
+        self._cache.put(key, json.dumps(_dump(look)))
         return replace(look, by="llm")
 
     def scene(self, telling: StoryContext) -> SceneDescription:
         """As `look`."""
-        known = setting(telling)
+        known = describe_scene(telling)
         content = _story(telling)
         if self._chat is None or not any(content.values()):
             return known
@@ -206,7 +208,7 @@ class Translator:
         if kept is not None and (scene := parse_scene(kept, known)):
             return replace(scene, by="cache")
         try:
-            scene = parse_scene(_asked(self._chat, _SCENE, content), known)
+            scene = parse_scene(_ask(self._chat, _SCENE, content), known)
             if scene is None:
                 raise LlmFailed("the language model's answer has no usable description")
         except LlmFailed as error:
@@ -237,7 +239,7 @@ def _key(chat: LlmClient, kind: str, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def _asked(chat: LlmClient, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _ask(chat: LlmClient, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = _read(chat.ask(system, json.dumps(content, ensure_ascii=False)))
     if answer is None:
         raise LlmFailed("the language model's answer is no JSON object")
@@ -254,6 +256,6 @@ def _read(text: str) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _kept(look: Appearance) -> dict[str, Any]:
+def _dump(look: Appearance) -> dict[str, Any]:
     names = ("gender", "physical", "attire", "style", "untranslated")
     return {name: getattr(look, name) for name in names}
