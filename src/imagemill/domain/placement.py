@@ -1,14 +1,17 @@
-"""Which job an idle slot takes: fair order between jobs, weighed against the loading of models.
+"""The choice of the job that an idle slot takes: fair order between jobs, weighed against loading models.
 
-A job's weight is 1 at the front of the fair order and fades with the virtual seconds it is behind it. A model
-is worth the weighted seconds of work that wait for it over the seconds it takes to do that work, the load
-among them; a load has to pay for itself `LOAD_PAYS` times, and work that other nodes with the model would
-have begun before the load ends does not count. The slot stays with a loaded model while no other is worth
+A job's weight is 1 at the front of the fair order and decays with the virtual seconds the job is behind the
+front. The worth of a model is the weighted seconds of work waiting for it, divided by the seconds that this
+work takes together with the load. A load counts `LOAD_PAYS` times, and work that other nodes with the model
+would start before the load ends does not count. The slot stays with a loaded model while no other is worth
 more.
 
-That alone would let a rare model starve behind a flood. So a job that no node is about to serve, that has
-waited beyond a bound and is first in fair order is taken as soon as the node has worked for `DWELL_LOADS`
-loads' time with the model it has: the wait is bounded, and forced loads never eat more than a small share.
+On its own, that rule would let a rare model starve behind many jobs of other models. So a job is also taken
+when it is first in fair order, has waited longer than a bound and no node is about to serve it, once the node
+has worked for the time of `DWELL_LOADS` loads with its present model. The wait is bounded, and forced loads
+use only a small share of the time.
+
+The end of the module explains a job's wait to its owner.
 """
 
 import math
@@ -27,41 +30,42 @@ from imagemill.domain.scheduling import (
 )
 
 LOAD_PAYS = 1.5
-"""A load is counted as so many loads: it often costs another one, back to the model that is left now."""
+"""Factor on the time of a load: a load often costs another one, back to the model that is left now."""
 DWELL_LOADS = 12.0
-"""Loads forced by the bound take at most one part in thirteen of a node's time."""
+"""Loads' time a node works before the bound may force a load; so forced loads take at most 1/13 of its time."""
 LOOKAHEAD = 8
-"""Jobs of a model that are weighed. Each further one tells less: 4 did nearly as well, 16 no better."""
+"""Number of a model's jobs that are weighed. More tell little: 4 did nearly as well, 16 no better."""
 MOST_PEEKED = 64
-"""Bounds the cost of a look at a lane when many nodes serve its model."""
+"""Maximum number of jobs read from a lane; bounds the cost when many nodes serve its model."""
 
 _LEAST_S = 0.1
-"""A job is taken for no less, however small its estimate: handling it takes some time too."""
+"""Minimum seconds counted for a job, however small its estimate: handling it takes time too."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
     load_s: float = 10.0
-    """Seconds a load is taken for when the node does not say."""
+    """Assumed seconds of a load when the node reports none."""
     bound_s: float = 150.0
-    """How long a job that is first in fair order may wait before a load is forced."""
+    """Seconds that the first job in fair order may wait before a load is forced."""
     horizon_s: float = 400.0
-    """Virtual seconds behind the front of the fair order at which a job counts about a third."""
+    """Virtual seconds behind the front of the fair order at which a job's weight is 1/e, about a third."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the nodes are about to have loaded, by what runs there and what they last offered."""
+    """The models that the nodes have or are loading, from their running jobs and their last offers."""
 
     now: int
     models_by_node: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    """Models by node."""
+    """Node -> its models."""
     busy: frozenset[str] = frozenset()
     """Nodes with jobs in flight."""
     loaded_at: Mapping[str, int] = field(default_factory=dict[str, int])
-    """When the latest load of a node was decided, where that is known."""
+    """Node -> instant at which its latest load was decided, where that is known."""
 
     def without(self, nodes: frozenset[str]) -> "Fleet":
+        """Return the fleet without these nodes."""
         holding = {node: held for node, held in self.models_by_node.items() if node not in nodes}
         return Fleet(self.now, holding, self.busy - nodes, self.loaded_at)
 
@@ -69,7 +73,7 @@ class Fleet:
         return sorted(node for node, held in self.models_by_node.items() if model in held and node != without)
 
     def nodes_by_model(self, models: Container[str], without: str) -> dict[str, list[str]]:
-        """The nodes of each model that has any: one look at a large fleet, however many models there are."""
+        """Return model -> nodes that have it; one pass over a large fleet, however many models there are."""
         nodes: dict[str, list[str]] = {}
         for node, held in self.models_by_node.items():
             for model in held:
@@ -83,11 +87,11 @@ class Choice:
     lane: int
     reason: str
     loads: bool = False
-    """Whether the node has to load a model for it."""
+    """Whether the node has to load a model for the job."""
 
 
 Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[QueuedJob]]]
-"""The first claimable jobs of each of these lanes, so many at most, in order."""
+"""Returns lane -> its first claimable jobs in order, for the given lanes and the maximum number per lane."""
 
 Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choice | None]
 
@@ -95,7 +99,10 @@ Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choi
 def choose(
     offer: Offer, heads: Iterable[LaneHead], fleet: Fleet, peek: Peek, rules: PlacementRules
 ) -> Choice | None:
-    """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
+    """Return the lane from which the slot should take a job, and the reason.
+
+    None means that no job fits the slot, or that every one is better left to other nodes.
+    """
     fitting = [head for head in heads if mismatch_reason(offer, head.key) is None]
     if offer.local_first_s > 0:
         fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
@@ -142,7 +149,7 @@ class _Load:
     worth: float
     jobs: int
     more: bool
-    """Whether there are more than were looked at."""
+    """Whether there are more jobs than were read."""
     work_s: float
     servers: Sequence[str]
 
@@ -158,32 +165,35 @@ class _Load:
 
 @dataclass(frozen=True, slots=True)
 class _SlotView:
-    """One node's view of the work."""
+    """The work from the point of view of one node."""
 
     offer: Offer
     fleet: Fleet
     rules: PlacementRules
     load_s: float
     front: float
-    """The smallest tag among what the node could do."""
+    """The smallest tag among the jobs that the node could take."""
 
     def weight(self, job: QueuedJob) -> float:
         return math.exp((self.front - job.tag) / self.rules.horizon_s)
 
     def best_worth(self, head: LaneHead) -> float:
-        """What loading for this head is worth if jobs like it wait in plenty."""
+        """Return the worth of a load for this job if many jobs like it are waiting."""
         work_s = LOOKAHEAD * head.job.estimate_s
         return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
 
     def candidates(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
-        """The lanes of models that may be worth more: only they need a closer look."""
+        """Return the lanes of models that may be worth more; only their jobs have to be read."""
         models = {head.key.model for head in away if self.best_worth(head) > worth}
         return [head for head in away if head.key.model in models]
 
     def worth_of_staying(
         self, here: Sequence[LaneHead], stay: LaneHead, away: Sequence[LaneHead], peek: Peek
     ) -> float:
-        """What staying is worth; at least the weight of the next job, which often is enough to know."""
+        """Return the worth of staying with the loaded model.
+
+        It is at least the weight of the next job; often that already decides.
+        """
         least = self.weight(stay.job)
         if not self.candidates(away, least):
             return least
@@ -191,7 +201,7 @@ class _SlotView:
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 
     def loads(self, away: Sequence[LaneHead], peek: Peek) -> list[_Load]:
-        """Every model that could be loaded and has work its present nodes would not soon begin."""
+        """Return every model that could be loaded and has work that its present nodes would not start soon."""
         lanes: dict[str, list[LaneHead]] = {}
         for head in away:
             lanes.setdefault(head.key.model, []).append(head)
@@ -217,13 +227,13 @@ class _SlotView:
 
     @property
     def has_dwelt(self) -> bool:
-        """Whether the node has worked long enough since its last load for another to be forced."""
+        """Whether the node has worked long enough since its last load for a forced one."""
         since = self.fleet.loaded_at.get(self.offer.node)
         dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
         return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
 
     def overdue_choice(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
-        """The load that the bound forces instead of taking this other job."""
+        """Return the load that the waiting bound forces instead of this other job, if any."""
         due = [head for head in away if head.order < other.order and self._is_overdue(head)]
         if not due:
             return None
@@ -236,8 +246,8 @@ class _SlotView:
         )
 
     def unserved_choice(self, away: Sequence[LaneHead]) -> Choice | None:
-        """The first whose nodes should have come to it by now: a node may have died, or work longer than
-        it was taken for."""
+        """Return the first job that its nodes should have started by now, if any: a node may have died, or
+        may work longer than estimated."""
         late = [head for head in away if self._age_s(head) > self.load_s]
         if not late:
             return None
@@ -245,12 +255,12 @@ class _SlotView:
         servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
-            f"loads {head.key.model}: it waits for {self._age_s(head):.0f} s, {servers} did not come to it",
+            f"loads {head.key.model}: it has waited for {self._age_s(head):.0f} s, {servers} did not start it",
             loads=True,
         )
 
     def leaves_to_idle_nodes(self, head: LaneHead) -> bool:
-        """A busy node leaves new work that needs a load to idle nodes, for as long as a load takes."""
+        """Whether this busy node leaves the job to idle nodes: a new job that needs a load, for a load's time."""
         idle = self.fleet.models_by_node.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 
@@ -263,7 +273,10 @@ class _SlotView:
         return (self.fleet.now - head.job.since) / SECOND
 
     def _without_served(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
-        """Without what others will have begun while the model loads; the last of many stands for the rest."""
+        """Drop the jobs that others will start while the model loads.
+
+        When more jobs are waiting than were read (``full``), the last one stands for the rest.
+        """
         for number, job in enumerate(jobs):
             if served_s <= 0:
                 return jobs[number:]
@@ -271,7 +284,7 @@ class _SlotView:
         return jobs[-1:] if full else ()
 
     def _worth(self, jobs: Iterable[QueuedJob], load_s: float) -> float:
-        """Weighted seconds of work over all seconds, for as many of the jobs as is best."""
+        """Return weighted seconds of work divided by all seconds, for the best number of first jobs."""
         best, weighted_s, spent_s = 0.0, 0.0, load_s
         for job in jobs:
             work_s = max(job.estimate_s, _LEAST_S)
@@ -306,21 +319,24 @@ def _stay_reason(head: LaneHead, order: str, held: frozenset[str]) -> str:
     return f"{order}; {head.key.model} is loaded" if head.key.model in held else order
 
 
+# Why a job waits
+
+
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a job stands in its lane, and what the nodes hold."""
+    """A queued job's position in its lane, and the models on the nodes."""
 
     jobs_ahead: int
     """Jobs of its lane that are before it in fair order."""
     seconds_ahead: float
     """Their estimated seconds of work."""
     more: bool
-    """Whether there are more than were counted."""
+    """Whether there are more jobs than were counted."""
     fleet: Fleet
 
 
 def explain_wait(offers: Sequence[Offer], key: LaneKey, position: QueuePosition) -> str:
-    """As far as the slots of this process and the running jobs tell."""
+    """Explain a job's wait from the slots of this process and the running jobs."""
     if not offers:
         return "no worker is connected"
     reasons = {offer.node: mismatch_reason(offer, key) for offer in offers}
@@ -347,5 +363,5 @@ def _describe_ahead(position: QueuePosition) -> str:
 
 
 def _join_names(nodes: Sequence[str]) -> str:
-    """A large fleet is not spelled out."""
+    """Join node names; of more than four, only the first three are named."""
     return ", ".join(nodes) if len(nodes) <= 4 else f"{', '.join(nodes[:3])} and {len(nodes) - 3} more"
