@@ -152,7 +152,7 @@ def test_a_job_its_node_did_not_come_to_is_taken_once_a_load_would_have_been_ove
 def test_a_busy_node_leaves_a_load_to_an_idle_one_for_the_time_of_a_load():
     queue = Queue().add(0, since_s=NOW_S, jobs=9, model="b")
     fleet = {
-        "holding": {"node-1": frozenset({"a"}), "node-2": frozenset({"c"})},
+        "models_by_node": {"node-1": frozenset({"a"}), "node-2": frozenset({"c"})},
         "busy": frozenset({"node-1"}),
     }
     assert queue.ask(HAS_A, **fleet) is None
@@ -162,7 +162,7 @@ def test_a_busy_node_leaves_a_load_to_an_idle_one_for_the_time_of_a_load():
 
 def test_a_second_slot_follows_what_the_node_is_loading_and_not_what_it_leaves():
     queue = Queue().add(0, jobs=5, model="a").add(20, jobs=5, model="b")
-    busy = {"holding": {"node-1": frozenset({"b"})}, "busy": frozenset({"node-1"})}
+    busy = {"models_by_node": {"node-1": frozenset({"b"})}, "busy": frozenset({"node-1"})}
     assert queue.model(HAS_A, **busy) == "b"
 
 

@@ -156,7 +156,7 @@ def test_a_model_that_is_loaded_elsewhere_is_left_there_while_that_is_sooner(sto
     assert store.lane(claim(store, node="node-2", loaded_models=frozenset({"c"})).job.lane).model == "b"
     assert store.claim_next(ask(node="node-3")) is None
     late = claim(store, T0 + 11 * SECOND, node="node-3")
-    assert late.job.reason == "loads a: it waits for 11 s, node-1 did not come to it"
+    assert late.job.reason == "loads a: it waited for 11 s, node-1 did not start it"
 
 
 def test_an_idle_node_with_the_model_is_given_time_to_take_the_job(store: Store):

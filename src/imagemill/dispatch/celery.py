@@ -1,7 +1,12 @@
-"""For Celery's own command: ``python -m celery -A imagemill.dispatch.celery worker -Q gpu,celery``, and for
-``imagemill generator``, which is that command with ``-Q generator_queue``.
+"""The module that Celery's own command starts: ``python -m celery -A imagemill.dispatch.celery worker -Q
+gpu,celery``.
 
-Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
+``imagemill generator`` runs the same command with ``-Q generator_queue``. The settings are those of every
+other command. Each process of Celery's pool is a whole worker with its own slots.
+
+Celery itself only sends its children signals that end them at once. So `ShutdownPipe` asks them to stop, and
+waits until they have: when all copies of a pipe's end are closed, also because their processes died, the
+other end is readable.
 """
 
 import importlib
@@ -23,27 +28,28 @@ from imagemill.products.library.tasks import LibraryTasks, ShuttingDown, add_tas
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application
 
-# Between Celery's own process and the children of its pool: it asks them to leave, they tell when they have.
-#
-# Celery itself sends its children nothing but what ends them. Two pipes do it: an end that everybody has
-# closed, or died with, is seen at the other one.
+log = logging.getLogger(__name__)
+
+_HAND_BACK_S = 10.0
+"""Seconds beyond the shutdown grace in which a child may hand its job back and close."""
 
 
 class ShutdownPipe:
-    """Made before the pool forks."""
+    """Two pipes between Celery's main process and the children of its pool; made before the pool forks."""
 
     def __init__(self) -> None:
         self._request_reader, self._request_writer = os.pipe()
         self._done_reader, self._done_writer = os.pipe()
 
     def watch(self, stop: Callable[[], None]) -> None:
-        """In a child: call ``leave`` in a thread once the cord is pulled or the parent is gone."""
+        """In a child: call ``stop`` in a thread once the parent requests the shutdown or is gone."""
         os.close(self._request_writer)
         os.close(self._done_reader)
-        threading.Thread(target=self._wait, args=(stop,), name="imagemill-cord", daemon=True).start()
+        threading.Thread(target=self._wait, args=(stop,), name="imagemill-shutdown", daemon=True).start()
 
     def request_shutdown(self, timeout_s: float) -> bool:
-        """In the parent, once: ask all to leave; whether all did in time. Later forks must not hold."""
+        """In the parent, once: ask all children to stop; return whether all did in time. Children forked
+        later must not call `watch`."""
         os.close(self._request_writer)
         os.close(self._done_writer)
         return bool(select.select([self._done_reader], [], [], timeout_s)[0])
@@ -56,16 +62,10 @@ class ShutdownPipe:
             os.close(self._done_writer)
 
 
-log = logging.getLogger(__name__)
-
-_HAND_BACK_S = 10.0
-"""What a child may take, past the grace, to hand its job back and to close."""
-
-
 class CeleryWorkerProcess:
-    """The worker of this process, built when it is first needed: after the pool has forked.
+    """The worker of this process; built at its first use, which is after the pool has forked.
 
-    In the process that forked a pool it has no slots: there it ends those of the children.
+    In the process that forked the pool it has no slots, and only ends those of the children.
     """
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class CeleryWorkerProcess:
         self._generator: LibraryTasks | None = None
         self._is_stopping = False
         self.pipe: ShutdownPipe | None = None
-        """To the children, until they are asked to leave."""
+        """Pipe to the children; None once they were asked to stop."""
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
-        """Jobs at once; None: as many as the nodes have slots."""
+        """Concurrent jobs; None means the number of the nodes' slots."""
 
     def work(self, queue: str) -> int:
         self.start()
@@ -85,7 +85,7 @@ class CeleryWorkerProcess:
         return app.work(queue) if app is not None else 0
 
     def generator(self) -> LibraryTasks:
-        """Raises `ShuttingDown` in a process that ends."""
+        """Return the handler of library tasks. Raises `ShuttingDown` in a process that is ending."""
         self.start()
         with self._lock:
             if self._app is None:
@@ -106,18 +106,18 @@ class CeleryWorkerProcess:
                 self._app.start()
 
     def watch_parent(self) -> None:
-        """In a child."""
+        """In a child: stop when the parent asks for it."""
         pipe, self.pipe = self.pipe, None
         if pipe is not None:
             pipe.watch(self.stop_accepting)
 
     def stop_accepting(self) -> None:
-        """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
+        """Let running jobs finish within the grace, hand the others back, and return once that is done."""
         with self._lock:
             self._is_stopping = True
             pipe, self.pipe = self.pipe, None
             if pipe is not None and not pipe.request_shutdown(_settings.shutdown_grace_s + _HAND_BACK_S):
-                log.warning("a child of the pool does not leave; what it runs is found again by its lease")
+                log.warning("a child of the pool does not stop; its jobs are retried when their leases end")
             if self._generator is not None:
                 self._generator.stop_accepting(_HAND_BACK_S)
             if self._app is not None:
@@ -140,11 +140,11 @@ def _configure_logging(**_: Any) -> None:
 @signals.celeryd_after_setup.connect
 def _take_over_worker(instance: Any, **_: Any) -> None:
     _worker.queues = frozenset(instance.app.amqp.queues.consume_from)
-    # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
+    # Celery's own method sleeps for the whole grace and does not stop the children from claiming jobs.
     instance.wait_for_soft_shutdown = _worker.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):
         _worker.pipe = ShutdownPipe()
-        # Loaded once for all children, those that replace others too; they build their own of it.
+        # Imported once, before the fork, for all present and later children; each builds its own application.
         importlib.import_module("imagemill.bootstrap.application")
     else:
         _worker.slots = None

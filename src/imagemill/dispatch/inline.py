@@ -1,4 +1,4 @@
-"""Dispatch in this process: a thread for each slot of each node, as nodes come and go."""
+"""Dispatch in this process: a thread for each slot of each node, and a poll for work without a wake-up."""
 
 import logging
 import threading
@@ -10,13 +10,24 @@ from imagemill.dispatch.base import Offers, find
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
 
+log = logging.getLogger(__name__)
+
 _LONGEST_POLL_S = 2.0
-"""Slots look for what waits and cannot be taken once in so long: time alone may have made it takeable, as a
-node is avoided for a while and a model loaded only for what has waited long enough."""
+"""Longest interval between retries of work that no slot could take. Time alone may change that: a node is
+avoided only for a while, and a model is loaded only for jobs that have waited long enough."""
+_AFTER_ERROR_S = 1.0
+_NODE_REFRESH_S = 1.0
+"""Seconds between two reads of the list of nodes."""
+
+_SlotKey = tuple[str, str, int]
+"""Backend, node, number of the slot."""
 
 
 class WorkPoller:
-    """``heads``: the first claimable job of each lane. ``poll_s``: how often it is asked."""
+    """Decides when idle slots should claim without a wake-up.
+
+    ``heads`` returns the first claimable job of each lane. ``poll_s``: seconds between two calls of it.
+    """
 
     def __init__(self, heads: Callable[[], Sequence[LaneHead]], offers: Offers, poll_s: float) -> None:
         self._heads = heads
@@ -27,7 +38,7 @@ class WorkPoller:
         self._next_poll = 0.0
 
     def should_wake(self) -> bool:
-        """Whether all should look: at once where work or nodes have changed, else ever more seldom."""
+        """Whether to wake all slots: at once when work or nodes have changed, else at growing intervals."""
         heads = self._heads()
         offers = self._offers.all() if heads else []
         served = frozenset[str]().union(*(offer.queues for offer in offers))
@@ -46,20 +57,12 @@ class WorkPoller:
         return True
 
 
-log = logging.getLogger(__name__)
-
-_AFTER_ERROR_S = 1.0
-_NODE_REFRESH_S = 1.0
-"""How often it is looked which nodes there are."""
-
-_SlotKey = tuple[str, str, int]
-"""Backend, node, number of the slot."""
-
-
 class InlineDispatcher:
-    """``run_all`` claims and runs jobs for a slot until there is none, and says whether there was one.
+    """Runs jobs on threads of this process.
 
-    ``poll_s``: how often is looked for work nobody told of, by one question (``heads``) for all idle slots.
+    ``run_all`` claims and runs jobs for a slot until there is none, and returns whether there was one.
+    ``poll_s``: seconds between two checks for work without a wake-up; each is one query (``heads``) for all
+    slots.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class InlineDispatcher:
         self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-watch", daemon=True)
 
     def wake(self, queue: str) -> None:
-        del queue  # all slots look: which of them fits the job is the claim's to say
+        del queue  # wake all slots: the claim decides which of them fits the job
         self._wake_all()
 
     def start(self) -> None:
@@ -106,7 +109,7 @@ class InlineDispatcher:
             thread.join()
 
     def offers(self) -> list[Offer]:
-        """What each node can take now."""
+        """Return the current offer of each node."""
         return self._offers.all()
 
     def _wake_all(self) -> None:
@@ -128,52 +131,52 @@ class InlineDispatcher:
                 if self._poller.should_wake():
                     self._wake_all()
             except StorageError as error:
-                log.warning("it cannot be seen what waits: %s", error)
+                log.warning("cannot read the queued work: %s", error)
                 pause_s = max(pause_s, _AFTER_ERROR_S)
             except Exception:
-                log.exception("the watch over idle slots met a bug and goes on")
+                log.exception("polling for idle slots failed; it continues")
 
     def _start_slots(self) -> None:
-        """A thread for each slot that has none; those without a slot are told to leave."""
-        places: dict[_SlotKey, Backend] = {
+        """Start a thread for each new slot, and wake the threads whose slot is gone so that they end."""
+        slots: dict[_SlotKey, Backend] = {
             (backend.name, node.name, number): backend
             for backend in self._backends.values()
             for node in backend.nodes()
             for number in range(node.slots)
         }
         with self._condition:
-            for place in () if self._closed else places.keys() - self._slots.keys():
-                name = f"imagemill-{place[1]}-{place[2]}"
-                arguments = (places[place], place)
+            for slot in () if self._closed else slots.keys() - self._slots.keys():
+                name = f"imagemill-{slot[1]}-{slot[2]}"
+                arguments = (slots[slot], slot)
                 thread = threading.Thread(target=self._serve, args=arguments, name=name, daemon=True)
-                self._slots[place] = thread
+                self._slots[slot] = thread
                 thread.start()
-            superfluous = self._slots.keys() - places.keys()
+            superfluous = self._slots.keys() - slots.keys()
         if superfluous:
             self._wake_all()
 
-    def _serve(self, backend: Backend, place: _SlotKey) -> None:
-        while not self._remove_if_unneeded(backend, place):
-            rings = self._wakeups
+    def _serve(self, backend: Backend, slot: _SlotKey) -> None:
+        while not self._remove_if_unneeded(backend, slot):
+            wakeups_seen = self._wakeups
             try:
-                ran = self._run_jobs(backend, place[1])
+                ran = self._run_jobs(backend, slot[1])
             except StorageError as error:
-                log.warning("a slot of %s cannot claim: %s", place[1], error)
-                self._wait_for_wakeup(rings, _AFTER_ERROR_S)
+                log.warning("a slot of %s cannot claim a job: %s", slot[1], error)
+                self._wait_for_wakeup(wakeups_seen, _AFTER_ERROR_S)
                 continue
             except Exception:
-                log.exception("a slot of %s met a bug and goes on", place[1])
+                log.exception("running a job on a slot of %s failed; the slot continues", slot[1])
                 ran = False
             if not ran:
-                self._wait_for_wakeup(rings, None)
+                self._wait_for_wakeup(wakeups_seen, None)
 
-    def _remove_if_unneeded(self, backend: Backend, place: _SlotKey) -> bool:
-        """Whether the slot is no longer needed; then it gives its place up."""
-        node = find(backend, place[1])
-        if not self._closed and node is not None and place[2] < node.slots:
+    def _remove_if_unneeded(self, backend: Backend, slot: _SlotKey) -> bool:
+        """Remove the slot if it is no longer needed; return whether it was removed."""
+        node = find(backend, slot[1])
+        if not self._closed and node is not None and slot[2] < node.slots:
             return False
         with self._condition:
-            self._slots.pop(place, None)
+            self._slots.pop(slot, None)
         return True
 
     def _run_jobs(self, backend: Backend, node_name: str) -> bool:
@@ -182,7 +185,7 @@ class InlineDispatcher:
 
         return self._run_all(offer)
 
-    def _wait_for_wakeup(self, rings: int, seconds: float | None) -> None:
-        """Sleep until somebody rings, so long at most; a ring since ``rings`` was read counts."""
+    def _wait_for_wakeup(self, wakeups_seen: int, seconds: float | None) -> None:
+        """Sleep until a wake-up, at most for ``seconds``; one since ``wakeups_seen`` was read counts too."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._wakeups != rings, seconds)
+            self._condition.wait_for(lambda: self._closed or self._wakeups != wakeups_seen, seconds)

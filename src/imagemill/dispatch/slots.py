@@ -1,4 +1,4 @@
-"""The slots of a worker that is woken by tokens: which are free, and what a token does with one."""
+"""The slots of a worker that messages wake: which are free, and the work that a wake-up does on one."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from imagemill.domain.scheduling import Offer
 log = logging.getLogger(__name__)
 
 _MAX_POLL_THREADS = 64
-"""Bounds the threads that polling may start; slots bound it long before."""
+"""Maximum number of threads that polling starts; the number of slots limits it well before."""
 
 _Node = tuple[str, str]
 """Backend, name."""
@@ -28,9 +28,11 @@ class RunAll(Protocol):
 
 
 class SlotPool:
-    """``token_s``: how long a token goes on claiming. ``most``: jobs at once in this process; None: as many
-    as its nodes have slots. ``poll_s``: how often is looked for work nobody told of; ``waits``: the queues
-    that have some, asked first, so that slots with nothing to do cost one question.
+    """The free slots of this process, and the work on them.
+
+    ``wakeup_s``: seconds for which one wake-up continues to claim jobs. ``max_jobs``: concurrent jobs in this
+    process; None means the number of its nodes' slots. ``poll_s``: seconds between two checks for work
+    without a wake-up. ``queues_with_work`` is read first, so that idle slots cost a single query.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class SlotPool:
 
     @property
     def slots(self) -> int:
-        """At least one: nodes may come later."""
+        """Number of slots; at least one, as nodes may be added later."""
         return self._max_jobs or max(1, sum(node.slots for _, node in self._offers.nodes()))
 
     def start(self) -> None:
@@ -73,14 +75,14 @@ class SlotPool:
         self._pollers.shutdown(wait=True)
 
     def check_queues(self) -> None:
-        """From any thread: a free slot should see whether there is work. Does not wait for it."""
+        """Let a free slot check for work. Callable from any thread; does not wait for the check."""
         if not self._stop.is_set():
             self._pollers.submit(self._work_quietly)
 
     def work(self, claimed: Callable[[], None] = lambda: None) -> tuple[int, bool]:
-        """Run jobs on a free slot until there is none or the token is spent.
+        """Run jobs on a free slot until there is none or the wake-up's time is over.
 
-        How many were run, and whether there may be more for whoever looks next.
+        ``claimed`` is called after each claim. Returns the number of jobs and whether there may be more.
         """
         until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
@@ -95,7 +97,7 @@ class SlotPool:
         return 0, self._stop.is_set()
 
     def _run_on(self, node: _Node, until: float, claimed: Callable[[], None]) -> tuple[int, bool]:
-        """How many jobs ran, and whether time was what ended it."""
+        """Return the number of jobs that ran, and whether it ended because the time was over."""
         asked, spent = 0, False
 
         def offer() -> Offer | None:
@@ -105,11 +107,11 @@ class SlotPool:
             return None if spent else self._offers.find(*node)
 
         ran = self._run_all(offer, claimed)
-        # Asked before the first claim and once after each job, but not while the runner stops.
+        # `offer` is called before the first claim and once after each job, but not while the runner stops.
         return (max(1, asked - 1) if ran else 0), spent
 
     def _acquire(self, tried: set[_Node]) -> _Node | None:
-        """A slot on the node that is least busy for its size."""
+        """Reserve a slot on the node with the smallest share of busy slots."""
         with self._lock:
             if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
@@ -140,13 +142,13 @@ class SlotPool:
             self.check_queues()
 
     def _work_quietly(self) -> None:
-        # Where one slot found work there may be some for the next.
+        # When one slot found work, there may be some for the next.
         self._log_errors(lambda: self.work(self.check_queues))
 
     def _log_errors(self, look: Callable[[], object]) -> None:
         try:
             look()
         except StorageError as error:
-            log.warning("an idle slot cannot claim: %s", error)
+            log.warning("an idle slot cannot claim a job: %s", error)
         except Exception:
-            log.exception("an idle slot met a bug and goes on")
+            log.exception("work on an idle slot failed; the slot continues")

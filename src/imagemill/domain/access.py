@@ -90,7 +90,8 @@ def check_account(path: str, name: str) -> str:
 def end_user(account: str, name: str) -> str:
     """Return the owner id of an account's end user. Raises `InvalidInput`.
 
-    Two names never give the same owner: a name that is long or has special characters is replaced by its digest.
+    Two names never give the same owner: a name that is long or has special characters is replaced by its
+    digest.
     """
     if not 1 <= len(name) <= MAX_END_USER or not name.isprintable() or name.isspace():
         raise InvalidInput.at("X-Imagemill-User", f"must be 1 to {MAX_END_USER} printable characters")

@@ -66,7 +66,7 @@ def uuid7(instant_us: int | None = None) -> str:
 
 
 def uuid7_us(text: str) -> int:
-    """Return the creation time of a UUID of version 7: microseconds since the epoch, exact to a millisecond."""
+    """Return the creation time of a UUID of version 7: microseconds since the epoch, exact to the ms."""
     return int(text[:8] + text[9:13], 16) * 1000
 
 

@@ -1,77 +1,77 @@
 """Error classes: the common base, the errors of several packages, and a drawing of all others.
 
-    Exception                   builtins
-      ImagemillError            domain.errors              base of the errors a user may see
-        InvalidInput            domain.errors              invalid request; names each field
-          UnsupportedPicture    domain.errors              file of an unsupported type
-          UnusablePicture       domain.errors              damaged, too large or animated
-          ContentBlocked        domain.errors              prompt that may not be rendered
-        Unauthenticated         domain.errors              missing or unknown credentials
-        UnusableKey             accounts.tokens            a JWT key that cannot be used
-        Forbidden               domain.errors              the caller lacks the permission
-        NotFound                domain.errors              absent, or of another owner
-        CreditsInsufficient     domain.errors              the owner cannot pay
-        Busy                    domain.errors              too many requests at once
-        TooManyStreams          jobs.hub                   too many open event streams
-        DecodersBusy            media.sandbox              no free image decoder
-        TryLater                domain.errors              refused for now; states when to retry
-          RateLimited           domain.errors              the owner's quota is used up
-          TooManyAttempts       domain.errors              too many failed logins
-          QueueFull             domain.errors              the queue is at its limit
-        Conflict                domain.errors              contradicts the present state
-          IllegalTransition     domain.errors              status change that does not exist
-          Superseded            domain.errors              the job has a newer attempt
-        BackendError            domain.errors              failed render; code: a FailureCode
-          FalRequestFailed      backends.fal.errors        fal refused or failed the request
-          Interrupted           backends.comfyui.follow    ComfyUI interrupted the prompt
-        CheckFailed             safety.chain               a prompt check raised an error
-        InvalidGraph            graphs.errors              graph that cannot run
-          UiFormat              graphs.errors              graph in ComfyUI's UI format
-          CannotConvert         graphs.errors              UI format that cannot be converted
-        InvalidWorkflow         graphs.errors              stored workflow that cannot be read
-        InvalidCatalogue        graphs.errors              node list that cannot be read
-        MissingFile             graphs.errors              the node lacks a model file
-        Unsupported             graphs.errors              feature that no node supports
-        LlmFailed               products.characters.prompts.llm_client  no usable answer
-        StorageError            domain.errors              blob store or database failed
-        MissingExtra            bootstrap.build            Python package not installed
-        MissingOtel             bootstrap.observer         OpenTelemetry not installed
-        InvalidSafety           bootstrap.safety           wrong setting of a safety check
-        MetricsPortTaken        observability.collectors   the metrics port is in use
-      BrokerUnavailable         dispatch.fleet             retried by the sender
-      PublishFailed             pubsub.threads             retried by the sender
-      ShuttingDown              products.library.tasks     the task is handed back
-      BudgetExceeded            backends.paid_calls        becomes a BackendError
-      RenderCanceled            backends.base              the job was cancelled
-      ComfyError                backends.comfyui.errors    becomes a BackendError
-        ComfyUnreachable        backends.comfyui.errors
-        ComfyStatusError        backends.comfyui.errors
-        NotComfy                backends.comfyui.errors
-        TruncatedFile           backends.comfyui.errors
-      FileGone                  backends.comfyui.follow    the render is repeated
-      FalError                  backends.fal.errors        becomes a BackendError
-        FalUnreachable          backends.fal.errors
-        FalStatusError          backends.fal.errors
-        BadResponse             backends.fal.errors
-      FalRequestError           dialects.fal.errors        a response in fal's own shape
-      ResultDeleted             dialects.fal.responses     a response in fal's own shape
-      OutsideError              web.blobs                  becomes status 416
-      CliError                  cli.output                 printed by the CLI
-        ApiError                cli.client                 error response of the server
-        ServerUnreachable       cli.client
-      DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
-    ValueError                  builtins
-      InvalidAir                domain.air                 becomes an InvalidInput
-      InvalidImage              media.layout               becomes an UnusablePicture
-        NotAccepted             media.layout               becomes an UnsupportedPicture
-        NoBackground            media.chroma_key           the picture keeps its background
-      InvalidScenario           backends.simulator.faults  printed at start
-    TransportError              httpx2
-      AddressBlocked            net.guarded_client         URL into a private network
+Exception                   builtins
+ImagemillError            domain.errors              base of the errors a user may see
+InvalidInput            domain.errors              invalid request; names each field
+UnsupportedPicture    domain.errors              file of an unsupported type
+UnusablePicture       domain.errors              damaged, too large or animated
+ContentBlocked        domain.errors              prompt that may not be rendered
+Unauthenticated         domain.errors              missing or unknown credentials
+UnusableKey             accounts.tokens            a JWT key that cannot be used
+Forbidden               domain.errors              the caller lacks the permission
+NotFound                domain.errors              absent, or of another owner
+CreditsInsufficient     domain.errors              the owner cannot pay
+Busy                    domain.errors              too many requests at once
+TooManyStreams          jobs.hub                   too many open event streams
+DecodersBusy            media.sandbox              no free image decoder
+TryLater                domain.errors              refused for now; states when to retry
+RateLimited           domain.errors              the owner's quota is used up
+TooManyAttempts       domain.errors              too many failed logins
+QueueFull             domain.errors              the queue is at its limit
+Conflict                domain.errors              contradicts the present state
+IllegalTransition     domain.errors              status change that does not exist
+Superseded            domain.errors              the job has a newer attempt
+BackendError            domain.errors              failed render; code: a FailureCode
+FalRequestFailed      backends.fal.errors        fal refused or failed the request
+Interrupted           backends.comfyui.follow    ComfyUI interrupted the prompt
+CheckFailed             safety.chain               a prompt check raised an error
+InvalidGraph            graphs.errors              graph that cannot run
+UiFormat              graphs.errors              graph in ComfyUI's UI format
+CannotConvert         graphs.errors              UI format that cannot be converted
+InvalidWorkflow         graphs.errors              stored workflow that cannot be read
+InvalidCatalogue        graphs.errors              node list that cannot be read
+MissingFile             graphs.errors              the node lacks a model file
+Unsupported             graphs.errors              feature that no node supports
+LlmFailed               products.characters.prompts.llm_client  no usable answer
+StorageError            domain.errors              blob store or database failed
+MissingExtra            bootstrap.build            Python package not installed
+MissingOtel             bootstrap.observer         OpenTelemetry not installed
+InvalidSafety           bootstrap.safety           wrong setting of a safety check
+MetricsPortTaken        observability.collectors   the metrics port is in use
+BrokerUnavailable         dispatch.fleet             retried by the sender
+PublishFailed             pubsub.threads             retried by the sender
+ShuttingDown              products.library.tasks     the task is handed back
+BudgetExceeded            backends.paid_calls        becomes a BackendError
+RenderCanceled            backends.base              the job was cancelled
+ComfyError                backends.comfyui.errors    becomes a BackendError
+ComfyUnreachable        backends.comfyui.errors
+ComfyStatusError        backends.comfyui.errors
+NotComfy                backends.comfyui.errors
+TruncatedFile           backends.comfyui.errors
+FileGone                  backends.comfyui.follow    the render is repeated
+FalError                  backends.fal.errors        becomes a BackendError
+FalUnreachable          backends.fal.errors
+FalStatusError          backends.fal.errors
+BadResponse             backends.fal.errors
+FalRequestError           dialects.fal.errors        a response in fal's own shape
+ResultDeleted             dialects.fal.responses     a response in fal's own shape
+OutsideError              web.blobs                  becomes status 416
+CliError                  cli.output                 printed by the CLI
+ApiError                cli.client                 error response of the server
+ServerUnreachable       cli.client
+DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
+ValueError                  builtins
+InvalidAir                domain.air                 becomes an InvalidInput
+InvalidImage              media.layout               becomes an UnusablePicture
+NotAccepted             media.layout               becomes an UnsupportedPicture
+NoBackground            media.chroma_key           the picture keeps its background
+InvalidScenario           backends.simulator.faults  printed at start
+TransportError              httpx2
+AddressBlocked            net.guarded_client         URL into a private network
 
-A drawn line names the class, the module that defines it, and its meaning. Errors below `ImagemillError` may reach
-a user: each has a ``code`` (stable, for programs) and ``retryable`` (whether the same call may succeed later).
-HTTP statuses are in one table (`imagemill.web.problems`). The others are handled inside the package.
+A drawn line names the class, the module that defines it, and its meaning. Errors below `ImagemillError` may
+reach a user: each has a ``code`` (stable, for programs) and ``retryable`` (whether the same call may succeed
+later). HTTP statuses are in one table (`imagemill.web.problems`). The others are handled inside the package.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Specifications of renders that every backend understands, their size and cost, and the table of samplers."""
+"""Render specifications that every backend understands, their size and cost, and the table of samplers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,8 +77,8 @@ class ImageSpec:
     count: int = 1
     networks: tuple[Network, ...] = ()
     image: str | None = None
-    """The source picture's name in `RenderRequest.inputs`, for image-to-image. The source is scaled and cropped
-    to the picture's size."""
+    """The source picture's name in `RenderRequest.inputs`, for image-to-image. The source is scaled and
+    cropped to the picture's size."""
     mask: str | None = None
     """The mask's name in `RenderRequest.inputs`, for inpainting where it is white. Needs ``image``."""
     denoise: float = 1.0
@@ -164,7 +164,8 @@ def render_cost_s(work: RenderSpec) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """A row of the table: the v1 and v2 spelling, ComfyUI's sampler and scheduler, the sdcpp method and schedule.
+    """A row of the table: the v1 and v2 spelling, ComfyUI's sampler and scheduler, the sdcpp method and
+    schedule.
 
     ComfyUI has no ``plms``; civitai.com runs it as ``ddim``.
     """

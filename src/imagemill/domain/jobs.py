@@ -240,7 +240,8 @@ class Retried:
     run_after: int | None
     avoid_node: str | None = None
     avoid_until: int | None = None
-    """End of the avoidance window. Without ``avoid_node``, only the former node may take the job until then."""
+    """End of the avoidance window. Without ``avoid_node``, only the former node may take the job until then.
+    """
     memory_mb: int | None = None
     """Megabytes of memory a node must have from now on; None leaves the requirement unchanged."""
     counts: bool = True

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SLOTS = 2
-"""Default number of prompts in flight on a node: one renders, the next is queued, so the GPU is never idle."""
+"""Default number of prompts in flight on a node: one renders, the next is queued, so the GPU is never idle.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from imagemill.domain.scheduling import (
 LOAD_PAYS = 1.5
 """Factor on the time of a load: a load often costs another one, back to the model that is left now."""
 DWELL_LOADS = 12.0
-"""Loads' time a node works before the bound may force a load; so forced loads take at most 1/13 of its time."""
+"""Loads' time a node works before the bound may force a load; so forced loads take at most 1/13 of its time.
+"""
 LOOKAHEAD = 8
 """Number of a model's jobs that are weighed. More tell little: 4 did nearly as well, 16 no better."""
 MOST_PEEKED = 64
@@ -201,7 +202,7 @@ class _SlotView:
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 
     def loads(self, away: Sequence[LaneHead], peek: Peek) -> list[_Load]:
-        """Return every model that could be loaded and has work that its present nodes would not start soon."""
+        """Return every model that could be loaded and has work its present nodes would not start soon."""
         lanes: dict[str, list[LaneHead]] = {}
         for head in away:
             lanes.setdefault(head.key.model, []).append(head)
@@ -255,12 +256,13 @@ class _SlotView:
         servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
-            f"loads {head.key.model}: it has waited for {self._age_s(head):.0f} s, {servers} did not start it",
+            f"loads {head.key.model}: it waited for {self._age_s(head):.0f} s, {servers} did not start it",
             loads=True,
         )
 
     def leaves_to_idle_nodes(self, head: LaneHead) -> bool:
-        """Whether this busy node leaves the job to idle nodes: a new job that needs a load, for a load's time."""
+        """Whether this busy node leaves the job to idle nodes: a new job that needs a load, for a load's
+        time."""
         idle = self.fleet.models_by_node.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 

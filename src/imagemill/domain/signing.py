@@ -37,7 +37,8 @@ class UrlSigner:
         return valid and int(expires) * SECOND > now_us()
 
     def _signature(self, name: str, expires_s: int) -> str:
-        # Unlike OpenSSL's HMAC, BLAKE2b keeps the interpreter lock; a busy server would have to wait to get it back.
+        # Unlike OpenSSL's HMAC, BLAKE2b keeps the interpreter lock; a busy server would have to wait to get
+        # it back.
         return hashlib.blake2b(f"{name}\n{expires_s}".encode(), key=self._key, digest_size=22).hexdigest()
 
 

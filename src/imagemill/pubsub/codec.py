@@ -1,4 +1,4 @@
-"""News and progress as bytes."""
+"""The encoding of events and progress as bytes."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def pack(sender: str, news: ClusterEvent) -> bytes:
 
 
 def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
-    """Who sent it, and what."""
+    """Return the sender and the event."""
     body = from_json(data)
     return body["from"], ClusterEvent(
         events=tuple(Notice(job_id, seq, terminal) for job_id, seq, terminal in body.get("notices", ())),
@@ -43,7 +43,7 @@ def merge(several: list[ClusterEvent]) -> ClusterEvent:
 
 
 def pack_progress(sender: str, progress: Progress, *, whole: bool) -> bytes:
-    """A line of JSON, then the preview's bytes; without the preview unless ``whole``."""
+    """Encode progress as a line of JSON, followed by the preview's bytes if ``whole``."""
     head = {
         "from": sender,
         "step": progress.step,

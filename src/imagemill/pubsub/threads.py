@@ -1,4 +1,4 @@
-"""A thread that sends, so that nobody who commits or renders waits for a network."""
+"""The sender thread, so that commits and renders do not wait for the network; and the listener thread."""
 
 import asyncio
 import logging
@@ -13,18 +13,20 @@ from imagemill.pubsub.codec import merge
 log = logging.getLogger(__name__)
 
 _MAX_PENDING = 10_000
-"""News kept while nobody takes them; who misses some looks into the database."""
+"""Maximum number of unsent events; further ones are dropped, as all of them can be read from the database."""
 _AFTER_ERROR_S = 1.0
 
 Send = Callable[[ClusterEvent, dict[str, Progress]], None]
-"""Raises `PublishFailed`."""
+"""Sends an event and the latest progress by job. Raises `PublishFailed`."""
 
 
 class PublishFailed(Exception):
-    """Nobody took it; the cause is in the message."""
+    """A message could not be sent; the cause is in the message."""
 
 
 class SenderThread:
+    """Collects events and progress, and sends them from one thread."""
+
     def __init__(self, send: Send, *, name: str) -> None:
         self._send = send
         self._condition = threading.Condition()
@@ -65,17 +67,19 @@ class SenderThread:
                 self._is_failing = False
             except PublishFailed as error:
                 if not self._is_failing:
-                    log.warning("other processes hear of nothing and look by themselves: %s", error)
+                    log.warning("events cannot be sent, other processes poll the database: %s", error)
                 self._is_failing = True
                 if self._closed:
                     return
-                # Old news are of no use to anybody who looks into the database meanwhile.
+                # The events are not sent again: the other processes poll the database meanwhile.
                 time.sleep(_AFTER_ERROR_S)
             except Exception:
-                log.exception("a bug kept news from other processes; they look by themselves")
+                log.exception("events could not be sent; other processes poll the database")
 
 
 class ListenerThread:
+    """Runs `PubSub.listen` on an event loop in a thread of its own."""
+
     def __init__(self, pubsub: PubSub, handlers: EventHandlers) -> None:
         self._pubsub = pubsub
         self._handlers = handlers
@@ -88,7 +92,7 @@ class ListenerThread:
         self._thread.start()
 
     def call(self, act: Callable[[], object]) -> None:
-        """On the listener's event loop, soon."""
+        """Run ``act`` soon on the listener's event loop."""
         self._loop.call_soon_threadsafe(act)
 
     def close(self) -> None:
