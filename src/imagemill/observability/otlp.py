@@ -1,4 +1,5 @@
-"""Spans on their way to a collector: OTLP over HTTP, by OpenTelemetry's SDK. Imported only when asked for."""
+"""Export of spans to a collector: OTLP over HTTP with OpenTelemetry's SDK. Imported only when it is
+configured."""
 
 import logging
 import threading
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 _WARN_EVERY_S = 60.0
 _PATH = "/v1/traces"
 _QUEUE_LOGGER = "opentelemetry.sdk._shared_internal"
-"""Which says when more spans come than are delivered."""
+"""The SDK's logger that warns when spans are dropped because its queue is full."""
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _KINDS = {
     Kind.INTERNAL: SpanKind.INTERNAL,
@@ -41,7 +42,7 @@ _KINDS = {
 
 
 class Otlp:
-    """``timeout_s``: the longest that a delivery may take; twice as long the longest that a close may."""
+    """A sink of spans. ``timeout_s`` limits an export; `close` may take twice as long."""
 
     def __init__(
         self, endpoint: str, headers: Mapping[str, str], resource: Mapping[str, str], timeout_s: float
@@ -50,7 +51,7 @@ class Otlp:
         self._timeout_s = timeout_s
         self._ids = _Ids()
         self._provider = TracerProvider(
-            sampler=ALWAYS_ON,  # what is not sampled does not come here
+            sampler=ALWAYS_ON,  # the tracer has already sampled
             resource=Resource.create(dict(resource)),
             shutdown_on_exit=False,
             id_generator=self._ids,
@@ -73,7 +74,7 @@ class Otlp:
         made.end(span.end * 1000)
 
     def close(self) -> None:
-        """Deliver what waits; a collector that does not answer holds up nobody's end for long."""
+        """Export the pending spans; an unresponsive collector delays the shutdown only for a bounded time."""
         timer = threading.Timer(self._timeout_s, self._exporter.shutdown)
         timer.daemon = True
         timer.start()
@@ -82,7 +83,7 @@ class Otlp:
 
 
 def endpoint_of(url: str) -> str:
-    """As the specification has it for the endpoint of all signals; the path may be given, too."""
+    """Return the URL for traces of a collector's base URL, as the specification says; a full URL is kept."""
     bare = url.rstrip("/")
     return bare if bare.endswith(_PATH) else bare + _PATH
 
@@ -95,7 +96,7 @@ def _parent(span: Span) -> Context:
 
 
 class _Ids(IdGenerator):
-    """The ids of the span that this thread is about to make."""
+    """Supplies the ids of the span that this thread is about to create."""
 
     def __init__(self) -> None:
         self._next = threading.local()
@@ -111,7 +112,7 @@ class _Ids(IdGenerator):
 
 
 class _Exporter(SpanExporter):
-    """Tells of what could not be delivered in one line a minute, with the cause."""
+    """Logs failed exports in one line a minute, with the cause."""
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], timeout_s: float) -> None:
         self._cause = _LastMessage()
@@ -149,7 +150,7 @@ class _Exporter(SpanExporter):
             return
         self._silent_until = time.monotonic() + _WARN_EVERY_S
         log.warning(
-            "%d spans were not delivered to %s (%s); jobs go on as ever. See IMAGEMILL_OTEL__ENDPOINT",
+            "%d spans could not be exported to %s (%s); jobs are not affected. See IMAGEMILL_OTEL__ENDPOINT",
             self._lost,
             self._endpoint,
             self._cause.last,
@@ -158,7 +159,7 @@ class _Exporter(SpanExporter):
 
 
 class _LastMessage(logging.Filter):
-    """Keeps what the SDK's exporter says of a failure instead of letting it be logged at every batch."""
+    """Keeps the last message of the SDK's exporter, and suppresses its log line for every failed batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +171,7 @@ class _LastMessage(logging.Filter):
 
 
 class _OncePerMinute(logging.Filter):
-    """Lets one line a minute through."""
+    """Passes one log line a minute."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where spans go, and how many."""
+"""Settings of traces: the collector of spans, and the sampling ratio."""
 
 from typing import Annotated
 
@@ -7,9 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 def _http(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError(
-            "should be http://host:4318 or https://host, of a collector that takes OTLP over HTTP"
-        )
+        raise ValueError("should be the URL of an OTLP collector over HTTP: http://host:4318 or https://host")
     return value
 
 
@@ -31,19 +29,24 @@ class OtelSettings(BaseModel):
 
     endpoint: Annotated[str, AfterValidator(_http)] | None = Field(
         default=None,
-        description="Collector of spans (OTLP over HTTP), like http://127.0.0.1:4318; none: no spans.",
+        description=(
+            "URL of the span collector (OTLP over HTTP), such as http://127.0.0.1:4318; unset: no traces."
+        ),
     )
     headers: Annotated[SecretStr | None, AfterValidator(_pairs)] = Field(
-        default=None, description="Sent to the collector: name=value, comma-separated; a token, say."
+        default=None,
+        description="HTTP headers for the collector, such as a token: name=value, separated by commas.",
     )
     ratio: float = Field(
-        default=1.0, ge=0, le=1, description="Share of traces that are told, chosen by their ids."
+        default=1.0, ge=0, le=1, description="Share of traces that are exported, chosen by their ids."
     )
     service_name: str = Field(
-        default="imagemill", min_length=1, description="What traces call this installation."
+        default="imagemill", min_length=1, description="Service name of this installation in traces."
     )
     timeout_s: float = Field(
-        default=5.0, gt=0, description="Longest delivery of spans, and longest wait for it at a stop."
+        default=5.0,
+        gt=0,
+        description="Timeout of an export in seconds; also the longest wait for the last one at shutdown.",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Spans that need what the database knows: read by a thread of its own, where nobody waits."""
+"""Spans that need data from the database, which a thread of its own reads."""
 
 import logging
 import threading
@@ -12,21 +12,21 @@ from imagemill.domain.jobs import Job
 from imagemill.observability import spans
 from imagemill.observability.spans import Kind, Span, Value
 
-_About = TypeVar("_About", Job, str)
-
 log = logging.getLogger(__name__)
 
+_About = TypeVar("_About", Job, str)
+
 _MOST_WAITING = 10_000
-"""Reads that may wait: what a sweep brings at most. Beyond them spans are left out."""
+"""Maximum number of pending reads, which is the most that a sweep causes. Further spans are dropped."""
 _CLOSE_TIMEOUT_S = 5.0
-"""How long a stop waits for these reads."""
+"""Seconds for which `close` waits for these reads."""
 _MOST_EVENTS = 5000
-"""Of one job: an hour of progress, told every second, over several attempts."""
+"""Maximum number of events read for a job: an hour of progress, one a second, over several attempts."""
 _REQUEUED = frozenset({EventType.REJECTED, EventType.CLAIM_EXPIRED})
 
 
 class EventReader(Protocol):
-    """The store, as far as it is read here."""
+    """The queries of the job store that are used here."""
 
     def job(self, job_id: str) -> Job: ...
 
@@ -34,6 +34,8 @@ class EventReader(Protocol):
 
 
 class History:
+    """Emits the spans of queue time, lost attempts and whole jobs."""
+
     def __init__(
         self, store: EventReader, emit: Callable[[Span], None], samples: Callable[[str], bool]
     ) -> None:
@@ -45,23 +47,23 @@ class History:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="imagemill-tracing")
 
     def close(self) -> None:
-        """Tell what waits to be told, for a while."""
+        """Emit the pending spans, within a bounded time."""
         self._closed = True
         try:
             self._reader.submit(int).result(timeout=_CLOSE_TIMEOUT_S)
         except TimeoutError:
-            log.warning("spans are left out, as the database does not answer in time")
+            log.warning("spans are dropped, as the database does not respond in time")
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     def emit_queue(self, job: Job) -> None:
-        """It has just been claimed: the span of its time in the queue."""
+        """Emit the span of a just claimed job's time in the queue."""
         if job.attempt == 1:
             self._emit_queue(job, job.created_at)
         else:
             self._read(self._queued_again, job)
 
     def emit_job(self, job: Job) -> None:
-        """The span of a finished job's whole life."""
+        """Emit the span of a finished job's whole life."""
         if not self._samples(job.trace):
             return
         attributes: dict[str, Value] = {
@@ -80,7 +82,7 @@ class History:
         self._read(self._ended, job_id)
 
     def emit_lost_attempt(self, job_id: str) -> None:
-        """The worker of its attempt is gone and tells nothing of it any more."""
+        """Emit the span of an attempt whose worker is gone and cannot emit it itself."""
         self._read(self._lost, job_id)
 
     def _queued_again(self, job: Job) -> None:
@@ -145,14 +147,14 @@ class History:
         try:
             tell(about)
         except NotFound:
-            log.debug("a job was deleted before its spans were told")
+            log.debug("a job was deleted before its spans were emitted")
         except StorageError as error:
-            log.warning("spans are left out, as the database cannot be read: %s", error)
+            log.warning("spans are dropped, as the database cannot be read: %s", error)
         except Exception:
-            log.exception("a bug keeps spans from being told")
+            log.exception("spans could not be emitted")
 
 
 def _last_loss(events: Sequence[Event]) -> tuple[int, int]:
-    """The attempt that was lost last, and when it was noticed."""
+    """Return the number of the last lost attempt, and the instant at which the loss was noticed."""
     lost = [e for e in events if e.type in (EventType.CLAIM_EXPIRED, EventType.FAILED)]
     return (lost[-1].attempt, lost[-1].at) if lost else (0, 0)

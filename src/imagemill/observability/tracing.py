@@ -1,4 +1,4 @@
-"""Where spans begin: requests, attempts, operations on blobs, deliveries, and what becomes of jobs."""
+"""The tracer: spans of requests, attempts, blob operations, deliveries and jobs."""
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,19 +13,44 @@ from imagemill.observability.spans import Kind, Span, Value
 from imagemill.observability.trace_history import EventReader, History
 
 _STEPS = ("prepare", "send", "follow", "store")
-"""What is done between a stage and the next."""
+"""Names of the work between a stage and the next."""
 _ENDS: Mapping[type[Outcome], str] = {
     Succeeded: "succeeded",
     Failed: "failed",
     Retried: "retried",
     Canceled: "canceled",
 }
+_SAMPLING_BITS = 64
+"""Number of a trace id's last bits that decide on its sampling, as in OpenTelemetry's own sampler."""
+
+
+class ActiveSpan(Protocol):
+    """The span of the work that a thread or a request is doing."""
+
+    @property
+    def trace(self) -> str: ...
+
+    @property
+    def span(self) -> str:
+        """Id of the parent for spans that start now."""
+        ...
+
+
+class SpanSink(Protocol):
+    """A destination of spans; it must neither block nor raise."""
+
+    def emit(self, span: Span) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_active: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
 
 
 class AttemptTrace:
-    """Of one attempt, used by the thread that runs it, from its claim until `close`.
+    """The spans of one attempt, from its claim until `close`; for the thread that runs it.
 
-    ``stages`` grows as the attempt goes on: ``atMs`` of each counts from when the claim was there.
+    ``stages`` grows as the attempt proceeds; ``atMs`` of each is the time since the claim in milliseconds.
     """
 
     def __init__(self, tracer: "Tracer", job: Job, stages: Sequence[Mapping[str, Any]]) -> None:
@@ -47,11 +72,11 @@ class AttemptTrace:
 
     @property
     def span(self) -> str:
-        """The id of the step that is under way."""
+        """Id of the current step's span."""
         return self._of_step(_STEPS[min(max(len(self._stages) - 1, 0), len(_STEPS) - 1)])
 
     def ended(self, outcome: Outcome) -> None:
-        """The work is over; how it ended is still to be recorded."""
+        """Note the end of the work; its outcome is not stored yet."""
         self._ended_at, self._outcome = now_us(), outcome
         if isinstance(outcome, Retried) and not outcome.counts:
             self._tracer.hand_back(self._job.id)
@@ -60,10 +85,10 @@ class AttemptTrace:
         self._status = status
 
     def close(self) -> None:
-        """Tell the spans. Of an attempt whose end is not its own any more, who took the job back tells."""
+        """Emit the spans. If the job was taken back, the process that did so emits the attempt's span."""
         self._tracer.leave(self._token, self._job.id)
         marks = [self._started_at + round(stage["atMs"] * 1000) for stage in self._stages]
-        # The marks are of another clock, which may be a little ahead.
+        # The stages' times come from another clock, which may be slightly ahead.
         over = max([self._ended_at or now_us(), *marks])
         now = max(now_us(), over)
         error = self._error()
@@ -120,35 +145,8 @@ class AttemptTrace:
         )
 
 
-_BITS = 64
-"""Of a trace id that decide on its sampling: the last ones, as in OpenTelemetry's own sampler."""
-
-
-class ActiveSpan(Protocol):
-    """What is being done by a thread or a request."""
-
-    @property
-    def trace(self) -> str: ...
-
-    @property
-    def span(self) -> str:
-        """The parent of what begins now."""
-        ...
-
-
-class SpanSink(Protocol):
-    """Where spans go: must not block, nor fail."""
-
-    def emit(self, span: Span) -> None: ...
-
-    def close(self) -> None: ...
-
-
-_active: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
-
-
 class RequestTrace:
-    """The span of one HTTP request, from its making to `close`."""
+    """The span of one HTTP request, from its creation to `close`."""
 
     def __init__(self, emit: Callable[[Span], None], traceparent: str, parent: str | None) -> None:
         self._emit = emit
@@ -159,7 +157,7 @@ class RequestTrace:
         self._token = _active.set(self)
 
     def close(self, method: str, route: str, status: int | None) -> None:
-        """``status``: None when there was no answer."""
+        """Emit the span. ``status`` is None when there was no response."""
         _active.reset(self._token)
         attributes: dict[str, Value] = {"http.request.method": method}
         if route:
@@ -173,7 +171,7 @@ class RequestTrace:
 
 
 class DeliveryTrace:
-    """The span of one try to deliver a callback or a webhook, from its making to `close`."""
+    """The span of one attempt to deliver a callback or a webhook, from its creation to `close`."""
 
     def __init__(self, emit: Callable[[Span], None], name: str, job: Job, event: EventType) -> None:
         self._emit = emit
@@ -189,7 +187,7 @@ class DeliveryTrace:
         return f"00-{spans.trace_of(self._job.trace)}-{self._span}-01"
 
     def close(self, number: int, error: str | None) -> None:
-        """``number``: of the try. ``error``: what went wrong, or None."""
+        """Emit the span. ``number`` is the attempt's number; ``error`` is a message, or None on success."""
         job, wrong = self._job, "undelivered" if error else ""
         event = self._event.value
         attributes: dict[str, Value] = {
@@ -203,34 +201,34 @@ class DeliveryTrace:
 
 
 class Tracer:
-    """The spans of one process. ``ratio``: of all traces, those that are told; each whole or not at all."""
+    """The spans of one process. ``ratio`` is the share of traces that are exported, each as a whole."""
 
     def __init__(self, sink: SpanSink, ratio: float, log: EventReader) -> None:
         self._sink = sink
-        self._bound = round(ratio * (1 << _BITS))
+        self._bound = round(ratio * (1 << _SAMPLING_BITS))
         self._history = History(log, self.emit, self.samples)
         self._handed_back: set[str] = set()
 
     def samples(self, traceparent: str) -> bool:
-        """By the trace's id alone, so that all processes decide alike."""
+        """Whether the trace is exported; decided by its id alone, so that all processes decide alike."""
         return int(traceparent[19:35], 16) < self._bound
 
     def emit(self, span: Span) -> None:
         self._sink.emit(span)
 
     def request(self, traceparent: str, parent: str | None) -> RequestTrace | None:
-        """``parent``: the caller's span. None: this trace is not told."""
+        """Start a request's span; ``parent`` is the caller's span. Returns None for an unsampled trace."""
         return RequestTrace(self.emit, traceparent, parent) if self.samples(traceparent) else None
 
     def attempt(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> AttemptTrace | None:
-        """An attempt was claimed. None: its trace is not told."""
+        """Start the spans of a claimed attempt. Returns None for an unsampled trace."""
         if not self.samples(job.trace):
             return None
         self._history.emit_queue(job)
         return AttemptTrace(self, job, stages)
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
-        """An operation of the blob store is over: a span, where it is part of one."""
+        """Emit the span of a finished blob store operation, when it is part of another span."""
         place = _active.get()
         if place is None:
             return
@@ -241,12 +239,15 @@ class Tracer:
         self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
 
     def delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
-        """A callback or webhook of the job is about to be sent. None: its trace is not told."""
+        """Start the span of a callback or webhook of the job. Returns None for an unsampled trace."""
         return DeliveryTrace(self.emit, name, job, event) if self.samples(job.trace) else None
 
     def changed(self, ended: Iterable[Job], others: Iterable[str], lost: Iterable[str]) -> None:
-        """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that
-        were taken back from their workers. Does not block."""
+        """Emit the spans of jobs changed by a commit. Does not block.
+
+        ``ended``: finished jobs; ``others``: ids of further finished jobs; ``lost``: ids of jobs that were
+        taken back from their workers.
+        """
         for job in ended:
             self._history.emit_job(job)
         for job_id in lost:
@@ -263,10 +264,10 @@ class Tracer:
         self._handed_back.discard(job_id)
 
     def hand_back(self, job_id: str) -> None:
-        """Its own worker gives it back, and tells of the attempt itself."""
+        """Note that the job's own worker hands it back, and emits the attempt's span itself."""
         self._handed_back.add(job_id)
 
     def close(self) -> None:
-        """Deliver what is there, within a bounded time."""
+        """Export the remaining spans, within a bounded time."""
         self._history.close()
         self._sink.close()
