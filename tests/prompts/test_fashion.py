@@ -49,7 +49,10 @@ def test_filters_narrow_the_grid():
     ("filters", "says"),
     [
         ("gender=other", "gender: should be one of male, female"),
-        ("colour=red", "colour: is no parameter; there are gender, age_range, body_type, pose, style"),
+        (
+            "colour=red",
+            "colour: is not a parameter; the parameters are gender, age_range, body_type, pose, style",
+        ),
         ("gender", "grid: should be name=value"),
         ("gender=male,gender=female", "gender: is given twice"),
     ],

@@ -175,7 +175,7 @@ def test_a_background_to_be_keyed_out_has_a_name_and_a_code():
 
 
 @settings(max_examples=150, deadline=None)
-@given(sheet=sheets, action=text, request=text)
+@given(sheet=sheets, action=text, job_request=text)
 def test_any_sheet_makes_bounded_prompts_with_balanced_weights(
     sheet: CharacterSheet, action: str, job_request: str
 ):

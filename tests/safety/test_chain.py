@@ -123,7 +123,7 @@ def test_profanity_is_flagged_in_any_dress(prompt: str):
 
 def test_lists_are_there_by_their_languages():
     assert {"english", "portuguese", "spanish"} <= set(available())
-    with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
+    with pytest.raises(ValueError, match="no profanity list for 'klingon'"):
         Profanity(("klingon",), Verdict.FLAG)
 
 

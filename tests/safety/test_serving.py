@@ -186,8 +186,8 @@ def test_no_prompt_is_logged(make_server: Any, caplog: pytest.LogCaptureFixture)
             "IMAGEMILL_SAFETY__CHECKS names 'mine'; there are characters, profanity, words",
         ),
         ({"classifiers": ("mine",)}, "IMAGEMILL_SAFETY__CLASSIFIERS names 'mine'; there are nsfw"),
-        ({"languages": ("klingon",)}, "no list of profanity in 'klingon'"),
-        ({"nsfw_model": "/nowhere.onnx"}, "which is no file"),
+        ({"languages": ("klingon",)}, "no profanity list for 'klingon'"),
+        ({"nsfw_model": "/nowhere.onnx"}, "is not a file"),
     ],
 )
 def test_a_name_that_is_not_there_is_told_at_start(make_server: Any, safety: dict[str, Any], message: str):

@@ -143,7 +143,7 @@ def test_a_collector_that_is_away_costs_a_warning_and_no_more(caplog: pytest.Log
     assert emitted_s < 3
     assert time.perf_counter() - began < 5
     (line,) = warnings(caplog)
-    assert "spans were not delivered to http://127.0.0.1" in line
+    assert "spans could not be exported to http://127.0.0.1" in line
     assert "IMAGEMILL_OTEL__ENDPOINT" in line
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 

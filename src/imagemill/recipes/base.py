@@ -66,7 +66,7 @@ class Tools(Protocol):
         """Translate a character sheet into tags that a checkpoint understands."""
         ...
 
-    def scene(self, telling: StoryContext) -> SceneDescription:
+    def scene(self, story: StoryContext) -> SceneDescription:
         """Translate a moment of a story into such tags."""
         ...
 

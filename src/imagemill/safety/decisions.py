@@ -1,4 +1,5 @@
-"""What checks and classifiers decided: whose, when, by which rule, on the digest of what. Never the text."""
+"""The stored decisions of checks and classifiers: owner, time, rule and a digest of the content, never the
+text."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,12 +24,12 @@ class Decision:
     owner: str
     at: int
     job_id: str | None
-    """None for a prompt that never became a job."""
+    """None for a blocked prompt, which never became a job."""
     record: ModerationRecord
 
 
 class Decisions:
-    """What `imagemill.jobs.store.store.Store` offers about decisions."""
+    """Reads and writes of decisions."""
 
     def __init__(
         self, begin: Callable[..., Any], write: Callable[..., Any], read: Callable[..., Any]
@@ -38,7 +39,8 @@ class Decisions:
         self._read = read
 
     def begin(self, decisions: Sequence[Decision]) -> None:
-        """Never blocks; kept no later than whatever is written after it. A failure is logged."""
+        """Write decisions in the background, no later than any later write. Never blocks; a failure is
+        logged."""
         self._begin(_record, tuple(decisions)).add_done_callback(_log_failure)
 
     def record(self, decisions: Sequence[Decision]) -> None:
@@ -47,11 +49,11 @@ class Decisions:
     def page(
         self, *, owner: str | None = None, before: str | None = None, limit: int = 100
     ) -> list[Decision]:
-        """The newest first; of one owner, or of all."""
+        """Return decisions of one owner or of all, the newest first."""
         return self._read(_page, owner, before, limit)
 
     def prune(self, before: int) -> int:
-        """Delete what is older than an instant; how many."""
+        """Delete decisions older than an instant; return their number."""
         return self._write(_prune, before)
 
 

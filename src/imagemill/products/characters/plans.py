@@ -1,4 +1,4 @@
-"""From a complete input of a character to the plan of its render."""
+"""Render plans of character and story pictures, from complete inputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from imagemill.recipes.base import Plan
 AVATAR, STICKER, COVER = (768, 768), (768, 1152), (1024, 1024)
 """Width and height in pixels."""
 TRIM_PX = 5
-"""Left around the subject of a sticker."""
+"""Margin around the subject of a sticker, in pixels."""
 KEYS = {
     "green": "#00ff00",
     "red": "#ff0000",
@@ -38,9 +38,9 @@ KEYS = {
     "blue": "#0000ff",
     "magenta": "#ff00ff",
 }
-"""Background colours by the names that prompts use, as in `imagemill.media.dominant_colour`."""
+"""Chroma key colours by the names in prompts, as in `imagemill.media.dominant_colour`."""
 _REMEMBERED = 128
-"""Sheets whose words are known: a set of stickers asks for the same again and again, 4 ms each."""
+"""Number of cached translations: a set of stickers uses the same sheet repeatedly, at 4 ms each."""
 _REFERENCE = "reference"
 """Name of the reference picture among the inputs of a render."""
 
@@ -51,7 +51,7 @@ _describe_scene = lru_cache(maxsize=_REMEMBERED)(scenes.describe_scene)
 
 @dataclass(frozen=True, slots=True)
 class CharacterPlanner:
-    """Plans by an installation's settings. ``cutout``: a model that removes backgrounds."""
+    """Makes plans from an installation's settings. ``cutout`` is a model that removes backgrounds."""
 
     settings: CharacterSettings
     cutout: bytes | None = None
@@ -81,12 +81,12 @@ class CharacterPlanner:
             pony=self.uses_scores(input_.character.style),
         )
         spec = self._spec(input_, prompt, STICKER, input_.character.loras, background=KEYS[name])
-        craft = self._post_process(prompt, STICKER, input_.character.name, key=KEYS[name])
+        transform = self._post_process(prompt, STICKER, input_.character.name, key=KEYS[name])
         return Plan(
             work=spec,
             outputs=1,
             size=STICKER,
-            transform=craft,
+            transform=transform,
             keys=_keys(input_.character_id, "stickers", input_.emotion),
             record=CharacterImage(input_.character_id, "sticker", input_.emotion),
         )
@@ -115,6 +115,7 @@ class CharacterPlanner:
         return Plan(work=spec, outputs=1, size=size, transform=self._post_process(prompt, size, ""))
 
     def uses_scores(self, style: str) -> bool:
+        """Whether prompts of this style contain the quality tags of the Pony family."""
         own = self.settings.styles.get(style.strip().lower())
         return self.settings.scores if own is None or own.scores is None else own.scores
 
@@ -172,7 +173,7 @@ class CharacterPlanner:
 
 
 def _keys(id_: str, folder: str, name: str) -> Mapping[Role, str]:
-    """Of parts that the input's own patterns have checked."""
+    """Return the blob keys; the input's patterns have checked the parts."""
     place = f"characters/{{owner}}/{id_}/{folder}/{name}"
     return {"picture": f"{place}_{{ms}}.webp", "thumbnail": f"{place}_{{ms}}_thumbnail.webp"}
 
@@ -204,6 +205,6 @@ def _style(input_: StoryPictureInput) -> str:
 
 
 def _loras(characters: Iterable[CharacterInput]) -> list[LoraInput]:
-    """Of all of them together, each once, as many as work together."""
+    """Return the LoRAs of all characters, each once, at most `MOST_LORAS`, as more do not work together."""
     found = {lora.air: lora for each in characters for lora in each.loras}
     return list(found.values())[:MOST_LORAS]

@@ -1,4 +1,4 @@
-"""What a worker has for recipes whose inputs are prepared: translations, colours, earlier pictures."""
+"""The tools of a worker for preparing inputs: translations, colours, earlier pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from imagemill.products.characters.store import ImageFilter
 
 @dataclass(frozen=True, slots=True)
 class CharacterTools:
-    """Of a process. ``craft`` runs in a confined process."""
+    """The tools of a process. ``transform`` runs in the confined decoder process."""
 
     store: Store
     translator: Translator
@@ -46,18 +46,18 @@ class JobTools:
     def look(self, sheet: CharacterSheet) -> Appearance:
         return self.shared.translator.look(sheet)
 
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        return self.shared.translator.scene(telling)
+    def scene(self, story: StoryContext) -> SceneDescription:
+        return self.shared.translator.scene(story)
 
     def palette(self, source: str) -> Palette:
-        facts = TransformContext("", 0, now_us(), None, "", "")
+        context = TransformContext("", 0, now_us(), None, "", "")
         try:
-            return palette.read(self.shared.transform(palette.measured, self.shared.load(source), facts))
+            return palette.read(self.shared.transform(palette.measured, self.shared.load(source), context))
         except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error
         except DecodersBusy as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
 
     def avatar(self, character_id: str) -> str | None:
-        which = ImageFilter(self.owner, character_id, "avatar", is_active=True, limit=1)
-        return next((image.image_key for image in self.shared.store.characters.images(which)), None)
+        wanted = ImageFilter(self.owner, character_id, "avatar", is_active=True, limit=1)
+        return next((image.image_key for image in self.shared.store.characters.images(wanted)), None)

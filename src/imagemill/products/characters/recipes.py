@@ -1,4 +1,4 @@
-"""The recipes of characters, as entry points build them from the settings."""
+"""The character recipes; entry points build them from the settings."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from imagemill.config import Settings
 
 SET = "stickerSet"
-"""The occasion a sticker of all eight is priced for."""
+"""Name of the price for a sticker in a set of all eight."""
 _SET_RATE = Rate(base=2.5)
-"""20 for all eight."""
+"""20 credits for all eight stickers."""
 
 
 def avatar(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
-    return _recipe("avatar", AvatarInput, studio, studio.avatar, Rate(base=5), _prepare_avatar)
+    planner = _planner(settings)
+    return _recipe("avatar", AvatarInput, planner, planner.avatar, Rate(base=5), _prepare_avatar)
 
 
 def sticker(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+    planner = _planner(settings)
     return _recipe(
         "sticker",
         StickerInput,
-        studio,
-        studio.sticker,
+        planner,
+        planner.sticker,
         Rate(base=3),
         _prepare_sticker,
         rates={SET: _SET_RATE},
@@ -53,21 +53,21 @@ def sticker(settings: "Settings") -> Recipe:
 
 
 def cover(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+    planner = _planner(settings)
     return _recipe(
-        "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_story, worded_by="synopsis"
+        "cover", CoverInput, planner, planner.cover, Rate(base=8), _prepare_story, prompt_field="synopsis"
     )
 
 
 def scene(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+    planner = _planner(settings)
     return _recipe(
-        "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_story, worded_by="summary"
+        "scene", SceneInput, planner, planner.scene, Rate(base=5), _prepare_story, prompt_field="summary"
     )
 
 
 def _planner(settings: "Settings") -> CharacterPlanner:
-    """Raises ValueError for a model of backgrounds that is none."""
+    """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
     own = settings.characters
     if own.cutout_model is None:
         return CharacterPlanner(own)
@@ -79,18 +79,18 @@ def _planner(settings: "Settings") -> CharacterPlanner:
 def _recipe(
     name: str,
     model: type[PictureInput],
-    studio: CharacterPlanner,
+    planner: CharacterPlanner,
     plan: Callable[[Any], Plan],
     rate: Rate,
     prepare: Callable[[Any, Tools], Prepared],
     *,
     rates: dict[str, Rate] | None = None,
-    worded_by: str = "character",
+    prompt_field: str = "character",
 ) -> Recipe:
     def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
-        return complete_picture(studio.settings, input_, resolver, path)
+        return complete_picture(planner.settings, input_, resolver, path)
 
-    def wording(input_: PictureInput) -> PromptTexts:
+    def get_texts(input_: PictureInput) -> PromptTexts:
         work = plan(input_).work
         prompt = work.prompt if isinstance(work, ImageSpec) else ""
         return PromptTexts(prompt, extra_text="\n".join(_user_texts(input_)))
@@ -100,19 +100,19 @@ def _recipe(
         input=model,
         complete=complete,
         plan=plan,
-        model=lambda input_: (input_.model or studio.settings.checkpoint).lower(),
+        model=lambda input_: (input_.model or planner.settings.checkpoint).lower(),
         rate=rate,
-        get_texts=wording,
+        get_texts=get_texts,
         prepare=prepare,
         rates=rates or {},
-        prompt_field=worded_by,
+        prompt_field=prompt_field,
     )
 
 
 def complete_picture(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
-    """What is decided now stays decided, whatever the settings are when it is rendered."""
+    """Complete an input from the settings, so that later changes of the settings do not affect the job."""
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
     update: dict[str, Any] = {
@@ -157,7 +157,7 @@ def _lora(lora: LoraInput, resolver: ResourceResolver, path: str) -> LoraInput:
 
 
 def _user_texts(input_: PictureInput) -> list[str]:
-    """All that somebody wrote, as they wrote it."""
+    """Return all texts of the user, unchanged."""
     found: list[str] = []
     sheets = (
         [input_.character] if isinstance(input_, CharacterPictureInput) else getattr(input_, "characters", [])
@@ -181,23 +181,23 @@ def _user_texts(input_: PictureInput) -> list[str]:
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told = _translation_details([look], input_.wish)
+    details = _translation_details([look], input_.wish)
     if input_.reference:
-        told["dominantColour"] = tools.palette(input_.reference).dominant
-    return Prepared(input_.model_copy(update={"look": look}), told)
+        details["dominantColour"] = tools.palette(input_.reference).dominant
+    return Prepared(input_.model_copy(update={"look": look}), details)
 
 
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
-    """The background is told from the reference, or from the avatar the character has now."""
+    """Translate the sheet, and choose the key colour by the reference or the character's present avatar."""
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told, update = _translation_details([look], input_.wish), {"look": look}
+    details, update = _translation_details([look], input_.wish), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
-        told["dominantColour"] = palette.dominant
+        details["dominantColour"] = palette.dominant
         update |= {"key_colour": input_.key_colour or palette.key_name}
     ready = input_.model_copy(update=update)
-    return Prepared(ready, told | {"keyColour": ready.key_colour or "green"})
+    return Prepared(ready, details | {"keyColour": ready.key_colour or "green"})
 
 
 def _prepare_story(input_: StoryPictureInput, tools: Tools) -> Prepared:
@@ -208,15 +208,15 @@ def _prepare_story(input_: StoryPictureInput, tools: Tools) -> Prepared:
 
 
 def _translation_details(
-    found: Iterable[AppearanceInput | SceneDescriptionInput], job_request: str = ""
+    found: Iterable[AppearanceInput | SceneDescriptionInput], request: str = ""
 ) -> dict[str, Any]:
-    """By whom it was translated, and what was not."""
+    """Return the source of the translations, the words without one, and a problem if there was one."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]
-    unknown += glossary.user_tags(job_request)[1] if job_request else ()
-    told: dict[str, Any] = {
+    unknown += glossary.user_tags(request)[1] if request else ()
+    details: dict[str, Any] = {
         "translatedBy": sorted({each.by for each in known}),
         "untranslated": list(dict.fromkeys(unknown)),
     }
     problems = sorted({each.problem for each in known if each.problem})
-    return told | ({"translationProblem": problems[0]} if problems else {})
+    return details | ({"translationProblem": problems[0]} if problems else {})

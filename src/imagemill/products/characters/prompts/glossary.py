@@ -1,4 +1,4 @@
-"""Character sheets into visual tags by word lists of our own: Portuguese, Spanish, English."""
+"""Translation of character sheets into visual tags by our own word lists: Portuguese, Spanish, English."""
 
 import re
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ from imagemill.products.characters.prompts.types import (
 
 _MOST_STYLES = 2
 _MOST_PHYSICAL = 10
-"""Where there are clothes to name, too."""
+"""Maximum number of physical tags when there are also clothes."""
 _RANKS = ("species", "body", "trait", "skin", "hair", "hairstyle", "eyes", "part")
 _AGE = re.compile(r"\b(\d{1,3})\s*(?:anos|a\u00f1os|years?|yo\b|yrs?)", re.IGNORECASE)
 _OLD, _MATURE, _OLDEST = 60, 40, 110
-"""Ages in years; from the last on it is an elf's or a vampire's and cannot be seen."""
+"""Ages in years. From `_OLDEST` on, the age is that of an elf or a vampire and is not visible."""
 _ADULT = 18
 _ADULT_TRAITS = re.compile(
     r"\b(?:curvy|bikini|swimsuit|leotard|fishnet|thighhighs|latex|corset|low-cut|pregnant|wide hips)\b"
 )
-"""Not for sheets with words for the young."""
+"""Tags that are removed from sheets with words for young people."""
 _FEMALE = frozenset(("f", "fem", "female", "femenina", "w", "mujer"))
 _MALE = frozenset(("m", "masc", "male", "h", "hombre"))
 _FEMALE_KINDS = frozenset(
@@ -70,8 +70,11 @@ class _Field:
 
 
 def describe_appearance(sheet: CharacterSheet) -> Appearance:
-    """Never raises. Words for character and biography are dropped; youth is never drawn, whatever the sheet
-    says: what it says has to be judged by the safety checks on the sheet itself."""
+    """Translate a sheet; never raises.
+
+    Words for personality and biography are dropped. Youth is never drawn, whatever the sheet says; the safety
+    checks have to check the text of the sheet itself.
+    """
     texts = (sheet.physical, sheet.attire, sheet.description, sheet.species)
     language = detect_language(texts)
     physical = _field(sheet.physical, language)
@@ -96,7 +99,7 @@ def describe_appearance(sheet: CharacterSheet) -> Appearance:
 
 
 def user_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A client's own words as tags, and those that could not be translated. English passes as it is."""
+    """Return a user's words as tags, and the words without a translation. English passes unchanged."""
     language = detect_language((text,))
     found = read(text, language)
     tags = [tag for _, tag, _ in all_tags(found)]
@@ -120,8 +123,10 @@ def _field(text: str, fallback: Language, *, attire: bool = False, species: bool
 def _collect_tags(
     species: _Field, physical: _Field, attire: _Field, story: _Field
 ) -> tuple[list[str], list[str]]:
-    """Tags of the person and of the clothes. The description counts for what nobody says of a character,
-    or for all where it is all there is."""
+    """Return the tags of the person and of the clothes.
+
+    The description is used for hair, eyes and skin, and for everything when the other fields are empty.
+    """
     alone = not physical.text.strip() and not attire.text.strip()
     bodily: list[tuple[int, int, int, str]] = []
     worn: list[tuple[int, str]] = []
@@ -139,7 +144,7 @@ def _collect_tags(
 
 
 def _animal_people(species: _Field, physical: _Field, gender: Gender) -> list[str]:
-    """People with an animal's ears and tail have names of their own."""
+    """Return tags such as "cat girl" for people with an animal's ears and tail."""
     noun = {"female": "girl", "male": "boy"}.get(gender)
     persons = (*species.found.persons, *physical.found.persons)
     animals = (
@@ -173,7 +178,7 @@ def _vote(entry: LexiconEntry) -> int:
         return 1
     if name in _MALE_KINDS:
         return -1
-    # "robô" or "elfo" may be said of anybody; "menino" may not.
+    # A masculine form such as "robô" or "elfo" counts little, as it may be said of anybody.
     return -1 if entry.sex == "m" else 0
 
 
@@ -184,7 +189,7 @@ def _is_young(sheet: CharacterSheet, fields: Iterable[_Field]) -> bool:
 
 
 def _with_age(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: Iterable[_Field]) -> list[str]:
-    """Old age can be seen, and is said differently of women and men."""
+    """Replace tags of age by one tag for visible age; it differs for women and men."""
     ages = [int(age) for text in (sheet.physical, sheet.description) for age in _AGE.findall(text[:2000])]
     age = next((age for age in ages if age < _OLDEST), 0)
     names = {concept.name for field in fields for concept, _ in field.found.persons}
@@ -221,14 +226,14 @@ def _clean(tags: Iterable[str], young: bool) -> tuple[str, ...]:
 
 
 def _drop_repeated_nouns(tags: tuple[str, ...]) -> Iterable[str]:
-    """Without a noun that stands there again with more said of it: "wings" beside "white wings"."""
+    """Drop a noun that occurs again with a modifier, such as "wings" beside "white wings"."""
     for tag in tags:
         if not any(other != tag and other.endswith(f" {tag}") for other in tags):
             yield tag
 
 
 def allowed_tags(tags: Iterable[str], sheet: CharacterSheet) -> tuple[str, ...]:
-    """A model's tags without those that do not go with the sheet."""
+    """Return a language model's tags without those that are not allowed for this sheet."""
     language = detect_language((sheet.physical, sheet.attire, sheet.description, sheet.species))
     texts = (sheet.species, sheet.physical, sheet.attire, sheet.description)
     return _clean(tags, _is_young(sheet, [_field(text, language) for text in texts]))
@@ -237,13 +242,14 @@ def allowed_tags(tags: Iterable[str], sheet: CharacterSheet) -> tuple[str, ...]:
 def truncated_tags(
     physical: tuple[str, ...], attire: tuple[str, ...], style: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Cut the lists so that they have at most `MOST_TAGS` together."""
     room = MOST_TAGS - len(style)
     physical = physical[: max(_MOST_PHYSICAL, room - len(attire))][:room]
     return physical, attire[: room - len(physical)], style
 
 
 def _untranslated(unknown: Iterable[Unit], tags: Iterable[str]) -> tuple[str, ...]:
-    """Without words that were passed as they are."""
+    """Return the unknown words that did not become tags unchanged."""
     used = {word for tag in tags for word in tag.split()}
     left = (unit for unit in unknown if not used.issuperset(unit.words))
     return sanitize.distinct(sanitize.shown(unit.raw) for unit in left)[:MOST_UNTRANSLATED]

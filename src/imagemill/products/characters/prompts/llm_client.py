@@ -1,6 +1,6 @@
-"""A client of one call: chat completions of an endpoint that speaks as OpenAI's does.
+"""A client for chat completions of an OpenAI-compatible endpoint.
 
-The operator names the endpoint, so it may be on this machine or in the local network.
+The operator configures the endpoint, so it may be on this machine or in the local network.
 """
 
 import json
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEMPERATURE = 0.3
-"""Words are to be found, not made up."""
+"""Low, as a translation should not be creative."""
 _ANSWER_TOKENS = 800
-"""Several times what fifteen tags or a short description take."""
+"""Maximum tokens of an answer; several times the length of fifteen tags or a short description."""
 _RETRY_DEFAULT_S = 1.0
 _FAILURES = 3
-"""In a row, after which the endpoint is left alone for a while: each may cost the whole time limit."""
+"""Consecutive failures after which the endpoint is not called for `LlmRules.cooldown_s`; each may take the
+whole timeout."""
 
 
 class LlmFailed(ImagemillError):
-    """No answer that could be used. Holds no text of question or answer."""
+    """There is no usable answer. The message contains no text of the question or the answer."""
 
     code = "chat_failed"
     retryable = True
@@ -41,10 +42,11 @@ class LlmRules:
     model: str
     api_key: str | None = None
     timeout_s: float = 20.0
-    """Of a call with its retry."""
+    """Timeout of a call, including its retry."""
     answer_bytes: int = 64 * 1024
     retry_after_s: float = 5.0
-    """The longest wait before the one retry; an endpoint that asks for more gets none."""
+    """Longest wait in seconds before the only retry; when the endpoint asks for a longer one, there is no
+    retry."""
     cooldown_s: float = 30.0
 
 
@@ -56,10 +58,10 @@ class _Reply:
 
 
 class LlmClient:
-    """May be used by several threads at once."""
+    """Thread-safe client with one retry and a circuit breaker."""
 
     def __init__(self, rules: LlmRules, *, clock: Callable[[], float] = time.monotonic) -> None:
-        # Here, as most installations have no language model.
+        # Imported here, as most installations have no language model.
         import httpx2
 
         self.rules = rules
@@ -76,13 +78,13 @@ class LlmClient:
 
     @property
     def problem(self) -> str:
-        """Of the last call; "" when it went well."""
+        """The problem of the last call; empty when it succeeded."""
         return self._problem
 
     def ask(self, system: str, user: str) -> str:
-        """The text of the answer. Raises `LlmFailed`."""
+        """Return the text of the answer. Raises `LlmFailed`."""
         if self._clock() < self._open_until:
-            raise LlmFailed("the language model is left alone for a while after several failures")
+            raise LlmFailed("the language model is not called for a while after several failures")
         try:
             text = self._request(system, user, self._clock() + self.rules.timeout_s)
         except LlmFailed as error:
@@ -113,9 +115,7 @@ class LlmClient:
         if reply.status == 429 or reply.status >= 500:
             pause_s = _retry_after_s(reply.headers)
             if pause_s > min(self.rules.retry_after_s, end - self._clock()):
-                raise LlmFailed(
-                    f"the language model answered {reply.status} and is not to be asked again soon"
-                )
+                raise LlmFailed(f"the language model answered {reply.status}; a retry is not possible yet")
             time.sleep(pause_s)
             reply = self._post(body, end)
         if reply.status != 200:
@@ -129,11 +129,11 @@ class LlmClient:
             with self._http.stream("POST", url, json=body, timeout=left_s) as response:
                 return _Reply(response.status_code, response.headers, self._read_body(response, end))
         except self._errors as error:
-            # Its text may hold the address with a key in it.
-            raise LlmFailed(f"the language model could not be asked: {type(error).__name__}") from error
+            # The error's text may contain the URL with a key in it.
+            raise LlmFailed(f"the language model could not be reached: {type(error).__name__}") from error
 
     def _read_body(self, response: "httpx2.Response", end: float) -> bytes:
-        """A limit for the whole, as an answer may drip in for ever."""
+        """Read the body with limits on size and total time, as a slow response could take for ever."""
         received = bytearray()
         for chunk in response.iter_bytes():
             received += chunk
@@ -155,7 +155,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
             pause_s = parsedate_to_datetime(text).timestamp() - time.time()
         except ValueError:
             return _RETRY_DEFAULT_S
-    # Not a number is no number of seconds either.
+    # NaN is not equal to itself.
     return max(0.0, pause_s) if pause_s == pause_s else _RETRY_DEFAULT_S
 
 
@@ -163,7 +163,7 @@ def _content(body: bytes) -> str:
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise LlmFailed("the language model's answer is no chat completion") from error
+        raise LlmFailed("the language model's answer is not a chat completion") from error
     if not isinstance(content, str):
         raise LlmFailed("the language model's answer has no text")
     return content

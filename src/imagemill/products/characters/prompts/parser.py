@@ -1,7 +1,7 @@
-"""A sheet's field read word by word: which noun an adjective belongs to, what is negated, what is a place.
+"""The parser of a sheet's field: assigns adjectives to nouns, and finds negations and places on the body.
 
-Portuguese and Spanish put adjectives behind their noun, English before it. A noun keeps taking adjectives
-over commas until the next one, unless gender or number say that they are the person's.
+Portuguese and Spanish put adjectives after their noun, English before it. A noun takes adjectives, also after
+a comma, until the next noun, unless their gender or number shows that they describe the person.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ BARE = frozenset(
         ),
     )
 )
-"""Parts that are worth a tag without anything said of them; everybody has the others."""
+"""Parts that get a tag even without an adjective; everybody has the others."""
 _DULL = frozenset(("outfit", "clothes", "costume", "details", "trim", "print", "tool", "body"))
-"""Nouns that say nothing by themselves."""
+"""Nouns that get no tag without an adjective."""
 _SLOTS = {"detail": "garment"}
 _PERSON = {"black": "dark skin", "white": "fair skin", "brown": "dark skin"}
 _PLACED = {
@@ -50,20 +50,21 @@ _MOST_MODIFIERS = 3
 
 @dataclass(slots=True)
 class NounPhrase:
-    """A noun; None: a word that cannot be seen, whose adjectives are of no use either."""
+    """A noun with its adjectives. ``concept`` is None for a word that is not visual; its adjectives are
+    dropped."""
 
     concept: Concept | None
     language: str = "pt"
     negated: bool = False
     modifiers: list[Concept] = field(default_factory=list[Concept])
     place: str = ""
-    """The part of the body it is said to be on."""
+    """The part of the body on which it is."""
     shares: "NounPhrase | None" = None
-    """A noun before it that means to have the same colour."""
+    """A preceding noun that has the same colour."""
     contrast: bool = False
-    """Two eyes, two colours."""
+    """Whether the two eyes have different colours."""
     silent: bool = False
-    """Takes adjectives, gives no tag."""
+    """Whether it takes adjectives but gives no tag of its own."""
     rank: int = 0
 
     @property
@@ -79,7 +80,7 @@ class NounPhrase:
         return _SLOTS.get(self.kind, self.kind)
 
     def reads(self, modifier: Concept) -> str | None:
-        """What the modifier says of this noun; None: nothing."""
+        """Return the modifier's text for this noun; None when it does not apply."""
         if self.concept is None:
             return "-"
         if self.kind == "person":
@@ -91,7 +92,7 @@ class NounPhrase:
 
 
 def noun_tags(head: NounPhrase) -> Iterator[str]:
-    """Of a noun that is there."""
+    """Yield the tags of a noun, unless it is negated."""
     if head.negated or head.concept is None:
         return
     texts: list[str] = []
@@ -113,7 +114,7 @@ def noun_tags(head: NounPhrase) -> Iterator[str]:
 
 
 def _texts(head: NounPhrase) -> list[str]:
-    """Readings in order, with shades put before their colours."""
+    """Return the texts of the modifiers in order, with shades before their colours."""
     texts: list[str] = []
     colour = -1
     shade = ""
@@ -139,7 +140,7 @@ def _texts(head: NounPhrase) -> list[str]:
 
 
 def _join_colours(head: NounPhrase, texts: list[str]) -> list[str]:
-    """Two colours of one thing: "black and white"."""
+    """Join two colours of one thing: "black and white"."""
     plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
     places = [index for index, text in enumerate(texts) if text in plain]
     if len(places) != 2 or places[1] != places[0] + 1:
@@ -149,7 +150,7 @@ def _join_colours(head: NounPhrase, texts: list[str]) -> list[str]:
 
 
 def _rank(modifier: Concept) -> int:
-    """In English size and state come first, then colour, then material and use."""
+    """Return the modifier's rank in English: size and state first, then colour, then material and use."""
     if modifier.kind in ("colour", "shade"):
         return 1
     return 2 if modifier.kind == "animal" or "stuff" in modifier.readings else 0
@@ -171,7 +172,7 @@ def _eyes(head: NounPhrase, texts: list[str]) -> Iterator[str]:
         if head.contrast:
             yield "heterochromia"
         else:
-            # One colour that goes into another, such as "castanho-esverdeado".
+            # A mixed colour, such as "castanho-esverdeado".
             mixed = "hazel" if set(said[:2]) == {"brown", "green"} else said[0]
             texts = [mixed, *(text for text in texts if text not in said)]
     yield from (f"{text} {head.name}" for text in texts)
@@ -212,22 +213,23 @@ _HAS_KIN = frozenset(
         ),
     )
 )
-"""Parts that may be of an animal."""
+"""Parts that may be those of an animal."""
 _CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
 
 
 @dataclass
 class ParsedText:
-    """What a field says. ``items`` in the order of the text: heads, and tags with the kind they are of."""
+    """The parsed field. ``items`` are in the order of the text: noun phrases, and concepts with their
+    position."""
 
     items: list[NounPhrase | tuple[Concept, int]] = field(
         default_factory=list[NounPhrase | tuple[Concept, int]]
     )
     body: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     persons: list[tuple[Concept, str]] = field(default_factory=list[tuple[Concept, str]])
-    """Words for people, with the gender of their form."""
+    """Words for people, with the gender of the word form."""
     sexes: list[str] = field(default_factory=list[str])
-    """Of adjectives that are the person's."""
+    """Genders of the adjectives that describe the person."""
     unknown: list[Unit] = field(default_factory=list[Unit])
 
     @property
@@ -236,7 +238,7 @@ class ParsedText:
 
 
 def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> ParsedText:
-    """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
+    """Parse a field. ``attire``: ignore adjectives without a noun. ``species``: an animal is a species."""
     reader = _Reader(language, attire=attire, species=species)
     every = split_units(text, language)
     for index, unit in enumerate(every):
@@ -256,12 +258,12 @@ class _Reader:
         self._pending: list[Concept] = []
         self._negated = False
         self._negation_used = False
-        """The negation has had its noun."""
+        """Whether the negation already applies to a noun."""
         self._link = ""
         self._comma = False
-        """Since the noun."""
+        """Whether there was a pause since the noun."""
         self._is_adjacent = False
-        """The unit before was the noun or an adjective of it."""
+        """Whether the unit before was the noun or one of its adjectives."""
         self._likening = False
         self._order = 0
         self._unit = Unit("")
@@ -287,7 +289,7 @@ class _Reader:
             self._add_tag(entry)
 
     def flush(self) -> None:
-        """Adjectives no noun came for are the last noun's, or the person's."""
+        """Assign adjectives without a following noun to the last noun or to the person."""
         pending, self._pending = self._pending, []
         for concept in pending:
             self._attach(LexiconEntry(concept))
@@ -300,7 +302,7 @@ class _Reader:
             self._head = self._entry = None
 
     def _choose(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
-        """Which meaning it has here."""
+        """Return the unit's meaning in this context."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
             return None
@@ -326,7 +328,7 @@ class _Reader:
         return next((entry for entry in others if self._fits(entry)), others[0])
 
     def _fits(self, entry: LexiconEntry) -> bool:
-        """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
+        """Whether the meaning fits here: an adjective only after its noun, as in "cabelos presos"."""
         concept = entry.concept
         if concept.name == "tips":
             return self._head is not None and self._head.kind == "hair"
@@ -359,7 +361,7 @@ class _Reader:
             self._is_adjacent = False
 
     def _add_unknown(self, unit: Unit) -> None:
-        """A word without a tag. In a noun's place it takes the adjectives that follow."""
+        """Note a word without a tag. In the place of a noun it takes the adjectives that follow."""
         is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
         if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
@@ -384,7 +386,7 @@ class _Reader:
             self._attach(entry)
 
     def _precedes_noun(self, after: Unit | None) -> bool:
-        """Whether a noun follows at once."""
+        """Whether the unit after is a noun."""
         if after is None or after.pause:
             return False
         return any(entry.concept.kind in _NOUNS for entry in after.entries) and after.role not in (
@@ -408,12 +410,13 @@ class _Reader:
                 self.found.sexes.append(entry.sex)
 
     def _belongs_to_person(self) -> bool:
-        """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
+        """Whether an English adjective after a comma describes the person, as in "freckles, athletic build";
+        in "hair: blonde, short" it does not."""
         slot = self._head.slot if self._head is not None else ""
         return self._language == "en" and slot in ("part", "garment", "eyes")
 
     def _agrees(self, entry: LexiconEntry) -> bool:
-        """In gender and number, as far as both forms tell."""
+        """Whether the adjective agrees with the noun in gender and number, as far as both forms show them."""
         noun = self._entry
         if noun is None or not entry.sex or not noun.sex:
             return True
@@ -441,7 +444,7 @@ class _Reader:
         self._link = ""
 
     def _join(self, former: NounPhrase, head: NounPhrase) -> None:
-        """Two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
+        """Join two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
         if self._language == "en":
             if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
                 head.modifiers = [m for m in former.modifiers if m.kind in ("colour", "shade")]
@@ -480,7 +483,7 @@ class _Reader:
         self._negation_used = True
 
     def _hairstyle(self, entry: LexiconEntry) -> None:
-        """Colours that follow are the hair's."""
+        """Add a hairstyle; colours that follow describe the hair."""
         head = self._head
         if head is None or head.kind != "hair":
             hair = Concept("hair", "hair", ())
@@ -493,7 +496,7 @@ class _Reader:
 
 
 def _with_gender(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
-    """With the gender that a noun's ending tells."""
+    """Return the entry with the gender shown by the noun's ending."""
     word = unit.words[0]
     sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
     return (
@@ -502,7 +505,7 @@ def _with_gender(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
 
 
 def all_tags(found: ParsedText) -> Iterator[tuple[str, str, int]]:
-    """All tags: (kind, tag, order)."""
+    """Yield all tags as (kind, tag, position)."""
     for tag, order in found.body:
         yield "body", tag, order
     for item in found.items:
