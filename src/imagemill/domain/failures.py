@@ -35,7 +35,7 @@ class RetryTarget(StrEnum):
 class FailurePolicy:
     where: RetryTarget
     advice: str
-    """What the user can do about it, one sentence."""
+    """A sentence that says how the user can solve the problem."""
     tries: int | None = None
     """Attempts after which the job fails for good; None means the job's own ``max_failures``."""
 
