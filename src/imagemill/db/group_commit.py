@@ -208,9 +208,9 @@ class GroupCommit:
     def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
         """Commit these writes, in this thread unless another one is committing; the results may still be
         pending."""
-        answers = [WriteResult() for _ in writes]
-        for (write, payload), answer in zip(writes, answers, strict=True):
-            self._queue(_Request(write, payload, answer))
+        results = [WriteResult() for _ in writes]
+        for (write, payload), result in zip(writes, results, strict=True):
+            self._queue(_Request(write, payload, result))
         if self._is_crowded:
             self._wakeups.release()
         elif self._commit_lock.acquire(blocking=False):
@@ -220,7 +220,7 @@ class GroupCommit:
                 self._commit_lock.release()
             if self._waiting:
                 self._wakeups.release()
-        return answers
+        return results
 
     def close(self) -> None:
         """Commit the waiting writes and stop."""
@@ -299,7 +299,7 @@ class GroupCommit:
         kinds: dict[Write, list[_Request]] = {}
         for request in batch:
             kinds.setdefault(request.write, []).append(request)
-        answers: list[tuple[_Request, Any]] = []
+        finished: list[tuple[_Request, Any]] = []
         conn = self._connection or self._engine.connect()
         self._connection = None
         try:
@@ -309,7 +309,7 @@ class GroupCommit:
                     if self._order_of(write) == len(self._order):
                         self._settle(tx)
                     results = write(tx, [request.payload for request in kinds[write]])
-                    answers.extend(zip(kinds[write], results, strict=True))
+                    finished.extend(zip(kinds[write], results, strict=True))
                 self._settle(tx)
                 self._enqueue_webhooks(tx)
                 tx.insert_now()
@@ -320,11 +320,11 @@ class GroupCommit:
         self._connection = conn
         for callback in tx.on_commit:
             callback()
-        for request, answer in answers:
-            if isinstance(answer, Exception):
-                request.future.set_exception(answer)
+        for request, result in finished:
+            if isinstance(result, Exception):
+                request.future.set_exception(result)
             else:
-                request.future.set_result(answer)
+                request.future.set_result(result)
         self._notify_listener(tx)
 
     def _order_of(self, write: Write) -> int:

@@ -50,7 +50,7 @@ class WakeupSender:
         """Broker queues that get a wake-up only if they have claimable jobs."""
         self._closed = False
         self._is_unavailable = False
-        self._thread = threading.Thread(target=self._serve, name="imagemill-tokens", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="imagemill-wakeups", daemon=True)
         self._thread.start()
 
     def wake(self, queue: str) -> None:
@@ -82,17 +82,17 @@ class WakeupSender:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._closed or self._to_send or self._to_check)
-                wanted, self._to_send = self._to_send, set()
-                asked, self._to_check = self._to_check, set()
-                if not (wanted or asked):
+                to_send, self._to_send = self._to_send, set()
+                to_check, self._to_check = self._to_check, set()
+                if not (to_send or to_check):
                     return
             try:
-                self._send(wanted, asked)
+                self._send(to_send, to_check)
             except BrokerUnavailable as error:
                 self._log_unavailable(error)
                 if self._closed:
                     return
-                self._wait(wanted | asked, pause_s)
+                self._wait(to_send | to_check, pause_s)
                 pause_s = min(pause_s * 2, _RETRY_CAP_S)
             except StorageError as error:
                 log.warning("cannot read which queues have work: %s", error)
@@ -101,11 +101,11 @@ class WakeupSender:
             else:
                 pause_s = _RETRY_S
 
-    def _send(self, wanted: set[str], asked: set[str]) -> None:
-        idle = {name for name in sorted(wanted | asked) if not self._broker.pending(name)}
-        if idle - wanted:
+    def _send(self, to_send: set[str], to_check: set[str]) -> None:
+        idle = {name for name in sorted(to_send | to_check) if not self._broker.pending(name)}
+        if idle - to_send:
             waiting = {route(queue) for queue in self._queues_with_work()}
-            idle &= wanted | waiting
+            idle &= to_send | waiting
         for name in sorted(idle):
             self._broker.post(name)
         if self._is_unavailable:

@@ -84,7 +84,7 @@ class InlineDispatcher:
         self._wakeups = 0
         self._closed = False
         self._slots: dict[_SlotKey, threading.Thread] = {}
-        self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-watch", daemon=True)
+        self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-monitor", daemon=True)
 
     def wake(self, queue: str) -> None:
         del queue  # wake all slots: the claim decides which of them fits the job

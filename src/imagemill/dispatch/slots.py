@@ -98,17 +98,17 @@ class SlotPool:
 
     def _run_on(self, node: _Node, until: float, claimed: Callable[[], None]) -> tuple[int, bool]:
         """Return the number of jobs that ran, and whether it ended because the time was over."""
-        asked, spent = 0, False
+        calls, spent = 0, False
 
         def offer() -> Offer | None:
-            nonlocal asked, spent
-            asked += 1
-            spent = self._stop.is_set() or (asked > 1 and time.monotonic() >= until)
+            nonlocal calls, spent
+            calls += 1
+            spent = self._stop.is_set() or (calls > 1 and time.monotonic() >= until)
             return None if spent else self._offers.find(*node)
 
         ran = self._run_all(offer, claimed)
         # `offer` is called before the first claim and once after each job, but not while the runner stops.
-        return (max(1, asked - 1) if ran else 0), spent
+        return (max(1, calls - 1) if ran else 0), spent
 
     def _acquire(self, tried: set[_Node]) -> _Node | None:
         """Reserve a slot on the node with the smallest share of busy slots."""

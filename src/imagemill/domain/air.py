@@ -69,7 +69,7 @@ EXAMPLE = "urn:air:sdxl:checkpoint:civitai:101055@128078"
 
 
 class InvalidAir(ValueError):
-    """The text is no AIR; the message says what one looks like."""
+    """The text is not an AIR; the message has an example of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ class FailureCode(StrEnum):
 
 
 class RetryTarget(StrEnum):
-    """Where a failed job may be retried."""
+    """The nodes on which a failed job may be retried."""
 
     NEVER = "never"
     ANYWHERE = "anywhere"
     ELSEWHERE = "elsewhere"
-    """On another node first; on the same node only after the avoidance window."""
+    """Retry on another node first, and on the same node only after the avoidance window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt, or a whole job, failed."""
+    """The reason why an attempt or a whole job failed."""
 
     code: FailureCode
     message: str

@@ -9,15 +9,15 @@ from imagemill.domain.events import Notice
 from imagemill.pubsub.base import ClusterEvent
 
 
-def pack(sender: str, news: ClusterEvent) -> bytes:
+def pack(sender: str, event: ClusterEvent) -> bytes:
     body: dict[str, Any] = {"from": sender}
-    if news.events:
-        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in news.events]
-    if news.cancelled_jobs:
-        body["stopped"] = news.cancelled_jobs
-    if news.queues_with_work:
-        body["woken"] = news.queues_with_work
-    if news.has_deliveries:
+    if event.events:
+        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in event.events]
+    if event.cancelled_jobs:
+        body["stopped"] = event.cancelled_jobs
+    if event.queues_with_work:
+        body["woken"] = event.queues_with_work
+    if event.has_deliveries:
         body["calledBack"] = True
     return to_json(body)
 
@@ -33,12 +33,12 @@ def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
     )
 
 
-def merge(several: list[ClusterEvent]) -> ClusterEvent:
+def merge(events: list[ClusterEvent]) -> ClusterEvent:
     return ClusterEvent(
-        events=tuple(notice for news in several for notice in news.events),
-        cancelled_jobs=tuple(job_id for news in several for job_id in news.cancelled_jobs),
-        queues_with_work=tuple(sorted({queue for news in several for queue in news.queues_with_work})),
-        has_deliveries=any(news.has_deliveries for news in several),
+        events=tuple(notice for event in events for notice in event.events),
+        cancelled_jobs=tuple(job_id for event in events for job_id in event.cancelled_jobs),
+        queues_with_work=tuple(sorted({queue for event in events for queue in event.queues_with_work})),
+        has_deliveries=any(event.has_deliveries for event in events),
     )
 
 

@@ -58,12 +58,12 @@ class SenderThread:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._closed or self._events or self._progress)
-                news, self._events = self._events, []
+                events, self._events = self._events, []
                 progress, self._progress = self._progress, {}
-                if not (news or progress):
+                if not (events or progress):
                     return
             try:
-                self._send(merge(news), progress)
+                self._send(merge(events), progress)
                 self._is_failing = False
             except PublishFailed as error:
                 if not self._is_failing:
@@ -84,7 +84,7 @@ class ListenerThread:
         self._pubsub = pubsub
         self._handlers = handlers
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="imagemill-news", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="imagemill-listener", daemon=True)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
