@@ -210,7 +210,7 @@ def build_llm(settings: Settings) -> LlmClient | None:
     if llm.base_url is None or llm.model is None:
         return None
     key = llm.api_key.get_secret_value() if llm.api_key is not None else None
-    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
+    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "cooldown_s": llm.rest_s}
     return LlmClient(LlmRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
 
 
