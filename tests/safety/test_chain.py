@@ -22,7 +22,7 @@ class Fake:
     asked: list[str] = field(default_factory=list[str])
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        self.asked.append(question.wording.prompt)
+        self.asked.append(question.texts.prompt)
         return self.say(question)
 
 
@@ -32,14 +32,14 @@ def question(prompt: str, negative: str = "") -> ModerationInput:
 
 def rewriting(text: str) -> Fake:
     return Fake(
-        lambda asked: ModerationResult(Verdict.REWRITE, "style", PromptTexts(text, asked.wording.negative))
+        lambda asked: ModerationResult(Verdict.REWRITE, "style", PromptTexts(text, asked.texts.negative))
     )
 
 
 def test_an_ordinary_prompt_passes_and_nothing_is_kept_of_it():
     sentence = CheckChain([Fake()]).judge(question("a lighthouse"))
     assert sentence.texts.prompt == "a lighthouse"
-    assert sentence.judgements == ()
+    assert sentence.records == ()
 
 
 def test_a_block_ends_the_chain():
@@ -58,7 +58,7 @@ def test_a_flag_is_kept_and_the_chain_goes_on():
         question("x")
     )
     assert sentence.blocked is None
-    assert [each.verdict for each in sentence.judgements] == [Verdict.FLAG]
+    assert [each.verdict for each in sentence.records] == [Verdict.FLAG]
     assert after.asked == ["x"]
 
 
@@ -82,7 +82,7 @@ def test_a_rewrite_that_cannot_be_made_is_a_block():
 
 def test_a_check_that_fails_lets_nothing_pass_and_tells_no_text(caplog: pytest.LogCaptureFixture):
     def fail(asked: ModerationInput) -> ModerationResult:
-        raise ValueError(asked.wording.prompt)
+        raise ValueError(asked.texts.prompt)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(CheckFailed) as error:
         CheckChain([Fake(fail)]).judge(question("hushhush"))
@@ -123,7 +123,7 @@ def test_profanity_is_flagged_in_any_dress(prompt: str):
 
 def test_lists_are_there_by_their_languages():
     assert {"english", "portuguese", "spanish"} <= set(available())
-    with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
+    with pytest.raises(ValueError, match="no profanity list for 'klingon'"):
         Profanity(("klingon",), Verdict.FLAG)
 
 

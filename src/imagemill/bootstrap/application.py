@@ -111,7 +111,7 @@ class Application:
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
         self.recipes: dict[str, Recipe] = build.recipes(settings, recipes)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.process_lock.worker, chosen=self.roles.queues)
+        self.offers = Offers(self.backends, worker=self.process_lock.worker, served_queues=self.roles.queues)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline

@@ -334,7 +334,7 @@ def build_pubsub(settings: Settings, sender: str, *, alone: bool, notices: bool)
             from imagemill.pubsub.redis import RedisPubSub
         except ModuleNotFoundError as error:
             raise _missing(error) from error
-        return RedisPubSub(settings.pubsub_redis_url, sender, notices=notices)
+        return RedisPubSub(settings.pubsub_redis_url, sender, job_events=notices)
     if settings.pubsub_postgres_url and not alone:
         from imagemill.pubsub.postgres import PostgresPubSub
 
@@ -366,7 +366,9 @@ def build_fleet(
     if not post.works or post.inline is not None:
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
-    floor = SlotPool(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
+    floor = SlotPool(
+        run_all, offers, waits, wakeup_s=celery.token_s, poll_s=celery.poll_s, max_jobs=post.slots
+    )
     dispatcher = FleetDispatcher(tokens, waits, call, pool=floor)
     if not post.under_celery:
         from imagemill.dispatch.celery_consumer import CeleryConsumer

@@ -46,11 +46,11 @@ class DatabaseView(Protocol):
     @property
     def revision(self) -> str | None: ...
     @property
-    def wanted(self) -> str: ...
+    def required_revision(self) -> str: ...
     @property
-    def ahead_s(self) -> float: ...
+    def clock_ahead_s(self) -> float: ...
     @property
-    def took_s(self) -> float: ...
+    def round_trip_s(self) -> float: ...
 
 
 class DoctorCheckFailed(Exception):
@@ -79,22 +79,23 @@ def check_database(look: Callable[[], DatabaseView], shown: str, lease_s: float)
             f"{shown} does not answer ({reason})",
             "start it, or correct IMAGEMILL_DATABASE_URL",
         ) from error
-    took = f" in {seen.took_s * 1000:.1f} ms" if seen.took_s else ""
+    took = f" in {seen.round_trip_s * 1000:.1f} ms" if seen.round_trip_s else ""
     yield Finding(Level.OK, "database", f"{shown} answers{took}" if seen.revision else f"{shown} can be used")
     yield _revision(seen)
     if seen.kind != "sqlite":
-        yield _clock(seen.ahead_s, lease_s)
+        yield _clock(seen.clock_ahead_s, lease_s)
 
 
 def _revision(seen: DatabaseView) -> Finding:
-    if seen.revision == seen.wanted:
+    if seen.revision == seen.required_revision:
         return Finding(Level.OK, "revision", f"{seen.revision}, as this version wants it")
     if seen.revision is None:
         return Finding(Level.WARNING, "revision", "it is empty: run imagemill migrate, or start a server")
-    if seen.revision < seen.wanted:
-        text = f"{seen.revision}, and this version wants {seen.wanted}: run imagemill migrate"
+    if seen.revision < seen.required_revision:
+        text = f"{seen.revision}, and this version wants {seen.required_revision}: run imagemill migrate"
         return Finding(Level.WARNING, "revision", text)
-    text = f"{seen.revision} is of a newer version (this one knows {seen.wanted}): update this machine"
+    known = seen.required_revision
+    text = f"{seen.revision} is of a newer version (this one knows {known}): update this machine"
     return Finding(Level.ERROR, "revision", text)
 
 

@@ -1,4 +1,4 @@
-"""Settings of tracing."""
+"""Settings of traces: the collector of spans, and the sampling ratio."""
 
 from typing import Annotated, ClassVar
 
@@ -9,9 +9,7 @@ from imagemill.settings import SettingsGroup
 
 def _http(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError(
-            "should be http://host:4318 or https://host, of a collector that takes OTLP over HTTP"
-        )
+        raise ValueError("should be the URL of an OTLP collector over HTTP: http://host:4318 or https://host")
     return value
 
 

@@ -99,7 +99,7 @@ class CallbackDispatcher:
             return Delivered(delivery, now_us())
         payload = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
         job, event = delivery.job, delivery.event.type
-        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
+        trace = None if self._tracer is None else self._tracer.delivery("callback", job, event)
         if trace is None:
             return self._result(delivery, self._post(delivery, payload, {}))
         error = self._post(delivery, payload, {"traceparent": trace.header})

@@ -158,7 +158,7 @@ class WebhookDispatcher:
     def _trace(self, told: WebhookEvent | None) -> DeliveryTrace | None:
         if told is None or self._tracer is None:
             return None
-        return self._tracer.of_delivery("webhook", told.view.job, told.event.type)
+        return self._tracer.delivery("webhook", told.view.job, told.event.type)
 
     def _body(self, message: Message, told: WebhookEvent | None) -> str | None:
         """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""

@@ -61,7 +61,7 @@ def test_a_picture_comes_back_with_its_seed_and_name(comfy: ComfyUI) -> None:
 
 def test_a_node_tells_its_version_memory_and_what_it_has(comfy: ComfyUI, node: TestNode) -> None:
     (report,) = comfy.reports()
-    assert (report.name, report.version, report.healthy, report.trouble) == ("a", node.version, True, "")
+    assert (report.name, report.version, report.healthy, report.problem) == ("a", node.version, True, "")
     assert (report.checkpoints, report.loras) == (2, 1)
     assert report.seen_at is not None
     (view,) = comfy.nodes()
