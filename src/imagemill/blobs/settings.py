@@ -1,4 +1,4 @@
-"""What an operator decides about files: where they lie, and how long."""
+"""Settings of file storage: where files are stored, and how long they are kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+_DAY_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionDays:
-    """Seconds; None: as long as a job that may need them."""
+    """How long files are kept, in seconds. None keeps a file as long as a job may need it."""
 
     results_s: float | None = None
     inputs_s: float | None = None
@@ -20,19 +22,19 @@ class RetentionDays:
 class Retention:
     default: RetentionDays = RetentionDays()
     owners: Mapping[str, RetentionDays] = field(default_factory=dict[str, RetentionDays])
-    """Those of whom it is decided otherwise."""
+    """Exceptions by owner."""
 
     def results_s(self, owner: str) -> float | None:
-        """From the end of the job."""
+        """Seconds that the owner's results are kept after the end of the job."""
         return self.owners.get(owner, self.default).results_s
 
     def inputs_s(self, owner: str | None) -> float | None:
-        """From when it was last brought; None where the owner is not known."""
+        """Seconds that input pictures are kept after they were last uploaded; ``owner`` None: unknown."""
         return (self.default if owner is None else self.owners.get(owner, self.default)).inputs_s
 
     @property
     def shortest_results_s(self) -> float | None:
-        """No result is deleted before; None: none ever is."""
+        """Seconds before which no result is deleted; None means that none ever is."""
         known = [keep.results_s for keep in (self.default, *self.owners.values())]
         return min((seconds for seconds in known if seconds is not None), default=None)
 
@@ -46,11 +48,8 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-_DAY_S = 86_400.0
-
-
 class OwnerDays(BaseModel):
-    """Null is no end of its own."""
+    """Retention of one owner, in days; null keeps the files as long as the job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -169,7 +168,7 @@ class S3Settings(BaseModel):
 
     @property
     def address(self) -> str | None:
-        """Of the store; None is Amazon's."""
+        """The URL of the store; None means Amazon's."""
         if self.endpoint is None and self.r2_account_id is not None:
             return f"https://{self.r2_account_id}.r2.cloudflarestorage.com"
         return self.endpoint
