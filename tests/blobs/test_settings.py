@@ -113,7 +113,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_has_no_bucket_does_not_pay_for_its_client(tmp_path: Path) -> None:
     script = (
         "import sys, imagemill.bootstrap.application as b, imagemill.config as c; "
-        "b.Mill(c.Settings()).close()"
+        "b.Application(c.Settings()).close()"
     )
     check = "; sys.exit('obstore' in sys.modules)"
     environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(tmp_path)}
