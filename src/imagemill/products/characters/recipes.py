@@ -94,9 +94,9 @@ def planner(settings: CharacterSettings) -> CharacterPlanner:
     """Raises ValueError for a file of ``cutout_model`` that is no model of backgrounds."""
     if settings.cutout_model is None:
         return CharacterPlanner(settings)
-    from imagemill.media.cutout import loaded  # it loads NumPy
+    from imagemill.media.cutout import load_model  # it loads NumPy
 
-    return CharacterPlanner(settings, loaded(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
