@@ -1,4 +1,4 @@
-"""How ComfyUI servers are reached, watched and waited for."""
+"""Settings of ComfyUI servers: addresses, timeouts, health checks."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -103,11 +103,11 @@ class ComfySettings(BaseModel):
 
 
 _ROUTES = ("/prompt", "/ws")
-"""At the end of addresses that people have in their settings for other programs."""
+"""Ends of addresses that people copy from the settings of other programs."""
 
 
 def _address(url: str) -> str:
-    """The server's own address, of the address of a route or a WebSocket too."""
+    """The server's address, also from the address of a route or a WebSocket."""
     parts = urlsplit(url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if scheme not in ("http", "https") or not parts.hostname:
@@ -118,7 +118,7 @@ def _address(url: str) -> str:
     return f"{scheme}://{parts.netloc}{path}"
 
 
-def configured(settings: ComfySettings) -> Iterator[NodeConfig]:
+def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
     """The nodes of the settings, named by host and port: ``comfy-127.0.0.1-8188``."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     for url in settings.urls:

@@ -1,4 +1,4 @@
-"""How fal.ai is used, and how much of it."""
+"""Settings of fal.ai: account, models, prices and budgets."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+){1,5}")
 MAX_PATH = 80
-"""Together with a request's id it fits the reference of a job."""
+"""Most characters of a path, so that with the request's id it fits into a job's reference."""
 
 
 def _path(value: str) -> str:
@@ -30,19 +30,19 @@ class _Part(BaseModel):
 
 
 class FalModel(_Part):
-    """What makes the pictures of a checkpoint or a family."""
+    """The fal paths that render a checkpoint or a model family."""
 
     path: FalPath
     image_path: FalPath | None = None
-    """For image-to-image; absent: it is refused."""
+    """The path for image-to-image; without it image-to-image is unsupported."""
     negative_prompt: bool = False
-    """Whether the model takes one; else it is left out, as Flux knows none."""
+    """Whether the model takes a negative prompt; else it is left out, as for Flux."""
     extra: Mapping[str, Any] = Field(default={})
-    """Sent besides the input, as it is."""
+    """Further input that is sent unchanged."""
 
 
 class FalPrice(_Part):
-    """Dollars. A picture counts as so many whole megapixels, begun ones rounded up."""
+    """Prices in dollars. A picture's megapixels are rounded up to a whole number."""
 
     per_megapixel: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     per_image: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -55,7 +55,7 @@ BUILT_IN_PRICES = {
     "fal-ai/flux/dev": FalPrice(per_megapixel=0.025),
     "fal-ai/flux/dev/image-to-image": FalPrice(per_megapixel=0.03),
 }
-"""As fal's pages say; what counts is the bill."""
+"""Prices from fal's pages; the bill is authoritative."""
 
 
 def _model(value: Any) -> Any:
@@ -131,7 +131,7 @@ class FalSettings(_Part):
         return BUILT_IN_MODELS | dict(self.models)
 
     def price_of(self, path: str) -> FalPrice | None:
-        """None: nobody said what it costs."""
+        """The price of a path; None if it is not known."""
         return self.prices.get(path) or BUILT_IN_PRICES.get(path) or self.prices.get("*")
 
     @model_validator(mode="after")

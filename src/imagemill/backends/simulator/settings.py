@@ -1,4 +1,4 @@
-"""What the simulator pretends to be."""
+"""Settings of the simulator: its nodes, their durations, and their faults."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,33 +12,33 @@ class Fault(StrEnum):
     MISSING_MODEL = "missing_model"
     MISSING_NODE = "missing_node"
     HANG = "hang"
-    """Stands still in the middle of the steps until it is stopped or its time is up."""
+    """The render hangs in the middle of the steps until it is stopped or times out."""
     SLOW_LOAD = "slow_load"
-    """The model is loaded again, and that takes long."""
+    """The model is loaded again, slowly."""
     SILENT = "silent"
-    """No word of progress, yet it finishes."""
+    """The render reports no progress, but finishes."""
     CRASH = "crash"
     """The node is lost in the middle of the steps and comes back with nothing loaded."""
     PARTIAL = "partial"
-    """One picture less than asked for."""
+    """One picture less than requested is delivered."""
     CORRUPT = "corrupt"
-    """The files end half-way."""
+    """The files are cut off in the middle."""
     BLANK = "blank"
-    """Black pictures."""
+    """The pictures are black."""
     WRONG_SIZE = "wrong_size"
-    """Half as wide and high as asked for."""
+    """The pictures have half the requested width and height."""
     CONTENT = "content"
-    """The finished picture is blocked."""
+    """The finished picture is blocked by a content filter."""
     RATE_LIMITED = "rate_limited"
-    """429."""
+    """The node answers with status 429."""
     SERVER_ERROR = "server_error"
-    """500."""
+    """The node answers with status 500."""
     REJECTED = "rejected"
-    """The request is refused for good."""
+    """The node rejects the request permanently."""
 
 
 class FaultRule(BaseModel):
-    """One fault and when it strikes: every condition given must hold."""
+    """One fault and its conditions, which must all apply."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
