@@ -12,7 +12,7 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class RetentionDays:
-    """How long files are kept, in seconds. None keeps a file as long as a job may need it."""
+    """Seconds for which files are kept. None keeps a file as long as a job may need it."""
 
     results_s: float | None = None
     inputs_s: float | None = None
@@ -29,7 +29,8 @@ class Retention:
         return self.owners.get(owner, self.default).results_s
 
     def inputs_s(self, owner: str | None) -> float | None:
-        """Seconds that input pictures are kept after they were last uploaded; ``owner`` None: unknown."""
+        """Seconds that input pictures are kept after they were last uploaded. ``owner`` None means
+        unknown."""
         return (self.default if owner is None else self.owners.get(owner, self.default)).inputs_s
 
     @property
