@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from imagemill.settings import JsonSetting, Mapped, SettingsGroup
 
+_DAY_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionDays:
