@@ -1,15 +1,14 @@
-"""Word lists of the operator's own, and those of glin-profanity."""
+"""Word lists: the operator's own, and those of profanity that are in ``data``, one file a language."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from importlib.util import find_spec
-from itertools import chain
-from pathlib import Path
+from importlib.resources import files
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
 from imagemill.safety.normalize import folded, words
+
+_LISTS = files("imagemill.safety").joinpath("data")
 
 
 class TermList:
@@ -72,8 +71,7 @@ class RecipeBlockedWords:
 
 
 class Profanity:
-    """The lists of glin-profanity, compared by our own normalisation, which takes a hundredth of the time
-    its search does. Read at the first prompt."""
+    """The project's own word lists, one a language, read at the first prompt."""
 
     name = "profanity"
 
@@ -87,27 +85,22 @@ class Profanity:
 
     @cached_property
     def _terms(self) -> TermList:
-        lists = (_listed(language) for language in self._languages)
-        # What reads as another word once digits are letters is left out, such as "455".
-        return TermList({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
+        return TermList(_normalised(term) for language in self._languages for term in terms_in(language))
 
     def judge(self, question: ModerationInput) -> ModerationResult:
         return self._ruling if self._terms.within(words(question.wording.whole)) else ALLOWED
 
 
 def available() -> list[str]:
-    """Languages there are lists of."""
-    return sorted(file.stem for file in _folder().glob("*.json") if file.stem != "globalWhitelist")
+    """Languages that have a list."""
+    return sorted(file.name.removesuffix(".txt") for file in _LISTS.iterdir() if file.name.endswith(".txt"))
 
 
-def _folder() -> Path:
-    """Of the library's lists, which are read without importing it."""
-    spec = find_spec("glin_profanity")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("glin-profanity is not installed; take 'profanity' out of IMAGEMILL_SAFETY__CHECKS")
-    return Path(spec.submodule_search_locations[0], "data", "dictionaries")
+def terms_in(language: str) -> list[str]:
+    """The terms of a list: words, phrases, and stems that end in ``*``."""
+    return _LISTS.joinpath(f"{language}.txt").read_text("utf-8").splitlines()
 
 
-def _listed(language: str) -> list[str]:
-    text = (_folder() / f"{language}.json").read_text("utf-8")
-    return [str(word) for word in json.loads(text)["words"]]
+def _normalised(term: str) -> str:
+    """The term as it is found in a prompt."""
+    return " ".join(words(term)) + ("*" if term.endswith("*") else "")
