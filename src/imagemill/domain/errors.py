@@ -18,6 +18,7 @@
         IllegalTransition a status change the life of a job does not have
         Superseded        a claim whose attempt is no longer the job's
       BackendError        a backend could not make the picture; typed by FailureCode
+      MissingExtra        a feature needs a package that is not installed
       StorageError        a blob store or database could not be used
 
 Each leaf has a ``code`` (stable, for machines) and ``retryable`` (would the same call work later?).
@@ -26,6 +27,8 @@ HTTP statuses live in one table at the edge (`imagemill.web.problems`).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
@@ -153,6 +156,23 @@ class TooManyAttempts(TryLater):
 
 class QueueFull(TryLater):
     code = "queue_full"
+
+
+class MissingExtra(ImagemillError):
+    """A feature of this installation needs a package that is not installed."""
+
+    code = "missing_extra"
+
+    @classmethod
+    def check(cls, module: str, extra: str, feature: str) -> None:
+        """Raise where ``module`` is missing; ``extra`` is the one of the package's extras that brings it."""
+        if not _is_installed(module):
+            raise cls(f"{feature} needs {module}, which is not installed: pip install 'imagemill[{extra}]'")
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 class StorageError(ImagemillError):

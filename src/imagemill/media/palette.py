@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagemill.media.layout import InvalidImage
-from imagemill.media.transforms import OutputFile, TransformContext
+from imagemill.media.transforms import OutputFile, TransformContext, check_pixels
 
 _MOST_PIXELS = 64 * 2**20
 """Of an input, which was taken in within smaller bounds before."""
@@ -23,6 +23,7 @@ class Palette:
 def measured(data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
     """An `imagemill.media.transforms.ImageTransform`, whose file is no picture but what `read` reads."""
     del facts
+    check_pixels("measuring a picture's colours")
     from imagemill.media.dominant_colour import contrasting, dominant
     from imagemill.media.encoding import open_checked
 

@@ -13,8 +13,8 @@ from imagemill.media.transforms import OutputFile, TransformContext
 
 @dataclass(frozen=True, slots=True)
 class PostProcess:
-    """An `imagemill.media.transforms.ImageTransform`. Building one does not load NumPy: what needs it is in
-    `imagemill.media.postprocess_steps`, which a process imports before it gives up opening files."""
+    """An `imagemill.media.transforms.ImageTransform`. Building one does not load Pillow or NumPy: they are
+    imported by `imagemill.media.postprocess_steps`."""
 
     size: tuple[int, int] | None = None
     """Of the render; None: any."""

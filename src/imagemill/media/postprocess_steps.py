@@ -1,9 +1,10 @@
-"""What `imagemill.media.postprocess.PostProcess` does, step by step. Importing it loads Pillow and NumPy."""
+"""The steps of `imagemill.media.postprocess.PostProcess`.
+
+Importing this loads Pillow; NumPy is loaded for removing a background only.
+"""
 
 from PIL import Image
 
-from imagemill.media import chroma_key
-from imagemill.media.cutout import cut_out
 from imagemill.media.encoding import (
     MEDIA_TYPE,
     check_cut,
@@ -17,7 +18,7 @@ from imagemill.media.encoding import (
 from imagemill.media.intake import read
 from imagemill.media.metadata import ImageMetadata, exif, of_thumbnail, redacted, with_metadata, xmp
 from imagemill.media.postprocess import PostProcess
-from imagemill.media.transforms import OutputFile, Role, TransformContext
+from imagemill.media.transforms import OutputFile, Role, TransformContext, check_pixels
 
 
 def finished(finish: PostProcess, data: bytes, facts: TransformContext) -> list[OutputFile]:
@@ -49,6 +50,10 @@ def finished(finish: PostProcess, data: bytes, facts: TransformContext) -> list[
 def _cut(finish: PostProcess, picture: Image.Image) -> Image.Image:
     if finish.key_colour is None and finish.cutout is None:
         return picture
+    check_pixels("removing a background")
+    from imagemill.media import chroma_key
+    from imagemill.media.cutout import cut_out
+
     if picture.mode == "RGBA":
         found = picture  # the node has removed it
     elif finish.key_colour is None:

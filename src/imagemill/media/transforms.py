@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from imagemill.domain.errors import MissingExtra
 from imagemill.media.layout import InvalidImage
 
 Role = Literal["picture", "thumbnail", "original"]
@@ -53,6 +54,11 @@ class ImageTransform(Protocol):
         ...
 
 
+def check_pixels(feature: str) -> None:
+    """Raise `MissingExtra` without NumPy, which removing a background and measuring colours need."""
+    MissingExtra.check("numpy", "pixels", feature)
+
+
 def packed(transform: ImageTransform, facts: TransformContext) -> str:
     return base64.b64encode(pickle.dumps((transform, facts))).decode()
 
@@ -62,7 +68,7 @@ def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     transform, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
     try:
         made: Sequence[OutputFile] = transform(data, facts)
-    except InvalidImage as error:
+    except (InvalidImage, MissingExtra) as error:
         return {"refused": str(error)[:400]}, b""
     files = [
         {

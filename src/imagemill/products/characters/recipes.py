@@ -7,6 +7,7 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
+from imagemill.media.transforms import check_pixels
 from imagemill.products.characters.inputs import (
     AppearanceInput,
     AvatarInput,
@@ -71,6 +72,7 @@ def _planner(settings: "Settings") -> CharacterPlanner:
     own = settings.characters
     if own.cutout_model is None:
         return CharacterPlanner(own)
+    check_pixels("IMAGEMILL_CHARACTERS__CUTOUT_MODEL")
     from imagemill.media.cutout import loaded  # it loads NumPy
 
     return CharacterPlanner(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
@@ -88,6 +90,10 @@ def _recipe(
     worded_by: str = "character",
 ) -> Recipe:
     def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
+        if isinstance(input_, StickerInput):
+            check_pixels("a sticker")
+        elif isinstance(input_, AvatarInput) and input_.reference:
+            check_pixels("an avatar by a reference")
         return completed(studio.settings, input_, resolver, path)
 
     def wording(input_: PictureInput) -> PromptTexts:
