@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, PromptTexts, Verdict
 from imagemill.safety.chain import CheckChain, CheckFailed
 from imagemill.safety.normalize import digest, words
-from imagemill.safety.words import BlockedWords, Profanity, available
+from imagemill.safety.words import BlockedWords, Profanity, available, terms_in
 
 
 @dataclass
@@ -121,9 +122,38 @@ def test_profanity_is_flagged_in_any_dress(prompt: str):
     assert ruling == ModerationResult(Verdict.FLAG, "profanity")
 
 
-def test_lists_are_there_by_their_languages():
-    assert {"english", "portuguese", "spanish"} <= set(available())
-    with pytest.raises(ValueError, match="no profanity list for 'klingon'"):
+EVERYDAY = dict(
+    line.split(": ", 1) for line in Path(__file__).with_name("everyday.txt").read_text("utf-8").splitlines()
+)
+"""A sentence by language, with words that lists of profanity often name wrongly."""
+
+
+def test_there_is_a_list_of_each_language_that_ever_had_one():
+    assert available() == sorted(EVERYDAY)
+
+
+@pytest.mark.parametrize("language", sorted(EVERYDAY))
+def test_each_term_is_found_and_everyday_sentences_are_not(language: str):
+    check, terms = Profanity((language,), Verdict.FLAG), terms_in(language)
+    assert len(terms) >= 50
+    assert terms == sorted(set(terms))
+    for term in terms:
+        bare = term.removesuffix("*")
+        for prompt in (bare, f"a photo, {bare.upper()}!", f"{bare}xyz" if term != bare else bare):
+            assert check.judge(question(prompt)).verdict is Verdict.FLAG, prompt
+    assert check.judge(question(EVERYDAY[language])).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("language", sorted(EVERYDAY))
+def test_no_term_is_a_single_latin_letter_or_empty(language: str):
+    for term in terms_in(language):
+        found = words(term)
+        assert found, term
+        assert found != (found[0],) or len(found[0]) > 1 or not found[0].isascii(), term
+
+
+def test_a_language_without_a_list_is_an_error_that_names_those_with_one():
+    with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
         Profanity(("klingon",), Verdict.FLAG)
 
 

@@ -50,9 +50,6 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-_DAY_S = 86_400.0
-
-
 class OwnerDays(JsonSetting):
     """Null means that the owner's files have no limit of their own."""
 

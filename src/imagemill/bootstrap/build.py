@@ -28,7 +28,7 @@ from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
-from imagemill.domain.errors import ImagemillError, StorageError
+from imagemill.domain.errors import MissingExtra, StorageError
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
@@ -102,6 +102,8 @@ def is_loopback(host: str) -> bool:
 
 def tokens(settings: Settings) -> Tokens:
     auth = settings.auth
+    if not auth.jwt_algorithm.startswith("HS"):
+        MissingExtra.check("cryptography", "crypto", f"IMAGEMILL_AUTH__JWT_ALGORITHM={auth.jwt_algorithm}")
 
     def keys() -> list[str]:
         own = auth.jwt_secret_key
@@ -308,10 +310,6 @@ def of_answers(settings: Settings) -> ResponseConfig:
         settings.public_url.rstrip("/") if settings.public_url else None,
         settings.civitai.result_shape,
     )
-
-
-class MissingExtra(ImagemillError):
-    code = "missing_extra"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,8 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
     """Raises `CliError`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap.application import Application
-    from imagemill.bootstrap.build import MissingExtra
     from imagemill.bootstrap.safety import InvalidSafety
-    from imagemill.domain.errors import InvalidInput
+    from imagemill.domain.errors import InvalidInput, MissingExtra
 
     with friendly_errors(settings):
         try:

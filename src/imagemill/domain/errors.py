@@ -34,13 +34,13 @@
         Unsupported             graphs.errors              feature that no node supports
         LlmFailed               products.characters.prompts.llm_client  no usable answer
         StorageError            domain.errors              blob store or database failed
-        MissingExtra            bootstrap.build            Python package not installed
+        MissingExtra            domain.errors              Python package not installed
         MissingOtel             bootstrap.observer         OpenTelemetry not installed
         InvalidSafety           bootstrap.safety           wrong setting of a safety check
         MetricsPortTaken        observability.collectors   the metrics port is in use
       BrokerUnavailable         dispatch.fleet             retried by the sender
       PublishFailed             pubsub.threads             retried by the sender
-      ShuttingDown              products.library.tasks     the task is handed back
+      ShuttingDown              domain.errors              the task is handed back
       BudgetExceeded            backends.paid_calls        becomes a BackendError
       RenderCanceled            backends.base              the job was cancelled
       ComfyError                backends.comfyui.errors    becomes a BackendError
@@ -77,6 +77,8 @@ handled inside the package.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
@@ -206,6 +208,23 @@ class TooManyAttempts(TryLater):
 
 class QueueFull(TryLater):
     code = "queue_full"
+
+
+class MissingExtra(ImagemillError):
+    """A feature of this installation needs a package that is not installed."""
+
+    code = "missing_extra"
+
+    @classmethod
+    def check(cls, module: str, extra: str, feature: str) -> None:
+        """Raise where ``module`` is missing; ``extra`` is the one of the package's extras that brings it."""
+        if not _is_installed(module):
+            raise cls(f"{feature} needs {module}, which is not installed: pip install 'imagemill[{extra}]'")
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 class StorageError(ImagemillError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagemill.media.layout import InvalidImage
-from imagemill.media.transforms import OutputFile, TransformContext
+from imagemill.media.transforms import OutputFile, TransformContext, check_pixels
 
 _MOST_PIXELS = 64 * 2**20
 """Most pixels of an input, which was accepted within smaller limits before."""
@@ -24,6 +24,7 @@ class Palette:
 def measure_palette(data: bytes, context: TransformContext) -> Sequence[OutputFile]:
     """An `imagemill.media.transforms.ImageTransform` whose file is JSON, to be read with `read`."""
     del context
+    check_pixels("measuring a picture's colours")
     from imagemill.media.dominant_colour import contrasting_key, find_dominant
     from imagemill.media.encoding import open_checked
 

@@ -21,7 +21,7 @@ from imagemill.media.metadata import (
     xmp,
 )
 from imagemill.media.pictures import EXTENSIONS, inspect
-from imagemill.media.transforms import OutputFile, Role, TransformContext
+from imagemill.media.transforms import OutputFile, Role, TransformContext, check_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -92,6 +92,7 @@ class PostProcess:
 def _remove_background(process: PostProcess, picture: "Image.Image") -> "Image.Image":
     if process.key_colour is None and process.cutout is None:
         return picture
+    check_pixels("removing a background")
     from imagemill.media import chroma_key
     from imagemill.media.cutout import cut_out
     from imagemill.media.encoding import check_cutout, trim

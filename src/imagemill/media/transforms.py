@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from imagemill.domain.errors import MissingExtra
 from imagemill.media.layout import InvalidImage
 
 Role = Literal["picture", "thumbnail", "original"]
@@ -54,6 +55,11 @@ class ImageTransform(Protocol):
         ...
 
 
+def check_pixels(feature: str) -> None:
+    """Raise `MissingExtra` without NumPy, which removing a background and measuring colours need."""
+    MissingExtra.check("numpy", "pixels", feature)
+
+
 def pack(transform: ImageTransform, context: TransformContext) -> str:
     return base64.b64encode(pickle.dumps((transform, context))).decode()
 
@@ -63,7 +69,7 @@ def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     transform, context = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
     try:
         made: Sequence[OutputFile] = transform(data, context)
-    except InvalidImage as error:
+    except (InvalidImage, MissingExtra) as error:
         return {"refused": str(error)[:400]}, b""
     files = [
         {

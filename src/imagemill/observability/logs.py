@@ -68,6 +68,8 @@ def configure(
         for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [], True
+    # It warns of every form that it cannot read; the client that sent it gets the reason.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     _drop_unused_fields()
     logging.captureWarnings(True)
     return handler

@@ -39,6 +39,7 @@ STATUSES = {
     "rate_limited": 429,
     "queue_full": 503,
     "storage": 503,
+    "missing_extra": 501,
     "busy": 503,
     "too_many_attempts": 429,
     "too_many_streams": 503,

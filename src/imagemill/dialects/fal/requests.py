@@ -18,7 +18,7 @@ from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, FalIn
 from imagemill.dialects.fal.settings import SIZES, App
 from imagemill.domain.blob_keys import input_key
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, InvalidInput, MissingExtra, NotFound
 from imagemill.domain.jobs import Draft
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.store.submit import Accepted
@@ -83,6 +83,7 @@ def parse_webhook(request: Request, services: Services) -> str | None:
     url = request.query_params.get("fal_webhook")
     if not url:
         return None
+    MissingExtra.check("cryptography", "crypto", "a webhook of fal's API, which is signed,")
     return services.guard.check_url("fal_webhook", url)
 
 

@@ -8,6 +8,7 @@ from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.media.palette import Palette
+from imagemill.media.transforms import check_pixels
 from imagemill.products.characters.inputs import (
     AppearanceInput,
     AvatarInput,
@@ -108,6 +109,7 @@ def build_planner(settings: CharacterSettings) -> CharacterPlanner:
     """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
     if settings.cutout_model is None:
         return CharacterPlanner(settings)
+    check_pixels("IMAGEMILL_CHARACTERS__CUTOUT_MODEL")
     from imagemill.media.cutout import load_model  # it loads NumPy
 
     return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
@@ -126,6 +128,10 @@ def _recipe(
     prompt_field: str = "character",
 ) -> Recipe:
     def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
+        if isinstance(input_, StickerInput):
+            check_pixels("a sticker")
+        elif isinstance(input_, AvatarInput) and input_.reference:
+            check_pixels("an avatar by a reference")
         return complete_picture(planner.settings, input_, resolver, path)
 
     def get_texts(input_: PictureInput) -> PromptTexts:
