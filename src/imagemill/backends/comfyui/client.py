@@ -161,7 +161,7 @@ class NodeClient:
     def _exchange(
         self, request: httpcore2.Request, path: str, most: int, *, is_file: bool = False
     ) -> tuple[httpcore2.Response, bytes]:
-        """Send a request; return the answer and its body of at most ``most`` bytes. Its status is a success."""
+        """Send a request; return a successful answer and its body of at most ``most`` bytes."""
         connection = self._connections.take()
         try:
             response = connection.handle_request(request)
