@@ -15,12 +15,11 @@ from starlette.exceptions import HTTPException
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from imagemill.api.base import SocketRules
 from imagemill.backends.base import Progress
 from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from imagemill.domain.events import Notice
-from imagemill.web.websockets import refusal
+from imagemill.web.websockets import SocketRules, refusal
 from tests.conftest import Server, running_server
 from tests.http.support import faulty_job, first, slow_job, until
 from tests.http.test_events import follow as follow_by_sse

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
+from imagemill.api.app import PUBLIC
 from imagemill.config import Settings
 from imagemill.domain.access import Role, Scope
-from imagemill.web.permissions import PUBLIC, RoutePermissions
+from imagemill.web.policies import PathPolicies
 from tests.conftest import Server, running_server
 from tests.isolation.operations import Operation, document, operations
 from tests.isolation.owners import ADMIN_KEY, JWT_SECRET, Belongings, Party, bearer, make_key, settle
@@ -19,7 +20,7 @@ class Stage:
     server: Server
     http: httpx2.Client
     operations: list[Operation]
-    permits: RoutePermissions
+    permits: PathPolicies
     alice: Belongings
     """An account."""
     ann: Belongings
@@ -73,9 +74,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "an end user called like the account": party("shop", shop, "alice"),
         }
         dialects = server.app.dialects
-        permits = RoutePermissions(
-            [*PUBLIC, *(permit for dialect in dialects for permit in dialect.permissions)]
-        )
+        permits = PathPolicies([*PUBLIC, *(policy for module in dialects for policy in module.policies)])
         yield Stage(server, http, offered, permits, alice, ann, unknown_keys, eve, empty)
 
 

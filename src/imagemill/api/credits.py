@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.credits.ledger import Balance, LedgerEntry, StatementPage
-from imagemill.credits.pricing import Prices
 from imagemill.credits.service import CreditService, LedgerRequest
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, to_datetime
@@ -22,7 +21,7 @@ from imagemill.domain.jobs import Draft
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
 from imagemill.web.http import Real, idempotency_key, json_body, json_response, number
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors, suggestion
 
 _MOST = MAX_AMOUNT / CREDIT
@@ -260,15 +259,15 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
 
 DIALECT = ApiModule(
     name="credits",
-    router=lambda services: CreditRoutes(services).router(),
+    router=lambda services, _: CreditRoutes(services).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/prices", Scope.JOBS_READ),
-        RoutePermission("/api/v1/credits", Scope.ACCOUNT_READ),
-        RoutePermission("/api/v1/credits/statement", Scope.ACCOUNT_READ),
-        RoutePermission("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
-        RoutePermission("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
+    policies=(
+        PathPolicy("/api/v1/prices", Scope.JOBS_READ),
+        PathPolicy("/api/v1/credits", Scope.ACCOUNT_READ),
+        PathPolicy("/api/v1/credits/statement", Scope.ACCOUNT_READ),
+        PathPolicy("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
+        PathPolicy("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
     ),
 )
 
@@ -287,8 +286,3 @@ async def estimate(request: Request, credits_: CreditService, drafts: Sequence[D
     balance = await asyncio.to_thread(credits_.balance, caller(request))
     affordable = balance.is_exempt or needed <= balance.available
     return {**body, "available": credits_of(balance.available), "affordable": affordable}
-
-
-def price_docs(prices: Prices) -> dict[str, Any]:
-    """The prices, as an extension of a submitting route in the OpenAPI document."""
-    return {"x-price": prices.table()}

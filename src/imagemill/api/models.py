@@ -24,7 +24,7 @@ from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.web import openapi
 from imagemill.web.http import Whole, json_body, json_response, number, one_of
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import Cors, PathPolicy
 from imagemill.web.problems import field_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -231,10 +231,14 @@ def _resource(body: ResourceBody) -> Resource:
 
 DIALECT = ApiModule(
     name="registry",
-    router=lambda services: ModelRoutes(services).router(),
+    router=lambda services, _: ModelRoutes(services).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission("/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
-        RoutePermission("/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
+    policies=(
+        PathPolicy(
+            "/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+        ),
+        PathPolicy(
+            "/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+        ),
     ),
 )

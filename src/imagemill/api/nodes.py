@@ -9,14 +9,14 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from imagemill.api.base import ApiModule, no_callback
-from imagemill.api.jobs import Label, moment
+from imagemill.api.jobs_schemas import Label, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
 from imagemill.nodes.registry import MAX_SLOTS, NodeRegistry, NodeView
 from imagemill.web import openapi
 from imagemill.web.http import Whole, json_body, json_response
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -230,10 +230,10 @@ def _discreet(error: FieldError) -> FieldError:
 
 DIALECT = ApiModule(
     name="nodes",
-    router=lambda services: NodeRoutes(services.nodes).router(),
+    router=lambda services, _: NodeRoutes(services.nodes).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
-        RoutePermission("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+    policies=(
+        PathPolicy("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+        PathPolicy("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
     ),
 )

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.jobs import moment
+from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
@@ -19,7 +19,7 @@ from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 
 _BOUNDARY = re.compile(
     r'multipart/form-data\s*;.*\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE
@@ -155,7 +155,7 @@ class UploadRoutes:
 
 DIALECT = ApiModule(
     name="uploads",
-    router=lambda services: UploadRoutes(services).router(),
+    router=lambda services, _: UploadRoutes(services).router(),
     callback=no_callback,
-    permissions=(RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
+    policies=(PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
 )

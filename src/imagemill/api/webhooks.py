@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import from_json
 
 from imagemill.api.base import ApiModule, no_callback
-from imagemill.api.jobs import job_body, moment
+from imagemill.api.jobs_schemas import job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
@@ -18,7 +18,7 @@ from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import flag, json_body, json_response, number
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors
 from imagemill.web.sse import event_body
 from imagemill.webhooks.endpoints import EndpointService
@@ -262,10 +262,10 @@ def _read(body: Any, model: type[_Model]) -> _Model:
 
 DIALECT = ApiModule(
     name="webhooks",
-    router=lambda services: WebhookRoutes(services.webhooks).router(),
+    router=lambda services, _: WebhookRoutes(services.webhooks).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        RoutePermission("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+    policies=(
+        PathPolicy("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        PathPolicy("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
     ),
 )

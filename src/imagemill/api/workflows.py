@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.credits import estimate, price_docs
-from imagemill.api.jobs import LABEL, NAME, JobRoutes, moment
+from imagemill.api.credits import estimate
+from imagemill.api.jobs import NAME, Jobs
+from imagemill.api.jobs_schemas import LABEL, moment
 from imagemill.domain.access import Caller, Role, Scope
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput
 from imagemill.domain.jobs import Draft, Job
@@ -19,7 +20,7 @@ from imagemill.graphs.manifest import Input
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import digest, flag, idempotency_key, json_body, json_response, number, request_trace
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors
 from imagemill.workflows.service import SHARED, WorkflowVersion, spaces_of
 
@@ -66,17 +67,12 @@ class WorkflowRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._workflows = services.workflows
-        self._jobs = JobRoutes(services)
+        self._jobs = Jobs(services)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["workflows"])
         one = "/workflows/{name}"
-        run = (
-            openapi.query(**_RUN)
-            | _any_inputs()
-            | price_docs(self._services.credits.prices)
-            | {"responses": _ANSWERS}
-        )
+        run = openapi.query(**_RUN) | _any_inputs() | openapi.PRICED | {"responses": _ANSWERS}
         change = openapi.body(WorkflowChange) | _SHARED
         for method, path, handler, summary, status, extra in (
             ("GET", "/workflows", self.list, "The workflows and their inputs", 200, None),
@@ -281,17 +277,13 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
 
 DIALECT = ApiModule(
     name="workflows",
-    router=lambda services: WorkflowRoutes(services).router(),
+    router=lambda services, _: WorkflowRoutes(services).router(),
     callback=no_callback,
     extra_openapi=described_paths,
-    permissions=(
-        RoutePermission(
-            "/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
-        ),
-        RoutePermission(
-            "/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
-        ),
-        RoutePermission(
+    policies=(
+        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.audit import Audit
-from imagemill.api.base import Services, SocketRules
+from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
 from imagemill.backends.comfyui.settings import configured
 from imagemill.blobs.base import BlobStore
@@ -45,6 +45,7 @@ from imagemill.products.library.service import LibraryService
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
+from imagemill.web.websockets import SocketRules
 from imagemill.webhooks.callbacks import CallbackDispatcher
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.messages import WebhookDispatcher
@@ -323,7 +324,7 @@ class Application:
 
     def _notifier(self) -> CallbackDispatcher:
         notify_rules = build.of_callbacks(self.settings)
-        formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
+        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
         leads, seen = self.leader.leads, self.observer
         told = {"meters": seen.metrics, "tracer": seen.tracer}
         return CallbackDispatcher(self.store, formats, self.guard, notify_rules, leads=leads, **told)
@@ -374,10 +375,13 @@ class Application:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
-            options={"fal": settings.fal_api, "characters": settings.characters},
             secret=partial(build.secret, settings),
             sockets=SocketRules(**settings.socket.model_dump()),
         )
+
+    def settings_group(self, name: str) -> Any:
+        """Return the settings group of this name."""
+        return getattr(self.settings, name)
 
     def _some_backend_has(self, key: str) -> bool:
         return any(
@@ -394,17 +398,11 @@ def application(app: Application) -> Any:
     settings = app.settings
     return create_app(
         app.services,
-        [dialect.router(app.services) for dialect in app.dialects],
-        [permit for dialect in app.dialects for permit in dialect.permissions],
+        app.dialects,
+        app.settings_group,
         edge=build.edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=app.running,
         meters=app.observer.metrics,
         tracer=app.observer.tracer,
-        paths=lambda reader: {
-            path: operations
-            for dialect in app.dialects
-            if dialect.extra_openapi is not None
-            for path, operations in dialect.extra_openapi(app.services, reader).items()
-        },
     )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from imagemill.api.base import SocketRules
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError
@@ -23,6 +22,7 @@ from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.observability import logs
 from imagemill.web import websockets
 from imagemill.web.connections import Connection
+from imagemill.web.websockets import SocketRules
 
 if TYPE_CHECKING:
     from imagemill.config import Settings

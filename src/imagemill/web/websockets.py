@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from imagemill.api.base import SocketRules
 from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
@@ -39,6 +38,21 @@ _FAREWELL_S = 2.0
 """Longest wait for a close to be taken."""
 _LONGEST_REASON = 120
 """Bytes: a close frame holds 125, two of them the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRules:
+    """Limits of WebSockets."""
+
+    ping_s: float = 20.0
+    pong_s: float = 20.0
+    """Seconds without an answer to a ping after which a client is gone."""
+    slow_s: float = 10.0
+    """Seconds without reading anything after which a client is cut off."""
+    message_bytes: int = 4096
+    """Largest message of a client."""
+    messages: int = 20
+    """Most messages of a client in ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)

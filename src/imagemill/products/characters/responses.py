@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.api.jobs import moment
+from imagemill.api.jobs_schemas import moment
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import now_us
 from imagemill.domain.events import EventType

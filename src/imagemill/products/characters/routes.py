@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from fastapi.responses import FileResponse
+from pydantic import ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import ApiModule, Services
-from imagemill.api.credits import price_docs
-from imagemill.api.jobs import moment
+from imagemill.api.jobs_schemas import moment
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
@@ -29,7 +29,8 @@ from imagemill.products.characters.store import ImageFilter, ImageRef
 from imagemill.web import openapi
 from imagemill.web.auth import caller, optional_caller
 from imagemill.web.http import cursor, json_response, number
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import ErrorShape, PathPolicy
+from imagemill.web.routing import ResponseModel
 from imagemill.web.sse import event_body
 from imagemill.web.websockets import EventSocket, previews_of
 from imagemill.webhooks.outbox import Delivery
@@ -47,16 +48,16 @@ _ACCEPTED = openapi.answered(202, "It is queued", openapi.JSON)
 
 
 class CharacterRoutes:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, settings: CharacterSettings) -> None:
         self._services = services
-        self._settings: CharacterSettings = services.options[NAME]
+        self._settings = settings
         self._arrivals = NewJobNotifier()
         self._submitter = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
         self._sockets = EventSocket(services.store, services.hub, services.sockets)
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["characters"])
-        prices = price_docs(self._services.credits.prices)
+        prices = openapi.PRICED
         images = "/characters/{character_id}/images"
         for method, path, handler, summary, model in (
             ("POST", f"{PREFIX}/avatar", self.avatar, "Make an avatar", schemas.AvatarRequest),
@@ -323,9 +324,9 @@ def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
     return routes
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, settings: CharacterSettings) -> APIRouter:
     routes = APIRouter()
-    routes.include_router(CharacterRoutes(services).router())
+    routes.include_router(CharacterRoutes(services, settings).router())
     routes.include_router(files_router(services.response_config.signer, services.blobs))
     return routes
 
@@ -334,13 +335,27 @@ def _callback(delivery: Delivery) -> Mapping[str, Any]:
     return {"jobId": delivery.job.id, **event_body(delivery.event)}
 
 
+class CharacterError(ResponseModel):
+    """What is wrong with a request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    success: Literal[False]
+    code: str
+    message: str
+    trace_id: str
+
+
+_ERRORS = ErrorShape(words, CharacterError)
+
 DIALECT = ApiModule(
     name=NAME,
     router=router,
     callback=_callback,
-    permissions=(
-        RoutePermission(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
-        RoutePermission(f"{PREFIX}/health", None, error_body=words),
-        RoutePermission(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
+    settings=NAME,
+    policies=(
+        PathPolicy(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, errors=_ERRORS),
+        PathPolicy(f"{PREFIX}/health", None, errors=_ERRORS),
+        PathPolicy(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, errors=_ERRORS),
     ),
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.credits import estimate, price_docs
+from imagemill.api.credits import estimate
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
@@ -42,7 +42,7 @@ from imagemill.web.http import (
     number,
     request_trace,
 )
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors
 
 NAME = "library"
@@ -74,7 +74,7 @@ class LibraryRoutes:
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["model library"])
-        one, prices = f"{PATH}/{{model_id}}", price_docs(self._services.credits.prices)
+        one, prices = f"{PATH}/{{model_id}}", openapi.PRICED
         for method, path, handler, summary, status, extra in (
             ("GET", PATH, self.page, "List models, newest first", 200, _PAGE),
             ("POST", PATH, self.create, "Make one model", 201,
@@ -264,10 +264,10 @@ def _filters(request: Request) -> Mapping[str, list[str]]:
 
 DIALECT = ApiModule(
     name=NAME,
-    router=lambda services: LibraryRoutes(services).router(),
+    router=lambda services, _: LibraryRoutes(services).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
-        RoutePermission(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+    policies=(
+        PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
+        PathPolicy(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
     ),
 )

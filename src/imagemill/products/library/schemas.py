@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from imagemill.api.jobs import error_body, moment
+from imagemill.api.jobs_schemas import error_body, moment
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.signing import UrlSigner
 from imagemill.products.library.grid import PARAMETERS, Cell, grid
