@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import QueryParams
 
 from imagemill.domain.errors import FieldError, InvalidInput
@@ -23,6 +24,10 @@ from imagemill.web.http import json_body
 from imagemill.web.problems import body_errors, suggestion
 
 _JSON_TYPE = (b"content-type", b"application/json")
+
+
+WRITE_ONLY: dict[str, Any] = {"writeOnly": True}
+"""The ``json_schema_extra`` of a secret: no error repeats its value."""
 
 
 class RequestModel(BaseModel):
@@ -35,6 +40,16 @@ class ResponseModel(BaseModel):
     """A JSON answer. Handlers send a dictionary; the tests hold every answer against its model."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, serialize_by_alias=True)
+
+
+def immutable(message: str) -> Any:
+    """Return the type of a field that a change may not have; its error says why. The schema leaves it out."""
+
+    def refuse(value: Any) -> None:
+        del value
+        raise ValueError(message)
+
+    return Annotated[SkipJsonSchema[None], BeforeValidator(refuse)]
 
 
 class ApiRequest(Request):
