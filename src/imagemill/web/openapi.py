@@ -266,6 +266,20 @@ def query(*required: str, **parameters: tuple[dict[str, Any], str]) -> dict[str,
     return {"parameters": listed}
 
 
+def query_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the query parameters that the fields of a model are."""
+    return [
+        {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
+        for name, schema in model.model_json_schema(by_alias=True)["properties"].items()
+    ]
+
+
+def referred(schema: str, description: str) -> dict[str, Any]:
+    """Return a JSON answer by the name of its schema."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
+
+
 JSON = "application/json"
 
 

@@ -4,13 +4,12 @@ A module declares ``router = APIRouter(prefix=..., tags=[...], route_class=ApiRo
 with typed parameters. A field of the query that no parameter names is refused; an empty one counts as absent.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
-from fastapi import params as parameters
-from fastapi.dependencies.utils import get_flat_params
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -64,11 +63,7 @@ class ApiRequest(Request):
 class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        fields = {
-            field.alias: field.field_info
-            for field in get_flat_params(self.dependant)
-            if isinstance(field.field_info, parameters.Query)
-        }
+        fields = dict(_query_fields(self.dependant))
         has_body = self.body_field is not None
         model: Any = self.body_field.field_info.annotation if self.body_field is not None else None
 
@@ -88,6 +83,18 @@ class ApiRoute(APIRoute):
                 raise InvalidInput(_field_errors(error.errors(), fields, model)) from None
 
         return handled
+
+
+def _query_fields(dependant: Dependant) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every field of a route's query by its name, those of a model that is the query too."""
+    for field in dependant.query_params:
+        model: Any = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from ((each.alias or name, each) for name, each in model.model_fields.items())
+        else:
+            yield field.alias, field.field_info
+    for dependency in dependant.dependencies:
+        yield from _query_fields(dependency)
 
 
 def _check_query(scope: Any, fields: Mapping[str, FieldInfo]) -> None:
