@@ -37,8 +37,8 @@ from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
-from imagemill.products.characters.settings import CharacterSettings
-from imagemill.products.library.settings import LibrarySettings, LlmSettings
+from imagemill.products.characters.settings import CharacterSettings, LlmSettings
+from imagemill.products.library.settings import LibrarySettings
 from imagemill.settings import (
     AuthSettings,
     CallbackSettings,

@@ -22,7 +22,7 @@ def claimed(server: Server) -> str:
     """The job that the next idle slot would run."""
     now = now_us()
     offer = Offer("worker-1", "sim-1", "simulator", frozenset({"gpu"}))
-    claim = server.app.store.claim_next(
+    claim = server.app.stores.jobs.claim_next(
         ClaimRequest(offer, uuid7(), now, now + 60 * SECOND, rules().placement)
     )
     assert claim is not None

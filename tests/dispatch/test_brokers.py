@@ -66,7 +66,7 @@ def test_workers_and_tasks_have_names_that_say_what_they_are(brokered: Brokered)
     brokered.fleet.server.wait(job_id)
     brokered.fleet.ensure(1)
     workers = brokered.asked("registered")
-    assert f"{brokered.fleet.server.app.store.job(job_id).worker}@imagemill" in workers
+    assert f"{brokered.fleet.server.app.stores.jobs.job(job_id).worker}@imagemill" in workers
     assert all(set(tasks) == TASKS for tasks in workers.values())
 
 

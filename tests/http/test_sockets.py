@@ -19,7 +19,8 @@ from imagemill.backends.base import Progress
 from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from imagemill.domain.events import Notice
-from imagemill.web.websockets import SocketRules, refusal
+from imagemill.settings import SocketSettings
+from imagemill.web.websockets import refusal
 from tests.conftest import Server, running_server
 from tests.http.support import faulty_job, first, slow_job, until
 from tests.http.test_events import follow as follow_by_sse
@@ -219,7 +220,7 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
         connection.recv(10)
-        idle.app.store.delete_jobs([job_id])
+        idle.app.stores.jobs.delete_jobs([job_id])
         idle.app.hub.publish([Notice(job_id, 2, terminal=True)])
         assert rest(connection)[1:] == (4404, "the job was deleted")
 
@@ -227,13 +228,13 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
 def test_a_message_that_is_too_large_closes_the_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
-        connection.send("x" * (SocketRules().message_bytes + 1))
+        connection.send("x" * (SocketSettings().message_bytes + 1))
         assert rest(connection)[1] == 1009
 
 
 def test_too_many_messages_close_the_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
-    most = SocketRules().messages
+    most = SocketSettings().messages
     with open_socket(idle, job_id) as connection:
         for _ in range(most):
             connection.send("anybody there?")

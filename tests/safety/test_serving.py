@@ -49,7 +49,7 @@ class Fixed:
 
 def classified(ruling: ModerationResult) -> Callable[[Application], None]:
     def prepare(app: Application) -> None:
-        gate = PictureGate([Fixed(ruling)], app.store, app.safety.intake.raster)
+        gate = PictureGate([Fixed(ruling)], app.stores.decisions, app.safety.intake.raster)
         seen = OutputChecks(app.safety.intake.inspect, gate.judge)
         app.runner._rules = _with(app.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
 
@@ -59,13 +59,13 @@ def classified(ruling: ModerationResult) -> Callable[[Application], None]:
 def _with(rules: Any, seen: OutputChecks) -> Any:
     from dataclasses import replace
 
-    return replace(rules, examination=seen)
+    return replace(rules, output_checks=seen)
 
 
 def decisions(server: Server) -> list[Decision]:
-    server.app.store.ping()
-    server.app.store.ensure_owner("local", 0)  # a write, after which what waited is written
-    return server.app.store.decisions.page()
+    server.app.stores.database.ping()
+    server.app.stores.jobs.ensure_owner("local", 0)  # a write, after which what waited is written
+    return server.app.stores.decisions.page()
 
 
 def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any):
@@ -91,11 +91,11 @@ def test_no_picture_is_stored_for_a_request_that_is_blocked(make_server: Any):
     first = image_job(controlNets=[control])
     accepted = server.submit(first)
     assert accepted.status_code == 200, accepted.text
-    for kept in server.mill.blobs.list("inputs/"):
-        server.mill.blobs.delete([kept.key])
+    for kept in server.app.blobs.list("inputs/"):
+        server.app.blobs.delete([kept.key])
     bad = image_job(params={"prompt": "nude child"})
     assert server.submit({"jobs": [first, bad]}).status_code == 400
-    assert list(server.mill.blobs.list("inputs/")) == []
+    assert list(server.app.blobs.list("inputs/")) == []
 
 
 @pytest.mark.parametrize("whatif", ["true", "false"])
@@ -129,7 +129,7 @@ def test_an_ordinary_job_has_no_mark(make_server: Any):
 
 def test_a_rewritten_prompt_is_what_is_stored_and_is_marked(make_server: Any):
     def prepare(app: Application) -> None:
-        gate = PromptGate(CheckChain([Tame()]), app.store)
+        gate = PromptGate(CheckChain([Tame()]), app.stores.decisions)
         app.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
 
     server = make_server(prepare=prepare)
@@ -143,9 +143,9 @@ def test_a_replay_is_judged_by_the_rules_of_today(make_server: Any):
     job_id = server.submit(image_job(params={"prompt": "a zeppelin"})).json()["jobId"]
     server.wait(job_id)
     assert server.client.post(f"/api/v1/jobs/{job_id}/replay").status_code == 201
-    settings = server.mill.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
-    guards = SafetyComponents(settings, server.mill.store)
-    server.mill.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
+    settings = server.app.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
+    guards = SafetyComponents(settings, server.app.stores.decisions, {})
+    server.app.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
     answer = server.client.post(f"/api/v1/jobs/{job_id}/replay")
     assert answer.json()["type"].endswith("content_blocked")
 
@@ -154,7 +154,7 @@ def test_a_blocked_picture_fails_the_job_once_and_is_not_kept(make_server: Any):
     server = make_server(prepare=classified(ModerationResult(Verdict.BLOCK, "nsfw")))
     job = server.wait(server.submit().json()["jobId"])
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "content_blocked", 1)
-    assert list(server.mill.blobs.list("jobs/")) == []
+    assert list(server.app.blobs.list("jobs/")) == []
     assert [each.judgement.rule for each in decisions(server)] == ["fixed"]
 
 
@@ -199,6 +199,6 @@ def test_decisions_are_deleted_with_time(make_server: Any):
     server = make_server()
     server.submit(image_job(params={"prompt": "nude child"}))
     assert len(decisions(server)) == 1
-    store = server.mill.store
+    store = server.app.stores
     assert store.decisions.prune(decisions(server)[0].at) == 0
     assert store.decisions.prune(decisions(server)[0].at + 1) == 1

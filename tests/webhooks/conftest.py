@@ -9,12 +9,12 @@ import pytest
 
 from imagemill.accounts.store import Owner
 from imagemill.api.webhooks import renderer
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.failures import Backoff
 from imagemill.domain.jobs import Job
 from imagemill.domain.signing import ENDS, UrlSigner
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import Resolver, UrlGuard, look_up
 from imagemill.observability.tracing import Tracer
 from imagemill.webhooks.endpoints import EndpointService, WebhookRules
@@ -30,7 +30,7 @@ ANN = "ann"
 class Post:
     """The whole of webhooks around one store."""
 
-    store: Store
+    store: Stores
     webhooks: EndpointService
     dispatcher: WebhookDispatcher
 
@@ -63,7 +63,7 @@ class Post:
 
 
 @pytest.fixture
-def make_post(store: Store) -> Iterator[Callable[..., Post]]:
+def make_post(store: Stores) -> Iterator[Callable[..., Post]]:
     running: list[WebhookDispatcher] = []
 
     def make(
@@ -80,9 +80,11 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
         }  # fmt: skip
         guard = UrlGuard(LOCAL if allow else [], resolver=resolver)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        dispatcher = WebhookDispatcher(store, guard, MessageRules(**values), render, tracer=tracer)
-        webhooks = EndpointService(store, guard, WebhookRules(20, 3600.0), dispatcher.reset_backoff)
-        store.listen(lambda committed: dispatcher.wake() if committed.has_deliveries else None)
+        dispatcher = WebhookDispatcher(
+            store.webhooks, store.jobs, store.accounts, guard, MessageRules(**values), render, tracer=tracer
+        )
+        webhooks = EndpointService(store.webhooks, guard, WebhookRules(20, 3600.0), dispatcher.reset_backoff)
+        store.database.listen(lambda committed: dispatcher.wake() if committed.has_deliveries else None)
         if starts:
             dispatcher.start()
         running.append(dispatcher)

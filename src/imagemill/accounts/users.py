@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from imagemill.accounts.mail import Mail, MailTransport
 from imagemill.accounts.passwords import Passwords, check_password
 from imagemill.accounts.store import (
+    AccountStore,
     AddReset,
     AddUser,
     ChangePassword,
@@ -19,15 +20,16 @@ from imagemill.accounts.store import (
     Owner,
     Refresh,
     Session,
+    SessionStore,
     User,
     UseReset,
+    UserStore,
 )
 from imagemill.accounts.throttle import AttemptLimiter, network
 from imagemill.accounts.tokens import Tokens
 from imagemill.domain.access import Caller, Role, digest
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
-from imagemill.jobs.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,9 @@ class Users:
 
     def __init__(
         self,
-        store: Store,
+        accounts: AccountStore,
+        store: UserStore,
+        sessions: SessionStore,
         tokens: Tokens,
         passwords: Passwords,
         outbox: MailTransport | None,
@@ -75,7 +79,9 @@ class Users:
         rules: UserRules,
         forget: Callable[[], None],
     ) -> None:
+        self._accounts = accounts
         self._store = store
+        self._sessions = sessions
         self._tokens = tokens
         self.passwords = passwords
         self._outbox = outbox
@@ -88,6 +94,10 @@ class Users:
     def close(self) -> None:
         self._mailer.shutdown(cancel_futures=True)
         self.passwords.close()
+
+    def page(self, after: str, limit: int) -> list[tuple[User, Owner]]:
+        """Return the users whose addresses come after ``after``, with their owners."""
+        return self._store.page(after, limit)
 
     # Sign-up
 
@@ -105,7 +115,7 @@ class Users:
     def add(self, email: str, hash_: str, role: Role = Role.USER, name: str | None = None) -> Owner:
         """Raises `Conflict` for an address or a name that is taken."""
         user = new_user(email, hash_, name)
-        self._store.users.add(AddUser(user, role))
+        self._store.add(AddUser(user, role))
         self._forget()
         return Owner(user.owner, role, user.created_at)
 
@@ -117,7 +127,7 @@ class Users:
         Raises `TooManyAttempts`, `Busy`. Whoever asks calls `log_in` with what comes of it."""
         kept = email.strip().lower()[:254]
         self._attempts.count(self._limits(kept, address))
-        found = self._store.users.by_email(kept)
+        found = self._store.by_email(kept)
         user = found[0] if found is not None and found[1].disabled_at is None else None
         return self.passwords.verify(password, user.password if user else None), user
 
@@ -125,7 +135,7 @@ class Users:
         """A new session. Raises `Unauthenticated`, alike for a wrong address and a wrong password."""
         if user is None or not fits:
             raise Unauthenticated("the e-mail address or the password is wrong")
-        owner = self._store.accounts.owner(user.owner)
+        owner = self._accounts.owner(user.owner)
         if owner is None:
             raise NotFound(f"there is no owner {user.owner}")
         now, family = now_us(), secrets.token_urlsafe(16)
@@ -138,7 +148,7 @@ class Users:
             now,
             now + round(self._rules.session_s * SECOND),
         )
-        self._store.sessions.add(session, forgiven=[*self._limits(user.email, address)])
+        self._sessions.add(session, forgiven=[*self._limits(user.email, address)])
         return self._logged_in(session, owner, text, now)
 
     def refresh(self, text: str) -> LoggedIn:
@@ -154,19 +164,19 @@ class Users:
             now,
             now + round(self._rules.session_s * SECOND),
         )
-        answer = self._store.sessions.refresh(request)
+        answer = self._sessions.refresh(request)
         if answer.reused:
             self._forget()
             log.warning("a former refresh token was shown: session %s is revoked", answer.session.id)
             raise Unauthenticated("this refresh token was used already, so its session is over; log in again")
-        owner = self._store.accounts.owner(answer.session.owner)
+        owner = self._accounts.owner(answer.session.owner)
         if owner is None or owner.disabled_at is not None:
             raise Unauthenticated("the account is disabled")
         return self._logged_in(answer.session, owner, fresh, now)
 
     def log_out(self, caller: Caller) -> None:
         """Raises `Conflict` for a caller without a session."""
-        self._store.sessions.end(EndSession(session_of(caller), now_us()))
+        self._sessions.end(EndSession(session_of(caller), now_us()))
         self._forget()
 
     # Passwords
@@ -174,7 +184,7 @@ class Users:
     def check_change(self, caller: Caller, current: str, new: str) -> "tuple[Future[bool], User]":
         """Whether the current password fits. Raises `InvalidInput`, `Conflict`, `TooManyAttempts`, `Busy`."""
         session_of(caller)
-        found = self._store.users.of(caller.owner)
+        found = self._store.of(caller.owner)
         if found is None:
             raise NotFound(f"{caller.owner} has no password")
         user = found[0]
@@ -186,12 +196,12 @@ class Users:
         """All other sessions end."""
         self._attempts.reset(f"change {user.owner}")
         change = ChangePassword(user.owner, hash_, now_us(), but=session_of(caller))
-        self._store.users.change_password(change)
+        self._store.change_password(change)
         self._forget()
 
     def set_password(self, owner: str, hash_: str) -> None:
         """By an administrator: all sessions end. Raises `NotFound`."""
-        self._store.users.change_password(ChangePassword(owner, hash_, now_us()))
+        self._store.change_password(ChangePassword(owner, hash_, now_us()))
         self._forget()
 
     def forgot(self, email: str, address: str) -> None:
@@ -226,18 +236,18 @@ class Users:
     def reset(self, token: str, hash_: str) -> None:
         """Raises `InvalidInput`."""
         try:
-            self._store.users.use_reset(UseReset(digest(token), hash_, now_us()))
+            self._store.use_reset(UseReset(digest(token), hash_, now_us()))
         except NotFound as error:
             raise InvalidInput.at("token", f"does not work: {error}") from error
         self._forget()
 
     def _send_reset(self, outbox: MailTransport, email: str) -> None:
         try:
-            found = self._store.users.by_email(email)
+            found = self._store.by_email(email)
             if found is None or found[1].disabled_at is not None:
                 return
             token, now = secrets.token_urlsafe(32), now_us()
-            self._store.users.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
+            self._store.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
             outbox.send(_reset_mail(email, token, self._rules.reset_url))
         except Exception:
             # Nobody waits for it, and the address stays out of the log.
@@ -261,8 +271,8 @@ class Users:
 class SessionTokens:
     """From an access token to its caller: the hook of `imagemill.accounts.access.Access`."""
 
-    def __init__(self, store: Store, tokens: Tokens) -> None:
-        self._store = store
+    def __init__(self, sessions: SessionStore, tokens: Tokens) -> None:
+        self._sessions = sessions
         self._tokens = tokens
 
     def caller(self, text: str) -> Caller | None:
@@ -270,7 +280,7 @@ class SessionTokens:
         claims = self._tokens.read(text)
         if claims is None:
             return None
-        found = self._store.sessions.get(claims.session)
+        found = self._sessions.get(claims.session)
         if found is None or found[0].owner != claims.owner:
             raise Unauthenticated("the session of this token is over; log in again")
         session, owner = found

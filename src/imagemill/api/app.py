@@ -89,7 +89,7 @@ def create_app(
         app.include_router(router)
     signer, redirect = services.response_config.signer, redirect_to_blobs
     for router in (
-        blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect),
+        blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect),
         health.health_router(services),
         health.metrics_router(meters.registry),
     ):

@@ -2,37 +2,39 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
-
-from fastapi import APIRouter, Depends
-from starlette.requests import HTTPConnection
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagemill.accounts.access import Access
 from imagemill.accounts.audit import Audit
+from imagemill.accounts.store import AccountStore
 from imagemill.accounts.users import Users
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
 from imagemill.credits.service import CreditService
+from imagemill.db.database import Database
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.library.service import LibraryService
 from imagemill.quotas.service import RequestLimiter
+from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe
+from imagemill.settings import SocketSettings
 from imagemill.web.policies import PathPolicy
-from imagemill.web.websockets import SocketRules
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.outbox import Delivery
 from imagemill.workflows.service import Workflows
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class ResponseConfig:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    store: Store
+    database: Database
+    jobs: JobStore
+    accounts: AccountStore
+    quotas: QuotaStore
     access: Access
     users: Users
     audit: Audit
@@ -57,7 +62,6 @@ class Services:
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
-    library: LibraryService
     credits: CreditService
     throttle: RequestLimiter | None
     """None: nobody is held to limits."""
@@ -74,7 +78,7 @@ class Services:
     response_config: ResponseConfig
     secret: Callable[[str], bytes]
     """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
-    sockets: SocketRules
+    sockets: SocketSettings
     """The limits of WebSockets."""
 
 
@@ -84,11 +88,11 @@ class ApiModule:
 
     name: str
     """Stored with each job that was submitted by it."""
-    router: APIRouter | Callable[[Services, Any], APIRouter]
+    router: "APIRouter | Callable[[Services, Any], APIRouter]"
     """A router at module level, or a function that builds one from the services and the module's settings."""
     callback: Format
     context: Callable[[Services, Any], Any] | None = None
-    """Builds, once a process, the object that handlers receive by `context`."""
+    """Builds, once a process, the object that handlers receive by `imagemill.api.dependencies.context`."""
     settings: str | None = None
     """The name of the settings group that ``router``, ``context`` and ``webhook_format`` receive."""
     webhook_format: Callable[[Services, Any], Format] | None = None
@@ -103,23 +107,6 @@ class ApiModule:
     extra_openapi: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
     """Returns further paths of the OpenAPI document as this caller sees it, None for an unknown one. They may
     change while the server runs. May block."""
-
-
-async def _services(connection: HTTPConnection) -> Services:
-    return connection.app.state.services
-
-
-ServicesDep = Annotated[Services, Depends(_services)]
-"""The services of the process, for a handler's signature."""
-
-
-def context(name: str) -> Any:
-    """Return the dependency that gives a handler the ``context`` of the module of this name."""
-
-    async def find(connection: HTTPConnection) -> Any:
-        return connection.app.state.contexts[name]
-
-    return Depends(find)
 
 
 def no_callback(delivery: Delivery) -> Mapping[str, Any]:

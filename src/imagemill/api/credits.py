@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
-from imagemill.api.base import ApiModule, ServicesDep, no_callback
+from imagemill.api.base import ApiModule, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.credits.ledger import Balance, EntryKind, LedgerEntry, StatementPage
 from imagemill.credits.service import CreditService, LedgerRequest
 from imagemill.domain.access import Scope

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
-from imagemill.api.base import ApiModule, Services, context
+from imagemill.api.base import ApiModule, Services
 from imagemill.api.credits import estimate
+from imagemill.api.dependencies import context
 from imagemill.api.jobs_schemas import (
     Estimate,
     EventList,
@@ -57,7 +58,7 @@ class Jobs:
 
     def __init__(self, services: Services, _: object = None) -> None:
         self.services = services
-        self.sockets = EventSocket(services.store, services.hub, services.sockets)
+        self.sockets = EventSocket(services.jobs, services.hub, services.sockets)
 
     def request(self, body: JobSubmission) -> JobRequest:
         """Raises `InvalidInput`."""
@@ -89,7 +90,7 @@ class Jobs:
             raise error.renamed(_own_path) from error
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self.services.store.job, job_id, caller(request).owner)
+        return await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
 
     async def followed(self, request: HTTPConnection, job_id: str, after: int) -> tuple[Job, int]:
         """Return the job that the caller may follow, and the event after which its log is read on."""
@@ -119,7 +120,7 @@ class Jobs:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        offers, store = self.services.offers(), self.services.store
+        offers, store = self.services.offers(), self.services.jobs
         if not offers and (problems := self._node_problems()):
             return f"no node takes jobs now: {'; '.join(problems)}"
         return explain_wait(offers, store.lane(job.lane), store.queue_position(job, now_us()))
@@ -157,7 +158,7 @@ async def list_jobs(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(jobs.services.store.list_jobs, wanted)
+    found = await asyncio.to_thread(jobs.services.jobs.list_jobs, wanted)
     items = await jobs.bodies(request, found[:limit])
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -205,7 +206,7 @@ async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)
 async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     cancel = Cancel(job_id, caller(request).owner, now_us())
-    await asyncio.to_thread(jobs.services.store.cancel, cancel)
+    await asyncio.to_thread(jobs.services.jobs.cancel, cancel)
     return await get_job(request, jobs, job_id)
 
 
@@ -243,8 +244,8 @@ async def follow_job(
 ) -> Response:
     job, seen = await jobs.followed(request, job_id, after)
     if stream:
-        return EventStream(jobs.services.store, jobs.services.hub, job.id, seen)
-    events = await asyncio.to_thread(jobs.services.store.events_after, job.id, seen)
+        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen)
+    events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
     return json_response({"items": [event_body(event) for event in events]})
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from imagemill.api.base import ApiModule, Services, ServicesDep, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime

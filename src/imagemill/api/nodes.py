@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Response
 from pydantic import ConfigDict, Field
 
-from imagemill.api.base import ApiModule, ServicesDep, no_callback
+from imagemill.api.base import ApiModule, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.api.jobs_schemas import Label, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import InvalidInput

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, ConfigDict, Field
 from pydantic_core import from_json
 
-from imagemill.api.base import ApiModule, ServicesDep, no_callback
+from imagemill.api.base import ApiModule, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.api.jobs_schemas import job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from imagemill.api.base import ApiModule, Services, context, no_callback
+from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.credits import estimate
+from imagemill.api.dependencies import context
 from imagemill.api.jobs import NAME as JOBS
 from imagemill.api.jobs import Jobs
 from imagemill.api.jobs_schemas import LABEL, Estimate, JobBody
@@ -95,7 +96,7 @@ class WorkflowRuns:
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
             with services.hub.watch([job.id]) as watcher:
-                now = await asyncio.to_thread(services.store.job, job.id)
+                now = await asyncio.to_thread(services.jobs.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, done
 

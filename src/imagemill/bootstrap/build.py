@@ -23,6 +23,7 @@ from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.settings import S3Settings
+from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
@@ -37,12 +38,12 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.jobs.attempt import RunRules, StartRateLimit
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
 from imagemill.jobs.sweeper import SweepRules
-from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
-from imagemill.products.library.service import LibraryRules
+from imagemill.products.base import Product
 from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
+from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe, ResourceResolver
 from imagemill.safety.gates import PromptGate
 from imagemill.webhooks.callbacks import NotifyRules
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from imagemill.dispatch.fleet import FleetDispatcher
     from imagemill.dispatch.inline import InlineDispatcher
     from imagemill.dispatch.slots import RunAll
-    from imagemill.products.library.tasks import GeneratorRules
     from imagemill.pubsub.base import PubSub
     from imagemill.web.middleware import EdgeRules
     from imagemill.webhooks.messages import WebhookEvent
@@ -86,14 +86,14 @@ class NodeBackendAdapter:
         return self._comfyui.examine(name)
 
 
-def build_access(settings: Settings, store: Store) -> tuple[Access, Users]:
+def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:
     """Who may come in, and how people log in."""
     found = tokens(settings)
-    guard = access(settings, store, found)
-    return guard, users(settings, store, found, guard.forget)
+    guard = access(settings, stores, found)
+    return guard, users(settings, stores, found, guard.forget)
 
 
-def access(settings: Settings, store: Store, tokens: Tokens) -> Access:
+def access(settings: Settings, stores: Stores, tokens: Tokens) -> Access:
     auth, key = settings.auth, settings.auth.admin_key
     rules = AccessRules(
         owner=settings.owner,
@@ -101,7 +101,7 @@ def access(settings: Settings, store: Store, tokens: Tokens) -> Access:
         admin_key=digest(key.get_secret_value()) if key is not None else None,
         remember_s=auth.remember_s,
     )
-    return Access(store.accounts, rules, SessionTokens(store, tokens).caller)
+    return Access(stores.accounts, rules, SessionTokens(stores.sessions, tokens).caller)
 
 
 def is_loopback(host: str) -> bool:
@@ -133,11 +133,21 @@ def passwords(settings: Settings) -> Passwords:
     return Passwords(PasswordRules(auth.password_threads, auth.password_waiting, auth.password_memory_mb))
 
 
-def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
+def users(settings: Settings, stores: Stores, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
     rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = AttemptLimiter(store.tries, window_s=auth.login_window_s)
-    return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
+    attempts = AttemptLimiter(stores.attempts, window_s=auth.login_window_s)
+    return Users(
+        stores.accounts,
+        stores.users,
+        stores.sessions,
+        tokens,
+        passwords(settings),
+        outbox(settings),
+        attempts,
+        rules,
+        forget,
+    )
 
 
 def outbox(settings: Settings) -> MailTransport | None:
@@ -204,21 +214,11 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
 
 
-def build_llm(settings: Settings) -> LlmClient | None:
-    """The language model that translates; None: the glossary does."""
-    llm = settings.llm
-    if llm.base_url is None or llm.model is None:
-        return None
-    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
-    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
-    return LlmClient(LlmRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
-
-
 def submitter(
     settings: Settings,
     defaults: SubmitDefaults,
     gate: PromptGate,
-    store: Store,
+    store: JobStore,
     resolver: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
@@ -229,9 +229,9 @@ def submitter(
     return Submitter(store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
 
 
-def throttle(settings: Settings, store: Store) -> RequestLimiter | None:
+def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:
     held_to = terms(settings)
-    return RequestLimiter(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
+    return RequestLimiter(quotas, held_to, settings.auth.remember_s) if held_to is not None else None
 
 
 def terms(settings: Settings) -> QuotaPolicy | None:
@@ -320,7 +320,7 @@ def _longest_s(settings: Settings, alone: bool) -> float:
     return min(longest_s, celery.soft_time_limit_s - celery.token_s)
 
 
-def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules:
+def of_sweeps(settings: Settings, backends: Mapping[str, Backend], products: Sequence[Product]) -> SweepRules:
     job, blobs = settings.job, settings.blobs
     return SweepRules(
         settings.sweep_s,
@@ -331,6 +331,7 @@ def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules
         reattach_s=job.reattach_s,
         retention=blobs.retention,
         search_every_s=blobs.search_s,
+        kept_prefixes=tuple(product.blob_prefix for product in products if product.blob_prefix),
     )
 
 
@@ -360,24 +361,14 @@ def of_webhooks(settings: Settings) -> WebhookRules:
     return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
 
 
-def of_library(settings: Settings) -> LibraryRules:
-    library = settings.library
-    return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
-
-
 _ANSWER_S = 10.0
-"""What a task of the generator may take, past its patience, to answer before its time limit ends it."""
+"""Seconds a task may take, past its time limit, to answer before Celery's own limit ends it."""
 
 
-def of_generator(settings: Settings) -> "GeneratorRules":
-    from imagemill.products.library.tasks import GeneratorRules  # which one role needs
-
-    celery = settings.celery
-    return GeneratorRules(
-        owner=settings.library.owner or settings.owner,
-        patience_s=max(celery.soft_time_limit_s - _ANSWER_S, celery.soft_time_limit_s / 2),
-        address=address(settings),
-    )
+def task_time_limit_s(settings: Settings) -> float:
+    """Return the seconds after which a task that an application sent should have answered."""
+    limit_s = settings.celery.soft_time_limit_s
+    return max(limit_s - _ANSWER_S, limit_s / 2)
 
 
 def address(settings: Settings) -> str:

@@ -21,11 +21,12 @@ from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.startup import shown_database
 from imagemill.config import PREFIX, Settings, unknown_variables
-from imagemill.db.engine import inspect_database, open_database
+from imagemill.db.database import Database
+from imagemill.db.engine import inspect_database, open_engines
 from imagemill.db.tables import REVISION
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
-from imagemill.jobs.store.store import Store
+from imagemill.nodes.store import NodeStore
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -317,11 +318,11 @@ def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
     """Empty where the schema is not this version's. Raises `StorageError`."""
     if inspect_database(settings.database).revision != REVISION:
         return [], frozenset()
-    store = Store(open_database(settings.database))
+    database = Database(open_engines(settings.database))
     try:
-        stored, drained = store.nodes()
+        stored, drained = NodeStore(database).all()
     finally:
-        store.close()
+        database.close()
     return [node.config for node in stored], frozenset(drained)
 
 

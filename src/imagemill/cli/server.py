@@ -22,7 +22,6 @@ from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.observability import logs
 from imagemill.web import websockets
 from imagemill.web.connections import Connection
-from imagemill.web.websockets import SocketRules
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -207,7 +206,7 @@ def _wire(settings: "Settings", host: str) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "backlog": 2048,
-        **websockets.wire(SocketRules(**settings.socket.model_dump())),
+        **websockets.wire(settings.socket),
     }
 
 

@@ -20,7 +20,7 @@ _OLDEST_SQLITE = (3, 35, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class Engines:
     """Two engines on one database. ``writer`` begins transactions that hold the write lock from the start
     (SQLite), so none fails half-way; ``reader`` runs each statement on its own."""
 
@@ -44,7 +44,7 @@ def normalise(url: str) -> str:
     return url
 
 
-def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Database:
+def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Engines:
     """``pooler``: PostgreSQL is behind one that gives a session for a transaction only.
 
     Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
@@ -59,7 +59,7 @@ def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = Fa
     raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
 
 
-def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
+def _open_sqlite(url: sa.URL, full_sync: bool) -> Engines:
     import sqlite3
 
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -91,10 +91,10 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
     for engine in (writer, reader):
         event.listen(engine, "connect", prepare)
     event.listen(writer, "begin", begin)
-    return Database(writer, reader)
+    return Engines(writer, reader)
 
 
-def _open_postgres(url: sa.URL, pooler: bool) -> Database:
+def _open_postgres(url: sa.URL, pooler: bool) -> Engines:
     # A statement prepared in one session is unknown in the next.
     prepare = {"prepare_threshold": None} if pooler else {}
     try:
@@ -103,7 +103,7 @@ def _open_postgres(url: sa.URL, pooler: bool) -> Database:
         )  # fmt: skip
     except ImportError as error:
         raise StorageError("PostgreSQL needs the extra: pip install 'imagemill[postgres]'") from error
-    return Database(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
+    return Engines(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
 
 
 def open_unpooled(url: str) -> sa.Engine:

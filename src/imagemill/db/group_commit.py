@@ -152,9 +152,7 @@ class _Request:
 
 
 class GroupCommit:
-    """``late``: the kinds of write that run after all others of their transaction, in this order, and see
-    what they did. ``settle``: what a transaction does before the last of them, or at its end. ``announce``:
-    what it does last."""
+    """Commits the writes of all threads together, as few transactions as possible."""
 
     def __init__(
         self,
@@ -167,9 +165,7 @@ class GroupCommit:
     ) -> None:
         self._engine = engine
         self._listener = listener
-        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
-        self._settle = settle
-        self._announce = enqueue_webhooks
+        self.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
         self._waiting: deque[_Request] = deque()
         self._leading = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -182,6 +178,23 @@ class GroupCommit:
         """Whether the last transaction was shared by so many that gathering more of them pays."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
+
+    def order(
+        self,
+        *,
+        last_writes: Sequence[Write],
+        settle: Callable[[Tx], None],
+        enqueue_webhooks: Callable[[Tx], None],
+    ) -> None:
+        """Say what runs at the end of each transaction.
+
+        ``last_writes`` are kinds of write that run after all others of their transaction, in this order, and
+        see what those did. ``settle`` runs before the last of them, or at the transaction's end;
+        ``enqueue_webhooks`` runs after everything else.
+        """
+        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
+        self._settle = settle
+        self._enqueue_webhooks = enqueue_webhooks
 
     def begin(self, write: Write, payload: Any) -> Future[Any]:
         """Never blocks: the answer comes once the write is committed."""
@@ -296,7 +309,7 @@ class GroupCommit:
                     results = write(tx, [request.payload for request in kinds[write]])
                     answers.extend(zip(kinds[write], results, strict=True))
                 self._settle(tx)
-                self._announce(tx)
+                self._enqueue_webhooks(tx)
                 tx.insert_now()
         except Exception:
             # It may be broken: the next transaction gets another one.

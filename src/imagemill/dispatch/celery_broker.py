@@ -1,14 +1,16 @@
 """The Celery application: queues, limits and tasks, from the settings. Imported only where it is used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.exceptions import Reject  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
 from imagemill.dispatch.base import BROKERED, FALLBACK, INGRESS
 from imagemill.dispatch.fleet import BrokerUnavailable
+from imagemill.domain.errors import ShuttingDown
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -43,6 +45,44 @@ def _add_task(app: Any, queue: str, work: Work) -> None:
 
     # Else Celery hands it to every application of the process, to those that only send, too.
     app.task(name=task_name(queue), shared=False)(run)
+
+
+RunTask = Callable[[str, str, str, dict[str, Any]], dict[str, Any]]
+"""Runs a product's task: product, task name, task id, arguments. Raises `ShuttingDown`."""
+
+
+def add_tasks(
+    app: Celery, settings: "Settings", names: Mapping[str, Sequence[str]], run_task: RunTask
+) -> None:
+    """Add the tasks that applications send; ``names`` are the tasks' names by product."""
+    configured: Any = app
+    if (results := result_url(settings)) is not None:
+        configured.conf.update(
+            result_backend=results,
+            result_expires=round(settings.celery.result_days * 86_400),
+            # A result store that is away for a moment must not lose what was paid for.
+            result_backend_always_retry=True,
+            result_backend_max_retries=10,
+        )
+    for product, tasks in names.items():
+        for name in tasks:
+            _add_product_task(configured, product, name, run_task)
+
+
+def result_url(settings: "Settings") -> str | None:
+    """Return where results go; None means nowhere, as RabbitMQ keeps none."""
+    broker = settings.broker_url or ""
+    return settings.celery.result_url or (broker if broker.startswith(("redis://", "rediss://")) else None)
+
+
+def _add_product_task(app: Any, product: str, name: str, run_task: RunTask) -> None:
+    def run(self: Any, **given: Any) -> dict[str, Any]:
+        try:
+            return run_task(product, name, self.request.id, given)
+        except ShuttingDown as stopping:
+            raise Reject("this worker stops", requeue=True) from stopping
+
+    app.task(name=name, bind=True, shared=False, ignore_result=False)(run)
 
 
 def _configuration(settings: "Settings") -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 import hashlib
 
-PRODUCTS = ("characters/", "library/")
-"""Where files lie that outlive the job which made them."""
-
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _LONGEST_FOLDER = 96
 """Of a key's 255 characters."""

@@ -183,3 +183,7 @@ class BackendError(ImagemillError):
         self.counts = counts
         self.failure = failure
         self.code = failure.value
+
+
+class ShuttingDown(Exception):
+    """This process stops and accepts no more work; another process has to do it."""

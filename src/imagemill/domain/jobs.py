@@ -14,32 +14,6 @@ from imagemill.domain.failures import Failure
 from imagemill.domain.moderation import ModerationRecord
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryEntry:
-    """The next version of a template of the model library."""
-
-    template_id: str
-    gender: str
-    age_range: str
-    body_type: str
-    pose: str
-    style: str
-    prompt: str
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class CharacterImage:
-    """A picture of a character, or of a story: from now on the active one of its type and emotion."""
-
-    character_id: str
-    type: str
-    emotion: str = ""
-
-
-Record = LibraryEntry | CharacterImage
-
-
 class JobStatus(StrEnum):
     WAITING = "waiting"
     """Has dependencies that are not finished."""
@@ -220,7 +194,7 @@ class Succeeded:
     artifacts: tuple[Artifact, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the terminal event tells: stage times, the graph, counts."""
-    record: Record | None = None
+    record: object | None = None
     """What is written besides the job."""
 
 

@@ -32,7 +32,7 @@ from imagemill.jobs.hub import Hub
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
@@ -48,7 +48,7 @@ _FINISH_TRIES = 6
 class Runner:
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         blobs: BlobStore,

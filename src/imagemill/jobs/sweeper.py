@@ -4,18 +4,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from imagemill.blobs.base import BlobInfo, BlobStore
 from imagemill.blobs.settings import Retention
-from imagemill.domain.blob_keys import PRODUCTS, attempt_of, owner_hash, owner_hash_of
+from imagemill.credits.provider_calls import ProviderCalls
+from imagemill.domain.blob_keys import attempt_of, owner_hash, owner_hash_of
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.finish import Expire, ReclaimLeases, ReleaseRetries
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
+from imagemill.quotas.store import QuotaStore
+from imagemill.safety.decisions import Decisions
 
 _CHUNK = 500
 """Files that are looked up, and deleted, at once."""
@@ -32,7 +35,15 @@ class RetentionPeriods:
 
 
 class BlobCleanup:
-    def __init__(self, store: Store, blobs: BlobStore, retention: Retention, needs: RetentionPeriods) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        retention: Retention,
+        needs: RetentionPeriods,
+        kept_prefixes: Sequence[str] = (),
+    ) -> None:
+        self._kept_prefixes = kept_prefixes
         self._store = store
         self._blobs = blobs
         self._retention = retention
@@ -86,7 +97,7 @@ class BlobCleanup:
         attempts that were lost; how many."""
         oldest = now_us() - round(grace_s * SECOND)
         deleted = 0
-        for place in PRODUCTS:
+        for place in self._kept_prefixes:
             old = (blob for blob in self._blobs.list(place) if blob.modified_at < oldest)
             for chunk in _chunks(old):
                 needed = self._store.referenced_files([blob.key for blob in chunk])
@@ -154,6 +165,8 @@ class SweepRules:
     """How long their jobs are left to the node that may have the render."""
     retention: Retention = field(default_factory=Retention)
     """How long files are kept, where that is less than their jobs need."""
+    kept_prefixes: tuple[str, ...] = ()
+    """Prefixes of files that outlive their jobs; see `JobStore.referenced_files`."""
     search_every_s: float = 3600.0
     """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
 
@@ -164,11 +177,14 @@ class Sweeper:
 
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         blobs: BlobStore,
         process_lock: ProcessLock,
         rules: SweepRules,
         *,
+        quotas: QuotaStore,
+        decisions: Decisions,
+        calls: ProviderCalls,
         leads: Callable[[], bool] = lambda: True,
         remind: Callable[[], None] = lambda: None,
         tidy: Callable[[], object] = lambda: None,
@@ -176,6 +192,9 @@ class Sweeper:
         self._store = store
         self._blobs = blobs
         self._process_lock = process_lock
+        self._quotas = quotas
+        self._decisions = decisions
+        self._calls = calls
         self._rules = rules
         self._leads = leads
         self._remind = remind
@@ -186,7 +205,11 @@ class Sweeper:
         """Whether the database was, or may have been, since the last round."""
         self._patient_until = 0.0
         self._files = BlobCleanup(
-            store, blobs, rules.retention, RetentionPeriods(rules.life_s, rules.retention_s)
+            store,
+            blobs,
+            rules.retention,
+            RetentionPeriods(rules.life_s, rules.retention_s),
+            rules.kept_prefixes,
         )
         self._next_prune = 0.0
         self._next_search = 0.0
@@ -233,7 +256,7 @@ class Sweeper:
 
         Files first; how many jobs.
         """
-        self._store.limits.prune(now_us())
+        self._quotas.prune(now_us())
         self.prune_calls()
         oldest = now_us() - round(self._rules.retention_s * SECOND)
         end = time.monotonic() + for_s
@@ -252,11 +275,11 @@ class Sweeper:
 
     def prune_decisions(self) -> int:
         """Delete what checks decided, as old as jobs that are deleted; how many."""
-        return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
+        return self._decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
 
     def prune_calls(self) -> int:
         """Delete paid calls of providers that no bill is compared with any more; how many."""
-        return self._store.provider_calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
+        return self._calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files nothing refers to, and those of jobs whose retention is over; how many."""

@@ -1,6 +1,6 @@
 """What a recipe is: an input model, what the input needs, and the plan of a render."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,16 +9,8 @@ from pydantic import BaseModel
 from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import RenderSpec
-from imagemill.domain.jobs import Record
 from imagemill.domain.moderation import PromptTexts
-from imagemill.media.palette import Palette
-from imagemill.media.transforms import ImageTransform, Role
-from imagemill.products.characters.prompts.types import (
-    Appearance,
-    CharacterSheet,
-    SceneDescription,
-    StoryContext,
-)
+from imagemill.media.transforms import ImageTransform, OutputFile, Role, TransformContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +32,8 @@ class Plan:
     """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
     its owner's folder; the others lie with the job. Of plans with one output, and never of what a client
     wrote as it is."""
-    record: Record | None = None
-    """What is written besides the job when it succeeds."""
+    record: object | None = None
+    """A record that is written with the success; its type names the writer, see `Product.record_writers`."""
 
 
 class ResourceResolver(Protocol):
@@ -59,24 +51,16 @@ class ResourceResolver(Protocol):
         ...
 
 
-class Tools(Protocol):
-    """What a worker has that a request has not: time, and the network."""
+@dataclass(frozen=True, slots=True)
+class PrepareContext:
+    """What a worker lends a recipe that prepares an input: a worker has the time and the network for it."""
 
-    def look(self, sheet: CharacterSheet) -> Appearance:
-        """A character in words a checkpoint understands."""
-        ...
-
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        """A moment of a story in such words."""
-        ...
-
-    def palette(self, source: str) -> Palette:
-        """The colours of an input's picture. Raises `BackendError`, and `StorageError`."""
-        ...
-
-    def avatar(self, character_id: str) -> str | None:
-        """The source of the active avatar the job's owner has of a character."""
-        ...
+    owner: str
+    """The owner of the job."""
+    load_picture: Callable[[str], bytes]
+    """Return an input picture by its source. Raises `BackendError`, and `StorageError`."""
+    run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+    """Run a transform in a confined process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +88,7 @@ class Recipe:
     """The texts of an input, complete or not, for the checks of prompts; None: all texts that are in it."""
     replace_texts: Callable[[Any, PromptTexts], BaseModel] | None = None
     """The input with other texts; None: what a check would rewrite is blocked."""
-    prepare: Callable[[Any, Tools], Prepared] | None = None
+    prepare: Callable[[Any, PrepareContext], Prepared] | None = None
     """What is done in the worker before the plan: what takes too long for a request. Its texts are judged
     once more. A plan must be possible without it, as a request makes one to see whether and where."""
     rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])

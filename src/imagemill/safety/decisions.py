@@ -1,14 +1,14 @@
 """What checks and classifiers decided: whose, when, by which rule, on the digest of what. Never the text."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.moderation import ModerationRecord, Verdict
 
@@ -30,12 +30,10 @@ class Decision:
 class Decisions:
     """What `imagemill.jobs.store.store.Store` offers about decisions."""
 
-    def __init__(
-        self, begin: Callable[..., Any], write: Callable[..., Any], read: Callable[..., Any]
-    ) -> None:
-        self._begin = begin
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._begin = database.begin
+        self._write = database.write
+        self._read = database.read
 
     def begin(self, decisions: Sequence[Decision]) -> None:
         """Never blocks; kept no later than whatever is written after it. A failure is logged."""

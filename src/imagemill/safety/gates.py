@@ -19,11 +19,10 @@ from imagemill.domain.moderation import (
     Verdict,
 )
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
-from imagemill.jobs.store.store import Store
 from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Recipe
 from imagemill.safety.chain import ChainResult, CheckChain, CheckFailed
-from imagemill.safety.decisions import Decision
+from imagemill.safety.decisions import Decision, Decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,15 @@ class ApprovedInput:
 
 
 class PromptGate:
-    def __init__(self, chain: CheckChain, store: Store) -> None:
+    def __init__(self, chain: CheckChain, decisions: Decisions) -> None:
         self._chain = chain
-        self._store = store
+        self._decisions = decisions
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
         """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
         texts, sentence = self._judged(recipe, input_, owner)
         if (blocked := sentence.blocked) is not None:
-            self._store.decisions.begin([_decision(blocked, owner, None)])
+            self._decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
@@ -74,7 +73,7 @@ class PromptGate:
         except CheckFailed as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
         if sentence.judgements:
-            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
+            self._decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
         if (blocked := sentence.blocked) is not None:
             message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
@@ -89,7 +88,7 @@ class PromptGate:
         """Before the jobs are stored, in the same or an earlier transaction."""
         decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.judgements]
         if decisions:
-            self._store.decisions.begin(decisions)
+            self._decisions.begin(decisions)
 
 
 def _rewritten(recipe: Recipe, input_: Any, texts: PromptTexts, sentence: ChainResult) -> Any:
@@ -142,11 +141,11 @@ class PictureGate:
     def __init__(
         self,
         classifiers: Sequence[Classifier],
-        store: Store,
+        decisions: Decisions,
         raster: Callable[[bytes, int, int], bytes],
     ) -> None:
         self._classifiers = tuple(classifiers)
-        self._store = store
+        self._decisions = decisions
         self._raster = raster
 
     def judge(self, job: Job, data: bytes, info: PictureInfo) -> list[str]:
@@ -169,7 +168,7 @@ class PictureGate:
     def _record(self, name: str, ruling: ModerationResult, job: Job, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
         judgement = ModerationRecord(name[:64], ruling.verdict, ruling.category[:64], digest)
-        self._store.decisions.record([_decision(judgement, job.owner, job.id)])
+        self._decisions.record([_decision(judgement, job.owner, job.id)])
 
 
 def _decision(judgement: ModerationRecord, owner: str, job_id: str | None) -> Decision:

@@ -24,7 +24,8 @@ from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
+from imagemill.settings import SocketSettings
 from imagemill.web.problems import STATUSES
 from imagemill.web.sse import StreamEnd, job_news, streamed_event
 
@@ -33,26 +34,11 @@ log = logging.getLogger(__name__)
 Previews = Literal["base64", "binary", "none"]
 
 RATE_S = 10.0
-"""In so long a client may send `SocketRules.messages`."""
+"""Seconds in which a client may send `SocketSettings.messages`."""
 _FAREWELL_S = 2.0
 """Longest wait for a close to be taken."""
 _LONGEST_REASON = 120
 """Bytes: a close frame holds 125, two of them the code."""
-
-
-@dataclass(frozen=True, slots=True)
-class SocketRules:
-    """Limits of WebSockets."""
-
-    ping_s: float = 20.0
-    pong_s: float = 20.0
-    """Seconds without an answer to a ping after which a client is gone."""
-    slow_s: float = 10.0
-    """Seconds without reading anything after which a client is cut off."""
-    message_bytes: int = 4096
-    """Largest message of a client."""
-    messages: int = 20
-    """Most messages of a client in ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +63,7 @@ Fed = Sequence[Message] | Close
 class EventFeed(Protocol):
     """What a client is let in to."""
 
-    def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         """Ends with a `Close`. What it raises is told by the close code."""
         ...
 
@@ -90,7 +76,7 @@ class EventSubscription:
     after: int
     previews: Previews
 
-    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
@@ -100,7 +86,7 @@ class EventSubscription:
 
 
 class EventSocket:
-    def __init__(self, store: Store, hub: Hub, rules: SocketRules) -> None:
+    def __init__(self, store: JobStore, hub: Hub, rules: SocketSettings) -> None:
         self._store = store
         self._hub = hub
         self._rules = rules
@@ -227,7 +213,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
-def wire(rules: SocketRules) -> dict[str, Any]:
+def wire(rules: SocketSettings) -> dict[str, Any]:
     """uvicorn's settings for WebSockets."""
     return {
         "ws": SocketProtocol,

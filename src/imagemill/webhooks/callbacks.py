@@ -10,13 +10,12 @@ from typing import Any
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.domain.failures import Backoff
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoster, PendingDelivery, target_of
-from imagemill.webhooks.outbox import Delivered, Delivery, Exclusion
+from imagemill.webhooks.outbox import CallbackOutbox, Delivered, Delivery, Exclusion
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class CallbackDispatcher:
 
     def __init__(
         self,
-        store: Store,
+        store: CallbackOutbox,
         formats: Mapping[str, Format],
         guard: UrlGuard,
         rules: NotifyRules,
@@ -82,17 +81,17 @@ class CallbackDispatcher:
         without = [Exclusion(hold.account, hold.receiver) for hold in held]
         return [
             PendingDelivery((one.job.id, one.event.seq), target_of(one.job.owner, one.url), one)
-            for one in self._store.due_deliveries(now_us(), limit, without)
+            for one in self._store.due(now_us(), limit, without)
         ]
 
     def pause_s(self) -> float | None:
-        due = self._store.next_delivery()
+        due = self._store.next_due()
         return None if due is None else (due - now_us()) / SECOND
 
     def deliver(self, content: Delivery) -> bool:
         with logs.of_job(content.job.id, content.job.trace):
             result = self._deliver(content)
-            self._store.record_delivery(result)
+            self._store.record(result)
         return result.error is None
 
     def _deliver(self, delivery: Delivery) -> Delivered:

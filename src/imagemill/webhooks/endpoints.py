@@ -8,7 +8,6 @@ from typing import Any
 from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.signing import CHOICES, TEST, new_secret
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.webhooks.store import (
     AddEndpoint,
@@ -24,6 +23,7 @@ from imagemill.webhooks.store import (
     RotateSecret,
     Secret,
     UpdateEndpoint,
+    WebhookStore,
 )
 
 _AT_ONCE = 1000
@@ -45,9 +45,9 @@ class EndpointService:
     """
 
     def __init__(
-        self, store: Store, guard: UrlGuard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
+        self, store: WebhookStore, guard: UrlGuard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
     ) -> None:
-        self._store = store.webhooks
+        self._store = store
         self._guard = guard
         self._rules = rules
         self._rouse = rouse

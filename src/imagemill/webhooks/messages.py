@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imagemill.accounts.store import AccountStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.events import Event
 from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import DeliveryTrace, Tracer
@@ -25,7 +26,14 @@ from imagemill.webhooks.delivery import (
     PostResult,
     target_of,
 )
-from imagemill.webhooks.store import DeleteMessages, DeliveryAttempt, Endpoint, Message, RecordAttempt
+from imagemill.webhooks.store import (
+    DeleteMessages,
+    DeliveryAttempt,
+    Endpoint,
+    Message,
+    RecordAttempt,
+    WebhookStore,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +74,9 @@ class WebhookDispatcher:
 
     def __init__(
         self,
-        store: Store,
+        store: WebhookStore,
+        jobs: JobStore,
+        accounts: AccountStore,
         guard: UrlGuard,
         rules: MessageRules,
         render: Render,
@@ -76,6 +86,8 @@ class WebhookDispatcher:
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
+        self._jobs = jobs
+        self._accounts = accounts
         self._rules = rules
         self._render = render
         self._meters = meters or Metrics()
@@ -104,7 +116,7 @@ class WebhookDispatcher:
         """Delete messages past their retention, a bounded number at a time; how many."""
         oldest = f"msg_{uuid7(now_us() - round(self._rules.retention_s * SECOND))}"
         pruned, shed = 0, DeleteMessages(before=oldest)
-        while count := self._store.webhooks.delete_messages(shed):
+        while count := self._store.delete_messages(shed):
             pruned += count
         return pruned
 
@@ -113,12 +125,12 @@ class WebhookDispatcher:
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
         deliveries: list[PendingDelivery[Sending]] = []
-        for endpoint in self._store.webhooks.waiting(now):
+        for endpoint in self._store.waiting(now):
             target = _lane(endpoint)
             # Bad receivers have waited longest, and would be looked through before those that are well.
             if any(hold.covers(target) for hold in held) or self._postman.is_held(target):
                 continue
-            messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
+            messages = self._store.heads(endpoint.id, now, _HEADS)
             deliveries += [PendingDelivery(message.id, target, (endpoint, message)) for message in messages]
             if len(deliveries) >= limit:
                 break
@@ -137,7 +149,7 @@ class WebhookDispatcher:
         else:
             posted = self._post(endpoint, message, body, self._trace(told))
         tried = self._record(message, body or "", posted, may_return=body is not None)
-        if self._store.webhooks.record(tried):
+        if self._store.record(tried):
             # Once it is resumed nothing more should be waited for.
             self.reset_backoff(endpoint)
         return posted.error is None
@@ -171,11 +183,11 @@ class WebhookDispatcher:
         """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
         if (job_id := message.job_id) is None:
             return None
-        view = self._store.views_by_id([job_id]).get(job_id)
-        events = self._store.events_after(job_id, (message.seq or 1) - 1, limit=1)
+        view = self._jobs.views_by_id([job_id]).get(job_id)
+        events = self._jobs.events_after(job_id, (message.seq or 1) - 1, limit=1)
         if view is None or not events:
             return None
-        owner = self._store.accounts.owner(view.job.owner)
+        owner = self._accounts.owner(view.job.owner)
         user = owner.name if owner is not None and owner.parent is not None else None
         return WebhookEvent(message.type, events[0], view, user)
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from imagemill.domain.air import parse
 from imagemill.domain.images import ImageSpec, Network
-from imagemill.domain.jobs import CharacterImage
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
 from imagemill.products.characters.inputs import (
@@ -24,6 +23,7 @@ from imagemill.products.characters.inputs import (
 )
 from imagemill.products.characters.prompts import glossary, scenes, templates
 from imagemill.products.characters.prompts.templates import Person, Prompt
+from imagemill.products.characters.records import CharacterImage
 from imagemill.products.characters.settings import CharacterSettings
 from imagemill.recipes.base import Plan
 

@@ -1,12 +1,13 @@
-"""The recipes of characters, as entry points build them from the settings."""
+"""The recipes of characters: avatar, sticker, cover and scene."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
+from imagemill.media.palette import Palette
 from imagemill.products.characters.inputs import (
     AppearanceInput,
     AvatarInput,
@@ -22,11 +23,37 @@ from imagemill.products.characters.inputs import (
 )
 from imagemill.products.characters.plans import CharacterPlanner
 from imagemill.products.characters.prompts import glossary
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
 from imagemill.products.characters.settings import CharacterSettings, StyleSettings
-from imagemill.recipes.base import Plan, Prepared, Recipe, ResourceResolver, Tools
+from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe, ResourceResolver
 
-if TYPE_CHECKING:
-    from imagemill.config import Settings
+
+class Tools(Protocol):
+    """What preparing a job needs; `imagemill.products.characters.preparation.JobTools` is the real one."""
+
+    def look(self, sheet: CharacterSheet) -> Appearance:
+        """Return a character in words that a checkpoint understands."""
+        ...
+
+    def scene(self, telling: StoryContext) -> SceneDescription:
+        """Return a moment of a story in such words."""
+        ...
+
+    def palette(self, source: str) -> Palette:
+        """Return the colours of an input picture. Raises `BackendError`, and `StorageError`."""
+        ...
+
+    def avatar(self, character_id: str) -> str | None:
+        """Return the source of the active avatar that the job's owner has of a character."""
+        ...
+
+
+ToolsOf = Callable[[PrepareContext], Tools]
 
 SET = "stickerSet"
 """The occasion a sticker of all eight is priced for."""
@@ -34,46 +61,42 @@ _SET_RATE = Rate(base=2.5)
 """20 for all eight."""
 
 
-def avatar(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
-    return _recipe("avatar", AvatarInput, studio, studio.avatar, Rate(base=5), _prepare_avatar)
+def avatar(studio: CharacterPlanner, tools: "ToolsOf") -> Recipe:
+    return _recipe("avatar", AvatarInput, studio, studio.avatar, Rate(base=5), tools, _prepare_avatar)
 
 
-def sticker(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def sticker(studio: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
         "sticker",
         StickerInput,
         studio,
         studio.sticker,
         Rate(base=3),
+        tools,
         _prepare_sticker,
         rates={SET: _SET_RATE},
     )
 
 
-def cover(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def cover(studio: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_many, worded_by="synopsis"
+        "cover", CoverInput, studio, studio.cover, Rate(base=8), tools, _prepare_many, worded_by="synopsis"
     )
 
 
-def scene(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def scene(studio: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_many, worded_by="summary"
+        "scene", SceneInput, studio, studio.scene, Rate(base=5), tools, _prepare_many, worded_by="summary"
     )
 
 
-def _planner(settings: "Settings") -> CharacterPlanner:
-    """Raises ValueError for a model of backgrounds that is none."""
-    own = settings.characters
-    if own.cutout_model is None:
-        return CharacterPlanner(own)
+def planner(settings: CharacterSettings) -> CharacterPlanner:
+    """Raises ValueError for a file of ``cutout_model`` that is no model of backgrounds."""
+    if settings.cutout_model is None:
+        return CharacterPlanner(settings)
     from imagemill.media.cutout import loaded  # it loads NumPy
 
-    return CharacterPlanner(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(settings, loaded(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
@@ -82,7 +105,8 @@ def _recipe(
     studio: CharacterPlanner,
     plan: Callable[[Any], Plan],
     rate: Rate,
-    prepare: Callable[[Any, Tools], Prepared],
+    tools: "ToolsOf",
+    prepare: Callable[[Any, "Tools"], Prepared],
     *,
     rates: dict[str, Rate] | None = None,
     worded_by: str = "character",
@@ -103,7 +127,7 @@ def _recipe(
         model=lambda input_: (input_.model or studio.settings.checkpoint).lower(),
         rate=rate,
         get_texts=wording,
-        prepare=prepare,
+        prepare=lambda input_, context: prepare(input_, tools(context)),
         rates=rates or {},
         prompt_field=worded_by,
     )
@@ -218,3 +242,9 @@ def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], job_request:
     }
     problems = sorted({each.problem for each in known if each.problem})
     return told | ({"translationProblem": problems[0]} if problems else {})
+
+
+def recipes(settings: CharacterSettings, tools: ToolsOf) -> list[Recipe]:
+    """Return all of them. Raises ValueError; see `planner`."""
+    studio = planner(settings)
+    return [make(studio, tools) for make in (avatar, sticker, cover, scene)]

@@ -1,18 +1,15 @@
-"""Settings of the pictures of characters."""
+"""Settings of the pictures of characters, and of the language model that translates character sheets."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from imagemill.domain import air
+from imagemill.settings import SettingsGroup
 
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 512, 1536, 8
 """Pixels of a scene; latents are of eight."""
-
-
-class Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _checkpoint(text: str) -> str:
@@ -26,7 +23,7 @@ def _checkpoint(text: str) -> str:
 Checkpoint = Annotated[str, AfterValidator(_checkpoint)]
 
 
-class StyleSettings(Group):
+class StyleSettings(SettingsGroup):
     """What a style of characters is rendered with, where it is not as the others."""
 
     checkpoint: Checkpoint | None = None
@@ -37,7 +34,7 @@ class StyleSettings(Group):
     scores: bool | None = None
 
 
-class CharacterSettings(Group):
+class CharacterSettings(SettingsGroup):
     checkpoint: Checkpoint = Field(
         default="urn:air:sdxl:checkpoint:civitai:101055@128078",
         description="AIR of the checkpoint that characters are made with; it must be registered.",
@@ -97,3 +94,30 @@ class CharacterSettings(Group):
     translations_days: float = Field(
         default=90.0, gt=0, description="How long translations of a language model are kept."
     )
+
+
+class LlmSettings(SettingsGroup):
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="OpenAI-compatible endpoint that translates character sheets, such as "
+        "https://llm.example/v1; none: the glossary does.",
+    )
+    model: str | None = Field(default=None, min_length=1, description="Name of its model.")
+    api_key: SecretStr | None = Field(default=None, description="Its key, where it wants one.")
+    timeout_s: float = Field(
+        default=20.0, gt=0, le=300, description="Longest time an answer may take; then the glossary answers."
+    )
+    answer_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest answer that is read.")
+    retry_after_s: float = Field(
+        default=5.0, ge=0, description="Longest wait before the one retry after a 429 or 5xx."
+    )
+    rest_s: float = Field(
+        default=30.0, ge=0, description="How long it is left alone after three failures in a row."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.base_url is not None and self.model is None:
+            raise ValueError("base_url needs model")
+        return self

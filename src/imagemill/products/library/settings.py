@@ -1,8 +1,6 @@
-"""Settings of what is made: the model library, and the language model that reads character sheets."""
+"""The settings of the model library."""
 
-from typing import Self
-
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field
 
 from imagemill.settings import SettingsGroup
 
@@ -27,30 +25,3 @@ class LibrarySettings(SettingsGroup):
         max_length=64,
         description="Whose library the tasks of generator_queue fill; none: the owner of this machine.",
     )
-
-
-class LlmSettings(SettingsGroup):
-    base_url: str | None = Field(
-        default=None,
-        pattern=r"^https?://[^\s]+$",
-        description="OpenAI-compatible endpoint that translates character sheets, such as "
-        "https://llm.example/v1; none: the glossary does.",
-    )
-    model: str | None = Field(default=None, min_length=1, description="Name of its model.")
-    api_key: SecretStr | None = Field(default=None, description="Its key, where it wants one.")
-    timeout_s: float = Field(
-        default=20.0, gt=0, le=300, description="Longest time an answer may take; then the glossary answers."
-    )
-    answer_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest answer that is read.")
-    retry_after_s: float = Field(
-        default=5.0, ge=0, description="Longest wait before the one retry after a 429 or 5xx."
-    )
-    rest_s: float = Field(
-        default=30.0, ge=0, description="How long it is left alone after three failures in a row."
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.base_url is not None and self.model is None:
-            raise ValueError("base_url needs model")
-        return self

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from imagemill.domain.errors import ImagemillError
+from imagemill.products.characters.settings import LlmSettings
 
 if TYPE_CHECKING:
     import httpx2
@@ -167,3 +168,21 @@ def _content(body: bytes) -> str:
     if not isinstance(content, str):
         raise LlmFailed("the language model's answer has no text")
     return content
+
+
+def open_client(settings: LlmSettings) -> LlmClient | None:
+    """Return a client of the language model that the settings name; None without one."""
+    if settings.base_url is None or settings.model is None:
+        return None
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    return LlmClient(
+        LlmRules(
+            settings.base_url,
+            settings.model,
+            key,
+            timeout_s=settings.timeout_s,
+            answer_bytes=settings.answer_bytes,
+            retry_after_s=settings.retry_after_s,
+            rest_s=settings.rest_s,
+        )
+    )
