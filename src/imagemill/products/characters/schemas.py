@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
-from imagemill.products.characters.inputs import ID, LONGEST_TEXT, MOST_LORAS
+from imagemill.products.characters.inputs import ID, LONGEST_TEXT, MOST_LORAS, SheetFields, Short, Text
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 from imagemill.web.http import Real, Whole, json_body
 from imagemill.web.problems import field_errors
@@ -17,8 +17,6 @@ from imagemill.web.problems import field_errors
 _Model = TypeVar("_Model", bound=BaseModel)
 
 Id = Annotated[str, Field(pattern=f"^(?:{ID})$", description="1 to 64 of A-Z, a-z, 0-9, - and _.")]
-Short = Annotated[str, Field(max_length=200)]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Side = Annotated[Whole, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP)]
 MOST_EMOTIONS = 16
 """Of one set: twice as many as there are of our own."""
@@ -38,16 +36,9 @@ class CharacterLora(CharacterModel):
     strength: Real = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="On model and text encoder.")
 
 
-class Character(CharacterModel):
-    """A sheet, in any language."""
+class Character(CharacterModel, SheetFields):
+    """The sheet of a character, in any language."""
 
-    name: Short = ""
-    gender: Short = ""
-    species: Short = ""
-    physical: Text = ""
-    attire: Text = ""
-    style: Short = ""
-    description: Text = ""
     lora: str | CharacterLora | list[str | CharacterLora] | None = Field(
         None, description=f"At most {MOST_LORAS}."
     )
