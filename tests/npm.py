@@ -34,7 +34,7 @@ def install(source: Path, folder: Path) -> Installed:
 
 def execute(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=115, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -6,7 +6,7 @@ import time
 
 from imagemill_client import AuthenticatedClient
 from imagemill_client.api.jobs import get_job, submit_job
-from imagemill_client.models import Job, JobSubmission
+from imagemill_client.models import JobBody, JobSubmission
 
 client = AuthenticatedClient(base_url=sys.argv[1], token="test", raise_on_unexpected_status=True)
 body = JobSubmission.from_dict(
@@ -19,11 +19,11 @@ body = JobSubmission.from_dict(
     }
 )
 job = submit_job.sync(client=client, body=body)
-assert isinstance(job, Job), job
+assert isinstance(job, JobBody), job
 while job.finished_at is None:
     time.sleep(0.05)
     job = get_job.sync(job.id, client=client)
-    assert isinstance(job, Job), job
+    assert isinstance(job, JobBody), job
 print(
     json.dumps(
         {

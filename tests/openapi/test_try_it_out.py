@@ -16,6 +16,7 @@ from tests.media.files import picture
 SOURCE = Path(__file__).parent / "node"
 PACKAGE = "chromium-headless-shell"
 OFFERED = (
+    "post /api/v1/image-generation/avatar",
     "post /api/v1/jobs",
     "get /api/v1/jobs",
     "get /api/v1/jobs/{job_id}",
@@ -26,10 +27,9 @@ OFFERED = (
     "post /api/v1/workflows/sd-text",
     "post /api/v1/webhooks",
     "get /api/v1/credits",
-    "get /api/v1/models",
     "post /api/v1/models",
     "post /api/v1/models/batch",
-    "post /api/v1/image-generation/avatar",
+    "get /api/v1/models",
     "get /api/v1/image-generation/characters/{character_id}/images",
 )
 """In the order they are tried, which each finds what those before it have made."""

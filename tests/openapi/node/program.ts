@@ -19,7 +19,10 @@ const submitted = await client.POST("/api/v1/jobs", {
 if (submitted.error !== undefined) {
   throw new Error(submitted.error.detail);
 }
-let job: components["schemas"]["Job"] = submitted.data;
+if (!("id" in submitted.data)) {
+  throw new Error("the answer is an estimate, which was not asked for");
+}
+let job: components["schemas"]["JobBody"] = submitted.data;
 while (job.finishedAt === null) {
   await new Promise((resume) => setTimeout(resume, 50));
   const read = await client.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: job.id } } });

@@ -131,7 +131,10 @@ class CharacterApi:
 
 CharactersDep = Annotated[CharacterApi, context(NAME)]
 JobId = Annotated[str, Path(description="`jobId` of the answer to a request.")]
-CharacterId = Annotated[str, Path(description="The character, or of a cover the story.", examples=["lia"])]
+CharacterId = Annotated[
+    str,
+    Path(description="The character, or of a cover the story.", openapi_examples={"lia": {"value": "lia"}}),
+]
 ImageId = Annotated[str, Path(description="`id` of the picture.")]
 router = APIRouter(tags=["characters"], route_class=ApiRoute)
 
@@ -202,7 +205,9 @@ async def make_cover(request: Request, characters: CharactersDep, body: CoverReq
 async def make_story_cover(
     request: Request,
     characters: CharactersDep,
-    story_id: Annotated[str, Path(description="The story.", examples=["lighthouse"])],
+    story_id: Annotated[
+        str, Path(description="The story.", openapi_examples={"lighthouse": {"value": "lighthouse"}})
+    ],
     body: StoryCoverRequest,
 ) -> Response:
     if body.story_id not in (None, story_id):
