@@ -140,7 +140,7 @@ class Nodes(FakeBackend):
 
 def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> SlotPool:
     offers = Offers({"fake": Nodes(*nodes)}, worker="w", served_queues=None)
-    values = {"token_s": 10.0, "poll_s": 60.0, **changes}
+    values = {"wakeup_s": 10.0, "poll_s": 60.0, **changes}
     return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=values["token_s"], poll_s=values["poll_s"])
 
 

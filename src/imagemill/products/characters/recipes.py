@@ -181,7 +181,7 @@ def _user_texts(input_: PictureInput) -> list[str]:
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details = _translation_details([look], input_.wish)
+    details = _translation_details([look], input_.request)
     if input_.reference:
         details["dominantColour"] = tools.palette(input_.reference).dominant
     return Prepared(input_.model_copy(update={"look": look}), details)
@@ -190,7 +190,7 @@ def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     """Translate the sheet, and choose the key colour by the reference or the character's present avatar."""
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details, update = _translation_details([look], input_.wish), {"look": look}
+    details, update = _translation_details([look], input_.request), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
