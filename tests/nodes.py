@@ -55,6 +55,6 @@ class FakeNodes:
 def with_nodes(app: Application, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
     """Put the fake into a process that has not started."""
     fake = backend or FakeNodes()
-    app.nodes = NodeRegistry(app.store, static, fake)
+    app.nodes = NodeRegistry(app.stores.nodes, static, fake)
     app.services = replace(app.services, nodes=app.nodes)
     return fake

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from imagemill.settings import LimitSettings
 from imagemill.web.middleware import Proxies
 from tests.access.support import ADMIN_KEY, ask, guarded
 from tests.cli.programs import running
 from tests.conftest import Server
 from tests.http.support import problem
+from tests.tuning import tuned
 
 APP = "https://app.example"
 
@@ -117,7 +119,7 @@ def until_closed(sock: socket.socket, drip: bytes, seconds: float = 10) -> bytes
 
 
 def test_a_body_that_drips_is_given_up(make_server: Callable[..., Server]) -> None:
-    server = make_server(limit={"body_s": 0.3})
+    server = make_server(limit=tuned(LimitSettings, body_s=0.3))
     head = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
     with connected(server.url) as sock:
         sock.sendall(head.encode())
@@ -128,8 +130,9 @@ def test_a_body_that_drips_is_given_up(make_server: Callable[..., Server]) -> No
 
 
 def test_heads_and_answered_bodies_that_drip_are_given_up(tmp_path: Path) -> None:
-    settings = {"IMAGEMILL_LIMIT__HEAD_S": "0.3", "IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY}
-    with running("serve", "--port", "0", cwd=tmp_path, **settings) as program:
+    settings = {"IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY}
+    constants = {"imagemill.settings:LimitSettings.head_s": 0.3}
+    with running("serve", "--port", "0", cwd=tmp_path, constants=constants, **settings) as program:
         with connected(program.url) as sock:
             assert until_closed(sock, b"") == b""
         with connected(program.url) as sock:

@@ -65,7 +65,7 @@ def test_batches_at_once_share_the_cells(library: Server):
 
 def test_cells_whose_jobs_were_pruned_are_still_there(library: Server):
     finish(library, order(library, grid=GRID)["batch"])
-    library.app.store.delete_jobs([row["jobId"] for row in rows(library)])
+    library.app.stores.jobs.delete_jobs([row["jobId"] for row in rows(library)])
     again = order(library, grid=GRID)
     assert (again["new"], again["present"]) == (0, 8)
 

@@ -45,7 +45,7 @@ def test_the_lasting_address_needs_a_key_where_the_signed_one_needs_none(model: 
 
 def test_pictures_outlive_their_job(library: Server):
     model = make(library, pose="sitting")
-    library.app.store.delete_jobs([model["jobId"]])
+    library.app.stores.jobs.delete_jobs([model["jobId"]])
     library.app.sweeper.delete_orphans(grace_s=0)
     assert library.client.get(f"/api/v1/jobs/{model['jobId']}").status_code == 404
     assert library.client.get(model["imageUrl"], follow_redirects=True).status_code == 200

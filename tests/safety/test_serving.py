@@ -49,7 +49,7 @@ class Fixed:
 
 def classified(ruling: ModerationResult) -> Callable[[Application], None]:
     def prepare(app: Application) -> None:
-        gate = PictureGate([Fixed(ruling)], app.store, app.safety.intake.raster)
+        gate = PictureGate([Fixed(ruling)], app.stores.decisions, app.safety.intake.raster)
         seen = OutputChecks(app.safety.intake.inspect, gate.judge)
         app.runner._rules = _with(app.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
 
@@ -59,13 +59,13 @@ def classified(ruling: ModerationResult) -> Callable[[Application], None]:
 def _with(rules: Any, seen: OutputChecks) -> Any:
     from dataclasses import replace
 
-    return replace(rules, examination=seen)
+    return replace(rules, output_checks=seen)
 
 
 def decisions(server: Server) -> list[Decision]:
-    server.app.store.ping()
-    server.app.store.ensure_owner("local", 0)  # a write, after which what waited is written
-    return server.app.store.decisions.page()
+    server.app.stores.database.ping()
+    server.app.stores.jobs.ensure_owner("local", 0)  # a write, after which what waited is written
+    return server.app.stores.decisions.page()
 
 
 def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any):
@@ -129,7 +129,7 @@ def test_an_ordinary_job_has_no_mark(make_server: Any):
 
 def test_a_rewritten_prompt_is_what_is_stored_and_is_marked(make_server: Any):
     def prepare(app: Application) -> None:
-        gate = PromptGate(CheckChain([Tame()]), app.store)
+        gate = PromptGate(CheckChain([Tame()]), app.stores.decisions)
         app.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
 
     server = make_server(prepare=prepare)
@@ -144,7 +144,7 @@ def test_a_replay_is_judged_by_the_rules_of_today(make_server: Any):
     server.wait(job_id)
     assert server.client.post(f"/api/v1/jobs/{job_id}/replay").status_code == 201
     settings = server.app.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
-    guards = SafetyComponents(settings, server.app.store)
+    guards = SafetyComponents(settings, server.app.stores.decisions, {})
     server.app.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
     answer = server.client.post(f"/api/v1/jobs/{job_id}/replay")
     assert answer.json()["type"].endswith("content_blocked")
@@ -199,6 +199,6 @@ def test_decisions_are_deleted_with_time(make_server: Any):
     server = make_server()
     server.submit(image_job(params={"prompt": "nude child"}))
     assert len(decisions(server)) == 1
-    store = server.app.store
+    store = server.app.stores
     assert store.decisions.prune(decisions(server)[0].at) == 0
     assert store.decisions.prune(decisions(server)[0].at + 1) == 1

@@ -10,8 +10,8 @@ from imagemill.jobs.leadership import ProcessLock
 CHILD = """
 import sys
 from pathlib import Path
-from imagemill.jobs.leadership import Lifeline
-lifeline = Lifeline(Path(sys.argv[1]))
+from imagemill.jobs.leadership import ProcessLock
+lifeline = ProcessLock(Path(sys.argv[1]))
 print(lifeline.worker, flush=True)
 sys.stdin.read()
 lifeline.close()

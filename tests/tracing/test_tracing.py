@@ -13,7 +13,8 @@ import pytest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from imagemill.bootstrap.observer import open_tracer
-from imagemill.config import Settings, format_errors
+from imagemill.cli.settings_check import format_errors
+from imagemill.config import Settings
 from imagemill.domain.clock import new_trace, now_us
 from imagemill.observability.otlp import Otlp, endpoint_of
 from imagemill.observability.settings import OtelSettings

@@ -57,7 +57,7 @@ def create_app(
         app.include_router(router)
     signer: UrlSigner = services.response_config.signer
     app.include_router(
-        blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
+        blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect_to_blobs)
     )
     app.include_router(health.health_router(services))
     app.include_router(health.metrics_router(meters.registry))

@@ -22,7 +22,7 @@ _CONNECT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class Engines:
     """Two engines on one database.
 
     On SQLite, transactions of ``writer`` take the write lock at their start, so that none fails half-way.
@@ -49,7 +49,7 @@ def normalise(url: str) -> str:
     return url
 
 
-def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Database:
+def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Engines:
     """Open a database. ``pooler``: PostgreSQL is behind a connection pooler in transaction mode.
 
     Raises `StorageError` with the reason when the URL is invalid, the database is not supported or its driver
@@ -66,7 +66,7 @@ def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = Fa
     raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
 
 
-def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
+def _open_sqlite(url: sa.URL, full_sync: bool) -> Engines:
     import sqlite3
 
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -98,10 +98,10 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
     for engine in (writer, reader):
         event.listen(engine, "connect", prepare)
     event.listen(writer, "begin", begin)
-    return Database(writer, reader)
+    return Engines(writer, reader)
 
 
-def _open_postgres(url: sa.URL, pooler: bool) -> Database:
+def _open_postgres(url: sa.URL, pooler: bool) -> Engines:
     # Behind a pooler, a statement prepared in one session is unknown in the next.
     prepare = {"prepare_threshold": None} if pooler else {}
     try:
@@ -110,7 +110,7 @@ def _open_postgres(url: sa.URL, pooler: bool) -> Database:
         )  # fmt: skip
     except ImportError as error:
         raise StorageError("PostgreSQL needs the extra: pip install 'imagemill[postgres]'") from error
-    return Database(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
+    return Engines(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
 
 
 def open_unpooled(url: str) -> sa.Engine:

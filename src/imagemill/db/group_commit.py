@@ -161,12 +161,7 @@ class _Request:
 
 
 class GroupCommit:
-    """The queue of writes and the thread that commits them.
-
-    ``last_writes``: kinds of write that run after all others of their transaction, in this order, and see
-    their effects. ``settle``: runs before the last kind of them and at the end of a transaction.
-    ``enqueue_webhooks``: runs last in a transaction.
-    """
+    """Commits the writes of all threads together, in as few transactions as possible."""
 
     def __init__(
         self,
@@ -179,9 +174,7 @@ class GroupCommit:
     ) -> None:
         self._engine = engine
         self._listener = listener
-        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
-        self._settle = settle
-        self._enqueue_webhooks = enqueue_webhooks
+        self.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
         self._waiting: deque[_Request] = deque()
         self._commit_lock = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -194,6 +187,23 @@ class GroupCommit:
         """Whether so many writes shared the last transaction that waiting for more is worth it."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
+
+    def order(
+        self,
+        *,
+        last_writes: Sequence[Write],
+        settle: Callable[[Tx], None],
+        enqueue_webhooks: Callable[[Tx], None],
+    ) -> None:
+        """Say what runs at the end of each transaction.
+
+        ``last_writes`` are kinds of write that run after all others of their transaction, in this order, and
+        see what those did. ``settle`` runs before the last of them, or at the transaction's end;
+        ``enqueue_webhooks`` runs after everything else.
+        """
+        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
+        self._settle = settle
+        self._enqueue_webhooks = enqueue_webhooks
 
     def begin(self, write: Write, payload: Any) -> Future[Any]:
         """Queue a write and return at once; the future has its result after the commit."""

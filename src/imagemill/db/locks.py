@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 
@@ -41,6 +42,20 @@ class AcquireRole:
 class ReleaseRole:
     role: str
     holder: str
+
+
+class LeaderLeases:
+    """The leases of roles that one process at a time holds, such as the scheduler's."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+
+    def acquire(self, request: AcquireRole) -> str:
+        """Return the holder of the role after the request."""
+        return self._write(acquire_role, request)
+
+    def release(self, request: ReleaseRole) -> None:
+        self._write(release_role, request)
 
 
 def acquire_role(tx: Tx, requests: Sequence[AcquireRole]) -> list[str]:

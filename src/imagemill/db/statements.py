@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import from_json, to_json
 
 Parameters = Mapping[str, Any]
 
@@ -135,3 +136,13 @@ def _compile(statement: Any, dialect: sa.Dialect, count: int) -> _Text:
         order = [name for place in order for name in (names if place == "ids" else [place])]
     # PostgreSQL has no empty list; no value is IN (NULL).
     return _Text(compiled.string.replace(_LIST, f"({marks or 'NULL'})"), order, constants)
+
+
+def dump(value: Any) -> str:
+    """Return the JSON text of a value, for a text column."""
+    return to_json(value).decode()
+
+
+def load(text: str) -> dict[str, Any]:
+    """Return the object of a JSON text column."""
+    return from_json(text)

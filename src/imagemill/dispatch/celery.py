@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
+from imagemill.bootstrap.plugins import products
 from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
-from imagemill.dispatch.celery_broker import make_app
+from imagemill.dispatch.celery_broker import add_tasks, make_app
+from imagemill.domain.errors import ShuttingDown
 from imagemill.observability import logs
-from imagemill.products.library.tasks import LibraryTasks, ShuttingDown, add_tasks
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application
+    from imagemill.products.base import TaskRunner
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class CeleryWorkerProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._app: Application | None = None
-        self._generator: LibraryTasks | None = None
+        self._runners: dict[str, TaskRunner] = {}
         self._is_stopping = False
         self.pipe: ShutdownPipe | None = None
         """Pipe to the children; None once they were asked to stop."""
@@ -84,15 +86,16 @@ class CeleryWorkerProcess:
         app = self._app
         return app.work(queue) if app is not None else 0
 
-    def generator(self) -> LibraryTasks:
-        """Return the handler of library tasks. Raises `ShuttingDown` in a process that is ending."""
+    def run_task(self, product: str, name: str, task_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Run a product's task. Raises `ShuttingDown` in a process that is ending."""
         self.start()
         with self._lock:
             if self._app is None:
                 raise ShuttingDown
-            if self._generator is None:
-                self._generator = self._app.generator()
-            return self._generator
+            runner = self._runners.get(product)
+            if runner is None:
+                runner = self._runners[product] = self._app.task_runner(product)
+        return runner.run(name, task_id, arguments)
 
     def start(self) -> None:
         with self._lock:
@@ -118,8 +121,8 @@ class CeleryWorkerProcess:
             pipe, self.pipe = self.pipe, None
             if pipe is not None and not pipe.request_shutdown(_settings.shutdown_grace_s + _HAND_BACK_S):
                 log.warning("a child of the pool does not stop; its jobs are retried when their leases end")
-            if self._generator is not None:
-                self._generator.stop_accepting(_HAND_BACK_S)
+            for runner in self._runners.values():
+                runner.stop_accepting(_HAND_BACK_S)
             if self._app is not None:
                 self._app.close()
                 self._app = None
@@ -129,7 +132,7 @@ signals: Any = celery_signals
 _settings = Settings()
 _worker = CeleryWorkerProcess()
 app = make_app(_settings, _worker.work)
-add_tasks(app, _settings, _worker.generator)
+add_tasks(app, _settings, {product.name: product.celery_tasks for product in products()}, _worker.run_task)
 
 
 @signals.setup_logging.connect

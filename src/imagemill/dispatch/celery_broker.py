@@ -3,15 +3,17 @@
 Imported only where Celery is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.exceptions import Reject  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
 from imagemill.dispatch.base import BROKERED, FALLBACK, INGRESS
 from imagemill.dispatch.fleet import BrokerUnavailable
+from imagemill.domain.errors import ShuttingDown
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -49,11 +51,51 @@ def _add_task(app: Any, queue: str, work: Work) -> None:
     app.task(name=task_name(queue), shared=False)(run)
 
 
+RunTask = Callable[[str, str, str, dict[str, Any]], dict[str, Any]]
+"""Runs a product's task: product, task name, task id, arguments. Raises `ShuttingDown`."""
+
+
+def add_tasks(
+    app: Celery, settings: "Settings", names: Mapping[str, Sequence[str]], run_task: RunTask
+) -> None:
+    """Add the tasks that applications send; ``names`` are the tasks' names by product."""
+    configured: Any = app
+    if (results := result_url(settings)) is not None:
+        configured.conf.update(
+            result_backend=results,
+            result_expires=round(settings.celery.result_days * 86_400),
+            # A result store that is away for a moment must not lose what was paid for.
+            result_backend_always_retry=True,
+            result_backend_max_retries=10,
+        )
+    for product, tasks in names.items():
+        for name in tasks:
+            _add_product_task(configured, product, name, run_task)
+
+
+def result_url(settings: "Settings") -> str | None:
+    """Return the address that results are sent to; None means that none are kept, as RabbitMQ keeps none."""
+    if settings.celery.result_url is not None:
+        return settings.celery.result_url.get_secret_value()
+    broker = settings.broker or ""
+    return broker if broker.startswith(("redis://", "rediss://")) else None
+
+
+def _add_product_task(app: Any, product: str, name: str, run_task: RunTask) -> None:
+    def run(self: Any, **given: Any) -> dict[str, Any]:
+        try:
+            return run_task(product, name, self.request.id, given)
+        except ShuttingDown as stopping:
+            raise Reject("this worker stops", requeue=True) from stopping
+
+    app.task(name=name, bind=True, shared=False, ignore_result=False)(run)
+
+
 def _configuration(settings: "Settings") -> dict[str, Any]:
     celery = settings.celery
     arguments = {"x-queue-type": "quorum"} if celery.quorum_queues else None
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": settings.broker,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport(settings),
@@ -83,7 +125,7 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
 
 def _transport(settings: "Settings") -> dict[str, Any]:
     """Return the options for the broker's kind; the other kind would not understand them."""
-    if not (settings.broker_url or "").startswith(("redis", "sentinel")):
+    if not (settings.broker or "").startswith(("redis", "sentinel")):
         return {"confirm_publish": True}
     return {
         # Seconds after which Redis redelivers an unacknowledged message; must be longer than every task.

@@ -2,9 +2,6 @@
 
 import hashlib
 
-PRODUCTS = ("characters/", "library/")
-"""Prefixes of files that outlive the job which made them."""
-
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _LONGEST_FOLDER = 96
 """Characters of an owner's folder; a whole key has at most 255."""

@@ -40,7 +40,7 @@
         MetricsPortTaken        observability.collectors   the metrics port is in use
       BrokerUnavailable         dispatch.fleet             retried by the sender
       PublishFailed             pubsub.threads             retried by the sender
-      ShuttingDown              products.library.tasks     the task is handed back
+      ShuttingDown              domain.errors              the task is handed back
       BudgetExceeded            backends.paid_calls        becomes a BackendError
       RenderCanceled            backends.base              the job was cancelled
       ComfyError                backends.comfyui.errors    becomes a BackendError
@@ -236,3 +236,7 @@ class BackendError(ImagemillError):
         self.counts = counts
         self.failure = failure
         self.code = failure.value
+
+
+class ShuttingDown(Exception):
+    """This process stops and accepts no more work; another process has to do it."""

@@ -16,32 +16,6 @@ from imagemill.domain.failures import Failure
 from imagemill.domain.moderation import ModerationRecord
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryEntry:
-    """The next version of a template of the model library."""
-
-    template_id: str
-    gender: str
-    age_range: str
-    body_type: str
-    pose: str
-    style: str
-    prompt: str
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class CharacterImage:
-    """A new picture of a character or story. It becomes the active one of its type and emotion."""
-
-    character_id: str
-    type: str
-    emotion: str = ""
-
-
-Record = LibraryEntry | CharacterImage
-
-
 class JobStatus(StrEnum):
     WAITING = "waiting"
     """The job has dependencies that are not finished."""
@@ -222,8 +196,8 @@ class Succeeded:
     artifacts: tuple[Artifact, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Data of the terminal event: stage times, the graph, counts."""
-    record: Record | None = None
-    """A row to write in the same transaction as the job."""
+    record: object | None = None
+    """A record to write in the same transaction as the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,12 @@ def accounts_of(owner: str) -> tuple[str, ...]:
     """Return the owners whose limits count a request of this owner: itself and its account."""
     account, is_end_user, _ = owner.partition(":")
     return (account, owner) if is_end_user else (owner,)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """In seconds of estimated work."""
+
+    waiting_s: float
+    rate: float
+    """Seconds of work done in a second of time; 0 when nothing was done lately."""

@@ -23,7 +23,7 @@ from imagemill.domain.errors import (
     UnusablePicture,
 )
 from imagemill.domain.failures import FailureCode
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, SanitizedImage
 from imagemill.media.layout import InvalidImage, NotAccepted
 from imagemill.media.pictures import EXTENSIONS, PictureInfo
@@ -61,7 +61,7 @@ class StoredInput:
 
 class InputPictures:
     def __init__(
-        self, store: Store, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
+        self, store: JobStore, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
     ) -> None:
         self._intake = intake
         self._store = store

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from imagemill.db.locks import AcquireRole, ReleaseRole
+from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
-from imagemill.jobs.store.store import Store
 
 # Knowing at once which processes of this machine are dead, by locks the kernel lets go of.
 #
@@ -85,7 +84,7 @@ def _site(path: Path) -> str:
 
 log = logging.getLogger(__name__)
 
-_OFFICE = "scheduler"
+_ROLE = "scheduler"
 _RENEWALS = 3
 """How often a lease is renewed before it would end: one lost renewal is no change of leader."""
 
@@ -93,8 +92,8 @@ _RENEWALS = 3
 class LeaderElection:
     """``lease_s``: how long the others wait for a leader that is silent."""
 
-    def __init__(self, store: Store, process_lock: ProcessLock, *, lease_s: float) -> None:
-        self._store = store
+    def __init__(self, leases: LeaderLeases, process_lock: ProcessLock, *, lease_s: float) -> None:
+        self._leases = leases
         self._process_lock = process_lock
         self._lease_s = lease_s
         self._lock = threading.Lock()
@@ -117,7 +116,7 @@ class LeaderElection:
                 return
             self._holds = False
             try:
-                self._store.release_role(ReleaseRole(_OFFICE, self._process_lock.worker))
+                self._leases.release(ReleaseRole(_ROLE, self._process_lock.worker))
             except StorageError as error:
                 log.info("the office of the scheduler ends by its time: %s", error)
 
@@ -126,7 +125,7 @@ class LeaderElection:
         try:
             holder = self._acquire()
             if self._process_lock.dead_processes([holder]):
-                self._store.release_role(ReleaseRole(_OFFICE, holder))
+                self._leases.release(ReleaseRole(_ROLE, holder))
                 holder = self._acquire()
         except StorageError as error:
             log.warning("the database does not say who leads: %s", error)
@@ -140,4 +139,4 @@ class LeaderElection:
     def _acquire(self) -> str:
         now = now_us()
         until = now + round(self._lease_s * SECOND)
-        return self._store.acquire_role(AcquireRole(_OFFICE, self._process_lock.worker, now, until))
+        return self._leases.acquire(AcquireRole(_ROLE, self._process_lock.worker, now, until))

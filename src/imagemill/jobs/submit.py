@@ -15,7 +15,7 @@ from imagemill.domain.images import measure, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
 from imagemill.jobs.store.admission import Submission
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.store.submit import Accepted
 from imagemill.quotas.service import Quotas
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
@@ -68,7 +68,7 @@ class SubmitDefaults:
 class Submitter:
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         resolver: Callable[[str], ResourceResolver],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],

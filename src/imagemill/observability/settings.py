@@ -1,8 +1,10 @@
 """Settings of traces: the collector of spans, and the sampling ratio."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+
+from imagemill.settings import SettingsGroup
 
 
 def _http(value: str) -> str:
@@ -24,29 +26,28 @@ def _read(value: SecretStr) -> dict[str, str]:
     return {name.strip().lower(): text.strip() for name, _, text in pairs}
 
 
-class OtelSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class OtelSettings(SettingsGroup):
+    timeout_s: ClassVar[float] = 5.0
+    """Seconds for one export of spans, and for the last one at a stop."""
 
     endpoint: Annotated[str, AfterValidator(_http)] | None = Field(
         default=None,
-        description=(
-            "URL of the span collector (OTLP over HTTP), such as http://127.0.0.1:4318; unset: no traces."
-        ),
+        description="Collector that spans are exported to (OTLP over HTTP), such as http://127.0.0.1:4318; "
+        "none: no tracing.",
     )
     headers: Annotated[SecretStr | None, AfterValidator(_pairs)] = Field(
         default=None,
-        description="HTTP headers for the collector, such as a token: name=value, separated by commas.",
+        description="Headers sent to the collector, such as a token: name=value, comma-separated; none: no "
+        "extra headers.",
     )
     ratio: float = Field(
-        default=1.0, ge=0, le=1, description="Share of traces that are exported, chosen by their ids."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of traces that are exported, chosen by their ids; 0 exports none.",
     )
     service_name: str = Field(
-        default="imagemill", min_length=1, description="Service name of this installation in traces."
-    )
-    timeout_s: float = Field(
-        default=5.0,
-        gt=0,
-        description="Timeout of an export in seconds; also the longest wait for the last one at shutdown.",
+        default="imagemill", min_length=1, description="Name of this installation in traces."
     )
 
     @property

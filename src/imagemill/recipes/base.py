@@ -1,6 +1,6 @@
 """The recipe interface: an input model, the preparation of an input, and the plan of a render."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,16 +9,8 @@ from pydantic import BaseModel
 from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import RenderSpec
-from imagemill.domain.jobs import Record
 from imagemill.domain.moderation import PromptTexts
-from imagemill.media.palette import Palette
-from imagemill.media.transforms import ImageTransform, Role
-from imagemill.products.characters.prompts.types import (
-    Appearance,
-    CharacterSheet,
-    SceneDescription,
-    StoryContext,
-)
+from imagemill.media.transforms import ImageTransform, OutputFile, Role, TransformContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +32,9 @@ class Plan:
     """Blob keys of files that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
     the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
     contain unchecked text of a client."""
-    record: Record | None = None
-    """A row to write when the job succeeds."""
+    record: object | None = None
+    """A record that is written when the job succeeds; its type selects the writer, see
+    `Product.record_writers`."""
 
 
 class ResourceResolver(Protocol):
@@ -59,24 +52,16 @@ class ResourceResolver(Protocol):
         ...
 
 
-class Tools(Protocol):
-    """Slow operations that a recipe may only use in a worker, not in a request."""
+@dataclass(frozen=True, slots=True)
+class PrepareContext:
+    """The tools of a worker for preparing an input, which may take time and use the network."""
 
-    def look(self, sheet: CharacterSheet) -> Appearance:
-        """Translate a character sheet into tags that a checkpoint understands."""
-        ...
-
-    def scene(self, story: StoryContext) -> SceneDescription:
-        """Translate a moment of a story into such tags."""
-        ...
-
-    def palette(self, source: str) -> Palette:
-        """Return the colours of an input's picture. Raises `BackendError` and `StorageError`."""
-        ...
-
-    def avatar(self, character_id: str) -> str | None:
-        """Return the source of the owner's active avatar of a character."""
-        ...
+    owner: str
+    """The owner of the job."""
+    load_picture: Callable[[str], bytes]
+    """Return an input picture by its source. Raises `BackendError`, and `StorageError`."""
+    run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+    """Run a transform in a confined process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +93,7 @@ class Recipe:
     """Returns the texts of an input, complete or not, for prompt checks; None means all texts in it."""
     replace_texts: Callable[[Any, PromptTexts], BaseModel] | None = None
     """Returns the input with other texts. With None, an input that a check would rewrite is blocked."""
-    prepare: Callable[[Any, Tools], Prepared] | None = None
+    prepare: Callable[[Any, PrepareContext], Prepared] | None = None
     """Slow work that the worker does before the plan. The texts are checked again after it. A plan must be
     possible without it, as a request makes a plan to find out whether and where the job can run."""
     rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])

@@ -2,14 +2,14 @@
 text."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.moderation import ModerationRecord, Verdict
 
@@ -31,12 +31,10 @@ class Decision:
 class Decisions:
     """Reads and writes of decisions."""
 
-    def __init__(
-        self, begin: Callable[..., Any], write: Callable[..., Any], read: Callable[..., Any]
-    ) -> None:
-        self._begin = begin
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._begin = database.begin
+        self._write = database.write
+        self._read = database.read
 
     def begin(self, decisions: Sequence[Decision]) -> None:
         """Write decisions in the background, no later than any later write. Never blocks; a failure is

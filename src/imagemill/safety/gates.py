@@ -19,11 +19,10 @@ from imagemill.domain.moderation import (
     Verdict,
 )
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
-from imagemill.jobs.store.store import Store
 from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Recipe
 from imagemill.safety.chain import ChainResult, CheckChain, CheckFailed
-from imagemill.safety.decisions import Decision
+from imagemill.safety.decisions import Decision, Decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,15 @@ class ApprovedInput:
 class PromptGate:
     """Runs the prompt checks on a recipe's input, and stores their decisions."""
 
-    def __init__(self, chain: CheckChain, store: Store) -> None:
+    def __init__(self, chain: CheckChain, decisions: Decisions) -> None:
         self._chain = chain
-        self._store = store
+        self._decisions = decisions
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
         """Check an input. Raises `ContentBlocked` at ``path`` + the prompt field, and `CheckFailed`."""
         texts, checked = self._check(recipe, input_, owner)
         if (blocked := checked.blocked) is not None:
-            self._store.decisions.begin([_decision(blocked, owner, None)])
+            self._decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
@@ -76,7 +75,7 @@ class PromptGate:
         except CheckFailed as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
         if checked.records:
-            self._store.decisions.record([_decision(each, job.owner, job.id) for each in checked.records])
+            self._decisions.record([_decision(each, job.owner, job.id) for each in checked.records])
         if (blocked := checked.blocked) is not None:
             message = f"its text was blocked as {blocked.category!r} after its translation; change it"
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
@@ -92,7 +91,7 @@ class PromptGate:
         earlier one."""
         decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.moderation]
         if decisions:
-            self._store.decisions.begin(decisions)
+            self._decisions.begin(decisions)
 
 
 def _apply_rewrite(recipe: Recipe, input_: Any, texts: PromptTexts, checked: ChainResult) -> Any:
@@ -147,11 +146,11 @@ class PictureGate:
     def __init__(
         self,
         classifiers: Sequence[Classifier],
-        store: Store,
+        decisions: Decisions,
         raster: Callable[[bytes, int, int], bytes],
     ) -> None:
         self._classifiers = tuple(classifiers)
-        self._store = store
+        self._decisions = decisions
         self._raster = raster
 
     def judge(self, job: Job, data: bytes, info: PictureInfo) -> list[str]:
@@ -174,7 +173,7 @@ class PictureGate:
     def _record(self, name: str, result: ModerationResult, job: Job, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
         record = ModerationRecord(name[:64], result.verdict, result.category[:64], digest)
-        self._store.decisions.record([_decision(record, job.owner, job.id)])
+        self._decisions.record([_decision(record, job.owner, job.id)])
 
 
 def _decision(record: ModerationRecord, owner: str, job_id: str | None) -> Decision:

@@ -3,6 +3,7 @@
 from imagemill.backends.comfyui.node import RenderTimeEstimator
 from imagemill.backends.comfyui.settings import ComfySettings, configured
 from imagemill.net.breaker import Breaker
+from tests.tuning import tuned
 
 
 class Time:
@@ -75,7 +76,7 @@ def test_half_open_a_success_closes_it_for_good() -> None:
     assert not sick.is_open
 
 
-SETTINGS = ComfySettings(timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
+SETTINGS = tuned(ComfySettings, timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
 
 
 def test_a_node_that_has_not_rendered_with_a_model_gets_the_whole_time() -> None:

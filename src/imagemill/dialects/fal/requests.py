@@ -188,7 +188,7 @@ def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | Non
         except (NotFound, InvalidImage):
             return None
         return layout.width, layout.height
-    found = services.store.artifact(name)
+    found = services.jobs.artifact(name)
     return (found[0].width, found[0].height) if found and found[1] == owner else None
 
 

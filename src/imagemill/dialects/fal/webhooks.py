@@ -29,7 +29,7 @@ def webhook_format(services: Services) -> Format:
         if not delivery.event.type.is_terminal:
             return None
         # The newest event is told with the job, whatever was noted on it since.
-        view = services.store.view(job.id)
+        view = services.jobs.view(job.id)
         told = result(view, services.response_config.public_url or marks(job).get("base", ""), services)
         body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
         if isinstance(told, FalErrorResponse):

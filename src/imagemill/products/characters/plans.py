@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from imagemill.domain.air import parse
 from imagemill.domain.images import ImageSpec, Network
-from imagemill.domain.jobs import CharacterImage
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
 from imagemill.products.characters.inputs import (
@@ -24,6 +23,7 @@ from imagemill.products.characters.inputs import (
 )
 from imagemill.products.characters.prompts import glossary, scenes, templates
 from imagemill.products.characters.prompts.templates import Person, Prompt
+from imagemill.products.characters.records import CharacterImage
 from imagemill.products.characters.settings import CharacterSettings
 from imagemill.recipes.base import Plan
 
@@ -95,7 +95,7 @@ class CharacterPlanner:
         prompt = templates.cover(
             _scene_of(input_), _people(input_), style=_style(input_), pony=self.uses_scores(_style(input_))
         )
-        faces = self.settings.detail_faces
+        faces = self.settings.sampling.detail_faces
         spec = self._spec(input_, prompt, COVER, _loras(input_.characters), faces=faces)
         return Plan(
             work=spec,
@@ -117,7 +117,7 @@ class CharacterPlanner:
     def uses_scores(self, style: str) -> bool:
         """Whether prompts of this style contain the quality tags of the Pony family."""
         own = self.settings.styles.get(style.strip().lower())
-        return self.settings.scores if own is None or own.scores is None else own.scores
+        return self.settings.sampling.scores if own is None or own.scores is None else own.scores
 
     def _spec(
         self,
@@ -130,8 +130,8 @@ class CharacterPlanner:
         background: str | None = None,
         faces: bool = False,
     ) -> ImageSpec:
-        settings = self.settings
-        model = input_.model or settings.checkpoint
+        sampling = self.settings.sampling
+        model = input_.model or self.settings.checkpoint
         air = parse(model)
         return ImageSpec(
             prompt=prompt.positive,
@@ -141,14 +141,14 @@ class CharacterPlanner:
             family=air.family,
             width=size[0],
             height=size[1],
-            steps=input_.steps or settings.steps,
-            cfg_scale=settings.cfg_scale if input_.cfg_scale is None else input_.cfg_scale,
-            sampler=input_.sampler or settings.sampler,
-            scheduler=input_.scheduler or settings.scheduler,
+            steps=input_.steps or sampling.steps,
+            cfg_scale=sampling.cfg_scale if input_.cfg_scale is None else input_.cfg_scale,
+            sampler=input_.sampler or sampling.sampler,
+            scheduler=input_.scheduler or sampling.scheduler,
             seed=input_.seed or 0,
             networks=tuple(Network(each.air, "lora", each.strength, None, each.path) for each in loras),
             image=_REFERENCE if source else None,
-            denoise=settings.reference_denoise if source else 1.0,
+            denoise=sampling.reference_denoise if source else 1.0,
             background=background,
             faces=faces,
         )

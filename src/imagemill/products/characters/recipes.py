@@ -1,12 +1,13 @@
 """The character recipes; entry points build them from the settings."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
+from imagemill.media.palette import Palette
 from imagemill.products.characters.inputs import (
     AppearanceInput,
     AvatarInput,
@@ -22,11 +23,37 @@ from imagemill.products.characters.inputs import (
 )
 from imagemill.products.characters.plans import CharacterPlanner
 from imagemill.products.characters.prompts import glossary
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
 from imagemill.products.characters.settings import CharacterSettings, StyleSettings
-from imagemill.recipes.base import Plan, Prepared, Recipe, ResourceResolver, Tools
+from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe, ResourceResolver
 
-if TYPE_CHECKING:
-    from imagemill.config import Settings
+
+class Tools(Protocol):
+    """The tools for preparing an input; see `imagemill.products.characters.preparation.JobTools`."""
+
+    def look(self, sheet: CharacterSheet) -> Appearance:
+        """Return a character in words that a checkpoint understands."""
+        ...
+
+    def scene(self, story: StoryContext) -> SceneDescription:
+        """Return a moment of a story in such words."""
+        ...
+
+    def palette(self, source: str) -> Palette:
+        """Return the colours of an input picture. Raises `BackendError`, and `StorageError`."""
+        ...
+
+    def avatar(self, character_id: str) -> str | None:
+        """Return the source of the active avatar that the job's owner has of a character."""
+        ...
+
+
+ToolsOf = Callable[[PrepareContext], Tools]
 
 SET = "stickerSet"
 """Name of the price for a sticker in a set of all eight."""
@@ -34,46 +61,56 @@ _SET_RATE = Rate(base=2.5)
 """20 credits for all eight stickers."""
 
 
-def avatar(settings: "Settings") -> Recipe:
-    planner = _planner(settings)
-    return _recipe("avatar", AvatarInput, planner, planner.avatar, Rate(base=5), _prepare_avatar)
+def avatar(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
+    return _recipe("avatar", AvatarInput, planner, planner.avatar, Rate(base=5), tools, _prepare_avatar)
 
 
-def sticker(settings: "Settings") -> Recipe:
-    planner = _planner(settings)
+def sticker(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
         "sticker",
         StickerInput,
         planner,
         planner.sticker,
         Rate(base=3),
+        tools,
         _prepare_sticker,
         rates={SET: _SET_RATE},
     )
 
 
-def cover(settings: "Settings") -> Recipe:
-    planner = _planner(settings)
+def cover(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "cover", CoverInput, planner, planner.cover, Rate(base=8), _prepare_story, prompt_field="synopsis"
+        "cover",
+        CoverInput,
+        planner,
+        planner.cover,
+        Rate(base=8),
+        tools,
+        _prepare_story,
+        prompt_field="synopsis",
     )
 
 
-def scene(settings: "Settings") -> Recipe:
-    planner = _planner(settings)
+def scene(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "scene", SceneInput, planner, planner.scene, Rate(base=5), _prepare_story, prompt_field="summary"
+        "scene",
+        SceneInput,
+        planner,
+        planner.scene,
+        Rate(base=5),
+        tools,
+        _prepare_story,
+        prompt_field="summary",
     )
 
 
-def _planner(settings: "Settings") -> CharacterPlanner:
+def make_planner(settings: CharacterSettings) -> CharacterPlanner:
     """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
-    own = settings.characters
-    if own.cutout_model is None:
-        return CharacterPlanner(own)
+    if settings.cutout_model is None:
+        return CharacterPlanner(settings)
     from imagemill.media.cutout import loaded  # it loads NumPy
 
-    return CharacterPlanner(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(settings, loaded(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
@@ -82,7 +119,8 @@ def _recipe(
     planner: CharacterPlanner,
     plan: Callable[[Any], Plan],
     rate: Rate,
-    prepare: Callable[[Any, Tools], Prepared],
+    tools: "ToolsOf",
+    prepare: Callable[[Any, "Tools"], Prepared],
     *,
     rates: dict[str, Rate] | None = None,
     prompt_field: str = "character",
@@ -103,7 +141,7 @@ def _recipe(
         model=lambda input_: (input_.model or planner.settings.checkpoint).lower(),
         rate=rate,
         get_texts=get_texts,
-        prepare=prepare,
+        prepare=lambda input_, context: prepare(input_, tools(context)),
         rates=rates or {},
         prompt_field=prompt_field,
     )
@@ -113,17 +151,18 @@ def complete_picture(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
     """Complete an input from the settings, so that later changes of the settings do not affect the job."""
+    sampling = settings.sampling
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
     update: dict[str, Any] = {
         "model": str(checkpoint.air),
         "model_path": checkpoint.path,
-        "steps": input_.steps or own.steps or settings.steps,
+        "steps": input_.steps or own.steps or sampling.steps,
         "cfg_scale": next(
-            value for value in (input_.cfg_scale, own.cfg_scale, settings.cfg_scale) if value is not None
+            value for value in (input_.cfg_scale, own.cfg_scale, sampling.cfg_scale) if value is not None
         ),
-        "sampler": input_.sampler or own.sampler or settings.sampler,
-        "scheduler": input_.scheduler or own.scheduler or settings.scheduler,
+        "sampler": input_.sampler or own.sampler or sampling.sampler,
+        "scheduler": input_.scheduler or own.scheduler or sampling.scheduler,
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):
@@ -220,3 +259,9 @@ def _translation_details(
     }
     problems = sorted({each.problem for each in known if each.problem})
     return details | ({"translationProblem": problems[0]} if problems else {})
+
+
+def recipes(settings: CharacterSettings, tools: ToolsOf) -> list[Recipe]:
+    """Return all character recipes. Raises ValueError; see `make_planner`."""
+    planner = make_planner(settings)
+    return [make(planner, tools) for make in (avatar, sticker, cover, scene)]

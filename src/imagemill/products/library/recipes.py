@@ -9,11 +9,11 @@ from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below, random_bytes
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, ImageSpec
-from imagemill.domain.jobs import LibraryEntry
 from imagemill.domain.moderation import PromptTexts
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
+from imagemill.products.library.records import LibraryEntry
 from imagemill.products.library.settings import DEFAULT_MODEL
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.text_to_image import PUBLIC_RATE

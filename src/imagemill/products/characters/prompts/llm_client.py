@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from imagemill.domain.errors import ImagemillError
+from imagemill.products.characters.settings import LlmSettings
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,7 +26,7 @@ _ANSWER_TOKENS = 800
 """Maximum tokens of an answer; several times the length of fifteen tags or a short description."""
 _RETRY_DEFAULT_S = 1.0
 _FAILURES = 3
-"""Consecutive failures after which the endpoint is not called for `LlmRules.cooldown_s`; each may take the
+"""Consecutive failures after which the endpoint is not called for `LlmSettings.rest_s`; each may take the
 whole timeout."""
 
 
@@ -34,20 +35,6 @@ class LlmFailed(ImagemillError):
 
     code = "chat_failed"
     retryable = True
-
-
-@dataclass(frozen=True, slots=True)
-class LlmRules:
-    base_url: str
-    model: str
-    api_key: str | None = None
-    timeout_s: float = 20.0
-    """Timeout of a call, including its retry."""
-    answer_bytes: int = 64 * 1024
-    retry_after_s: float = 5.0
-    """Longest wait in seconds before the only retry; when the endpoint asks for a longer one, there is no
-    retry."""
-    cooldown_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +47,26 @@ class _Reply:
 class LlmClient:
     """Thread-safe client with one retry and a circuit breaker."""
 
-    def __init__(self, rules: LlmRules, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        settings: LlmSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         # Imported here, as most installations have no language model.
         import httpx2
 
-        self.rules = rules
+        self.model = model
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._settings = settings
         self._clock = clock
         self._errors: tuple[type[Exception], ...] = (httpx2.HTTPError, httpx2.InvalidURL)
-        headers = {"Authorization": f"Bearer {rules.api_key}"} if rules.api_key else {}
+        key = settings.api_key
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {}
         self._http: httpx2.Client = httpx2.Client(
-            headers=headers, timeout=rules.timeout_s, follow_redirects=False, trust_env=False
+            headers=headers, timeout=settings.timeout_s, follow_redirects=False, trust_env=False
         )
         self._lock = threading.Lock()
         self._failures = 0
@@ -86,7 +83,7 @@ class LlmClient:
         if self._clock() < self._open_until:
             raise LlmFailed("the language model is not called for a while after several failures")
         try:
-            text = self._request(system, user, self._clock() + self.rules.timeout_s)
+            text = self._request(system, user, self._clock() + self._settings.timeout_s)
         except LlmFailed as error:
             self._record(str(error))
             raise
@@ -102,11 +99,11 @@ class LlmClient:
             self._failures = self._failures + 1 if problem else 0
             if self._failures >= _FAILURES:
                 self._failures = 0
-                self._open_until = self._clock() + self.rules.cooldown_s
+                self._open_until = self._clock() + self._settings.rest_s
 
     def _request(self, system: str, user: str, end: float) -> str:
         body = {
-            "model": self.rules.model,
+            "model": self.model,
             "temperature": TEMPERATURE,
             "max_tokens": _ANSWER_TOKENS,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -114,7 +111,7 @@ class LlmClient:
         reply = self._post(body, end)
         if reply.status == 429 or reply.status >= 500:
             pause_s = _retry_after_s(reply.headers)
-            if pause_s > min(self.rules.retry_after_s, end - self._clock()):
+            if pause_s > min(self._settings.retry_after_s, end - self._clock()):
                 raise LlmFailed(f"the language model answered {reply.status}; a retry is not possible yet")
             time.sleep(pause_s)
             reply = self._post(body, end)
@@ -123,10 +120,9 @@ class LlmClient:
         return _content(reply.body)
 
     def _post(self, body: Mapping[str, Any], end: float) -> _Reply:
-        url = f"{self.rules.base_url.rstrip('/')}/chat/completions"
         left_s = max(0.01, end - self._clock())
         try:
-            with self._http.stream("POST", url, json=body, timeout=left_s) as response:
+            with self._http.stream("POST", self._url, json=body, timeout=left_s) as response:
                 return _Reply(response.status_code, response.headers, self._read_body(response, end))
         except self._errors as error:
             # The error's text may contain the URL with a key in it.
@@ -137,7 +133,7 @@ class LlmClient:
         received = bytearray()
         for chunk in response.iter_bytes():
             received += chunk
-            if len(received) > self.rules.answer_bytes:
+            if len(received) > self._settings.answer_bytes:
                 raise LlmFailed("the language model's answer is too large")
             if self._clock() > end:
                 raise LlmFailed("the language model took too long")
@@ -167,3 +163,10 @@ def _content(body: bytes) -> str:
     if not isinstance(content, str):
         raise LlmFailed("the language model's answer has no text")
     return content
+
+
+def open_client(settings: LlmSettings) -> LlmClient | None:
+    """Return a client of the language model that the settings name; None without one."""
+    if settings.base_url is None or settings.model is None:
+        return None
+    return LlmClient(settings.base_url, settings.model, settings)

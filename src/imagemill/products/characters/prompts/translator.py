@@ -186,7 +186,7 @@ class Translator:
     def health(self) -> TranslatorHealth:
         if self._chat is None:
             return TranslatorHealth("glossary", "", "")
-        return TranslatorHealth("llm", self._chat.rules.model, self._chat.problem)
+        return TranslatorHealth("llm", self._chat.model, self._chat.problem)
 
     def look(self, sheet: CharacterSheet) -> Appearance:
         """Translate a sheet. When the model fails, the glossary is used and ``problem`` gives the reason."""
@@ -245,7 +245,7 @@ def _story(story: StoryContext) -> dict[str, Any]:
 
 
 def _key(chat: LlmClient, kind: str, content: Mapping[str, Any]) -> str:
-    whole = {"kind": kind, "version": VERSION, "model": chat.rules.model, "content": content}
+    whole = {"kind": kind, "version": VERSION, "model": chat.model, "content": content}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
