@@ -25,7 +25,7 @@ EXEMPT = (
     "imagemill.products.characters",
     "imagemill.products.library",
 )
-"""Modules whose imports do not count yet: packages that import their own modules, and a module in two parts."""
+"""Modules whose imports do not count yet: packages that import their own modules, one module in two parts."""
 
 Graph = Mapping[str, Mapping[str, int]]
 """Module -> imported module -> line of the import; 0 for the package that a module is in."""
