@@ -44,7 +44,7 @@ class Shelf:
 
 
 def maker(kind: str, tools: Any = None, **settings: Any) -> Recipe:
-    studio = recipes.planner(CharacterSettings.model_validate(settings))
+    studio = recipes.make_planner(CharacterSettings.model_validate(settings))
     return MAKERS[kind](studio, lambda _: tools)
 
 

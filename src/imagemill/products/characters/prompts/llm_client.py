@@ -26,7 +26,7 @@ _ANSWER_TOKENS = 800
 """Maximum tokens of an answer; several times the length of fifteen tags or a short description."""
 _RETRY_DEFAULT_S = 1.0
 _FAILURES = 3
-"""Consecutive failures after which the endpoint is not called for `LlmRules.cooldown_s`; each may take the
+"""Consecutive failures after which the endpoint is not called for `LlmSettings.rest_s`; each may take the
 whole timeout."""
 
 
