@@ -115,7 +115,7 @@ class RenderControl:
     def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         self._on_progress = on_progress
         self._stop = threading.Event()
-        self._left = False
+        self._detached = False
 
     def progress(self, progress: Progress) -> None:
         if self._on_progress is not None:
@@ -123,7 +123,7 @@ class RenderControl:
 
     def stop(self, *, detach: bool = False) -> None:
         """``leave``: the render is another attempt's now, which follows it on its node."""
-        self._left = detach
+        self._detached = detach
         self._stop.set()
 
     @property
@@ -133,7 +133,7 @@ class RenderControl:
     @property
     def detached(self) -> bool:
         """Whether a render that outlives its follower is to go on."""
-        return self._left
+        return self._detached
 
     def wait(self, seconds: float) -> bool:
         """Sleep, or return True at once when the render should stop."""

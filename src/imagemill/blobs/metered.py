@@ -1,4 +1,4 @@
-"""Any blob store, with the time of each operation told to somebody."""
+"""A blob store that reports the duration and result of each operation of another store."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -8,17 +8,17 @@ from typing import ParamSpec, TypeVar
 from imagemill.blobs.base import BlobInfo, BlobStore, Method
 from imagemill.domain.errors import Conflict, NotFound
 
-Told = Callable[[str, str, float], None]
-"""Operation, how it ended (``ok``, ``absent``, ``conflict``, ``error``), seconds."""
+Observe = Callable[[str, str, float], None]
+"""Called with the operation, its result (``ok``, ``absent``, ``conflict``, ``error``) and its seconds."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class MeteredBlobs:
-    def __init__(self, blobs: BlobStore, told: Told) -> None:
+    def __init__(self, blobs: BlobStore, observe: Observe) -> None:
         self._blobs = blobs
-        self._told = told
+        self._observe = observe
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         self._timed("put", self._blobs.put, key, data, media_type)
@@ -42,7 +42,7 @@ class MeteredBlobs:
         self._timed("delete", self._blobs.delete, keys)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """Not timed: how long it takes is up to the reader."""
+        """Not measured, as its duration depends on how fast the caller iterates."""
         return self._blobs.list(prefix)
 
     def ping(self) -> None:
@@ -67,5 +67,5 @@ class MeteredBlobs:
             result = "conflict"
             raise
         finally:
-            self._told(operation, result, time.perf_counter() - start)
+            self._observe(operation, result, time.perf_counter() - start)
         return done

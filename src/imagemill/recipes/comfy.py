@@ -89,7 +89,7 @@ def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> t
         resource = resolver.resource(f"{path}[{id_!r}].inputs.{where}", value)
         changes[id_, place] = resource.path
         airs[resource.path] = str(resource.air)
-    resolved = graphs.replaced(graph, changes)
+    resolved = graphs.replace_values(graph, changes)
     return resolved, checkpoint_of(resolved, airs)
 
 

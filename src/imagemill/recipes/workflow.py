@@ -134,7 +134,7 @@ def _with_airs(graph: graphs.Graph, resolver: ResourceResolver, found: list[Reso
     for id_, place, air in graphs.air_inputs(graph):
         found.append(resolver.resource(f"workflow.graph[{id_!r}].inputs.{'.'.join(map(str, place))}", air))
         changes[id_, place] = found[-1].path
-    return graphs.replaced(graph, changes)
+    return graphs.replace_values(graph, changes)
 
 
 def get_texts(input_: WorkflowRun) -> PromptTexts:

@@ -23,7 +23,7 @@ from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.graph import normalise
-from imagemill.graphs.requirements import Requirement, needs_of
+from imagemill.graphs.requirements import Requirement, requirements_of
 from imagemill.net.breaker import Clock
 
 if TYPE_CHECKING:
@@ -239,7 +239,9 @@ def _blame(connection: NodeConnection, error: BackendError) -> None:
 
 def _needs(work: RenderSpec) -> tuple[Requirement, ...]:
     """Raises `InvalidGraph`."""
-    return needs_of(replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work)
+    return requirements_of(
+        replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
+    )
 
 
 def _missing(need: Requirement, lacking: list[str], all_: list[str]) -> str:
