@@ -143,7 +143,7 @@ def test_a_removed_workflow_is_gone(server: Server, files: Path) -> None:
         (["add", "x", "{files}/portrait.toml"], "is not JSON"),
         (["edit", "portrait"], "nothing is given; name --manifest, --graph or both"),
         (["run", "portrait", "prompt"], "'prompt' is no input and value"),
-        (["run", "portrait", "colour=red"], "colour is not an input of this workflow; it has prompt, steps"),
+        (["run", "portrait", "colour=red"], "colour is no input of this workflow; it has prompt, steps"),
         (["run", "portrait", "steps=many"], "steps: 'many' is no whole number"),
         (["run", "portrait", "loras=a*b"], "loras: 'b' is no strength"),
         (["run", "portrait", "--image", "steps=a.png"], "--image: steps takes no picture"),

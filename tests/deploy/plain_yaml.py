@@ -38,7 +38,7 @@ class _Reader:
                 raise NotPlain(f"line {number}: a name is expected here: {text}")
             key = match["key"]
             if key in found or (key == "<<" and merged):
-                raise NotPlain(f"line {number}: {key} occurs twice")
+                raise NotPlain(f"line {number}: {key} is there twice")
             value = self.value(match["rest"] or "", indent)
             if key == "<<":
                 merged = value
