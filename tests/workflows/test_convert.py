@@ -64,9 +64,7 @@ def test_a_seed_without_its_neighbour_shifts_nothing(catalogue: Catalogue) -> No
 
 def test_values_that_do_not_fit_the_node_are_refused(catalogue: Catalogue) -> None:
     shifted = SAMPLER | {"widgets_values": [7, "fixed", "euler", 20, 7.5, "normal", 1]}
-    with pytest.raises(
-        CannotConvert, match=r"node 3 \(KSampler\): steps holds 'euler', not a whole number"
-    ):
+    with pytest.raises(CannotConvert, match=r"node 3 \(KSampler\): steps holds 'euler', not a whole number"):
         convert(canvas(*with_node(shifted), links=LINKS), catalogue)
 
 

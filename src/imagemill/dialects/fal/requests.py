@@ -23,7 +23,7 @@ from imagemill.domain.jobs import Draft
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
-from imagemill.media.intake import read
+from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage
 from imagemill.web.auth import caller
 from imagemill.web.blobs import PATH as BLOBS
@@ -184,7 +184,7 @@ def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | Non
     """Of a picture the owner made or uploaded; None for what is refused where it is looked up."""
     if uploaded := _UPLOADED.fullmatch(name):
         try:
-            layout = read(services.blobs.get(input_key(owner, *uploaded.groups())))
+            layout = parse(services.blobs.get(input_key(owner, *uploaded.groups())))
         except (NotFound, InvalidImage):
             return None
         return layout.width, layout.height

@@ -50,7 +50,9 @@ class JobTools:
         context = TransformContext("", 0, now_us(), None, "", "")
         try:
             return palette.read(
-                self.context.run_transform(palette.measured, self.context.load_picture(source), context)
+                self.context.run_transform(
+                    palette.measure_palette, self.context.load_picture(source), context
+                )
             )
         except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error

@@ -108,9 +108,9 @@ def build_planner(settings: CharacterSettings) -> CharacterPlanner:
     """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
     if settings.cutout_model is None:
         return CharacterPlanner(settings)
-    from imagemill.media.cutout import loaded  # it loads NumPy
+    from imagemill.media.cutout import load_model  # it loads NumPy
 
-    return CharacterPlanner(settings, loaded(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
