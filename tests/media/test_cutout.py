@@ -92,7 +92,7 @@ def test_what_is_no_such_model_is_told():
 
 def test_a_setting_that_names_no_model_is_told_by_its_name(tmp_path: Path):
     path = tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match=r"THE_SETTING names .*, which is no file"):
+    with pytest.raises(ValueError, match=r"THE_SETTING names .*, which is not a file"):
         load_model(path, "THE_SETTING")
     path.write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"THE_SETTING names .* cannot be loaded"):

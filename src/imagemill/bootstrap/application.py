@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagemill.accounts.audit import Audit
 from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
-from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
@@ -119,7 +119,7 @@ class Application:
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
-        self.nodes = NodeRegistry(self.stores.nodes, tuple(configured(settings.comfyui)), self.node_backend)
+        self.nodes = NodeRegistry(self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend)
         self.services = self._services()
         self.callbacks = self._notifier()
         self._listening: ListenerThread | None = None

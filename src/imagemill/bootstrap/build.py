@@ -66,7 +66,7 @@ class NodeBackendAdapter:
     def configure(self, nodes: Sequence[NodeConfig]) -> None:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
-            self._simulator.rest(bool(nodes) or self._has_remote)
+            self._simulator.pause(bool(nodes) or self._has_remote)
 
     def catalogues(self) -> Sequence[Catalogue]:
         return self._comfyui.catalogues()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import ComfyError
-from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.settings_check import unknown_variables, variables
@@ -284,7 +284,7 @@ def _nodes(settings: Settings) -> Iterator[Finding]:
     except StorageError as error:
         reason = " ".join(str(error).split())
         yield Finding(Level.ERROR, "nodes", f"their table cannot be read ({reason}): see the database")
-    nodes = {node.name: node for node in (*stored, *configured(settings.comfyui))}
+    nodes = {node.name: node for node in (*stored, *configured_nodes(settings.comfyui))}
 
     def looks() -> list[NodeCheck]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:

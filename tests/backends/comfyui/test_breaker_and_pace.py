@@ -1,7 +1,7 @@
 """Rules that keep jobs off sick nodes and renders within their time."""
 
 from imagemill.backends.comfyui.node import RenderTimeEstimator
-from imagemill.backends.comfyui.settings import ComfySettings, configured
+from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.net.breaker import Breaker
 from tests.tuning import tuned
 
@@ -100,7 +100,7 @@ def test_a_quick_repeat_from_the_cache_does_not_make_it_impatient() -> None:
 
 def test_addresses_in_the_settings_become_named_nodes_with_their_token() -> None:
     settings = ComfySettings(urls=("http://10.0.0.7:8188/", "https://gpu.example/comfy"), token="s3cret")  # type: ignore[arg-type]
-    nodes = list(configured(settings))
+    nodes = list(configured_nodes(settings))
     assert [(node.name, node.url) for node in nodes] == [
         ("comfy-10.0.0.7-8188", "http://10.0.0.7:8188"),
         ("comfy-gpu.example-comfy", "https://gpu.example/comfy"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
-from imagemill.backends.comfyui.submit import STALE_STOCK_S
+from imagemill.backends.comfyui.submit import STALE_INVENTORY_S
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, Network
@@ -162,7 +162,7 @@ def test_a_model_that_came_since_is_found(node: TestNode) -> None:
         comfy = backend(growing)
         files["checkpoints"].append("new.safetensors")
         growing.restart()
-        comfy._connection("a").stock_at -= STALE_STOCK_S + 1  # pyright: ignore[reportPrivateUsage]
+        comfy._connection("a").inventory_at -= STALE_INVENTORY_S + 1  # pyright: ignore[reportPrivateUsage]
         assert render(comfy, order(spec(model_path="new.safetensors"))).outputs
         comfy.close()
 

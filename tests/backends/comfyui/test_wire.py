@@ -148,7 +148,7 @@ def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
     client = NodeClient(NodeConfig("gpu-1", f"http://127.0.0.1:{port}"), connect_s=1.0, read_s=1.0)
     with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({})
-    assert not caught.value.doubtful
+    assert not caught.value.maybe_received
     client.close()
 
 
@@ -156,7 +156,7 @@ def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) 
     server, client = serve(b"", stay=False)
     with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({"prompt": {}})
-    assert caught.value.doubtful
+    assert caught.value.maybe_received
     assert len(server.requests) == 1
 
 
@@ -198,7 +198,7 @@ def test_an_upload_gives_the_name_the_node_chose(serve: Serve) -> None:
 
 def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
     server, client = serve(answer(b""))
-    with pytest.raises(ValueError, match="whatever runs"):
+    with pytest.raises(ValueError, match="any running prompt"):
         client.interrupt("")
     assert not server.requests
 
@@ -206,7 +206,7 @@ def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ComfyUnreachable("x", doubtful=True), FailureCode.NODE_LOST),
+        (ComfyUnreachable("x", maybe_received=True), FailureCode.NODE_LOST),
         (TruncatedFile("x"), FailureCode.BAD_OUTPUT),
         (ComfyStatusError(413, "x"), FailureCode.BACKEND_REJECTED),
         (ComfyStatusError(500, "x"), FailureCode.BACKEND_UNAVAILABLE),

@@ -1,4 +1,4 @@
-"""ComfyUI's HTTP interface, one method a route; every foreign error becomes a `WireError`."""
+"""ComfyUI's HTTP interface, one method per route; every foreign error becomes a `ComfyError`."""
 
 import re
 import ssl
@@ -31,17 +31,17 @@ from imagemill.domain.nodes import NodeConfig
 from imagemill.graphs.json_access import is_array, is_object
 
 QUICK_S = 10.0
-"""Longest silence of the small routes; a node's garbage collection pauses them for half a second."""
+"""Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
 POOL = 8
-"""Connections kept open to a node: two slots, the poller, a doctor, and some air."""
+"""Connections kept open to a node: two slots, the poller, a doctor, and some reserve."""
 JSON_BYTES = 256 * 2**20
-"""Largest JSON answer taken; /history of 10,000 entries is about 11 MB, /object_info 1 MB."""
+"""Largest JSON answer accepted; /history of 10,000 entries is about 11 MB, /object_info 1 MB."""
 _ERROR_BYTES = 2 * 2**20
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
 
 def tls_context(config: NodeConfig) -> ssl.SSLContext | None:
-    """For https addresses; None otherwise."""
+    """The TLS context for an https address; None for other addresses."""
     if not config.url.startswith("https:"):
         return None
     context = ssl.create_default_context(cafile=config.ca_file)
@@ -52,7 +52,10 @@ def tls_context(config: NodeConfig) -> ssl.SSLContext | None:
 
 
 class NodeClient:
-    """Thread-safe; connections are kept and reused. ``read_s`` is the longest silence within an answer."""
+    """The HTTP client of one node. Thread-safe; connections are reused.
+
+    ``read_s``: longest time without data within an answer, in seconds.
+    """
 
     def __init__(self, config: NodeConfig, *, connect_s: float, read_s: float) -> None:
         parts = urlsplit(config.url)
@@ -63,7 +66,8 @@ class NodeClient:
         if (context := tls_context(config)) is not None:
             secured = {"ssl_context": context, "assert_hostname": None if config.verify_tls else False}
             if not config.verify_tls:
-                # The operator chose it, and `imagemill nodes doctor` says so; not with every request.
+                # The operator chose it, and `imagemill nodes doctor` reports it; no warning for every
+                # request.
                 urllib3.disable_warnings(InsecureRequestWarning)
         self._pool = urllib3.connection_from_url(
             f"{parts.scheme}://{parts.netloc}", maxsize=POOL, block=False, retries=False, **secured
@@ -79,21 +83,21 @@ class NodeClient:
         return _mapping(self._get_json("/object_info", self._read_s))
 
     def embeddings(self) -> list[str]:
-        """Their names without extensions."""
+        """The names of the embeddings, without extensions."""
         answer: object = self._get_json("/embeddings", self._read_s)
         if not is_array(answer):
-            raise NotComfy("answers /embeddings with something else than a list")
+            raise NotComfy("answers /embeddings with something that is not a list")
         return [str(name) for name in answer]
 
     def queue(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/queue"), "queue_running", "queue_pending")
 
     def post_prompt(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises `BadStatus` 400 with the rejection as its body."""
+        """Send a prompt. Raises `ComfyStatusError` 400 with the rejection as its body."""
         return _mapping(_json(self._post_json("/prompt", body, self._read_s), "/prompt"), "prompt_id")
 
     def history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """The prompt's entry, or None: unknown, waiting or running."""
+        """The prompt's entry; None if it is unknown, waiting or running."""
         entry = _mapping(self._get_json(f"/history/{quote(prompt_id, safe='')}")).get(prompt_id)
         return entry if is_object(entry) else None
 
@@ -101,21 +105,21 @@ class NodeClient:
         self._post_json("/history", {"delete": list(prompt_ids)})
 
     def delete_pending(self, prompt_ids: Sequence[str]) -> None:
-        """Takes waiting prompts out of the queue; running and unknown ones are left alone."""
+        """Remove waiting prompts from the queue; running and unknown ones are ignored."""
         self._post_json("/queue", {"delete": list(prompt_ids)})
 
     def interrupt(self, prompt_id: str) -> None:
-        """Stops this prompt if it is the running one."""
+        """Stop this prompt if it is running."""
         if not prompt_id:
-            raise ValueError("an interrupt without a prompt would stop whatever runs")
+            raise ValueError("an interrupt without a prompt id would stop any running prompt")
         self._post_json("/interrupt", {"prompt_id": prompt_id})
 
     def free(self) -> None:
-        """Between prompts the node unloads its models and drops its cache."""
+        """Make the node unload its models and drop its cache before the next prompt."""
         self._post_json("/free", {"unload_models": True, "free_memory": True})
 
     def upload_image(self, data: bytes, name: str, subfolder: str) -> str:
-        """The name a graph's LoadImage takes, which need not be the one asked for."""
+        """Upload a picture; return the name for a graph's LoadImage, which may differ from ``name``."""
         fields = {
             "image": (name, data, "application/octet-stream"),
             "subfolder": subfolder,
@@ -131,9 +135,10 @@ class NodeClient:
         return f"{folder}/{placed['name']}" if folder else str(placed["name"])
 
     def view(self, filename: str, subfolder: str, kind: str, *, most: int) -> tuple[bytes, str]:
-        """A file's bytes and media type.
+        """A file's bytes and media type. ``most``: its largest size in bytes.
 
-        Raises `ComfyStatusError` 404 when it is gone, `TruncatedFile` when it breaks off."""
+        Raises `ComfyStatusError` 404 when it does not exist, `TruncatedFile` when it is cut off or too large.
+        """
         query = urlencode({"filename": filename, "subfolder": subfolder, "type": kind})
         response = self._open("GET", f"/view?{query}", None, {}, self._read_s)
         data = _read_all(response, "/view", most, is_file=True)
@@ -143,8 +148,8 @@ class NodeClient:
         try:
             return _json(self._request("GET", path, read_s=read_s), path)
         except ComfyUnreachable as error:
-            # A kept connection that the node closed meanwhile: reading again harms nothing.
-            if not error.doubtful or isinstance(error.__cause__, ReadTimeoutError):
+            # The node may have closed a kept connection meanwhile: repeating a GET is harmless.
+            if not error.maybe_received or isinstance(error.__cause__, ReadTimeoutError):
                 raise
             return _json(self._request("GET", path, read_s=read_s), path)
 
@@ -166,7 +171,7 @@ class NodeClient:
     def _open(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_s: float | None
     ) -> BaseHTTPResponse:
-        """The answer, its body unread; its status is a success."""
+        """Send a request; return the answer with its body unread. Its status is a success."""
         shown = path.partition("?")[0]
         try:
             response = self._pool.urlopen(
@@ -188,18 +193,19 @@ class NodeClient:
 
 def _unreachable(error: Exception, path: str) -> ComfyError:
     if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
-        return ComfyUnreachable("cannot be reached: connecting fails", doubtful=False)
+        return ComfyUnreachable("cannot be reached: connecting fails", maybe_received=False)
     if isinstance(error, SSLError):
-        return ComfyUnreachable(f"cannot be reached: TLS fails ({error})", doubtful=False)
+        return ComfyUnreachable(f"cannot be reached: TLS fails ({error})", maybe_received=False)
     if isinstance(error, ReadTimeoutError):
-        return ComfyUnreachable(f"does not answer {path} in time", doubtful=True)
-    return ComfyUnreachable(f"broke the connection off at {path}", doubtful=True)
+        return ComfyUnreachable(f"does not answer {path} in time", maybe_received=True)
+    return ComfyUnreachable(f"broke the connection off at {path}", maybe_received=True)
 
 
 def _read_all(response: BaseHTTPResponse, path: str, most: int, *, is_file: bool = False) -> bytes:
-    """The whole body; the connection goes back to the pool, or is closed when something is wrong with it.
+    """Read the whole body; the connection returns to the pool, or is closed after an error.
 
-    A file that breaks off is `TruncatedFile`; an answer that does leaves in doubt what the node did.
+    A file that is cut off raises `TruncatedFile`; another answer that is cut off raises
+    `ComfyUnreachable`, as the node may have acted on the request.
     """
     try:
         data = response.read(most + 1)
@@ -232,5 +238,5 @@ def _json(body: bytes, path: str) -> Any:
 
 def _mapping(answer: object, *keys: str) -> Mapping[str, Any]:
     if not is_object(answer) or any(key not in answer for key in keys):
-        raise NotComfy("answers with JSON of another shape than ComfyUI's: is it a ComfyUI server?")
+        raise NotComfy("answers with JSON that is not ComfyUI's: is it a ComfyUI server?")
     return answer
