@@ -192,9 +192,9 @@ def test_a_missed_size_target_is_delivered_and_told():
     source = png(photo((400, 400)))
     finish = PostProcess(most_bytes=500)
     made = finish(source, FACTS)
-    assert finish.missed(made)
+    assert finish.exceeds_target(made)
     assert made == PostProcess(quality=50)(source, FACTS)
-    assert not PostProcess(most_bytes=10**6).missed(made)
+    assert not PostProcess(most_bytes=10**6).exceeds_target(made)
 
 
 def test_a_transparent_picture_goes_lossy_only_for_its_size_target():

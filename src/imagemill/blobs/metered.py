@@ -21,16 +21,16 @@ class MeteredBlobs:
         self._observe = observe
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
-        self._timed("put", self._blobs.put, key, data, media_type)
+        self._measure("put", self._blobs.put, key, data, media_type)
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
-        self._timed("create", self._blobs.create, key, data, media_type)
+        self._measure("create", self._blobs.create, key, data, media_type)
 
     def get(self, key: str) -> bytes:
-        return self._timed("get", self._blobs.get, key)
+        return self._measure("get", self._blobs.get, key)
 
     def read(self, key: str, start: int, stop: int) -> bytes:
-        return self._timed("read", self._blobs.read, key, start, stop)
+        return self._measure("read", self._blobs.read, key, start, stop)
 
     def location(self, key: str) -> Path | None:
         return self._blobs.location(key)
@@ -39,16 +39,16 @@ class MeteredBlobs:
         return self._blobs.presign(method, key, life_s)
 
     def delete(self, keys: Iterable[str]) -> None:
-        self._timed("delete", self._blobs.delete, keys)
+        self._measure("delete", self._blobs.delete, keys)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         """Not measured, as its duration depends on how fast the caller iterates."""
         return self._blobs.list(prefix)
 
     def ping(self) -> None:
-        self._timed("ping", self._blobs.ping)
+        self._measure("ping", self._blobs.ping)
 
-    def _timed(
+    def _measure(
         self,
         operation: str,
         do: Callable[_P, _R],

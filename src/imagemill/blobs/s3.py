@@ -145,7 +145,7 @@ class S3Blobs:
             raise StorageError(self._problem)
 
     def _probe(self) -> str | None:
-        """Why the store cannot be used, or None.
+        """The reason why the store cannot be used, or None.
 
         The marker is written once, then only read: that costs a tenth and needs the same permissions.
         """

@@ -28,8 +28,7 @@ CORE_PREPROCESSORS: dict[str, str | None] = {
     "canny": "Canny",
     "invert": "ImageInvert",
 }
-"""The client's name of a preprocessor -> the core node. None: the image is already a map, or (tile) used as
-is."""
+"""The client's name of a preprocessor -> the core node; None if the image is already a map or used as is."""
 
 _PREPROCESSOR_INPUTS: dict[str, dict[str, Any]] = {
     # ComfyUI's own defaults, written out as its validator requires the inputs.

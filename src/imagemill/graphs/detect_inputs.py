@@ -62,7 +62,8 @@ def natural_key(id_: str) -> list[tuple[int, int | str]]:
 
 
 def find_value(graph: Graph, id_: str, name: str) -> Target | None:
-    """The place of an input's value: the input itself, or a node that only holds a value; None: computed."""
+    """The place of an input's value: the input itself, or a node that only holds a value. None if it is
+    computed."""
     for _ in range(_MAX_LINKS):
         link = parse_link(graph[id_]["inputs"].get(name))
         if link is None:

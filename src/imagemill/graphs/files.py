@@ -52,7 +52,7 @@ class Listing:
         self._by_normalised: dict[str, str] = {}
         self._by_base: dict[str, str | None] = {}
         for name in names:
-            normalised = _normalised(name)
+            normalised = _normalise(name)
             self._by_normalised.setdefault(normalised, name)
             base = normalised.rsplit("/", 1)[-1]
             self._by_base[base] = None if base in self._by_base else name
@@ -62,7 +62,7 @@ class Listing:
         name."""
         if wanted in self._exact:
             return wanted
-        normalised = _normalised(wanted)
+        normalised = _normalise(wanted)
         if normalised in self._by_normalised:
             return self._by_normalised[normalised]
         base = normalised.rsplit("/", 1)[-1]
@@ -71,5 +71,5 @@ class Listing:
         return self._by_base.get(base)
 
 
-def _normalised(name: str) -> str:
+def _normalise(name: str) -> str:
     return name.replace("\\", "/").strip("/").casefold()

@@ -30,7 +30,7 @@ class InputSpec:
     type: str
     required: bool = True
     choices: tuple[Any, ...] | None = None
-    """The values of a choice. None: not declared (the server is queried later), or not a choice."""
+    """The values of a choice; None if it is not a choice or not declared (the server is queried later)."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """``default``, ``min``, ``max``, ``step``, ``multiline``, ``tooltip``, ... as declared."""
     branches: Mapping[str, tuple["InputSpec", ...]] = field(
@@ -80,9 +80,9 @@ class InputSpec:
 class NodeClass:
     name: str
     inputs: Mapping[str, InputSpec]
-    """In the order of the node's widgets."""
+    """The inputs in the order of the node's widgets."""
     outputs: tuple[str, ...] | None
-    """The types of the outputs; None: not declared."""
+    """The types of the outputs; None if not declared."""
     is_output: bool
     display_name: str = ""
     readable: bool = True

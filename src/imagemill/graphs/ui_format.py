@@ -271,7 +271,7 @@ def convert(raw: object, catalogue: Catalogue) -> Graph:
             f"the node classes {', '.join(unknown[:8])}{', ...' if len(unknown) > 8 else ''} are unknown to "
             "the node; install their packs there, or export it in API format from a server that has them"
         )
-    return normalise({scope.id(node): _converted(scope, node, catalogue) for scope, node in wanted})
+    return normalise({scope.id(node): _convert_node(scope, node, catalogue) for scope, node in wanted})
 
 
 def _needed_ids(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
@@ -298,7 +298,7 @@ def _connected_inputs(scope: GraphScope, node: Mapping[str, Any]) -> Iterator[tu
             yield name, found.value
 
 
-def _converted(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+def _convert_node(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
     kind = catalogue.node_class(node["type"])
     if kind is None or not kind.readable:
         raise CannotConvert(f"the server's description of the node class {node['type']} cannot be read")
@@ -329,7 +329,7 @@ def _by_name(id_: str, kind: NodeClass, saved: Mapping[str, Any]) -> dict[str, A
         value = saved.get(name, _default_of(declared))
         if value is None:
             continue
-        values[name] = _checked(id_, kind, name, declared, value)
+        values[name] = _check_fit(id_, kind, name, declared, value)
         waiting += [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
     return values
 
@@ -351,7 +351,7 @@ def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[An
         if value is None:
             value = _default_of(declared)
         if value is not None:
-            values[name] = _checked(id_, kind, name, declared, value)
+            values[name] = _check_fit(id_, kind, name, declared, value)
         waiting[:0] = [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
     return values
 
@@ -377,7 +377,7 @@ def _is_control(value: Any) -> bool:
     return isinstance(value, str) and value in AFTER_GENERATE
 
 
-def _checked(id_: str, kind: NodeClass, name: str, declared: InputSpec, value: Any) -> Any:
+def _check_fit(id_: str, kind: NodeClass, name: str, declared: InputSpec, value: Any) -> Any:
     if value_fits(declared, value):
         return value
     raise CannotConvert(

@@ -139,8 +139,10 @@ def measure(
     border = _border(pixels)
     found = None
     if key is not None:
-        asked = np.array(key, np.float32)
-        like = border[tint(border, asked) >= _TINTED * max(1.0, float(tint(asked[None], asked)[0]))]
+        requested = np.array(key, np.float32)
+        like = border[
+            tint(border, requested) >= _TINTED * max(1.0, float(tint(requested[None], requested)[0]))
+        ]
         found = _most_frequent(like, least * len(border)) if len(like) else None
     if found is None:
         found = _most_frequent(border, least * len(border))
@@ -181,16 +183,16 @@ def _fit_surface(pixels: Array, colour: Array) -> Background:
     values = pixels[y, x].astype(np.float32)
     y, x = 2 * y / max(1, height - 1) - 1, 2 * x / max(1, width - 1) - 1
     terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1)
-    rest = values - colour
+    residual = values - colour
     slope = np.zeros((6, 3))
     slope[0] = colour
     for bound in (_SIMILAR, _SIMILAR / 2, _SIMILAR / 3):
-        like = np.abs(rest).max(1) < bound
+        like = np.abs(residual).max(1) < bound
         if like.sum() < 60:
             break
         slope = np.linalg.lstsq(terms[like], values[like], rcond=None)[0]
-        rest = values - terms @ slope
-    near = np.abs(rest)[np.abs(rest).max(1) < _SIMILAR / 2]
+        residual = values - terms @ slope
+    near = np.abs(residual)[np.abs(residual).max(1) < _SIMILAR / 2]
     noise = 1.4826 * float(np.median(near, axis=0).max()) if len(near) else 0.0
     if noise > _MOST_NOISE:
         raise _no_background()
@@ -340,8 +342,8 @@ class _Search:
         self._square = np.einsum("ij,ij->i", self._offset, self._offset)
         self._scale = 1 / (3 * noise * noise + _TOLERANCE)
         self.cost = np.full(count, np.inf, np.float32)
-        self.rest = np.full(count, np.inf, np.float32)
-        """The unexplained rest, in squared levels; infinite if there was no candidate."""
+        self.residual = np.full(count, np.inf, np.float32)
+        """The unexplained residual, in squared levels; infinite if there was no candidate."""
         self.alpha = np.ones(count, np.float32)
         self.colour = np.zeros((count, 3), np.float32)
 
@@ -355,7 +357,7 @@ class _Search:
         cost = left * self._scale + handicap
         better = (cost < self.cost[which]) & (length > _APART * _APART)
         where = which[better]
-        self.cost[where], self.rest[where], self.alpha[where] = cost[better], left[better], part[better]
+        self.cost[where], self.residual[where], self.alpha[where] = cost[better], left[better], part[better]
         self.colour[where] = colours[better]
 
 
@@ -407,7 +409,7 @@ def _offsets(width: int) -> list[tuple[int, float]]:
 
 def _alpha(colour: Array, back: Array, share: Array, search: _Search, noise: float) -> Array:
     """Alpha by the found colour if it explains the pixel, else by tint."""
-    trust = np.exp(-np.maximum(search.rest, 0) / (2 * (3 * noise * noise + 14 * 14)))
+    trust = np.exp(-np.maximum(search.residual, 0) / (2 * (3 * noise * noise + 14 * 14)))
     mixed = trust * search.alpha + (1 - trust) * share
     # No subject is brighter than white or darker than black, which bounds alpha from below.
     offset = colour - back
@@ -421,7 +423,7 @@ def _unmix(colour: Array, back: Array, search: _Search, alpha: Array) -> Array:
     """The subject's colour without the background's share."""
     solid = np.maximum(alpha, 0.05)[:, None]
     unmixed = np.clip(back + (colour - back) / solid, 0, 255)
-    known = np.isfinite(search.rest)[:, None]
+    known = np.isfinite(search.residual)[:, None]
     own_light = np.clip(unmixed - search.colour, -_FREEDOM, _FREEDOM)
     steady = np.clip((alpha[:, None] - 0.1) / 0.5, 0, 1)
     return np.where(known, search.colour + own_light * steady, unmixed)
@@ -429,6 +431,6 @@ def _unmix(colour: Array, back: Array, search: _Search, alpha: Array) -> Array:
 
 def _remove_spill(subject: Array, search: _Search, key: Array) -> Array:
     """The colour without spill: the tint of the key beyond that of the surrounding subject."""
-    own = np.where(np.isfinite(search.rest), np.maximum(tint(search.colour, key), 0), 0)
+    own = np.where(np.isfinite(search.residual), np.maximum(tint(search.colour, key), 0), 0)
     excess = np.maximum(tint(subject, key) - own - _SPILL_SLACK, 0)
     return subject - excess[:, None] * (key / float(tint(key[None], key)[0]))

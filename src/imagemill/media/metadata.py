@@ -100,14 +100,14 @@ def _null_terminated(text: str) -> bytes:
 
 
 def _parameters(meta: ImageMetadata) -> dict[str, str | int]:
-    said = {
+    parameters = {
         "prompt": meta.prompt,
         "character": meta.character,
         "seed": meta.seed,
         "model": meta.model,
         "job": meta.job_id,
     }
-    return {name: value for name, value in said.items() if value not in ("", None)}
+    return {name: value for name, value in parameters.items() if value not in ("", None)}
 
 
 def xmp(meta: ImageMetadata) -> bytes:

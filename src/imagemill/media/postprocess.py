@@ -38,7 +38,7 @@ class PostProcess:
     quality: int = 85
     """The quality of the WebP; a transparent picture is lossless."""
     most_bytes: int | None = None
-    """Size target of the picture; see `missed`."""
+    """Size target of the picture; see `exceeds_target`."""
     key_colour: str | None = None
     """``#rrggbb``: the requested colour of the background, which is removed."""
     cutout: bytes | None = field(default=None, repr=False)
@@ -82,7 +82,7 @@ class PostProcess:
             files.append(_original(self, data, meta))
         return files
 
-    def missed(self, made: Sequence[OutputFile]) -> bool:
+    def exceeds_target(self, made: Sequence[OutputFile]) -> bool:
         """Whether the picture is larger than ``most_bytes``, even at the lowest quality."""
         return self.most_bytes is not None and any(
             one.role == "picture" and len(one.data) > self.most_bytes for one in made

@@ -36,7 +36,7 @@ def read(data: bytes) -> ParsedImage:
     if canvas is not None and (len(canvas) < 10 or _canvas(canvas) != size):
         raise InvalidImage("cannot be decoded: the WebP states two different sizes")
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
-    return ParsedImage("image/webp", *size, orientation(exif), _kept(picture, chunks, size))
+    return ParsedImage("image/webp", *size, orientation(exif), _rebuild(picture, chunks, size))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -72,7 +72,7 @@ def _canvas(body: bytes) -> tuple[int, int]:
     return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
 
 
-def _kept(picture: bytes, chunks: dict[bytes, bytes], size: tuple[int, int]) -> bytes:
+def _rebuild(picture: bytes, chunks: dict[bytes, bytes], size: tuple[int, int]) -> bytes:
     profile, alpha = chunks.get(b"ICCP", b""), chunks.get(b"ALPH", b"")
     if not is_profile(profile):
         profile = b""

@@ -21,7 +21,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._opened = 0
-        """How often the breaker opened since the last success."""
+        """The number of times the breaker opened since the last success."""
         self._open_until: float | None = None
         self.cause = ""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import ImagemillError, InvalidInput
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -53,14 +53,13 @@ _DEADLINE = "imagemill.deadline"
 """Key of the deadline among a request's extensions."""
 
 
-class AddressBlocked(httpx2.TransportError):
+class AddressBlocked(ImagemillError, httpx2.TransportError):
     """The address may not be called; the message says why and which setting allows it.
 
-    An `httpx2.TransportError`, as a transport raises it.
+    It is also an `httpx2.TransportError`, as a transport raises it.
     """
 
     code = "address_blocked"
-    retryable = False
 
 
 class Deadline:
@@ -90,12 +89,13 @@ class Deadline:
         return {"trace": self._trace, _DEADLINE: self}
 
     @staticmethod
-    def of(extensions: Mapping[str, Any]) -> "Deadline | None":
+    def from_extensions(extensions: Mapping[str, Any]) -> "Deadline | None":
         """The deadline in a request's extensions, if there is one."""
         return extensions.get(_DEADLINE)
 
     @contextlib.contextmanager
     def running(self) -> Generator[None]:
+        """Enforce the deadline inside the block."""
         timer = threading.Timer(self.left_s, self._end)
         timer.daemon = True
         timer.start()
@@ -221,7 +221,7 @@ class GuardedTransport(httpx2.BaseTransport):
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url, deadline = request.url, Deadline.of(request.extensions)
+        url, deadline = request.url, Deadline.from_extensions(request.extensions)
         port = url.port or (443 if url.scheme == "https" else 80)
         addresses = self._resolve(url.host, port, deadline)[:_MAX_ADDRESSES]
         for address in addresses[:-1]:

@@ -167,7 +167,7 @@ def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, 
         clean_message(str(error.get("exception_message") or "")) or kind or "it failed without a message"
     )
     node_id = str(error.get("node_id") or "")
-    where = _named(node_id, titles.get(node_id) or str(error.get("node_type") or ""))
+    where = _node_name(node_id, titles.get(node_id) or str(error.get("node_type") or ""))
     text = f"{kind} {message}"
     if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
@@ -198,7 +198,7 @@ def fault_failure(node: str, faults: Iterable[GraphFault]) -> BackendError | Non
         code, listed = FailureCode.MISSING_MODEL, [f for f in listed if f.kind == "missing_file"]
     else:
         code = FailureCode.INVALID_GRAPH
-    return BackendError(code, f"{node}: {_joined([fault.message for fault in listed])}")
+    return BackendError(code, f"{node}: {_join([fault.message for fault in listed])}")
 
 
 def rejection(node: str, error: ComfyStatusError, titles: Mapping[str, str]) -> BackendError:
@@ -231,7 +231,7 @@ def node_errors_failure(
     others: list[str] = []
     for node_id, reason in node_errors.items():
         class_type = str(mapping(reason).get("class_type") or "")
-        where = _named(node_id, titles.get(node_id) or class_type)
+        where = _node_name(node_id, titles.get(node_id) or class_type)
         for error in map(mapping, sequence(mapping(reason).get("errors"))):
             about = mapping(error.get("extra_info"))
             name = str(about.get("input_name") or "")
@@ -241,9 +241,9 @@ def node_errors_failure(
                 details = clean_message(str(error.get("details") or ""))
                 others.append(f"{where}: {clean_message(str(error.get('message') or 'refused'))}: {details}")
     if missing:
-        return BackendError(FailureCode.MISSING_MODEL, f"{node}: {_joined(missing)}")
+        return BackendError(FailureCode.MISSING_MODEL, f"{node}: {_join(missing)}")
     if others or node_errors:
-        return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {_joined(others) or 'refuses the graph'}")
+        return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {_join(others) or 'refuses the graph'}")
     return None
 
 
@@ -280,10 +280,10 @@ class File:
     """``output``, ``temp`` or ``input``."""
 
 
-def _named(node_id: str, title: str) -> str:
+def _node_name(node_id: str, title: str) -> str:
     return f"node {node_id} ({title})" if title and node_id else f"node {node_id or title}"
 
 
-def _joined(lines: list[str]) -> str:
+def _join(lines: list[str]) -> str:
     shown = "; ".join(lines[:MOST_FAULTS])
     return f"{shown}; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else shown

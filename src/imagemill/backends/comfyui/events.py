@@ -40,7 +40,7 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Executing:
-    """A node starts. ``node`` None: the prompt has ended and its history is written."""
+    """A node starts. ``node`` None means that the prompt has ended and its history is written."""
 
     prompt: str
     node: str | None

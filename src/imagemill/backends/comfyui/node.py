@@ -1,7 +1,6 @@
 """The state of one node in this process: its connection, its inventory, its health, and its running
 prompts."""
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -23,8 +22,6 @@ from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.requirements import Requirement
 from imagemill.net.breaker import Breaker, Clock
-
-log = logging.getLogger(__name__)
 
 PathOf = Callable[[str], str | None]
 """A checkpoint's AIR in lower case -> the file it should have; None means unknown."""

@@ -115,9 +115,9 @@ class FalBackend:
             return reference_of(call.path, call.request_id)
         if call is not None:
             self._give_up(call)
-        asked = self._map_request(request)
-        call_id = self._reserve(request, asked)
-        return self._send(asked, call_id)
+        fal_request = self._map_request(request)
+        call_id = self._reserve(request, fal_request)
+        return self._send(fal_request, call_id)
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         path, request_id = request_of(reference) or ("", "")
@@ -127,7 +127,7 @@ class FalBackend:
         if call is not None and call.request_id != request_id:
             call = None
         try:
-            outputs, told = FalFollower(client, handle, request, control, self._settings).run()
+            outputs, facts = FalFollower(client, handle, request, control, self._settings).run()
         except FalError as error:
             # The state of the request is unknown: the next attempt collects it.
             raise self._failure(error) from error
@@ -144,7 +144,7 @@ class FalBackend:
         dollars = None if cost is None else cost / MILLIONTHS
         return RenderResult(
             outputs,
-            {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **told},
+            {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **facts},
         )
 
     def _end(self, call: PaidCall | None, reference: str, outcome: str) -> None:
@@ -186,30 +186,34 @@ class FalBackend:
         log.warning("a request to fal may be lost, as its id was not recorded: another one is sent")
         self._calls.ended(call.id, UNKNOWN)
 
-    def _reserve(self, request: RenderRequest, asked: FalRequest) -> str:
+    def _reserve(self, request: RenderRequest, fal_request: FalRequest) -> str:
         settings = self._settings
         budget = Budget(
             settings.per_minute, _millionths(settings.cost_per_job), _millionths(settings.cost_per_day)
         )
-        wanted = Reservation(NAME, request.job_id, request.attempt, asked.path, asked.cost or 0, budget)
+        wanted = Reservation(
+            NAME, request.job_id, request.attempt, fal_request.path, fal_request.cost or 0, budget
+        )
         try:
             return self._calls.reserve(wanted)
         except BudgetExceeded as error:
             if error.after_s is None:
                 raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
             self._pause(error.after_s, str(error))
-            raise self._postponed(str(error), error.after_s) from error
+            raise self._retry_later(str(error), error.after_s) from error
 
-    def _send(self, asked: FalRequest, call_id: str) -> str:
+    def _send(self, fal_request: FalRequest, call_id: str) -> str:
         try:
-            handle = self._connect().submit_once(asked.path, asked.arguments, self._settings.priority)
+            handle = self._connect().submit_once(
+                fal_request.path, fal_request.arguments, self._settings.priority
+            )
         except FalError as error:
             # After an error answer or a refused connection it was certainly not accepted.
             accepted = isinstance(error, FalUnreachable) and error.maybe_received
             self._calls.ended(call_id, UNKNOWN if accepted else REFUSED, free=not accepted)
             raise self._failure(error) from error
         self._record_id(call_id, handle.request_id)
-        reference = reference_of(asked.path, handle.request_id)
+        reference = reference_of(fal_request.path, handle.request_id)
         self._handles[reference] = handle
         return reference
 
@@ -232,12 +236,12 @@ class FalBackend:
         if isinstance(error, FalStatusError) and error.status in (401, 402, 403):
             shut_s = self._settings.shut_s
             self._pause(shut_s, f"fal {error}: check IMAGEMILL_FAL__KEY and the balance of its account")
-            return self._postponed(f"fal {error}", shut_s)
+            return self._retry_later(f"fal {error}", shut_s)
         if isinstance(error, FalStatusError) and error.after_s:
             self._pause(error.after_s, f"fal {error}")
         return failure(error)
 
-    def _postponed(self, message: str, after_s: float) -> BackendError:
+    def _retry_later(self, message: str, after_s: float) -> BackendError:
         return BackendError(FailureCode.BACKEND_UNAVAILABLE, message, after_s=after_s, counts=False)
 
     def _pause(self, seconds: float, why: str) -> None:

@@ -83,7 +83,7 @@ class FalFollower:
             status = self._retry(lambda: self._client.status_of(self._handle))
             if isinstance(status, Completed):
                 if status.error:
-                    raise _failed(status.error, status.error_type or "")
+                    raise _request_failure(status.error, status.error_type or "")
                 return status
             if isinstance(status, Queued):
                 self._report_progress(0, f"place {status.position + 1} in fal's queue")
@@ -178,7 +178,7 @@ class FalFollower:
         return Output(data, media_type, seed=seed)
 
 
-def _failed(error: str, kind: str) -> FalRequestFailed:
+def _request_failure(error: str, kind: str) -> FalRequestFailed:
     code = failure_of(kind, error)
     named = f" ({kind})" if kind else ""
     return FalRequestFailed(code, f"fal failed: {sentence(error)}{named}")

@@ -104,7 +104,7 @@ def _nodes(graph: object) -> Nodes:
 def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
     """The picture an output node saves, read from the nodes it depends on, the nearest first."""
     chain = _upstream(nodes, output)
-    sized = _sized(nodes, chain)
+    sized = _find_sized(nodes, chain)
     model = _text(nodes, _first_input(chain, "ckpt_name", "unet_name"))
     return ImageSpec(
         prompt=_prompt(nodes, chain),
@@ -165,7 +165,7 @@ def _first_input(chain: Iterable[GraphNode], *names: str) -> Place:
     return None, names[0]
 
 
-def _sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
+def _find_sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
     """The nearest node that determines the size; a scaling to 0 keeps the size of its input."""
     for node in chain:
         if _SIZED.search(node.kind) and "width" in node.inputs and "height" in node.inputs:

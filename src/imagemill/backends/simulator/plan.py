@@ -78,7 +78,7 @@ def make_plan(
         graph = read_graph(order.work)
         pictures, model, steps, request = graph.pictures, graph.model, graph.steps, dict(order.work.graph)
     else:
-        spec = _checked(order.work)
+        spec = _check_spec(order.work)
         pictures = tuple((spec, index) for index in range(spec.count))
         model, steps, request = spec.model, max(1, spec.steps), request_of(spec)
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
@@ -121,7 +121,7 @@ def load_ms_of(settings: SimulatorSettings, plan: RenderPlan) -> float:
     return max(SLOW_LOAD_MS, SLOW_LOAD_FACTOR * usual)
 
 
-def _checked(spec: ImageSpec) -> ImageSpec:
+def _check_spec(spec: ImageSpec) -> ImageSpec:
     """Raise `BackendError` for a picture that cannot be drawn."""
     problem = None
     if spec.format.lower() not in painter.MEDIA_TYPES:
