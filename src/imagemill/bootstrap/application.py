@@ -119,7 +119,9 @@ class Application:
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
-        self.nodes = NodeRegistry(self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend)
+        self.nodes = NodeRegistry(
+            self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
+        )
         self.services = self._services()
         self.callbacks = self._notifier()
         self._listening: ListenerThread | None = None
