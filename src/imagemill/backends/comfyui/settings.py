@@ -103,7 +103,7 @@ def _address(url: str) -> str:
     return f"{scheme}://{parts.netloc}{path}"
 
 
-def configured(settings: ComfySettings) -> Iterator[NodeConfig]:
+def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
     """The nodes of the settings, named by host and port: ``comfy-127.0.0.1-8188``."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     for url in settings.urls:
