@@ -58,7 +58,7 @@
         MetricsPortTaken        observability.collectors   the metrics port is in use
       BrokerUnavailable         dispatch.fleet             retried by the sender
       PublishFailed             pubsub.threads             retried by the sender
-      ShuttingDown              products.library.tasks     the task is handed back
+      ShuttingDown              domain.errors              the task is handed back
       FalRequestError           dialects.fal.errors        a response in fal's own shape
       ResultDeleted             dialects.fal.responses     a response in fal's own shape
       OutsideError              web.blobs                  becomes status 416
