@@ -164,7 +164,7 @@ class OwnerInfo(ResponseModel):
 
     id: str
     role: Role
-    name: str
+    name: str | None
     parent: str | None = Field(description="The account of an end user.")
     weight: float
     created_at: datetime | None
