@@ -84,7 +84,7 @@ def _fill(path: Path, store: Stores) -> None:
 
 
 def _ask(resident: str = "model-3") -> ClaimRequest:
-    offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), resident=frozenset({resident}))
+    offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), loaded_models=frozenset({resident}))
     now = now_us()
     return ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules())
 

@@ -49,7 +49,7 @@ def draft(number: int) -> Draft:
 
 
 def ask(node: str, model: str) -> ClaimRequest:
-    offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=frozenset({model}))
+    offer = Offer("bench", node, "simulator", frozenset({"gpu"}), loaded_models=frozenset({model}))
     now = now_us()
     return ClaimRequest(offer, uuid7(), now, now + _LEASE_US, PlacementRules())
 

@@ -151,7 +151,7 @@ class World:
 
     def _claim(self, node: str, now_s: float) -> float | None:
         held = frozenset({self.resident[node]}) if node in self.resident else frozenset[str]()
-        offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=held, load_s=self.load_s)
+        offer = Offer("bench", node, "simulator", frozenset({"gpu"}), loaded_models=held, load_s=self.load_s)
         now = _instant(now_s)
         claim = self.store.jobs.claim_next(ClaimRequest(offer, uuid7(), now, now + 3600 * SECOND, self.rules))
         if claim is None:

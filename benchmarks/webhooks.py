@@ -24,11 +24,11 @@ from imagemill.db.engine import open_engines
 from imagemill.db.group_commit import GroupCommit, Tx
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
-from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import CHOICES, UrlSigner
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.webhooks.endpoints import EndpointService, WebhookRules
-from imagemill.webhooks.messages import MessageRules, WebhookDispatcher
+from imagemill.settings import WebhookSettings
+from imagemill.webhooks.endpoints import EndpointService
+from imagemill.webhooks.messages import WebhookDispatcher
 from imagemill.webhooks.store import Endpoint
 from tests.postgres import server_url
 from tests.service.build import add
@@ -46,14 +46,12 @@ class Bench:
         for name in ("ann", "bob", "carl"):
             self.store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
         guard = UrlGuard([ip_network("127.0.0.0/8")])
-        rules = MessageRules(2.0, 20, Backoff(0.5, 60.0), 1.0, 86_400.0, 86_400.0)
+        settings = WebhookSettings(timeout_s=2.0, retry_base_s=0.5, endpoints=100)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
         self.messenger = WebhookDispatcher(
-            self.store.webhooks, self.store.jobs, self.store.accounts, guard, rules, render
+            self.store.webhooks, self.store.jobs, self.store.accounts, guard, settings, render, poll_s=1.0
         )
-        self.webhooks = EndpointService(
-            self.store.webhooks, guard, WebhookRules(100, 60.0), self.messenger.reset_backoff
-        )
+        self.webhooks = EndpointService(self.store.webhooks, guard, settings, self.messenger.reset_backoff)
         self.store.database.listen(
             lambda committed: self.messenger.wake() if committed.has_deliveries else None
         )

@@ -166,7 +166,7 @@ def running_server(
         databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
     mill = Application(settings, roles)
     prepare(mill)
-    wire = websockets.wire(mill.services.sockets) | {"proxy_headers": False}
+    wire = websockets.wire() | {"proxy_headers": False}
     app = AnswerCheck(application(mill))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = _Uvicorn(config)

@@ -44,11 +44,11 @@ class FakeNodes:
             memory_free_mb=10_240,
             checkpoints=12,
             running=1,
-            resident=("sdxl/base.safetensors",),
+            loaded_models=("sdxl/base.safetensors",),
             seen_at=self.seen_at,
         )
         if config.name.startswith("sick"):
-            return replace(well, healthy=False, trouble="nobody answers at its address", running=0)
+            return replace(well, healthy=False, problem="nobody answers at its address", running=0)
         return well
 
 

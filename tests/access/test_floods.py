@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from imagemill.accounts.access import Access, AccessRules, Credentials
+from imagemill.accounts.access import Access, Credentials
 from imagemill.accounts.keys import KeyRequest, Keys
 from imagemill.accounts.store import Owner
 from imagemill.accounts.throttle import UnknownKeyThrottle
@@ -15,6 +15,7 @@ from imagemill.domain import access as domain_access
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import TooManyAttempts, Unauthenticated
+from imagemill.settings import AuthSettings
 from tests.access.support import ADMIN_KEY, bearer, guarded, key
 from tests.conftest import Server
 from tests.http.support import problem
@@ -42,9 +43,8 @@ def shown(text: str) -> Credentials:
 
 
 def access(accounts: Any, remember_s: float = 60) -> Access:
-    return Access(
-        accounts, AccessRules("local", True, None, remember_s), unknown_keys=UnknownKeyThrottle(lambda: 0.0)
-    )
+    settings = AuthSettings(required="always", remember_s=remember_s)
+    return Access(accounts, settings, "local", unknown_keys=UnknownKeyThrottle(lambda: 0.0))
 
 
 def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from imagemill.blobs.settings import BlobSettings
 from imagemill.bootstrap.stores import build_stores
 from imagemill.db.engine import open_engines
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
 from imagemill.jobs.leadership import ProcessLock
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests.chaos.followers import Followers
 from tests.chaos.records import LOST, Found
 from tests.chaos.renders import Account
@@ -90,7 +92,9 @@ def check_files(rig: Rig, found: Found, folder: Path) -> int:
         store.jobs,
         rig.blobs,
         process_lock,
-        SweepRules(1, 86_400, 86_400),
+        JobSettings(),
+        BlobSettings(),
+        every_s=1,
         quotas=store.quotas,
         decisions=store.decisions,
         calls=store.provider_calls,

@@ -155,12 +155,12 @@ class Tools:
     def look(self, sheet: Any) -> Any:
         from imagemill.products.characters.prompts import glossary
 
-        return replace(glossary.look(sheet), by="llm")
+        return replace(glossary.describe_appearance(sheet), by="llm")
 
     def scene(self, telling: Any) -> Any:
         from imagemill.products.characters.prompts import scenes
 
-        return scenes.setting(telling)
+        return scenes.describe_scene(telling)
 
     def palette(self, source: str) -> Any:
         self.asked.append(source)

@@ -57,7 +57,7 @@ def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(
     assert "menina" not in answer.text
     wait_until(server.app.stores.decisions.page)
     (decision,) = server.app.stores.decisions.page()
-    assert (decision.judgement.category, len(decision.judgement.digest)) == ("minors", 64)
+    assert (decision.record.category, len(decision.record.digest)) == ("minors", 64)
     assert decision.job_id is None
 
 
@@ -93,7 +93,7 @@ def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(
         assert (found["state"], found["error"]["code"]) == ("failed", "CONTENT_BLOCKED")
         assert "dragonlord" not in str(found)
         assert purse(ann) == (100, 0)
-        assert [each.judgement.category for each in server.app.stores.decisions.page()] == ["words"]
+        assert [each.record.category for each in server.app.stores.decisions.page()] == ["words"]
 
 
 def test_a_language_model_is_asked_once_for_all_workers(model: Model, make_server: Callable[..., Server]):

@@ -9,7 +9,7 @@ import typer
 
 from imagemill.backends.simulator.settings import Fault
 from imagemill.cli.app import app
-from imagemill.config import CLIENT_NAMES
+from imagemill.cli.settings_check import CLIENT_NAMES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -18,9 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.settings import BlobSettings
 from imagemill.db import tables
 from imagemill.db.engine import normalise
 from imagemill.domain.blob_keys import attempt_of
+from imagemill.settings import JobSettings
 from tests.conftest import TOKEN, image_job
 
 KILLS = int(os.environ.get("IMAGEMILL_TEST_KILLS", "8"))
@@ -177,7 +179,7 @@ def _check_files(database_url: str, data_dir: Path) -> None:
     from imagemill.bootstrap.stores import build_stores
     from imagemill.db.engine import open_engines
     from imagemill.jobs.leadership import ProcessLock
-    from imagemill.jobs.sweeper import Sweeper, SweepRules
+    from imagemill.jobs.sweeper import Sweeper
 
     store = build_stores(open_engines(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
@@ -186,7 +188,9 @@ def _check_files(database_url: str, data_dir: Path) -> None:
         store.jobs,
         blobs,
         process_lock,
-        SweepRules(1, 86_400, 86_400),
+        JobSettings(),
+        BlobSettings(),
+        every_s=1,
         quotas=store.quotas,
         decisions=store.decisions,
         calls=store.provider_calls,

@@ -34,7 +34,7 @@ def test_jobs_in_flight_are_bounded_until_one_ends(store: Stores):
     jobs = ask_for(store, at_most, jobs=2)
     with pytest.raises(RateLimited) as refusal:
         ask_for(store, at_most, jobs=2)
-    assert (refusal.value.standing.quota, refusal.value.standing.remaining) == (3, 1)
+    assert (refusal.value.status.quota, refusal.value.status.remaining) == (3, 1)
     ask_for(store, at_most)
     claimed = claim(store)
     with pytest.raises(RateLimited):
@@ -83,7 +83,7 @@ def test_jobs_of_a_recipe_are_counted_by_the_day(store: Stores):
     ask_for(store, at_most, recipe="comfy", jobs=2)
     with pytest.raises(RateLimited, match="3 jobs of comfy a day") as refusal:
         ask_for(store, at_most, recipe="comfy", jobs=2)
-    assert (refusal.value.standing.quota, refusal.value.standing.remaining) == (3, 1)
+    assert (refusal.value.status.quota, refusal.value.status.remaining) == (3, 1)
     ask_for(store, at_most, jobs=5)
     ask_for(store, at_most, recipe="comfy")
     with pytest.raises(RateLimited):

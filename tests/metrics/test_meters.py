@@ -58,7 +58,7 @@ def test_a_node_with_two_jobs_is_busy_once() -> None:
     occupancy.enter("a")
     while time.monotonic() - start < 0.05:
         time.sleep(0.01)
-    jobs, busy_s = occupancy.look()["a"]
+    jobs, busy_s = occupancy.snapshot()["a"]
     passed_s = time.monotonic() - start
 
     assert jobs == 2
@@ -69,10 +69,10 @@ def test_an_idle_node_gets_no_busier() -> None:
     occupancy = NodeUtilization()
     occupancy.enter("a")
     occupancy.leave("a")
-    first = occupancy.look()["a"]
+    first = occupancy.snapshot()["a"]
     time.sleep(0.02)
 
-    assert occupancy.look()["a"] == first
+    assert occupancy.snapshot()["a"] == first
 
 
 def test_scrapes_that_come_together_share_one_look() -> None:

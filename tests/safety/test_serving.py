@@ -29,7 +29,7 @@ class Tame:
     name: str = "tame"
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        wording = question.wording
+        wording = question.texts
         if "wild" not in wording.prompt:
             return ALLOWED
         return ModerationResult(Verdict.REWRITE, "style", PromptTexts(wording.prompt.replace("wild", "calm")))
@@ -79,8 +79,8 @@ def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any
     assert server.client.get("/api/v1/jobs").json()["items"] == []
     (decision,) = decisions(server)
     assert (decision.owner, decision.job_id) == ("local", None)
-    assert (decision.judgement.rule, decision.judgement.verdict) == ("minors", Verdict.BLOCK)
-    assert len(decision.judgement.digest) == 64
+    assert (decision.record.rule, decision.record.verdict) == ("minors", Verdict.BLOCK)
+    assert len(decision.record.digest) == 64
 
 
 def test_no_picture_is_stored_for_a_request_that_is_blocked(make_server: Any):
@@ -155,7 +155,7 @@ def test_a_blocked_picture_fails_the_job_once_and_is_not_kept(make_server: Any):
     job = server.wait(server.submit().json()["jobId"])
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "content_blocked", 1)
     assert list(server.app.blobs.list("jobs/")) == []
-    assert [each.judgement.rule for each in decisions(server)] == ["fixed"]
+    assert [each.record.rule for each in decisions(server)] == ["fixed"]
 
 
 def test_a_flagged_picture_is_kept_and_marked(make_server: Any):
@@ -186,8 +186,8 @@ def test_no_prompt_is_logged(make_server: Any, caplog: pytest.LogCaptureFixture)
             "IMAGEMILL_SAFETY__CHECKS names 'mine'; there are characters, profanity, words",
         ),
         ({"classifiers": ("mine",)}, "IMAGEMILL_SAFETY__CLASSIFIERS names 'mine'; there are nsfw"),
-        ({"languages": ("klingon",)}, "no list of profanity in 'klingon'"),
-        ({"nsfw_model": "/nowhere.onnx"}, "which is no file"),
+        ({"languages": ("klingon",)}, "no profanity list for 'klingon'"),
+        ({"nsfw_model": "/nowhere.onnx"}, "is not a file"),
     ],
 )
 def test_a_name_that_is_not_there_is_told_at_start(make_server: Any, safety: dict[str, Any], message: str):

@@ -18,12 +18,10 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, RenderSpec
 from imagemill.domain.jobs import Draft, Job, LaneKey
-from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.attempt import RunRules
+from imagemill.jobs.attempt import RunOptions
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.inputs import InputLimits, InputPictures
 from imagemill.jobs.outputs import OutputLimits
@@ -33,6 +31,8 @@ from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.settings import JobSettings
+from tests.tuning import tuned
 
 
 def png(width: int = 8, height: int = 8) -> bytes:
@@ -151,18 +151,14 @@ def recipe() -> Recipe:
     )
 
 
-def rules(**changes: Any) -> RunRules:
-    values: dict[str, Any] = {
-        "lease_s": 30.0,
-        "heartbeat_s": 0.05,
-        "timeout_s": 60.0,
-        "placement": PlacementRules(),
-        "avoid_node_s": 60.0,
-        "backoff": Backoff(0.0, 0.0),
-        "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0),
-        **changes,
-    }
-    return RunRules(**values)
+def run_settings(**changes: Any) -> tuple[JobSettings, RunOptions]:
+    """What a runner is given; quick heartbeats and no pauses between tries, unless a test wants some."""
+    values: dict[str, Any] = {"heartbeat_s": 0.05, "retry_base_s": 0.0, "reattach_s": 0.0, **changes}
+    given: dict[str, Any] = {"timeout_s": 60.0, "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0)}
+    for name in RunOptions.__dataclass_fields__:
+        if name in values:
+            given[name] = values.pop(name)
+    return tuned(JobSettings, **values), RunOptions(**given)
 
 
 def hub(store: Stores, **changes: Any) -> Hub:
@@ -194,7 +190,7 @@ def mill(
 ) -> Mill:
     backend, blobs, hub_ = FakeBackend(follow), MemoryBlobs(), hub(store)
     recipes = {"square": made_by or recipe()}
-    runner = Runner(store.jobs, recipes, {"fake": backend}, blobs, blobs.get, hub_, rules(**changes))
+    runner = Runner(store.jobs, recipes, {"fake": backend}, blobs, blobs.get, hub_, *run_settings(**changes))
     return Mill(store, backend, blobs, hub_, runner)
 
 

@@ -186,7 +186,7 @@ def test_a_redirect_keeps_no_cookie(store: Stores, site: Site):
 def test_a_compressed_answer_is_not_unpacked(store: Stores, site: Site):
     site.headers = {"Content-Encoding": "gzip"}
     site.body = b"\x1f\x8b" + b"0" * 100
-    assert "is no picture we know" in unusable(store, site.url)
+    assert "is not a picture of a known type" in unusable(store, site.url)
 
 
 def test_a_stored_picture_that_is_gone_says_so(store: Stores):

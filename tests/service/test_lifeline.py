@@ -11,10 +11,10 @@ CHILD = """
 import sys
 from pathlib import Path
 from imagemill.jobs.leadership import ProcessLock
-lifeline = ProcessLock(Path(sys.argv[1]))
-print(lifeline.worker, flush=True)
+process_lock = ProcessLock(Path(sys.argv[1]))
+print(process_lock.worker, flush=True)
 sys.stdin.read()
-lifeline.close()
+process_lock.close()
 """
 
 

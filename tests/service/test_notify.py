@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from imagemill.bootstrap.stores import Stores
-from imagemill.domain.failures import Backoff
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.webhooks.callbacks import CallbackDispatcher, NotifyRules
+from imagemill.settings import WebhookSettings
+from imagemill.webhooks.callbacks import CallbackDispatcher
 from imagemill.webhooks.outbox import Delivery
 from tests.service.build import add, mill, wait_until
+from tests.tuning import tuned
 
 
 class Receiver:
@@ -108,10 +109,13 @@ def start(store: Stores) -> Iterator[Any]:
 
     def start(form: Any = body, allow: bool = True, **changes: Any) -> CallbackDispatcher:
         values: dict[str, Any] = {
-            "timeout_s": 0.5, "tries": 3, "backoff": Backoff(0.02, 0.02), "poll_s": 0.05, **changes,
+            "timeout_s": 0.5, "tries": 3, "retry_base_s": 0.02, "retry_cap_s": 0.02, **changes,
         }  # fmt: skip
+        poll_s = values.pop("poll_s", 0.05)
         guard = UrlGuard([ip_network("127.0.0.0/8")] if allow else [])
-        notifier = CallbackDispatcher(store.callbacks, {"native": form}, guard, NotifyRules(**values))
+        notifier = CallbackDispatcher(
+            store.callbacks, {"native": form}, guard, tuned(WebhookSettings, **values), poll_s=poll_s
+        )
         store.database.listen(lambda committed: notifier.wake() if committed.has_deliveries else None)
         notifier.start()
         running.append(notifier)
@@ -178,7 +182,7 @@ def test_a_callback_is_given_up_after_its_tries_and_the_next_goes(
 def test_retries_wait_as_the_back_off_says(store: Stores, receiver: Receiver, start: Any):
     receiver.answers = [500]
     job = add(store, callback_url=receiver.url)
-    start(backoff=Backoff(1000.0, 1000.0))
+    start(retry_base_s=1000.0, retry_cap_s=1000.0)
     wait_until(lambda: receiver.of(job.id) == [1])
     wait_until(lambda: store.callbacks.due(2**62, 1)[0].tries == 1)
     assert not settled(store)

@@ -141,8 +141,8 @@ def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: 
 class _Halves:
     """A craft: the picture as it is and a smaller one."""
 
-    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
-        self.facts = facts
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+        self.facts = context
         return [
             OutputFile(data, "image/png", 8, 8),
             OutputFile(png(4, 4), "image/png", 4, 4, role="thumbnail"),
@@ -150,7 +150,7 @@ class _Halves:
 
 
 class _Nothing:
-    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
         raise InvalidImage("has nothing on it")
 
 

@@ -15,7 +15,7 @@ from imagemill.domain.jobs import JobStatus, LaneKey
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.queries import Filter
 from imagemill.recipes.base import Plan
-from tests.service.build import MemoryBlobs, Square, add, hub, recipe, rules, wait_until
+from tests.service.build import MemoryBlobs, Square, add, hub, recipe, run_settings, wait_until
 
 STEPS = 4
 FOX = ImageSpec("a red fox", "", "", "m.safetensors", "sd1", 64, 64, STEPS, 7.0, "euler", "normal", 1)
@@ -37,7 +37,7 @@ def loads_of(store: Stores, nodes: int, slots: int, models: list[str]) -> int:
     hub_ = hub(store)
     recipes = {"fox": replace(recipe(), name="fox", plan=plan)}
     blobs = MemoryBlobs()
-    runner = Runner(store.jobs, recipes, {"simulator": simulator}, blobs, blobs.get, hub_, rules())
+    runner = Runner(store.jobs, recipes, {"simulator": simulator}, blobs, blobs.get, hub_, *run_settings())
     dispatcher = InlineDispatcher(
         runner.run_all, {"simulator": simulator}, worker="w", queues=None, heads=store.jobs.heads, poll_s=0.02
     )  # fmt: skip

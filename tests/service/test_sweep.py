@@ -1,13 +1,12 @@
 """What time brings about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from imagemill.blobs.base import BlobInfo
-from imagemill.blobs.settings import Retention, RetentionDays
+from imagemill.blobs.settings import BlobSettings
 from imagemill.bootstrap.stores import Stores
 from imagemill.domain.blob_keys import blob_key
 from imagemill.domain.clock import SECOND, now_us
@@ -18,23 +17,33 @@ from imagemill.domain.placement import PlacementRules
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests.service.build import MemoryBlobs, add, mill, offer, wait_until
+from tests.tuning import tuned
 
 S = JobStatus
 
 
 def sweeper(
-    store: Stores, blobs: MemoryBlobs, folder: Path, *, inputs_s: float | None = None, **rules: float
+    store: Stores,
+    blobs: MemoryBlobs,
+    folder: Path,
+    *,
+    inputs_s: float | None = None,
+    every_s: float = 5.0,
+    kept_prefixes: Sequence[str] = (),
+    **given: float,
 ) -> Sweeper:
+    quick = {"retention_days": 1 / 24, "life_s": 3600.0, "heartbeat_s": 0.0, "reattach_s": 0.0}
     return Sweeper(
         store.jobs,
         blobs,
         ProcessLock(folder),
-        SweepRules(
-            **{"every_s": 5.0, "retention_s": 3600.0, "life_s": 3600.0, **cast(Any, rules)},
-            retention=Retention(RetentionDays(inputs_s=inputs_s)),
-        ),
+        tuned(JobSettings, validate=False, **{**quick, **given}),
+        BlobSettings(input_days=inputs_s / 86_400 if inputs_s is not None else None),
+        every_s=every_s,
+        kept_prefixes=kept_prefixes,
         quotas=store.quotas,
         decisions=store.decisions,
         calls=store.provider_calls,
@@ -113,7 +122,7 @@ def test_old_jobs_are_deleted_with_their_files(store: Stores, tmp_path: Path):
     old, kept = add(store), add(store)
     it.run()
     assert it.blobs.files
-    assert sweeper(store, it.blobs, tmp_path / "run", retention_s=-10).prune() == 1
+    assert sweeper(store, it.blobs, tmp_path / "run", retention_days=-10 / 86_400).prune() == 1
     with pytest.raises(NotFound):
         store.jobs.job(old.id)
     assert it.blobs.files == {}
@@ -174,8 +183,8 @@ def test_all_files_are_listed_only_as_often_as_was_asked(store: Stores, tmp_path
             return super().list(prefix)
 
     blobs, calls = Counted(), []
-    kept: Any = ("characters/", "library/")
-    it = sweeper(store, blobs, tmp_path / "run", every_s=0.01, search_every_s=3600.0, kept_prefixes=kept)
+    kept = ("characters/", "library/")
+    it = sweeper(store, blobs, tmp_path / "run", every_s=0.01, kept_prefixes=kept)
     it.start()
     # Jobs, two products, inputs: a round lists after it has expired what is late.
     wait_until(lambda: blobs.listed == 4)

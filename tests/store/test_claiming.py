@@ -132,7 +132,7 @@ def test_a_loaded_model_is_kept_within_the_bound_and_left_beyond_it(store: Store
     taken: list[str] = []
     for number in range(21):
         next_ = claim(
-            store, T0 + 2 * number * SECOND, rules=PlacementRules(bound_s=9.0), resident=frozenset({"a"})
+            store, T0 + 2 * number * SECOND, rules=PlacementRules(bound_s=9.0), loaded_models=frozenset({"a"})
         )  # fmt: skip
         succeed(store, next_)
         taken.append(next_.id)
@@ -152,31 +152,31 @@ def test_a_second_slot_takes_the_model_that_is_being_loaded(store: Stores):
 def test_a_model_that_is_loaded_elsewhere_is_left_there_while_that_is_sooner(store: Stores):
     submit(store, *(draft(model="a") for _ in range(4)))
     submit(store, draft(model="b"), owner="bob")
-    assert store.jobs.lane(claim(store, node="node-1", resident=frozenset({"a"})).job.lane).model == "a"
-    assert store.jobs.lane(claim(store, node="node-2", resident=frozenset({"c"})).job.lane).model == "b"
+    assert store.jobs.lane(claim(store, node="node-1", loaded_models=frozenset({"a"})).job.lane).model == "a"
+    assert store.jobs.lane(claim(store, node="node-2", loaded_models=frozenset({"c"})).job.lane).model == "b"
     assert store.jobs.claim_next(ask(node="node-3")) is None
     late = claim(store, T0 + 11 * SECOND, node="node-3")
-    assert late.job.reason == "loads a: it waits for 11 s, node-1 did not come to it"
+    assert late.job.reason == "loads a: it waited for 11 s, node-1 did not start it"
 
 
 def test_an_idle_node_with_the_model_is_given_time_to_take_the_job(store: Stores):
-    assert store.jobs.claim_next(ask(node="node-1", resident=frozenset({"a"}))) is None
+    assert store.jobs.claim_next(ask(node="node-1", loaded_models=frozenset({"a"}))) is None
     add(store, model="a")
     assert store.jobs.claim_next(ask(T0 + SECOND, node="node-2")) is None
-    assert claim(store, T0 + SECOND, node="node-1", resident=frozenset({"a"})).job.node == "node-1"
+    assert claim(store, T0 + SECOND, node="node-1", loaded_models=frozenset({"a"})).job.node == "node-1"
 
 
 def test_an_idle_node_that_is_gone_is_not_waited_for(store: Stores):
-    assert store.jobs.claim_next(ask(node="node-1", resident=frozenset({"a"}))) is None
+    assert store.jobs.claim_next(ask(node="node-1", loaded_models=frozenset({"a"}))) is None
     add(store, model="a")
     assert claim(store, T0 + 4 * SECOND, node="node-2").job.node == "node-2"
 
 
 def test_owners_are_measured_by_the_node_that_is_least_far(store: Stores):
     submit(store, *(draft(model="a") for _ in range(100)))
-    behind = claim(store, node="node-2", resident=frozenset({"a"}))
+    behind = claim(store, node="node-2", loaded_models=frozenset({"a"}))
     for _ in range(50):
-        succeed(store, claim(store, node="node-1", resident=frozenset({"a"})))
+        succeed(store, claim(store, node="node-1", loaded_models=frozenset({"a"})))
     assert add(store, owner="bob").tag <= behind.job.tag + 1
     succeed(store, behind)
 
@@ -185,8 +185,8 @@ def test_where_a_queued_job_stands_is_told(store: Stores):
     jobs = submit(store, *(draft(model="a", estimate_s=4.0) for _ in range(4))).jobs
     claim(store, node="node-1")
     standing = store.jobs.queue_position(jobs[3], T0)
-    assert (standing.before, standing.before_s, standing.more) == (2, 8.0, False)
-    assert standing.fleet.servers("a") == ["node-1"]
+    assert (standing.jobs_ahead, standing.seconds_ahead, standing.more) == (2, 8.0, False)
+    assert standing.fleet.nodes_with("a") == ["node-1"]
 
 
 @pytest.mark.parametrize(
@@ -303,10 +303,10 @@ def test_a_render_that_may_be_found_again_comes_before_jobs_whose_model_is_loade
     claim(store)
     submit(store, *(draft(model="b") for _ in range(5)))
     store.jobs.reclaim_leases(ReclaimLeases(T0 + 1, ("worker-1",), 10, frozenset({"comfyui"}), MINUTE))
-    elsewhere = claim(store, T0 + 1, node="node-2", resident=frozenset({"b"}))
+    elsewhere = claim(store, T0 + 1, node="node-2", loaded_models=frozenset({"b"}))
     assert store.jobs.lane(elsewhere.job.lane).model == "b"
     assert store.jobs.claim_next(ask(T0 + 1, queues=frozenset({"render"}))) is None
-    assert claim(store, T0 + 1, resident=frozenset({"b"})).id == lost.id
+    assert claim(store, T0 + 1, loaded_models=frozenset({"b"})).id == lost.id
 
 
 def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Stores):

@@ -119,7 +119,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), resident=st.sampled_from(["", "a"]))
     def claim(self, worker: str, resident: str) -> Any:
-        taken = self.store.jobs.claim_next(ask(self.now, worker=worker, resident=frozenset({resident})))
+        taken = self.store.jobs.claim_next(ask(self.now, worker=worker, loaded_models=frozenset({resident})))
         possible = {
             id_
             for id_, job in self.known.items()

@@ -58,7 +58,7 @@ def test_in_a_large_fleet_the_node_that_asks_is_seen_as_it_is(conn: sa.Connectio
     assert busy(places, conn, "asking") == {"large"}
     run(others, "asking")
     assert busy(places, conn, "asking") == {"large", "asking"}
-    assert places.fleet(conn, T0).holding["asking"] == {"asking"}
+    assert places.fleet(conn, T0).models_by_node["asking"] == {"asking"}
 
 
 def test_in_a_large_fleet_other_nodes_are_seen_soon(conn: sa.Connection, others: Stores):

@@ -54,7 +54,7 @@ class Shop:
         self.resolver = partial(OwnerResources, registry, inputs(store))
         self.defaults = SubmitDefaults(3600.0, 5, 10, private_owners)
         self.submitter = Submitter(store.jobs, self.resolver, {"square": recipe()}, backends, self.defaults)
-        self.offers = Offers(backends, worker="w", chosen=None)
+        self.offers = Offers(backends, worker="w", served_queues=None)
         self.now = now_us()
 
     def submit(self, *, owner: str = "ann", **job_request: object) -> str:
@@ -64,7 +64,7 @@ class Shop:
 
     def claim(self, node: str) -> Claim | None:
         backend = self.local if node == "gpu-1" else self.fal
-        offer = self.offers.of(backend.nodes()[0])
+        offer = self.offers.offer_of(backend.nodes()[0])
         return self.store.jobs.claim_next(
             ClaimRequest(offer, fresh_id(), self.now, self.now + 30 * SECOND, RULES)
         )
@@ -247,5 +247,5 @@ def test_a_private_job_stays_when_a_remote_backend_is_added_while_it_waits(shop:
 def test_a_worker_serves_remote_nodes_by_their_queue_alone(shop: Shop) -> None:
     backends = {"local": shop.local, "fal": shop.fal}
     for chosen, served in (("gpu", {"gpu-1"}), ("remote", {"fal"})):
-        offers = Offers(backends, worker="w", chosen=frozenset({chosen})).all()
+        offers = Offers(backends, worker="w", served_queues=frozenset({chosen})).all()
         assert {offer.node for offer in offers if offer.queues} == served

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from imagemill.blobs.settings import BlobSettings
 from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate, tables
 from imagemill.db.engine import Engines, open_engines, open_unpooled
 from imagemill.domain.clock import SECOND
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests import databases
 from tests.service.build import MemoryBlobs
 from tests.store.build import T0, add, claim, draft, running, submission, submit, succeed
+from tests.tuning import tuned
 
 JOBS, EVENTS = 20_000, 5
 """100,000 events."""
@@ -59,11 +62,14 @@ def count(database: Engines, table: sa.Table) -> int:
 
 
 def sweeper(store: Stores, folder: Path) -> Sweeper:
+    # The jobs are of T0, which is in the future.
     return Sweeper(
         store.jobs,
         MemoryBlobs(),
         ProcessLock(folder / "run"),
-        SweepRules(1.0, -T0 / SECOND, 3600.0),
+        tuned(JobSettings, validate=False, retention_days=-T0 / SECOND / 86_400, life_s=3600.0),
+        BlobSettings(),
+        every_s=1.0,
         quotas=store.quotas,
         decisions=store.decisions,
         calls=store.provider_calls,

@@ -317,7 +317,7 @@ def test_callbacks_and_webhooks_of_a_job_do_not_wait_for_each_other(post: Post):
 
 
 def test_old_messages_are_deleted_with_their_attempts(make_post: Callable[..., Post]):
-    post = make_post(retention_s=-1.0)
+    post = make_post(retention_days=-1 / 86_400)
     with receiving() as receiver:
         endpoint = post.endpoint(receiver.url)
         post.run(3)

@@ -30,6 +30,7 @@ from imagemill.accounts.tokens import Tokens
 from imagemill.domain.access import Caller, Role, digest
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
+from imagemill.settings import AuthSettings
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +43,6 @@ _ADDRESS_TIMES, _ACCOUNT_TIMES = 5, 10
 """Several people share an address; an account's own bound is wide, else strangers could lock it."""
 _REFRESH = re.compile(r"imr_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{43})")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
-
-
-@dataclass(frozen=True, slots=True)
-class UserRules:
-    sign_up: bool
-    session_s: float
-    """A session that is not refreshed for so long is over."""
-    tries: int
-    """Wrong passwords in a window for one account from one address."""
-    reset_url: str | None
-    """Where the link of the mail leads; ``{token}`` stands for the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +66,10 @@ class Users:
         passwords: Passwords,
         outbox: MailTransport | None,
         attempts: AttemptLimiter,
-        rules: UserRules,
+        settings: AuthSettings,
         forget: Callable[[], None],
+        *,
+        reset_url: str | None = None,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -86,7 +78,9 @@ class Users:
         self.passwords = passwords
         self._outbox = outbox
         self._attempts = attempts
-        self._rules = rules
+        self._settings = settings
+        self._session_us = round(settings.session_days * 86_400 * SECOND)
+        self._reset_url = reset_url
         self._forget = forget
         self._mails = threading.BoundedSemaphore(_MOST_MAILS)
         self._mailer = ThreadPoolExecutor(1, thread_name_prefix="imagemill-mails")
@@ -103,13 +97,13 @@ class Users:
 
     def check_sign_up(self, email: str, password: str, address: str) -> str:
         """The address as it is kept; writes. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
-        if not self._rules.sign_up:
+        if not self._settings.sign_up:
             raise Forbidden(
                 "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
             )
         kept = check_email("email", email)
         check_password("password", password, kept)
-        self._attempts.count({f"sign-up {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        self._attempts.count({f"sign-up {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         return kept
 
     def add(self, email: str, hash_: str, role: Role = Role.USER, name: str | None = None) -> Owner:
@@ -146,7 +140,7 @@ class Users:
             digest(text),
             digest(family),
             now,
-            now + round(self._rules.session_s * SECOND),
+            now + self._session_us,
         )
         self._sessions.add(session, forgiven=[*self._limits(user.email, address)])
         return self._logged_in(session, owner, text, now)
@@ -162,7 +156,7 @@ class Users:
             digest(found.group(1)),
             digest(fresh),
             now,
-            now + round(self._rules.session_s * SECOND),
+            now + self._session_us,
         )
         answer = self._sessions.refresh(request)
         if answer.reused:
@@ -189,7 +183,7 @@ class Users:
             raise NotFound(f"{caller.owner} has no password")
         user = found[0]
         check_password("newPassword", new, user.email)
-        self._attempts.count({f"change {user.owner}": self._rules.tries})
+        self._attempts.count({f"change {user.owner}": self._settings.login_tries})
         return self.passwords.verify(current, user.password), user
 
     def change_password(self, caller: Caller, user: User, hash_: str) -> None:
@@ -218,8 +212,8 @@ class Users:
         where = network(address)
         self._attempts.count(
             {
-                f"forgot {where}": self._rules.tries * _ADDRESS_TIMES,
-                f"forgot {_short(kept)}": self._rules.tries,
+                f"forgot {where}": self._settings.login_tries * _ADDRESS_TIMES,
+                f"forgot {_short(kept)}": self._settings.login_tries,
             }
         )
         if not self._mails.acquire(blocking=False):
@@ -229,7 +223,7 @@ class Users:
     def check_reset(self, token: str, password: str, address: str) -> None:
         """Writes. Raises `InvalidInput`, `TooManyAttempts`."""
         check_password("password", password, "")
-        self._attempts.count({f"reset {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        self._attempts.count({f"reset {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         if not 20 <= len(token) <= 100:
             raise InvalidInput.at("token", "is not one of our mails'")
 
@@ -248,7 +242,7 @@ class Users:
                 return
             token, now = secrets.token_urlsafe(32), now_us()
             self._store.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
-            outbox.send(_reset_mail(email, token, self._rules.reset_url))
+            outbox.send(_reset_mail(email, token, self._reset_url))
         except Exception:
             # Nobody waits for it, and the address stays out of the log.
             log.exception("the mail to reset a password could not be sent")
@@ -256,7 +250,7 @@ class Users:
             self._mails.release()
 
     def _limits(self, email: str, address: str) -> dict[str, int]:
-        tries, where, who = self._rules.tries, network(address), _short(email)
+        tries, where, who = self._settings.login_tries, network(address), _short(email)
         return {
             f"login {who} {where}": tries,
             f"login {where}": tries * _ADDRESS_TIMES,

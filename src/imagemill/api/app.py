@@ -21,7 +21,7 @@ from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.auth import AuthMiddleware, optional_caller
-from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced, behind_proxies
 from imagemill.web.policies import Cors, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
@@ -96,7 +96,7 @@ def create_app(
         documents.add(_OWN, router.routes)
         app.include_router(router)
     gate = AuthMiddleware(app, services.access, services.audit, services.throttle)
-    outermost = EdgeMiddleware(gate, edge, policies, told=meters.request)
+    outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, told=meters.request), edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer, policies)
 
 

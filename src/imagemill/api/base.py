@@ -26,7 +26,6 @@ from imagemill.nodes.registry import NodeRegistry
 from imagemill.quotas.service import RequestLimiter
 from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe
-from imagemill.settings import SocketSettings
 from imagemill.web.policies import PathPolicy
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.endpoints import EndpointService
@@ -78,8 +77,6 @@ class Services:
     response_config: ResponseConfig
     secret: Callable[[str], bytes]
     """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
-    sockets: SocketSettings
-    """The limits of WebSockets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Jobs:
 
     def __init__(self, services: Services, _: object = None) -> None:
         self.services = services
-        self.sockets = EventSocket(services.jobs, services.hub, services.sockets)
+        self.sockets = EventSocket(services.jobs, services.hub)
 
     def request(self, body: JobSubmission) -> JobRequest:
         """Raises `InvalidInput`."""

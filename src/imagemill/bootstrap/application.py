@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagemill.accounts.audit import Audit
 from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
-from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
@@ -111,7 +111,7 @@ class Application:
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
         self.recipes: dict[str, Recipe] = build.recipes(settings, recipes)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.process_lock.worker, chosen=self.roles.queues)
+        self.offers = Offers(self.backends, worker=self.process_lock.worker, served_queues=self.roles.queues)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
@@ -119,7 +119,9 @@ class Application:
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
-        self.nodes = NodeRegistry(self.stores.nodes, tuple(configured(settings.comfyui)), self.node_backend)
+        self.nodes = NodeRegistry(
+            self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
+        )
         self.services = self._services()
         self.callbacks = self._notifier()
         self._listening: ListenerThread | None = None
@@ -287,7 +289,11 @@ class Application:
             stores.jobs,
             self.blobs,
             self.process_lock,
-            build.of_sweeps(self.settings, self.backends, products()),
+            self.settings.job,
+            self.settings.blobs,
+            every_s=self.settings.sweep_s,
+            outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
+            kept_prefixes=tuple(product.blob_prefix for product in products() if product.blob_prefix),
             quotas=stores.quotas,
             decisions=stores.decisions,
             calls=stores.provider_calls,
@@ -324,29 +330,25 @@ class Application:
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = build.of_runs(
-            self.settings, self.safety.output_checks, alone=self.roles.is_single_process
-        )
+        options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
         preparation = Preparation(load, self.safety.decoder_pool.transform, self.safety.prompts)
         parts = (self.stores.jobs, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer, preparation)
+        return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
     def _notifier(self) -> CallbackDispatcher:
-        notify_rules = build.of_callbacks(self.settings)
+        deliveries = self.settings.webhook
         formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        return CallbackDispatcher(
-            self.stores.callbacks, formats, self.guard, notify_rules, leads=leads, **told
-        )
+        told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
 
     def _messenger(self) -> WebhookDispatcher:
         settings = self.settings
         render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        stores, rules = self.stores, build.of_messages(settings)
+        told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        stores, rules = self.stores, settings.webhook
         return WebhookDispatcher(
             stores.webhooks, stores.jobs, stores.accounts, self.guard, rules, render, leads=leads, **told
         )
@@ -381,7 +383,7 @@ class Application:
             credits=CreditService(stores.ledger, stores.accounts, submitter.prices),
             views=ViewLoader(stores.jobs),
             webhooks=EndpointService(
-                stores.webhooks, self.guard, build.of_webhooks(settings), self.webhooks.reset_backoff
+                stores.webhooks, self.guard, settings.webhook, self.webhooks.reset_backoff
             ),
             guard=self.guard,
             inputs=self.inputs,
@@ -392,7 +394,6 @@ class Application:
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
             secret=partial(build.secret, settings),
-            sockets=settings.socket,
         )
 
     def settings_group(self, name: str) -> Any:

@@ -64,7 +64,7 @@ class Observer:
         self._settings = settings
         self._suffix = own_suffix
         self._endpoint: MetricsServer | None = None
-        self.metrics = Metrics(shown=self.shown)
+        self.metrics = Metrics(label_of=self.shown)
         self.tracer = tracer
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.metrics.registry)
@@ -97,7 +97,7 @@ class Observer:
                 for _, node in offers.nodes()
             ]
 
-        self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.look))
+        self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.snapshot))
 
     def on_commit(self, committed: CommitSummary) -> None:
         """What a transaction made true."""

@@ -7,6 +7,7 @@ from typing import Any
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.plugins import products, registered
 from imagemill.config import Settings
+from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import Verdict
 from imagemill.jobs.inputs import InputLimits, InputPictures
 from imagemill.jobs.outputs import OutputChecks
@@ -48,8 +49,10 @@ class SafetyComponents:
 _OWN = frozenset({"simulator"})
 
 
-class InvalidSafety(ValueError):
-    """Settings name a check, a list or a model that is not there."""
+class InvalidSafety(ImagemillError):
+    """The settings name a check, a list or a model that does not exist."""
+
+    code = "invalid_safety_setting"
 
 
 def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Mapping[str, Any]) -> list[Any]:

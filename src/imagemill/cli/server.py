@@ -206,7 +206,7 @@ def _wire(settings: "Settings", host: str) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "backlog": 2048,
-        **websockets.wire(settings.socket),
+        **websockets.wire(),
     }
 
 

@@ -20,9 +20,8 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
     """Raises `CliError`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap.application import Application
-    from imagemill.bootstrap.build import MissingExtra
     from imagemill.bootstrap.safety import InvalidSafety
-    from imagemill.domain.errors import InvalidInput
+    from imagemill.domain.errors import InvalidInput, MissingExtra
 
     with friendly_errors(settings):
         try:
@@ -109,15 +108,9 @@ def check_queues(app: "Application", wanted: frozenset[str] | None) -> None:
 
 def shown_database(settings: "Settings") -> str:
     """The database's address without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from imagemill.settings import mask_url
 
-    from imagemill.db.engine import normalise
-
-    try:
-        return make_url(normalise(settings.database)).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "not readable as an address"
+    return mask_url(settings.database)
 
 
 log = logging.getLogger("imagemill.cli")

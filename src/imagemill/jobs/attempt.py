@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from imagemill.backends.base import Progress, RenderControl
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
-from imagemill.domain.failures import Backoff, Failure, FailureCode
+from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
-from imagemill.domain.placement import PlacementRules
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.observability.tracing import AttemptTrace
@@ -59,17 +58,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RunRules:
-    lease_s: float
-    heartbeat_s: float
+class RunOptions:
+    """What a runner is given besides the settings of jobs."""
+
     timeout_s: float
-    placement: PlacementRules
-    avoid_node_s: float
-    backoff: Backoff
+    """Longest time of an attempt in seconds."""
     limits: OutputLimits
     start_rate: StartRateLimit = field(default_factory=StartRateLimit)
-    reattach_s: float = 0.0
-    """How long a job whose picture could not be stored is left to the node that may still have it."""
     output_checks: OutputChecks | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""

@@ -97,7 +97,7 @@ class InputPictures:
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
         data = self._fetch(source)
         try:
-            return self._intake.take(data).data
+            return self._intake.sanitize(data).data
         except InvalidImage as error:
             message = f"the picture at {_shown(source)} {error}"
             raise BackendError(FailureCode.BAD_INPUT, message) from error
@@ -113,7 +113,7 @@ class InputPictures:
 
     def _taken(self, path: str, data: bytes) -> SanitizedImage:
         try:
-            return self._intake.take(data)
+            return self._intake.sanitize(data)
         except NotAccepted as error:
             raise UnsupportedPicture.at(path, str(error)) from error
         except InvalidImage as error:

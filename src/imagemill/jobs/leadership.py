@@ -9,33 +9,28 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 
-# Knowing at once which processes of this machine are dead, by locks the kernel lets go of.
-#
-# Each process holds a lock on a file of its own in the data folder for as long as it lives, however it ends.
-# A lease whose holder's lock is free is void, so a restart after SIGKILL need not wait for it to run out.
-# Leases of other machines, whose locks cannot be seen from here, run out by time.
-
-try:
-    import fcntl
-except ImportError:  # Windows: no such locks; leases run out by time
-    fcntl = None
+# Each process holds a lock on a file of its own in the data folder for as long as it lives; the kernel
+# releases it however the process ends. A lease whose holder's lock is free is void, so a restart after
+# SIGKILL need not wait for the lease to expire. Locks of other machines are not visible: their leases expire
+# by time.
 
 
 class ProcessLock:
     def __init__(self, folder: Path) -> None:
-        """``folder`` belongs to this machine alone; its name for us is drawn at first use."""
+        """``folder`` belongs to this machine alone; its random name in the folder is drawn at first use."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._site = _site(folder / "site")
         self.worker = f"{self._site}-{os.getpid()}-{secrets.token_hex(3)}"
-        """Names this process in leases; unique for ever."""
+        """The name of this process in leases; unique for ever."""
         self._lock = os.open(self._path(self.worker), os.O_RDWR | os.O_CREAT, 0o600)
-        if fcntl is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        lock_descriptor(self._lock)
 
     @property
     def suffix(self) -> str:
@@ -47,33 +42,35 @@ class ProcessLock:
         return tuple(worker for worker in workers if self._is_dead(worker))
 
     def close(self) -> None:
-        with suppress(FileNotFoundError):
-            self._path(self.worker).unlink()
         os.close(self._lock)
+        self._delete(self.worker)
 
     def _path(self, worker: str) -> Path:
         return self._folder / f"{worker}.lock"
 
     def _is_dead(self, worker: str) -> bool:
-        if fcntl is None or worker == self.worker or not worker.startswith(f"{self._site}-"):
+        if worker == self.worker or not worker.startswith(f"{self._site}-"):
             return False
         try:
             descriptor = os.open(self._path(worker), os.O_RDWR)
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            if not lock_descriptor(descriptor, blocking=False):
+                return False
         finally:
             os.close(descriptor)
-        with suppress(FileNotFoundError):
-            self._path(worker).unlink()
+        self._delete(worker)
         return True
+
+    def _delete(self, worker: str) -> None:
+        # Windows deletes no file that another process has open: the next one that looks at it deletes it.
+        with suppress(FileNotFoundError, PermissionError):
+            self._path(worker).unlink()
 
 
 def _site(path: Path) -> str:
-    """Written aside and linked into place: nobody reads half a name, and the first one wins."""
+    """Return the machine's name, written aside and linked into place: the first wins and is read whole."""
     mine = path.with_name(f"{path.name}.{os.getpid()}")
     mine.write_text(secrets.token_hex(4))
     with suppress(FileExistsError):

@@ -158,8 +158,8 @@ class Submitter:
             timeout_s=job.timeout_s,
             name=job.name,
             dialect=job.dialect,
-            client={**job.client, **admitted.marks, "replayOf": job.id},
-            judgements=admitted.judgements,
+            client={**job.client, **admitted.job_details, "replayOf": job.id},
+            moderation=admitted.records,
             properties=job.properties,
             callback_url=job.callback_url,
             # Who asks again for what is done wants another one.
@@ -238,10 +238,10 @@ class Submitter:
             dialect=dialect,
             client={
                 **job_request.client,
-                **admitted.marks,
+                **admitted.job_details,
                 **({_SOLE: job_request.unique_key} if job_request.unique_key else {}),
             },
-            judgements=admitted.judgements,
+            moderation=admitted.records,
             properties=job_request.properties,
             callback_url=job_request.callback_url,
             depends_on=needs,

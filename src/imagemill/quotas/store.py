@@ -118,7 +118,7 @@ def limited(message: str, standing: QuotaStatus) -> RateLimited:
     return RateLimited(
         f"{message}; try again in {max(1, round(standing.after_s))} s",
         after_s=standing.after_s,
-        standing=standing,
+        status=standing,
     )
 
 

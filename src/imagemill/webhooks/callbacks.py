@@ -9,11 +9,11 @@ from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
-from imagemill.domain.failures import Backoff
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
+from imagemill.settings import WebhookSettings
 from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoster, PendingDelivery, target_of
 from imagemill.webhooks.outbox import CallbackOutbox, Delivered, Delivery, Exclusion
 
@@ -32,14 +32,6 @@ Format = Callable[[Delivery], Mapping[str, Any] | SignedPayload | None]
 None: of this event nobody is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyRules:
-    timeout_s: float
-    tries: int
-    backoff: Backoff
-    poll_s: float
-
-
 class CallbackDispatcher:
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
@@ -48,20 +40,21 @@ class CallbackDispatcher:
         store: CallbackOutbox,
         formats: Mapping[str, Format],
         guard: UrlGuard,
-        rules: NotifyRules,
+        settings: WebhookSettings,
         *,
+        poll_s: float,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._formats = formats
-        self._rules = rules
+        self._settings = settings
         self._meters = meters or Metrics()
         self._tracer = tracer
-        self._poster = HttpPoster(guard, rules.timeout_s)
+        self._poster = HttpPoster(guard, settings.timeout_s)
         self._postman = DeliveryWorker(
-            self, name="callback", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
+            self, name="callback", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
         )
 
     def start(self) -> None:
@@ -106,7 +99,7 @@ class CallbackDispatcher:
             return Delivered(delivery, now_us())
         payload = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
         job, event = delivery.job, delivery.event.type
-        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
+        trace = None if self._tracer is None else self._tracer.delivery("callback", job, event)
         if trace is None:
             return self._result(delivery, self._post(delivery, payload, {}))
         error = self._post(delivery, payload, {"traceparent": trace.header})
@@ -126,10 +119,10 @@ class CallbackDispatcher:
             return Delivered(delivery, now)
         tries = delivery.tries + 1
         log.warning("callback failed (%d): %s", tries, error)
-        self._meters.callback_sent("given_up" if tries >= self._rules.tries else "failed")
-        if tries >= self._rules.tries:
+        self._meters.callback_sent("given_up" if tries >= self._settings.tries else "failed")
+        if tries >= self._settings.tries:
             return Delivered(delivery, now, error)
-        delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = self._settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
         return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
 
 

@@ -11,7 +11,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.fal.errors import FalErrorResponse
 from imagemill.dialects.fal.responses import marks, result
 from imagemill.dialects.fal.settings import FalApiSettings
-from imagemill.domain.errors import NotFound
+from imagemill.domain.errors import MissingExtra, NotFound
 from imagemill.webhooks.callbacks import Format, SignedPayload
 from imagemill.webhooks.outbox import Delivery
 
@@ -64,6 +64,7 @@ def signer(services: Services, settings: FalApiSettings) -> Callable[[str, str, 
 
 def private_key(services: Services, settings: FalApiSettings) -> "Ed25519PrivateKey":
     """Of the settings, where several machines share one; else this installation's own. May block."""
+    MissingExtra.check("cryptography", "crypto", "a signed webhook")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     given = settings.webhook_key

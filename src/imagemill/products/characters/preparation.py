@@ -1,4 +1,4 @@
-"""What a worker has for recipes whose inputs are prepared: translations, colours, earlier pictures."""
+"""The tools of a worker for preparing inputs: translations, colours, earlier pictures."""
 
 from dataclasses import dataclass
 
@@ -43,14 +43,16 @@ class JobTools:
     def look(self, sheet: CharacterSheet) -> Appearance:
         return self.translator.look(sheet)
 
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        return self.translator.scene(telling)
+    def scene(self, story: StoryContext) -> SceneDescription:
+        return self.translator.scene(story)
 
     def palette(self, source: str) -> Palette:
-        facts = TransformContext("", 0, now_us(), None, "", "")
+        context = TransformContext("", 0, now_us(), None, "", "")
         try:
             return palette.read(
-                self.context.run_transform(palette.measured, self.context.load_picture(source), facts)
+                self.context.run_transform(
+                    palette.measure_palette, self.context.load_picture(source), context
+                )
             )
         except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error
@@ -58,5 +60,5 @@ class JobTools:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
 
     def avatar(self, character_id: str) -> str | None:
-        which = ImageFilter(self.context.owner, character_id, "avatar", is_active=True, limit=1)
-        return next((image.image_key for image in self.store.images(which)), None)
+        wanted = ImageFilter(self.context.owner, character_id, "avatar", is_active=True, limit=1)
+        return next((image.image_key for image in self.store.images(wanted)), None)

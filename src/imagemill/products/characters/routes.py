@@ -54,7 +54,7 @@ class CharacterRoutes:
         self._store = store
         self._arrivals = NewJobNotifier()
         self._submitter = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
-        self._sockets = EventSocket(services.jobs, services.hub, services.sockets)
+        self._sockets = EventSocket(services.jobs, services.hub)
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["characters"])

@@ -165,7 +165,7 @@ class LibraryService:
             "edited": row.id,
             "prompt": change.prompt or (row.prompt if is_same_look else ""),
             "seed": change.seed if change.seed is not None else facts.get("seed"),
-            "denoise": self.settings.denoise if change.denoise is None else change.denoise,
+            "denoise": self.settings.picture.denoise if change.denoise is None else change.denoise,
             **{name: facts[name] for name in ("width", "height") if name in facts},
         }
         if is_same_look and change.prompt is not None:
@@ -211,9 +211,9 @@ class LibraryService:
         )
 
     def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
-        rules = self.settings
-        size = {"width": rules.width, "height": rules.height, "steps": rules.steps}
-        return {**look.values, "model": rules.model, **size, "save": save}
+        picture = self.settings.picture
+        size = {"width": picture.width, "height": picture.height, "steps": picture.steps}
+        return {**look.values, "model": self.settings.model, **size, "save": save}
 
 
 @dataclass(frozen=True, slots=True)

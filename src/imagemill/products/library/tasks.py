@@ -23,7 +23,7 @@ from imagemill.domain.errors import (
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.store import JobStore
-from imagemill.products.library.grid import PARAMETERS, Cell, cell, grid
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells, make_cell
 from imagemill.products.library.service import (
     LibraryService,
     ModelEdit,
@@ -44,7 +44,12 @@ Answer = dict[str, Any]
 
 
 class LibraryTasks:
-    """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
+    """The tasks, without Celery. ``task`` is the id of one; answers are JSON.
+
+
+    After ``time_limit_s`` seconds a task answers with what is known by then. Links to pictures begin with
+    ``base_url``.
+    """
 
     def __init__(
         self,
@@ -87,7 +92,7 @@ class LibraryTasks:
         """``given``: the five parameters, and `seed`, `save`, `wait`."""
 
         def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
-            look = cell(asked.texts(PARAMETERS))
+            look = make_cell(asked.texts(PARAMETERS))
             return self._library.planned_one(client, look, save=asked.flag("save", True), seed=asked.seed())
 
         return self._answered(task, given, {*PARAMETERS, "seed", "save", "wait"}, plan)
@@ -236,7 +241,7 @@ class _TaskArguments:
         return self._whole("seed", 0, MAX_SEED)
 
     def count(self) -> int | None:
-        return self._whole("count", 1, len(grid()))
+        return self._whole("count", 1, len(list_cells()))
 
     def cells(self) -> tuple[Cell, ...]:
         wanted = self._given.get("grid")
@@ -245,7 +250,7 @@ class _TaskArguments:
         if wanted is not None and not isinstance(wanted, dict):
             raise InvalidInput.at("grid", "should be an object of parameters and values")
         chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked there
-        return grid(chosen)
+        return list_cells(chosen)
 
     def _whole(self, name: str, low: int, high: int) -> int | None:
         value = self._given.get(name)
