@@ -49,7 +49,7 @@ proof: $(VENV)/.dev
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	cd requirements && for set in base dev build image; do ./compile $$set; done
+	cd requirements && for set in base dev build image client; do ./compile $$set; done
 
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

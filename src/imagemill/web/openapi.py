@@ -214,11 +214,21 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope
 
 def _answer(status: int, said: Mapping[str, Any], shape: ErrorShape | None) -> dict[str, Any]:
     """Complete a response that a route describes: JSON, unless it says otherwise or has no body."""
-    if "content" in said or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
+    if "content" in said:
+        return {**said, "content": {kind: _typed(kind, each) for kind, each in said["content"].items()}}
+    if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
         return dict(said)
     if status >= 400:
         return {"description": said["description"], "content": _error_content(shape)}
     return {**said, "content": {"application/json": {"schema": {}}}}
+
+
+def _typed(media_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the content of a response that is text or a file and has no schema."""
+    if content.get("schema") or media_type == JSON:
+        return dict(content)
+    is_text = media_type.startswith("text/")
+    return {**content, "schema": TEXT if is_text else {"type": "string", "format": "binary"}}
 
 
 def _refusal(status: int, shape: ErrorShape | None) -> dict[str, Any]:
