@@ -11,6 +11,7 @@ from imagemill.api.jobs_schemas import JobError, error_body, moment
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.signing import UrlSigner
+from imagemill.products.library import grid
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.service import ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
