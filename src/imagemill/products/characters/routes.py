@@ -416,8 +416,8 @@ def api_module(settings: CharacterSettings, store: CharacterStore) -> ApiModule:
         ),
         tags={
             "characters": "Avatars, stickers, covers and scenes of characters, from texts in any language. "
-            f"Progress and pictures arrive over WebSockets, too: `{PREFIX}/ws/jobs/{{job_id}}` sends those of "
-            f"one job, `{PREFIX}/ws/users/me` those of all jobs of the caller; with `?after=` they resume after "
-            "the number that came with the last message."
+            f"Progress and pictures arrive over WebSockets, too: `{PREFIX}/ws/jobs/{{job_id}}` sends those "
+            f"of one job, `{PREFIX}/ws/users/me` those of all jobs of the caller; with `?after=` they resume "
+            "after the number that came with the last message."
         },
     )
