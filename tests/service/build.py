@@ -158,7 +158,7 @@ def run_settings(**changes: Any) -> tuple[JobSettings, RunOptions]:
     for name in RunOptions.__dataclass_fields__:
         if name in values:
             given[name] = values.pop(name)
-    return tuned(JobSettings, **values), RunOptions(**given)
+    return tuned(JobSettings, validate=False, **values), RunOptions(**given)
 
 
 def hub(store: Stores, **changes: Any) -> Hub:
