@@ -67,6 +67,8 @@ class FakeBackend:
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
     survives_worker: bool = False
+    stage_names: tuple[Stage, Stage] = (Stage.SENT_TO_BACKEND, Stage.BACKEND_RESULT)
+    renders_in_process: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [
