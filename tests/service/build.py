@@ -18,6 +18,7 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
+from imagemill.domain.events import Stage
 from imagemill.domain.images import GraphSpec, RenderSpec
 from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.domain.scheduling import Offer

@@ -17,13 +17,12 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
 from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
 from imagemill.bootstrap.observer import Observer
-from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks, products
+from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks
 from imagemill.bootstrap.safety import SafetyComponents
-from imagemill.bootstrap.stores import open_stores
+from imagemill.bootstrap.stores import open_stores, upgrade_database
 from imagemill.config import Settings
 from imagemill.credits.provider_calls import PaidCallRecorder
 from imagemill.credits.service import CreditService
-from imagemill.db import migrate
 from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers
 from imagemill.dispatch.inline import InlineDispatcher
@@ -38,7 +37,7 @@ from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner
+from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner, installed_products
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
@@ -84,7 +83,7 @@ class Application:
         self.settings = settings
         self.roles = roles or Roles()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        migrate.upgrade(settings.database)
+        upgrade_database(settings)
         self.process_lock = ProcessLock(settings.data_dir / "run")
         self.stores = open_stores(settings)
         self.stores.jobs.ensure_owner(settings.owner, now_us())
@@ -294,7 +293,9 @@ class Application:
             self.settings.blobs,
             every_s=self.settings.sweep_s,
             outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
-            kept_prefixes=tuple(product.blob_prefix for product in products() if product.blob_prefix),
+            kept_prefixes=tuple(
+                product.blob_prefix for product in installed_products() if product.blob_prefix
+            ),
             quotas=stores.quotas,
             decisions=stores.decisions,
             calls=stores.provider_calls,
@@ -311,7 +312,7 @@ class Application:
     def _products(self) -> Mapping[str, ProductParts]:
         """Build the products that are installed. Raises `InvalidSafety` for settings one cannot work with."""
         built: dict[str, ProductParts] = {}
-        for product in products():
+        for product in installed_products():
             context = ProductContext(
                 own_settings(product, self.settings),
                 self.settings.owner,

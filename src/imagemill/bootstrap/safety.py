@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
-from imagemill.bootstrap.plugins import products, registered
 from imagemill.config import Settings
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import Verdict
@@ -15,6 +14,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.products.base import installed_products, registered
 from imagemill.safety.chain import Check, CheckChain
 from imagemill.safety.decisions import Decisions
 from imagemill.safety.gates import Classifier, PictureGate, PromptGate
@@ -62,7 +62,7 @@ def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Ma
     """Return what the settings name, in their order, without what has nothing to check."""
     found = {entry.name: entry for entry in registered(kind)}
     known = (
-        {*found, *(name for product in products() for name in product.check_names)}
+        {*found, *(name for product in installed_products() for name in product.check_names)}
         if kind == "checks"
         else {*found}
     )

@@ -8,12 +8,10 @@ import sys
 import typer
 
 from imagemill.cli import (
-    characters,
     demo,
     doctor,
     jobs,
     keys,
-    library,
     maintenance,
     nodes,
     quotas,
@@ -27,6 +25,7 @@ from imagemill.cli import (
 from imagemill.cli.credits import commands as credit_commands
 from imagemill.cli.credits import price
 from imagemill.cli.output import print_error
+from imagemill.products.base import installed_products
 
 app = typer.Typer(
     name="imagemill",
@@ -63,11 +62,12 @@ app.command(rich_help_panel=SERVE)(serve.scheduler)
 app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
-app.add_typer(characters.commands, name="characters", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
-app.add_typer(library.commands, name="models", rich_help_panel=CLIENT)
+for _product in installed_products():
+    for _name, _commands in _product.commands().items():
+        app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)

@@ -37,7 +37,7 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
 
 def has_credentials(settings: "Settings") -> bool:
     """Whether the database of the settings holds a key or a user. Raises `CliError`."""
-    from imagemill.bootstrap.stores import open_stores
+    from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.db import migrate
 
     if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
@@ -45,7 +45,7 @@ def has_credentials(settings: "Settings") -> bool:
     with friendly_errors(settings):
         if migrate.current(settings.database) is None:
             return False
-        migrate.upgrade(settings.database)
+        upgrade_database(settings)
         stores = open_stores(settings)
         try:
             return stores.accounts.has_credentials()
@@ -59,12 +59,11 @@ def open_migrated_stores(settings: "Settings") -> Iterator["Stores"]:
 
     An `ImagemillError` within the block becomes a `CliError`.
     """
-    from imagemill.bootstrap.stores import open_stores
-    from imagemill.db import migrate
+    from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.domain.errors import ImagemillError, StorageError
 
     with friendly_errors(settings):
-        migrate.upgrade(settings.database)
+        upgrade_database(settings)
         stores = open_stores(settings)
         try:
             yield stores
