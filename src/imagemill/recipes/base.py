@@ -100,3 +100,7 @@ class Recipe:
     """Name -> price of a special case; see `imagemill.jobs.submit.JobRequest.rate`."""
     prompt_field: str = ""
     """The input's field that error messages about its texts name."""
+    summary: str = ""
+    """A sentence for the documentation: what it makes."""
+    example: Mapping[str, Any] | None = None
+    """An input that works as it is; None where jobs are made by another route."""

@@ -113,6 +113,30 @@ def plan(input_: Comfy) -> Plan:
     return Plan(work=GraphSpec(input_.graph, seed=input_.seed, models=models), outputs=1)
 
 
+_EXAMPLE = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5-pruned-emaonly.safetensors"}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "{subject}", "clip": ["1", 1]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["1", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
+    "5": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 42,
+            "steps": 20,
+            "cfg": 7,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 1,
+            "model": ["1", 0],
+            "positive": ["2", 0],
+            "negative": ["3", 0],
+            "latent_image": ["4", 0],
+        },
+    },
+    "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
+    "7": {"class_type": "SaveImage", "inputs": {"filename_prefix": "Imagemill", "images": ["6", 0]}},
+}
+
 RECIPE = Recipe(
     name="comfy",
     input=Comfy,
@@ -122,4 +146,6 @@ RECIPE = Recipe(
     rate=Rate(base=4.0),
     get_texts=get_texts,
     prompt_field="workflow",
+    summary="The files that a graph in ComfyUI's API format saves.",
+    example={"graph": _EXAMPLE, "variables": {"subject": "a lighthouse at dusk"}},
 )

@@ -251,4 +251,6 @@ RECIPE = Recipe(
     get_texts=get_texts,
     replace_texts=replace_texts,
     prompt_field="prompt",
+    summary="Pictures from a prompt by a checkpoint, with LoRAs, ControlNets and an upscaler.",
+    example={"model": "urn:air:sd1:checkpoint:civitai:4384@128713", "prompt": "a lighthouse at dusk"},
 )

@@ -170,4 +170,5 @@ RECIPE = Recipe(
     rate=Rate(base=4.0),
     get_texts=get_texts,
     prompt_field="values",
+    summary="The files of a workflow; its jobs are made by POST /api/v1/workflows/{name}.",
 )

@@ -83,19 +83,23 @@ class PathPolicies:
     """Finds the policy of a request's path: the longest declared path that fits decides."""
 
     def __init__(self, policies: Iterable[PathPolicy] = ()) -> None:
-        longest_first = sorted(policies, key=lambda policy: -len(policy.path))
-        self._patterns = [(_pattern(policy.path), policy) for policy in longest_first]
+        self._longest_first = sorted(policies, key=lambda policy: -len(policy.path))
+        # One expression, as a hundred calls of single ones took 1 % of a request.
+        self._pattern = re.compile("|".join(f"({_pattern(policy.path)})" for policy in self._longest_first))
 
     def of(self, path: str) -> PathPolicy:
-        return next((policy for pattern, policy in self._patterns if pattern.match(path)), UNDECLARED)
+        found = self._pattern.match(path)
+        if found is None or found.lastindex is None:
+            return UNDECLARED
+        return self._longest_first[found.lastindex - 1]
 
     def declares(self, path: str) -> bool:
         return self.of(path) is not UNDECLARED
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _pattern(path: str) -> str:
     text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
-    return re.compile(text if path.endswith("/") else rf"{text}\Z")
+    return text if path.endswith("/") else rf"{text}\Z"
 
 
 _PARTS = re.compile(r"(\{[^}]*\})")

@@ -74,12 +74,13 @@ class ApiRoute(APIRoute):
             scope = request.scope
             if scope["query_string"]:
                 _check_query(scope, fields, refuses_unknown=refuses_unknown)
-            request = ApiRequest(scope, request.receive)
             if has_body:
+                request = ApiRequest(scope, request.receive)
                 # Read here, where it is refused with our words, and as JSON whatever its type is said to be.
                 await request.json()
-                scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
-                scope["headers"].append(_JSON_TYPE)
+                if _JSON_TYPE not in scope["headers"]:
+                    headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+                    scope["headers"] = [*headers, _JSON_TYPE]
             try:
                 return await handle(request)
             except RequestValidationError as error:

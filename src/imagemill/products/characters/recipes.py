@@ -115,6 +115,28 @@ def make_planner(settings: CharacterSettings) -> CharacterPlanner:
     return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
+_SUMMARIES = {
+    "avatar": "A portrait of a character from its description.",
+    "sticker": "A sticker of a character with an emotion, on a transparent background.",
+    "cover": "The cover of a story with its characters.",
+    "scene": "A picture of a moment in a story.",
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "avatar": {"character_id": "mia", "character": {"name": "Mia", "physical": "red hair, green eyes"}},
+    "sticker": {
+        "character_id": "mia",
+        "character": {"name": "Mia", "physical": "red hair, green eyes"},
+        "emotion": "happy",
+    },
+    "cover": {
+        "story_id": "island",
+        "title": "The island",
+        "synopsis": "Mia finds a lighthouse on an island.",
+    },
+    "scene": {"summary": "Mia stands before a lighthouse at dusk.", "place": "an island"},
+}
+
+
 def _recipe(
     name: str,
     model: type[PictureInput],
@@ -150,6 +172,8 @@ def _recipe(
         prepare=lambda input_, context: prepare(input_, tools(context)),
         rates=rates or {},
         prompt_field=prompt_field,
+        summary=_SUMMARIES[name],
+        example=_EXAMPLES[name],
     )
 
 

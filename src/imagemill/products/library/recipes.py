@@ -193,6 +193,8 @@ def replace_texts(input_: EditModel, texts: PromptTexts) -> EditModel:
     return input_.model_copy(update={"prompt": texts.prompt})
 
 
+_PARAMETERS = {name: values[0] for name, values in PARAMETERS.items()}
+
 FASHION_MODEL = Recipe(
     name="fashionModel",
     input=FashionModel,
@@ -201,6 +203,8 @@ FASHION_MODEL = Recipe(
     model=lambda input_: input_.model.lower(),
     rate=PUBLIC_RATE,
     get_texts=get_texts,
+    summary="A picture of a fashion model from five parameters.",
+    example=_PARAMETERS,
 )
 EDIT_MODEL = Recipe(
     name="editModel",
@@ -212,4 +216,6 @@ EDIT_MODEL = Recipe(
     get_texts=get_texts,
     replace_texts=replace_texts,
     prompt_field="prompt",
+    summary="The next version of a fashion model, from other parameters, a prompt or its last picture.",
+    example={**_PARAMETERS, "style": "editorial"},
 )
