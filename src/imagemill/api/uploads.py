@@ -4,10 +4,12 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import ConfigDict, Field
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -24,6 +26,7 @@ from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
+from imagemill.web.routing import ApiRoute, ResponseModel
 
 PATH = "/api/v1/uploads"
 _SERVED = "/blobs/inputs/{mark}/{digest}/{name}"
@@ -112,6 +115,30 @@ _BODY: dict[str, Any] = {
 }
 
 
+class UploadedPicture(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "key": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08.png",
+                    "url": "http://localhost:8000/blobs/inputs/a1b2c3/9f86d081884c7d65/image.png?exp=1767229200&sig=...",
+                    "urlExpiresAt": "2026-01-31T13:00:00+00:00",
+                    "width": 512,
+                    "height": 512,
+                    "mediaType": "image/png",
+                }
+            ]
+        }
+    )
+
+    key: str = Field(description="Inputs of jobs name the picture as `blob:` and this key.")
+    url: str = Field(description="The address of the picture. It needs no key, for a limited time.")
+    url_expires_at: datetime
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    media_type: str
+
+
 class UploadRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -124,8 +151,9 @@ class UploadRoutes:
             methods=["POST"],
             summary="Upload a picture for use in jobs",
             status_code=201,
-            response_class=Response,
+            response_model=UploadedPicture,
             openapi_extra=_BODY,
+            route_class_override=ApiRoute,
         )
         routes.add_api_route(
             _SERVED,

@@ -106,7 +106,7 @@ def router(
         response_class=Response,
         responses={
             200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
-            206: {"description": "A range of it"},
+            206: {"content": {media: {} for media in EXTENSIONS}, "description": "A range of it"},
             304: {"description": "Not modified"},
             307: {"description": "It is to be fetched from the store, by the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},
