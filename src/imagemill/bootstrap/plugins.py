@@ -1,4 +1,4 @@
-"""What is registered by entry points: our own built-ins and a user's, by the same hook."""
+"""Entry points: our own built-in components and those of other packages are registered the same way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def registered(kind: str) -> Sequence[EntryPoint]:
-    """Those of ``imagemill.<kind>`` by name, not loaded yet."""
+    """Return the entry points of ``imagemill.<kind>`` by name, not loaded yet."""
     return sorted(_all().select(group=f"imagemill.{kind}"), key=lambda entry: entry.name)
 
 
@@ -24,7 +24,7 @@ def plugins(kind: str) -> list[Any]:
 
 @cache
 def products() -> "Sequence[Product]":
-    """The products that are installed, by name."""
+    """Return the installed products, by name."""
     return sorted(plugins("products"), key=lambda product: product.name)
 
 
@@ -34,7 +34,7 @@ def own_settings(product: "Product", settings: "Settings") -> Mapping[str, Any]:
 
 
 def product_checks(settings: "Settings") -> "Mapping[str, Check]":
-    """Return the checks of prompts that products bring, by name."""
+    """Return the checks of prompts that products define, by name."""
     return {
         name: check
         for product in products()
@@ -43,7 +43,7 @@ def product_checks(settings: "Settings") -> "Mapping[str, Check]":
 
 
 class CallbackFormats(Mapping[str, "Format"]):
-    """How each dialect writes its callbacks; they are loaded when the first callback is written."""
+    """The callback format of each dialect; dialects are loaded when the first callback is written."""
 
     def __init__(
         self,
@@ -77,6 +77,6 @@ class CallbackFormats(Mapping[str, "Format"]):
 
 @cache
 def _all() -> EntryPoints:
-    """Reads a file of every installed distribution, which takes 15 ms: once a process."""
-    every: Any = entry_points()  # with no group it is typed as what it was before Python 3.12
+    """Return all entry points, cached: reading a file of every installed distribution takes 15 ms."""
+    every: Any = entry_points()  # without a group its static type is that of Python before 3.12
     return every

@@ -24,7 +24,7 @@ from imagemill.safety.words import BlockedWords, Profanity
 
 
 class SafetyComponents:
-    """Raises `InvalidSafety`."""
+    """The checks of the settings. Raises `InvalidSafety`."""
 
     def __init__(self, settings: Settings, decisions: Decisions, product_checks: Mapping[str, Check]) -> None:
         limit, safety = settings.limit, settings.safety
@@ -56,7 +56,7 @@ class InvalidSafety(ImagemillError):
 
 
 def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Mapping[str, Any]) -> list[Any]:
-    """Return what the settings name, in their order, without what has nothing to check."""
+    """Return the checks the settings name, in their order, without those that have nothing to check."""
     found = {entry.name: entry for entry in registered(kind)}
     known = (
         {*found, *(name for product in products() for name in product.check_names)}
