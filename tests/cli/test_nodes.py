@@ -141,11 +141,14 @@ def test_the_doctor_ends_with_one_for_an_error(server: Server) -> None:
     ("command", "message"),
     [
         (["add", "a b", "http://a"], "error: name: should be 1 to 64"),
-        (["add", "a", "attic"], "error: url: is 'attic', no address of a node; one looks like http://"),
+        (
+            ["add", "a", "attic"],
+            "error: url: is 'attic', which is not the address of a node; one looks like http://",
+        ),
         (["add", "fixed", "http://a"], "error: a node named fixed is in the settings"),
-        (["drain", "nobody"], "error: there is no node 'nobody'; `imagemill nodes list` names those"),
+        (["drain", "nobody"], "error: there is no node 'nobody'; `imagemill nodes list` lists all"),
         (["doctor", "nobody"], "error: there is no node 'nobody'"),
-        (["remove", "fixed"], "error: fixed is of the settings"),
+        (["remove", "fixed"], "error: fixed is from the settings"),
     ],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do(server: Server, command: list[str], message: str) -> None:

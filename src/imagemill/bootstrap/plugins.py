@@ -1,4 +1,4 @@
-"""What is registered by entry points: our own built-ins and a user's, by the same hook."""
+"""Entry points: our own built-in components and those of other packages are registered the same way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -24,7 +24,7 @@ def own_settings(product: "Product", settings: "Settings") -> Mapping[str, Any]:
 
 
 def product_checks(settings: "Settings") -> "Mapping[str, Check]":
-    """Return the checks of prompts that products bring, by name."""
+    """Return the checks of prompts that products define, by name."""
     return {
         name: check
         for product in installed_products()
@@ -33,7 +33,7 @@ def product_checks(settings: "Settings") -> "Mapping[str, Check]":
 
 
 class CallbackFormats(Mapping[str, "Format"]):
-    """How each dialect writes its callbacks; they are loaded when the first callback is written."""
+    """The callback format of each dialect; dialects are loaded when the first callback is written."""
 
     def __init__(
         self,

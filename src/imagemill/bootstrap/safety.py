@@ -24,7 +24,7 @@ from imagemill.safety.words import BlockedWords, Profanity
 
 
 class SafetyComponents:
-    """Raises `InvalidSafety`."""
+    """The checks of the settings. Raises `InvalidSafety`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class InvalidSafety(ImagemillError):
 
 
 def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Mapping[str, Any]) -> list[Any]:
-    """Return what the settings name, in their order, without what has nothing to check."""
+    """Return the checks the settings name, in their order, without those that have nothing to check."""
     found = {entry.name: entry for entry in registered(kind)}
     known = (
         {*found, *(name for product in installed_products() for name in product.check_names)}

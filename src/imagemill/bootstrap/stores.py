@@ -30,7 +30,7 @@ from imagemill.workflows.store import WorkflowStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """One store a feature, all on one database. Products build their own on ``database``."""
+    """One store for each feature, all on one database. Products build their own on ``database``."""
 
     database: Database
     jobs: JobStore

@@ -1,4 +1,4 @@
-"""The factory of the fal backend. It is apart from the backend, so that httpx2 and fal-client load with a key only."""
+"""The factory of the fal backend, in a module of its own so that httpx2 loads only where a key is set."""
 
 from typing import TYPE_CHECKING
 
