@@ -1,0 +1,384 @@
+"""Draw the pictures of docs/architecture.md and docs/job-lifecycle.md as SVG, from the code they show.
+
+    python tools/draw_architecture.py [FOLDER]
+
+The layers come from import-linter's contract in pyproject.toml, the states from `TRANSITIONS` in
+src/imagemill/domain/jobs.py (read, not imported). A test compares the files with what this program draws.
+"""
+
+import ast
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).resolve().parents[1]
+SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+# Widths of a character in parts of the font size; the widest of the fonts above.
+SANS_WIDTH, MONO_WIDTH = 0.58, 0.605
+PAPER, EDGE, INK, SOFT = "#fbfaf7", "#d9d5cb", "#22252b", "#5c6470"
+
+KINDS = {
+    "start": ("#e8e6f6", "#5a4fa8", "commands, assembly"),
+    "edge": ("#dcebf9", "#22639c", "HTTP, messages, products"),
+    "core": ("#fdeccf", "#9a5b00", "jobs and features"),
+    "making": ("#dff2e2", "#2a7040", "pictures and files"),
+    "base": ("#e9eaec", "#4c545e", "technical base"),
+    "domain": ("#fadfe0", "#9d2f38", "rules, without I/O"),
+}
+PACKAGES = {
+    "cli": ("start", "the commands; those for users speak HTTP"),
+    "bootstrap": ("start", "builds the parts from the settings, starts and stops them"),
+    "config": ("start", "reads settings from environment, .env and TOML"),
+    "dispatch": ("edge", "starts work: threads in the process, or Celery"),
+    "products": ("edge", "characters and the model library, each whole in its folder"),
+    "dialects": ("edge", "foreign protocols: Civitai v1, fal"),
+    "api": ("edge", "our own REST API, a file a resource"),
+    "web": ("edge", "what every API shares: auth, problems, streams, files"),
+    "webhooks": ("core", "endpoints, outbox, delivery"),
+    "workflows": ("core", "stored ComfyUI graphs with typed inputs"),
+    "jobs": ("core", "submit, claim, run, finish; all SQL of jobs"),
+    "pubsub": ("core", "events between processes: Redis, PostgreSQL"),
+    "credits": ("core", "ledger, prices, paid calls"),
+    "quotas": ("core", "limits of an owner"),
+    "safety": ("core", "checks of prompts and pictures"),
+    "nodes": ("core", "registered ComfyUI servers"),
+    "accounts": ("core", "owners, keys, users, audit log"),
+    "model_registry": ("core", "registered checkpoints and LoRAs by AIR"),
+    "recipes": ("making", "what is made: input model to render plan"),
+    "backends": ("making", "where it is made: ComfyUI, fal, simulator"),
+    "graphs": ("making", "ComfyUI graphs, without I/O"),
+    "media": ("making", "picture bytes in, picture bytes out"),
+    "blobs": ("making", "files: folder or S3"),
+    "db": ("base", "engine, tables, migrations"),
+    "net": ("base", "outgoing HTTP: address guard, breaker"),
+    "observability": ("base", "logs, metrics, traces"),
+    "settings": ("base", "groups of settings"),
+    "domain": (
+        "domain",
+        "jobs and their states, failures, fair order, placement, AIR, image sizes, prices, moderation",
+    ),
+}
+
+
+@dataclass
+class Canvas:
+    width: int
+    height: int
+    title: str
+    parts: list[str] = field(default_factory=list)
+
+    def box(
+        self, x: float, y: float, w: float, h: float, fill: str, line: str = "none", radius: int = 8
+    ) -> None:
+        self.parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{radius}" '
+            f'fill="{fill}" stroke="{line}"/>'
+        )
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: float = 13,
+        colour: str = INK,
+        anchor: str = "start",
+        bold: bool = False,
+        mono: bool = False,
+    ) -> None:
+        weight = ' font-weight="600"' if bold else ""
+        family = f' font-family="{MONO}"' if mono else ""
+        self.parts.append(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"'
+            f"{weight}{family}>{escape(words)}</text>"
+        )
+
+    def path(self, d: str, colour: str = INK, dashed: bool = False, arrow: bool = True) -> None:
+        dash = ' stroke-dasharray="5 4"' if dashed else ""
+        head = ' marker-end="url(#head)"' if arrow else ""
+        self.parts.append(f'<path d="{d}" fill="none" stroke="{colour}" stroke-width="1.5"{dash}{head}/>')
+
+    def svg(self) -> str:
+        size = f'width="{self.width}" height="{self.height}" viewBox="0 0 {self.width} {self.height}"'
+        return "\n".join(
+            [
+                f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="{SANS}">',
+                f"<title>{escape(self.title)}</title>",
+                '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" '
+                'markerHeight="8" orient="auto-start-reverse">'
+                f'<path d="M0 0.8 10 5 0 9.2z" fill="{INK}"/></marker></defs>',
+                f'<rect x="0.5" y="0.5" width="{self.width - 1}" height="{self.height - 1}" rx="14" '
+                f'fill="{PAPER}" stroke="{EDGE}"/>',
+                *self.parts,
+                "</svg>\n",
+            ]
+        )
+
+
+def text_width(words: str, size: float, mono: bool = False) -> float:
+    return len(words) * size * (MONO_WIDTH if mono else SANS_WIDTH)
+
+
+def wrapped(words: str, width: float, size: float) -> list[str]:
+    """Break the words into lines that fit the width."""
+    lines: list[str] = []
+    for word in words.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(joined, size) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def layers() -> list[list[str]]:
+    """Return the layers of the import contract, the topmost first, each with its packages."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    rows = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [[part.strip().removeprefix("imagemill.") for part in row.split("|")] for row in rows]
+
+
+def draw_layers() -> str:
+    rows = layers()
+    unknown = {name for row in rows for name in row} - PACKAGES.keys()
+    if unknown:
+        raise SystemExit(f"add {', '.join(sorted(unknown))} to PACKAGES in tools/draw_architecture.py")
+    left, inner, gap, band_gap, size = 70, 1104, 10, 12, 12.5
+    placed: list[tuple[float, float, list[tuple[str, str, list[str]]]]] = []
+    y = 74.0
+    for row in rows:
+        width = (inner - gap * (len(row) - 1)) / len(row)
+        cells = [(name, PACKAGES[name][0], wrapped(PACKAGES[name][1], width - 24, size)) for name in row]
+        height = 34 + 16 * max(len(lines) for _, _, lines in cells)
+        placed.append((y, height, cells))
+        y += height + band_gap
+    canvas = Canvas(1200, int(y + 44), "The packages of Imagemill in layers: imports point down")
+    canvas.text(left, 42, "Packages below src/imagemill", 19, bold=True)
+    canvas.text(left + inner, 42, "a package imports packages of lower rows only", 13.5, SOFT, "end")
+    for top, height, cells in placed:
+        width = (inner - gap * (len(cells) - 1)) / len(cells)
+        for column, (name, kind, lines) in enumerate(cells):
+            fill, dark, _ = KINDS[kind]
+            x = left + column * (width + gap)
+            canvas.box(x, top, width, height, fill, dark)
+            canvas.text(x + 12, top + 21, name, 14, dark, bold=True, mono=True)
+            for number, line in enumerate(lines):
+                canvas.text(x + 12, top + 39 + 16 * number, line, size)
+    bottom = placed[-1][0] + placed[-1][1]
+    canvas.path(f"M40 80V{bottom - 6:g}", SOFT)
+    middle = (80 + bottom) / 2
+    canvas.parts.append(
+        f'<text x="28" y="{middle:g}" font-size="13.5" fill="{SOFT}" text-anchor="middle" '
+        f'transform="rotate(-90 28 {middle:g})">imports point down</text>'
+    )
+    x = float(left)
+    for fill, dark, words in KINDS.values():
+        canvas.box(x, bottom + 22, 14, 14, fill, dark, 3)
+        canvas.text(x + 20, bottom + 34, words, 12, SOFT)
+        x += 20 + text_width(words, 12) + 14
+    return canvas.svg()
+
+
+# The columns of the second picture, and its steps, each with a title and rows. A row is an arrow between two
+# columns, or work within one, with a label and the module that does it.
+COLUMNS = [
+    ("Client, receiver", ""),
+    ("API process", "imagemill api"),
+    ("Database, files", "SQLite or PostgreSQL; folder or S3"),
+    ("Worker process", "imagemill worker"),
+    ("Node", "ComfyUI, fal or simulator"),
+]
+BANDS = ("#f1eee6", "#f7f5ef")
+CLIENT, API, STORE, WORKER, NODE = range(5)
+STEPS: list[tuple[str, list[tuple[int, int, str, str]]]] = [
+    (
+        "Submit",
+        [
+            (CLIENT, API, "one request, one or more jobs", "api/jobs.py, dialects/"),
+            (API, API, "validate, check prompts, price", "jobs/submit.py"),
+            (API, STORE, "job, tag, first event", "jobs/store/submit.py"),
+        ],
+    ),
+    (
+        "Wake",
+        [
+            (
+                API,
+                WORKER,
+                "a wake-up: there is work in a queue (names no job)",
+                "dispatch/inline.py, dispatch/celery.py",
+            )
+        ],
+    ),
+    (
+        "Claim",
+        [
+            (WORKER, STORE, "the offer of an idle slot", "jobs/store/claim.py"),
+            (STORE, WORKER, "one job, with a lease", "domain/placement.py"),
+        ],
+    ),
+    (
+        "Run",
+        [
+            (WORKER, WORKER, "recipe: input to plan", "jobs/attempt.py"),
+            (WORKER, NODE, "send the plan", "backends/"),
+            (NODE, WORKER, "steps, previews, pictures", "jobs/runner.py"),
+            (WORKER, STORE, "heartbeats: lease, progress", "jobs/store/heartbeat.py"),
+        ],
+    ),
+    (
+        "Finish",
+        [
+            (WORKER, WORKER, "post-process, check", "media/, jobs/outputs.py"),
+            (WORKER, STORE, "files first, then the status", "jobs/store/finish.py"),
+        ],
+    ),
+    (
+        "Notify",
+        [
+            (STORE, API, "the event, to all processes", "pubsub/, jobs/hub.py"),
+            (API, CLIENT, "answer, event stream", "web/sse.py"),
+            (
+                STORE,
+                CLIENT,
+                "callbacks and signed webhooks, sent by the leading scheduler",
+                "webhooks/delivery.py",
+            ),
+        ],
+    ),
+]
+
+
+def draw_job() -> str:
+    left, step, row_height, top = 210, 235, 56, 104
+    xs = [left + step * column for column in range(len(COLUMNS))]
+    rows = sum(len(content) for _, content in STEPS)
+    height = top + rows * row_height + len(STEPS) * 12 + 20
+    canvas = Canvas(left + step * 4 + 150, height, "The way of one job from request to notification")
+    for x, (name, note) in zip(xs, COLUMNS, strict=True):
+        canvas.text(x, 42, name, 16, anchor="middle", bold=True)
+        canvas.text(x, 62, note, 12, SOFT, "middle")
+    y = float(top)
+    for number, (_, content) in enumerate(STEPS):
+        band = len(content) * row_height
+        canvas.box(16, y - 14, canvas.width - 32, band + 4, BANDS[number % 2], radius=10)
+        y += band + 12
+    for x in xs:
+        canvas.path(f"M{x} 76V{height - 22}", "#b9b4a7", dashed=True, arrow=False)
+    y = float(top)
+    for number, (title, content) in enumerate(STEPS, 1):
+        canvas.parts.append(f'<circle cx="42" cy="{y + 12:g}" r="13" fill="{KINDS["edge"][1]}"/>')
+        canvas.text(42, y + 17, str(number), 14, "#ffffff", "middle", bold=True)
+        canvas.text(64, y + 17, title, 15, bold=True)
+        for start, end, words, module in content:
+            _draw_row(canvas, xs, y, start, end, words, module, BANDS[(number - 1) % 2])
+            y += row_height
+        y += 12
+    return canvas.svg()
+
+
+def _draw_row(
+    canvas: Canvas, xs: list[int], y: float, start: int, end: int, words: str, module: str, background: str
+) -> None:
+    widest = max(text_width(words, 12.5), text_width(module, 11, mono=True))
+    if start == end:
+        x = xs[start]
+        canvas.box(x - 115, y - 8, 230, 42, "#ffffff", KINDS["core"][1])
+        middle, room, down = float(x), 224.0, 3
+    else:
+        sign = 1 if end > start else -1
+        canvas.path(f"M{xs[start] + 4 * sign} {y + 13:g}H{xs[end] - 4 * sign}")
+        middle = (xs[start] + xs[end]) / 2
+        room, down = abs(xs[end] - xs[start]) - 12.0, 0
+        if abs(end - start) > 1:  # the label crosses a lifeline
+            canvas.box(middle - widest / 2 - 6, y - 9, widest + 12, 17, background, radius=3)
+            canvas.box(middle - widest / 2 - 6, y + 18, widest + 12, 16, background, radius=3)
+    if widest > room:
+        raise SystemExit(f"{words!r} or {module!r} is too long for its arrow")
+    canvas.text(middle, y + 5 + down, words, 12.5, anchor="middle")
+    canvas.text(middle, y + 28 - down, module, 11, KINDS["start"][1], "middle", mono=True)
+
+
+STATES = {
+    "waiting": (110, 210),
+    "queued": (380, 210),
+    "running": (650, 210),
+    "succeeded": (930, 130),
+    "failed": (930, 290),
+    "canceled": (380, 350),
+    "expired": (245, 70),
+}
+# Paths of the arrows, and the place of their labels. Boxes are 130 x 44 around the points above.
+ARROWS: dict[tuple[str, str], tuple[str, str, int, int]] = {
+    ("waiting", "queued"): ("M175 210H313", "all succeeded", 244, 202),
+    ("queued", "running"): ("M445 210H583", "claimed", 514, 202),
+    ("running", "queued"): ("M650 188C650 130 380 130 380 186", "retry, lost worker", 515, 136),
+    ("running", "succeeded"): ("M715 200C790 190 790 130 863 130", "", 0, 0),
+    ("running", "failed"): ("M715 220C790 230 790 290 863 290", "", 0, 0),
+    ("running", "canceled"): ("M650 232C650 350 560 350 447 350", "", 0, 0),
+    ("queued", "canceled"): ("M380 232V326", "", 0, 0),
+    ("waiting", "canceled"): ("M110 232C110 350 200 350 313 350", "", 0, 0),
+    ("waiting", "expired"): ("M125 188C125 100 140 70 178 70", "", 0, 0),
+    ("queued", "expired"): ("M365 188C365 90 355 70 312 70", "", 0, 0),
+}
+
+
+def transitions() -> dict[str, set[str]]:
+    """Return the transition table of jobs, read from its source."""
+    tree = ast.parse((ROOT / "src/imagemill/domain/jobs.py").read_text(encoding="utf-8"))
+    table = next(
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "TRANSITIONS"
+    )
+    assert isinstance(table, ast.Dict)
+    return {
+        key.attr.lower(): {name.attr.lower() for name in ast.walk(value) if isinstance(name, ast.Attribute)}
+        for key, value in zip(table.keys, table.values, strict=True)
+        if isinstance(key, ast.Attribute)
+    }
+
+
+def draw_states() -> str:
+    table = transitions()
+    edges = {(start, end) for start, ends in table.items() for end in ends}
+    if edges != ARROWS.keys() or table.keys() != STATES.keys():
+        raise SystemExit(
+            "STATES and ARROWS in tools/draw_architecture.py differ from TRANSITIONS in domain/jobs.py"
+        )
+    canvas = Canvas(1060, 420, "The states of a job and the changes between them")
+    for path, label, x, y in ARROWS.values():
+        canvas.path(path)
+        canvas.text(x, y, label, 12.5, SOFT, "middle")
+    for name, (x, y) in STATES.items():
+        fill, dark, _ = KINDS["core" if table[name] else "base"]
+        if name == "succeeded":
+            fill, dark, _ = KINDS["making"]
+        elif name == "failed":
+            fill, dark, _ = KINDS["domain"]
+        canvas.box(x - 65, y - 22, 130, 44, fill, dark, 22)
+        canvas.text(x, y + 5, name, 14.5, dark, "middle", bold=True)
+    canvas.text(116, 150, "has", 12.5, SOFT, "end")
+    canvas.text(116, 167, "dependencies", 12.5, SOFT, "end")
+    canvas.text(930, 214, "final: succeeded, failed,", 12.5, SOFT, "middle")
+    canvas.text(930, 231, "canceled, expired", 12.5, SOFT, "middle")
+    return canvas.svg()
+
+
+PICTURES = {"layers.svg": draw_layers, "job.svg": draw_job, "job-states.svg": draw_states}
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in PICTURES.items():
+        (folder / name).write_text(draw(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images")
