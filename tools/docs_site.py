@@ -13,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
 FOLDERS = ("docs", "examples", "deploy")
+STYLE = ".md-grid { max-width: 76rem; }  /* room for tables and drawings */\n"
 _BUILDS: list[tempfile.TemporaryDirectory[str]] = []
 
 
@@ -27,6 +28,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__")
         )
+    (folder / "site.css").write_text(STYLE, encoding="utf-8")
+    config.extra_css.append("site.css")
     config.docs_dir = str(folder)
     decisions = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
     develop = next(section["Develop"] for section in config.nav if "Develop" in section)

@@ -21,8 +21,8 @@ SANS_WIDTH, MONO_WIDTH = 0.58, 0.605
 PAPER, EDGE, INK, SOFT = "#fbfaf7", "#d9d5cb", "#22252b", "#5c6470"
 
 KINDS = {
-    "start": ("#e8e6f6", "#5a4fa8", "commands, assembly"),
-    "edge": ("#dcebf9", "#22639c", "HTTP, messages, products"),
+    "start": ("#e8e6f6", "#5a4fa8", "commands, start"),
+    "edge": ("#dcebf9", "#22639c", "HTTP, products"),
     "core": ("#fdeccf", "#9a5b00", "jobs and features"),
     "making": ("#dff2e2", "#2a7040", "pictures and files"),
     "base": ("#e9eaec", "#4c545e", "technical base"),
@@ -147,78 +147,76 @@ def draw_layers() -> str:
     unknown = {name for row in rows for name in row} - PACKAGES.keys()
     if unknown:
         raise SystemExit(f"add {', '.join(sorted(unknown))} to PACKAGES in tools/draw_architecture.py")
-    left, inner, gap, band_gap, size = 70, 1104, 10, 12, 12.5
-    placed: list[tuple[float, float, list[tuple[str, str, list[str]]]]] = []
-    y = 74.0
+    left, right, gap, size, most = 76, 976, 10, 14.5, 4
+    canvas = Canvas(1000, 0, "The packages of Imagemill in layers: imports point down")
+    canvas.text(left, 44, "Packages below src/imagemill", 20, bold=True)
+    canvas.text(right, 44, "a package imports packages of lower bands only", 14, SOFT, "end")
+    top = y = 66.0
     for row in rows:
-        width = (inner - gap * (len(row) - 1)) / len(row)
-        cells = [(name, PACKAGES[name][0], wrapped(PACKAGES[name][1], width - 24, size)) for name in row]
-        height = 34 + 16 * max(len(lines) for _, _, lines in cells)
-        placed.append((y, height, cells))
-        y += height + band_gap
-    canvas = Canvas(1200, int(y + 44), "The packages of Imagemill in layers: imports point down")
-    canvas.text(left, 42, "Packages below src/imagemill", 19, bold=True)
-    canvas.text(left + inner, 42, "a package imports packages of lower rows only", 13.5, SOFT, "end")
-    for top, height, cells in placed:
-        width = (inner - gap * (len(cells) - 1)) / len(cells)
-        for column, (name, kind, lines) in enumerate(cells):
-            fill, dark, _ = KINDS[kind]
-            x = left + column * (width + gap)
-            canvas.box(x, top, width, height, fill, dark)
-            canvas.text(x + 12, top + 21, name, 14, dark, bold=True, mono=True)
-            for number, line in enumerate(lines):
-                canvas.text(x + 12, top + 39 + 16 * number, line, size)
-    bottom = placed[-1][0] + placed[-1][1]
-    canvas.path(f"M40 80V{bottom - 6:g}", SOFT)
-    middle = (80 + bottom) / 2
+        lines_of_cells = [row[first : first + most] for first in range(0, len(row), most)]
+        heights: list[float] = []
+        cells: list[tuple[float, float, float, str, list[str]]] = []
+        inside = y + 8
+        for names in lines_of_cells:
+            width = (right - left - 16 - gap * (len(names) - 1)) / len(names)
+            texts = [wrapped(PACKAGES[name][1], width - 24, size) for name in names]
+            height = 38 + 18 * max(len(text) for text in texts)
+            for column, (name, text) in enumerate(zip(names, texts, strict=True)):
+                cells.append((left + 8 + column * (width + gap), inside, width, name, text))
+                heights.append(height)
+            inside += height + gap
+        canvas.box(left, y, right - left, inside - gap + 8 - y, BANDS[0], radius=12)
+        for (x, cell_y, width, name, text), height in zip(cells, heights, strict=True):
+            fill, dark, _ = KINDS[PACKAGES[name][0]]
+            canvas.box(x, cell_y, width, height, fill, dark)
+            canvas.text(x + 12, cell_y + 23, name, 16, dark, bold=True, mono=True)
+            for number, line in enumerate(text):
+                canvas.text(x + 12, cell_y + 43 + 18 * number, line, size)
+        y = inside - gap + 8 + 8
+    canvas.path(f"M50 {top + 6:g}V{y - 14:g}", SOFT)
+    middle = (top + y) / 2
     canvas.parts.append(
-        f'<text x="28" y="{middle:g}" font-size="13.5" fill="{SOFT}" text-anchor="middle" '
-        f'transform="rotate(-90 28 {middle:g})">imports point down</text>'
+        f'<text x="36" y="{middle:g}" font-size="15" fill="{SOFT}" text-anchor="middle" '
+        f'transform="rotate(-90 36 {middle:g})">imports point down</text>'
     )
     x = float(left)
     for fill, dark, words in KINDS.values():
-        canvas.box(x, bottom + 22, 14, 14, fill, dark, 3)
-        canvas.text(x + 20, bottom + 34, words, 12, SOFT)
-        x += 20 + text_width(words, 12) + 14
+        canvas.box(x, y + 10, 14, 14, fill, dark, 3)
+        canvas.text(x + 20, y + 22, words, 13, SOFT)
+        x += 20 + text_width(words, 13) + 8
+    canvas.height = int(y + 44)
     return canvas.svg()
 
 
+BANDS = ("#f1eee6", "#f7f5ef")
 # The columns of the second picture, and its steps, each with a title and rows. A row is an arrow between two
 # columns, or work within one, with a label and the module that does it.
 COLUMNS = [
     ("Client, receiver", ""),
     ("API process", "imagemill api"),
-    ("Database, files", "SQLite or PostgreSQL; folder or S3"),
+    ("Database, files", "SQL; folder or S3"),
     ("Worker process", "imagemill worker"),
-    ("Node", "ComfyUI, fal or simulator"),
+    ("Node", "ComfyUI, fal, simulator"),
 ]
-BANDS = ("#f1eee6", "#f7f5ef")
 CLIENT, API, STORE, WORKER, NODE = range(5)
 STEPS: list[tuple[str, list[tuple[int, int, str, str]]]] = [
     (
         "Submit",
         [
-            (CLIENT, API, "one request, one or more jobs", "api/jobs.py, dialects/"),
-            (API, API, "validate, check prompts, price", "jobs/submit.py"),
+            (CLIENT, API, "one or more jobs", "api/jobs.py, dialects/"),
+            (API, API, "validate, check, price", "jobs/submit.py"),
             (API, STORE, "job, tag, first event", "jobs/store/submit.py"),
         ],
     ),
     (
         "Wake",
-        [
-            (
-                API,
-                WORKER,
-                "a wake-up: there is work in a queue (names no job)",
-                "dispatch/inline.py, dispatch/celery.py",
-            )
-        ],
+        [(API, WORKER, "there is work (names no job)", "dispatch/inline.py, dispatch/celery.py")],
     ),
     (
         "Claim",
         [
-            (WORKER, STORE, "the offer of an idle slot", "jobs/store/claim.py"),
-            (STORE, WORKER, "one job, with a lease", "domain/placement.py"),
+            (WORKER, STORE, "offer of an idle slot", "jobs/store/claim.py"),
+            (STORE, WORKER, "a job with a lease", "domain/placement.py"),
         ],
     ),
     (
@@ -226,54 +224,51 @@ STEPS: list[tuple[str, list[tuple[int, int, str, str]]]] = [
         [
             (WORKER, WORKER, "recipe: input to plan", "jobs/attempt.py"),
             (WORKER, NODE, "send the plan", "backends/"),
-            (NODE, WORKER, "steps, previews, pictures", "jobs/runner.py"),
-            (WORKER, STORE, "heartbeats: lease, progress", "jobs/store/heartbeat.py"),
+            (NODE, WORKER, "steps, previews, files", "jobs/runner.py"),
+            (WORKER, STORE, "heartbeats", "jobs/store/heartbeat.py"),
         ],
     ),
     (
         "Finish",
         [
-            (WORKER, WORKER, "post-process, check", "media/, jobs/outputs.py"),
-            (WORKER, STORE, "files first, then the status", "jobs/store/finish.py"),
+            (WORKER, WORKER, "transform and check", "media/, jobs/outputs.py"),
+            (WORKER, STORE, "files, then the status", "jobs/store/finish.py"),
         ],
     ),
     (
         "Notify",
         [
-            (STORE, API, "the event, to all processes", "pubsub/, jobs/hub.py"),
+            (STORE, API, "the event", "pubsub/, jobs/hub.py"),
             (API, CLIENT, "answer, event stream", "web/sse.py"),
-            (
-                STORE,
-                CLIENT,
-                "callbacks and signed webhooks, sent by the leading scheduler",
-                "webhooks/delivery.py",
-            ),
+            (STORE, CLIENT, "callbacks, signed webhooks (by the scheduler)", "webhooks/delivery.py"),
         ],
     ),
 ]
+LABEL, MODULE = 16, 13
+"""Font sizes of an arrow's label and of its module."""
 
 
 def draw_job() -> str:
-    left, step, row_height, top = 210, 235, 56, 104
+    left, step, row_height, top = 210, 238, 66, 112
     xs = [left + step * column for column in range(len(COLUMNS))]
     rows = sum(len(content) for _, content in STEPS)
     height = top + rows * row_height + len(STEPS) * 12 + 20
     canvas = Canvas(left + step * 4 + 150, height, "The way of one job from request to notification")
     for x, (name, note) in zip(xs, COLUMNS, strict=True):
-        canvas.text(x, 42, name, 16, anchor="middle", bold=True)
-        canvas.text(x, 62, note, 12, SOFT, "middle")
+        canvas.text(x, 44, name, 19, anchor="middle", bold=True)
+        canvas.text(x, 68, note, 14.5, SOFT, "middle")
     y = float(top)
     for number, (_, content) in enumerate(STEPS):
         band = len(content) * row_height
         canvas.box(16, y - 14, canvas.width - 32, band + 4, BANDS[number % 2], radius=10)
         y += band + 12
     for x in xs:
-        canvas.path(f"M{x} 76V{height - 22}", "#b9b4a7", dashed=True, arrow=False)
+        canvas.path(f"M{x} 84V{height - 22}", "#b9b4a7", dashed=True, arrow=False)
     y = float(top)
     for number, (title, content) in enumerate(STEPS, 1):
-        canvas.parts.append(f'<circle cx="42" cy="{y + 12:g}" r="13" fill="{KINDS["edge"][1]}"/>')
-        canvas.text(42, y + 17, str(number), 14, "#ffffff", "middle", bold=True)
-        canvas.text(64, y + 17, title, 15, bold=True)
+        canvas.parts.append(f'<circle cx="44" cy="{y + 16:g}" r="15" fill="{KINDS["edge"][1]}"/>')
+        canvas.text(44, y + 22, str(number), 17, "#ffffff", "middle", bold=True)
+        canvas.text(68, y + 22, title, 18, bold=True)
         for start, end, words, module in content:
             _draw_row(canvas, xs, y, start, end, words, module, BANDS[(number - 1) % 2])
             y += row_height
@@ -284,23 +279,31 @@ def draw_job() -> str:
 def _draw_row(
     canvas: Canvas, xs: list[int], y: float, start: int, end: int, words: str, module: str, background: str
 ) -> None:
-    widest = max(text_width(words, 12.5), text_width(module, 11, mono=True))
+    widest = max(text_width(words, LABEL), text_width(module, MODULE, mono=True))
     if start == end:
         x = xs[start]
-        canvas.box(x - 115, y - 8, 230, 42, "#ffffff", KINDS["core"][1])
-        middle, room, down = float(x), 224.0, 3
+        canvas.box(x - 117, y - 9, 234, 52, "#ffffff", KINDS["core"][1])
+        middle, room, down = float(x), 226.0, 3
     else:
         sign = 1 if end > start else -1
-        canvas.path(f"M{xs[start] + 4 * sign} {y + 13:g}H{xs[end] - 4 * sign}")
+        canvas.path(f"M{xs[start] + 4 * sign} {y + 17:g}H{xs[end] - 4 * sign}")
         middle = (xs[start] + xs[end]) / 2
         room, down = abs(xs[end] - xs[start]) - 12.0, 0
         if abs(end - start) > 1:  # the label crosses a lifeline
-            canvas.box(middle - widest / 2 - 6, y - 9, widest + 12, 17, background, radius=3)
-            canvas.box(middle - widest / 2 - 6, y + 18, widest + 12, 16, background, radius=3)
+            canvas.box(middle - widest / 2 - 6, y - 8, widest + 12, 20, background, radius=3)
+            canvas.box(middle - widest / 2 - 6, y + 22, widest + 12, 18, background, radius=3)
     if widest > room:
         raise SystemExit(f"{words!r} or {module!r} is too long for its arrow")
-    canvas.text(middle, y + 5 + down, words, 12.5, anchor="middle")
-    canvas.text(middle, y + 28 - down, module, 11, KINDS["start"][1], "middle", mono=True)
+    canvas.text(middle, y + 8 + down, words, LABEL, anchor="middle")
+    canvas.text(
+        middle,
+        y + 35 - down + (2 if start == end else 0),
+        module,
+        MODULE,
+        KINDS["start"][1],
+        "middle",
+        mono=True,
+    )
 
 
 STATES = {
@@ -355,7 +358,7 @@ def draw_states() -> str:
     canvas = Canvas(1060, 420, "The states of a job and the changes between them")
     for path, label, x, y in ARROWS.values():
         canvas.path(path)
-        canvas.text(x, y, label, 12.5, SOFT, "middle")
+        canvas.text(x, y, label, 15, SOFT, "middle")
     for name, (x, y) in STATES.items():
         fill, dark, _ = KINDS["core" if table[name] else "base"]
         if name == "succeeded":
@@ -363,11 +366,11 @@ def draw_states() -> str:
         elif name == "failed":
             fill, dark, _ = KINDS["domain"]
         canvas.box(x - 65, y - 22, 130, 44, fill, dark, 22)
-        canvas.text(x, y + 5, name, 14.5, dark, "middle", bold=True)
-    canvas.text(116, 150, "has", 12.5, SOFT, "end")
-    canvas.text(116, 167, "dependencies", 12.5, SOFT, "end")
-    canvas.text(930, 214, "final: succeeded, failed,", 12.5, SOFT, "middle")
-    canvas.text(930, 231, "canceled, expired", 12.5, SOFT, "middle")
+        canvas.text(x, y + 6, name, 17, dark, "middle", bold=True)
+    canvas.text(116, 148, "has", 15, SOFT, "end")
+    canvas.text(116, 168, "dependencies", 15, SOFT, "end")
+    canvas.text(930, 208, "final: succeeded, failed,", 15, SOFT, "middle")
+    canvas.text(930, 229, "canceled, expired", 15, SOFT, "middle")
     return canvas.svg()
 
 
