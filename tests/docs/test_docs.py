@@ -1,15 +1,21 @@
-"""What the documentation names is there."""
+"""Whatever the documentation names exists, and its examples work."""
 
 import json
 import re
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.settings import Fault
 from imagemill.cli.app import app
 from imagemill.config import CLIENT_NAMES
+from imagemill.domain.failures import FailureCode
+from imagemill.domain.moderation import ModerationInput, PromptTexts
+from imagemill.safety.chain import CheckChain
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -98,3 +104,36 @@ def test_the_simulators_page_names_every_fault_and_no_other():
     table = text.partition("| fault |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Fault)
     assert set(re.findall(r'"?fault"?(?:: | = )"(\w+)"', text)) <= set(Fault)
+
+
+def test_the_page_of_jobs_names_every_failure_and_no_other():
+    text = (ROOT / "docs/job-lifecycle.md").read_text(encoding="utf-8")
+    table = text.partition("| type | retried |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(FailureCode)
+
+
+def test_the_example_of_a_check_rewrites_a_prompt():
+    text = (ROOT / "docs/safety.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(next(body for language, body in FENCE.findall(text) if language == "python"), names)
+    judged = CheckChain([names["Tame"]()]).judge(ModerationInput(PromptTexts("a wild sea"), "ann", "comfy"))
+    assert judged.texts.prompt == "a calm sea"
+
+
+def test_the_example_of_post_processing_makes_a_picture_and_a_thumbnail():
+    text = (ROOT / "docs/pixels.md").read_text(encoding="utf-8")
+    canvas = Image.new("RGB", (768, 1152), "#00FF00")
+    ImageDraw.Draw(canvas).ellipse((200, 200, 500, 900), fill="#803010")
+    canvas.save(png := BytesIO(), "PNG")
+    names: dict[str, Any] = {
+        "png": png.getvalue(),
+        "job_id": "j",
+        "attempt": 1,
+        "started_us": 0,
+        "seed": 1,
+        "model": "m",
+        "owner_hash": "o",
+    }
+    exec(next(body for language, body in FENCE.findall(text) if language == "python"), names)
+    assert names["picture"].media_type == "image/webp"
+    assert max(names["thumbnail"].width, names["thumbnail"].height) == 256
