@@ -104,7 +104,11 @@ class Jobs(RuleBasedStateMachine):
             needs = tuple(drafts[index].id for index in sorted(needed) if index < position)
             drafts.append(
                 draft(
-                    depends_on=needs, priority=priority, expires_at=expires_at, estimate_s=estimate_s, model=model
+                    depends_on=needs,
+                    priority=priority,
+                    expires_at=expires_at,
+                    estimate_s=estimate_s,
+                    model=model,
                 )
             )
         submit(self.store, *drafts, owner=owner, at=self.now)
