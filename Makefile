@@ -34,12 +34,12 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "to read it: $(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory site"
 
-# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the blows;
+# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the faults;
 # CHAOS_BROKER is redis or rabbitmq.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.storm
 
-# Requests made up from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES says how many,
+# Requests generated from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES is their number,
 # FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.campaign

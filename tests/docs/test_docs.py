@@ -36,14 +36,14 @@ def prose(page: Path) -> str:
 
 
 def commands(page: Path) -> str:
-    """Only what is code: fenced blocks of a shell, and inline code."""
+    """Return the code of a page: fenced blocks of a shell, and inline code."""
     text = page.read_text(encoding="utf-8")
     blocks = [body for language, body in FENCE.findall(text) if language in ("sh", "text")]
     return "\n".join([*blocks, *CODE.findall(FENCE.sub("", text))])
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub makes them of headings."""
+    """Return the anchors of a page's headings, formed as on GitHub."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The tour of the model library, line by line as it is written."""
+"""Run the tour of the model library, line by line as it is written."""
 
 import os
 import re
@@ -22,7 +22,7 @@ BLOCKS = [body for language, body in FENCE.findall(TOUR) if language == "sh"]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """As the first block starts it, on a free port."""
+    """Start the server with the settings of the first block, on a free port."""
     given = re.findall(r"IMAGEMILL_LIBRARY__(\w+)=(\d+)", BLOCKS[0])
     assert BLOCKS[0].rstrip().endswith("imagemill serve")
     library = {name.lower(): int(value) for name, value in given}
