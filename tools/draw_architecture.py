@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/architecture.md and docs/job-lifecycle.md as SVG, from the code they show.
+"""Draw the pictures of the architecture, the states of a job and a fleet for docs/images as SVG.
 
     python tools/draw_architecture.py [FOLDER]
 
@@ -374,7 +374,58 @@ def draw_states() -> str:
     return canvas.svg()
 
 
-PICTURES = {"layers.svg": draw_layers, "job.svg": draw_job, "job-states.svg": draw_states}
+# The boxes of a fleet: left edge, top, width, kind, name, note. Each is 62 high.
+FLEET = [
+    (40, 40, 220, "base", "Clients", "Civitai, fal, our API"),
+    (390, 40, 220, "edge", "Proxy", "nginx with TLS"),
+    (740, 40, 220, "edge", "API, any number", "imagemill api"),
+    (62, 204, 206, "making", "PostgreSQL", "jobs and events"),
+    (284, 204, 206, "making", "Broker", "wake-ups only"),
+    (506, 204, 206, "making", "Redis", "live events, previews"),
+    (728, 204, 206, "making", "S3 bucket", "pictures"),
+    (40, 374, 280, "core", "Schedulers, one leader", "imagemill scheduler"),
+    (360, 374, 280, "core", "Workers, any number", "imagemill worker --queues gpu"),
+    (680, 374, 280, "core", "Worker of paid services", "imagemill worker --queues remote"),
+    (40, 512, 280, "base", "Receivers", "callbacks and webhooks"),
+    (360, 512, 280, "base", "ComfyUI servers", "near the worker, or by a tunnel"),
+    (680, 512, 280, "base", "fal.ai", "overflow, within a ceiling"),
+]
+FLEET_ARROWS = [
+    "M260 71H386",
+    "M610 71H736",
+    "M850 102V184",
+    "M820 374V294",
+    "M500 374V294",
+    "M180 374V294",
+    "M180 436V508",
+    "M500 436V508",
+    "M820 436V508",
+]
+
+
+def draw_fleet() -> str:
+    canvas = Canvas(1000, 606, "A fleet: API processes, schedulers and workers around shared services")
+    canvas.box(40, 188, 920, 102, BANDS[0], EDGE, 12)
+    for path in FLEET_ARROWS:
+        canvas.path(path)
+    canvas.text(862, 148, "submits, reads", 14, SOFT)
+    for x, words in ((192, "sweeps"), (512, "claims, finishes"), (832, "claims, finishes")):
+        canvas.text(x, 340, words, 14, SOFT)
+    for x, y, width, kind, name, note in FLEET:
+        fill, dark, _ = KINDS[kind]
+        canvas.box(x, y, width, 62, fill, dark)
+        canvas.text(x + width / 2, y + 27, name, 16, dark, "middle", bold=True)
+        mono = note.startswith("imagemill")
+        canvas.text(x + width / 2, y + 48, note, 12.5 if mono else 14, INK, "middle", mono=mono)
+    return canvas.svg()
+
+
+PICTURES = {
+    "layers.svg": draw_layers,
+    "job.svg": draw_job,
+    "job-states.svg": draw_states,
+    "fleet.svg": draw_fleet,
+}
 
 
 def main(folder: Path) -> None:

@@ -41,6 +41,6 @@ def test_the_pictures_are_those_of_the_code(tmp_path: Path):
     """If it fails, run: python tools/draw_architecture.py"""
     draw(tmp_path)
     drawn = {picture.name: picture.read_text(encoding="utf-8") for picture in tmp_path.iterdir()}
-    assert len(drawn) == 3
+    assert len(drawn) == 4
     for name, text in drawn.items():
         assert (ROOT / "docs/images" / name).read_text(encoding="utf-8") == text, name
