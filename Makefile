@@ -21,6 +21,9 @@ check: $(VENV)/.dev
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/file_sizes.py
+	$(BIN)/python tools/repeated_names.py
+	$(BIN)/python tools/import_circles.py
+	$(BIN)/python tools/docstrings.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -6,8 +6,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.processes import Row
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate, tables
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, JobStatus, LaneKey, Succeeded
 from imagemill.domain.placement import PlacementRules
@@ -15,7 +16,6 @@ from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.lanes import job_row
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
 
 FINISHED = 1_000_000
@@ -46,11 +46,11 @@ def measure(root: Path) -> list[Row]:
     ]
 
 
-def _store(path: Path) -> Store:
+def _store(path: Path) -> Stores:
     url = f"sqlite:///{path}"
     migrate.upgrade(url)
-    store = Store(open_database(url))
-    store.ensure_owner("local", now_us())
+    store = build_stores(open_engines(url))
+    store.jobs.ensure_owner("local", now_us())
     return store
 
 
@@ -61,18 +61,18 @@ def _draft(number: int) -> Draft:
     )
 
 
-def _submit(store: Store, jobs: int) -> None:
+def _submit(store: Stores, jobs: int) -> None:
     for start in range(0, jobs, 500):
         drafts = tuple(_draft(start + number) for number in range(min(500, jobs - start)))
-        store.submit(Submission(uuid7(), "local", drafts, now_us()))
+        store.jobs.submit(Submission(uuid7(), "local", drafts, now_us()))
 
 
-def _fill(path: Path, store: Store) -> None:
+def _fill(path: Path, store: Stores) -> None:
     """Queue by the real way; copy one finished job a million times, as only the rows matter."""
     _submit(store, QUEUED + 1)
-    template = store.claim_next(_ask())
+    template = store.jobs.claim_next(_ask())
     assert template is not None
-    store.finish(Finish(template, Succeeded(()), now_us()))
+    store.jobs.finish(Finish(template, Succeeded(()), now_us()))
     row = dict(job_row(template.job))
     row |= {"status": JobStatus.SUCCEEDED.value, "finished_at": now_us(), "lease_until": None}
     engine = sa.create_engine(f"sqlite:///{path}")
@@ -84,16 +84,16 @@ def _fill(path: Path, store: Store) -> None:
 
 
 def _ask(resident: str = "model-3") -> ClaimRequest:
-    offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), resident=frozenset({resident}))
+    offer = Offer("bench", "node", "simulator", frozenset({"gpu"}), loaded_models=frozenset({resident}))
     now = now_us()
     return ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules())
 
 
-def _claim(store: Store, resident: str) -> tuple[float, str]:
+def _claim(store: Stores, resident: str) -> tuple[float, str]:
     start = time.perf_counter()
-    claim = store.claim_next(_ask(resident))
+    claim = store.jobs.claim_next(_ask(resident))
     seconds = time.perf_counter() - start
     assert claim is not None
     # A node has few jobs in flight, however many it has done.
-    store.finish(Finish(claim, Succeeded(()), now_us()))
-    return seconds, store.lane(claim.job.lane).model
+    store.jobs.finish(Finish(claim, Succeeded(()), now_us()))
+    return seconds, store.jobs.lane(claim.job.lane).model

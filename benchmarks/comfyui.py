@@ -29,7 +29,7 @@ def measure(root: Path) -> list[Row]:
     with _node("--work-ms", str(WORK_MS)) as node:
         direct = _direct(node)
         with imagemill(
-            root / "comfyui", COMFYUI__URLS=node, COMFYUI__ASK_PREVIEWS="false", LIMIT__STREAMS="2000"
+            root / "comfyui", COMFYUI__URLS=node, COMFYUI__PREVIEWS="off", LIMIT__STREAMS="2000"
         ) as server:
             _await_node(server.url)
             rate, cpu_ms = _through(server)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagemill.products.characters.prompts.glossary import look
+from imagemill.products.characters.prompts.glossary import describe_appearance
 from imagemill.products.characters.prompts.sanitize import is_foreign
 from imagemill.products.characters.prompts.types import Appearance, CharacterSheet
 
@@ -44,7 +44,7 @@ def score(wanted: Sequence[dict[str, Any]]) -> Score:
     left: list[str] = []
     genders = 0
     for row in wanted:
-        seen = look(CharacterSheet(**row["sheet"]))
+        seen = describe_appearance(CharacterSheet(**row["sheet"]))
         absent = [tags for tags in row["tags"] if set(tags.split("|")).isdisjoint(seen.tags)]
         if absent:
             missed[row["sheet"]["name"]] = absent
@@ -84,7 +84,7 @@ def _sheet_ms(wanted: Sequence[dict[str, Any]]) -> float:
     begin = time.perf_counter()
     for _ in range(_ROUNDS):
         for sheet in sheets:
-            look(sheet)
+            describe_appearance(sheet)
     return (time.perf_counter() - begin) * 1000 / (_ROUNDS * len(sheets))
 
 

@@ -91,7 +91,7 @@ class World:
     def _claim(self, node: str, now_s: float) -> float | None:
         heads = [LaneHead(number, _KEYS[number], lane[0]) for number, lane in enumerate(self.lanes) if lane]
         held = self.holding.get(node, frozenset[str]())
-        offer = Offer("bench", node, "simulator", _QUEUES, resident=held, load_s=LOAD_S)
+        offer = Offer("bench", node, "simulator", _QUEUES, loaded_models=held, load_s=LOAD_S)
         start = time.perf_counter()
         fleet = Fleet(_instant(now_s), self.holding, frozenset(self.busy), self.loaded_at)
         choice = choose(offer, heads, fleet, self._peek, _RULES)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from benchmarks.processes import Row
 from imagemill.accounts.store import Owner
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.credits.ledger import Posting, Transfer
 from imagemill.db import migrate
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.domain.access import Role
 from imagemill.domain.blob_keys import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
@@ -21,7 +22,6 @@ from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
-from imagemill.jobs.store.store import Store
 
 ROUNDS = int(os.environ.get("IMAGEMILL_BENCH_ROUNDS", "1500"))
 _TERMS = QuotaPolicy(account=Limits(jobs=1e6, megapixels=1e9, cooldowns={"comfy": 1.0}))
@@ -53,28 +53,28 @@ def measure(root: Path, url: str | None = None) -> list[Row]:
     return rows
 
 
-def _store(url: str, owner: str) -> Store:
+def _store(url: str, owner: str) -> Stores:
     migrate.upgrade(url)
-    store = Store(open_database(url))
+    store = build_stores(open_engines(url))
     store.accounts.ensure_owner(Owner(owner, Role.USER, now_us()))
     grant = Transfer(owner, EntryKind.GRANT, 10**12)
     store.ledger.post(Posting((grant,), "bench", uuid7(), now_us()))
     return store
 
 
-def _round(store: Store, owner: str, charged: bool, terms: QuotaPolicy | None) -> tuple[float, float]:
+def _round(store: Stores, owner: str, charged: bool, terms: QuotaPolicy | None) -> tuple[float, float]:
     now = now_us()
     lane = LaneKey(f"gpu-{owner}")
     draft = Draft(
         uuid7(), "textToImage", lane.queue, lane, {}, now + 10**12, new_trace(), 1.0, 0.96, megapixels=0.4
     )
     submission = Submission(uuid7(), owner, (draft,), now, is_charged=charged, terms=terms)
-    submit_s = _timed(lambda: store.submit(submission))
+    submit_s = _timed(lambda: store.jobs.submit(submission))
     offer = Offer("bench", f"node-{owner}", "simulator", frozenset({lane.queue}))
-    claim = store.claim_next(ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules()))
+    claim = store.jobs.claim_next(ClaimRequest(offer, "reference", now, now + 30 * SECOND, PlacementRules()))
     assert claim is not None
     finish = Finish(claim, Succeeded((_artifact(claim),)), now)
-    return submit_s, _timed(lambda: store.finish(finish))
+    return submit_s, _timed(lambda: store.jobs.finish(finish))
 
 
 def _artifact(claim: Claim) -> Artifact:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from imagemill.domain.moderation import ModerationInput, PromptTexts, Verdict
 from imagemill.media import pictures
-from imagemill.media.intake import InputSanitizer, PictureLimits, read
+from imagemill.media.intake import InputSanitizer, PictureLimits, parse
 from imagemill.media.sandbox import DecodeLimits, DecoderPool
 from imagemill.safety.chain import CheckChain
 from imagemill.safety.gates import Picture
@@ -59,17 +59,17 @@ def main() -> None:
     intake = InputSanitizer(PictureLimits(32 * 2**20, _PIXELS), decoders)
     begin = time.perf_counter()
     small = _small()
-    intake.take(small)
+    intake.sanitize(small)
     print(f"start of the process: {(time.perf_counter() - begin) * 1000:.0f} ms")
-    print(f"its round trip, 8 x 8: {median_ms(lambda _: intake.take(small), 500):.2f} ms")
+    print(f"its round trip, 8 x 8: {median_ms(lambda _: intake.sanitize(small), 500):.2f} ms")
     for format_ in ("PNG", "JPEG", "WEBP"):
         plain, turned = picture(format_), picture(format_, 6)
         print(
             f"{format_}, 1024 x 1024, {len(plain) // 1024} KiB: "
-            f"read {median_ms(lambda _, data=plain: read(data), 20):.2f} ms, "
+            f"read {median_ms(lambda _, data=plain: parse(data), 20):.2f} ms, "
             f"in this process {median_ms(lambda _, data=plain: inspected(data), 20):.1f} ms, "
-            f"taken in {median_ms(lambda _, data=plain: intake.take(data), 20):.1f} ms, "
-            f"turned {median_ms(lambda _, data=turned: intake.take(data), 10):.1f} ms"
+            f"taken in {median_ms(lambda _, data=plain: intake.sanitize(data), 20):.1f} ms, "
+            f"turned {median_ms(lambda _, data=turned: intake.sanitize(data), 10):.1f} ms"
         )
     _classify(intake)
     status = Path(f"/proc/{decoders.processes[0]}/status").read_text()

@@ -19,15 +19,15 @@ from statistics import median
 
 import sqlalchemy as sa
 
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate, tables
-from imagemill.db.engine import normalise, open_database
+from imagemill.db.engine import normalise, open_engines
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.jobs import Draft, LaneKey, Succeeded
 from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
 from tests.postgres import server_url
 
@@ -49,15 +49,15 @@ def draft(number: int) -> Draft:
 
 
 def ask(node: str, model: str) -> ClaimRequest:
-    offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=frozenset({model}))
+    offer = Offer("bench", node, "simulator", frozenset({"gpu"}), loaded_models=frozenset({model}))
     now = now_us()
     return ClaimRequest(offer, uuid7(), now, now + _LEASE_US, PlacementRules())
 
 
-def submit(store: Store, jobs: int) -> None:
+def submit(store: Stores, jobs: int) -> None:
     for start in range(0, jobs, 500):
         drafts = tuple(draft(start + number) for number in range(min(500, jobs - start)))
-        store.submit(Submission(uuid7(), "local", drafts, now_us()))
+        store.jobs.submit(Submission(uuid7(), "local", drafts, now_us()))
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def databases(root: Path) -> Iterator[Callable[[str], str]]:
 
 def work(url: str, what: str, number: int) -> None:
     """One process: says when it is ready, begins when told to, prints how many it did a second."""
-    store = Store(open_database(url))
+    store = build_stores(open_engines(url))
     done = [0] * THREADS
     end = threading.Event()
 
@@ -91,13 +91,13 @@ def work(url: str, what: str, number: int) -> None:
         node, model = f"node-{number}-{slot}", f"model-{(number * THREADS + slot) % MODELS}"
         while not end.is_set():
             if what == "submits":
-                store.submit(Submission(uuid7(), f"owner-{number}", (draft(slot),), now_us()))
+                store.jobs.submit(Submission(uuid7(), f"owner-{number}", (draft(slot),), now_us()))
             else:
-                claim = store.claim_next(ask(node, model))
+                claim = store.jobs.claim_next(ask(node, model))
                 if claim is None:
                     return
-                store.finish(Finish(claim, Succeeded(()), now_us()))
-                model = store.lane(claim.job.lane).model
+                store.jobs.finish(Finish(claim, Succeeded(()), now_us()))
+                model = store.jobs.lane(claim.job.lane).model
             done[slot] += 1
 
     threads = [threading.Thread(target=run, args=(slot,)) for slot in range(THREADS)]
@@ -136,19 +136,19 @@ def measure_rates(fresh: Callable[[str], str]) -> None:
         for processes in PROCESSES:
             url = fresh(kind)
             submits = rate(url, "submits", processes)
-            store = Store(open_database(url))
+            store = build_stores(open_engines(url))
             submit(store, 12_000)
             store.close()
             claims = rate(url, "claims", processes)
             print(f"{kind:<12}{processes:>10}{submits:>12,.0f}{claims:>20,.0f}", flush=True)
 
 
-def fill(url: str, store: Store) -> None:
+def fill(url: str, store: Stores) -> None:
     """Finished jobs by copying one: only the rows matter."""
     submit(store, 1)
-    claim = store.claim_next(ask("node", "model-0"))
+    claim = store.jobs.claim_next(ask("node", "model-0"))
     assert claim is not None
-    store.finish(Finish(claim, Succeeded(()), now_us()))
+    store.jobs.finish(Finish(claim, Succeeded(()), now_us()))
     copied = [column.name for column in tables.jobs.columns if column.name not in ("id", "lane")]
     engine = sa.create_engine(url)
     with engine.begin() as conn:
@@ -170,7 +170,7 @@ def fill(url: str, store: Store) -> None:
 def measure_finished(fresh: Callable[[str], str]) -> None:
     for kind in ("sqlite", "postgresql"):
         url = fresh(kind)
-        store = Store(open_database(url))
+        store = build_stores(open_engines(url))
         submit(store, 3 * CLAIMS)
         before = claim_ms(store, ends=True)
         fill(url, store)
@@ -183,17 +183,17 @@ def measure_finished(fresh: Callable[[str], str]) -> None:
         store.close()
 
 
-def claim_ms(store: Store, *, ends: bool) -> float:
+def claim_ms(store: Stores, *, ends: bool) -> float:
     """Median of a claim alone, by an idle node of its own; ``ends``: each job is finished before the next."""
     costs: list[float] = []
     for number in range(CLAIMS):
         request = ask(f"asking-{number}", f"model-{number % MODELS}")
         start = time.perf_counter()
-        claim = store.claim_next(request)
+        claim = store.jobs.claim_next(request)
         costs.append((time.perf_counter() - start) * 1000)
         assert claim is not None
         if ends:
-            store.finish(Finish(claim, Succeeded(()), now_us()))
+            store.jobs.finish(Finish(claim, Succeeded(()), now_us()))
     return median(costs)
 
 
@@ -201,10 +201,10 @@ def measure_running(fresh: Callable[[str], str]) -> None:
     """What jobs that run cost a claim: two on each node, as nodes hold them."""
     for kind in ("sqlite", "postgresql"):
         for running in RUNNING:
-            store = Store(open_database(fresh(kind)))
+            store = build_stores(open_engines(fresh(kind)))
             submit(store, running + 3 * CLAIMS)
             for number in range(running):
-                store.claim_next(ask(f"node-{number // 2}", f"model-{number // 2 % MODELS}"))
+                store.jobs.claim_next(ask(f"node-{number // 2}", f"model-{number // 2 % MODELS}"))
             print(
                 f"{kind:<12} {running:>5} running: claim p50 {claim_ms(store, ends=True):.2f} ms", flush=True
             )

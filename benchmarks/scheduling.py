@@ -14,15 +14,15 @@ from random import Random
 from statistics import mean
 
 from benchmarks.processes import Row
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.jobs import Claim, Draft, LaneKey, Succeeded
 from imagemill.domain.placement import PlacementRules, Policy, choose
 from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
 
 NODES = 8
@@ -104,7 +104,7 @@ def trace(seed: int) -> list[Arrival]:
 class World:
     """Eight nodes and a store that believes the virtual clock."""
 
-    store: Store
+    store: Stores
     arrivals: Sequence[Arrival]
     rules: PlacementRules
     load_s: float
@@ -147,13 +147,13 @@ class World:
             job, "textToImage", "gpu", lane, {}, now + 86_400 * SECOND, new_trace(), estimate_s=RENDER_S
         )
         self.by_job[job] = arrival
-        self.store.submit(Submission(uuid7(), arrival.owner if self.fair else "all", (draft,), now))
+        self.store.jobs.submit(Submission(uuid7(), arrival.owner if self.fair else "all", (draft,), now))
 
     def _claim(self, node: str, now_s: float) -> float | None:
         held = frozenset({self.resident[node]}) if node in self.resident else frozenset[str]()
-        offer = Offer("bench", node, "simulator", frozenset({"gpu"}), resident=held, load_s=self.load_s)
+        offer = Offer("bench", node, "simulator", frozenset({"gpu"}), loaded_models=held, load_s=self.load_s)
         now = _instant(now_s)
-        claim = self.store.claim_next(ClaimRequest(offer, uuid7(), now, now + 3600 * SECOND, self.rules))
+        claim = self.store.jobs.claim_next(ClaimRequest(offer, uuid7(), now, now + 3600 * SECOND, self.rules))
         if claim is None:
             return None
         self.running[node], arrival = claim, self.by_job[claim.id]
@@ -166,7 +166,7 @@ class World:
     def _finish(self, node: str, now_s: float) -> None:
         claim, self.running[node] = self.running[node], None
         assert claim is not None
-        self.store.finish(Finish(claim, Succeeded(()), _instant(now_s)))
+        self.store.jobs.finish(Finish(claim, Succeeded(()), _instant(now_s)))
 
 
 def _instant(seconds: float) -> int:
@@ -186,7 +186,7 @@ def play(
     with tempfile.TemporaryDirectory(dir=root) as folder:
         url = f"sqlite:///{folder}/scheduling.db"
         migrate.upgrade(url)
-        store = Store(open_database(url), policy=policy)
+        store = build_stores(open_engines(url), policy=policy)
         try:
             return World(store, arrivals, rules, load_s, fair, loads_cost=loads_cost).play()
         finally:

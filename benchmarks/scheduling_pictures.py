@@ -53,7 +53,7 @@ def sketch(
         return None
     first = min(found, key=lambda head: head.order)
     stay = min(
-        (head for head in found if head.key.model in offer.resident),
+        (head for head in found if head.key.model in offer.loaded_models),
         key=lambda head: head.order,
         default=first,
     )

@@ -18,17 +18,17 @@ from pathlib import Path
 from benchmarks.processes import Row
 from imagemill.accounts.store import Owner
 from imagemill.api.webhooks import renderer
+from imagemill.bootstrap.stores import build_stores
 from imagemill.db import migrate
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.db.group_commit import GroupCommit, Tx
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
-from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import CHOICES, UrlSigner
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.webhooks.endpoints import EndpointService, WebhookRules
-from imagemill.webhooks.messages import MessageRules, WebhookDispatcher
+from imagemill.settings import WebhookSettings
+from imagemill.webhooks.endpoints import EndpointService
+from imagemill.webhooks.messages import WebhookDispatcher
 from imagemill.webhooks.store import Endpoint
 from tests.postgres import server_url
 from tests.service.build import add
@@ -42,17 +42,19 @@ PATIENCE_S = 60.0
 class Bench:
     def __init__(self, url: str) -> None:
         migrate.upgrade(url)
-        self.store = Store(open_database(url))
+        self.store = build_stores(open_engines(url))
         for name in ("ann", "bob", "carl"):
             self.store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
         guard = UrlGuard([ip_network("127.0.0.0/8")])
-        rules = MessageRules(2.0, 20, Backoff(0.5, 60.0), 1.0, 86_400.0, 86_400.0)
+        settings = WebhookSettings(timeout_s=2.0, retry_base_s=0.5, endpoints=100)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        self.messenger = WebhookDispatcher(self.store, guard, rules, render)
-        self.webhooks = EndpointService(
-            self.store, guard, WebhookRules(100, 60.0), self.messenger.reset_backoff
+        self.messenger = WebhookDispatcher(
+            self.store.webhooks, self.store.jobs, self.store.accounts, guard, settings, render, poll_s=1.0
         )
-        self.store.listen(lambda committed: self.messenger.wake() if committed.has_deliveries else None)
+        self.webhooks = EndpointService(self.store.webhooks, guard, settings, self.messenger.reset_backoff)
+        self.store.database.listen(
+            lambda committed: self.messenger.wake() if committed.has_deliveries else None
+        )
 
     def close(self) -> None:
         self.messenger.close()
@@ -91,9 +93,11 @@ def measure(url: str, name: str) -> list[Row]:
 
 def _costs(bench: Bench, name: str) -> list[Row]:
     """Turn and turn about is not possible: what is compared is the installation's state."""
-    bare = Store(bench.store._database)
-    bare._commits.close()
-    bare._commits = GroupCommit(bench.store._database.writer, lambda _: None, enqueue_webhooks=_insert)
+    bare = build_stores(bench.store.database.engines)
+    bare.database._commits.close()
+    bare.database._commits = GroupCommit(
+        bench.store.database.engines.writer, lambda _: None, enqueue_webhooks=_insert
+    )
     rows: list[Row] = []
     whole, bench.store = bench.store, bare
     before_us = bench.submit_us("ann")

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 import uvicorn
 
 from imagemill.bootstrap.application import Application, Roles, application
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.config import Settings
-from imagemill.db.engine import normalise, open_database
-from imagemill.jobs.store.store import Store
+from imagemill.db.engine import normalise, open_engines
 from imagemill.web import websockets
 from tests import databases
 from tests.postgres import server_url
@@ -93,8 +93,8 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    store = Store(open_database(database_url))
+def store(database_url: str) -> Iterator[Stores]:
+    store = build_stores(open_engines(database_url))
     yield store
     store.close()
 
@@ -165,7 +165,7 @@ def running_server(
         databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
     mill = Application(settings, roles)
     prepare(mill)
-    wire = websockets.wire(mill.services.sockets) | {"proxy_headers": False}
+    wire = websockets.wire() | {"proxy_headers": False}
     app = application(mill)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = _Uvicorn(config)

@@ -44,17 +44,17 @@ class FakeNodes:
             memory_free_mb=10_240,
             checkpoints=12,
             running=1,
-            resident=("sdxl/base.safetensors",),
+            loaded_models=("sdxl/base.safetensors",),
             seen_at=self.seen_at,
         )
         if config.name.startswith("sick"):
-            return replace(well, healthy=False, trouble="nobody answers at its address", running=0)
+            return replace(well, healthy=False, problem="nobody answers at its address", running=0)
         return well
 
 
 def with_nodes(app: Application, *static: NodeConfig, backend: FakeNodes | None = None) -> FakeNodes:
     """Put the fake into a process that has not started."""
     fake = backend or FakeNodes()
-    app.nodes = NodeRegistry(app.store, static, fake)
+    app.nodes = NodeRegistry(app.stores.nodes, static, fake)
     app.services = replace(app.services, nodes=app.nodes)
     return fake

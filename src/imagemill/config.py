@@ -1,12 +1,11 @@
-"""Settings: read once, at start, from arguments, environment, ``.env`` and a TOML file, in this order.
+"""Settings: read once, at start, from options, the environment, ``.env``, ``imagemill.toml`` and a profile.
 
-Every setting has the environment name ``IMAGEMILL_`` + its name in capitals, nested ones with two
-underscores (``IMAGEMILL_SIMULATOR__STEP_MS``); a few have a second one (see `imagemill.config`).
+The first of these sources that gives a value wins. Every setting has the environment name ``IMAGEMILL_`` +
+its name in capitals, with two underscores after a group (``IMAGEMILL_SIMULATOR__STEP_MS``); some have other
+names as well.
 """
 
-import difflib
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,7 +17,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -37,23 +35,24 @@ from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
-from imagemill.products.characters.settings import CharacterSettings
-from imagemill.products.library.settings import LibrarySettings, LlmSettings
+from imagemill.products.characters.settings import CharacterSettings, LlmSettings
+from imagemill.products.library.settings import LibrarySettings
 from imagemill.settings import (
     AuthSettings,
-    CallbackSettings,
     CelerySettings,
     CivitaiSettings,
     CorsSettings,
     CreditSettings,
     JobSettings,
     LimitSettings,
+    Listed,
     MailSettings,
     MetricsSettings,
     QuotaSettings,
     ResourceSettings,
     SafetySettings,
-    SocketSettings,
+    SecretUrl,
+    SettingsGroup,
     WebhookSettings,
 )
 
@@ -62,7 +61,7 @@ ALIASES = {
     "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
     "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
     "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
-    # Who names an R2 bucket means R2, even where other variables of AWS are set too.
+    # R2's names go before those of AWS: AWS variables are often set for other programs.
     "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
     "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
     "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
@@ -95,36 +94,161 @@ ALIASES = {
     "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
     "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
     "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
+    "IMAGEMILL_CALLBACK__TIMEOUT_S": "IMAGEMILL_WEBHOOK__TIMEOUT_S",
+    "IMAGEMILL_CALLBACK__TRIES": "IMAGEMILL_WEBHOOK__TRIES",
+    "IMAGEMILL_CALLBACK__RETRY_BASE_S": "IMAGEMILL_WEBHOOK__RETRY_BASE_S",
+    "IMAGEMILL_COMFYUI__ASK_PREVIEWS": "IMAGEMILL_COMFYUI__PREVIEWS",
+    "IMAGEMILL_QUOTA__USER_REQUESTS_PER_MINUTE": "IMAGEMILL_QUOTA__END_USER__REQUESTS_PER_MINUTE",
+    "IMAGEMILL_QUOTA__USER_JOBS_IN_FLIGHT": "IMAGEMILL_QUOTA__END_USER__JOBS_IN_FLIGHT",
+    "IMAGEMILL_QUOTA__USER_MEGAPIXELS_PER_DAY": "IMAGEMILL_QUOTA__END_USER__MEGAPIXELS_PER_DAY",
+    "IMAGEMILL_QUOTA__USER_COOLDOWN_S": "IMAGEMILL_QUOTA__END_USER__COOLDOWN_S",
+    "IMAGEMILL_QUOTA__USER_JOBS_PER_DAY": "IMAGEMILL_QUOTA__END_USER__JOBS_PER_DAY",
+    "IMAGEMILL_CHARACTERS__SCORES": "IMAGEMILL_CHARACTERS__SAMPLING__SCORES",
+    "IMAGEMILL_CHARACTERS__STEPS": "IMAGEMILL_CHARACTERS__SAMPLING__STEPS",
+    "IMAGEMILL_CHARACTERS__CFG_SCALE": "IMAGEMILL_CHARACTERS__SAMPLING__CFG_SCALE",
+    "IMAGEMILL_CHARACTERS__SAMPLER": "IMAGEMILL_CHARACTERS__SAMPLING__SAMPLER",
+    "IMAGEMILL_CHARACTERS__SCHEDULER": "IMAGEMILL_CHARACTERS__SAMPLING__SCHEDULER",
+    "IMAGEMILL_CHARACTERS__REFERENCE_DENOISE": "IMAGEMILL_CHARACTERS__SAMPLING__REFERENCE_DENOISE",
+    "IMAGEMILL_CHARACTERS__DETAIL_FACES": "IMAGEMILL_CHARACTERS__SAMPLING__DETAIL_FACES",
+    "IMAGEMILL_LIBRARY__WIDTH": "IMAGEMILL_LIBRARY__PICTURE__WIDTH",
+    "IMAGEMILL_LIBRARY__HEIGHT": "IMAGEMILL_LIBRARY__PICTURE__HEIGHT",
+    "IMAGEMILL_LIBRARY__STEPS": "IMAGEMILL_LIBRARY__PICTURE__STEPS",
+    "IMAGEMILL_LIBRARY__DENOISE": "IMAGEMILL_LIBRARY__PICTURE__DENOISE",
 }
-"""Other names that are read too, so that an existing ``.env`` works. Of several the first counts."""
+"""Other names that are read as well: those of other programs, and former ones of ours. Of several, the first
+wins."""
 
-CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
-"""Of the client commands: which server, with which token."""
-
+FIXED = {
+    "IMAGEMILL_AUTH__LOGIN_WINDOW_S": "900 s",
+    "IMAGEMILL_AUTH__PASSWORD_THREADS": "2",
+    "IMAGEMILL_AUTH__PASSWORD_WAITING": "16",
+    "IMAGEMILL_MAIL__TIMEOUT_S": "15 s",
+    "IMAGEMILL_JOB__RETRY_CAP_S": "60 s",
+    "IMAGEMILL_JOB__AVOID_NODE_S": "60 s",
+    "IMAGEMILL_LIMIT__HEAD_S": "10 s",
+    "IMAGEMILL_LIMIT__BODY_S": "60 s",
+    "IMAGEMILL_LIMIT__ANSWER_S": "30 s",
+    "IMAGEMILL_LIMIT__FETCH_S": "30 s",
+    "IMAGEMILL_LIMIT__DECODE_S": "10 s",
+    "IMAGEMILL_LIMIT__CRAFT_S": "60 s",
+    "IMAGEMILL_LIMIT__IMAGE_SIDE": "16384 pixels",
+    "IMAGEMILL_LIMIT__OUTPUT_BYTES": "1 GiB",
+    "IMAGEMILL_LLM__ANSWER_BYTES": "64 KiB",
+    "IMAGEMILL_LLM__RETRY_AFTER_S": "5 s",
+    "IMAGEMILL_LLM__REST_S": "30 s",
+    "IMAGEMILL_SOCKET__PING_S": "20 s",
+    "IMAGEMILL_SOCKET__PONG_S": "20 s",
+    "IMAGEMILL_SOCKET__SLOW_S": "10 s",
+    "IMAGEMILL_SOCKET__MESSAGE_BYTES": "4096 bytes",
+    "IMAGEMILL_SOCKET__MESSAGES": "20 in 10 s",
+    "IMAGEMILL_CALLBACK__RETRY_CAP_S": "4 h",
+    "IMAGEMILL_WEBHOOK__RETRY_CAP_S": "4 h",
+    "IMAGEMILL_WEBHOOK__ROTATION_S": "24 h",
+    "IMAGEMILL_WEBHOOK__PAUSE_AFTER_S": "24 h",
+    "IMAGEMILL_CELERY__TIME_LIMIT_S": "60 s more than IMAGEMILL_CELERY__SOFT_TIME_LIMIT_S",
+    "IMAGEMILL_CELERY__TOKEN_S": "10 s",
+    "IMAGEMILL_CELERY__PREFETCH": "1",
+    "IMAGEMILL_CELERY__RESULT_DAYS": "1 day",
+    "IMAGEMILL_OTEL__TIMEOUT_S": "5 s",
+    "IMAGEMILL_CHARACTERS__THUMBNAIL_PX": "256 pixels",
+    "IMAGEMILL_CHARACTERS__TRANSLATIONS_DAYS": "90 days",
+    "IMAGEMILL_BLOBS__PATIENCE_S": "60 s",
+    "IMAGEMILL_S3__TIMEOUT_S": "30 s",
+    "IMAGEMILL_S3__RETRIES": "2",
+    "IMAGEMILL_S3__PART_BYTES": "8 MiB",
+    "IMAGEMILL_COMFYUI__CONNECT_S": "5 s",
+    "IMAGEMILL_COMFYUI__READ_S": "30 s",
+    "IMAGEMILL_COMFYUI__PING_S": "20 s",
+    "IMAGEMILL_COMFYUI__CATALOGUE_S": "300 s",
+    "IMAGEMILL_COMFYUI__SILENCE_S": "2 s",
+    "IMAGEMILL_COMFYUI__LOST_S": "15 s",
+    "IMAGEMILL_COMFYUI__WEDGED_S": "30 s",
+    "IMAGEMILL_COMFYUI__DOUBT_S": "10 s",
+    "IMAGEMILL_COMFYUI__CANCEL_S": "1.5 s",
+    "IMAGEMILL_COMFYUI__WAITING_S": "1800 s",
+    "IMAGEMILL_COMFYUI__TIMEOUT_FLOOR_S": "60 s",
+    "IMAGEMILL_COMFYUI__TIMEOUT_FACTOR": "8",
+    "IMAGEMILL_COMFYUI__LOAD_S": "120 s",
+    "IMAGEMILL_COMFYUI__BREAKER_FAILURES": "3",
+    "IMAGEMILL_COMFYUI__BREAKER_BASE_S": "5 s",
+    "IMAGEMILL_COMFYUI__BREAKER_CAP_S": "300 s",
+    "IMAGEMILL_COMFYUI__KEEP_HISTORY_S": "180 s",
+    "IMAGEMILL_COMFYUI__FILE_BYTES": "512 MiB",
+    "IMAGEMILL_FAL__SMALLEST_SIDE": "256 pixels",
+    "IMAGEMILL_FAL__LARGEST_SIDE": "2048 pixels",
+    "IMAGEMILL_FAL__SIDE_STEP": "16 pixels",
+    "IMAGEMILL_FAL__IMAGES": "4",
+    "IMAGEMILL_FAL__POLL_S": "0.5 s",
+    "IMAGEMILL_FAL__REQUEST_S": "30 s",
+    "IMAGEMILL_FAL__AWAY_S": "60 s",
+    "IMAGEMILL_FAL__SHUT_S": "60 s",
+    "IMAGEMILL_FAL__PICTURE_BYTES": "64 MB",
+}
+"""Former settings that are constants now, with their values. They are accepted and ignored, with a warning.
+"""
 
 PREFIX = "IMAGEMILL_"
+ENV_FILE, TOML_FILE = ".env", "imagemill.toml"
+"""Files in the folder a command is started in."""
+
+ProfileName = Literal["dev", "ci", "fleet", "public"]
+
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "dev": {
+        "log_format": "text",
+        "allow_networks": _LOOPBACK,  # callbacks and webhooks to an application on this machine
+        "shutdown_grace_s": 2.0,
+        "auth": {"required": "auto"},
+        "simulator": {"enabled": "always", "step_ms": 40.0, "load_ms": 400.0},
+    },
+    "ci": {
+        "log_format": "json",
+        "allow_networks": _LOOPBACK,
+        "scheduler_poll_ms": 50,
+        "sweep_s": 0.2,
+        "shutdown_grace_s": 2.0,
+        "auth": {"remember_s": 0.0, "password_memory_mb": 8},
+        "job": {"retry_base_s": 0.05, "heartbeat_s": 0.2},
+        "webhook": {"retry_base_s": 0.2},
+        "simulator": {"enabled": "always", "step_ms": 0.0, "load_ms": 0.0, "jitter": 0.0, "seed": 1},
+    },
+    "fleet": {"log_format": "json"},
+    "public": {
+        "log_format": "json",
+        "allowed_hosts": (),  # that of public_url is always answered
+        "trusted_proxies": ("127.0.0.1/32", "::1/128"),
+        "auth": {"required": "always"},
+        "cors": {"contract_origins": ()},
+        "limit": {"jobs_per_request": 100},
+        "quota": {"enabled": True, "requests_per_minute": 120, "jobs_in_flight": 100, "most_jobs": 10_000},
+    },
+}
+"""Defaults of each profile, below everything a user sets."""
 
 
 def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _database(value: str) -> str:
-    """An address whose kind is of no database we know is refused before a driver is looked for."""
-    scheme, separator, _ = value.partition("://")
+def _database(value: SecretUrl) -> SecretUrl:
+    """Refuse an address that no driver of ours can read, before one is loaded."""
+    scheme, separator, rest = value.get_secret_value().partition("://")
     if separator and scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
         raise ValueError("should be sqlite:///path or postgresql://user@host/name")
+    if not rest.startswith("/") and rest.count("@") > 1:
+        raise ValueError("holds more than one @: write an @ in the user name or the password as %40")
     return value
 
 
-def _redis(value: str) -> str:
-    if not value.startswith(_REDIS):
+def _redis(value: SecretUrl) -> SecretUrl:
+    if not value.get_secret_value().startswith(_REDIS):
         raise ValueError("should be redis://host:6379/0, or rediss:// for TLS")
     return value
 
 
-def _broker(value: str) -> str:
-    if not value.startswith((*_REDIS, "amqp://", "amqps://")):
+def _broker(value: SecretUrl) -> SecretUrl:
+    if not value.get_secret_value().startswith((*_REDIS, "amqp://", "amqps://")):
         raise ValueError("should be redis://host:6379/0, rediss:// or amqp://user@host, amqps://")
     return value
 
@@ -134,131 +258,154 @@ _REDIS = ("redis://", "rediss://")
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="IMAGEMILL_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
         env_parse_none_str="none",
-        env_file=".env",
-        toml_file="imagemill.toml",
+        env_file=ENV_FILE,
+        toml_file=TOML_FILE,
         frozen=True,
         extra="ignore",
         populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
-    host: str = Field(
-        default="127.0.0.1", description="Address to listen on; other than loopback only once there is a key."
-    )
-    port: int = Field(default=8700, ge=0, le=65535, description="Port; 0: any free.")
-    public_url: str | None = Field(default=None, description="How clients reach it, when not by its address.")
-    allowed_hosts: tuple[str, ...] = Field(
-        default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
-        description="Host headers that are answered, comma-separated, besides those of host and public_url "
-        "(guards against DNS rebinding).",
-    )
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(),
-        description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 127.0.0.1.",
-    )
-    data_dir: Path = Field(default=Path("imagemill-data"), description="Database, blobs, secrets.")
-    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
+    profile: Annotated[ProfileName, BeforeValidator(_lowered)] | None = Field(
         default=None,
-        description="postgresql://... or sqlite:///path; default: a file in data_dir.",
+        description="Named set of defaults: dev, ci, fleet or public; none: the defaults of this page.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; one that other machines can reach needs a key first.",
+    )
+    port: int = Field(default=8700, ge=0, le=65535, description="Port to listen on; 0: any free port.")
+    public_url: str | None = Field(
+        default=None,
+        description="Address at which clients reach the server, such as https://images.example; none: the "
+        "one a request was sent to.",
+    )
+    allowed_hosts: Listed[str] = Field(
+        default=("localhost", "127.0.0.1", "[::1]", "*.localhost"),
+        description="Host headers that are accepted besides those of host and public_url, comma-separated; "
+        "others are refused, against DNS rebinding.",
+    )
+    trusted_proxies: Listed[IPv4Network | IPv6Network] = Field(
+        default=(),
+        description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, "
+        "comma-separated, such as 127.0.0.1; empty: none.",
+    )
+    data_dir: Path = Field(
+        default=Path("imagemill-data"), description="Folder for the database, pictures and secrets."
+    )
+    database_url: Annotated[SecretUrl, AfterValidator(_database)] | None = Field(
+        default=None,
+        description="Database: postgresql://user:password@host/name or sqlite:///path; none: an SQLite "
+        "file in data_dir.",
     )
     database_pooler: bool = Field(
         default=False,
-        description="PostgreSQL is behind PgBouncer in transaction mode or its like: nothing is prepared.",
+        description="PostgreSQL is behind a pooler in transaction mode, such as PgBouncer: statements are "
+        "not prepared.",
     )
-    database_direct_url: Annotated[str, AfterValidator(_database)] | None = Field(
+    database_direct_url: Annotated[SecretUrl, AfterValidator(_database)] | None = Field(
         default=None,
-        description="The same database past its pooler, for LISTEN; without it: Redis or polling.",
+        description="Address of the same database past its pooler, for LISTEN; none: Redis or polling is "
+        "used.",
     )
     sqlite_full_sync: bool = Field(
         default=False,
-        description="Survive power loss, not only a crash, at the price of a disk flush a commit.",
+        description="Make SQLite survive a power failure, not only a crash; each commit then waits for the "
+        "disk.",
     )
-    broker_url: Annotated[str, AfterValidator(_broker)] | None = Field(
+    broker_url: Annotated[SecretUrl, AfterValidator(_broker)] | None = Field(
         default=None,
-        description="Where wake-ups for workers on other machines go: redis://..., amqp://...; "
-        "without it processes look into the database.",
+        description="Redis or RabbitMQ that wakes workers on other machines: redis://host:6379/0 or "
+        "amqp://...; none: workers poll the database.",
     )
-    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+    redis_url: Annotated[SecretUrl, AfterValidator(_redis)] | None = Field(
         default=None,
-        description="Redis for live progress and news between processes; default: broker_url, if it is one.",
+        description="Redis for live progress and events between processes; none: broker_url, if that is "
+        "Redis.",
     )
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,
-        description="How often work and events are looked for when nobody tells of them.",
+        description="Polling interval in milliseconds for jobs and events where no broker or Redis reports "
+        "them.",
     )
     sweep_s: float = Field(
-        default=1.0, gt=0, description="How often lost, expired and due jobs are looked for."
+        default=1.0,
+        gt=0,
+        description="Seconds between the scheduler's sweeps for lost, expired and due jobs.",
     )
     leader_lease_s: float = Field(
-        default=10.0, ge=1, description="A scheduler silent for so long is followed by another one."
+        default=10.0,
+        ge=1,
+        description="Seconds without a heartbeat after which another scheduler becomes leader.",
     )
     shutdown_grace_s: float = Field(
-        default=30.0, ge=0, description="How long running jobs may finish at a stop."
+        default=30.0,
+        ge=0,
+        description="Seconds that running jobs may finish at a stop; 0 hands them back at once.",
     )
-    url_life_s: float = Field(default=3600, gt=0, description="How long a picture's URL is valid.")
+    url_life_s: float = Field(
+        default=3600, gt=0, description="Seconds that the signed URL of a picture is valid."
+    )
     url_signing_key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="Signs pictures' URLs, alike on all API machines; none: a key drawn into data_dir.",
+        description="Key that signs URLs of pictures, the same on all API machines; none: one generated in "
+        "data_dir.",
     )
     owner: str = Field(
-        default="local", min_length=1, max_length=64, description="Who owns all jobs on this machine."
+        default="local",
+        min_length=1,
+        max_length=64,
+        description="Owner of all jobs submitted without a key, and of the administrator's key.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lowered)] = Field(
-        default="info", description="Least level logged."
+        default="info", description="Lowest level that is logged."
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lowered)] = Field(
-        default="text",
-        description="Log lines for people or for machines.",
+        default="text", description="Format of log lines: text for people, json for machines."
     )
-    allow_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+    allow_networks: Listed[IPv4Network | IPv6Network] = Field(
         default=(),
-        description="Private networks that callbacks, webhooks and fetches may reach, such as 127.0.0.0/8, "
-        "comma-separated; by default public addresses only.",
+        description="Private networks that callbacks, webhooks and fetches may reach, comma-separated, "
+        "such as 127.0.0.0/8; empty: public addresses only.",
     )
-    auth: AuthSettings = Field(default=AuthSettings(), description="Who may call.")
-    mail: MailSettings = Field(default=MailSettings(), description="Mail to people who log in.")
-    cors: CorsSettings = Field(default=CorsSettings(), description="Pages of other sites.")
-    job: JobSettings = Field(default=JobSettings(), description="The life of a job.")
-    limit: LimitSettings = Field(default=LimitSettings(), description="Sizes that are refused.")
+    auth: AuthSettings = Field(default=AuthSettings(), description="Authentication.")
+    mail: MailSettings = Field(default=MailSettings(), description="Mail for password resets.")
+    cors: CorsSettings = Field(default=CorsSettings(), description="Web pages of other origins (CORS).")
+    job: JobSettings = Field(default=JobSettings(), description="Jobs.")
+    limit: LimitSettings = Field(default=LimitSettings(), description="Limits of requests and pictures.")
     safety: SafetySettings = Field(
         default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
     )
-    llm: LlmSettings = Field(default=LlmSettings(), description="A language model for translations.")
-    socket: SocketSettings = Field(default=SocketSettings(), description="Events over WebSockets.")
-    credits: CreditSettings = Field(default=CreditSettings(), description="What jobs cost, and who pays.")
-    quota: QuotaSettings = Field(default=QuotaSettings(), description="How much an owner may ask for.")
-    callback: CallbackSettings = Field(default=CallbackSettings(), description="Delivery of callbacks.")
-    webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks.")
-    celery: CelerySettings = Field(default=CelerySettings(), description="Celery, where there is a broker.")
+    llm: LlmSettings = Field(default=LlmSettings(), description="Language model for translations.")
+    credits: CreditSettings = Field(default=CreditSettings(), description="Credits.")
+    quota: QuotaSettings = Field(default=QuotaSettings(), description="Quotas.")
+    webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks and callbacks.")
+    celery: CelerySettings = Field(default=CelerySettings(), description="Celery, with a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
-    otel: OtelSettings = Field(default=OtelSettings(), description="Spans for OpenTelemetry.")
-    library: LibrarySettings = Field(default=LibrarySettings(), description="The model library.")
-    resources: ResourceSettings = Field(default=ResourceSettings(), description="The model registry.")
-    civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's dialects.")
+    otel: OtelSettings = Field(default=OtelSettings(), description="Tracing with OpenTelemetry.")
+    library: LibrarySettings = Field(default=LibrarySettings(), description="Model library.")
+    resources: ResourceSettings = Field(default=ResourceSettings(), description="Model registry.")
+    civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's API.")
     characters: CharacterSettings = Field(
         default=CharacterSettings(), description="Avatars, stickers, covers and scenes of characters."
     )
-    fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's dialect.")
-    blobs: BlobSettings = Field(default=BlobSettings(), description="How long files are kept.")
-    s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or their like.")
+    fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's API, served here.")
+    blobs: BlobSettings = Field(default=BlobSettings(), description="Retention of files.")
+    s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or the like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
-    simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="The simulated nodes.")
+    simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="Simulator.")
 
     @model_validator(mode="before")
     @classmethod
-    def _renamed(cls, given: Any) -> Any:
-        """Settings under their former names, in files."""
-        callback = given.get("callback") if isinstance(given, Mapping) else None
-        if not isinstance(callback, Mapping) or "allow_networks" not in callback:
-            return given
-        rest = {name: value for name, value in callback.items() if name != "allow_networks"}
-        return {"allow_networks": callback["allow_networks"], **given, "callback": rest}
+    def _accept_former_names(cls, given: Any) -> Any:
+        return _with_current_names(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -267,27 +414,41 @@ class Settings(BaseSettings):
 
     @property
     def allowed_host_headers(self) -> tuple[str, ...]:
-        """Host headers that are answered."""
+        """Host headers that are accepted."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         public = urlsplit(self.public_url or "").hostname or ""
         shown = f"[{public}]" if ":" in public else public
         return (*self.allowed_hosts, *self.fal_api.hosts, *(host for host in (own, shown) if host))
 
     @property
+    def broker(self) -> str | None:
+        """The broker's address with its password."""
+        return self.broker_url.get_secret_value() if self.broker_url is not None else None
+
+    @property
     def pubsub_redis_url(self) -> str | None:
-        """The Redis of live progress and news."""
-        broker = self.broker_url or ""
-        return self.redis_url or (broker if broker.startswith(_REDIS) else None)
+        """The Redis for live progress and events, with its password."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        broker = self.broker or ""
+        return broker if broker.startswith(_REDIS) else None
 
     @property
     def pubsub_postgres_url(self) -> str | None:
-        """PostgreSQL where a session lasts; None: there is none."""
-        url = self.database_direct_url or (None if self.database_pooler else self.database)
-        return url if url is not None and url.startswith("postgres") else None
+        """PostgreSQL where sessions last, which LISTEN needs; None where there is none."""
+        if self.database_direct_url is not None:
+            url = self.database_direct_url.get_secret_value()
+        else:
+            url = "" if self.database_pooler else self.database
+        return url if url.startswith("postgres") else None
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir / 'imagemill.db'}"
+        """The database's address with its password."""
+        given = self.database_url
+        return (
+            given.get_secret_value() if given is not None else f"sqlite:///{self.data_dir / 'imagemill.db'}"
+        )
 
     @classmethod
     def settings_customise_sources(
@@ -298,63 +459,129 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del env_settings, file_secret_settings  # ours read lists as people write them
+        del env_settings, file_secret_settings  # ours know aliases
         file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
         return (
             init_settings,
             _Environment(settings_cls),
             _DotEnv(settings_cls, env_file=file),
-            TomlConfigSettingsSource(settings_cls),
+            _Toml(settings_cls),
+            _Profile(settings_cls),
         )
+
+    def profile_problems(self) -> list[str]:
+        """What the chosen profile requires and these settings lack, a sentence each with the remedy."""
+        problems: list[str] = []
+        if self.profile == "fleet":
+            if not self.database.startswith("postgres"):
+                problems.append(
+                    "the profile fleet needs PostgreSQL: set IMAGEMILL_DATABASE_URL to "
+                    "postgresql://user:password@host/name"
+                )
+            if self.broker_url is None:
+                problems.append(
+                    "the profile fleet needs a broker: set IMAGEMILL_BROKER_URL to redis://host:6379/0 or "
+                    "amqp://user:password@host"
+                )
+        if self.profile == "public":
+            if not (self.public_url or "").startswith("https://"):
+                problems.append(
+                    "the profile public needs the address that clients use, with TLS: set "
+                    "IMAGEMILL_PUBLIC_URL to https://your.host"
+                )
+            if self.auth.required != "always":
+                problems.append("the profile public needs authentication: remove IMAGEMILL_AUTH__REQUIRED")
+        return problems
 
 
 class _Environment(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return _with_aliases(super()._load_env_vars())
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return _decoded(
-            value, lambda: super(_Environment, self).decode_complex_value(field_name, field, value)
-        )
-
 
 class _DotEnv(DotEnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return _with_aliases(super()._load_env_vars())
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return _decoded(value, lambda: super(_DotEnv, self).decode_complex_value(field_name, field, value))
+
+class _Toml(TomlConfigSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        return _with_current_names(super().__call__())
+
+
+class _Profile(PydanticBaseSettingsSource):
+    """The defaults of the profile that the sources before this one have chosen."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(PROFILES.get(str(self.current_state.get("profile")).lower(), {}))
 
 
 def _with_aliases(found: Mapping[str, str | None]) -> Mapping[str, str | None]:
-    """Names are in lower case here. A setting's own name goes before its aliases."""
+    """Variables under today's names; here names are in lower case. A setting's own name goes before its
+    aliases."""
     given = {
         setting.lower(): found[alias.lower()]
         for alias, setting in reversed(ALIASES.items())
         if found.get(alias.lower())
     }
-    former = {alias.lower() for alias in ALIASES if alias.startswith(PREFIX)}
-    return {**given, **{name: value for name, value in found.items() if name not in former}}
+    return {**given, **{name: value for name, value in found.items() if name not in _FORMER}}
 
 
-def _decoded(value: Any, decode: Callable[[], Any]) -> Any:
-    """JSON, else a comma-separated list. Broken JSON stays text, for the validation to name the setting."""
-    try:
-        return decode()
-    except ValueError:
-        text = str(value).strip()
-        return (
-            value
-            if text.startswith(("[", "{"))
-            else [part.strip() for part in text.split(",") if part.strip()]
-        )
+_FORMER = frozenset(name.lower() for name in (*ALIASES, *FIXED) if name.startswith(PREFIX))
+
+
+def _with_current_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for the nested values of a TOML file, or of arguments."""
+    current = dict(given)
+    for former, setting in _FORMER_PATHS:
+        if former[0] in current:
+            value = _take(current, former)
+            if value is not None and setting is not None:
+                _put(current, setting, value)
+    return current
+
+
+def _path(name: str) -> list[str]:
+    return name.removeprefix(PREFIX).lower().split("__")
+
+
+_FORMER_PATHS = [
+    (_path(name), _path(ALIASES[name]) if name in ALIASES else None)
+    for name in (*ALIASES, *FIXED)
+    if name.startswith(PREFIX)
+]
+
+
+def _take(tree: dict[str, Any], path: list[str]) -> Any:
+    """Remove a value from nested dictionaries, without changing those of the caller."""
+    first, *rest = path
+    if not rest or first not in tree:
+        return tree.pop(first, None)
+    if not isinstance(tree[first], Mapping):
+        return None
+    inner = tree[first] = dict(tree[first])
+    return _take(inner, rest)
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    """Add a value to nested dictionaries where there is none."""
+    *groups, last = path
+    for group in groups:
+        inner = tree.get(group, {})
+        if not isinstance(inner, Mapping):
+            return
+        tree[group] = tree = dict(inner)
+    tree.setdefault(last, value)
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:
-    """The environment name of every setting, groups opened, in the order they are written here."""
+    """The environment name of every setting, with the groups' settings, in the order of the code."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if isinstance(kind, type) and issubclass(kind, SettingsGroup):
             yield from setting_names(kind, f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}", field
@@ -366,57 +593,3 @@ def aliases() -> dict[str, list[str]]:
     for alias, setting in ALIASES.items():
         others.setdefault(setting, []).append(alias)
     return others
-
-
-def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """One sentence a variable that looks like a setting of ours and is none."""
-    known = [
-        *(name for name, _ in setting_names()),
-        *(alias for alias in ALIASES if alias.startswith(PREFIX)),
-    ]
-    groups = {name.rpartition("__")[0] for name in known}
-    lines: list[str] = []
-    for name in sorted(environment):
-        upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known or upper in groups or upper in CLIENT_NAMES:
-            continue
-        near = difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
-        lines.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
-    return lines
-
-
-def format_errors(error: ValidationError) -> list[str]:
-    """One sentence a wrong setting, with the name the user set it by."""
-    others = aliases()
-    lines: list[str] = []
-    for fault in error.errors():
-        name = "__".join(str(part) for part in fault["loc"]).upper()
-        shown = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
-        also = f" (or {', '.join(others[shown])})" if shown in others else ""
-        if fault["type"] == "extra_forbidden":
-            lines.extend(unknown_variables([shown]) or [f"{shown} is not a setting"])
-        elif any(word in shown for word in _SECRETS):
-            lines.append(f"{shown}{also}: {fault['msg']}")
-        else:
-            lines.append(f"{shown}{also}: {fault['msg']} (it is {_shown(fault['input'])})")
-    return lines
-
-
-_SECRETS = (
-    "FAL__KEY",
-    "SECRET",
-    "SIGNING_KEY",
-    "TOKEN",
-    "ADMIN_KEY",
-    "API_KEY",
-    "FORMER_KEYS",
-    "PASSWORD",
-    "OTEL__HEADERS",
-)
-"""In the names of settings whose values are never shown."""
-_CREDENTIALS = re.compile(r"://[^/@]*@")
-
-
-def _shown(value: Any) -> str:
-    text = _CREDENTIALS.sub("://***@", repr(value))
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,219 +1,349 @@
-"""Groups of settings that have no module of their own; see `imagemill.config`."""
+"""Groups of settings that have no module of their own, and the types that settings share.
 
+A value that nobody tunes is no setting: it is a `ClassVar` of the group it belongs to, with its unit and
+reason.
+"""
+
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from imagemill.domain.failures import Backoff
+
+if TYPE_CHECKING:
+    from imagemill.domain.placement import PlacementRules
 
 
 class SettingsGroup(BaseModel):
     """Settings that belong together; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class JsonSetting(BaseModel):
+    """One setting with several fields. It is written as JSON, or a field at a time:
+    ``IMAGEMILL_QUOTA__END_USER__JOBS_IN_FLIGHT=5``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def decode(value: Any) -> Any:
+    """Read the text of an environment variable: JSON where it begins with a bracket, else a comma-separated
+    list.
+
+    Broken JSON stays text, so that the validation names the setting.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith(("[", "{")):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return value
+
+
+_T = TypeVar("_T")
+_M = TypeVar("_M", bound=JsonSetting)
+Listed = Annotated[tuple[_T, ...], NoDecode, BeforeValidator(decode)]
+Mapped = Annotated[Mapping[str, _T], NoDecode, BeforeValidator(decode)]
+Combined = Annotated[_M, NoDecode, BeforeValidator(decode)]
+
+
+_SECRET_PARAMETER = re.compile(r"(?i)([?&;](?:[^=&;#]*(?:pass|pwd|secret|token|key)[^=&;#]*)=)[^&;#]*")
+
+
+def mask_url(text: str) -> str:
+    """``text`` without the password of a URL in it: ``redis://user:***@host/0``.
+
+    Passwords are often not percent-encoded, so all between the scheme and the last ``@`` counts as
+    credentials, and a name without a password is hidden as well: it may be a token.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    if rest.startswith("/"):  # a file, or a socket: no credentials
+        return _SECRET_PARAMETER.sub(r"\1***", text)
+    credentials, at, place = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    shown = f"{user}:***" if user and colon else "***"
+    return _SECRET_PARAMETER.sub(r"\1***", f"{scheme}://{shown}@{place}" if at else text)
+
+
+class SecretUrl(SecretStr):
+    """A URL that may hold a password: it is shown without one wherever it is printed, logged or dumped."""
+
+    def _display(self) -> str:
+        return mask_url(self.get_secret_value())
 
 
 class AuthSettings(SettingsGroup):
+    login_window_s: ClassVar[float] = 900.0
+    """Seconds in which `login_tries` wrong passwords are counted: long enough to stop guessing, short enough
+    for a person to wait."""
+
     required: Literal["auto", "always"] = Field(
         default="auto",
-        description="auto: on loopback nobody has to say who they are until the first key or user is made.",
+        description="When callers must send a key. auto: not on loopback until the first key or user exists; "
+        "always: in any case.",
     )
     admin_key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="An administrator's key, for installations whose first key comes from a secret store.",
+        description="Administrator's key, for installations that get their first key from a secret store; "
+        "none: keys come from the database only.",
     )
     remember_s: float = Field(
         default=2.0,
         ge=0,
         le=60,
-        description="A key revoked in another process is refused here after so long; seconds.",
+        description="Seconds that a checked key is cached: a key revoked by another process works here no "
+        "longer than this. 0 checks the database at each request.",
     )
-    sign_up: bool = Field(default=False, description="Anybody who reaches the server may make an account.")
+    sign_up: bool = Field(default=False, description="Let anybody who reaches the server create an account.")
     session_days: float = Field(
-        default=30.0, gt=0, description="A login that is not refreshed for so long is over."
+        default=30.0, gt=0, description="Days without a refresh after which a login expires."
     )
     login_tries: int = Field(
-        default=10, ge=1, description="Wrong passwords in login_window_s for one account from one address."
-    )
-    login_window_s: float = Field(default=900.0, gt=0, description="See login_tries.")
-    password_threads: int = Field(default=2, ge=1, le=64, description="Passwords checked at once.")
-    password_waiting: int = Field(
-        default=16, ge=0, description="Logins that may wait for a thread; more get a 503 with Retry-After."
+        default=10,
+        ge=1,
+        description="Wrong passwords allowed within 15 minutes for one account from one address.",
     )
     password_memory_mb: int = Field(
-        default=64, ge=8, le=1024, description="Memory that hashing one password takes (argon2id)."
+        default=64,
+        ge=8,
+        le=1024,
+        description="Memory in MB for hashing one password with argon2id; two are hashed at a time.",
     )
     jwt_algorithm: Literal["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"] = Field(
-        default="HS256", description="How tokens of logins are signed."
+        default="HS256", description="Algorithm that signs the tokens of logins."
     )
     jwt_secret_key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="Signs them, alike on all API machines: a secret, or a private key as PEM; "
-        "none: a secret drawn into data_dir.",
+        description="Key that signs the tokens of logins, the same on all API machines: a secret, or a "
+        "private key as PEM; none: a secret generated in data_dir.",
     )
-    jwt_former_keys: tuple[SecretStr, ...] = Field(
-        default=(), description="Keys that signed before: tokens of theirs are read on."
+    jwt_former_keys: Listed[SecretStr] = Field(
+        default=(), description="Earlier signing keys, comma-separated: tokens they signed stay valid."
     )
     jwt_expire_minutes: float = Field(
-        default=10_080.0, gt=0, description="How long such a token is valid; a logout ends it at once."
+        default=10_080.0,
+        gt=0,
+        description="Minutes that a login's token is valid; a logout ends it at once.",
     )
 
 
 class MailSettings(SettingsGroup):
-    smtp_host: str | None = Field(default=None, description="Who takes mail to reset passwords.")
-    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 with tls.")
-    smtp_tls: Literal["starttls", "tls", "none"] = Field(
-        default="starttls", description="none only for a server on this machine."
+    timeout_s: ClassVar[float] = 15.0
+    """Seconds for one step with the mail server."""
+
+    smtp_host: str | None = Field(
+        default=None, description="Mail server that sends password resets; none: no mail is sent."
     )
-    smtp_user: str | None = Field(default=None, description="Name to log in there.")
-    smtp_password: SecretStr | None = Field(default=None, description="Password to log in there.")
-    timeout_s: float = Field(default=15.0, gt=0, description="Longest time one step with it may take.")
-    sender: str = Field(default="imagemill@localhost", description="Whom mails come from.")
+    smtp_port: int = Field(
+        default=587, ge=1, le=65535, description="Port of the mail server: 587 for starttls, 465 for tls."
+    )
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="Encryption to the mail server; none is only for a server on this machine.",
+    )
+    smtp_user: str | None = Field(default=None, description="User name at the mail server; none: no login.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password at the mail server.")
+    sender: str = Field(default="imagemill@localhost", description="Sender address of mails.")
     folder: Path | None = Field(
-        default=None, description="Write mails into files there instead, for development."
+        default=None,
+        description="Folder that mails are written to instead of being sent, for development; none: they "
+        "are sent.",
     )
     reset_url: str | None = Field(
         default=None,
-        description="Page for a new password, such as https://app.example/reset?token={token}.",
+        description="Page to enter a new password, such as https://app.example/reset?token={token}; none: "
+        "the mail holds the token alone.",
     )
 
 
 class CorsSettings(SettingsGroup):
-    origins: tuple[str, ...] = Field(
+    origins: Listed[str] = Field(
         default=(),
-        description="Other sites whose pages may call /api/v1, such as https://app.example; *: all.",
+        description="Origins whose web pages may call /api/v1, comma-separated, such as "
+        "https://app.example; * allows all, empty none.",
     )
-    contract_origins: tuple[str, ...] = Field(default=("*",), description="The same for /v1, /v2 and /blobs.")
+    contract_origins: Listed[str] = Field(
+        default=("*",),
+        description="Origins whose web pages may call /v1, /v2 and /blobs, comma-separated; * allows all.",
+    )
 
 
 class JobSettings(SettingsGroup):
-    life_s: float = Field(default=86_400, gt=0, description="A job not started by then expires; seconds.")
+    retry_cap_s: ClassVar[float] = 60.0
+    """Longest delay between two tries in seconds."""
+    avoid_node_s: ClassVar[float] = 60.0
+    """Seconds for which a failed job avoids the node it failed on, while others can take it."""
+
+    life_s: float = Field(
+        default=86_400, gt=0, description="Seconds after which a job that has not started expires."
+    )
     timeout_s: float = Field(
-        default=600, gt=0, description="Longest render of one attempt, unless the job says less."
+        default=600,
+        gt=0,
+        description="Longest time in seconds for one attempt to render, unless the job sets less.",
     )
-    max_failures: int = Field(default=5, ge=1, le=100, description="Tries of a job before it fails for good.")
+    max_failures: int = Field(
+        default=5, ge=1, le=100, description="Failed attempts after which a job fails for good."
+    )
     retry_base_s: float = Field(
-        default=1.0, ge=0, description="Delay before the first retry; doubles each time."
+        default=1.0,
+        ge=0,
+        description="Delay in seconds before the first retry; it doubles up to 60 s. 0 retries at once.",
     )
-    retry_cap_s: float = Field(default=60.0, ge=0, description="Longest delay between two tries.")
     per_minute: int | None = Field(
         default=None,
         ge=1,
-        description="Most jobs a process begins within a minute, over all its slots; none: any number.",
+        description="Most jobs a process starts per minute, over all its slots; none: no limit.",
     )
-    avoid_node_s: float = Field(
-        default=60.0, ge=0, description="How long a failed job keeps off the node it failed on."
+    lease_s: float = Field(
+        default=30.0,
+        ge=1,
+        description="Seconds without a heartbeat after which a worker loses its job and the job is queued "
+        "again.",
     )
-    lease_s: float = Field(default=30.0, ge=1, description="A worker silent for so long has lost its job.")
     reattach_s: float = Field(
         default=30.0,
         ge=0,
-        description="How long a lost worker's job is left to the ComfyUI node that may still render it.",
+        description="Seconds for which a lost worker's job waits for the ComfyUI node that may still "
+        "render it; 0 offers it to all nodes at once.",
     )
     heartbeat_s: float = Field(
-        default=1.0, gt=0, description="Progress and cancel wishes are exchanged this often."
+        default=1.0,
+        gt=0,
+        description="Seconds between heartbeats, which save progress, extend leases and notice "
+        "cancellations.",
     )
     affinity_bound_s: float = Field(
         default=150.0,
         ge=0,
-        description="A job that is first in fair order and waits so long gets its model loaded; seconds.",
+        description="Seconds that the first job in fair order waits before a node loads another model for "
+        "it; 0 loads it at once.",
     )
     fair_horizon_s: float = Field(
         default=400.0,
         gt=0,
-        description="So far behind in fair order a job counts a third; smaller: more loads. Seconds.",
+        description="Seconds behind in fair order at which a job counts a third; a smaller value keeps the "
+        "order more strictly and loads models more often.",
     )
     load_s: float = Field(
-        default=10.0, ge=0, description="Seconds a model's load is taken for where a node does not say."
+        default=10.0,
+        ge=0,
+        description="Seconds that a model takes to load, for nodes that do not report it; 0: loads cost "
+        "nothing.",
     )
     retention_days: float = Field(
-        default=30.0, gt=0, description="Finished jobs and their files are deleted after."
+        default=30.0, gt=0, description="Days after which finished jobs and their files are deleted."
     )
+
+    @property
+    def backoff(self) -> Backoff:
+        return Backoff(self.retry_base_s, self.retry_cap_s)
+
+    @property
+    def placement(self) -> "PlacementRules":
+        from imagemill.domain.placement import PlacementRules  # which only workers need
+
+        return PlacementRules(self.load_s, self.affinity_bound_s, self.fair_horizon_s)
+
+    @property
+    def retention_s(self) -> float:
+        return self.retention_days * 86_400
 
 
 class LimitSettings(SettingsGroup):
+    head_s: ClassVar[float] = 10.0
+    """Seconds for the head of a request to arrive."""
+    body_s: ClassVar[float] = 60.0
+    """Seconds for the body of a request to arrive: 32 MB at 5 Mbit/s. A slower one gets a 408."""
+    answer_s: ClassVar[float] = 30.0
+    """Seconds in which a client must take 64 KiB of a waiting response; else the connection is closed."""
+    fetch_s: ClassVar[float] = 30.0
+    """Seconds for fetching a picture by URL."""
+    decode_s: ClassVar[float] = 10.0
+    """Seconds for decoding a client's picture; a slower one is refused."""
+    craft_s: ClassVar[float] = 60.0
+    """Seconds for post-processing a finished picture: chroma key, trimming, encoding."""
+    image_side: ClassVar[int] = 16_384
+    """Most pixels in a row or a column of a client's picture: as many as WebP can hold."""
+    output_bytes: ClassVar[int] = 2**30
+    """Largest file in bytes that a render may return."""
+
     body_bytes: int = Field(
-        default=4 * 2**20, ge=1024, description="Largest request body; larger ones get a 413."
+        default=4 * 2**20,
+        ge=1024,
+        description="Largest request body in bytes; a larger one gets a 413.",
     )
-    head_s: float = Field(
-        default=10.0, gt=0, description="Longest time the head of a request may take to arrive."
+    prompt_chars: int = Field(
+        default=10_000, ge=1, description="Longest prompt or negative prompt in characters."
     )
-    body_s: float = Field(
-        default=60.0, gt=0, description="Longest time its body may take; slower ones get a 408."
-    )
-    answer_s: float = Field(
-        default=30.0,
-        gt=0,
-        description="A client that takes less than 64 KiB of an answer that waits for it in so long is cut.",
-    )
-    prompt_chars: int = Field(default=10_000, ge=1, description="Longest prompt or negative prompt.")
-    jobs_per_request: int = Field(default=500, ge=1, description="Most jobs one request may create.")
+    jobs_per_request: int = Field(default=500, ge=1, description="Most jobs that one request may create.")
     input_bytes: int = Field(
-        default=32 * 2**20, ge=1024, description="Largest picture a client may bring or have fetched."
+        default=32 * 2**20,
+        ge=1024,
+        description="Largest picture in bytes that a client may upload or have fetched.",
     )
-    output_bytes: int = Field(default=2**30, ge=1024, description="Largest file a render may deliver.")
-    fetch_s: float = Field(default=30.0, gt=0, description="Longest time the fetch of a picture may take.")
-    image_pixels: int = Field(default=64 * 2**20, ge=1, description="Largest picture that is decoded.")
-    image_side: int = Field(
-        default=16_384, ge=1, description="Most pixels of a row or a column of a picture clients bring."
+    image_pixels: int = Field(
+        default=64 * 2**20, ge=1, description="Most pixels of a picture that is decoded (width times height)."
     )
-    decode_s: float = Field(
-        default=10.0, gt=0, description="A picture whose decoding takes longer is refused."
+    wait_s: float = Field(
+        default=95.0,
+        gt=0,
+        le=600,
+        description="Longest time in seconds that a request with wait=true is held.",
     )
-    craft_s: float = Field(
-        default=60.0, gt=0, description="Longest work on a finished picture: keying, trimming, encoding."
-    )
-    wait_s: float = Field(default=95.0, gt=0, le=600, description="Longest time a request with wait is held.")
-    streams: int = Field(default=1000, ge=1, description="Most event streams and waiting requests at once.")
+    streams: int = Field(default=1000, ge=1, description="Most open event streams and waiting requests.")
 
 
 class SafetySettings(SettingsGroup):
-    checks: tuple[str, ...] = Field(
+    checks: Listed[str] = Field(
         default=("words", "characters", "profanity"),
-        description="Checks of prompts, in this order, comma-separated; before them always 'minors'.",
+        description="Checks of prompts, in this order, comma-separated; the check minors always runs first.",
     )
-    blocked_words: tuple[str, ...] = Field(
+    blocked_words: Listed[str] = Field(
         default=(),
-        description="Words and phrases check 'words' blocks, comma-separated; stem* is all that begin so.",
+        description="Words and phrases that the check words blocks, comma-separated; stem* blocks all "
+        "words that begin with stem.",
     )
-    languages: tuple[str, ...] = Field(
-        default=("english",), description="Lists of check 'profanity', such as english,spanish."
+    languages: Listed[str] = Field(
+        default=("english",),
+        description="Word lists of the check profanity, comma-separated, such as english,spanish.",
     )
     profanity: Literal["flag", "block"] = Field(
-        default="flag", description="What becomes of a prompt with a word of these lists."
+        default="flag", description="Whether a prompt with a listed word is flagged or blocked."
     )
-    classifiers: tuple[str, ...] = Field(
+    classifiers: Listed[str] = Field(
         default=("nsfw",), description="Classifiers of finished pictures, in this order, comma-separated."
     )
     nsfw_model: Path | None = Field(
-        default=None, description="ONNX file of classifier 'nsfw'; none: it does nothing."
+        default=None, description="ONNX file of the classifier nsfw; none: that classifier is off."
     )
-    nsfw_output: int = Field(default=1, ge=0, description="Which of the model's outputs is the score.")
-    nsfw_flag: float = Field(default=0.5, ge=0, le=1, description="Pictures of this score are flagged.")
+    nsfw_output: int = Field(
+        default=1, ge=0, description="Index of the model's output that is the score, from 0."
+    )
+    nsfw_flag: float = Field(default=0.5, ge=0, le=1, description="Score from which a picture is flagged.")
     nsfw_block: float = Field(
-        default=0.85, ge=0, le=1, description="Pictures of this score are not kept; 1: only the very surest."
+        default=0.85,
+        ge=0,
+        le=1,
+        description="Score from which a picture is deleted; 1 deletes only pictures with the full score.",
     )
-
-
-class SocketSettings(SettingsGroup):
-    ping_s: float = Field(
-        default=20.0, gt=0, description="How often a WebSocket is pinged; below the time-outs of proxies."
-    )
-    pong_s: float = Field(
-        default=20.0, gt=0, description="A client that answers no ping for so long is taken for gone."
-    )
-    slow_s: float = Field(
-        default=10.0, gt=0, description="A client that reads nothing for so long is cut; it can resume."
-    )
-    message_bytes: int = Field(
-        default=4096, ge=128, description="Largest message of a client, none of which has a meaning."
-    )
-    messages: int = Field(default=20, ge=1, description="Most messages of a client in ten seconds.")
 
 
 class PriceSettings(SettingsGroup):
-    """Credits a picture of a recipe."""
+    """Credits for one picture of a recipe."""
 
     base: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
     megapixel: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
@@ -227,89 +357,116 @@ Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 class CreditSettings(SettingsGroup):
     enabled: bool = Field(
-        default=False, description="Jobs are paid for; otherwise their cost is shown and nobody pays."
+        default=False,
+        description="Charge credits for jobs; otherwise costs are shown and nobody is charged.",
     )
-    prices: dict[str, PriceSettings] = Field(
+    prices: Mapped[PriceSettings] = Field(
         default={},
-        description="By recipe, in place of its own price, as JSON: credits for base, megapixel, step, "
-        "megapixel_step, and a minimum, a picture.",
+        description="Prices of recipes that replace the built-in ones, as JSON: credits for base, "
+        "megapixel, step, megapixel_step and a minimum, for each picture.",
     )
-    backends: dict[str, Factor] = Field(
-        default={}, description='What prices are multiplied by, as JSON: {"comfyui": 1.5}.'
+    backends: Mapped[Factor] = Field(
+        default={}, description='Factors that multiply prices by backend, as JSON: {"comfyui": 1.5}.'
     )
 
 
 Count = Annotated[int, Field(ge=0)]
 
 
+class EndUserLimits(JsonSetting):
+    """Limits of each end user of an account."""
+
+    requests_per_minute: int | None = Field(default=None, ge=0)
+    jobs_in_flight: int | None = Field(default=None, ge=0)
+    megapixels_per_day: float | None = Field(default=None, ge=0)
+    cooldown_s: Mapped[Factor] = Field(default={})
+    jobs_per_day: Mapped[Count] = Field(default={})
+
+
 class QuotaSettings(SettingsGroup):
-    enabled: bool = Field(default=False, description="Owners are held to the limits below and their own.")
+    enabled: bool = Field(
+        default=False, description="Apply the limits below, and those set for single owners."
+    )
     requests_per_minute: int | None = Field(
-        default=None, ge=0, description="Of an account with its end users; none: any number."
+        default=None,
+        ge=0,
+        description="Requests per minute of an account with its end users; none: no limit.",
     )
     jobs_in_flight: int | None = Field(
-        default=None, ge=0, description="Waiting, queued and running, of an account with its end users."
+        default=None,
+        ge=0,
+        description="Jobs of an account with its end users that may wait or run at once; none: no limit.",
     )
     megapixels_per_day: float | None = Field(
-        default=None, ge=0, description="Of pictures asked for, by days in UTC, of an account."
+        default=None,
+        ge=0,
+        description="Megapixels an account may request per day (UTC), with its end users; none: no limit.",
     )
-    cooldown_s: dict[str, Factor] = Field(
-        default={}, description='Seconds between an account\'s submits of a recipe, as JSON: {"comfy": 10}.'
+    cooldown_s: Mapped[Factor] = Field(
+        default={},
+        description='Seconds between two submissions of a recipe by an account, as JSON: {"comfy": 10}.',
     )
-    jobs_per_day: dict[str, Count] = Field(
-        default={}, description='Jobs of a recipe by days in UTC, as JSON: {"scene": 200}.'
+    jobs_per_day: Mapped[Count] = Field(
+        default={},
+        description='Jobs of a recipe that an account may submit per day (UTC), as JSON: {"scene": 200}.',
     )
-    user_requests_per_minute: int | None = Field(
-        default=None, ge=0, description="Of an end user of an account."
+    end_user: Combined[EndUserLimits] = Field(
+        default=EndUserLimits(),
+        description="The same five limits for each end user of an account, as JSON: "
+        '{"jobs_in_flight": 5, "jobs_per_day": {"scene": 20}}.',
     )
-    user_jobs_in_flight: int | None = Field(default=None, ge=0, description="Of an end user of an account.")
-    user_megapixels_per_day: float | None = Field(
-        default=None, ge=0, description="Of an end user of an account."
-    )
-    user_cooldown_s: dict[str, Factor] = Field(default={}, description="Of an end user of an account.")
-    user_jobs_per_day: dict[str, Count] = Field(default={}, description="Of an end user of an account.")
-    roles: tuple[Literal["user", "operator", "admin"], ...] = Field(
-        default=("user",), description="Whom they hold; limits of an owner's own hold for every role."
+    roles: Listed[Literal["user", "operator", "admin"]] = Field(
+        default=("user",),
+        description="Roles that these limits apply to, comma-separated; an owner's own limits apply to "
+        "every role.",
     )
     most_jobs: int | None = Field(
-        default=None, ge=1, description="Open jobs of all owners together; none: any number."
+        default=None, ge=1, description="Most unfinished jobs of all owners together; none: no limit."
     )
     refuse_late: bool = Field(
         default=True, description="Refuse jobs that would expire before their turn in the queue."
     )
 
 
-class CallbackSettings(SettingsGroup):
-    timeout_s: float = Field(default=10.0, gt=0, description="Longest time one delivery may take.")
-    tries: int = Field(default=20, ge=1, description="Deliveries are tried this often, over about a day.")
-    retry_base_s: float = Field(
-        default=5.0, gt=0, description="Delay before the second try; doubles each time."
-    )
-    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
-
-
 class WebhookSettings(SettingsGroup):
-    endpoints: int = Field(default=10, ge=1, le=1000, description="Most endpoints of an owner.")
+    retry_cap_s: ClassVar[float] = 4 * 3600.0
+    """Longest delay between two tries in seconds: 20 tries then take about a day."""
+    rotation_s: ClassVar[float] = 86_400.0
+    """Seconds for which a replaced secret still signs: a day to deploy the new one."""
+    pause_after_s: ClassVar[float] = 86_400.0
+    """Seconds without a successful delivery after which an endpoint is paused: as long as 20 tries take."""
+
+    endpoints: int = Field(default=10, ge=1, le=1000, description="Most webhook endpoints of an owner.")
     timeout_s: float = Field(
         default=10.0,
         gt=0,
         le=60,
-        description="Longest time one delivery may take, from the look-up of the name on.",
+        description="Longest time in seconds for one delivery of a webhook or a callback, with its DNS "
+        "look-up.",
     )
-    tries: int = Field(default=20, ge=1, description="A message is tried this often, over about a day.")
+    tries: int = Field(
+        default=20,
+        ge=1,
+        description="Tries to deliver a webhook or a callback; 20 take about a day.",
+    )
     retry_base_s: float = Field(
-        default=5.0, gt=0, description="Delay before the second try; doubles each time."
-    )
-    retry_cap_s: float = Field(default=4 * 3600.0, gt=0, description="Longest delay between two tries.")
-    pause_after_s: float = Field(
-        default=86_400.0, gt=0, description="A receiver that takes nothing for so long is paused."
-    )
-    rotation_s: float = Field(
-        default=86_400.0, ge=0, description="A secret that was replaced still signs for so long."
+        default=5.0,
+        gt=0,
+        description="Delay in seconds before the second try; it doubles up to four hours.",
     )
     retention_days: float = Field(
-        default=14.0, gt=0, description="Messages and their attempts are deleted after, delivered or not."
+        default=14.0,
+        gt=0,
+        description="Days after which webhook messages and their attempts are deleted, delivered or not.",
     )
+
+    @property
+    def backoff(self) -> Backoff:
+        return Backoff(self.retry_base_s, self.retry_cap_s)
+
+    @property
+    def retention_s(self) -> float:
+        return self.retention_days * 86_400
 
 
 class MetricsSettings(SettingsGroup):
@@ -317,62 +474,69 @@ class MetricsSettings(SettingsGroup):
         default=None,
         ge=0,
         le=65535,
-        description="Port of its own for metrics, for workers and schedulers; 0: any free, none: no port.",
+        description="Separate port for metrics, for workers and schedulers; 0: any free port, none: no "
+        "separate port.",
     )
     host: str = Field(
         default="127.0.0.1",
-        description="Address of that port; whoever reaches it may read the names of queues and nodes.",
+        description="Address of the metrics port; anybody who reaches it can read the names of queues and "
+        "nodes.",
     )
 
 
 class ResourceSettings(SettingsGroup):
     strict: bool = Field(
-        default=True, description="Additional networks must be registered, like checkpoints."
+        default=True, description="Refuse LoRAs and other additional networks that are not registered."
     )
     seed: bool = Field(
-        default=True, description="Fill an empty registry with the models that clients' samples use."
+        default=True, description="Register the models that clients' samples use when the registry is empty."
     )
 
 
 class CivitaiSettings(SettingsGroup):
     result_shape: Literal["object", "array"] = Field(
         default="object",
-        description="v1 'result': an object as the published clients read it, or today's array.",
+        description="Shape of result in the v1 API: an object, as the published clients read it, or an "
+        "array, as Civitai sends today.",
     )
 
 
 class CelerySettings(SettingsGroup):
+    kill_after_s: ClassVar[float] = 60.0
+    """Seconds past the soft limit after which a pool process is killed: enough to hand a job back."""
+    prefetch: ClassVar[int] = 1
+    """Wake-ups a slot may reserve: more would wait behind a render while another worker is idle."""
+    token_s: ClassVar[float] = 10.0
+    """Seconds for which one wake-up goes on claiming jobs: short enough to stop and to replace a process
+    soon."""
+    result_days: ClassVar[float] = 1.0
+    """Days that results of generator_queue are kept."""
+
     soft_time_limit_s: float = Field(
         default=240.0,
-        gt=0,
-        description="Longest run of a Celery task; a render may take so long less token_s.",
-    )
-    time_limit_s: float = Field(
-        default=300.0, gt=0, description="A pool process whose task takes longer is killed and replaced."
-    )
-    token_s: float = Field(
-        default=10.0, ge=0, description="How long one wake-up goes on claiming jobs before it ends."
+        gt=10,
+        description="Longest time in seconds for a Celery task: a render may take 10 s less, and 60 s "
+        "later the pool process is killed and replaced.",
     )
     max_tasks_per_child: int = Field(
-        default=50, ge=1, description="A pool process is replaced after so many tasks."
+        default=50, ge=1, description="Tasks after which a pool process is replaced."
     )
-    prefetch: int = Field(default=1, ge=1, description="Wake-ups a slot may reserve.")
     poll_s: float = Field(
-        default=2.0, gt=0, description="How often an idle worker looks by itself, should wake-ups be lost."
+        default=2.0,
+        gt=0,
+        description="Seconds between an idle worker's looks into the database, in case wake-ups are lost.",
     )
-    result_url: str | None = Field(
+    result_url: SecretUrl | None = Field(
         default=None,
-        description="Where results of the tasks of generator_queue go, such as redis://host:6379/1; "
-        "none: to broker_url, if that is Redis.",
+        description="Redis for results of the tasks of generator_queue, such as redis://host:6379/1; none: "
+        "broker_url, if that is Redis.",
     )
-    result_days: float = Field(default=1.0, gt=0, description="How long such a result is kept.")
-    quorum_queues: bool = Field(default=False, description="Quorum queues, on RabbitMQ.")
+    quorum_queues: bool = Field(default=False, description="Use quorum queues, on RabbitMQ.")
     events: bool = Field(
-        default=False, description="Send task events for Flower; costs several messages a task."
+        default=False, description="Send task events for Flower; this costs several messages a task."
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.token_s < self.soft_time_limit_s < self.time_limit_s:
-            raise ValueError("token_s, soft_time_limit_s and time_limit_s should rise in this order")
-        return self
+    @property
+    def time_limit_s(self) -> float:
+        """Seconds after which a pool process is killed."""
+        return self.soft_time_limit_s + self.kill_after_s

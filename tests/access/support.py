@@ -24,7 +24,7 @@ def guarded(make_server: Any, **settings: Any) -> Server:
 
 def key(server: Server, owner: str, role: Role = Role.USER, **key_request: Any) -> str:
     """A key of an account, which is made when it is not there."""
-    accounts, forget = server.app.store.accounts, server.app.services.access.forget
+    accounts, forget = server.app.stores.accounts, server.app.services.access.forget
     if accounts.owner(owner) is None:
         Owners(accounts, forget).add(owner, role)
     return Keys(accounts, forget).make(KeyRequest(**key_request), owner).text

@@ -1,20 +1,25 @@
 """The outermost layer: headers, other sites, proxies, clients that drip."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from imagemill.web.middleware import Proxies
+from imagemill.settings import LimitSettings
+from imagemill.web.middleware import behind_proxies, client_address
 from tests.access.support import ADMIN_KEY, ask, guarded
 from tests.cli.programs import running
 from tests.conftest import Server
 from tests.http.support import problem
+from tests.tuning import tuned
 
 APP = "https://app.example"
 
@@ -57,26 +62,50 @@ def test_pages_of_other_sites_cannot_log_in_or_sign_up(server: Server) -> None:
         assert "another site" in problem(answer, 403)["detail"]
 
 
+LOCAL = ["127.0.0.1/32"]
 FORWARDED = [
     ([], "127.0.0.1", "6.6.6.6", "https", "127.0.0.1", "http"),
-    (["127.0.0.1/32"], "127.0.0.1", "6.6.6.6", "https", "6.6.6.6", "https"),
-    (["127.0.0.1/32"], "127.0.0.1", "6.6.6.6, 7.7.7.7", "http", "7.7.7.7", "http"),
+    (LOCAL, "127.0.0.1", "6.6.6.6", "https", "6.6.6.6", "https"),
+    (LOCAL, "127.0.0.1", "6.6.6.6:443", "https", "6.6.6.6", "https"),
+    (LOCAL, "127.0.0.1", "6.6.6.6, 7.7.7.7", "http", "7.7.7.7", "http"),
     (["127.0.0.1/32", "7.7.7.0/24"], "127.0.0.1", "6.6.6.6, 7.7.7.7", None, "6.6.6.6", "http"),
-    (["127.0.0.1/32"], "8.8.8.8", "6.6.6.6", "https", "8.8.8.8", "http"),
-    (["127.0.0.1/32"], "::ffff:127.0.0.1", "[2001:db8::1]:443", "https", "2001:db8::1", "https"),
-    (["127.0.0.1/32"], "127.0.0.1", None, None, "127.0.0.1", "http"),
+    (["127.0.0.1/32", "7.7.7.0/24"], "127.0.0.1", "6.6.6.6, ::ffff:7.7.7.7", None, "6.6.6.6", "http"),
+    (["127.0.0.1/32", "7.7.7.0/24"], "127.0.0.1", "7.7.7.6, 7.7.7.7", None, "7.7.7.6", "http"),
+    (LOCAL, "8.8.8.8", "6.6.6.6", "https", "8.8.8.8", "http"),
+    (LOCAL, "127.0.0.2", "6.6.6.6", "https", "127.0.0.2", "http"),
+    (LOCAL, "::ffff:127.0.0.1", "[2001:db8::1]:443", "https", "2001:db8::1", "https"),
+    (LOCAL, "::ffff:8.8.8.8", "6.6.6.6", "https", "::ffff:8.8.8.8", "http"),
+    (["2001:db8::/32"], "2001:db8::7", "[2001:db9::1]", "https", "2001:db9::1", "https"),
+    (["2001:db8::/32"], "::ffff:127.0.0.1", "6.6.6.6", "https", "::ffff:127.0.0.1", "http"),
+    (LOCAL, "127.0.0.1", None, None, "127.0.0.1", "http"),
+    (LOCAL, "127.0.0.1", "6.6.6.6, ", None, "127.0.0.1", "http"),  # no address: the proxy's own is kept
+    (LOCAL, "127.0.0.1", "6.6.6.6", "gopher", "6.6.6.6", "http"),
+    (LOCAL, "127.0.0.1", "x" * 5000, None, "x" * 64, "http"),
 ]
 
 
 @pytest.mark.parametrize(("trusted", "peer", "forwarded", "proto", "client", "scheme"), FORWARDED)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_only_trusted_proxies_say_whom_a_request_is_from(
-    trusted: list[str], peer: str, forwarded: str | None, proto: str | None, client: str, scheme: str
+    trusted: list[str],
+    peer: str,
+    forwarded: str | None,
+    proto: str | None,
+    client: str,
+    scheme: str,
+    kind: str,
 ) -> None:
     headers = [(b"x-forwarded-for", (forwarded or "").encode())] if forwarded else []
     headers += [(b"x-forwarded-proto", (proto or "").encode())] if proto else []
-    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": headers}
-    Proxies([ip_network(each) for each in trusted]).resolve(scope)
-    assert (scope["client"][0], scope["scheme"]) == (client, scheme)
+    plain = "http" if kind == "http" else "ws"
+    scope: Scope = {"type": kind, "client": (peer, 1), "scheme": plain, "headers": headers}
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    asyncio.run(behind_proxies(app, [ip_network(each) for each in trusted])(scope, Mock(), Mock()))
+    assert (client_address(seen[0]), seen[0]["scheme"]) == (client, scheme.replace("http", plain))
 
 
 def test_the_address_behind_a_proxy_is_written_down(make_server: Callable[..., Server]) -> None:
@@ -117,7 +146,7 @@ def until_closed(sock: socket.socket, drip: bytes, seconds: float = 10) -> bytes
 
 
 def test_a_body_that_drips_is_given_up(make_server: Callable[..., Server]) -> None:
-    server = make_server(limit={"body_s": 0.3})
+    server = make_server(limit=tuned(LimitSettings, body_s=0.3))
     head = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
     with connected(server.url) as sock:
         sock.sendall(head.encode())
@@ -128,8 +157,9 @@ def test_a_body_that_drips_is_given_up(make_server: Callable[..., Server]) -> No
 
 
 def test_heads_and_answered_bodies_that_drip_are_given_up(tmp_path: Path) -> None:
-    settings = {"IMAGEMILL_LIMIT__HEAD_S": "0.3", "IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY}
-    with running("serve", "--port", "0", cwd=tmp_path, **settings) as program:
+    settings = {"IMAGEMILL_AUTH__ADMIN_KEY": ADMIN_KEY}
+    constants = {"imagemill.settings:LimitSettings.head_s": 0.3}
+    with running("serve", "--port", "0", cwd=tmp_path, constants=constants, **settings) as program:
         with connected(program.url) as sock:
             assert until_closed(sock, b"") == b""
         with connected(program.url) as sock:

@@ -6,15 +6,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from imagemill.accounts.access import Access, AccessRules, Credentials
+from imagemill.accounts.access import Access, Credentials
 from imagemill.accounts.keys import KeyRequest, Keys
 from imagemill.accounts.store import Owner
 from imagemill.accounts.throttle import UnknownKeyThrottle
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain import access as domain_access
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import TooManyAttempts, Unauthenticated
-from imagemill.jobs.store.store import Store
+from imagemill.settings import AuthSettings
 from tests.access.support import ADMIN_KEY, bearer, guarded, key
 from tests.conftest import Server
 from tests.http.support import problem
@@ -25,7 +26,7 @@ HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 class Counting:
     """The accounts of a store; how often a key was looked up."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Stores) -> None:
         self._accounts = store.accounts
         self.lookups = 0
 
@@ -42,9 +43,8 @@ def shown(text: str) -> Credentials:
 
 
 def access(accounts: Any, remember_s: float = 60) -> Access:
-    return Access(
-        accounts, AccessRules("local", True, None, remember_s), unknown_keys=UnknownKeyThrottle(lambda: 0.0)
-    )
+    settings = AuthSettings(required="always", remember_s=remember_s)
+    return Access(accounts, settings, "local", unknown_keys=UnknownKeyThrottle(lambda: 0.0))
 
 
 def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]]:
@@ -57,12 +57,12 @@ def flood(door: Access, times: int, address: str = HERE) -> list[type[Exception]
     return found
 
 
-def made(store: Store) -> Credentials:
+def made(store: Stores) -> Credentials:
     store.accounts.ensure_owner(Owner("ann", Role.USER, now_us()))
     return shown(Keys(store.accounts, lambda: None).make(KeyRequest(), "ann").text)
 
 
-def test_a_flood_is_looked_up_a_few_times_and_right_keys_go_on(store: Store) -> None:
+def test_a_flood_is_looked_up_a_few_times_and_right_keys_go_on(store: Stores) -> None:
     accounts, right, late = Counting(store), made(store), made(store)
     door = access(accounts, remember_s=0)
     assert door.caller(right, HERE).owner == "ann"
@@ -77,7 +77,7 @@ def test_a_flood_is_looked_up_a_few_times_and_right_keys_go_on(store: Store) -> 
     assert door.caller(late, ELSEWHERE).owner == "ann"
 
 
-def test_the_same_wrong_key_is_looked_up_once_in_a_while(store: Store) -> None:
+def test_the_same_wrong_key_is_looked_up_once_in_a_while(store: Stores) -> None:
     accounts = Counting(store)
     door, wrong = access(accounts), shown(domain_access.draw().text)
     with pytest.raises(Unauthenticated):

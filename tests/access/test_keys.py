@@ -236,7 +236,7 @@ def test_revoking_the_last_key_opens_nothing(make_server: Callable[..., Server])
     token = key(server, "ann")
     ask(server, token, "DELETE", f"/api/v1/keys/{visible(token)}")
     problem(ask(server, None, "GET", "/api/v1/jobs"), 401)
-    assert server.app.store.accounts.has_credentials()
+    assert server.app.stores.accounts.has_credentials()
 
 
 @pytest.mark.parametrize("settings", [{"host": "0.0.0.0"}, {"auth": {"required": "always"}}])

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from imagemill.accounts.mail import Mail, SmtpRules, SmtpTransport
-from imagemill.accounts.passwords import PasswordRules, Passwords
+from imagemill.accounts.mail import Mail, SmtpTransport
+from imagemill.accounts.passwords import Passwords
 from imagemill.domain.errors import Busy
+from imagemill.settings import MailSettings
 from tests.access.support import ADMIN_KEY, PASSWORD, QUICK, ask, login, sign_up
 from tests.conftest import Server, running_server
 from tests.http.support import problem, until
@@ -167,7 +168,7 @@ def test_guessing_is_slowed_down_and_a_right_password_counts_for_nothing(
 
 
 def test_no_more_passwords_are_checked_at_once_than_threads_allow() -> None:
-    passwords = Passwords(PasswordRules(threads=1, waiting=1, memory_mb=64))
+    passwords = Passwords(64, threads=1, waiting=1)
     begun = [passwords.hash(PASSWORD), passwords.hash(PASSWORD)]
     with pytest.raises(Busy):
         passwords.hash(PASSWORD)
@@ -181,7 +182,7 @@ def test_no_more_passwords_are_checked_at_once_than_threads_allow() -> None:
 
 
 def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
-    passwords = Passwords(PasswordRules(threads=1, memory_mb=32))
+    passwords = Passwords(32, threads=1)
     known = passwords.hash(PASSWORD).result()
 
     def took(hash_: str | None) -> float:
@@ -233,8 +234,8 @@ def test_a_mail_goes_out_by_smtp() -> None:
         server.mails = []  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
-        rules = SmtpRules("127.0.0.1", port, "mill@example.org", "none", None, None, 5)
-        SmtpTransport(rules).send(Mail("ann@example.org", "Hello", "There you are.\n"))
+        settings = MailSettings(smtp_port=port, sender="mill@example.org", smtp_tls="none")
+        SmtpTransport("127.0.0.1", settings).send(Mail("ann@example.org", "Hello", "There you are.\n"))
         (text,) = server.mails  # type: ignore[attr-defined]
         server.shutdown()
     assert b"To: ann@example.org\r\n" in text

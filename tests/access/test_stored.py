@@ -18,16 +18,16 @@ from imagemill.accounts.store import (
     User,
     UseReset,
 )
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.access import Role, Scope
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
-from imagemill.jobs.store.store import Store
 from tests.store.build import T0, in_threads
 
 LIFE = 100 * SECOND
 
 
-def account(store: Store, id_: str = "ann", role: Role = Role.USER) -> Owner:
+def account(store: Stores, id_: str = "ann", role: Role = Role.USER) -> Owner:
     store.accounts.ensure_owner(Owner(id_, role, T0))
     found = store.accounts.owner(id_)
     assert found is not None
@@ -42,18 +42,18 @@ def user(owner: str = "ann", email: str = "ann@example.org") -> User:
     return User(owner, email, "hash", T0, T0)
 
 
-def session(store: Store, id_: str = "s1", owner: str = "ann") -> Session:
+def session(store: Stores, id_: str = "s1", owner: str = "ann") -> Session:
     made = Session(id_, owner, f"{id_}-1", f"{id_}-family", T0, T0 + LIFE)
     store.sessions.add(made)
     return made
 
 
-def refresh(store: Store, shown: str, fresh: str, family: str = "s1-family", at: int = T0) -> bool:
+def refresh(store: Stores, shown: str, fresh: str, family: str = "s1-family", at: int = T0) -> bool:
     """Whether a former token was shown."""
     return store.sessions.refresh(Refresh(shown, family, fresh, at, at + LIFE)).reused
 
 
-def test_a_key_comes_back_with_its_owner(store: Store) -> None:
+def test_a_key_comes_back_with_its_owner(store: Stores) -> None:
     owner = account(store)
     store.accounts.add_key(key())
     assert store.accounts.key("key1") == (key(), owner)
@@ -63,7 +63,7 @@ def test_a_key_comes_back_with_its_owner(store: Store) -> None:
     assert store.accounts.keys()[0].used_at == T0 + 1
 
 
-def test_a_key_needs_an_owner_and_an_id_of_its_own(store: Store) -> None:
+def test_a_key_needs_an_owner_and_an_id_of_its_own(store: Stores) -> None:
     with pytest.raises(NotFound):
         store.accounts.add_key(key())
     account(store)
@@ -72,7 +72,7 @@ def test_a_key_needs_an_owner_and_an_id_of_its_own(store: Store) -> None:
         store.accounts.add_key(key())
 
 
-def test_a_key_is_revoked_once_and_by_its_owner_only(store: Store) -> None:
+def test_a_key_is_revoked_once_and_by_its_owner_only(store: Stores) -> None:
     account(store)
     store.accounts.add_key(key())
     with pytest.raises(NotFound):
@@ -81,7 +81,7 @@ def test_a_key_is_revoked_once_and_by_its_owner_only(store: Store) -> None:
     assert store.accounts.revoke_key(RevokeKey("key1", T0 + 9)).revoked_at == T0 + 1
 
 
-def test_a_database_that_ever_had_a_key_is_never_open_again(store: Store) -> None:
+def test_a_database_that_ever_had_a_key_is_never_open_again(store: Stores) -> None:
     assert not store.accounts.has_credentials()
     account(store)
     assert not store.accounts.has_credentials()
@@ -90,7 +90,7 @@ def test_a_database_that_ever_had_a_key_is_never_open_again(store: Store) -> Non
     assert store.accounts.has_credentials()
 
 
-def test_an_owner_is_changed_in_parts(store: Store) -> None:
+def test_an_owner_is_changed_in_parts(store: Stores) -> None:
     account(store)
     store.accounts.change_owner(ChangeOwner("ann", T0, weight=2.5))
     store.accounts.change_owner(ChangeOwner("ann", T0, role=Role.OPERATOR, name="Ann"))
@@ -102,7 +102,7 @@ def test_an_owner_is_changed_in_parts(store: Store) -> None:
         store.accounts.change_owner(ChangeOwner("bob", T0, weight=1))
 
 
-def test_owners_are_listed_in_pages_and_end_users_apart(store: Store) -> None:
+def test_owners_are_listed_in_pages_and_end_users_apart(store: Stores) -> None:
     for name in ("ann", "bob", "cat"):
         account(store, name)
     store.accounts.ensure_owner(Owner("ann:x", Role.USER, T0, parent="ann", name="x"))
@@ -111,7 +111,7 @@ def test_owners_are_listed_in_pages_and_end_users_apart(store: Store) -> None:
     assert [owner.id for owner in store.accounts.owners(parent="ann")] == ["ann:x"]
 
 
-def test_an_address_belongs_to_one_user(store: Store) -> None:
+def test_an_address_belongs_to_one_user(store: Stores) -> None:
     store.users.add(AddUser(user(), Role.USER))
     with pytest.raises(Conflict, match=r"ann@example\.org"):
         store.users.add(AddUser(user("bob"), Role.USER))
@@ -124,13 +124,13 @@ def test_an_address_belongs_to_one_user(store: Store) -> None:
     assert store.accounts.has_credentials()
 
 
-def test_of_many_who_want_an_address_one_gets_it(store: Store) -> None:
+def test_of_many_who_want_an_address_one_gets_it(store: Stores) -> None:
     work = [lambda n=n: store.users.add(AddUser(user(f"u{n}"), Role.USER)) for n in range(8)]
     answers = in_threads(work)
     assert [type(answer) for answer in answers].count(Conflict) == 7
 
 
-def test_a_refresh_token_works_once(store: Store) -> None:
+def test_a_refresh_token_works_once(store: Stores) -> None:
     account(store)
     session(store)
     assert not refresh(store, "s1-1", "s1-2")
@@ -138,7 +138,7 @@ def test_a_refresh_token_works_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("former", ["s1-1", "s1-2"])
-def test_a_former_refresh_token_ends_the_session_however_old_it_is(store: Store, former: str) -> None:
+def test_a_former_refresh_token_ends_the_session_however_old_it_is(store: Stores, former: str) -> None:
     account(store)
     session(store)
     refresh(store, "s1-1", "s1-2")
@@ -151,7 +151,7 @@ def test_a_former_refresh_token_ends_the_session_however_old_it_is(store: Store,
     assert found[0].revoked_at is not None
 
 
-def test_a_guessed_refresh_token_ends_nothing(store: Store) -> None:
+def test_a_guessed_refresh_token_ends_nothing(store: Stores) -> None:
     account(store)
     session(store)
     with pytest.raises(Unauthenticated):
@@ -159,14 +159,14 @@ def test_a_guessed_refresh_token_ends_nothing(store: Store) -> None:
     assert not refresh(store, "s1-1", "s1-2")
 
 
-def test_of_two_that_refresh_at_once_one_wins_and_the_session_ends(store: Store) -> None:
+def test_of_two_that_refresh_at_once_one_wins_and_the_session_ends(store: Stores) -> None:
     account(store)
     session(store)
     answers = in_threads([lambda n=n: refresh(store, "s1-1", f"s1-{n}") for n in (2, 3)])
     assert sorted(map(str, answers)) == ["False", "True"]
 
 
-def test_a_session_that_is_too_old_is_over_and_forgotten(store: Store) -> None:
+def test_a_session_that_is_too_old_is_over_and_forgotten(store: Stores) -> None:
     account(store)
     session(store)
     with pytest.raises(Unauthenticated):
@@ -175,7 +175,7 @@ def test_a_session_that_is_too_old_is_over_and_forgotten(store: Store) -> None:
     assert store.sessions.get("s1") is None
 
 
-def test_a_new_password_ends_all_sessions_but_one(store: Store) -> None:
+def test_a_new_password_ends_all_sessions_but_one(store: Stores) -> None:
     store.users.add(AddUser(user(), Role.USER))
     for name in ("s1", "s2"):
         session(store, name)
@@ -187,7 +187,7 @@ def test_a_new_password_ends_all_sessions_but_one(store: Store) -> None:
         store.users.change_password(ChangePassword("bob", "new", T0))
 
 
-def test_a_reset_works_once_and_takes_the_others_with_it(store: Store) -> None:
+def test_a_reset_works_once_and_takes_the_others_with_it(store: Stores) -> None:
     store.users.add(AddUser(user(), Role.USER))
     session(store)
     for name in ("one", "two"):
@@ -202,14 +202,14 @@ def test_a_reset_works_once_and_takes_the_others_with_it(store: Store) -> None:
     assert (found[0].password, kept[0].revoked_at) == ("new", T0 + 1)
 
 
-def test_a_reset_is_over_after_its_time(store: Store) -> None:
+def test_a_reset_is_over_after_its_time(store: Stores) -> None:
     store.users.add(AddUser(user(), Role.USER))
     store.users.add_reset(AddReset("one", "ann", T0, T0 + LIFE))
     with pytest.raises(NotFound):
         store.users.use_reset(UseReset("one", "new", T0 + LIFE))
 
 
-def test_the_audit_log_is_read_backwards_in_pages(store: Store) -> None:
+def test_the_audit_log_is_read_backwards_in_pages(store: Stores) -> None:
     for n in range(5):
         store.audit.add(AuditEntry(f"id-{n}", T0 + n, "ann" if n % 2 else "bob", "", "act", "", "", ""))
     assert [entry.id for entry in store.audit.page(None, 2)] == ["id-4", "id-3"]

@@ -319,7 +319,7 @@ def test_an_empty_scenario_has_no_rules(tmp_path: Path) -> None:
         ("a.toml", "[[rule]\n", "a.toml: "),
         ("a.json", "{", "a.json: "),
         ("a.json", "[]", "an object with a list"),
-        ("a.toml", "rules = []\n", "rules: not known"),
+        ("a.toml", "rules = []\n", "rules: unknown"),
         ("a.toml", "[rule]\nfault = 'hang'\n", r"\[\[rule\]\]"),
         ("a.toml", "[[rule]]\nfault = 'hang'\n[[rule]]\nfault = 'boom'\n", "rule 2: fault: .*out_of_memory"),
         ("a.toml", "[[rule]]\nfault = 'hang'\ntime = 3\n", "rule 1: time: Extra inputs"),

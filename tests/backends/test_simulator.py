@@ -271,7 +271,7 @@ def test_old_references_are_forgotten() -> None:
     simulator = simulated()
     for number in range(257):
         render(simulator, order(job=f"{number}"))
-    with pytest.raises(BackendError, match="no render 0 is known") as caught:
+    with pytest.raises(BackendError, match="the render 0 is not known") as caught:
         simulator.follow(order(job="0"), "0", RenderControl())
     assert caught.value.failure is FailureCode.NODE_LOST
     assert simulator.follow(order(job="1"), "1", RenderControl()).outputs

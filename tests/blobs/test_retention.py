@@ -14,11 +14,11 @@ from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import BlobSettings, Retention, RetentionDays
+from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.domain.blob_keys import blob_key, input_key
 from imagemill.domain.errors import InvalidInput, NotFound, StorageError
 from imagemill.domain.jobs import Job
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import BlobCleanup, RetentionPeriods
 from tests.conftest import Server, running_server
 from tests.http.support import first, problem, status_of
@@ -39,7 +39,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     return S3Blobs(seaweed.settings(prefix=f"t/{secrets.token_hex(6)}"))
 
 
-def finished(store: Store, blobs: BlobStore, *owners: str) -> list[Job]:
+def finished(store: Stores, blobs: BlobStore, *owners: str) -> list[Job]:
     """A job of each owner, delivered into ``blobs``."""
     jobs = [add(store, owner) for owner in owners]
     it = mill(store)
@@ -54,25 +54,25 @@ def keys(blobs: BlobStore, prefix: str = "jobs/") -> set[str]:
     return {blob.key for blob in blobs.list(prefix)}
 
 
-def available(store: Store, job: Job) -> list[bool]:
-    return [artifact.available for artifact in store.view(job.id).artifacts]
+def available(store: Stores, job: Job) -> list[bool]:
+    return [artifact.available for artifact in store.jobs.view(job.id).artifacts]
 
 
 def test_results_are_deleted_when_their_time_is_over_and_their_jobs_stay(
-    store: Store, blobs: BlobStore
+    store: Stores, blobs: BlobStore
 ) -> None:
     (job,) = finished(store, blobs, "ann")
 
     assert (
-        BlobCleanup(store, blobs, Retention(RetentionDays(results_s=OVER)), NEEDS).delete_expired_results(
-            HOUR
-        )
+        BlobCleanup(
+            store.jobs, blobs, Retention(RetentionDays(results_s=OVER)), NEEDS
+        ).delete_expired_results(HOUR)
         == 1
     )
 
     assert keys(blobs) == set()
     assert available(store, job) == [False]
-    (artifact,) = store.view(job.id).artifacts
+    (artifact,) = store.jobs.view(job.id).artifacts
     assert artifact.size > 0
     assert artifact.sha256
 
@@ -80,42 +80,45 @@ def test_results_are_deleted_when_their_time_is_over_and_their_jobs_stay(
 @pytest.mark.parametrize(
     "keep", [RetentionDays(), RetentionDays(results_s=HOUR), RetentionDays(inputs_s=OVER)]
 )
-def test_results_within_their_time_are_kept(store: Store, blobs: BlobStore, keep: RetentionDays) -> None:
+def test_results_within_their_time_are_kept(store: Stores, blobs: BlobStore, keep: RetentionDays) -> None:
     (job,) = finished(store, blobs, "ann")
 
-    assert BlobCleanup(store, blobs, Retention(keep), NEEDS).delete_expired_results(HOUR) == 0
+    assert BlobCleanup(store.jobs, blobs, Retention(keep), NEEDS).delete_expired_results(HOUR) == 0
 
     assert len(keys(blobs)) == 1
     assert available(store, job) == [True]
 
 
-def test_an_owner_has_a_retention_of_its_own(store: Store, blobs: BlobStore) -> None:
+def test_an_owner_has_a_retention_of_its_own(store: Stores, blobs: BlobStore) -> None:
     ann, bob, eve = finished(store, blobs, "ann", "bob", "eve")
     retention = Retention(RetentionDays(HOUR), {"bob": RetentionDays(OVER), "eve": RetentionDays(None)})
 
-    assert BlobCleanup(store, blobs, retention, NEEDS).delete_expired_results(HOUR) == 1
+    assert BlobCleanup(store.jobs, blobs, retention, NEEDS).delete_expired_results(HOUR) == 1
 
     assert [available(store, job) for job in (ann, bob, eve)] == [[True], [False], [True]]
     assert keys(blobs) == {blob_key(job.id, 1, 0, "png") for job in (ann, eve)}
 
 
-def test_an_owner_may_keep_what_others_lose(store: Store, blobs: BlobStore) -> None:
+def test_an_owner_may_keep_what_others_lose(store: Stores, blobs: BlobStore) -> None:
     ann, eve = finished(store, blobs, "ann", "eve")
     retention = Retention(RetentionDays(OVER), {"eve": RetentionDays(None)})
 
-    BlobCleanup(store, blobs, retention, NEEDS).delete_expired_results(HOUR)
+    BlobCleanup(store.jobs, blobs, retention, NEEDS).delete_expired_results(HOUR)
 
     assert (available(store, ann), available(store, eve)) == ([False], [True])
 
 
-def test_files_of_a_running_job_are_left_alone(store: Store, blobs: BlobStore) -> None:
+def test_files_of_a_running_job_are_left_alone(store: Stores, blobs: BlobStore) -> None:
     from tests.service.test_sweep import lose
 
     job = add(store)
     lose(store)
     blobs.put(blob_key(job.id, 1, 0, "png"), b"x", "image/png")
 
-    assert BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(OVER) == 0
+    assert (
+        BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(OVER)
+        == 0
+    )
     assert len(keys(blobs)) == 1
 
 
@@ -138,7 +141,7 @@ class Deletes:
         self._blobs.delete(listed)
 
 
-def test_many_files_are_deleted_in_bounded_batches(store: Store, tmp_path: Path) -> None:
+def test_many_files_are_deleted_in_bounded_batches(store: Stores, tmp_path: Path) -> None:
     blobs = Deletes(LocalBlobs(tmp_path / "blobs"))
     for number in range(1100):
         blobs.put(input_key("ann", f"{number:064x}", "png"), b"x", "image/png")
@@ -150,7 +153,7 @@ def test_many_files_are_deleted_in_bounded_batches(store: Store, tmp_path: Path)
     assert max(blobs.sizes) <= 500
 
 
-def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Store, tmp_path: Path) -> None:
+def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Stores, tmp_path: Path) -> None:
     blobs = Deletes(LocalBlobs(tmp_path / "blobs"))
     (job,) = finished(store, blobs, "ann")  # type: ignore[arg-type]
     keeping = BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
@@ -164,7 +167,7 @@ def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Store
     assert keys(blobs) == set()  # type: ignore[arg-type]
 
 
-def test_inputs_are_kept_as_long_as_their_owner_wants(store: Store, blobs: BlobStore) -> None:
+def test_inputs_are_kept_as_long_as_their_owner_wants(store: Stores, blobs: BlobStore) -> None:
     digest = "ab" * 32
     ann, bob = (input_key(owner, digest, "png") for owner in ("ann", "bob"))
     unmarked = f"inputs/ab/{digest}.png"
@@ -172,23 +175,23 @@ def test_inputs_are_kept_as_long_as_their_owner_wants(store: Store, blobs: BlobS
         blobs.put(key, b"x", "image/png")
     retention = Retention(RetentionDays(inputs_s=HOUR), {"bob": RetentionDays(inputs_s=OVER)})
 
-    assert BlobCleanup(store, blobs, retention, PAST_NEEDS).delete_expired_inputs() == 1
+    assert BlobCleanup(store.jobs, blobs, retention, PAST_NEEDS).delete_expired_inputs() == 1
     assert keys(blobs, "inputs/") == {ann, unmarked}
 
 
-def test_no_input_is_deleted_while_a_job_may_still_wait_for_it(store: Store, blobs: BlobStore) -> None:
+def test_no_input_is_deleted_while_a_job_may_still_wait_for_it(store: Stores, blobs: BlobStore) -> None:
     blobs.put(input_key("bob", "ab" * 32, "png"), b"x", "image/png")
     retention = Retention(RetentionDays(), {"bob": RetentionDays(inputs_s=OVER)})
 
-    assert BlobCleanup(store, blobs, retention, NEEDS).delete_expired_inputs() == 0
+    assert BlobCleanup(store.jobs, blobs, retention, NEEDS).delete_expired_inputs() == 0
 
 
-def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Store, blobs: BlobStore) -> None:
+def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Stores, blobs: BlobStore) -> None:
     (job,) = finished(store, blobs, "ann")
-    name = f"blob:{store.view(job.id).artifacts[0].id}"
+    name = f"blob:{store.jobs.view(job.id).artifacts[0].id}"
     taken = inputs(store)
     assert taken.accept("image", name, "ann").startswith("jobs/")
-    BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
+    BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
 
     with pytest.raises(InvalidInput, match="its retention is over"):
         taken.accept("image", name, "ann")
@@ -248,9 +251,9 @@ def test_clients_are_told_that_a_file_is_gone(serve: Callable[[], Any]) -> None:
             server.app.blobs.get(blob_key(job_id, 1, 0, "png"))
 
 
-def test_an_artifact_without_a_key_is_not_available(store: Store, blobs: BlobStore) -> None:
+def test_an_artifact_without_a_key_is_not_available(store: Stores, blobs: BlobStore) -> None:
     (job,) = finished(store, blobs, "ann")
-    (artifact,) = store.view(job.id).artifacts
+    (artifact,) = store.jobs.view(job.id).artifacts
 
     assert artifact.available
     assert not replace(artifact, blob_key="").available

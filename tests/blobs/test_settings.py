@@ -14,7 +14,8 @@ from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import S3Settings
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.app import app
-from imagemill.config import ALIASES, Settings, format_errors
+from imagemill.cli.settings_check import format_errors
+from imagemill.config import ALIASES, Settings
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
 
@@ -87,7 +88,6 @@ def test_the_names_of_r2_are_read_and_go_before_those_of_aws(monkeypatch: pytest
         ("IMAGEMILL_S3__PREFIX", "../elsewhere"),
         ("IMAGEMILL_S3__PREFIX", "/absolute"),
         ("IMAGEMILL_S3__R2_ACCOUNT_ID", "evil.example/"),
-        ("IMAGEMILL_S3__PART_BYTES", "1024"),
         ("IMAGEMILL_S3__DELIVERY", "carrier-pigeon"),
         ("IMAGEMILL_BLOBS__SEARCH_S", "0"),
     ],
@@ -113,7 +113,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_has_no_bucket_does_not_pay_for_its_client(tmp_path: Path) -> None:
     script = (
         "import sys, imagemill.bootstrap.application as b, imagemill.config as c; "
-        "b.Mill(c.Settings()).close()"
+        "b.Application(c.Settings()).close()"
     )
     check = "; sys.exit('obstore' in sys.modules)"
     environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(tmp_path)}

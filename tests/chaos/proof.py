@@ -8,12 +8,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from imagemill.db.engine import open_database
+from imagemill.blobs.settings import BlobSettings
+from imagemill.bootstrap.stores import build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
 from imagemill.jobs.leadership import ProcessLock
-from imagemill.jobs.store.store import Store
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests.chaos.followers import Followers
 from tests.chaos.records import LOST, Found
 from tests.chaos.renders import Account
@@ -84,9 +86,19 @@ def check_renders(account: Account) -> None:
 
 def check_files(rig: Rig, found: Found, folder: Path) -> int:
     """One set of artifacts a job, each with its file; after a sweep no other file. How many it deleted."""
-    store = Store(open_database(rig.database))
+    store = build_stores(open_engines(rig.database))
     process_lock = ProcessLock(folder)
-    sweeper = Sweeper(store, rig.blobs, process_lock, SweepRules(1, 86_400, 86_400))
+    sweeper = Sweeper(
+        store.jobs,
+        rig.blobs,
+        process_lock,
+        JobSettings(),
+        BlobSettings(),
+        every_s=1,
+        quotas=store.quotas,
+        decisions=store.decisions,
+        calls=store.provider_calls,
+    )
     orphans = sweeper.delete_orphans(grace_s=0)
     process_lock.close()
     store.close()

@@ -17,13 +17,19 @@ from imagemill.db import migrate
 from imagemill.db.engine import normalise
 from tests.chaos.nodes import NodeProcess
 from tests.chaos.ports import free_port
-from tests.cli.programs import PROGRAM, environment
+from tests.cli.programs import environment
 from tests.conftest import SD1, SDXL, TOKEN
 from tests.postgres import KillableServer
 from tests.seaweed import Seaweed, SeaweedServer, running_server
+from tests.tuning import program
 
 WORKERS, SCHEDULERS, APIS, NODES = 3, 2, 2, 2
 LEASE_S = 10.0
+_QUICK = {
+    "imagemill.settings:JobSettings.retry_cap_s": 1.0,
+    "imagemill.backends.comfyui.settings:ComfySettings.breaker_base_s": 1.0,
+    "imagemill.backends.comfyui.settings:ComfySettings.breaker_cap_s": 3.0,
+}
 """Twenty heartbeats, a busy machine delays some; how long the loss of another machine goes unnoticed."""
 FAULTS = "".join(
     f'[[rule]]\nfault = "{fault}"\nprobability = 0.08\ntimes = 2\n'
@@ -41,6 +47,7 @@ class Member:
     folder: Path
     log: Path
     settings: dict[str, str]
+    constants: dict[str, float]
     process: "subprocess.Popen[bytes] | None" = None
     began_at: int = 0
     """Where in the log the words of this start begin, in bytes."""
@@ -49,7 +56,7 @@ class Member:
         with self.log.open("ab") as log:
             self.began_at = log.tell()
             self.process = subprocess.Popen(
-                [*PROGRAM, *self.arguments],
+                [*program(self.constants), *self.arguments],
                 cwd=self.folder,
                 env=environment(**self.settings),
                 stdout=log,
@@ -231,13 +238,10 @@ def _settings(root: Path, database: str, store: Seaweed, nodes: list[NodeProcess
         "IMAGEMILL_JOB__LEASE_S": str(LEASE_S),
         "IMAGEMILL_JOB__HEARTBEAT_S": "0.5",
         "IMAGEMILL_JOB__RETRY_BASE_S": "0.05",
-        "IMAGEMILL_JOB__RETRY_CAP_S": "1",
         "IMAGEMILL_JOB__MAX_FAILURES": "50",
         "IMAGEMILL_RESOURCES__SEED": "false",
         "IMAGEMILL_COMFYUI__URLS": ",".join(node.url for node in nodes),
         "IMAGEMILL_COMFYUI__HEALTH_S": "1",
-        "IMAGEMILL_COMFYUI__BREAKER_BASE_S": "1",
-        "IMAGEMILL_COMFYUI__BREAKER_CAP_S": "3",
         "IMAGEMILL_SIMULATOR__ENABLED": "always",
         "IMAGEMILL_SIMULATOR__STEP_MS": "40",
         "IMAGEMILL_SIMULATOR__PREVIEWS": "false",
@@ -269,7 +273,7 @@ def _members(root: Path, settings: dict[str, str], ports: list[int]) -> Iterator
             {
                 **settings,
                 "IMAGEMILL_DATA_DIR": str(root / ("data-far" if far else "data")),
-                "IMAGEMILL_BLOBS__PATIENCE_S": "1" if far else "60",
                 "PYTHONUNBUFFERED": "1",
             },
+            {**_QUICK, "imagemill.blobs.settings:BlobSettings.patience_s": 1.0 if far else 60.0},
         )

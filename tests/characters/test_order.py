@@ -15,15 +15,15 @@ from tests.characters.support import ADMIN_KEY, API, LIA, avatar, ended, idle, o
 from tests.cli.programs import running
 from tests.conftest import Server
 from tests.money.test_http import account
-from tests.service.build import rules
+from tests.service.build import run_settings
 
 
 def claimed(server: Server) -> str:
     """The job that the next idle slot would run."""
     now = now_us()
     offer = Offer("worker-1", "sim-1", "simulator", frozenset({"gpu"}))
-    claim = server.app.store.claim_next(
-        ClaimRequest(offer, uuid7(), now, now + 60 * SECOND, rules().placement)
+    claim = server.app.stores.jobs.claim_next(
+        ClaimRequest(offer, uuid7(), now, now + 60 * SECOND, run_settings()[0].placement)
     )
     assert claim is not None
     return claim.id

@@ -90,11 +90,11 @@ def test_a_sticker_of_a_known_character_needs_no_sheet(server: Server):
     made(server.client, "avatar", avatar(characterId="known", character=LIA | {"lora": lora()}))
     bare = {"characterId": "known", "emotion": "sad"}
     job_id = order(server.client, "sticker", bare)["jobId"]
-    assert server.app.store.job(job_id).input["character"]["physical"] == LIA["physical"]
-    recipe, job = server.app.recipes["sticker"], server.app.store.job(job_id)
+    assert server.app.stores.jobs.job(job_id).input["character"]["physical"] == LIA["physical"]
+    recipe, job = server.app.recipes["sticker"], server.app.stores.jobs.job(job_id)
     assert "green eyes" in recipe.plan(recipe.input.model_validate(job.input)).work.prompt
     other = order(server.client, "sticker", bare | {"characterId": "unknown"})["jobId"]
-    assert "character" not in server.app.store.job(other).input
+    assert "character" not in server.app.stores.jobs.job(other).input
     for each in (job_id, other):
         ended(server.client, each)
 
@@ -106,7 +106,7 @@ def test_an_avatar_with_a_reference_is_drawn_from_it(server: Server):
     found = made(server.client, "avatar", avatar(characterId="ref", referenceImageUrl=url))
     assert found["result"]["dominantColour"] == "#c81e1e"
     plan = server.app.recipes["avatar"]
-    job = server.app.store.job(found["jobId"])
+    job = server.app.stores.jobs.job(found["jobId"])
     work = plan.plan(plan.input.model_validate(job.input)).work
     assert (work.image, work.denoise) == ("reference", 0.6)
 
@@ -162,7 +162,7 @@ def test_pages_of_pictures_follow_each_other(server: Server):
 
 def test_a_picture_outlives_its_job_and_unsigned_urls_are_refused(server: Server):
     found = made(server.client, "avatar", avatar(characterId="old"))
-    server.app.store.delete_jobs([found["jobId"]])
+    server.app.stores.jobs.delete_jobs([found["jobId"]])
     (image,) = images(server, "old")
     assert picture(server.client, str(image["imageUrl"])).size == (768, 768)
     assert httpx2.get(str(image["imageUrl"]).partition("?")[0]).status_code == 403
@@ -228,7 +228,7 @@ def test_a_picture_that_is_none_is_a_failure(fault: str, why: str, make_server: 
 def test_loras_are_in_the_plan_with_their_strengths(server: Server):
     sheet = LIA | {"lora": [lora(name="Akane | Tale"), lora(0.5)]}
     job_id = order(server.client, "avatar", avatar(characterId="lora", character=sheet))["jobId"]
-    job, recipe = server.app.store.job(job_id), server.app.recipes["avatar"]
+    job, recipe = server.app.stores.jobs.job(job_id), server.app.recipes["avatar"]
     work = recipe.plan(recipe.input.model_validate(job.input)).work
     assert [network.strength for network in work.networks] == [1.0, 0.5]
     assert "(Akane:1.2)" in work.prompt

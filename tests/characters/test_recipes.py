@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from imagemill.config import Settings
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.images import ImageSpec
-from imagemill.domain.jobs import CharacterImage
 from imagemill.media.dominant_colour import KEYS as MEASURED
 from imagemill.media.postprocess import PostProcess
 from imagemill.products.characters import recipes
 from imagemill.products.characters.plans import KEYS
-from imagemill.recipes.base import Plan, Prepared, Recipe
+from imagemill.products.characters.records import CharacterImage
+from imagemill.products.characters.settings import CharacterSettings
+from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe
 from tests.characters.support import EIGHT, LIA
 from tests.conftest import LORA, SD1, SDXL
 
@@ -43,8 +43,9 @@ class Shelf:
         return f"inputs/{text}"
 
 
-def maker(kind: str, **settings: Any) -> Recipe:
-    return MAKERS[kind](Settings(_env_file=None, characters=settings))
+def maker(kind: str, tools: Any = None, **settings: Any) -> Recipe:
+    studio = recipes.planner(CharacterSettings.model_validate(settings))
+    return MAKERS[kind](studio, lambda _: tools)
 
 
 def planned(
@@ -141,6 +142,9 @@ def test_a_scene_is_of_whole_latents():
         maker("scene").input.model_validate(INPUTS["scene"] | {"width": 641})
 
 
+CONTEXT = PrepareContext("ann", lambda _: b"", lambda *_: [])
+
+
 class Tools:
     """Answers as a test wants it."""
 
@@ -151,12 +155,12 @@ class Tools:
     def look(self, sheet: Any) -> Any:
         from imagemill.products.characters.prompts import glossary
 
-        return replace(glossary.look(sheet), by="llm")
+        return replace(glossary.describe_appearance(sheet), by="llm")
 
     def scene(self, telling: Any) -> Any:
         from imagemill.products.characters.prompts import scenes
 
-        return scenes.setting(telling)
+        return scenes.describe_scene(telling)
 
     def palette(self, source: str) -> Any:
         self.asked.append(source)
@@ -167,10 +171,10 @@ class Tools:
 
 
 def prepared(kind: str, tools: Tools, **changes: Any) -> tuple[Prepared, Plan]:
-    recipe = maker(kind)
+    recipe = maker(kind, tools)
     assert recipe.prepare is not None
     completed = recipe.complete(recipe.input.model_validate(INPUTS[kind] | changes), Shelf(), "")
-    ready = recipe.prepare(completed, tools)
+    ready = recipe.prepare(completed, CONTEXT)
     return ready, recipe.plan(ready.input)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imagemill.domain.clock import now_us
+from imagemill.products.characters.store import TranslationStore
 from tests.characters.support import (
     API,
     LIA,
@@ -54,9 +55,9 @@ def test_sexual_content_about_minors_is_refused_and_kept_by_its_digest_only(
     answer = ask(server.client, "avatar", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "CONTENT_BLOCKED")
     assert "menina" not in answer.text
-    wait_until(server.app.store.decisions.page)
-    (decision,) = server.app.store.decisions.page()
-    assert (decision.judgement.category, len(decision.judgement.digest)) == ("minors", 64)
+    wait_until(server.app.stores.decisions.page)
+    (decision,) = server.app.stores.decisions.page()
+    assert (decision.record.category, len(decision.record.digest)) == ("minors", 64)
     assert decision.job_id is None
 
 
@@ -92,7 +93,7 @@ def test_a_translation_is_judged_again_and_what_is_blocked_is_not_paid(
         assert (found["state"], found["error"]["code"]) == ("failed", "CONTENT_BLOCKED")
         assert "dragonlord" not in str(found)
         assert purse(ann) == (100, 0)
-        assert [each.judgement.category for each in server.app.store.decisions.page()] == ["words"]
+        assert [each.record.category for each in server.app.stores.decisions.page()] == ["words"]
 
 
 def test_a_language_model_is_asked_once_for_all_workers(model: Model, make_server: Callable[..., Server]):
@@ -104,7 +105,7 @@ def test_a_language_model_is_asked_once_for_all_workers(model: Model, make_serve
     again = made(server.client, "avatar", avatar(seed=2))
     assert again["result"]["translatedBy"] == ["cache"]
     assert len(model.asked) == 1
-    assert server.app.store.translations.prune(now_us() + 1) == 1
+    assert TranslationStore(server.app.stores.database).prune(now_us() + 1) == 1
 
 
 def test_a_language_model_that_fails_is_told_and_the_glossary_answers(

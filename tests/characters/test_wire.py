@@ -163,7 +163,7 @@ def test_what_cannot_be_paid_is_refused(guarded: Server):
 
 
 def test_a_key_without_the_scope_is_refused(guarded: Server):
-    accounts, key = guarded.app.store.accounts, draw()
+    accounts, key = guarded.app.stores.accounts, draw()
     accounts.ensure_owner(Owner("ann", Role.USER, now_us()))
     scopes = frozenset({Scope.JOBS_READ})
     accounts.add_key(StoredKey(key.id, "ann", "reads", key.digest, scopes, False, now_us()))
@@ -191,7 +191,7 @@ def test_an_idempotency_key_answers_again_and_refuses_another_body(api: Server):
 
 
 def test_scenes_have_a_cooldown_for_each_user(guarded: Server):
-    guarded.app.store.ensure_owner("ann", now_us())
+    guarded.app.stores.jobs.ensure_owner("ann", now_us())
     with account(guarded, "ann") as ann, account(guarded, "bob") as bob:
         admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
         for name in ("ann", "bob"):

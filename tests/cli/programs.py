@@ -16,6 +16,7 @@ import httpx2
 
 from imagemill.config import ALIASES
 from tests.databases import sqlite_database
+from tests.tuning import program
 
 PROGRAM = (sys.executable, "-m", "imagemill")
 START_S = 30
@@ -93,15 +94,22 @@ def _data_folder(arguments: Sequence[str], cwd: Path, settings: Mapping[str, str
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path, fresh: bool = False, **settings: str) -> Iterator[Program]:
-    """Killed at the end, if it still runs then. ``fresh``: it makes its database itself."""
+def running(
+    *arguments: str,
+    cwd: Path,
+    fresh: bool = False,
+    constants: Mapping[str, float] | None = None,
+    **settings: str,
+) -> Iterator[Program]:
+    """Killed at the end, if it still runs then. ``fresh``: it makes its database itself. ``constants``: see
+    `tests.tuning.program`."""
     elsewhere = {"DATABASE_URL", "IMAGEMILL_DATABASE_URL"} & settings.keys()
     if arguments[0] in _SERVERS and not fresh and not elsewhere:
         sqlite_database(_data_folder(arguments, cwd, settings) / "imagemill.db")
     log = cwd / f"{arguments[0]}-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*(program(constants) if constants else PROGRAM), *arguments],
             cwd=cwd,
             env=environment(IMAGEMILL_LOG_FORMAT="json", **settings),
             stdout=file,

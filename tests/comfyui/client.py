@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-import urllib3
+import httpx2
 from websockets.sync.client import ClientConnection, connect
 
 from tests.comfyui.node import TestNode
@@ -33,13 +33,13 @@ class Client:
         self, node: TestNode, headers: dict[str, str] | None = None, timeout_s: float = PATIENCE_S
     ) -> None:
         self._url = node.url
-        self._pool = urllib3.PoolManager(headers=headers, timeout=timeout_s, retries=False)
+        self._client = httpx2.Client(headers=headers, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.clear()
+        self._client.close()
 
     def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> Answered:
         return self._ask("GET", path + (f"?{urlencode(query)}" if query else ""), headers=headers)
@@ -48,10 +48,10 @@ class Client:
         return self._ask("HEAD", f"{path}?{urlencode(query)}")
 
     def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answered:
-        return self._ask("POST", path, body=None if body is None else json.dumps(body), headers=headers)
+        return self._ask("POST", path, content=None if body is None else json.dumps(body), headers=headers)
 
     def upload(self, name: str, data: bytes, field: str = "image", **words: str) -> Answered:
-        return self._ask("POST", "/upload/image", fields={field: (name, data), **words})
+        return self._ask("POST", "/upload/image", files={field: (name, data)}, data=words)
 
     def submit(self, graph: Any, client: str | None = None, **more: Any) -> str:
         """Send a prompt that must be accepted, and give its id."""
@@ -70,9 +70,8 @@ class Client:
         return [self.get("/view", **image) for output in outputs for image in output["images"]]
 
     def _ask(self, method: str, path: str, **how: Any) -> Answered:
-        how = {name: value for name, value in how.items() if value is not None}
-        answered = self._pool.request(method, self._url + path, **how)
-        return Answered(answered.status, answered.data, answered.headers)
+        answered = self._client.request(method, self._url + path, **how)
+        return Answered(answered.status_code, answered.content, answered.headers)
 
 
 class Listener:

@@ -85,12 +85,12 @@ def test_events_have_the_recorded_fields(node: TestNode, client: Client) -> None
     ids=["sd1", "flux", "two outputs"],
 )
 def test_nodes_run_in_the_recorded_order(
-    node: TestNode, client: Client, graph: dict[str, Any], request: str
+    node: TestNode, client: Client, graph: dict[str, Any], order: str
 ) -> None:
     with listening(node) as listener:
         events = listener.until_end(client.submit(graph, listener.client))
     ran = [event["data"]["node"] for event in events if event["type"] == "executing"]
-    assert ran == [*request.split(), None]
+    assert ran == [*order.split(), None]
 
 
 def test_a_sampler_counts_its_steps_and_then_keeps_them_as_its_state(node: TestNode, client: Client) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx2
 import pytest
-import urllib3
 from PIL import Image
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
@@ -67,7 +67,7 @@ def test_a_wrong_answer_fits_both_spellings_of_a_path_until_calmed(node: TestNod
 
 def test_a_request_can_hang_and_the_others_are_answered(node: TestNode, client: Client) -> None:
     node.answer("/queue", "hang")
-    with Client(node, timeout_s=0.1) as hasty, pytest.raises(urllib3.exceptions.ReadTimeoutError):
+    with Client(node, timeout_s=0.1) as hasty, pytest.raises(httpx2.ReadTimeout):
         hasty.get("/queue")
     assert client.get("/prompt").status == 200
 
@@ -82,7 +82,7 @@ def test_an_answer_can_be_late(node: TestNode, client: Client) -> None:
 def test_a_prompt_can_be_taken_and_its_answer_lost(node: TestNode, client: Client) -> None:
     node.behave(lose_answers=1)
     prompt = str(uuid4())
-    with pytest.raises(urllib3.exceptions.ProtocolError):
+    with pytest.raises(httpx2.RemoteProtocolError):
         client.post("/prompt", {"prompt": graphs.solid(), "prompt_id": prompt})
     assert finished(node, prompt) == "success"
     assert client.history(prompt)
@@ -93,7 +93,7 @@ def test_a_picture_can_be_shorter_than_promised(node: TestNode, client: Client) 
     prompt = client.submit(graphs.solid(size=64))
     finished(node, prompt)
     node.behave(truncate="short")
-    with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
+    with pytest.raises(httpx2.RemoteProtocolError, match="without sending complete"):
         client.images(prompt)
 
 
@@ -133,7 +133,7 @@ def test_connections_can_be_half_open(node: TestNode, client: Client) -> None:
 
 def test_the_whole_node_can_be_out_of_reach(node: TestNode, client: Client) -> None:
     node.behave(unreachable=True)
-    with Client(node, timeout_s=0.1) as hasty, pytest.raises(urllib3.exceptions.ReadTimeoutError):
+    with Client(node, timeout_s=0.1) as hasty, pytest.raises(httpx2.ReadTimeout):
         hasty.get("/prompt")
     node.calm()
     with Client(node) as fresh:
@@ -283,10 +283,10 @@ def test_access_headers_are_needed_when_set() -> None:
 def test_tls_is_spoken_with_a_certificate_of_its_own() -> None:
     trusting = ssl.create_default_context(cafile=str(authority_file()))
     with TestNode(tls=True) as node:
-        with urllib3.PoolManager(ssl_context=trusting) as pool:
-            assert pool.request("GET", f"{node.url}/prompt", timeout=PATIENCE_S).status == 200
-        with urllib3.PoolManager() as pool, pytest.raises(urllib3.exceptions.SSLError):
-            pool.request("GET", f"{node.url}/prompt", timeout=PATIENCE_S, retries=False)
+        answer = httpx2.get(f"{node.url}/prompt", timeout=PATIENCE_S, verify=trusting)
+        assert answer.status_code == 200
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx2.get(f"{node.url}/prompt", timeout=PATIENCE_S)
         address = node.url.replace("https", "wss") + "/ws?clientId=a"
         with connect(address, ssl=trusting, compression=None) as socket:
             assert json.loads(socket.recv(timeout=PATIENCE_S))["type"] == "status"
@@ -300,7 +300,7 @@ def test_a_killed_node_cuts_its_sockets_and_refuses_new_ones(node: TestNode, cli
         node.kill()
         with pytest.raises(ConnectionClosedError):
             listener.until_end(prompt)
-    with pytest.raises(urllib3.exceptions.NewConnectionError):
+    with pytest.raises(httpx2.ConnectError):
         client.get("/prompt")
     node.calm()
     node.restart()
@@ -314,9 +314,7 @@ def test_a_node_of_its_own_process_can_be_led_and_killed() -> None:
         url = process.stdout.readline().strip()
         try:
             control.tell(url, "behave", wedged=True)
-            call = urllib3.request(
-                "POST", f"{url}/prompt", json={"prompt": graphs.solid(), "prompt_id": "one"}
-            )
+            call = httpx2.post(f"{url}/prompt", json={"prompt": graphs.solid(), "prompt_id": "one"})
             assert call.json()["prompt_id"] == "one"
             assert control.record(url)["started"] == []
             control.tell(url, "calm")

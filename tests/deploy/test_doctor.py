@@ -22,9 +22,9 @@ from tests.cli.programs import run
 class Seen:
     kind: str = "postgresql"
     revision: str | None = "0004"
-    wanted: str = "0004"
-    ahead_s: float = 0.0
-    took_s: float = 0.001
+    required_revision: str = "0004"
+    clock_ahead_s: float = 0.0
+    round_trip_s: float = 0.001
 
 
 def database(seen: Seen) -> dict[str, Finding]:
@@ -68,7 +68,7 @@ def test_the_databases_revision_is_judged(revision: str | None, level: Level, re
     ],
 )
 def test_clocks_that_differ_are_told_by_what_it_breaks(ahead_s: float, level: Level, text: str) -> None:
-    finding = database(Seen(ahead_s=ahead_s))["clock"]
+    finding = database(Seen(clock_ahead_s=ahead_s))["clock"]
     assert finding.level is level
     assert text in finding.message
 
@@ -81,8 +81,8 @@ def test_a_real_database_is_seen_as_it_is(empty_database_url: str) -> None:
     assert inspect_database(empty_database_url).revision is None
     migrate.upgrade(empty_database_url)
     seen = inspect_database(empty_database_url)
-    assert seen.revision == seen.wanted
-    assert abs(seen.ahead_s) < 1
+    assert seen.revision == seen.required_revision
+    assert abs(seen.clock_ahead_s) < 1
 
 
 def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:

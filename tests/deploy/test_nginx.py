@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import trustme
-import urllib3
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
@@ -26,6 +26,7 @@ from tests.deploy.by_hand import free_ports, until
 
 FOLDER = Path(__file__).parents[2] / "deploy/nginx"
 NAME = "mill.example"
+SNI = {"sni_hostname": NAME}
 KEY = "a-key-of-the-settings-for-tests-only"
 TOKEN = {"Authorization": f"Bearer {KEY}"}
 _MAIN = """
@@ -69,16 +70,13 @@ class Proxy:
             text = text.replace(written, value)
         text = _listening(text, {"80": self.http, "443": self.https})
         run(folder, text, stack)
-        self.pool: urllib3.HTTPSConnectionPool = stack.enter_context(
-            urllib3.HTTPSConnectionPool(
-                "127.0.0.1",
-                self.https,
-                ca_certs=str(folder / "ca.pem"),
-                server_hostname=NAME,
-                assert_hostname=NAME,
-                retries=False,
+        self.client = stack.enter_context(
+            httpx2.Client(
+                base_url=f"https://127.0.0.1:{self.https}",
+                headers={"Host": NAME},
+                verify=self.trust(),
                 timeout=20,
-                maxsize=4,
+                trust_env=False,
             )
         )
 
@@ -87,9 +85,12 @@ class Proxy:
         self._authority.configure_trust(context)
         return context
 
-    def ask(self, method: str, path: str, **given: Any) -> urllib3.BaseHTTPResponse:
-        headers = {"Host": NAME, **TOKEN, **given.pop("headers", {})}
-        return self.pool.request(method, path, headers=headers, **given)
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return self.client.get(path, headers=headers, extensions=SNI)
+
+    def ask(self, method: str, path: str, **given: Any) -> httpx2.Response:
+        headers = {**TOKEN, **given.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, extensions=SNI, **given)
 
 
 def _listening(text: str, ports: dict[str, int]) -> str:
@@ -183,7 +184,7 @@ def mirror() -> Iterator[str]:
 
 def submitted(proxy: Proxy, **changes: Any) -> str:
     answer = proxy.ask("POST", "/v1/consumer/jobs", json=image_job(**changes))
-    assert answer.status == 200, answer.data
+    assert answer.status_code == 200, answer.content
     return answer.json()["jobs"][0]["jobId"]
 
 
@@ -192,25 +193,23 @@ def test_a_job_is_made_over_tls_and_its_picture_fetched_without_a_token(proxy: P
     until(lambda: proxy.ask("GET", f"/api/v1/jobs/{job_id}").json()["finishedAt"], "the job does not end")
     job = proxy.ask("GET", f"/api/v1/jobs/{job_id}").json()
     url = job["artifacts"][0]["url"]
-    picture = proxy.pool.request("GET", url.removeprefix(f"https://{NAME}"), headers={"Host": NAME})
+    picture = proxy.get(url.removeprefix(f"https://{NAME}"))
 
     assert url.startswith(f"https://{NAME}/blobs/")
-    assert picture.status == 200
-    assert picture.data.startswith(b"\x89PNG")
+    assert picture.status_code == 200
+    assert picture.content.startswith(b"\x89PNG")
 
 
 def test_events_arrive_before_the_job_ends(proxy: Proxy) -> None:
     job_id = submitted(proxy, properties={"simulate": {"step_ms": 400}})
-    stream = proxy.ask("GET", f"/api/v1/jobs/{job_id}/events", preload_content=False)
-    seen = b""
-    for part in stream.stream(1, decode_content=False):
-        seen += part
-        if b"event: Claimed" in seen:
-            break
-    status = proxy.ask("GET", f"/api/v1/jobs/{job_id}").json()["status"]
-    stream.drain_conn()
+    url = f"/api/v1/jobs/{job_id}/events"
+    with proxy.client.stream("GET", url, headers=TOKEN, extensions=SNI) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line == "event: Claimed":
+                break
+        status = proxy.ask("GET", f"/api/v1/jobs/{job_id}").json()["status"]
 
-    assert stream.headers["content-type"].startswith("text/event-stream")
     assert status == "running"
 
 
@@ -219,44 +218,44 @@ def test_an_answer_may_be_waited_for(proxy: Proxy) -> None:
     job = image_job(properties={"simulate": {"step_ms": 250}})
     answer = proxy.ask("POST", "/v1/consumer/jobs?wait=true", json=job)
 
-    assert answer.status == 200
+    assert answer.status_code == 200
     assert answer.json()["jobs"][0]["result"], "it was answered before its end"
     assert time.monotonic() - began > 0.9
 
 
 @pytest.mark.parametrize("megabytes", [4.5, 12])
 def test_a_body_that_is_too_large_is_told_so_in_words(proxy: Proxy, megabytes: float) -> None:
-    answer = proxy.ask("POST", "/v1/consumer/jobs", body=b" " * round(megabytes * 2**20))
+    answer = proxy.ask("POST", "/v1/consumer/jobs", content=b" " * round(megabytes * 2**20))
 
-    assert answer.status == 413
+    assert answer.status_code == 413
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json()["status"] == 413
     assert "larger than" in answer.json()["detail"]
 
 
 def test_a_body_that_is_allowed_passes(proxy: Proxy) -> None:
-    answer = proxy.ask("POST", "/v1/consumer/jobs", body=b'{"x": "' + b"y" * (4 * 2**20 - 100) + b'"}')
-    assert answer.status == 400
+    answer = proxy.ask("POST", "/v1/consumer/jobs", content=b'{"x": "' + b"y" * (4 * 2**20 - 100) + b'"}')
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/x/events", "/metrics", "/v2/resources"])
 def test_without_a_token_nothing_is_shown(proxy: Proxy, path: str) -> None:
-    answer = proxy.pool.request("GET", path, headers={"Host": NAME, "Authorization": "Bearer another"})
+    answer = proxy.get(path, Authorization="Bearer another")
 
-    assert answer.status == 401
+    assert answer.status_code == 401
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.json()["title"] == "Unauthorized"
 
 
 def test_that_the_server_lives_may_be_seen_by_all(proxy: Proxy) -> None:
-    assert proxy.pool.request("GET", "/health/live", headers={"Host": NAME}).status == 200
+    assert proxy.get("/health/live").status_code == 200
 
 
 def test_plain_http_is_sent_to_https(proxy: Proxy) -> None:
-    with urllib3.HTTPConnectionPool("127.0.0.1", proxy.http, retries=False) as plain:
-        answer = plain.request("POST", "/v1/consumer/jobs?wait=true", headers={"Host": NAME}, redirect=False)
+    url = f"http://127.0.0.1:{proxy.http}/v1/consumer/jobs?wait=true"
+    answer = httpx2.post(url, headers={"Host": NAME}, trust_env=False)
 
-    assert answer.status == 308
+    assert answer.status_code == 308
     assert answer.headers["location"] == f"https://{NAME}/v1/consumer/jobs?wait=true"
 
 
@@ -310,7 +309,7 @@ def test_a_server_that_is_away_is_told_in_words(tmp_path: Path) -> None:
         proxy = Proxy(tmp_path, f"127.0.0.1:{free_ports(1)[0]}", stack)
         answer = proxy.ask("GET", "/api/v1/jobs")
 
-    assert answer.status == 502
+    assert answer.status_code == 502
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert "try again" in answer.json()["detail"]
 
@@ -322,8 +321,8 @@ def test_the_edge_of_compose_passes_on_what_it_gets(tmp_path: Path) -> None:
         assert text.count("listen 8080;") == text.count("127.0.0.1:8700") == 1
         text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8700", upstream)
         run(tmp_path, text, stack)
-        pool = stack.enter_context(urllib3.HTTPConnectionPool("127.0.0.1", port, retries=False))
-        got = dict(pool.request("GET", "/api/v1/jobs", headers={"Host": "localhost:8700"}).json())
+        url, headers = f"http://127.0.0.1:{port}/api/v1/jobs", {"Host": "localhost:8700"}
+        got = dict(httpx2.get(url, headers=headers, trust_env=False).json())
 
     assert got["host"] == "localhost:8700"
     assert "connection" not in got

@@ -69,7 +69,7 @@ class Fleet:
         return next(worker for worker in self._workers if worker.process.pid == pid)
 
     def process_of(self, job_id: str) -> int:
-        worker = self.server.app.store.job(job_id).worker
+        worker = self.server.app.stores.jobs.job(job_id).worker
         assert worker is not None
         return int(worker.split("-")[1])
 
@@ -79,7 +79,7 @@ class Fleet:
 
     def wait_for(self, job_id: str, status: str, seconds: float = 20) -> None:
         end = time.monotonic() + seconds
-        while (job := self.server.app.store.job(job_id)).status.value != status:
+        while (job := self.server.app.stores.jobs.job(job_id)).status.value != status:
             assert time.monotonic() < end, f"the job is {job.status}"
             time.sleep(0.01)
 
@@ -89,7 +89,7 @@ class Fleet:
         return answer.json()["jobs"][0]["jobId"]
 
     def kinds(self, job_id: str) -> list[str]:
-        return [event.type.value for event in self.server.app.store.events_after(job_id, 0)]
+        return [event.type.value for event in self.server.app.stores.jobs.events_after(job_id, 0)]
 
     def _start(self, *arguments: str) -> Program:
         return self._stack.enter_context(running(*arguments, cwd=self.folder, **self.environment))

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import now_us, uuid7
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
 from imagemill.jobs.submit import JobRequest
 from tests.conftest import SD1
@@ -61,8 +61,8 @@ def test_a_worker_that_stops_finishes_what_it_runs_and_begins_nothing(fleet: Fle
     worker.line("stopping")
     later = fleet.submit()
     assert worker.ended() == 0
-    assert fleet.server.app.store.job(job_id).status.value == "succeeded"
-    assert fleet.server.app.store.job(job_id).attempt == 1
+    assert fleet.server.app.stores.jobs.job(job_id).status.value == "succeeded"
+    assert fleet.server.app.stores.jobs.job(job_id).attempt == 1
     assert not any(line.get("job") == later for line in worker.lines())
     fleet.ensure(1)
     assert fleet.server.wait(later)["status"] == "succeeded"
@@ -80,7 +80,7 @@ def submit_silently(fleet: Fleet) -> str:
         "textToImage", {"model": SD1, "prompt": "a lighthouse", "width": 64, "height": 64}
     )
     drafts = app.services.submitter.prepare("local", [job_request], dialect="native")
-    silent = Store(open_database(app.settings.database))
-    job = silent.submit(Submission(uuid7(), "local", drafts, now_us())).jobs[0]
+    silent = build_stores(open_engines(app.settings.database))
+    job = silent.jobs.submit(Submission(uuid7(), "local", drafts, now_us())).jobs[0]
     silent.close()
     return job.id

@@ -64,7 +64,7 @@ class Floor:
 
 
 @pytest.fixture
-def floor() -> Iterator[Floor]:
+def pool() -> Iterator[Floor]:
     pool = Floor(node("dispatch-a", slots=2))
     pool.dispatcher.start()
     yield pool

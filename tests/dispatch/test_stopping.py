@@ -28,7 +28,7 @@ def test_a_job_that_ends_within_the_grace_is_finished_by_the_worker_that_stops(
         worker.signal()
         later = fleet.submit()
         assert worker.ended() == os.EX_OK
-        assert fleet.server.app.store.job(job_id).status.value == "succeeded"
+        assert fleet.server.app.stores.jobs.job(job_id).status.value == "succeeded"
     fleet.ensure(1)
     assert fleet.server.wait(later)["status"] == "succeeded"
     assert (fleet.claims(job_id), fleet.claims(later)) == (1, 1)
@@ -48,7 +48,7 @@ def test_a_job_that_outlasts_the_grace_is_handed_back_and_finished_once_elsewher
         assert worker.ended() == os.EX_OK
     fleet.ensure(1)
     assert fleet.server.wait(job_id)["status"] == "succeeded"
-    events = [e for e in fleet.server.app.store.events_after(job_id, 0) if e.type.value != "Updated"]
+    events = [e for e in fleet.server.app.stores.jobs.events_after(job_id, 0) if e.type.value != "Updated"]
     kinds = [event.type.value for event in events]
     assert kinds == ["Initialized", "Claimed", "ClaimExpired", "Claimed", "Succeeded"]
     assert "handed the job back" in str(events[2].data)

@@ -8,7 +8,7 @@ import pytest
 
 from imagemill.backends.base import Node
 from imagemill.bootstrap.build import consumed
-from imagemill.dispatch.base import Offers, served
+from imagemill.dispatch.base import Offers, served_queues
 from imagemill.dispatch.fleet import BrokerUnavailable, WakeupSender
 from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.scheduling import Offer
@@ -78,18 +78,18 @@ def test_a_queue_nobody_named_is_woken_by_the_fallback(tokens: WakeupSender, bro
 def test_whoever_claims_wakes_the_next_slot_only_if_more_waits(
     tokens: WakeupSender, broker: FakeBroker, waits: set[str]
 ):
-    tokens.more("gpu")
+    tokens.wake_another("gpu")
     assert settled(tokens, broker) == []
     broker.posted.clear()
     waits.add("gpu")
-    tokens.more("gpu")
+    tokens.wake_another("gpu")
     assert settled(tokens, broker) == ["gpu"]
 
 
 def test_a_wake_up_is_sent_once_the_broker_is_back(tokens: WakeupSender, broker: FakeBroker):
     broker.away = True
     tokens.wake("gpu")
-    wait_until(lambda: tokens.broker_is_away)
+    wait_until(lambda: tokens.is_broker_unavailable)
     broker.away = False
     wait_until(lambda: broker.posted == ["gpu"])
 
@@ -139,9 +139,9 @@ class Nodes(FakeBackend):
 
 
 def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> SlotPool:
-    offers = Offers({"fake": Nodes(*nodes)}, worker="w", chosen=None)
+    offers = Offers({"fake": Nodes(*nodes)}, worker="w", served_queues=None)
     values = {"token_s": 10.0, "poll_s": 60.0, **changes}
-    return SlotPool(jobs.run_all, offers, jobs.waits, token_s=values["token_s"], poll_s=values["poll_s"])
+    return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=values["token_s"], poll_s=values["poll_s"])
 
 
 def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:
@@ -200,9 +200,9 @@ def test_an_idle_worker_asks_once_for_all_its_nodes():
 
 def test_a_worker_serves_its_own_queues_and_with_the_fallback_those_nobody_named():
     offered = frozenset({"gpu", "render", "video"})
-    assert served(offered, None) == offered
-    assert served(offered, frozenset({"gpu"})) == {"gpu"}
-    assert served(offered, frozenset({"gpu", "celery"})) == {"gpu", "video"}
-    assert served(offered, frozenset({"video"})) == {"video"}
+    assert served_queues(offered, None) == offered
+    assert served_queues(offered, frozenset({"gpu"})) == {"gpu"}
+    assert served_queues(offered, frozenset({"gpu", "celery"})) == {"gpu", "video"}
+    assert served_queues(offered, frozenset({"video"})) == {"video"}
     assert consumed(frozenset({"video", "gpu"})) == {"gpu", "celery"}
     assert "generator_queue" not in consumed(None)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.settings import Fault
 from imagemill.cli.app import app
-from imagemill.config import CLIENT_NAMES
+from imagemill.cli.settings_check import CLIENT_NAMES
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.moderation import ModerationInput, PromptTexts
 from imagemill.safety.chain import CheckChain

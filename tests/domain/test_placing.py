@@ -14,7 +14,7 @@ from imagemill.domain.placement import DWELL_LOADS, Choice, Fleet, PlacementRule
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
 
 OFFER = Offer("w", "node-1", "comfyui", frozenset({"gpu"}))
-HAS_A = replace(OFFER, resident=frozenset({"a"}))
+HAS_A = replace(OFFER, loaded_models=frozenset({"a"}))
 RULES = PlacementRules(load_s=10.0, bound_s=120.0, horizon_s=400.0)
 NOW_S = 1000.0
 
@@ -128,41 +128,41 @@ def test_lanes_of_one_model_are_weighed_together():
 
 def test_work_that_another_node_would_begin_sooner_is_left_to_it():
     queue = Queue().add(0, jobs=3, model="a")
-    assert queue.ask(holding={"node-2": frozenset({"a"})}) is None
+    assert queue.ask(models_by_node={"node-2": frozenset({"a"})}) is None
 
 
 def test_work_beyond_what_the_other_node_can_begin_is_helped_with():
     queue = Queue().add(0, jobs=9, model="a")
-    reason = queue.reason(holding={"node-2": frozenset({"a"})})
+    reason = queue.reason(models_by_node={"node-2": frozenset({"a"})})
     assert reason == "loads a: 9 jobs wait for it (36 s), node-2 would not get to it sooner"
 
 
 def test_however_many_nodes_serve_a_model_a_long_queue_gets_one_more():
     holding = {f"other-{number}": frozenset({"a"}) for number in range(60)}
-    assert Queue().add(0, jobs=900, model="a").model(holding=holding) == "a"
+    assert Queue().add(0, jobs=900, model="a").model(models_by_node=holding) == "a"
 
 
 def test_a_job_its_node_did_not_come_to_is_taken_once_a_load_would_have_been_over():
     queue = Queue().add(0, since_s=NOW_S, model="a")
     holding = {"node-2": frozenset({"a"})}
-    assert queue.ask(holding=holding, now_s=NOW_S + 10) is None
-    assert queue.model(holding=holding, now_s=NOW_S + 10.1) == "a"
+    assert queue.ask(models_by_node=holding, now_s=NOW_S + 10) is None
+    assert queue.model(models_by_node=holding, now_s=NOW_S + 10.1) == "a"
 
 
 def test_a_busy_node_leaves_a_load_to_an_idle_one_for_the_time_of_a_load():
     queue = Queue().add(0, since_s=NOW_S, jobs=9, model="b")
     fleet = {
-        "holding": {"node-1": frozenset({"a"}), "node-2": frozenset({"c"})},
+        "models_by_node": {"node-1": frozenset({"a"}), "node-2": frozenset({"c"})},
         "busy": frozenset({"node-1"}),
     }
     assert queue.ask(HAS_A, **fleet) is None
     assert queue.model(HAS_A, **fleet, now_s=NOW_S + 10.1) == "b"
-    assert queue.model(replace(OFFER, node="node-2", resident=frozenset({"c"})), **fleet) == "b"
+    assert queue.model(replace(OFFER, node="node-2", loaded_models=frozenset({"c"})), **fleet) == "b"
 
 
 def test_a_second_slot_follows_what_the_node_is_loading_and_not_what_it_leaves():
     queue = Queue().add(0, jobs=5, model="a").add(20, jobs=5, model="b")
-    busy = {"holding": {"node-1": frozenset({"b"})}, "busy": frozenset({"node-1"})}
+    busy = {"models_by_node": {"node-1": frozenset({"b"})}, "busy": frozenset({"node-1"})}
     assert queue.model(HAS_A, **busy) == "b"
 
 
@@ -190,7 +190,7 @@ def test_a_higher_priority_shortens_the_bound_and_a_lower_one_stretches_it():
 
 
 def test_a_job_some_node_serves_forces_nothing():
-    assert overdue().model(HAS_A, holding={"node-2": frozenset({"rare"})}) == "a"
+    assert overdue().model(HAS_A, models_by_node={"node-2": frozenset({"rare"})}) == "a"
 
 
 def test_a_node_that_has_just_loaded_is_not_forced_again_before_the_load_is_worked_off():
@@ -218,7 +218,7 @@ def test_a_lone_job_gets_its_turn_within_the_bound_under_any_flood(
         for number, first in enumerate(tags):
             queue.add(first, since_s=0, jobs=20, model=f"m{number}", estimate_s=render_s * flood)
         fleet = Fleet(now_s * SECOND, loaded_at=loaded_at)
-        offer = replace(OFFER, resident=frozenset({loaded}))
+        offer = replace(OFFER, loaded_models=frozenset({loaded}))
         choice = choose(offer, queue.heads(), fleet, queue.peek, PlacementRules(load_s, bound_s, 400.0))
         assert choice is not None
         model = queue.keys[choice.lane].model

@@ -13,7 +13,12 @@ from tests.domain.test_placing import NOW_S, RULES, Queue
 
 PATIENCE_S = 30.0
 LOCAL = Offer(
-    "w", "gpu-1", "comfyui", frozenset({"gpu"}), resident=frozenset({"a"}), apart=frozenset({"fal"})
+    "w",
+    "gpu-1",
+    "comfyui",
+    frozenset({"gpu"}),
+    loaded_models=frozenset({"a"}),
+    remote_nodes=frozenset({"fal"}),
 )
 FAL = Offer(
     "w",
@@ -21,9 +26,9 @@ FAL = Offer(
     "fal",
     frozenset({"gpu", "remote"}),
     load_s=0.0,
-    patience_s=PATIENCE_S,
-    rivals=(LOCAL,),
-    apart=frozenset({"fal"}),
+    local_first_s=PATIENCE_S,
+    local_offers=(LOCAL,),
+    remote_nodes=frozenset({"fal"}),
 )
 
 
@@ -35,8 +40,8 @@ def test_a_job_that_a_local_node_could_do_is_left_to_it_for_a_while(waited_s: fl
 
 def test_what_no_local_node_can_do_goes_at_once() -> None:
     lacking = replace(LOCAL, available=frozenset({"b"}))
-    assert Queue().add(1, model="a").ask(replace(FAL, rivals=(lacking,))) is not None
-    assert Queue().add(1, model="a").ask(replace(FAL, rivals=())) is not None
+    assert Queue().add(1, model="a").ask(replace(FAL, local_offers=(lacking,))) is not None
+    assert Queue().add(1, model="a").ask(replace(FAL, local_offers=())) is not None
     assert Queue().add(1, queue="remote").ask(FAL) is not None
     assert Queue().add(1, backends=("fal",)).ask(FAL) is not None
 
@@ -44,12 +49,12 @@ def test_what_no_local_node_can_do_goes_at_once() -> None:
 def test_the_reason_says_why_it_was_not_made_at_home() -> None:
     queue = Queue().add(1, since_s=NOW_S - 45, model="a")
     assert queue.reason(FAL) == "waited 45 s for a local node (bound 30 s)"
-    assert queue.reason(replace(FAL, rivals=())) == "no local node can do it"
+    assert queue.reason(replace(FAL, local_offers=())) == "no local node can do it"
 
 
 def test_one_able_local_node_among_others_is_enough_to_wait_for() -> None:
     lacking = replace(LOCAL, node="gpu-2", available=frozenset({"b"}))
-    assert Queue().add(1, model="a").ask(replace(FAL, rivals=(lacking, LOCAL))) is None
+    assert Queue().add(1, model="a").ask(replace(FAL, local_offers=(lacking, LOCAL))) is None
 
 
 def test_of_many_lanes_it_sees_those_that_have_waited() -> None:
@@ -59,7 +64,7 @@ def test_of_many_lanes_it_sees_those_that_have_waited() -> None:
 
 def test_a_job_kept_off_by_its_lane_is_never_seen() -> None:
     assert Queue().add(1, since_s=0, backends=("comfyui",)).ask(FAL) is None
-    assert Queue().add(1, since_s=0, backends=("comfyui",)).ask(replace(FAL, rivals=())) is None
+    assert Queue().add(1, since_s=0, backends=("comfyui",)).ask(replace(FAL, local_offers=())) is None
 
 
 def test_without_patience_nothing_is_asked() -> None:
@@ -68,14 +73,14 @@ def test_without_patience_nothing_is_asked() -> None:
 
 def test_local_nodes_do_not_count_on_remote_ones() -> None:
     """Neither as idle nor as holding a model."""
-    busy = replace(LOCAL, resident=frozenset({"b"}))
+    busy = replace(LOCAL, loaded_models=frozenset({"b"}))
     holding = {"gpu-1": frozenset({"b"}), "fal": frozenset({"a"})}
     queue = Queue().add(1, model="a", jobs=8)
-    choice = queue.ask(busy, holding=holding, busy=frozenset({"gpu-1", "fal"}))
+    choice = queue.ask(busy, models_by_node=holding, busy=frozenset({"gpu-1", "fal"}))
     assert choice is not None
     assert choice.loads
     assert "fal" not in choice.reason
-    idle = queue.ask(busy, holding=holding, busy=frozenset({"gpu-1"}))
+    idle = queue.ask(busy, models_by_node=holding, busy=frozenset({"gpu-1"}))
     assert idle is not None
 
 

@@ -18,9 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from imagemill.blobs.local import LocalBlobs
+from imagemill.blobs.settings import BlobSettings
 from imagemill.db import tables
 from imagemill.db.engine import normalise
 from imagemill.domain.blob_keys import attempt_of
+from imagemill.settings import JobSettings
 from tests.conftest import TOKEN, image_job
 
 KILLS = int(os.environ.get("IMAGEMILL_TEST_KILLS", "8"))
@@ -174,15 +176,25 @@ def _check_events(database_url: str) -> None:
 
 def _check_files(database_url: str, data_dir: Path) -> None:
     """Exactly one set of artifacts a job, each with its file; after a sweep no other file."""
-    from imagemill.db.engine import open_database
+    from imagemill.bootstrap.stores import build_stores
+    from imagemill.db.engine import open_engines
     from imagemill.jobs.leadership import ProcessLock
-    from imagemill.jobs.store.store import Store
-    from imagemill.jobs.sweeper import Sweeper, SweepRules
+    from imagemill.jobs.sweeper import Sweeper
 
-    store = Store(open_database(database_url))
+    store = build_stores(open_engines(database_url))
     blobs = LocalBlobs(data_dir / "blobs")
     process_lock = ProcessLock(data_dir / "run")
-    Sweeper(store, blobs, process_lock, SweepRules(1, 86_400, 86_400)).delete_orphans(grace_s=0)
+    Sweeper(
+        store.jobs,
+        blobs,
+        process_lock,
+        JobSettings(),
+        BlobSettings(),
+        every_s=1,
+        quotas=store.quotas,
+        decisions=store.decisions,
+        calls=store.provider_calls,
+    ).delete_orphans(grace_s=0)
     process_lock.close()
     store.close()
 

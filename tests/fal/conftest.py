@@ -30,7 +30,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
             "sweep_s": 0.05,
             "job": {"retry_base_s": 0.01, "heartbeat_s": 0.05, "max_failures": 2},
             "allow_networks": ["127.0.0.0/8"],
-            "callback": {"retry_base_s": 0.02, "retry_cap_s": 0.05},
+            "webhook": {"retry_base_s": 0.02},
             "simulator": {"slots": 2, "step_ms": 2, "faults": FAULTS},
             "fal_api": {"apps": APPS, "hosts": HOSTS},
             **changes,

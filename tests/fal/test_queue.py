@@ -277,8 +277,8 @@ def test_without_a_key_each_submission_is_a_request(fal: Server) -> None:
 def test_pictures_that_are_gone_are_told_of(fal: Server) -> None:
     told = accepted(queued(fal))
     made(fal, told)
-    keys = [each.blob_key for each in fal.app.store.view(told["request_id"]).artifacts]
-    fal.app.store.mark_files_deleted(keys)
+    keys = [each.blob_key for each in fal.app.stores.jobs.view(told["request_id"]).artifacts]
+    fal.app.stores.jobs.mark_files_deleted(keys)
 
     assert fal.client.get(told["response_url"], headers=KEY).status_code == 410
 

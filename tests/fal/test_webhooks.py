@@ -63,7 +63,7 @@ def test_the_end_is_told_once_with_what_was_made(fal: Server, receiver: Receiver
 def test_nobody_is_told_of_what_comes_before_the_end(fal: Server, receiver: Receiver) -> None:
     request = told(fal, receiver)
     finished(fal, request)
-    until(lambda: fal.app.store.next_delivery() is None)
+    until(lambda: fal.app.stores.callbacks.next_due() is None)
 
     assert [got.body["status"] for got in receiver.got] == ["OK"]
 

@@ -101,7 +101,7 @@ def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listene
 
 def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(redis: RedisServer):
     api = Listener(RedisPubSub(redis.url, "api"))
-    worker = Listener(RedisPubSub(redis.url, "worker", notices=False))
+    worker = Listener(RedisPubSub(redis.url, "worker", job_events=False))
     for each in (api, worker):
         each.listening.start()
         wait_until(lambda each=each: each.pubsub.is_connected)

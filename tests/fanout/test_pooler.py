@@ -72,7 +72,7 @@ def test_a_listener_through_the_pooler_knows_that_it_is_deaf(
     pooled = sa.make_url(pooler.url(sa.make_url(postgres_url).database or ""))
     ear = PostgresPubSub(pooled.set(drivername="postgresql").render_as_string(hide_password=False), "one")
     listen(ear)
-    wait_until(lambda: "looked up until they are heard" in caplog.text or ear.is_connected, DEAF_S)
+    wait_until(lambda: "polled until they arrive again" in caplog.text or ear.is_connected, DEAF_S)
     assert not ear.is_connected
     pooler.forget(pooled.database or "")
 

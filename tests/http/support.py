@@ -93,7 +93,7 @@ def count_jobs(server: Server) -> int:
     from imagemill.jobs.store.queries import Filter
 
     wanted = Filter(owner=server.app.settings.owner, limit=1_000_000)
-    return len(server.app.store.list_jobs(wanted))
+    return len(server.app.stores.jobs.list_jobs(wanted))
 
 
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:

@@ -27,8 +27,8 @@ TIMES = 200
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    settings = {"IMAGEMILL_LIMIT__ANSWER_S": str(ANSWER_S)}
-    with running("serve", "--port", "0", cwd=tmp_path_factory.mktemp("slow"), **settings) as program:
+    constants = {"imagemill.settings:LimitSettings.answer_s": ANSWER_S}
+    with running("serve", "--port", "0", cwd=tmp_path_factory.mktemp("slow"), constants=constants) as program:
         yield program
 
 

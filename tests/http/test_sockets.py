@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from imagemill.api.base import SocketRules
 from imagemill.backends.base import Progress
 from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
 from imagemill.domain.events import Notice
+from imagemill.web import websockets
 from imagemill.web.websockets import refusal
 from tests.conftest import Server, running_server
 from tests.http.support import faulty_job, first, slow_job, until
@@ -220,7 +220,7 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
         connection.recv(10)
-        idle.app.store.delete_jobs([job_id])
+        idle.app.stores.jobs.delete_jobs([job_id])
         idle.app.hub.publish([Notice(job_id, 2, terminal=True)])
         assert rest(connection)[1:] == (4404, "the job was deleted")
 
@@ -228,13 +228,13 @@ def test_a_job_that_is_deleted_closes_its_socket(idle: Server) -> None:
 def test_a_message_that_is_too_large_closes_the_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
     with open_socket(idle, job_id) as connection:
-        connection.send("x" * (SocketRules().message_bytes + 1))
+        connection.send("x" * (websockets.MESSAGE_BYTES + 1))
         assert rest(connection)[1] == 1009
 
 
 def test_too_many_messages_close_the_socket(idle: Server) -> None:
     job_id = first(idle.submit())["jobId"]
-    most = SocketRules().messages
+    most = websockets.MESSAGES
     with open_socket(idle, job_id) as connection:
         for _ in range(most):
             connection.send("anybody there?")
@@ -262,16 +262,24 @@ def test_sockets_count_among_the_streams(make_server: Callable[..., Server]) -> 
     until(free)
 
 
-def test_a_client_that_answers_no_ping_is_let_go(make_server: Callable[..., Server]) -> None:
-    server = make_server(socket={"ping_s": 0.1, "pong_s": 0.2}, roles=Roles(worker=False))
+def test_a_client_that_answers_no_ping_is_let_go(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "PING_S", 0.1)
+    monkeypatch.setattr(websockets, "PONG_S", 0.2)
+    server = make_server(roles=Roles(worker=False))
     job_id = first(server.submit())["jobId"]
     with raw_socket(server, job_id):
         until(lambda: watchers(server) == 1)
         until(lambda: watchers(server) == 0)
 
 
-def test_a_client_that_answers_pings_is_kept(make_server: Callable[..., Server]) -> None:
-    server = make_server(socket={"ping_s": 0.05, "pong_s": 0.2}, roles=Roles(worker=False))
+def test_a_client_that_answers_pings_is_kept(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "PING_S", 0.05)
+    monkeypatch.setattr(websockets, "PONG_S", 0.2)
+    server = make_server(roles=Roles(worker=False))
     job_id = first(server.submit())["jobId"]
     pings = 0
     with open_socket(server, job_id, ping_interval=None) as connection:
@@ -317,8 +325,11 @@ LARGE: dict[str, Any] = {"max_size": None, "close_timeout": 0.5}
 """A client of large messages, that leaves with some unread."""
 
 
-def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(make_server: Callable[..., Server]) -> None:
-    server = make_server(socket={"slow_s": 0.5}, roles=Roles(worker=False))
+def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "SLOW_S", 0.5)
+    server = make_server(roles=Roles(worker=False))
     job_id = first(server.submit())["jobId"]
     with raw_socket(server, job_id) as raw, open_socket(server, job_id, **LARGE) as quick:
         until(lambda: watchers(server) == 2)

@@ -76,12 +76,56 @@ def test_what_cannot_be_used_is_told_by_its_field(server: Server, data: bytes, s
 
 
 def test_more_than_one_file_or_none_is_refused(server: Server):
-    assert problem(form(server, picture(), picture()), 400)["errors"]["file"]
+    assert "2 times" in problem(form(server, picture(), picture()), 400)["errors"]["file"][0]
     assert problem(form(server, note="hello"), 400)["errors"]
-    cut = server.client.post(
-        URL, content=b"--x\r\n", headers={"Content-Type": "multipart/form-data; boundary=x"}
-    )
-    problem(cut, 400)
+    assert form(server, picture(), note="hello").status_code == 201
+
+
+_HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+_FIELD = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "field"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\n", "body"),
+        ("multipart/form-data; boundary=x", b"", "body"),
+        ("multipart/form-data; boundary=x", _HEAD + picture(), "body"),
+        ("multipart/form-data; boundary=x", _HEAD + picture() + b"\r\n--x\r\n", "body"),
+        ("multipart/form-data; boundary=x", _HEAD + picture() + b"\r\n--y--\r\n", "body"),
+        (
+            "multipart/form-data; boundary=x",
+            (_FIELD + b"1\r\n") * 30 + _HEAD + picture() + b"\r\n--x--",
+            "body",
+        ),
+        ("multipart/form-data; boundary=x", _FIELD + bytes(70_000) + b"\r\n--x--", "body"),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\nno name\r\n--x--\r\n", "body"),
+        ("multipart/form-data; boundary=x", _FIELD + b"1\r\n--x--\r\n", "file"),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", "file"),
+        ("multipart/form-data", _HEAD + picture() + b"\r\n--x--", "Content-Type"),
+        ("multipart/form-data; boundary=", _HEAD + picture() + b"\r\n--x--", "Content-Type"),
+        ("multipart/form-data; boundary=" + "x" * 300, _HEAD + picture() + b"\r\n--x--", "body"),
+        ("multipart/mixed; boundary=x", _HEAD + picture() + b"\r\n--x--", "Content-Type"),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_refused_by_its_field(
+    server: Server, content_type: str, body: bytes, field: str
+):
+    answer = server.client.post(URL, content=body, headers={"Content-Type": content_type})
+    assert list(problem(answer, 400)["errors"]) == [field]
+
+
+def test_a_form_arrives_in_pieces_of_any_size(server: Server):
+    data = picture(size=(90, 80), mode="RGB")
+    body = _FIELD + b"1\r\n" + _HEAD + data + b"\r\n--x--\r\n"
+    for size in (1, 7, 1000):
+        pieces = (body[start : start + size] for start in range(0, len(body), size))
+        answer = server.client.post(
+            URL, content=pieces, headers={"Content-Type": 'Multipart/Form-Data; boundary="x"'}
+        )
+        assert answer.status_code == 201, answer.text
+        kept = server.client.get(answer.json()["url"])
+        assert Image.open(io.BytesIO(kept.content)).size == (90, 80)
 
 
 def test_more_bytes_than_accepted_are_not_read(make_server: Any):
@@ -90,6 +134,10 @@ def test_more_bytes_than_accepted_are_not_read(make_server: Any):
     assert problem(upload(server, bytes(300_000)), 413)["detail"].endswith("bytes that are accepted")
     endless = server.client.post(URL, content=(bytes(10_000) for _ in range(40)))
     problem(endless, 413)
+    problem(form(server, bytes(300_000)), 413)
+    pieces = (_HEAD, *(bytes(10_000) for _ in range(40)))
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    problem(server.client.post(URL, content=iter(pieces), headers=headers), 413)
     problem(server.client.post("/api/v1/jobs", content=bytes(60_000)), 413)
 
 

@@ -19,13 +19,7 @@ from tests.http.support import (
     until,
 )
 
-ALLOWED = {
-    "allow_networks": ["127.0.0.0/8"],
-    "retry_base_s": 0.02,
-    "retry_cap_s": 0.05,
-    "timeout_s": 10,
-    "tries": 4,
-}
+ALLOWED = {"retry_base_s": 0.02, "tries": 4}
 
 
 def done(receiver: Receiver, job_id: str) -> list[dict[str, Any]]:
@@ -35,7 +29,7 @@ def done(receiver: Receiver, job_id: str) -> list[dict[str, Any]]:
 
 
 def test_every_event_is_told_once_and_in_order(make_server: Any, receiver: Receiver) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
     job_id = first(server.submit(image_job(callbackUrl=receiver.url, properties={"user": 5})))["jobId"]
 
     done(receiver, job_id)
@@ -50,7 +44,7 @@ def test_every_event_is_told_once_and_in_order(make_server: Any, receiver: Recei
 
 
 def test_a_callback_has_what_its_receivers_read(make_server: Any, receiver: Receiver) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
     job_id = first(server.submit(image_job(callbackUrl=receiver.url)))["jobId"]
     done(receiver, job_id)
 
@@ -65,7 +59,7 @@ def test_a_callback_has_what_its_receivers_read(make_server: Any, receiver: Rece
 def test_a_refused_callback_is_sent_again_before_the_next_one(
     make_server: Any, receiver: Receiver, refusals: list[int]
 ) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
     receiver.script = list(refusals)
     job_id = first(server.submit(image_job(callbackUrl=receiver.url)))["jobId"]
 
@@ -79,7 +73,7 @@ def test_a_refused_callback_is_sent_again_before_the_next_one(
 def test_a_callback_that_is_never_taken_is_given_up_and_the_next_one_goes(
     make_server: Any, receiver: Receiver
 ) -> None:
-    server = make_server(callback={**ALLOWED, "tries": 2})
+    server = make_server(webhook={**ALLOWED, "tries": 2}, allow_networks=["127.0.0.0/8"])
     receiver.script = [500, 500]
     job_id = first(server.submit(image_job(callbackUrl=receiver.url)))["jobId"]
 
@@ -90,7 +84,7 @@ def test_a_callback_that_is_never_taken_is_given_up_and_the_next_one_goes(
 def test_the_end_of_a_job_is_told_however_it_ends(
     make_server: Any, receiver: Receiver, fault: str | None, last: str
 ) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
     job = faulty_job(fault) if fault else slow_job(300)
     job_id = first(server.submit({**job, "callbackUrl": receiver.url}))["jobId"]
     if not fault:
@@ -100,7 +94,7 @@ def test_the_end_of_a_job_is_told_however_it_ends(
 
 
 def test_every_job_of_a_request_calls_back(make_server: Any, receiver: Receiver) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
 
     ids = job_ids(server.submit(image_job(quantity=6, callbackUrl=receiver.url)))
 
@@ -108,7 +102,7 @@ def test_every_job_of_a_request_calls_back(make_server: Any, receiver: Receiver)
 
 
 def test_a_receiver_that_is_away_delays_no_job(make_server: Any) -> None:
-    server = make_server(callback=ALLOWED)
+    server = make_server(webhook=ALLOWED, allow_networks=["127.0.0.0/8"])
     started = time.monotonic()
 
     answer = server.submit(image_job(callbackUrl="http://127.0.0.1:9/"), wait="true")

@@ -37,7 +37,7 @@ def make_key(
     revoked: bool = False,
 ) -> str:
     """A key of an account, which is made when it is not there."""
-    accounts, now, drawn = server.app.store.accounts, now_us(), draw()
+    accounts, now, drawn = server.app.stores.accounts, now_us(), draw()
     accounts.ensure_owner(Owner(account, Role.USER, now))
     end = None if life_s is None else now + round(life_s * SECOND)
     accounts.add_key(StoredKey(drawn.id, account, f"key of {account}", digest(drawn.text), scopes, is_service,

@@ -24,9 +24,8 @@ import sqlalchemy as sa
 from imagemill.blobs.local import LocalBlobs
 from imagemill.db import tables
 from imagemill.db.engine import normalise
-from imagemill.domain.blob_keys import PRODUCTS
 from imagemill.products.library import tables as library_tables
-from imagemill.products.library.grid import grid
+from imagemill.products.library.grid import list_cells
 from tests.cli.programs import PROGRAM, environment, run, running
 from tests.conftest import TOKEN
 
@@ -63,9 +62,9 @@ def settings(folder: Path, database_url: str) -> dict[str, str]:
         "IMAGEMILL_DATA_DIR": str(folder / "data"),
         "IMAGEMILL_DATABASE_URL": database_url,
         "IMAGEMILL_PORT": "0",
-        "IMAGEMILL_LIBRARY__WIDTH": "96",
-        "IMAGEMILL_LIBRARY__HEIGHT": "128",
-        "IMAGEMILL_LIBRARY__STEPS": "4",
+        "IMAGEMILL_LIBRARY__PICTURE__WIDTH": "96",
+        "IMAGEMILL_LIBRARY__PICTURE__HEIGHT": "128",
+        "IMAGEMILL_LIBRARY__PICTURE__STEPS": "4",
         "IMAGEMILL_SIMULATOR__NODES": "2",
         "IMAGEMILL_SIMULATOR__STEP_MS": "5",
         "IMAGEMILL_SIMULATOR__FAULTS": json.dumps(FAULTS),
@@ -79,7 +78,7 @@ def settings(folder: Path, database_url: str) -> dict[str, str]:
 def prove(folder: Path, wanted: Mapping[str, str], database_url: str) -> Proof:
     begun = time.monotonic()
     shown = ",".join(f"{name}={value}" for name, value in wanted.items())
-    proof = Proof(folder, shown, database_url, len(grid(wanted)))
+    proof = Proof(folder, shown, database_url, len(list_cells(wanted)))
     given = settings(folder, database_url)
     for share in (*KILLS_AT, None):
         with running("serve", cwd=folder, **given) as server:
@@ -144,9 +143,7 @@ def _collect(proof: Proof) -> None:
     proof.versions = [row.version for row in rows]
     proof.templates = {row.template_id for row in rows}
     blobs = LocalBlobs(proof.folder / "data" / "blobs")
-    there = {
-        blob.key for blob in blobs.list(next(place for place in PRODUCTS if place.startswith("library")))
-    }
+    there = {blob.key for blob in blobs.list("library/")}
     proof.lost_files = len(keys - there)
 
 

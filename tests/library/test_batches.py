@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imagemill.products.library.grid import grid
+from imagemill.products.library.grid import list_cells
 from tests.conftest import Server
 from tests.library.support import GRID, SMALL, finish, order, rows
 from tests.money.test_http import ADMIN_KEY, account, post
@@ -22,7 +22,7 @@ def test_a_dry_run_tells_all_and_sends_nothing(library: Server):
     told = order(library, grid={}, dryRun=True)
     assert (told["new"], told["present"], told["underWay"]) == (288, 0, 0)
     assert told["cost"] > 0
-    assert [cell["prompt"] for cell in told["cells"]] == [cell.prompt for cell in grid()]
+    assert [cell["prompt"] for cell in told["cells"]] == [cell.prompt for cell in list_cells()]
     assert library.client.get("/api/v1/jobs").json()["items"] == []
 
 
@@ -65,7 +65,7 @@ def test_batches_at_once_share_the_cells(library: Server):
 
 def test_cells_whose_jobs_were_pruned_are_still_there(library: Server):
     finish(library, order(library, grid=GRID)["batch"])
-    library.app.store.delete_jobs([row["jobId"] for row in rows(library)])
+    library.app.stores.jobs.delete_jobs([row["jobId"] for row in rows(library)])
     again = order(library, grid=GRID)
     assert (again["new"], again["present"]) == (0, 8)
 

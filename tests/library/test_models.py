@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from imagemill.products.library.grid import grid
+from imagemill.products.library.grid import list_cells
 from tests.conftest import Server
 from tests.library.support import CELL, SMALL, TEMPLATE, edit, make, rows
 
@@ -22,7 +22,7 @@ def model(library: Server) -> dict[str, Any]:
 def test_a_model_is_a_row_with_its_prompt_and_what_it_took(model: dict[str, Any]):
     assert {name: model[name] for name in CELL} == CELL
     assert (model["templateId"], model["version"]) == (TEMPLATE, 1)
-    assert model["prompt"] == next(cell.prompt for cell in grid() if cell.template_id == TEMPLATE)
+    assert model["prompt"] == next(cell.prompt for cell in list_cells() if cell.template_id == TEMPLATE)
     assert model["processingTimeMs"] >= 0
     assert model["metadata"]["seed"] >= 0
 
@@ -45,7 +45,7 @@ def test_the_lasting_address_needs_a_key_where_the_signed_one_needs_none(model: 
 
 def test_pictures_outlive_their_job(library: Server):
     model = make(library, pose="sitting")
-    library.app.store.delete_jobs([model["jobId"]])
+    library.app.stores.jobs.delete_jobs([model["jobId"]])
     library.app.sweeper.delete_orphans(grace_s=0)
     assert library.client.get(f"/api/v1/jobs/{model['jobId']}").status_code == 404
     assert library.client.get(model["imageUrl"], follow_redirects=True).status_code == 200
@@ -180,14 +180,18 @@ def test_a_query_that_makes_no_sense_is_refused(library: Server, query: dict[str
 
 
 def test_the_recipe_by_itself_takes_the_same_values_only(library: Server):
-    good = {name: getattr(grid()[0], name) for name in ("gender", "age_range", "body_type", "pose", "style")}
+    good = {
+        name: getattr(list_cells()[0], name) for name in ("gender", "age_range", "body_type", "pose", "style")
+    }
     for body, status in (({**good, **SMALL}, 201), ({**good, "pose": "flying"}, 400)):
         answer = library.client.post("/api/v1/jobs", json={"recipe": "fashionModel", "input": body})
         assert answer.status_code == status, answer.text
 
 
 def test_a_template_that_is_none_cannot_be_written_to(library: Server):
-    good = {name: getattr(grid()[0], name) for name in ("gender", "age_range", "body_type", "pose", "style")}
+    good = {
+        name: getattr(list_cells()[0], name) for name in ("gender", "age_range", "body_type", "pose", "style")
+    }
     body = {**good, **SMALL, "template_id": "../../etc"}
     answer = library.client.post("/api/v1/jobs", json={"recipe": "editModel", "input": body})
     assert answer.status_code == 400

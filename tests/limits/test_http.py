@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import QueueFull
 from imagemill.jobs.store.queue_depth import Workload
-from imagemill.jobs.store.store import Store
 from imagemill.quotas.service import QueueDeadlineCheck
 from tests.conftest import Server
 from tests.money.test_http import ADMIN_KEY, account, native_job
@@ -78,12 +78,12 @@ def test_a_queue_with_more_work_than_a_job_s_life_refuses_it():
     watch.check([draft(queue="remote", expires_at=now + SECOND)], now)
 
 
-def test_a_queue_s_work_is_measured(store: Store):
+def test_a_queue_s_work_is_measured(store: Stores):
     now = now_us()
     add(store, estimate_s=30.0)
     succeed(store, claim(store), at=now - 10 * SECOND)
     for _ in range(3):
         add(store, estimate_s=4.0)
-    found = store.workload(now)["gpu"]
+    found = store.jobs.workload(now)["gpu"]
     assert found.waiting_s == 12
     assert found.rate == pytest.approx(3.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from imagemill.media.dominant_colour import KEYS, Rgb, contrasting, dominant
+from imagemill.media.dominant_colour import KEYS, Rgb, contrasting_key, find_dominant
 from imagemill.media.layout import InvalidImage
 
 
@@ -39,18 +39,18 @@ def png(image: Image.Image) -> bytes:
     ],
 )
 def test_a_colour_gets_the_opposite_hue(colour: Rgb, name: str):
-    assert contrasting(colour).name == name
+    assert contrasting_key(colour).name == name
 
 
 @pytest.mark.parametrize("colour", [(20, 5, 40), (250, 120, 30), (120, 120, 130), (0, 0, 0), (255, 255, 255)])
 def test_a_dark_bright_or_grey_colour_gets_green(colour: Rgb):
-    assert contrasting(colour).hex == "#00FF00"
+    assert contrasting_key(colour).hex == "#00FF00"
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_the_key_is_never_near_a_colour_that_has_a_hue(colour: Rgb):
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
-    key = contrasting(colour)
+    key = contrasting_key(colour)
     assert key in KEYS
     if 0.2 <= value <= 0.9 and saturation >= 0.2:
         apart = abs((hue - colorsys.rgb_to_hsv(*(channel / 255 for channel in key.rgb))[0] + 0.5) % 1 - 0.5)
@@ -58,7 +58,7 @@ def test_the_key_is_never_near_a_colour_that_has_a_hue(colour: Rgb):
 
 
 def test_what_dominates_is_a_colour_that_is_there_not_a_mean():
-    found = dominant(picture(((200, 40, 40), (20, 20, 180, 110)), ((40, 60, 200), (20, 110, 180, 180))))
+    found = find_dominant(picture(((200, 40, 40), (20, 20, 180, 110)), ((40, 60, 200), (20, 110, 180, 180))))
     assert np.abs(np.array(found) - (200, 40, 40)).max() <= 8
 
 
@@ -68,12 +68,12 @@ def test_a_shaded_colour_counts_as_one():
     for row in range(120):
         shade = 120 + row // 4
         ImageDraw.Draw(image).line((20, 25 + row, 180, 25 + row), fill=(shade, shade // 3, shade // 3))
-    red, _, blue = dominant(image)
+    red, _, blue = find_dominant(image)
     assert red > 2 * blue
 
 
 def test_a_flat_background_does_not_count():
-    found = dominant(picture(((180, 60, 60), (80, 80, 120, 120)), behind=(90, 140, 220)))
+    found = find_dominant(picture(((180, 60, 60), (80, 80, 120, 120)), behind=(90, 140, 220)))
     assert np.abs(np.array(found) - (180, 60, 60)).max() <= 8
 
 
@@ -81,17 +81,17 @@ def test_what_is_transparent_does_not_count():
     image = picture(behind=(90, 140, 220)).convert("RGBA")
     image.putalpha(0)
     image.paste((180, 60, 60, 255), (80, 80, 120, 120))
-    assert np.abs(np.array(dominant(image)) - (180, 60, 60)).max() <= 8
+    assert np.abs(np.array(find_dominant(image)) - (180, 60, 60)).max() <= 8
 
 
 def test_a_picture_that_is_one_colour_has_that_colour():
-    assert dominant(picture(behind=(90, 140, 220))) == (90, 140, 220)
+    assert find_dominant(picture(behind=(90, 140, 220))) == (90, 140, 220)
 
 
 def test_a_file_is_looked_at_under_limits():
     data = png(picture(((60, 90, 200), (20, 20, 180, 180))))
-    assert contrasting(data).name == "orange"
+    assert contrasting_key(data).name == "orange"
     with pytest.raises(InvalidImage, match="more than 100 pixels"):
-        contrasting(data, max_pixels=100)
+        contrasting_key(data, max_pixels=100)
     with pytest.raises(InvalidImage):
-        contrasting(data[:200])
+        contrasting_key(data[:200])

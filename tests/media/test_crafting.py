@@ -3,13 +3,13 @@
 import pytest
 
 from imagemill.media.layout import InvalidImage
-from imagemill.media.transforms import OutputFile, unpacked
+from imagemill.media.transforms import OutputFile, unpack_files
 
 HEAD = {"files": [{"type": "image/webp", "width": 2, "height": 3, "role": "picture", "size": 4}]}
 
 
 def test_the_files_of_an_answer_are_read():
-    assert unpacked(HEAD, b"abcd") == (OutputFile(b"abcd", "image/webp", 2, 3),)
+    assert unpack_files(HEAD, b"abcd") == (OutputFile(b"abcd", "image/webp", 2, 3),)
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_the_files_of_an_answer_are_read():
 )
 def test_an_answer_that_makes_no_sense_is_refused(head: dict[str, object], body: bytes):
     with pytest.raises(InvalidImage):
-        unpacked(head, body)
+        unpack_files(head, body)

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
-from imagemill.media.cutout import cut_out, loaded
+from imagemill.media.cutout import cut_out, load_model
 from imagemill.media.layout import InvalidImage
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import TransformContext
@@ -92,10 +92,10 @@ def test_what_is_no_such_model_is_told():
 
 def test_a_setting_that_names_no_model_is_told_by_its_name(tmp_path: Path):
     path = tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match=r"THE_SETTING names .*, which is no file"):
-        loaded(path, "THE_SETTING")
+    with pytest.raises(ValueError, match=r"THE_SETTING names .*, which is not a file"):
+        load_model(path, "THE_SETTING")
     path.write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"THE_SETTING names .* cannot be loaded"):
-        loaded(path, "THE_SETTING")
+        load_model(path, "THE_SETTING")
     path.write_bytes(model())
-    assert loaded(path, "THE_SETTING") == model()
+    assert load_model(path, "THE_SETTING") == model()

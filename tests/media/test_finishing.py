@@ -1,4 +1,4 @@
-"""What becomes of a finished render: checked, cut out, trimmed, encoded, labelled."""
+"""The steps after a render: check, cut out, trim, encode, label."""
 
 import io
 import pickle
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from imagemill.media.encoding import encoded, qualities, thumbnail, trimmed
+from imagemill.media.encoding import encode_webp, qualities, thumbnail, trim
 from imagemill.media.layout import InvalidImage
 from imagemill.media.metadata import AI_MARK, ImageMetadata, with_metadata
 from imagemill.media.postprocess import PostProcess
@@ -74,10 +74,10 @@ def test_a_sticker_is_transparent_lossless_and_trimmed():
     assert shown(sticker()[0]).size == SIZE
 
 
-def test_it_can_be_sent_to_another_process_and_needs_no_numpy_to_be_built():
+def test_it_can_be_sent_to_another_process_and_needs_neither_numpy_nor_pillow_to_be_built():
     finish: ImageTransform = pickle.loads(pickle.dumps(PostProcess(prompt="x", cutout=b"model")))
     assert finish == PostProcess(prompt="x", cutout=b"model")
-    code = "import sys, imagemill.media.postprocess; sys.exit('numpy' in sys.modules)"
+    code = "import sys, imagemill.media.postprocess; sys.exit(bool({'numpy', 'PIL'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -179,22 +179,22 @@ def test_metadata_say_as_much_as_they_may(metadata: Any):
 
 def test_a_size_target_lowers_quality_no_further_than_needed():
     image = photo((400, 400))
-    whole = encoded(image)
+    whole = encode_webp(image)
     assert (whole.quality, whole.on_target) == (85, True)
-    target = (len(whole.data) + len(encoded(image, quality=60).data)) // 2
-    found = encoded(image, most_bytes=target)
+    target = (len(whole.data) + len(encode_webp(image, quality=60).data)) // 2
+    found = encode_webp(image, most_bytes=target)
     assert found.quality in (65, 70, 75, 80)
     assert len(found.data) <= target
-    assert len(encoded(image, quality=found.quality + 5).data) > target
+    assert len(encode_webp(image, quality=found.quality + 5).data) > target
 
 
 def test_a_missed_size_target_is_delivered_and_told():
     source = png(photo((400, 400)))
     finish = PostProcess(most_bytes=500)
     made = finish(source, FACTS)
-    assert finish.missed(made)
+    assert finish.exceeds_target(made)
     assert made == PostProcess(quality=50)(source, FACTS)
-    assert not PostProcess(most_bytes=10**6).missed(made)
+    assert not PostProcess(most_bytes=10**6).exceeds_target(made)
 
 
 def test_a_transparent_picture_goes_lossy_only_for_its_size_target():
@@ -222,7 +222,7 @@ def test_qualities_fall_by_five_and_end_at_fifty(first: int):
 def test_a_smaller_target_never_gives_a_larger_file(targets: list[int], seed: int):
     noise = np.random.default_rng(seed).integers(0, 255, (20, 20, 3), np.uint8)
     image = Image.fromarray(noise).resize((160, 160), Image.Resampling.BICUBIC)
-    sizes = [len(encoded(image, most_bytes=target).data) for target in sorted(targets)]
+    sizes = [len(encode_webp(image, most_bytes=target).data) for target in sorted(targets)]
     assert sizes == sorted(sizes)
 
 
@@ -236,7 +236,7 @@ def test_trimming_never_cuts_the_subject(box: tuple[int, int, int, int], alpha: 
     image = Image.new("RGBA", (60, 60))
     left, top, width, height = box
     image.paste((9, 9, 9, alpha), (left, top, left + width, top + height))
-    found = trimmed(image, margin)
+    found = trim(image, margin)
     assert np.asarray(found)[..., 3].sum() == np.asarray(image)[..., 3].sum()
     assert found.width <= width + 2 * margin
     assert found.height <= height + 2 * margin

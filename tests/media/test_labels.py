@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from imagemill.media.encoding import encoded
+from imagemill.media.encoding import encode_webp
 from imagemill.media.layout import InvalidImage
 from imagemill.media.metadata import AI_MARK, ImageMetadata, Metadata, exif, redacted, with_metadata, xmp
 from tests.debian import environment, unpacked
@@ -31,7 +31,9 @@ SECRETS = ("menina", "Aña", "job-1", "128078")
 def labelled(kind: str, labels: ImageMetadata) -> bytes:
     if kind == "png":
         return with_metadata(picture(), labels)
-    return encoded(Image.effect_noise((40, 30), 90).convert("RGB"), exif=exif(labels), xmp=xmp(labels)).data
+    return encode_webp(
+        Image.effect_noise((40, 30), 90).convert("RGB"), exif=exif(labels), xmp=xmp(labels)
+    ).data
 
 
 @pytest.fixture

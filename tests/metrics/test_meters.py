@@ -13,11 +13,11 @@ from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap.observer import Observer
+from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.domain.clock import SECOND, now_us, uuid7, uuid7_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 from imagemill.domain.jobs import LaneKey
-from imagemill.jobs.store.store import Store
 from imagemill.observability.collectors import MetricsPortTaken, MetricsServer, QueueCollector, QueueSample
 from imagemill.observability.metrics import Metrics, NodeUtilization
 from tests.blobs.contract import BlobStoreContract, key
@@ -58,7 +58,7 @@ def test_a_node_with_two_jobs_is_busy_once() -> None:
     occupancy.enter("a")
     while time.monotonic() - start < 0.05:
         time.sleep(0.01)
-    jobs, busy_s = occupancy.look()["a"]
+    jobs, busy_s = occupancy.snapshot()["a"]
     passed_s = time.monotonic() - start
 
     assert jobs == 2
@@ -69,10 +69,10 @@ def test_an_idle_node_gets_no_busier() -> None:
     occupancy = NodeUtilization()
     occupancy.enter("a")
     occupancy.leave("a")
-    first = occupancy.look()["a"]
+    first = occupancy.snapshot()["a"]
     time.sleep(0.02)
 
-    assert occupancy.look()["a"] == first
+    assert occupancy.snapshot()["a"] == first
 
 
 def test_scrapes_that_come_together_share_one_look() -> None:
@@ -109,18 +109,18 @@ def test_a_database_that_is_away_is_told_and_spoils_no_scrape() -> None:
     assert seen.value("imagemill_callbacks_total", result="delivered") == 1
 
 
-def test_queues_are_measured_by_state(store: Store) -> None:
-    store.ensure_owner("ann", now_us())
+def test_queues_are_measured_by_state(store: Stores) -> None:
+    store.jobs.ensure_owner("ann", now_us())
     app = build_mill(store)
     for lane in (LaneKey("gpu"), LaneKey("gpu", model="m"), LaneKey("render")):
         add(store, lane=lane, queue=lane.queue)
-    before = store.measure(now_us() + 10 * SECOND)
+    before = store.jobs.measure(now_us() + 10 * SECOND)
     app.run()
     app.runner.close(5)
 
     assert (before["gpu"].queued, before["render"].queued) == (2, 1)
     assert 10 <= before["gpu"].oldest_s < 30
-    assert store.measure(now_us())["gpu"].queued == 1
+    assert store.jobs.measure(now_us())["gpu"].queued == 1
 
 
 def test_an_id_knows_when_it_was_made() -> None:

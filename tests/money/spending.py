@@ -4,18 +4,18 @@ import random
 import sys
 import threading
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import ImagemillError
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.finish import ReclaimLeases
-from imagemill.jobs.store.store import Store
 from tests.store.build import ask, draft, fail, retry, succeed
 
 HOUR = 3600 * SECOND
 
 
-def spend(store: Store, seed: int) -> None:
+def spend(store: Stores, seed: int) -> None:
     rng = random.Random(seed)
     while True:
         now = now_us()
@@ -23,10 +23,10 @@ def spend(store: Store, seed: int) -> None:
             first = draft(id=uuid7(now), cost=1.0, expires_at=now + HOUR)
             second = draft(id=uuid7(now), cost=0.5, depends_on=(first.id,), expires_at=now + HOUR)
             owner = rng.choice(("ann", "bob"))
-            store.submit(Submission(uuid7(now), owner, (first, second), now, is_charged=True))
+            store.jobs.submit(Submission(uuid7(now), owner, (first, second), now, is_charged=True))
         except ImagemillError:
-            store.reclaim_leases(ReclaimLeases(now + HOUR))
-        claim = store.claim_next(ask(now, node=f"node-{seed}"))
+            store.jobs.reclaim_leases(ReclaimLeases(now + HOUR))
+        claim = store.jobs.claim_next(ask(now, node=f"node-{seed}"))
         if claim is None:
             continue
         try:
@@ -36,8 +36,8 @@ def spend(store: Store, seed: int) -> None:
 
 
 def main() -> None:
-    store = Store(open_database(sys.argv[1]))
-    bought = store.submit(
+    store = build_stores(open_engines(sys.argv[1]))
+    bought = store.jobs.submit(
         Submission(
             uuid7(), "ann", (draft(id=uuid7(), expires_at=now_us() + HOUR),), now_us(), is_charged=True
         )

@@ -19,14 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import SECOND
 from imagemill.domain.credits import amount_of
 from imagemill.domain.errors import CreditsInsufficient, Superseded
 from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.store.store import Store
 from tests.databases import empty, sqlite_database
 from tests.money.build import add_owner, buy, grant, purse, transfer
 from tests.store.build import T0, ask, cancel, draft, expire, fail, reclaim, retry, succeed
@@ -48,7 +48,7 @@ class Books(RuleBasedStateMachine):
     """``open_store`` gives an empty store. What an owner has is what it was given, less what it bought and
     what its open jobs hold: whichever way they got there."""
 
-    open_store: Callable[[], Store]
+    open_store: Callable[[], Stores]
     claims = Bundle("claims")
     ids = Bundle("ids")
 
@@ -108,7 +108,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(target=claims)
     def claim(self) -> Any:
-        return self.store.claim_next(ask(self.now)) or multiple()
+        return self.store.jobs.claim_next(ask(self.now)) or multiple()
 
     @rule(claim=claims, pictures=st.integers(0, 2))
     def succeed(self, claim: Claim, pictures: int) -> None:
@@ -126,7 +126,7 @@ class Books(RuleBasedStateMachine):
     @rule(id_=ids)
     def cancel(self, id_: str) -> None:
         if id_ in self.jobs:
-            cancel(self.store, self.store.job(id_), self.now, self.jobs[id_].owner)
+            cancel(self.store, self.store.jobs.job(id_), self.now, self.jobs[id_].owner)
 
     @rule(dead=st.booleans())
     def reclaim(self, dead: bool) -> None:
@@ -135,7 +135,7 @@ class Books(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         expire(self.store, self.now)
-        self.store.unpark(ReleaseRetries(self.now))
+        self.store.jobs.release_retries(ReleaseRetries(self.now))
 
     @rule(seconds=st.sampled_from([1, 31, 120]))
     def time_goes_by(self, seconds: int) -> None:
@@ -146,9 +146,9 @@ class Books(RuleBasedStateMachine):
         job = self.jobs.pop(id_, None)
         if job is None:
             return
-        if self.store.job(id_).status is JobStatus.SUCCEEDED and job.delivered:
+        if self.store.jobs.job(id_).status is JobStatus.SUCCEEDED and job.delivered:
             self.given[job.owner] -= job.amount
-        self.store.delete_jobs([id_])
+        self.store.jobs.delete_jobs([id_])
 
     def tried(self, finish: Callable[[], object]) -> bool:
         try:
@@ -160,7 +160,7 @@ class Books(RuleBasedStateMachine):
     def expected(self, owner: str) -> tuple[int, int]:
         """By the states of the jobs alone."""
         available, held = self.given[owner], 0
-        for job in self.store.list_jobs(Filter(owner, limit=10_000)):
+        for job in self.store.jobs.list_jobs(Filter(owner, limit=10_000)):
             paid = self.jobs[job.id]
             if not job.status.is_terminal:
                 held += paid.amount
@@ -181,7 +181,7 @@ class Books(RuleBasedStateMachine):
             assert min(purse(self.store, owner)) >= 0
 
 
-def run(open_store: Callable[[], Store], examples: int, steps: int) -> None:
+def run(open_store: Callable[[], Stores], examples: int, steps: int) -> None:
     machine = type("Story", (Books,), {"open_store": staticmethod(open_store)})
     run_state_machine_as_test(
         machine,
@@ -196,15 +196,15 @@ def run(open_store: Callable[[], Store], examples: int, steps: int) -> None:
 
 
 def test_any_story_on_sqlite(tmp_path: Path):
-    def open_store() -> Store:
-        return Store(open_database(sqlite_database(tmp_path / f"{next(_names)}.db")))
+    def open_store() -> Stores:
+        return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db")))
 
     run(open_store, examples=30, steps=40)
 
 
 def test_any_story_on_postgresql(kept_postgres_url: str):
-    def open_store() -> Store:
+    def open_store() -> Stores:
         empty(kept_postgres_url)
-        return Store(open_database(kept_postgres_url))
+        return build_stores(open_engines(kept_postgres_url))
 
     run(open_store, examples=8, steps=30)

@@ -29,7 +29,7 @@ def paid(make_server: Callable[..., Server]) -> Server:
 
 def account(server: Server, name: str, *, is_service: bool = False) -> httpx2.Client:
     """A new account's client."""
-    accounts = server.app.store.accounts
+    accounts = server.app.stores.accounts
     accounts.ensure_owner(Owner(name, Role.USER, now_us()))
     key = draw()
     accounts.add_key(StoredKey(key.id, name, "a test's", key.digest, Role.USER.scopes, is_service, now_us()))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from imagemill.bootstrap.stores import build_stores
 from imagemill.credits.ledger import StatementPage
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.store.store import Store
 from tests.money.build import add_owner, purse
 from tests.store.build import cancel
 
@@ -32,7 +32,7 @@ def spender(database_url: str) -> "subprocess.Popen[str]":
 @pytest.mark.timeout(180)
 def test_processes_killed_in_the_middle_leave_books_that_balance(database_url: str):
     rng = random.Random(7)
-    with closing(Store(open_database(database_url))) as store:
+    with closing(build_stores(open_engines(database_url))) as store:
         for owner in ("ann", "bob"):
             add_owner(store, owner, GIVEN)
         for _ in range(KILLS):
@@ -41,7 +41,7 @@ def test_processes_killed_in_the_middle_leave_books_that_balance(database_url: s
                 process.kill()
             assert store.ledger.faults() == []
         for owner in ("ann", "bob"):
-            jobs = store.list_jobs(Filter(owner, limit=10_000))
+            jobs = store.jobs.list_jobs(Filter(owner, limit=10_000))
             assert len(jobs) > KILLS, "hardly anything was bought: the proof proves little"
             paid = sum(round(job.cost * 1000) for job in jobs if job.status.value == "succeeded")
             held = sum(round(job.cost * 1000) for job in jobs if not job.status.is_terminal)

@@ -3,9 +3,9 @@
 from collections import Counter
 from contextlib import ExitStack, closing
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.errors import CreditsInsufficient
-from imagemill.jobs.store.store import Store
 from tests.money.build import add_owner, buy_one, grant, purse, transfer
 from tests.store.build import cancel, claim_all, fail, in_threads, succeed
 
@@ -13,9 +13,9 @@ SPENDERS = 64
 PAYABLE = 23
 
 
-def stores(database_url: str, several: ExitStack, number: int = 4) -> list[Store]:
+def stores(database_url: str, several: ExitStack, number: int = 4) -> list[Stores]:
     """As many processes have."""
-    return [several.enter_context(closing(Store(open_database(database_url)))) for _ in range(number)]
+    return [several.enter_context(closing(build_stores(open_engines(database_url)))) for _ in range(number)]
 
 
 def test_64_spenders_get_exactly_what_can_be_paid(database_url: str):

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from benchmarks import glossary as figures
-from imagemill.products.characters.prompts.glossary import look, user_tags
-from imagemill.products.characters.prompts.lexicon import folded
+from imagemill.products.characters.prompts.glossary import describe_appearance, user_tags
+from imagemill.products.characters.prompts.lexicon import fold
 from imagemill.products.characters.prompts.types import (
     MOST_TAGS,
     MOST_UNTRANSLATED,
@@ -28,11 +28,11 @@ PORTUGUESE = frozenset(
 
 
 def physical(text: str, **sheet: str) -> tuple[str, ...]:
-    return look(CharacterSheet(physical=text, **sheet)).physical
+    return describe_appearance(CharacterSheet(physical=text, **sheet)).physical
 
 
 def attire(text: str) -> tuple[str, ...]:
-    return look(CharacterSheet(attire=text)).attire
+    return describe_appearance(CharacterSheet(attire=text)).attire
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_accents_are_optional():
 
 
 def test_adjectives_of_another_noun_do_not_reach_the_hair():
-    tags = look(
+    tags = describe_appearance(
         CharacterSheet(physical="cabelo preto, olhos verdes, lábios vermelhos", attire="vestido amarelo")
     ).tags
     assert set(tags) == {"black hair", "green eyes", "red lips", "yellow dress"}
@@ -122,18 +122,18 @@ def test_adjectives_of_another_noun_do_not_reach_the_hair():
     ],
 )
 def test_gender_is_said_or_shown_by_the_words(sheet: CharacterSheet, gender: str):
-    assert look(sheet).gender == gender
+    assert describe_appearance(sheet).gender == gender
 
 
 def test_species_bring_what_shows_them():
-    assert look(CharacterSheet(species="elfa")).physical == ("elf", "pointy ears")
-    cat = look(CharacterSheet(species="gata-menina", gender="feminino")).physical
+    assert describe_appearance(CharacterSheet(species="elfa")).physical == ("elf", "pointy ears")
+    cat = describe_appearance(CharacterSheet(species="gata-menina", gender="feminino")).physical
     assert set(cat) == {"cat girl", "cat ears", "cat tail"}
-    assert "fangs" in look(CharacterSheet(species="vampiro")).physical
+    assert "fangs" in describe_appearance(CharacterSheet(species="vampiro")).physical
 
 
 def test_personality_and_biography_are_dropped_without_a_word():
-    seen = look(
+    seen = describe_appearance(
         CharacterSheet(physical="tímida, alegre e sonhadora", description="Ama romances, nasceu em Lisboa.")
     )
     assert seen.tags == ()
@@ -141,18 +141,20 @@ def test_personality_and_biography_are_dropped_without_a_word():
 
 
 def test_what_looks_visual_and_is_unknown_is_reported_and_not_drawn():
-    seen = look(CharacterSheet(physical="olhos glaucescentes", attire="vestido azul, guedelhoque"))
+    seen = describe_appearance(
+        CharacterSheet(physical="olhos glaucescentes", attire="vestido azul, guedelhoque")
+    )
     assert seen.untranslated == ("glaucescentes", "guedelhoque")
     assert seen.tags == ("blue dress",)
 
 
 def test_english_passes_even_where_no_list_has_the_word():
-    seen = look(
+    seen = describe_appearance(
         CharacterSheet(physical="long hair, aquiline nose, chiseled jaw", attire="an intricate red gown")
     )
     assert {"long hair", "aquiline nose", "chiseled jaw", "intricate red gown"} <= set(seen.tags)
     assert seen.untranslated == ()
-    assert look(CharacterSheet(physical="ahoge, heterochromia, hair between eyes")).physical
+    assert describe_appearance(CharacterSheet(physical="ahoge, heterochromia, hair between eyes")).physical
 
 
 def test_youth_is_never_drawn():
@@ -165,7 +167,7 @@ def test_youth_is_never_drawn():
             physical="jovem garotinha de olhos azuis", attire="child clothes, school girl, lingerie"
         ),
     ]
-    for seen in map(look, sheets):
+    for seen in map(describe_appearance, sheets):
         assert "blue eyes" in seen.tags
         assert not re.search(r"child|loli|shota|young|teen|little|curvy|bikini|lingerie", " ".join(seen.tags))
 
@@ -178,7 +180,7 @@ def test_old_age_is_drawn_as_the_person_is():
 
 def test_a_look_has_fifteen_tags_at_most_and_clothes_among_them():
     text = "elfa alta e magra, cabelos longos, ruivos e ondulados, olhos verdes, sardas, cicatriz no rosto, "
-    seen = look(
+    seen = describe_appearance(
         CharacterSheet(
             physical=text + "pele pálida, asas brancas, chifres, cauda, presas, garras, barba, bigode",
             attire="vestido azul, botas, luvas, chapéu, cinto, capa vermelha, óculos, colar, brincos",
@@ -192,8 +194,8 @@ def test_a_look_has_fifteen_tags_at_most_and_clothes_among_them():
 
 def test_a_description_stands_in_where_nothing_else_is_said():
     text = "Ela tem cabelos longos e usa um vestido verde. Sonha em ser cantora."
-    assert set(look(CharacterSheet(description=text)).tags) == {"long hair", "green dress"}
-    seen = look(CharacterSheet(description=text, attire="saia preta"))
+    assert set(describe_appearance(CharacterSheet(description=text)).tags) == {"long hair", "green dress"}
+    seen = describe_appearance(CharacterSheet(description=text, attire="saia preta"))
     assert set(seen.tags) == {"long hair", "black skirt"}
 
 
@@ -208,9 +210,9 @@ def test_wishes_are_translated_and_english_ones_pass():
     "text", ["\ufdfa" * 5000, "cabelo azul e longo de couro, " * 500, "a " * 5000, "(" * 50_000]
 )
 def test_a_sheet_made_to_take_long_does_not(text: str):
-    look(CharacterSheet())
+    describe_appearance(CharacterSheet())
     begin = time.process_time()
-    seen = look(CharacterSheet(*([text] * 8)))
+    seen = describe_appearance(CharacterSheet(*([text] * 8)))
     assert time.process_time() - begin < 2
     assert len(seen.untranslated) <= MOST_UNTRANSLATED
 
@@ -229,13 +231,13 @@ def test_recall_of_the_sheets_written_beforehand():
 
 def test_no_portuguese_word_is_left():
     for row in figures.rows("pt"):
-        seen = look(CharacterSheet(**row["sheet"]))
+        seen = describe_appearance(CharacterSheet(**row["sheet"]))
         assert not PORTUGUESE & set(words(seen)), row["sheet"]["name"]
         assert len(seen.tags) >= 3
 
 
 def words(seen: Appearance) -> list[str]:
-    return folded(" ".join(seen.tags)).replace("-", " ").split()
+    return fold(" ".join(seen.tags)).replace("-", " ").split()
 
 
 def test_two_colours_of_one_thing_stay_together():
@@ -243,5 +245,5 @@ def test_two_colours_of_one_thing_stay_together():
 
 
 def test_a_stuff_is_told_from_a_part_of_the_body():
-    seen = look(CharacterSheet(physical="white fur", attire="leather armor and a fur cloak"))
+    seen = describe_appearance(CharacterSheet(physical="white fur", attire="leather armor and a fur cloak"))
     assert seen.tags == ("white fur", "leather armor", "fur cloak")

@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.products.characters.prompts.glossary import look, user_tags
-from imagemill.products.characters.prompts.scenes import ACTIONS, EMOTIONS, MOST_SCENERY, actions, setting
+from imagemill.products.characters.prompts.glossary import describe_appearance, user_tags
+from imagemill.products.characters.prompts.scenes import (
+    ACTIONS,
+    EMOTIONS,
+    MOST_SCENERY,
+    actions,
+    describe_scene,
+)
 from imagemill.products.characters.prompts.templates import (
     COLOURS,
     MOST_EXTRAS,
@@ -118,7 +124,7 @@ def test_tags_with_parentheses_are_escaped():
 
 def test_a_cover_counts_its_people_and_carries_no_lettering():
     man = Person(Appearance("male", ("beard",)), "Rui")
-    prompt = cover(setting(StoryContext(title="Noite na floresta")), [ANN, man])
+    prompt = cover(describe_scene(StoryContext(title="Noite na floresta")), [ANN, man])
     assert "1girl, 1boy, (Ann_v2:1.2), red hair" in prompt.positive
     assert "forest" in prompt.positive.split(", ")
     assert "text" in prompt.negative.split(", ")
@@ -133,7 +139,7 @@ def test_a_scene_is_reduced_to_what_can_be_seen():
         mood="melancólico",
         messages=("oi",),
     )
-    seen = setting(telling)
+    seen = describe_scene(telling)
     assert seen.tags == ("beach", "melancholic", "hug", "rain")
     assert seen.untranslated == ("guedelhoque",)
     assert "beach, melancholic, hug, rain" in scene(seen).positive
@@ -169,11 +175,11 @@ def test_a_background_to_be_keyed_out_has_a_name_and_a_code():
 
 
 @settings(max_examples=150, deadline=None)
-@given(sheet=sheets, action=text, wish=text)
+@given(sheet=sheets, action=text, job_request=text)
 def test_any_sheet_makes_bounded_prompts_with_balanced_weights(
     sheet: CharacterSheet, action: str, job_request: str
 ):
-    seen = look(sheet)
+    seen = describe_appearance(sheet)
     assert len(seen.tags) <= MOST_TAGS
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9 ()-]*", tag) for tag in seen.tags)
     person = Person(seen, sheet.name, sheet.lora)
@@ -191,9 +197,9 @@ def test_any_sheet_makes_bounded_prompts_with_balanced_weights(
 @settings(max_examples=100, deadline=None)
 @given(st.builds(StoryContext, text, text, st.tuples(text, text), st.tuples(sheets), text, text), text)
 def test_any_story_makes_bounded_prompts_with_balanced_weights(telling: StoryContext, description: str):
-    seen = setting(telling)
+    seen = describe_scene(telling)
     assert len(seen.tags) <= MOST_SCENERY
-    people = [Person(look(sheet), sheet.name, sheet.lora) for sheet in telling.characters]
+    people = [Person(describe_appearance(sheet), sheet.name, sheet.lora) for sheet in telling.characters]
     told = SceneDescription(seen.tags, description)
     for prompt in (cover(seen, people), scene(told, people * 4, style=telling.title)):
         check(prompt.positive)

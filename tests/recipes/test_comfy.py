@@ -108,7 +108,7 @@ def test_what_is_no_graph_is_refused_at_its_node(graph: dict[str, Any], path: st
 
 
 def test_a_graph_too_large_is_refused():
-    with pytest.raises(InvalidInput, match="at most 2000"):
+    with pytest.raises(InvalidInput, match="the maximum is 2000"):
         completed({str(number): node("X") for number in range(2001)})
 
 

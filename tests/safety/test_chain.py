@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, PromptTexts, Verdict
 from imagemill.safety.chain import CheckChain, CheckFailed
 from imagemill.safety.normalize import digest, words
-from imagemill.safety.words import BlockedWords, Profanity, available
+from imagemill.safety.words import BlockedWords, Profanity, available, terms_in
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Fake:
     asked: list[str] = field(default_factory=list[str])
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        self.asked.append(question.wording.prompt)
+        self.asked.append(question.texts.prompt)
         return self.say(question)
 
 
@@ -32,14 +33,14 @@ def question(prompt: str, negative: str = "") -> ModerationInput:
 
 def rewriting(text: str) -> Fake:
     return Fake(
-        lambda asked: ModerationResult(Verdict.REWRITE, "style", PromptTexts(text, asked.wording.negative))
+        lambda asked: ModerationResult(Verdict.REWRITE, "style", PromptTexts(text, asked.texts.negative))
     )
 
 
 def test_an_ordinary_prompt_passes_and_nothing_is_kept_of_it():
     sentence = CheckChain([Fake()]).judge(question("a lighthouse"))
     assert sentence.texts.prompt == "a lighthouse"
-    assert sentence.judgements == ()
+    assert sentence.records == ()
 
 
 def test_a_block_ends_the_chain():
@@ -58,7 +59,7 @@ def test_a_flag_is_kept_and_the_chain_goes_on():
         question("x")
     )
     assert sentence.blocked is None
-    assert [each.verdict for each in sentence.judgements] == [Verdict.FLAG]
+    assert [each.verdict for each in sentence.records] == [Verdict.FLAG]
     assert after.asked == ["x"]
 
 
@@ -82,7 +83,7 @@ def test_a_rewrite_that_cannot_be_made_is_a_block():
 
 def test_a_check_that_fails_lets_nothing_pass_and_tells_no_text(caplog: pytest.LogCaptureFixture):
     def fail(asked: ModerationInput) -> ModerationResult:
-        raise ValueError(asked.wording.prompt)
+        raise ValueError(asked.texts.prompt)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(CheckFailed) as error:
         CheckChain([Fake(fail)]).judge(question("hushhush"))
@@ -121,8 +122,37 @@ def test_profanity_is_flagged_in_any_dress(prompt: str):
     assert ruling == ModerationResult(Verdict.FLAG, "profanity")
 
 
-def test_lists_are_there_by_their_languages():
-    assert {"english", "portuguese", "spanish"} <= set(available())
+EVERYDAY = dict(
+    line.split(": ", 1) for line in Path(__file__).with_name("everyday.txt").read_text("utf-8").splitlines()
+)
+"""A sentence by language, with words that lists of profanity often name wrongly."""
+
+
+def test_there_is_a_list_of_each_language_that_ever_had_one():
+    assert available() == sorted(EVERYDAY)
+
+
+@pytest.mark.parametrize("language", sorted(EVERYDAY))
+def test_each_term_is_found_and_everyday_sentences_are_not(language: str):
+    check, terms = Profanity((language,), Verdict.FLAG), terms_in(language)
+    assert len(terms) >= 50
+    assert terms == sorted(set(terms))
+    for term in terms:
+        bare = term.removesuffix("*")
+        for prompt in (bare, f"a photo, {bare.upper()}!", f"{bare}xyz" if term != bare else bare):
+            assert check.judge(question(prompt)).verdict is Verdict.FLAG, prompt
+    assert check.judge(question(EVERYDAY[language])).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("language", sorted(EVERYDAY))
+def test_no_term_is_a_single_latin_letter_or_empty(language: str):
+    for term in terms_in(language):
+        found = words(term)
+        assert found, term
+        assert found != (found[0],) or len(found[0]) > 1 or not found[0].isascii(), term
+
+
+def test_a_language_without_a_list_is_an_error_that_names_those_with_one():
     with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
         Profanity(("klingon",), Verdict.FLAG)
 

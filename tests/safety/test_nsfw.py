@@ -81,5 +81,5 @@ def test_the_means_are_taken_off_and_red_is_the_last_plane(classifier: Nsfw):
 
 
 def test_a_model_that_is_not_there_is_told_by_its_setting():
-    with pytest.raises(ValueError, match="IMAGEMILL_SAFETY__NSFW_MODEL names"):
+    with pytest.raises(ValueError, match="IMAGEMILL_SAFETY__NSFW_MODEL: "):
         Nsfw(Path("/nowhere.onnx"), output=1, flag=0.5, block=0.85)

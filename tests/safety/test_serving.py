@@ -29,7 +29,7 @@ class Tame:
     name: str = "tame"
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        wording = question.wording
+        wording = question.texts
         if "wild" not in wording.prompt:
             return ALLOWED
         return ModerationResult(Verdict.REWRITE, "style", PromptTexts(wording.prompt.replace("wild", "calm")))
@@ -49,7 +49,7 @@ class Fixed:
 
 def classified(ruling: ModerationResult) -> Callable[[Application], None]:
     def prepare(app: Application) -> None:
-        gate = PictureGate([Fixed(ruling)], app.store, app.safety.intake.raster)
+        gate = PictureGate([Fixed(ruling)], app.stores.decisions, app.safety.intake.raster)
         seen = OutputChecks(app.safety.intake.inspect, gate.judge)
         app.runner._rules = _with(app.runner._rules, seen)  # pyright: ignore[reportPrivateUsage]
 
@@ -59,13 +59,13 @@ def classified(ruling: ModerationResult) -> Callable[[Application], None]:
 def _with(rules: Any, seen: OutputChecks) -> Any:
     from dataclasses import replace
 
-    return replace(rules, examination=seen)
+    return replace(rules, output_checks=seen)
 
 
 def decisions(server: Server) -> list[Decision]:
-    server.app.store.ping()
-    server.app.store.ensure_owner("local", 0)  # a write, after which what waited is written
-    return server.app.store.decisions.page()
+    server.app.stores.database.ping()
+    server.app.stores.jobs.ensure_owner("local", 0)  # a write, after which what waited is written
+    return server.app.stores.decisions.page()
 
 
 def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any):
@@ -79,8 +79,8 @@ def test_a_blocked_prompt_is_a_typed_problem_and_leaves_nothing(make_server: Any
     assert server.client.get("/api/v1/jobs").json()["items"] == []
     (decision,) = decisions(server)
     assert (decision.owner, decision.job_id) == ("local", None)
-    assert (decision.judgement.rule, decision.judgement.verdict) == ("minors", Verdict.BLOCK)
-    assert len(decision.judgement.digest) == 64
+    assert (decision.record.rule, decision.record.verdict) == ("minors", Verdict.BLOCK)
+    assert len(decision.record.digest) == 64
 
 
 def test_no_picture_is_stored_for_a_request_that_is_blocked(make_server: Any):
@@ -91,11 +91,11 @@ def test_no_picture_is_stored_for_a_request_that_is_blocked(make_server: Any):
     first = image_job(controlNets=[control])
     accepted = server.submit(first)
     assert accepted.status_code == 200, accepted.text
-    for kept in server.mill.blobs.list("inputs/"):
-        server.mill.blobs.delete([kept.key])
+    for kept in server.app.blobs.list("inputs/"):
+        server.app.blobs.delete([kept.key])
     bad = image_job(params={"prompt": "nude child"})
     assert server.submit({"jobs": [first, bad]}).status_code == 400
-    assert list(server.mill.blobs.list("inputs/")) == []
+    assert list(server.app.blobs.list("inputs/")) == []
 
 
 @pytest.mark.parametrize("whatif", ["true", "false"])
@@ -129,7 +129,7 @@ def test_an_ordinary_job_has_no_mark(make_server: Any):
 
 def test_a_rewritten_prompt_is_what_is_stored_and_is_marked(make_server: Any):
     def prepare(app: Application) -> None:
-        gate = PromptGate(CheckChain([Tame()]), app.store)
+        gate = PromptGate(CheckChain([Tame()]), app.stores.decisions)
         app.services.submitter._gate = gate  # pyright: ignore[reportPrivateUsage]
 
     server = make_server(prepare=prepare)
@@ -143,9 +143,9 @@ def test_a_replay_is_judged_by_the_rules_of_today(make_server: Any):
     job_id = server.submit(image_job(params={"prompt": "a zeppelin"})).json()["jobId"]
     server.wait(job_id)
     assert server.client.post(f"/api/v1/jobs/{job_id}/replay").status_code == 201
-    settings = server.mill.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
-    guards = SafetyComponents(settings, server.mill.store)
-    server.mill.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
+    settings = server.app.settings.model_copy(update={"safety": SafetySettings(blocked_words=("zeppelin",))})
+    guards = SafetyComponents(settings, server.app.stores.decisions, {})
+    server.app.services.submitter._gate = guards.prompts  # pyright: ignore[reportPrivateUsage]
     answer = server.client.post(f"/api/v1/jobs/{job_id}/replay")
     assert answer.json()["type"].endswith("content_blocked")
 
@@ -154,8 +154,8 @@ def test_a_blocked_picture_fails_the_job_once_and_is_not_kept(make_server: Any):
     server = make_server(prepare=classified(ModerationResult(Verdict.BLOCK, "nsfw")))
     job = server.wait(server.submit().json()["jobId"])
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "content_blocked", 1)
-    assert list(server.mill.blobs.list("jobs/")) == []
-    assert [each.judgement.rule for each in decisions(server)] == ["fixed"]
+    assert list(server.app.blobs.list("jobs/")) == []
+    assert [each.record.rule for each in decisions(server)] == ["fixed"]
 
 
 def test_a_flagged_picture_is_kept_and_marked(make_server: Any):
@@ -186,8 +186,8 @@ def test_no_prompt_is_logged(make_server: Any, caplog: pytest.LogCaptureFixture)
             "IMAGEMILL_SAFETY__CHECKS names 'mine'; there are characters, profanity, words",
         ),
         ({"classifiers": ("mine",)}, "IMAGEMILL_SAFETY__CLASSIFIERS names 'mine'; there are nsfw"),
-        ({"languages": ("klingon",)}, "no list of profanity in 'klingon'"),
-        ({"nsfw_model": "/nowhere.onnx"}, "which is no file"),
+        ({"languages": ("klingon",)}, "no profanity list for 'klingon'"),
+        ({"nsfw_model": "/nowhere.onnx"}, "is not a file"),
     ],
 )
 def test_a_name_that_is_not_there_is_told_at_start(make_server: Any, safety: dict[str, Any], message: str):
@@ -199,6 +199,6 @@ def test_decisions_are_deleted_with_time(make_server: Any):
     server = make_server()
     server.submit(image_job(params={"prompt": "nude child"}))
     assert len(decisions(server)) == 1
-    store = server.mill.store
+    store = server.app.stores
     assert store.decisions.prune(decisions(server)[0].at) == 0
     assert store.decisions.prune(decisions(server)[0].at + 1) == 1

@@ -14,25 +14,25 @@ from pydantic import BaseModel
 
 from imagemill.backends.base import Node, Output, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.blobs.base import BlobInfo, Method
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.domain.failures import Backoff
 from imagemill.domain.images import GraphSpec, RenderSpec
 from imagemill.domain.jobs import Draft, Job, LaneKey
-from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
-from imagemill.jobs.attempt import RunRules
+from imagemill.jobs.attempt import RunOptions
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.inputs import InputLimits, InputPictures
 from imagemill.jobs.outputs import OutputLimits
 from imagemill.jobs.runner import Runner
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Submission
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.settings import JobSettings
+from tests.tuning import tuned
 
 
 def png(width: int = 8, height: int = 8) -> bytes:
@@ -151,30 +151,26 @@ def recipe() -> Recipe:
     )
 
 
-def rules(**changes: Any) -> RunRules:
-    values: dict[str, Any] = {
-        "lease_s": 30.0,
-        "heartbeat_s": 0.05,
-        "timeout_s": 60.0,
-        "placing": PlacementRules(),
-        "avoid_node_s": 60.0,
-        "backoff": Backoff(0.0, 0.0),
-        "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0),
-        **changes,
-    }
-    return RunRules(**values)
+def run_settings(**changes: Any) -> tuple[JobSettings, RunOptions]:
+    """What a runner is given; quick heartbeats and no pauses between tries, unless a test wants some."""
+    values: dict[str, Any] = {"heartbeat_s": 0.05, "retry_base_s": 0.0, "reattach_s": 0.0, **changes}
+    given: dict[str, Any] = {"timeout_s": 60.0, "limits": OutputLimits(10_000, 1_000_000, patience_s=0.0)}
+    for name in RunOptions.__dataclass_fields__:
+        if name in values:
+            given[name] = values.pop(name)
+    return tuned(JobSettings, **values), RunOptions(**given)
 
 
-def hub(store: Store, **changes: Any) -> Hub:
+def hub(store: Stores, **changes: Any) -> Hub:
     values: dict[str, Any] = {"poll_s": 0.02, "most": 1000, **changes}
-    return Hub(store.progress_of, **values)
+    return Hub(store.jobs.progress_of, **values)
 
 
 @dataclass
 class Mill:
     """A runner with fakes around it."""
 
-    store: Store
+    store: Stores
     backend: FakeBackend
     blobs: MemoryBlobs
     hub: Hub
@@ -190,28 +186,28 @@ class Mill:
 
 
 def mill(
-    store: Store, follow: Follow | None = None, *, made_by: Recipe | None = None, **changes: Any
+    store: Stores, follow: Follow | None = None, *, made_by: Recipe | None = None, **changes: Any
 ) -> Mill:
     backend, blobs, hub_ = FakeBackend(follow), MemoryBlobs(), hub(store)
     recipes = {"square": made_by or recipe()}
-    runner = Runner(store, recipes, {"fake": backend}, blobs, blobs.get, hub_, rules(**changes))
+    runner = Runner(store.jobs, recipes, {"fake": backend}, blobs, blobs.get, hub_, *run_settings(**changes))
     return Mill(store, backend, blobs, hub_, runner)
 
 
-def inputs(store: Store, blobs: MemoryBlobs | None = None, **limits: float) -> InputPictures:
+def inputs(store: Stores, blobs: MemoryBlobs | None = None, **limits: float) -> InputPictures:
     """Pictures from clients; servers on this machine may be asked."""
     values: dict[str, Any] = {"bytes": 100_000, "pixels": 10_000, "fetch_s": 5.0, **limits}
     guard = UrlGuard([ip_network("127.0.0.0/8")])
     intake = InputSanitizer(PictureLimits(values["bytes"], values["pixels"]), DECODERS)
     given = InputLimits(values["bytes"], values["fetch_s"])
-    return InputPictures(store, blobs or MemoryBlobs(), guard, given, intake)
+    return InputPictures(store.jobs, blobs or MemoryBlobs(), guard, given, intake)
 
 
 def offer(node: str = "node-1", worker: str = "worker-1") -> Offer:
     return Offer(worker, node, "fake", frozenset({"gpu"}))
 
 
-def add(store: Store, owner: str = "ann", **changes: Any) -> Job:
+def add(store: Stores, owner: str = "ann", **changes: Any) -> Job:
     """A new job of the recipe ``square``, now."""
     values: dict[str, Any] = {
         "id": uuid7(),
@@ -225,7 +221,7 @@ def add(store: Store, owner: str = "ann", **changes: Any) -> Job:
         "max_failures": 3,
         **changes,
     }
-    return store.submit(Submission(uuid7(), owner, (Draft(**values),), now_us())).jobs[0]
+    return store.jobs.submit(Submission(uuid7(), owner, (Draft(**values),), now_us())).jobs[0]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 8.0) -> None:
@@ -238,8 +234,8 @@ def wait_until(condition: Callable[[], object], seconds: float = 8.0) -> None:
     raise AssertionError("it did not come true in time")
 
 
-def types(store: Store, job: Job) -> list[str]:
-    return [event.type.value for event in store.events_after(job.id, 0)]
+def types(store: Stores, job: Job) -> list[str]:
+    return [event.type.value for event in store.jobs.events_after(job.id, 0)]
 
 
 class Held:

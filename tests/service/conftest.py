@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from imagemill.db.engine import open_database
-from imagemill.jobs.store.store import Store
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from tests import databases
 from tests.service.build import Mill, mill
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(open_database(databases.sqlite_database(tmp_path / "store.db")))
+def store(tmp_path: Path) -> Iterator[Stores]:
+    store = build_stores(open_engines(databases.sqlite_database(tmp_path / "store.db")))
     yield store
     store.close()
 
@@ -28,7 +28,7 @@ def mills() -> Iterator[list[Mill]]:
 
 
 @pytest.fixture
-def make(store: Store, mills: list[Mill]) -> Any:
+def make(store: Stores, mills: list[Mill]) -> Any:
     def make(*args: Any, **changes: Any) -> Mill:
         mills.append(mill(store, *args, **changes))
         return mills[-1]

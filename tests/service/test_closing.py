@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 
 from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.jobs import JobStatus
-from imagemill.jobs.store.store import Store
 from tests.service.build import Held, add, offer, output, types
 
 S = JobStatus
 
 
-def test_closing_hands_a_running_job_back_without_using_up_a_try(store: Store, make: Any):
+def test_closing_hands_a_running_job_back_without_using_up_a_try(store: Stores, make: Any):
     held = Held()
     it, job = make(held), add(store)
     thread = it.start()
     held.begun.wait(5)
     it.runner.close(0.05)
     thread.join(5)
-    after = store.job(job.id)
+    after = store.jobs.job(job.id)
     assert (after.status, after.failures, after.run_after) == (S.QUEUED, 0, None)
     assert types(store, job)[-1] == "ClaimExpired"
     assert it.runner.active == 0
 
 
-def test_closing_lets_a_render_finish_in_its_grace(store: Store, make: Any):
+def test_closing_lets_a_render_finish_in_its_grace(store: Stores, make: Any):
     held = Held()
     it, job = make(held), add(store)
     thread = it.start()
@@ -36,11 +36,11 @@ def test_closing_lets_a_render_finish_in_its_grace(store: Store, make: Any):
     threading.Timer(0.1, held.go.set).start()
     it.runner.close(5)
     thread.join(5)
-    assert store.job(job.id).status is S.SUCCEEDED
+    assert store.jobs.job(job.id).status is S.SUCCEEDED
 
 
 @pytest.fixture
-def claimed(store: Store, make: Any) -> Iterator[Any]:
+def claimed(store: Stores, make: Any) -> Iterator[Any]:
     """A runner that has just claimed a job, and has not begun it yet when its closing begins."""
     just_claimed, go = threading.Event(), threading.Event()
 
@@ -61,29 +61,29 @@ def claimed(store: Store, make: Any) -> Iterator[Any]:
     threads[0].join(5)
 
 
-def test_closing_lets_a_job_that_was_just_claimed_finish_in_its_grace(store: Store, claimed: Any):
+def test_closing_lets_a_job_that_was_just_claimed_finish_in_its_grace(store: Stores, claimed: Any):
     job = add(store)
     claimed().runner.close(5)
-    assert store.job(job.id).status is S.SUCCEEDED
+    assert store.jobs.job(job.id).status is S.SUCCEEDED
 
 
-def test_closing_hands_a_job_back_that_was_just_claimed(store: Store, claimed: Any):
+def test_closing_hands_a_job_back_that_was_just_claimed(store: Stores, claimed: Any):
     job = add(store)
     claimed(Held()).runner.close(0)
-    after = store.job(job.id)
+    after = store.jobs.job(job.id)
     assert (after.status, after.failures) == (S.QUEUED, 0)
     assert types(store, job) == ["Initialized", "Claimed", "ClaimExpired"]
 
 
-def test_a_closed_runner_claims_nothing(store: Store, make: Any):
+def test_a_closed_runner_claims_nothing(store: Stores, make: Any):
     it = make()
     it.runner.close(0)
     job = add(store)
     assert it.run() is False
-    assert store.job(job.id).status is S.QUEUED
+    assert store.jobs.job(job.id).status is S.QUEUED
 
 
-def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Store, make: Any):
+def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Stores, make: Any):
     over = threading.Event()
 
     def steps(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:

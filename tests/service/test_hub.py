@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from imagemill.backends.base import Progress
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.hub import Hub, TooManyStreams
-from imagemill.jobs.store.store import Store
 from tests.service.build import add, hub, mill
 
 
@@ -87,7 +87,7 @@ def test_an_older_notice_does_not_take_back_a_newer():
     run(story())
 
 
-def test_what_another_process_wrote_is_found_by_looking(store: Store):
+def test_what_another_process_wrote_is_found_by_looking(store: Stores):
     async def story() -> None:
         hub_ = hub(store)
         job = add(store)
@@ -95,7 +95,7 @@ def test_what_another_process_wrote_is_found_by_looking(store: Store):
         with hub_.watch([job.id]) as watcher:
             await asyncio.to_thread(mill(store).run)
             assert await watcher.wait_finished(5)
-            assert watcher.seen[job.id] == store.job(job.id).last_seq
+            assert watcher.seen[job.id] == store.jobs.job(job.id).last_seq
         poll.cancel()
 
     run(story())
@@ -208,15 +208,15 @@ def test_telling_a_loop_that_is_gone_harms_nobody():
     hub_.publish_progress("a", Progress(1, 2))
 
 
-def test_no_event_between_watching_and_reading_is_missed(store: Store):
+def test_no_event_between_watching_and_reading_is_missed(store: Stores):
     store_hub = hub(store, poll_s=60.0)
-    store.listen(lambda committed: store_hub.publish(committed.events))
+    store.database.listen(lambda committed: store_hub.publish(committed.events))
 
     async def follow(job_id: str) -> list[int]:
         seen: list[int] = []
         with store_hub.watch([job_id]) as watcher:
             while True:
-                events = await asyncio.to_thread(store.events_after, job_id, len(seen))
+                events = await asyncio.to_thread(store.jobs.events_after, job_id, len(seen))
                 seen += [event.seq for event in events]
                 if events and events[-1].type.is_terminal:
                     return seen

@@ -10,11 +10,11 @@ from imagemill.jobs.leadership import ProcessLock
 CHILD = """
 import sys
 from pathlib import Path
-from imagemill.jobs.leadership import Lifeline
-lifeline = Lifeline(Path(sys.argv[1]))
-print(lifeline.worker, flush=True)
+from imagemill.jobs.leadership import ProcessLock
+process_lock = ProcessLock(Path(sys.argv[1]))
+print(process_lock.worker, flush=True)
 sys.stdin.read()
-lifeline.close()
+process_lock.close()
 """
 
 

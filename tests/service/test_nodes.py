@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.nodes import NodeConfig
-from imagemill.jobs.store.store import Store
 from imagemill.nodes.registry import NodeRegistry, check
 from tests.nodes import STATIC, FakeNodes
 from tests.service.build import wait_until
@@ -24,8 +24,8 @@ def backend() -> FakeNodes:
 
 
 @pytest.fixture
-def registry(store: Store, backend: FakeNodes) -> NodeRegistry:
-    made = NodeRegistry(store, [STATIC], backend)
+def registry(store: Stores, backend: FakeNodes) -> NodeRegistry:
+    made = NodeRegistry(store.nodes, [STATIC], backend)
     made.refresh()
     return made
 
@@ -81,9 +81,9 @@ def test_a_node_of_the_settings_is_drained_but_not_changed_or_removed(registry: 
         registry.remove("fixed")
 
 
-def test_an_installation_with_the_same_table_keeps_the_drain(store: Store):
-    NodeRegistry(store, [STATIC], FakeNodes()).drain("fixed")
-    assert NodeRegistry(store, [STATIC], FakeNodes()).get("fixed").config.draining
+def test_an_installation_with_the_same_table_keeps_the_drain(store: Stores):
+    NodeRegistry(store.nodes, [STATIC], FakeNodes()).drain("fixed")
+    assert NodeRegistry(store.nodes, [STATIC], FakeNodes()).get("fixed").config.draining
 
 
 @pytest.mark.parametrize("name", ["attic", "fixed"])
@@ -164,37 +164,37 @@ def test_every_fault_is_told_at_once():
     assert [error.path for error in refused.value.errors] == ["name", "slots", "url"]
 
 
-def test_settings_that_name_a_server_twice_are_refused(store: Store):
+def test_settings_that_name_a_server_twice_are_refused(store: Stores):
     with pytest.raises(InvalidInput, match="node fixed already"):
-        NodeRegistry(store, [STATIC, replace(STATIC, name="again")], FakeNodes())
+        NodeRegistry(store.nodes, [STATIC, replace(STATIC, name="again")], FakeNodes())
     with pytest.raises(InvalidInput, match="twice"):
-        NodeRegistry(store, [STATIC, replace(STATIC, url="http://other")], FakeNodes())
+        NodeRegistry(store.nodes, [STATIC, replace(STATIC, url="http://other")], FakeNodes())
 
 
-def test_a_name_of_the_settings_goes_before_one_of_the_table(store: Store):
-    NodeRegistry(store, [], FakeNodes()).add(NodeConfig("fixed", "http://older"))
-    registry = NodeRegistry(store, [STATIC], FakeNodes())
+def test_a_name_of_the_settings_goes_before_one_of_the_table(store: Stores):
+    NodeRegistry(store.nodes, [], FakeNodes()).add(NodeConfig("fixed", "http://older"))
+    registry = NodeRegistry(store.nodes, [STATIC], FakeNodes())
     assert [view.config.url for view in registry.views()] == [STATIC.url]
 
 
-def test_a_process_without_comfyui_knows_the_nodes_but_not_how_they_are(store: Store):
-    registry = NodeRegistry(store, [STATIC], None)
+def test_a_process_without_comfyui_knows_the_nodes_but_not_how_they_are(store: Stores):
+    registry = NodeRegistry(store.nodes, [STATIC], None)
     assert registry.add(ATTIC).report is None
     with pytest.raises(Conflict, match="no ComfyUI backend"):
         registry.examine("attic")
 
 
 @pytest.fixture
-def other_process(store: Store, tmp_path: Path) -> Iterator[Store]:
+def other_process(store: Stores, tmp_path: Path) -> Iterator[Stores]:
     """Another one's view of the same database."""
-    another = Store(open_database(f"sqlite:///{tmp_path / 'store.db'}"))
+    another = build_stores(open_engines(f"sqlite:///{tmp_path / 'store.db'}"))
     yield another
     another.close()
 
 
 @contextmanager
-def following(store: Store, backend: FakeNodes) -> Iterator[NodeRegistry]:
-    registry = NodeRegistry(store, [], backend, poll_s=0.02)
+def following(store: Stores, backend: FakeNodes) -> Iterator[NodeRegistry]:
+    registry = NodeRegistry(store.nodes, [], backend, poll_s=0.02)
     registry.start()
     try:
         yield registry
@@ -202,8 +202,8 @@ def following(store: Store, backend: FakeNodes) -> Iterator[NodeRegistry]:
         registry.close()
 
 
-def test_changes_of_one_process_are_seen_by_the_others(store: Store, other_process: Store):
-    theirs, ours = FakeNodes(), NodeRegistry(store, [], FakeNodes())
+def test_changes_of_one_process_are_seen_by_the_others(store: Stores, other_process: Stores):
+    theirs, ours = FakeNodes(), NodeRegistry(store.nodes, [], FakeNodes())
     with following(other_process, theirs):
         ours.add(ATTIC)
         wait_until(lambda: "attic" in theirs.now)
@@ -225,8 +225,8 @@ class Unruly(FakeNodes):
         super().configure(nodes)
 
 
-def test_a_bug_in_the_backend_does_not_end_the_following(store: Store, other_process: Store):
-    theirs, ours = Unruly(), NodeRegistry(store, [], FakeNodes())
+def test_a_bug_in_the_backend_does_not_end_the_following(store: Stores, other_process: Stores):
+    theirs, ours = Unruly(), NodeRegistry(store.nodes, [], FakeNodes())
     with following(other_process, theirs):
         ours.add(ATTIC)
         wait_until(lambda: "attic" in theirs.now)

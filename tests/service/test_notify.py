@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from imagemill.domain.failures import Backoff
-from imagemill.jobs.store.store import Store
+from imagemill.bootstrap.stores import Stores
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.webhooks.callbacks import CallbackDispatcher, NotifyRules
+from imagemill.settings import WebhookSettings
+from imagemill.webhooks.callbacks import CallbackDispatcher
 from imagemill.webhooks.outbox import Delivery
 from tests.service.build import add, mill, wait_until
+from tests.tuning import tuned
 
 
 class Receiver:
@@ -103,16 +104,19 @@ def body(delivery: Delivery) -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def start(store: Store) -> Iterator[Any]:
+def start(store: Stores) -> Iterator[Any]:
     running: list[CallbackDispatcher] = []
 
     def start(form: Any = body, allow: bool = True, **changes: Any) -> CallbackDispatcher:
         values: dict[str, Any] = {
-            "timeout_s": 0.5, "tries": 3, "backoff": Backoff(0.02, 0.02), "poll_s": 0.05, **changes,
+            "timeout_s": 0.5, "tries": 3, "retry_base_s": 0.02, "retry_cap_s": 0.02, **changes,
         }  # fmt: skip
+        poll_s = values.pop("poll_s", 0.05)
         guard = UrlGuard([ip_network("127.0.0.0/8")] if allow else [])
-        notifier = CallbackDispatcher(store, {"native": form}, guard, NotifyRules(**values))
-        store.listen(lambda committed: notifier.wake() if committed.has_deliveries else None)
+        notifier = CallbackDispatcher(
+            store.callbacks, {"native": form}, guard, tuned(WebhookSettings, **values), poll_s=poll_s
+        )
+        store.database.listen(lambda committed: notifier.wake() if committed.has_deliveries else None)
         notifier.start()
         running.append(notifier)
         return notifier
@@ -122,11 +126,11 @@ def start(store: Store) -> Iterator[Any]:
         notifier.close()
 
 
-def settled(store: Store) -> bool:
-    return store.next_delivery() is None
+def settled(store: Stores) -> bool:
+    return store.callbacks.next_due() is None
 
 
-def test_the_events_of_a_job_arrive_in_order(store: Store, receiver: Receiver, start: Any):
+def test_the_events_of_a_job_arrive_in_order(store: Stores, receiver: Receiver, start: Any):
     start()
     jobs = [add(store, callback_url=receiver.url) for _ in range(5)]
     it = mill(store)
@@ -137,7 +141,7 @@ def test_the_events_of_a_job_arrive_in_order(store: Store, receiver: Receiver, s
     assert receiver.got[0]["path"] == "/hook"
 
 
-def test_what_was_written_before_the_start_is_delivered(store: Store, receiver: Receiver, start: Any):
+def test_what_was_written_before_the_start_is_delivered(store: Stores, receiver: Receiver, start: Any):
     job = add(store, callback_url=receiver.url)
     start()
     wait_until(lambda: settled(store))
@@ -146,7 +150,7 @@ def test_what_was_written_before_the_start_is_delivered(store: Store, receiver: 
 
 @pytest.mark.parametrize("status", [500, 503, 404, 400, 302])
 def test_a_refused_callback_is_sent_again_and_holds_back_the_next(
-    store: Store, receiver: Receiver, start: Any, status: int
+    store: Stores, receiver: Receiver, start: Any, status: int
 ):
     receiver.answers = [status, status]
     job = add(store, callback_url=receiver.url)
@@ -156,7 +160,7 @@ def test_a_refused_callback_is_sent_again_and_holds_back_the_next(
     assert receiver.of(job.id) == [1, 1, 1, 2, 3]
 
 
-def test_a_redirect_is_not_followed(store: Store, receiver: Receiver, start: Any):
+def test_a_redirect_is_not_followed(store: Stores, receiver: Receiver, start: Any):
     receiver.answers = [302, 307, 301]
     add(store, callback_url=receiver.url)
     start()
@@ -165,7 +169,7 @@ def test_a_redirect_is_not_followed(store: Store, receiver: Receiver, start: Any
 
 
 def test_a_callback_is_given_up_after_its_tries_and_the_next_goes(
-    store: Store, receiver: Receiver, start: Any
+    store: Stores, receiver: Receiver, start: Any
 ):
     receiver.answers = [500, 500]
     job = add(store, callback_url=receiver.url)
@@ -175,17 +179,19 @@ def test_a_callback_is_given_up_after_its_tries_and_the_next_goes(
     assert receiver.of(job.id) == [1, 1, 2, 3]
 
 
-def test_retries_wait_as_the_back_off_says(store: Store, receiver: Receiver, start: Any):
+def test_retries_wait_as_the_back_off_says(store: Stores, receiver: Receiver, start: Any):
     receiver.answers = [500]
     job = add(store, callback_url=receiver.url)
-    start(backoff=Backoff(1000.0, 1000.0))
+    start(retry_base_s=1000.0, retry_cap_s=1000.0)
     wait_until(lambda: receiver.of(job.id) == [1])
-    wait_until(lambda: store.due_deliveries(2**62, 1)[0].tries == 1)
+    wait_until(lambda: store.callbacks.due(2**62, 1)[0].tries == 1)
     assert not settled(store)
     assert receiver.of(job.id) == [1]
 
 
-def test_a_receiver_that_hangs_delays_nobody_else(store: Store, receiver: Receiver, hanging: str, start: Any):
+def test_a_receiver_that_hangs_delays_nobody_else(
+    store: Stores, receiver: Receiver, hanging: str, start: Any
+):
     for _ in range(5):
         add(store, callback_url=hanging)
     job = add(store, callback_url=receiver.url)
@@ -194,7 +200,7 @@ def test_a_receiver_that_hangs_delays_nobody_else(store: Store, receiver: Receiv
 
 
 def test_a_receiver_that_hangs_with_many_jobs_delays_nobody_else(
-    store: Store, receiver: Receiver, hanging: str, start: Any
+    store: Stores, receiver: Receiver, hanging: str, start: Any
 ):
     for _ in range(70):
         add(store, callback_url=hanging)
@@ -204,7 +210,7 @@ def test_a_receiver_that_hangs_with_many_jobs_delays_nobody_else(
 
 
 def test_an_answer_that_drips_is_given_up_when_its_time_is_over(
-    store: Store, dripping: str, start: Any, caplog: pytest.LogCaptureFixture
+    store: Stores, dripping: str, start: Any, caplog: pytest.LogCaptureFixture
 ):
     add(store, callback_url=dripping)
     begin = time.monotonic()
@@ -214,7 +220,7 @@ def test_an_answer_that_drips_is_given_up_when_its_time_is_over(
     assert "did not answer within 0.5 s" in caplog.text
 
 
-def test_a_receiver_that_is_gone_delays_nobody_else(store: Store, receiver: Receiver, start: Any):
+def test_a_receiver_that_is_gone_delays_nobody_else(store: Stores, receiver: Receiver, start: Any):
     for _ in range(5):
         add(store, callback_url="http://127.0.0.3:9/hook")
     job = add(store, callback_url=receiver.url)
@@ -223,7 +229,7 @@ def test_a_receiver_that_is_gone_delays_nobody_else(store: Store, receiver: Rece
 
 
 def test_an_address_that_is_not_allowed_is_given_up_without_a_call(
-    store: Store, receiver: Receiver, start: Any
+    store: Stores, receiver: Receiver, start: Any
 ):
     add(store, callback_url=receiver.url)
     start(allow=False)
@@ -232,7 +238,7 @@ def test_an_address_that_is_not_allowed_is_given_up_without_a_call(
 
 
 def test_a_callback_that_cannot_be_written_is_given_up_and_not_tried_without_a_pause(
-    store: Store, receiver: Receiver, start: Any
+    store: Stores, receiver: Receiver, start: Any
 ):
     calls: list[int] = []
 
@@ -246,7 +252,7 @@ def test_a_callback_that_cannot_be_written_is_given_up_and_not_tried_without_a_p
     assert len(calls) <= 3
 
 
-def test_what_is_no_url_is_given_up_and_delays_nobody_else(store: Store, receiver: Receiver, start: Any):
+def test_what_is_no_url_is_given_up_and_delays_nobody_else(store: Stores, receiver: Receiver, start: Any):
     add(store, callback_url="http://[::1")
     job = add(store, callback_url=receiver.url)
     start()
@@ -254,14 +260,14 @@ def test_what_is_no_url_is_given_up_and_delays_nobody_else(store: Store, receive
     assert receiver.of(job.id) == [1]
 
 
-def test_a_port_that_does_not_exist_is_given_up(store: Store, start: Any):
+def test_a_port_that_does_not_exist_is_given_up(store: Stores, start: Any):
     add(store, callback_url="http://127.0.0.1:99999/hook")
     start()
     wait_until(lambda: settled(store), 3)
 
 
 def test_closing_waits_for_no_receiver_longer_than_a_delivery_may_take(
-    store: Store, hanging: str, start: Any
+    store: Stores, hanging: str, start: Any
 ):
     notifier = start(timeout_s=0.5)
     for _ in range(10):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from imagemill.backends.base import Output, RenderControl, RenderRequest
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.outputs import OutputLimits
 from imagemill.jobs.store.finish import Cancel
-from imagemill.jobs.store.store import Store
 from imagemill.media.layout import InvalidImage
 from imagemill.media.transforms import OutputFile, TransformContext
 from tests.service.build import Mill, add, offer, output, png, recipe
@@ -22,7 +22,7 @@ from tests.service.build import Mill, add, offer, output, png, recipe
 S = JobStatus
 
 
-def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make: Any):
+def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Stores, make: Any):
     def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         if request.node == "node-1":
             raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left")
@@ -31,15 +31,15 @@ def test_a_job_that_ran_out_of_memory_waits_for_a_larger_node(store: Store, make
     it, job = make(follow), add(store)
     it.backend.memory_mb = {"node-1": 8_000, "node-2": 24_000}
     it.run()
-    assert store.lane(store.job(job.id).lane).memory_mb == 8_001
+    assert store.jobs.lane(store.jobs.job(job.id).lane).memory_mb == 8_001
     assert it.runner.run_next(replace(offer("node-1"), memory_mb=8_000)) is False
     assert it.runner.run_next(replace(offer("node-2"), memory_mb=24_000)) is True
-    assert store.job(job.id).status is S.SUCCEEDED
+    assert store.jobs.job(job.id).status is S.SUCCEEDED
 
 
 @pytest.mark.parametrize(("tried", "attempts"), [(False, 2), (True, 1)])
 def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend_did(
-    store: Store, make: Any, tried: bool, attempts: int
+    store: Stores, make: Any, tried: bool, attempts: int
 ):
     def follow(request: RenderRequest, watch: RenderControl) -> Sequence[Output]:
         raise BackendError(FailureCode.OUT_OF_MEMORY, "no memory left", tried=tried)
@@ -48,28 +48,28 @@ def test_out_of_memory_on_the_largest_node_is_tried_once_more_unless_the_backend
     it.backend.memory_mb = {"node-1": 24_000, "node-2": 8_000}
     while it.run():
         pass
-    found = store.job(job.id)
+    found = store.jobs.job(job.id)
     assert (found.status, found.attempt) == (S.FAILED, attempts)
     assert found.error is not None
     assert found.error.code is FailureCode.OUT_OF_MEMORY
 
 
-def test_a_file_that_is_no_picture_is_passed_through(store: Store, make: Any):
+def test_a_file_that_is_no_picture_is_passed_through(store: Stores, make: Any):
     video = Output(b"not looked into", "video/mp4", name="clip.mp4")
     it, job = make(lambda request, watch: [output(), video]), add(store)
     it.run()
-    picture, file = store.view(job.id).artifacts
+    picture, file = store.jobs.view(job.id).artifacts
     assert (picture.media_type, picture.width) == ("image/png", 8)
     assert (file.media_type, file.width, file.blob_key) == ("video/mp4", 0, f"jobs/{job.id}/1/1.mp4")
     assert it.blobs.get(file.blob_key) == b"not looked into"
 
 
-def test_a_file_beyond_the_limit_is_refused_before_anything_is_stored(store: Store, make: Any):
+def test_a_file_beyond_the_limit_is_refused_before_anything_is_stored(store: Stores, make: Any):
     large = Output(b"x" * 1001, "video/mp4")
     it, job = make(lambda request, watch: [output(), large], limits=OutputLimits(10_000, 1000)), add(store)
     it.run()
     assert it.blobs.files == {}
-    error = store.job(job.id).error
+    error = store.jobs.job(job.id).error
     assert error is not None
     assert "at most 1000 are kept" in error.message
 
@@ -90,18 +90,18 @@ class Away:
         self._create(key, data, media_type)
 
 
-def test_a_render_waits_for_a_blob_store_that_is_away(store: Store, make: Any):
+def test_a_render_waits_for_a_blob_store_that_is_away(store: Stores, make: Any):
     it, job = make(limits=OutputLimits(10_000, 1_000_000, patience_s=30.0)), add(store)
     it.blobs.create = Away(it.blobs.create, times=2)
     it.run()
-    found = store.job(job.id)
+    found = store.jobs.job(job.id)
     assert (found.status, found.attempt, found.failures) == (S.SUCCEEDED, 1, 0)
     assert len(it.backend.orders) == 1
 
 
 @pytest.mark.parametrize("outlives", [True, False])
 def test_a_picture_that_could_not_be_stored_is_looked_for_on_its_node(
-    store: Store, make: Any, outlives: bool
+    store: Stores, make: Any, outlives: bool
 ):
     it, job = make(reattach_s=60.0), add(store)
     it.backend.survives_worker = outlives
@@ -110,39 +110,39 @@ def test_a_picture_that_could_not_be_stored_is_looked_for_on_its_node(
     assert it.run("node-2") is not outlives, "it is left to the node that may still have it"
     it.run("node-1")
     first, second = it.backend.orders
-    assert (second.attempt, store.job(job.id).status) == (2, S.SUCCEEDED)
+    assert (second.attempt, store.jobs.job(job.id).status) == (2, S.SUCCEEDED)
     assert (second.reference == first.reference) is outlives
 
 
-def test_a_job_that_is_cancelled_while_its_render_waits_is_stopped(store: Store, make: Any):
+def test_a_job_that_is_cancelled_while_its_render_waits_is_stopped(store: Stores, make: Any):
     it, job = make(limits=OutputLimits(10_000, 1_000_000, patience_s=30.0)), add(store)
     away = it.blobs.create = Away(it.blobs.create, times=1000)
     thread = it.start()
     assert away.tried.wait(10)
-    store.cancel(Cancel(job.id, "ann", now_us()))
+    store.jobs.cancel(Cancel(job.id, "ann", now_us()))
     thread.join(10)
     assert not thread.is_alive()
-    assert store.job(job.id).status is S.CANCELED
+    assert store.jobs.job(job.id).status is S.CANCELED
 
 
-def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: Store, make: Any):
+def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: Stores, make: Any):
     """As after the database was restored from a backup: the job is tried again under another name."""
     it, job = make(), add(store)
     it.blobs.put(f"jobs/{job.id}/1/0.png", b"another picture", "image/png")
     it.run()
-    error = store.job(job.id).error
+    error = store.jobs.job(job.id).error
     assert error is not None
     assert error.code is FailureCode.STORAGE
     it.run()
-    assert store.job(job.id).status is S.SUCCEEDED
+    assert store.jobs.job(job.id).status is S.SUCCEEDED
     assert it.blobs.get(f"jobs/{job.id}/1/0.png") == b"another picture"
 
 
 class _Halves:
     """A craft: the picture as it is and a smaller one."""
 
-    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
-        self.facts = facts
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+        self.facts = context
         return [
             OutputFile(data, "image/png", 8, 8),
             OutputFile(png(4, 4), "image/png", 4, 4, role="thumbnail"),
@@ -150,7 +150,7 @@ class _Halves:
 
 
 class _Nothing:
-    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
         raise InvalidImage("has nothing on it")
 
 
@@ -159,22 +159,22 @@ def crafted(make: Any, **plan: Any) -> Mill:
     return make(made_by=replace(square, plan=lambda input_: replace(square.plan(input_), **plan)))
 
 
-def test_what_a_craft_makes_of_a_picture_is_kept_instead_of_it(store: Store, make: Any):
+def test_what_a_craft_makes_of_a_picture_is_kept_instead_of_it(store: Stores, make: Any):
     craft = _Halves()
-    it, job = crafted(make, craft=craft, keys={"thumbnail": "library/{ms}.png"}), add(store)
+    it, job = crafted(make, transform=craft, keys={"thumbnail": "library/{ms}.png"}), add(store)
     it.run()
-    picture, thumbnail = store.view(job.id).artifacts
-    started_ms = (store.job(job.id).started_at or 0) // 1000
+    picture, thumbnail = store.jobs.view(job.id).artifacts
+    started_ms = (store.jobs.job(job.id).started_at or 0) // 1000
     assert picture.blob_key == f"jobs/{job.id}/1/0.png"
     assert (thumbnail.blob_key, thumbnail.width) == (f"library/{started_ms}.png", 4)
     assert {picture.blob_key, thumbnail.blob_key} == set(it.blobs.files)
     assert (craft.facts.job_id, craft.facts.seed, craft.facts.ms) == (job.id, 7, started_ms)
 
 
-def test_a_picture_a_craft_refuses_is_a_failure_and_nothing_of_it_is_kept(store: Store, make: Any):
-    it, job = crafted(make, craft=_Nothing()), add(store, max_failures=1)
+def test_a_picture_a_craft_refuses_is_a_failure_and_nothing_of_it_is_kept(store: Stores, make: Any):
+    it, job = crafted(make, transform=_Nothing()), add(store, max_failures=1)
     it.run()
-    error = store.job(job.id).error
+    error = store.jobs.job(job.id).error
     assert error is not None
     assert (error.code, error.message) == (FailureCode.BAD_OUTPUT, "the picture has nothing on it")
     assert it.blobs.files == {}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.attempt import StartRateLimit
-from imagemill.jobs.store.store import Store
 from tests.service.build import add, offer
 
 
@@ -16,14 +16,14 @@ class Clock:
 
 
 def test_a_process_begins_no_more_than_its_pace_and_goes_on_when_the_minute_has_passed(
-    store: Store, make: Any
+    store: Stores, make: Any
 ):
     clock = Clock()
-    it = make(pace=StartRateLimit(2, clock))
+    it = make(start_rate=StartRateLimit(2, clock))
     jobs = [add(store) for _ in range(5)]
 
     def done() -> int:
-        return sum(store.job(job.id).status is JobStatus.SUCCEEDED for job in jobs)
+        return sum(store.jobs.job(job.id).status is JobStatus.SUCCEEDED for job in jobs)
 
     it.runner.run_all(lambda: offer("node-1"))
     assert done() == 2
@@ -34,10 +34,10 @@ def test_a_process_begins_no_more_than_its_pace_and_goes_on_when_the_minute_has_
     assert done() == 4
 
 
-def test_looking_for_a_job_that_is_not_there_uses_nothing_up(store: Store, make: Any):
-    it = make(pace=StartRateLimit(1))
+def test_looking_for_a_job_that_is_not_there_uses_nothing_up(store: Stores, make: Any):
+    it = make(start_rate=StartRateLimit(1))
     for _ in range(5):
         assert it.runner.run_all(lambda: offer("node-1")) is False
     job = add(store)
     it.run()
-    assert store.job(job.id).status is JobStatus.SUCCEEDED
+    assert store.jobs.job(job.id).status is JobStatus.SUCCEEDED

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
-from imagemill.jobs.store.store import Store
 from imagemill.model_registry.registry import SEED, Registry
 from tests.store.build import in_threads
 
@@ -15,8 +15,8 @@ CHECKPOINT = "urn:air:sdxl:checkpoint:civitai:101055@128078"
 LORA = "urn:air:sd1:lora:civitai:82098@87153"
 
 
-def registry(store: Store, *, strict: bool = True, available: bool = False) -> Registry:
-    return Registry(store, strict=strict, is_available=lambda key: available)
+def registry(store: Stores, *, strict: bool = True, available: bool = False) -> Registry:
+    return Registry(store.resources, strict=strict, is_available=lambda key: available)
 
 
 def resource(air: str = CHECKPOINT, **body: Any) -> Resource:
@@ -31,29 +31,29 @@ def complaint(call: Any) -> str:
 
 
 @pytest.mark.parametrize("spelling", [CHECKPOINT, CHECKPOINT.upper(), CHECKPOINT[8:], "@civitai/128078"])
-def test_a_registered_resource_is_found_by_any_of_its_names(store: Store, spelling: str):
+def test_a_registered_resource_is_found_by_any_of_its_names(store: Stores, spelling: str):
     models = registry(store)
     models.add(resource())
     assert str(models.lookup("model", spelling, kind="checkpoint").air) == CHECKPOINT
     assert str(models.get(spelling).air) == CHECKPOINT
 
 
-def test_an_unknown_checkpoint_is_refused_with_the_remedy(store: Store):
+def test_an_unknown_checkpoint_is_refused_with_the_remedy(store: Stores):
     message = complaint(lambda: registry(store).lookup("model", CHECKPOINT, kind="checkpoint"))
     assert "is not registered" in message
     assert "imagemill resources add" in message
 
 
-def test_an_unknown_short_form_is_refused_with_the_remedy(store: Store):
+def test_an_unknown_short_form_is_refused_with_the_remedy(store: Stores):
     message = complaint(lambda: registry(store).lookup("model", "@civitai/999", kind="checkpoint"))
     assert "is not registered" in message
 
 
-def test_what_is_no_air_is_refused_with_an_example(store: Store):
+def test_what_is_no_air_is_refused_with_an_example(store: Stores):
     assert "one looks like urn:air:" in complaint(lambda: registry(store).lookup("model", "dreamshaper"))
 
 
-def test_a_lora_is_no_checkpoint(store: Store):
+def test_a_lora_is_no_checkpoint(store: Stores):
     models = registry(store)
     models.add(resource(LORA))
     assert "is a lora, not a checkpoint" in complaint(lambda: models.lookup("model", LORA, kind="checkpoint"))
@@ -70,7 +70,7 @@ def test_a_lora_is_no_checkpoint(store: Store):
     ],
 )
 def test_what_nobody_registered_may_be_used_only_where_that_is_allowed(
-    store: Store, strict: bool, available: bool, kind: str | None, found: bool
+    store: Stores, strict: bool, available: bool, kind: str | None, found: bool
 ):
     models = registry(store, strict=strict, available=available)
     if found:
@@ -79,7 +79,7 @@ def test_what_nobody_registered_may_be_used_only_where_that_is_allowed(
         assert "is not registered" in complaint(lambda: models.lookup("model", LORA, kind=kind))
 
 
-def test_a_short_form_with_two_meanings_is_refused_and_names_both(store: Store):
+def test_a_short_form_with_two_meanings_is_refused_and_names_both(store: Stores):
     models = registry(store)
     models.add(resource())
     models.add(resource("urn:air:sd1:lora:civitai:7@128078"))
@@ -88,7 +88,7 @@ def test_a_short_form_with_two_meanings_is_refused_and_names_both(store: Store):
     assert "urn:air:sd1:lora:civitai:7@128078" in message
 
 
-def test_a_change_is_seen_at_once_in_its_own_process(store: Store):
+def test_a_change_is_seen_at_once_in_its_own_process(store: Stores):
     models = registry(store)
     models.add(resource(modelName="a"))
     assert models.get(CHECKPOINT).body == {"modelName": "a"}
@@ -99,7 +99,7 @@ def test_a_change_is_seen_at_once_in_its_own_process(store: Store):
         models.get(CHECKPOINT)
 
 
-def test_a_new_resource_is_found_right_after_it_was_missed(store: Store):
+def test_a_new_resource_is_found_right_after_it_was_missed(store: Stores):
     models = registry(store)
     with pytest.raises(NotFound):
         models.get(CHECKPOINT)
@@ -107,7 +107,7 @@ def test_a_new_resource_is_found_right_after_it_was_missed(store: Store):
     assert models.get(CHECKPOINT)
 
 
-def test_a_resource_is_added_once_and_changed_only_where_it_is(store: Store):
+def test_a_resource_is_added_once_and_changed_only_where_it_is(store: Stores):
     models = registry(store)
     with pytest.raises(NotFound):
         models.replace(resource())
@@ -118,7 +118,7 @@ def test_a_resource_is_added_once_and_changed_only_where_it_is(store: Store):
         models.add(resource(CHECKPOINT.upper()))
 
 
-def test_a_replaced_resource_keeps_its_age(store: Store):
+def test_a_replaced_resource_keeps_its_age(store: Stores):
     models = registry(store)
     added = models.add(resource(modelName="a"))
     answered = models.replace(resource(modelName="b"))
@@ -126,7 +126,7 @@ def test_a_replaced_resource_keeps_its_age(store: Store):
     assert answered.created_at == added.created_at
 
 
-def test_an_empty_registry_is_seeded_once(store: Store):
+def test_an_empty_registry_is_seeded_once(store: Stores):
     models = registry(store)
     assert models.seed() == len(SEED)
     assert models.seed() == 0
@@ -135,18 +135,18 @@ def test_an_empty_registry_is_seeded_once(store: Store):
     assert {str(each.air) for each in page} == {str(each.air) for each in SEED}
 
 
-def test_processes_that_seed_at_once_seed_once(store: Store):
+def test_processes_that_seed_at_once_seed_once(store: Stores):
     added = in_threads([registry(store).seed] * 4)
     assert sum(added) == len(SEED)
 
 
-def test_a_registry_in_use_is_not_seeded(store: Store):
+def test_a_registry_in_use_is_not_seeded(store: Stores):
     models = registry(store)
     models.add(resource("urn:air:sd1:lora:civitai:7@8"))
     assert models.seed() == 0
 
 
-def test_pages_are_counted_from_one(store: Store):
+def test_pages_are_counted_from_one(store: Stores):
     models = registry(store)
     models.seed()
     first, second = models.page("", 1, 2)[1], models.page("", 2, 2)[1]

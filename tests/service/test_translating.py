@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
-from imagemill.config import Settings, format_errors
-from imagemill.products.characters.prompts.glossary import look
-from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
+from imagemill.cli.settings_check import format_errors
+from imagemill.config import Settings
+from imagemill.products.characters.prompts.glossary import describe_appearance
+from imagemill.products.characters.prompts.llm_client import LlmClient
 from imagemill.products.characters.prompts.translator import MemoryCache, Translator
 from imagemill.products.characters.prompts.types import MOST_TAGS, CharacterSheet, StoryContext
+from imagemill.products.characters.settings import LlmSettings
+from tests.tuning import tuned
 
 SHEET = CharacterSheet(
     name="Ana", gender="feminino", physical="cabelos ruivos e olhos verdes", attire="vestido azul"
@@ -30,7 +33,7 @@ GOOD = {
     "style": [],
     "untranslated": [],
 }
-BY_GLOSSARY = look(SHEET)
+BY_GLOSSARY = describe_appearance(SHEET)
 
 Step = Callable[[BaseHTTPRequestHandler], None]
 
@@ -112,8 +115,9 @@ def translator(model: Model) -> Iterator[Callable[..., Translator]]:
     with ExitStack() as stack:
 
         def make(cache: MemoryCache | None = None, **changes: Any) -> Translator:
-            rules: dict[str, Any] = {"model": "tiny", "timeout_s": 5.0, "retry_after_s": 1.0, **changes}
-            chat = LlmClient(LlmRules(rules.pop("base_url", model.url), **rules))
+            values: dict[str, Any] = {"timeout_s": 5.0, "retry_after_s": 1.0, **changes}
+            url = values.pop("base_url", model.url)
+            chat = LlmClient(url, values.pop("model", "tiny"), tuned(LlmSettings, **values))
             stack.callback(chat.close)
             return Translator(chat, MemoryCache() if cache is None else cache)
 
@@ -227,10 +231,10 @@ def test_a_slow_model_is_not_waited_for(model: Model, translator: Callable[..., 
 
 
 def test_a_model_that_is_not_there_is_left_alone_for_a_while(translator: Callable[..., Translator]):
-    asking = translator(base_url="http://127.0.0.1:9/v1", rest_s=60.0)
+    asking = translator(base_url="http://127.0.0.1:9/v1", cooldown_s=60.0)
     problems = [asking.look(SHEET).problem for _ in range(4)]
-    assert all("could not be asked" in problem for problem in problems[:3])
-    assert "left alone" in problems[3]
+    assert all("could not be reached" in problem for problem in problems[:3])
+    assert "not called for a while" in problems[3]
 
 
 def test_answers_are_filtered_as_if_a_stranger_had_said_them(

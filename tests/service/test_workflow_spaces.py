@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.access import Caller, Role
 from imagemill.domain.errors import Conflict, Forbidden, NotFound
 from imagemill.graphs.builtin import NAMES, builtin
-from imagemill.jobs.store.store import Store
 from imagemill.workflows.service import SHARED, Workflows, spaces_of
 from tests.graphs import graph
 
@@ -16,8 +16,8 @@ BUILT_IN = NAMES[0]
 
 
 @pytest.fixture
-def workflows(store: Store) -> Workflows:
-    return Workflows(store, list, [builtin(BUILT_IN)])
+def workflows(store: Stores) -> Workflows:
+    return Workflows(store.workflows, list, [builtin(BUILT_IN)])
 
 
 def changed(**values: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.jobs.store.store import Store
 from imagemill.workflows.service import Workflows
 from tests.graphs import MANIFEST, UI_FORMAT, graph
 
@@ -60,22 +60,22 @@ NODE = catalogue(
 BARE = catalogue(EmptyImage={"width": ["INT", {"default": 512}], "height": ["INT", {"default": 512}]})
 
 
-def workflows(store: Store, *catalogues: Catalogue) -> Workflows:
-    return Workflows(store, lambda: catalogues)
+def workflows(store: Stores, *catalogues: Catalogue) -> Workflows:
+    return Workflows(store.workflows, lambda: catalogues)
 
 
 def errors(refused: pytest.ExceptionInfo[InvalidInput]) -> Sequence[tuple[str, str]]:
     return [(error.path, error.message) for error in refused.value.errors]
 
 
-def test_a_canvas_s_workflow_is_converted_by_what_a_node_knows(store: Store):
+def test_a_canvas_s_workflow_is_converted_by_what_a_node_knows(store: Stores):
     kept = workflows(store, BARE, NODE).add("blank", blank())
     found = {node["class_type"]: node["inputs"] for node in kept.workflow.graph.values()}
     assert found["EmptyImage"] == {"width": 64, "height": 32}
     assert found["SaveImage"]["filename_prefix"] == "blank"
 
 
-def test_a_canvas_s_workflow_is_refused_where_no_node_is_known(store: Store):
+def test_a_canvas_s_workflow_is_refused_where_no_node_is_known(store: Stores):
     with pytest.raises(InvalidInput) as refused:
         workflows(store).add("blank", UI_FORMAT)
     ((path, message),) = errors(refused)
@@ -83,7 +83,7 @@ def test_a_canvas_s_workflow_is_refused_where_no_node_is_known(store: Store):
     assert "Export (API)" in message
 
 
-def test_a_canvas_s_workflow_with_foreign_classes_is_refused_by_their_names(store: Store):
+def test_a_canvas_s_workflow_with_foreign_classes_is_refused_by_their_names(store: Stores):
     with pytest.raises(InvalidInput) as refused:
         workflows(store, NODE).add("blank", blank(save="SaveEverywhere"))
     ((path, message),) = errors(refused)
@@ -91,19 +91,19 @@ def test_a_canvas_s_workflow_with_foreign_classes_is_refused_by_their_names(stor
     assert "SaveEverywhere" in message
 
 
-def test_what_is_stored_is_read_again_by_another_process(store: Store):
+def test_what_is_stored_is_read_again_by_another_process(store: Stores):
     made = workflows(store).add("portrait", graph(), MANIFEST)
     assert workflows(store).get("portrait") == made
     assert [each.workflow for each in workflows(store).views()] == [made.workflow]
 
 
-def test_a_version_is_read_once(store: Store):
+def test_a_version_is_read_once(store: Stores):
     mine = workflows(store)
     mine.add("portrait", graph(), MANIFEST)
     assert mine.views()[0].workflow is mine.views()[0].workflow is mine.get("portrait").workflow
 
 
-def test_a_change_by_another_process_is_seen_at_once(store: Store):
+def test_a_change_by_another_process_is_seen_at_once(store: Stores):
     mine, other = workflows(store), workflows(store)
     mine.add("portrait", graph(), MANIFEST)
     other.change("portrait", graph(), MANIFEST.replace("default = 8", "default = 9"))
@@ -113,7 +113,7 @@ def test_a_change_by_another_process_is_seen_at_once(store: Store):
     assert mine.views() == []
 
 
-def test_a_wish_names_the_version_it_was_made_of(store: Store):
+def test_a_wish_names_the_version_it_was_made_of(store: Stores):
     mine = workflows(store)
     mine.add("portrait", graph(), MANIFEST)
     mine.change("portrait", graph(), MANIFEST.replace("default = 8", "default = 9"))
@@ -123,7 +123,7 @@ def test_a_wish_names_the_version_it_was_made_of(store: Store):
         mine.job_request("portrait", 3, {})
 
 
-def test_a_new_graph_that_has_lost_an_input_loses_it_in_the_manifest(store: Store):
+def test_a_new_graph_that_has_lost_an_input_loses_it_in_the_manifest(store: Stores):
     mine = workflows(store)
     mine.add("portrait", graph(), MANIFEST)
     without = graph()
@@ -136,6 +136,6 @@ def test_a_new_graph_that_has_lost_an_input_loses_it_in_the_manifest(store: Stor
     assert (steps.default, steps.maximum) == (8, 30)
 
 
-def test_a_manifest_longer_than_any_graph_is_refused_before_it_is_read(store: Store):
+def test_a_manifest_longer_than_any_graph_is_refused_before_it_is_read(store: Stores):
     with pytest.raises(InvalidInput, match="longer than"):
         workflows(store).add("portrait", graph(), "#" * (2 * 2**20 + 1))

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from imagemill.db.engine import Database, open_database
+from imagemill.bootstrap.stores import Stores
+from imagemill.db.engine import Engines, open_engines
 from imagemill.domain.blob_keys import artifact_id, blob_key
 from imagemill.domain.clock import SECOND, new_trace, uuid7
 from imagemill.domain.errors import ImagemillError
@@ -16,7 +17,6 @@ from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Accepted, Submission
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ POOLED = "pooled_"
 _ids = itertools.count()
 
 
-def opened(url: str) -> Database:
-    return open_database(url, pooler=f"/{POOLED}" in url)
+def opened(url: str) -> Engines:
+    return open_engines(url, pooler=f"/{POOLED}" in url)
 
 
 def fresh_id() -> str:
@@ -68,11 +68,11 @@ def submission(*drafts: Draft, owner: str = "ann", at: int = T0, **more: Any) ->
     return Submission(fresh_id(), owner, drafts, at, **more)
 
 
-def submit(store: Store, *drafts: Draft, **more: Any) -> Accepted:
-    return store.submit(submission(*drafts, **more))
+def submit(store: Stores, *drafts: Draft, **more: Any) -> Accepted:
+    return store.jobs.submit(submission(*drafts, **more))
 
 
-def add(store: Store, *, owner: str = "ann", at: int = T0, **changes: Any) -> Job:
+def add(store: Stores, *, owner: str = "ann", at: int = T0, **changes: Any) -> Job:
     """One new job."""
     return submit(store, draft(**changes), owner=owner, at=at).jobs[0]
 
@@ -92,14 +92,14 @@ def ask(at: int = T0, *, rules: PlacementRules = RULES, lease: int = LEASE, **ch
     return ClaimRequest(offer(**changes), str(uuid.uuid4()), at, at + lease, rules)
 
 
-def claim(store: Store, at: int = T0, **changes: Any) -> Claim:
+def claim(store: Stores, at: int = T0, **changes: Any) -> Claim:
     """The next job; there is one."""
-    found = store.claim_next(ask(at, **changes))
+    found = store.jobs.claim_next(ask(at, **changes))
     assert found is not None
     return found
 
 
-def running(store: Store, at: int = T0, **changes: Any) -> Claim:
+def running(store: Stores, at: int = T0, **changes: Any) -> Claim:
     """A new job, claimed."""
     job = add(store, at=at, **changes)
     found = claim(store, at)
@@ -107,9 +107,9 @@ def running(store: Store, at: int = T0, **changes: Any) -> Claim:
     return found
 
 
-def claim_all(store: Store, at: int = T0, **changes: Any) -> list[Claim]:
+def claim_all(store: Stores, at: int = T0, **changes: Any) -> list[Claim]:
     claims: list[Claim] = []
-    while (found := store.claim_next(ask(at, **changes))) is not None:
+    while (found := store.jobs.claim_next(ask(at, **changes))) is not None:
         claims.append(found)
     return claims
 
@@ -131,9 +131,9 @@ def artifact(claim_: Claim, position: int = 0, at: int = T0) -> Artifact:
     )
 
 
-def succeed(store: Store, claim_: Claim, at: int = T0, pictures: int = 1, **details: Any) -> JobStatus:
+def succeed(store: Stores, claim_: Claim, at: int = T0, pictures: int = 1, **details: Any) -> JobStatus:
     outcome = Succeeded(tuple(artifact(claim_, position, at) for position in range(pictures)), details)
-    return store.finish(Finish(claim_, outcome, at))
+    return store.jobs.finish(Finish(claim_, outcome, at))
 
 
 def failure(code: FailureCode = FailureCode.NODE_LOST) -> Failure:
@@ -141,34 +141,34 @@ def failure(code: FailureCode = FailureCode.NODE_LOST) -> Failure:
 
 
 def fail(
-    store: Store, claim_: Claim, at: int = T0, code: FailureCode = FailureCode.INVALID_GRAPH
+    store: Stores, claim_: Claim, at: int = T0, code: FailureCode = FailureCode.INVALID_GRAPH
 ) -> JobStatus:
-    return store.finish(Finish(claim_, Failed(failure(code)), at))
+    return store.jobs.finish(Finish(claim_, Failed(failure(code)), at))
 
 
-def retry(store: Store, claim_: Claim, at: int = T0, **changes: Any) -> JobStatus:
+def retry(store: Stores, claim_: Claim, at: int = T0, **changes: Any) -> JobStatus:
     values: dict[str, Any] = {"failure": failure(), "run_after": None, **changes}
-    return store.finish(Finish(claim_, Retried(**values), at))
+    return store.jobs.finish(Finish(claim_, Retried(**values), at))
 
 
-def cancel(store: Store, job: Job | Claim, at: int = T0, owner: str = "ann") -> JobStatus:
-    return store.cancel(Cancel(job.id, owner, at))
+def cancel(store: Stores, job: Job | Claim, at: int = T0, owner: str = "ann") -> JobStatus:
+    return store.jobs.cancel(Cancel(job.id, owner, at))
 
 
-def expire(store: Store, at: int) -> int:
-    return store.expire(Expire(at))
+def expire(store: Stores, at: int) -> int:
+    return store.jobs.expire(Expire(at))
 
 
-def reclaim(store: Store, at: int, *dead: str, limit: int = 500) -> int:
-    return store.reclaim_leases(ReclaimLeases(at, dead, limit))
+def reclaim(store: Stores, at: int, *dead: str, limit: int = 500) -> int:
+    return store.jobs.reclaim_leases(ReclaimLeases(at, dead, limit))
 
 
-def status(store: Store, job: Job | Claim | Draft) -> JobStatus:
-    return store.job(job.id).status
+def status(store: Stores, job: Job | Claim | Draft) -> JobStatus:
+    return store.jobs.job(job.id).status
 
 
-def event_types(store: Store, job: Job | Claim | Draft) -> list[str]:
-    return [event.type.value for event in store.events_after(job.id, 0)]
+def event_types(store: Stores, job: Job | Claim | Draft) -> list[str]:
+    return [event.type.value for event in store.jobs.events_after(job.id, 0)]
 
 
 def in_threads(work: Sequence[Callable[[], T]]) -> list[T | ImagemillError]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagemill.jobs.store.store import Store
+from imagemill.bootstrap.stores import Stores, build_stores
 from tests import databases, pgbouncer
 from tests.pgbouncer import PgBouncer
 from tests.store.build import POOLED, opened
@@ -45,7 +45,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    store = Store(opened(database_url))
+def store(database_url: str) -> Iterator[Stores]:
+    store = build_stores(opened(database_url))
     yield store
     store.close()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from imagemill.db.engine import Database, open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import CommitSummary, GroupCommit, Tx
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
-from imagemill.jobs.store.store import Store
 from tests.store.build import (
     add,
     cancel,
@@ -30,7 +30,7 @@ from tests.store.build import (
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Engines]:
     database = opened(database_url)
     with database.writer.begin() as conn:
         conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
@@ -44,7 +44,7 @@ def told() -> list[CommitSummary]:
 
 
 @pytest.fixture
-def commits(database: Database, told: list[CommitSummary]) -> Iterator[GroupCommit]:
+def commits(database: Engines, told: list[CommitSummary]) -> Iterator[GroupCommit]:
     commits = GroupCommit(database.writer, told.append)
     yield commits
     commits.close()
@@ -57,7 +57,7 @@ def insert(tx: Tx, numbers: Sequence[int]) -> list[int]:
     return list(numbers)
 
 
-def notes(database: Database) -> list[int]:
+def notes(database: Engines) -> list[int]:
     with database.reader.connect() as conn:
         return list(conn.execute(sa.text("SELECT id FROM notes ORDER BY id")).scalars())
 
@@ -81,7 +81,7 @@ class Gate:
         assert self.answer.result(10) == "open"
 
 
-def test_a_write_is_answered_once_it_is_there_for_all(commits: GroupCommit, database: Database):
+def test_a_write_is_answered_once_it_is_there_for_all(commits: GroupCommit, database: Engines):
     assert commits.begin(insert, 1).result(10) == 1
     assert notes(database) == [1]
 
@@ -95,7 +95,7 @@ def test_writes_that_wait_together_share_a_transaction(commits: GroupCommit, tol
     assert [len(each.events) for each in told] == [20]
 
 
-def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Database):
+def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Engines):
     commits.begin(insert, 7).result(10)
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in (5, 6, 7, 8)]
@@ -106,7 +106,7 @@ def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Database
     assert notes(database) == [5, 6, 7, 8]
 
 
-def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: GroupCommit, database: Database):
+def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: GroupCommit, database: Engines):
     def picky(tx: Tx, numbers: Sequence[int]) -> list[int | LookupError]:
         insert(tx, [number for number in numbers if number > 0])
         return [number if number > 0 else LookupError("not positive") for number in numbers]
@@ -120,7 +120,7 @@ def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: Group
     assert notes(database) == [1]
 
 
-def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: GroupCommit, database: Database):
+def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: GroupCommit, database: Engines):
     def broken(tx: Tx, numbers: Sequence[int]) -> list[int]:
         insert(tx, numbers)
         raise ZeroDivisionError
@@ -139,7 +139,7 @@ def test_nobody_is_told_of_what_was_undone(commits: GroupCommit, told: list[Comm
     assert [notice.job_id for each in told for notice in each.events] == ["1"]
 
 
-def test_a_request_that_was_given_up_harms_nobody_else(commits: GroupCommit, database: Database):
+def test_a_request_that_was_given_up_harms_nobody_else(commits: GroupCommit, database: Engines):
     gate = Gate(commits)
     first, given_up, last = (commits.begin(insert, number) for number in (1, 2, 3))
     assert given_up.cancel()
@@ -156,7 +156,7 @@ def test_a_request_given_up_alone_leaves_the_store_at_work(commits: GroupCommit)
     assert commits.begin(insert, 2).result(10) == 2
 
 
-def test_closing_finishes_what_waits(commits: GroupCommit, database: Database):
+def test_closing_finishes_what_waits(commits: GroupCommit, database: Engines):
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in range(300)]
     gate.open()
@@ -173,7 +173,7 @@ def test_after_closing_every_write_is_refused(commits: GroupCommit):
 
 
 def test_writes_that_meet_the_closing_are_all_answered(tmp_path: Path):
-    database = open_database(f"sqlite:///{tmp_path / 'notes.db'}")
+    database = open_engines(f"sqlite:///{tmp_path / 'notes.db'}")
     with database.writer.begin() as conn:
         conn.execute(sa.text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
 
@@ -198,33 +198,33 @@ def test_writes_that_meet_the_closing_are_all_answered(tmp_path: Path):
 # As the store uses it
 
 
-def test_a_notice_comes_after_the_commit(store: Store, database_url: str):
+def test_a_notice_comes_after_the_commit(store: Stores, database_url: str):
     seen: list[tuple[str, int]] = []
 
     def look(committed: CommitSummary) -> None:
         for notice in committed.events:
-            seen.append((notice.job_id, store.job(notice.job_id).last_seq - notice.seq))
+            seen.append((notice.job_id, store.jobs.job(notice.job_id).last_seq - notice.seq))
 
-    store.listen(look)
+    store.database.listen(look)
     taken = running(store)
     succeed(store, taken)
     store.close()
     assert seen == [(taken.id, 0)] * 3
 
 
-def test_a_listener_that_fails_undoes_nothing(store: Store):
+def test_a_listener_that_fails_undoes_nothing(store: Stores):
     def fail(committed: CommitSummary) -> None:
         raise RuntimeError("a bug of a listener")
 
-    store.listen(fail)
+    store.database.listen(fail)
     job = add(store)
-    assert store.job(job.id) == job
+    assert store.jobs.job(job.id) == job
     add(store)
 
 
-def test_commits_tell_what_they_made_true(store: Store):
+def test_commits_tell_what_they_made_true(store: Stores):
     told: list[CommitSummary] = []
-    store.listen(told.append)
+    store.database.listen(told.append)
     first = draft(callback_url="https://example.com/")
     submit(store, first, draft(queue="render", depends_on=(first.id,)))
     taken = running(store, priority=-50)
@@ -238,28 +238,28 @@ def test_commits_tell_what_they_made_true(store: Store):
     assert [notice.terminal for notice in told[-1].events] == [True]
 
 
-def test_a_released_job_wakes_its_queue(store: Store):
+def test_a_released_job_wakes_its_queue(store: Stores):
     told: list[CommitSummary] = []
     first = draft()
     submit(store, first, draft(queue="render", depends_on=(first.id,)))
     taken = claim(store)
-    store.listen(told.append)
+    store.database.listen(told.append)
     succeed(store, taken)
     store.close()
     assert "render" in told[-1].queues_with_work
 
 
 def test_a_closed_store_answers_all_that_was_asked(database_url: str):
-    store = Store(opened(database_url))
-    futures = [store.begin_submit(submission(draft())) for _ in range(40)]
+    store = build_stores(opened(database_url))
+    futures = [store.jobs.begin_submit(submission(draft())) for _ in range(40)]
     store.close()
     assert all(len(future.result(0).jobs) == 1 for future in futures)
     with pytest.raises(StorageError):
         add(store)
 
 
-def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: Store):
-    futures = [store.begin_submit(submission(draft())) for _ in range(40)]
+def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: Stores):
+    futures = [store.jobs.begin_submit(submission(draft())) for _ in range(40)]
     for future in futures[::2]:
         future.cancel()
     assert all(len(future.result(3).jobs) == 1 for future in futures[1::2])
@@ -267,14 +267,14 @@ def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: S
 
 
 def test_a_submit_shares_a_transaction_with_the_end_of_another_job(database_url: str):
-    store = Store(opened(database_url))
+    store = build_stores(opened(database_url))
     shared: list[bool] = []
 
     def listen(committed: CommitSummary) -> None:
         terminal = {notice.terminal for notice in committed.events}
         shared.append(committed.writes > 1 and terminal == {True, False})
 
-    store.listen(listen)
+    store.database.listen(listen)
     try:
         for _ in range(20):
             claims = [running(store) for _ in range(4)]

@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from imagemill.db.engine import open_database
-from imagemill.jobs.store.store import Store
+from imagemill.bootstrap.stores import build_stores
+from imagemill.db.engine import open_engines
 from tests.store.build import add, claim, running, succeed
 
 
@@ -21,7 +21,7 @@ def cut(url: str) -> None:
 
 
 def test_each_kind_of_write_survives_the_loss_of_idle_connections(kept_postgres_url: str):
-    store = Store(open_database(kept_postgres_url))
+    store = build_stores(open_engines(kept_postgres_url))
     held = running(store)
     cut(kept_postgres_url)
     job = add(store)
@@ -30,7 +30,7 @@ def test_each_kind_of_write_survives_the_loss_of_idle_connections(kept_postgres_
     cut(kept_postgres_url)
     assert claim(store).id == job.id
     cut(kept_postgres_url)
-    assert store.job(job.id).status.value == "running"
+    assert store.jobs.job(job.id).status.value == "running"
     store.close()
 
 
@@ -41,7 +41,7 @@ def test_behind_a_pooler_no_statement_is_prepared_for_a_session(postgres_url: st
 
 def prepared(url: str, *, pooler: bool) -> int:
     """Statements the session knows after the same one was sent often."""
-    database = open_database(url, pooler=pooler)
+    database = open_engines(url, pooler=pooler)
     try:
         with database.reader.connect() as conn:
             for _ in range(10):

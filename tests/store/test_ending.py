@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.domain.clock import SECOND
 from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.jobs import JobStatus as S
 from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat
-from imagemill.jobs.store.store import Store
 from tests.store.build import (
     LEASE,
     LIFE,
@@ -34,7 +34,7 @@ from tests.store.build import (
 )
 
 
-def diamond(store: Store) -> list[Any]:
+def diamond(store: Stores) -> list[Any]:
     top = draft(name="top")
     left, right = draft(depends_on=(top.id,)), draft(depends_on=(top.id,))
     bottom = draft(depends_on=(left.id, right.id))
@@ -42,11 +42,11 @@ def diamond(store: Store) -> list[Any]:
     return [top, left, right, bottom]
 
 
-def statuses(store: Store, drafts: list[Any]) -> list[JobStatus]:
+def statuses(store: Stores, drafts: list[Any]) -> list[JobStatus]:
     return [status(store, each) for each in drafts]
 
 
-def test_a_job_is_released_when_all_it_needs_succeeded(store: Store):
+def test_a_job_is_released_when_all_it_needs_succeeded(store: Stores):
     drafts = diamond(store)
     succeed(store, claim(store))
     assert statuses(store, drafts) == [S.SUCCEEDED, S.QUEUED, S.QUEUED, S.WAITING]
@@ -59,8 +59,8 @@ def test_a_job_is_released_when_all_it_needs_succeeded(store: Store):
     assert statuses(store, drafts) == [S.SUCCEEDED] * 4
 
 
-def test_two_needs_that_end_at_the_same_moment_release_the_job_once(store: Store, database_url: str):
-    other = Store(opened(database_url))
+def test_two_needs_that_end_at_the_same_moment_release_the_job_once(store: Stores, database_url: str):
+    other = build_stores(opened(database_url))
     try:
         for _ in range(5):
             drafts = diamond(store)
@@ -74,16 +74,16 @@ def test_two_needs_that_end_at_the_same_moment_release_the_job_once(store: Store
         other.close()
 
 
-def test_a_failed_need_cancels_all_that_follows(store: Store):
+def test_a_failed_need_cancels_all_that_follows(store: Stores):
     drafts = diamond(store)
     fail(store, claim(store))
     assert statuses(store, drafts) == [S.FAILED, S.CANCELED, S.CANCELED, S.CANCELED]
     assert all(event_types(store, each) == ["Initialized", "Canceled"] for each in drafts[1:])
-    reason = store.view(drafts[1].id).last_event.data["reason"]
+    reason = store.jobs.view(drafts[1].id).last_event.data["reason"]
     assert reason == f"depends on job {drafts[0].id}, which is failed"
 
 
-def test_one_failed_side_of_a_diamond_cancels_its_end_only(store: Store):
+def test_one_failed_side_of_a_diamond_cancels_its_end_only(store: Stores):
     drafts = diamond(store)
     succeed(store, claim(store))
     left, right = claim_all(store)
@@ -93,13 +93,13 @@ def test_one_failed_side_of_a_diamond_cancels_its_end_only(store: Store):
     assert statuses(store, drafts)[3] is S.CANCELED
 
 
-def test_a_cancelled_need_cancels_all_that_follows(store: Store):
+def test_a_cancelled_need_cancels_all_that_follows(store: Stores):
     drafts = diamond(store)
-    cancel(store, store.job(drafts[0].id))
+    cancel(store, store.jobs.job(drafts[0].id))
     assert statuses(store, drafts) == [S.CANCELED] * 4
 
 
-def test_an_expired_need_cancels_all_that_follows(store: Store):
+def test_an_expired_need_cancels_all_that_follows(store: Stores):
     top = draft(expires_at=T0 + SECOND)
     below = draft(depends_on=(top.id,))
     submit(store, top, below)
@@ -107,13 +107,13 @@ def test_an_expired_need_cancels_all_that_follows(store: Store):
     assert statuses(store, [top, below]) == [S.EXPIRED, S.CANCELED]
 
 
-def test_a_need_that_is_tried_again_keeps_what_follows_waiting(store: Store):
+def test_a_need_that_is_tried_again_keeps_what_follows_waiting(store: Stores):
     drafts = diamond(store)
     retry(store, claim(store))
     assert statuses(store, drafts)[1:] == [S.WAITING] * 3
 
 
-def test_a_chain_of_hundreds_is_cancelled_whole(store: Store):
+def test_a_chain_of_hundreds_is_cancelled_whole(store: Stores):
     chain = [draft()]
     for _ in range(499):
         chain.append(draft(depends_on=(chain[-1].id,)))
@@ -125,7 +125,7 @@ def test_a_chain_of_hundreds_is_cancelled_whole(store: Store):
 # Expiry
 
 
-def test_only_jobs_that_nobody_started_expire(store: Store):
+def test_only_jobs_that_nobody_started_expire(store: Stores):
     taken = running(store, expires_at=T0 + SECOND)
     queued = draft(expires_at=T0 + SECOND)
     fresh = draft(expires_at=T0 + MINUTE)
@@ -138,7 +138,7 @@ def test_only_jobs_that_nobody_started_expire(store: Store):
     assert expire(store, T0 + SECOND) == 0
 
 
-def test_a_family_that_expires_together_is_ended_once_each(store: Store):
+def test_a_family_that_expires_together_is_ended_once_each(store: Stores):
     top = draft(expires_at=T0 + SECOND)
     below = draft(expires_at=T0 + SECOND, depends_on=(top.id,))
     submit(store, top, below)
@@ -150,43 +150,43 @@ def test_a_family_that_expires_together_is_ended_once_each(store: Store):
 # Lost workers
 
 
-def test_a_lease_that_ran_out_is_taken_back(store: Store):
+def test_a_lease_that_ran_out_is_taken_back(store: Stores):
     taken = running(store)
     assert reclaim(store, T0 + LEASE) == 0
     assert reclaim(store, T0 + LEASE + 1) == 1
-    job = store.job(taken.id)
+    job = store.jobs.job(taken.id)
     assert (job.status, job.failures, job.lease_until) == (S.QUEUED, 0, None)
     assert event_types(store, taken)[-1] == "ClaimExpired"
 
 
-def test_a_dead_worker_s_jobs_are_taken_back_at_once(store: Store):
+def test_a_dead_worker_s_jobs_are_taken_back_at_once(store: Stores):
     submit(store, draft(), draft())
     dead = claim(store, worker="dead")
     alive = claim(store, worker="alive")
-    assert sorted(store.workers_with_leases()) == ["alive", "dead"]
+    assert sorted(store.jobs.workers_with_leases()) == ["alive", "dead"]
     assert reclaim(store, T0, "dead") == 1
     assert statuses(store, [dead, alive]) == [S.QUEUED, S.RUNNING]
 
 
-def test_no_more_are_taken_back_at_once_than_asked_for(store: Store):
+def test_no_more_are_taken_back_at_once_than_asked_for(store: Stores):
     submit(store, *(draft() for _ in range(5)))
     claim_all(store)
     assert [reclaim(store, T0 + LIFE, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_job_that_kills_every_worker_fails_in_the_end(store: Store):
+def test_a_job_that_kills_every_worker_fails_in_the_end(store: Stores):
     job = add(store, max_failures=1)
     for attempt in range(1, WORKER_LOST_TRIES + 1):
         assert claim(store).attempt == attempt
         assert reclaim(store, T0, "worker-1") == 1
-    done = store.job(job.id)
+    done = store.jobs.job(job.id)
     assert done.status is S.FAILED
     assert done.error is not None
     assert done.error.code is FailureCode.WORKER_LOST
 
 
-def test_two_sweeps_at_once_take_a_job_back_once(store: Store, database_url: str):
-    other = Store(opened(database_url))
+def test_two_sweeps_at_once_take_a_job_back_once(store: Stores, database_url: str):
+    other = build_stores(opened(database_url))
     submit(store, *(draft() for _ in range(10)))
     claims = claim_all(store)
     try:
@@ -200,26 +200,26 @@ def test_two_sweeps_at_once_take_a_job_back_once(store: Store, database_url: str
 # The log as a whole
 
 
-def test_events_are_numbered_without_a_gap_and_the_last_is_terminal(store: Store):
+def test_events_are_numbered_without_a_gap_and_the_last_is_terminal(store: Stores):
     taken = running(store)
-    store.record_heartbeats([Heartbeat(taken, T0, T0 + MINUTE, {"step": 1})])
+    store.jobs.record_heartbeats([Heartbeat(taken, T0, T0 + MINUTE, {"step": 1})])
     retry(store, taken, run_after=T0 + SECOND)
-    store.release_retries(ReleaseRetries(T0 + SECOND))
+    store.jobs.release_retries(ReleaseRetries(T0 + SECOND))
     again = claim(store, T0 + SECOND)
-    store.record_heartbeats([Heartbeat(again, T0, T0 + MINUTE, {"step": 1})])
+    store.jobs.record_heartbeats([Heartbeat(again, T0, T0 + MINUTE, {"step": 1})])
     succeed(store, again)
-    events = store.events_after(taken.id, 0)
+    events = store.jobs.events_after(taken.id, 0)
     assert [event.seq for event in events] == list(range(1, 8))
     assert [event.type.is_terminal for event in events] == [False] * 6 + [True]
     assert [event.attempt for event in events] == [0, 1, 1, 1, 2, 2, 2]
-    assert store.job(taken.id).last_seq == 7
-    assert store.progress_of([taken.id, fresh_id()]) == {taken.id: (7, True)}
+    assert store.jobs.job(taken.id).last_seq == 7
+    assert store.jobs.progress_of([taken.id, fresh_id()]) == {taken.id: (7, True)}
 
 
-def test_the_log_is_read_from_any_place(store: Store):
+def test_the_log_is_read_from_any_place(store: Stores):
     taken = running(store)
     succeed(store, taken)
-    assert [event.seq for event in store.events_after(taken.id, 1)] == [2, 3]
-    assert [event.seq for event in store.events_after(taken.id, 0, limit=2)] == [1, 2]
-    assert [event.seq for event in store.last_events(taken.id, 2)] == [3, 2]
-    assert store.events_after(fresh_id(), 0) == []
+    assert [event.seq for event in store.jobs.events_after(taken.id, 1)] == [2, 3]
+    assert [event.seq for event in store.jobs.events_after(taken.id, 0, limit=2)] == [1, 2]
+    assert [event.seq for event in store.jobs.last_events(taken.id, 2)] == [3, 2]
+    assert store.jobs.events_after(fresh_id(), 0) == []

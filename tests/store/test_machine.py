@@ -20,7 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imagemill.db.engine import open_database
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Superseded
 from imagemill.domain.failures import WORKER_LOST_TRIES
@@ -28,7 +29,6 @@ from imagemill.domain.jobs import Claim, JobStatus
 from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.store.store import Store
 from tests.databases import sqlite_database
 from tests.store.build import (
     LEASE,
@@ -70,7 +70,7 @@ class Known:
 class Jobs(RuleBasedStateMachine):
     """``open_store`` gives an empty store."""
 
-    open_store: Callable[[], Store]
+    open_store: Callable[[], Stores]
     claims = Bundle("claims")
     ids = Bundle("ids")
 
@@ -113,13 +113,13 @@ class Jobs(RuleBasedStateMachine):
             )
         submit(self.store, *drafts, owner=owner, at=self.now)
         for each in drafts:
-            status = S.WAITING if each.needs else S.QUEUED
-            self.known[each.id] = Known(owner, each.needs, expires_at, status)
+            status = S.WAITING if each.depends_on else S.QUEUED
+            self.known[each.id] = Known(owner, each.depends_on, expires_at, status)
         return multiple(*(each.id for each in drafts))
 
     @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), resident=st.sampled_from(["", "a"]))
     def claim(self, worker: str, resident: str) -> Any:
-        taken = self.store.claim_next(ask(self.now, worker=worker, resident=frozenset({resident})))
+        taken = self.store.jobs.claim_next(ask(self.now, worker=worker, loaded_models=frozenset({resident})))
         possible = {
             id_
             for id_, job in self.known.items()
@@ -138,7 +138,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(claim=claims, news=st.booleans())
     def beat(self, claim: Claim, news: bool) -> None:
         beat = Heartbeat(claim, self.now, self.now + LEASE, {"step": 1} if news else None)
-        (pulse,) = self.store.beat([beat])
+        (pulse,) = self.store.jobs.record_heartbeats([beat])
         if not self.holds(claim):
             assert pulse in (HeartbeatReply.SUPERSEDED, HeartbeatReply.TAKEN_OVER)
             return
@@ -182,7 +182,7 @@ class Jobs(RuleBasedStateMachine):
         job = self.known[id_]
         if owner != job.owner:
             return
-        answer = cancel(self.store, self.store.job(id_), self.now, owner)
+        answer = cancel(self.store, self.store.jobs.job(id_), self.now, owner)
         if job.status in (S.WAITING, S.QUEUED):
             self.end(id_, S.CANCELED)
         elif job.status is S.RUNNING:
@@ -208,7 +208,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule()
     def unpark(self) -> None:
-        next_due = self.store.unpark(ReleaseRetries(self.now))
+        next_due = self.store.jobs.release_retries(ReleaseRetries(self.now))
         for job in self.known.values():
             if job.run_after is not None and job.run_after <= self.now:
                 job.run_after = None
@@ -280,7 +280,7 @@ class Jobs(RuleBasedStateMachine):
         delivered = {(id_, job.delivered) for id_, job in self.known.items() if job.pictures}
         runs = {(id_, job.attempt) for id_, job in self.known.items() if job.status is S.RUNNING}
         if attempts:
-            assert self.store.referenced_attempts(attempts) == delivered | runs
+            assert self.store.jobs.referenced_attempts(attempts) == delivered | runs
         for id_, view in self.views().items():
             assert len(view.artifacts) == self.known[id_].pictures
             assert {each.attempt for each in view.artifacts} <= {self.known[id_].delivered}
@@ -288,12 +288,12 @@ class Jobs(RuleBasedStateMachine):
     @invariant()
     def logs_are_numbered_without_a_gap_and_end_once(self) -> None:
         for id_ in self.known:
-            events = self.store.events_after(id_, 0)
+            events = self.store.jobs.events_after(id_, 0)
             assert [event.seq for event in events] == list(range(1, len(events) + 1))
             assert [event.type.value for event in events] == self.known[id_].events
             assert not any(event.type.is_terminal for event in events[:-1])
             assert events[-1].type.is_terminal == self.known[id_].status.is_terminal
-            assert self.store.job(id_).last_seq == len(events)
+            assert self.store.jobs.job(id_).last_seq == len(events)
 
     @invariant()
     def a_waiting_job_has_an_unfinished_need(self) -> None:
@@ -305,12 +305,12 @@ class Jobs(RuleBasedStateMachine):
     def depths_are_the_numbers_of_open_jobs(self) -> None:
         if hasattr(self, "store"):
             statuses = [job.status.value for job in self.known.values()]
-            assert self.store.depths() == {
+            assert self.store.jobs.depths() == {
                 name: statuses.count(name) for name in ("waiting", "queued", "running")
             }
 
     def views(self) -> dict[str, Any]:
-        return self.store.views_by_id(list(self.known)) if getattr(self, "known", None) else {}
+        return self.store.jobs.views_by_id(list(self.known)) if getattr(self, "known", None) else {}
 
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -319,8 +319,8 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 def test_any_story_ends_as_the_model_says_on_sqlite(tmp_path: Path):
     class OnSqlite(Jobs):
         @staticmethod
-        def open_store() -> Store:
-            return Store(open_database(sqlite_database(tmp_path / f"{next(_names)}.db")))
+        def open_store() -> Stores:
+            return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db")))
 
     run_state_machine_as_test(
         OnSqlite,
@@ -333,10 +333,10 @@ def test_any_story_ends_as_the_model_says_on_sqlite(tmp_path: Path):
 def test_any_story_ends_as_the_model_says_on_postgresql(kept_postgres_url: str):
     class OnPostgres(Jobs):
         @staticmethod
-        def open_store() -> Store:
-            store = Store(open_database(kept_postgres_url))
+        def open_store() -> Stores:
+            store = build_stores(open_engines(kept_postgres_url))
             for owner in OWNERS:
-                store.delete_jobs([job.id for job in store.list_jobs(Filter(owner, limit=10_000))])
+                store.jobs.delete_jobs([job.id for job in store.jobs.list_jobs(Filter(owner, limit=10_000))])
             return store
 
     run_state_machine_as_test(

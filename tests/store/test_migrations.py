@@ -12,10 +12,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from imagemill.bootstrap.stores import build_stores
 from imagemill.db import migrate, tables
-from imagemill.db.engine import open_database, open_unpooled
+from imagemill.db.engine import open_engines, open_unpooled
 from imagemill.domain.errors import StorageError
-from imagemill.jobs.store.store import Store
 from tests.store.build import T0, add, claim, draft, opened, submit, succeed
 
 
@@ -57,10 +57,10 @@ def test_migrations_build_the_tables_the_code_knows(database_url: str):
 
 def test_a_database_that_is_up_to_date_is_left_alone(database_url: str):
     migrate.upgrade(database_url)
-    store = Store(opened(database_url))
+    store = build_stores(opened(database_url))
     job = add(store)
     assert migrate.upgrade(database_url) == tables.REVISION
-    assert store.job(job.id) == job
+    assert store.jobs.job(job.id) == job
     store.close()
 
 
@@ -84,20 +84,20 @@ def copy_rows(source: str, target: str) -> None:
 def test_the_first_revision_is_upgraded_with_all_its_rows(database_url: str, tmp_path: Path):
     newest = f"sqlite:///{tmp_path / 'newest.db'}"
     migrate.upgrade(newest)
-    with closing(Store(open_database(newest))) as store:
+    with closing(build_stores(open_engines(newest))) as store:
         first = draft(properties={"a": 1})
         jobs = submit(store, first, draft(depends_on=(first.id,))).jobs
         succeed(store, claim(store))
-        before = [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs]
+        before = [(store.jobs.view(job.id), store.jobs.events_after(job.id, 0)) for job in jobs]
     migrate.upgrade(database_url, "0001")
     assert migrate.current(database_url) == "0001"
     copy_rows(newest, database_url)
     assert migrate.upgrade(database_url) == "0001"
     assert migrate.current(database_url) == tables.REVISION
-    with closing(Store(opened(database_url))) as store:
-        assert [(store.view(job.id), store.events_after(job.id, 0)) for job in jobs] == before
+    with closing(build_stores(opened(database_url))) as store:
+        assert [(store.jobs.view(job.id), store.jobs.events_after(job.id, 0)) for job in jobs] == before
         add(store, callback_url="https://example.com/")
-        assert len(store.due_deliveries(T0, 10)) == 1
+        assert len(store.callbacks.due(T0, 10)) == 1
 
 
 def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(
@@ -105,17 +105,17 @@ def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(
 ):
     newest = f"sqlite:///{tmp_path / 'newest.db'}"
     migrate.upgrade(newest)
-    with closing(Store(open_database(newest))) as store:
+    with closing(build_stores(open_engines(newest))) as store:
         job = add(store, callback_url="https://example.com/")
-        before = store.view(job.id)
+        before = store.jobs.view(job.id)
     migrate.upgrade(database_url, "0002")
     copy_rows(newest, database_url)
     assert migrate.upgrade(database_url) == "0002"
-    with closing(Store(opened(database_url))) as store:
-        assert store.view(job.id) == before
-        assert len(store.due_deliveries(T0, 10)) == 1
-        assert store.nodes() == ([], {})
-        assert store.workflow_heads() == []
+    with closing(build_stores(opened(database_url))) as store:
+        assert store.jobs.view(job.id) == before
+        assert len(store.callbacks.due(T0, 10)) == 1
+        assert store.nodes.all() == ([], {})
+        assert store.workflows.heads() == []
 
 
 def test_processes_that_start_together_upgrade_one_database(database_url: str):
@@ -143,7 +143,7 @@ def test_a_database_nobody_can_reach_is_a_storage_error():
 @pytest.mark.parametrize("url", ["mysql://u@h/d", "not a url://", "oracle://x", "store.db"])
 def test_another_kind_of_database_is_refused_with_a_sentence(url: str):
     with pytest.raises(StorageError):
-        open_database(url)
+        open_engines(url)
 
 
 def test_a_claim_on_sqlite_reads_the_index_of_open_jobs_in_its_order(tmp_path: Path):

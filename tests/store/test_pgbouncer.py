@@ -12,14 +12,14 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate, tables
-from imagemill.db.engine import normalise, open_database, open_unpooled
+from imagemill.db.engine import normalise, open_engines, open_unpooled
 from imagemill.domain.errors import StorageError, Superseded
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim
 from imagemill.jobs.store.finish import ReclaimLeases
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.store.store import Store
 from tests.cli.programs import Program, image_job, running
 from tests.pgbouncer import PgBouncer
 from tests.service.build import wait_until
@@ -30,8 +30,8 @@ AGAIN_S = 20
 
 
 @pytest.fixture
-def store(pooled_url: str) -> Iterator[Store]:
-    store = Store(open_database(pooled_url, pooler=True))
+def store(pooled_url: str) -> Iterator[Stores]:
+    store = build_stores(open_engines(pooled_url, pooler=True))
     yield store
     store.close()
 
@@ -42,10 +42,10 @@ def direct(pooler: PgBouncer, url: str) -> str:
     return server.render_as_string(hide_password=False)
 
 
-def test_sessions_are_left_without_statements_locks_and_listeners(store: Store, pooled_url: str):
+def test_sessions_are_left_without_statements_locks_and_listeners(store: Stores, pooled_url: str):
     for _ in range(12):
-        store.submit(submission(draft(properties={"a": 1}), idempotency_key=fresh_id(), digest="d"))
-        taken = store.claim_next(ask())
+        store.jobs.submit(submission(draft(properties={"a": 1}), idempotency_key=fresh_id(), digest="d"))
+        taken = store.jobs.claim_next(ask())
         assert taken is not None
         succeed(store, taken)
     left = (
@@ -61,18 +61,18 @@ def test_sessions_are_left_without_statements_locks_and_listeners(store: Store, 
     engine.dispose()
 
 
-def test_more_threads_than_the_pooler_has_sessions_wait_for_one(store: Store, pooled_url: str):
-    others = [Store(open_database(pooled_url, pooler=True)) for _ in range(7)]
+def test_more_threads_than_the_pooler_has_sessions_wait_for_one(store: Stores, pooled_url: str):
+    others = [build_stores(open_engines(pooled_url, pooler=True)) for _ in range(7)]
 
-    def work(mine: Store) -> None:
+    def work(mine: Stores) -> None:
         for _ in range(5):
-            mine.submit(submission(draft()))
-            taken = mine.claim_next(ask())
+            mine.jobs.submit(submission(draft()))
+            taken = mine.jobs.claim_next(ask())
             assert taken is not None
             succeed(mine, taken)
 
     in_threads([lambda mine=mine: work(mine) for mine in (store, *others)])
-    assert store.depths() == {"waiting": 0, "queued": 0, "running": 0}
+    assert store.jobs.depths() == {"waiting": 0, "queued": 0, "running": 0}
     for other in others:
         other.close()
 
@@ -93,7 +93,7 @@ def test_processes_that_start_together_migrate_through_the_pooler(pooler: PgBoun
 class Client:
     """Submits, claims and ends jobs and, as clients and workers do, asks again when it is refused."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Stores) -> None:
         self.store = store
         self.accepted: list[str] = []
         self.refused = 0
@@ -111,7 +111,7 @@ class Client:
         end = time.monotonic() + AGAIN_S
         while True:
             try:
-                self.accepted.append(self.store.submit(job_request).jobs[0].id)
+                self.accepted.append(self.store.jobs.submit(job_request).jobs[0].id)
                 return
             except StorageError:
                 self.refused += 1
@@ -119,7 +119,7 @@ class Client:
 
     def _claim(self) -> Claim | None:
         try:
-            return self.store.claim_next(ask())
+            return self.store.jobs.claim_next(ask())
         except StorageError:
             self.refused += 1
             return None
@@ -132,14 +132,14 @@ class Client:
                 return
             except Superseded:
                 # Its answer was lost with the connection: it has ended, by this very attempt.
-                assert self.store.job(taken.id).attempt == taken.attempt
+                assert self.store.jobs.job(taken.id).attempt == taken.attempt
                 return
             except StorageError:
                 self.refused += 1
                 assert time.monotonic() < end
 
 
-def test_connections_that_are_cut_in_mid_way_lose_nothing(pooler: PgBouncer, store: Store, pooled_url: str):
+def test_connections_that_are_cut_in_mid_way_lose_nothing(pooler: PgBouncer, store: Stores, pooled_url: str):
     client = Client(store)
     threads = [threading.Thread(target=client.serve) for _ in range(4)]
     for thread in threads:
@@ -152,15 +152,15 @@ def test_connections_that_are_cut_in_mid_way_lose_nothing(pooler: PgBouncer, sto
     client.stop.set()
     for thread in threads:
         thread.join(AGAIN_S)
-    jobs = store.list_jobs(Filter("ann", limit=100_000))
+    jobs = store.jobs.list_jobs(Filter("ann", limit=100_000))
     assert {job.id for job in jobs} == set(client.accepted)
     # A claim whose answer was lost is nobody's, and its lease ends.
     late = T0 + 2 * LEASE
-    store.reclaim_leases(ReclaimLeases(late, (), len(jobs)))
+    store.jobs.reclaim_leases(ReclaimLeases(late, (), len(jobs)))
     for taken in claim_all(store, late):
         succeed(store, taken)
-    for job in store.list_jobs(Filter("ann", limit=100_000)):
-        events = store.events_after(job.id, 0)
+    for job in store.jobs.list_jobs(Filter("ann", limit=100_000)):
+        events = store.jobs.events_after(job.id, 0)
         assert [event.seq for event in events] == list(range(1, job.last_seq + 1))
         assert [event.type for event in events].count(EventType.SUCCEEDED) == 1
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from imagemill.backends.base import Node
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate
 from imagemill.dispatch.base import Offers
 from imagemill.domain.clock import SECOND, now_us
@@ -20,7 +21,6 @@ from imagemill.domain.jobs import Claim, Retried
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish, ReclaimLeases
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.submit import JobRequest, SubmitDefaults, Submitter
 from imagemill.model_registry.registry import Registry
 from tests.service.build import FakeBackend, inputs, recipe
@@ -46,15 +46,15 @@ class Local(FakeBackend):
 class Shop:
     """A local node and a remote one on one store, on a clock that we move."""
 
-    def __init__(self, store: Store, *, private_owners: frozenset[str] = frozenset()) -> None:
+    def __init__(self, store: Stores, *, private_owners: frozenset[str] = frozenset()) -> None:
         self.store = store
         self.local, self.fal = Local(name="local"), Remote(name="fal")
         backends = {"local": self.local, "fal": self.fal}
-        registry = Registry(store, strict=True, is_available=lambda key: False)
+        registry = Registry(store.resources, strict=True, is_available=lambda key: False)
         self.resolver = partial(OwnerResources, registry, inputs(store))
         self.defaults = SubmitDefaults(3600.0, 5, 10, private_owners)
-        self.submitter = Submitter(store, self.resolver, {"square": recipe()}, backends, self.defaults)
-        self.offers = Offers(backends, worker="w", chosen=None)
+        self.submitter = Submitter(store.jobs, self.resolver, {"square": recipe()}, backends, self.defaults)
+        self.offers = Offers(backends, worker="w", served_queues=None)
         self.now = now_us()
 
     def submit(self, *, owner: str = "ann", **job_request: object) -> str:
@@ -64,12 +64,14 @@ class Shop:
 
     def claim(self, node: str) -> Claim | None:
         backend = self.local if node == "gpu-1" else self.fal
-        offer = self.offers.of(backend.nodes()[0])
-        return self.store.claim_next(ClaimRequest(offer, fresh_id(), self.now, self.now + 30 * SECOND, RULES))
+        offer = self.offers.offer_of(backend.nodes()[0])
+        return self.store.jobs.claim_next(
+            ClaimRequest(offer, fresh_id(), self.now, self.now + 30 * SECOND, RULES)
+        )
 
 
 class Private(RuleBasedStateMachine):
-    open_store: Callable[[], Store]
+    open_store: Callable[[], Stores]
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,13 +109,13 @@ class Private(RuleBasedStateMachine):
             until = self.shop.now + 20 * SECOND
             node = claim.job.node if avoid else None
             outcome = Retried(Failure(code, "it failed"), None, node, until, memory_mb)
-            self.shop.store.finish(Finish(claim, outcome, self.shop.now))
+            self.shop.store.jobs.finish(Finish(claim, outcome, self.shop.now))
 
     @rule()
     def lose_all(self) -> None:
         self.running.clear()
         lost = ReclaimLeases(self.shop.now + 60 * SECOND, outliving=frozenset({"fal"}), reattach_us=SECOND)
-        self.shop.store.reclaim_leases(lost)
+        self.shop.store.jobs.reclaim_leases(lost)
 
     @rule(seconds=st.sampled_from([1, 10, 100]))
     def wait(self, seconds: int) -> None:
@@ -137,12 +139,12 @@ def test_no_story_sends_a_private_job_away(tmp_path: Path) -> None:
 
     class OnSqlite(Private):
         @staticmethod
-        def open_store() -> Store:
+        def open_store() -> Stores:
             path = tmp_path / f"{next(_names)}.db"
             path.write_bytes((tmp_path / "empty.db").read_bytes())
-            store = Store(opened(f"sqlite:///{path}"))
+            store = build_stores(opened(f"sqlite:///{path}"))
             for owner in ("ann", "bob"):
-                store.ensure_owner(owner, now_us())
+                store.jobs.ensure_owner(owner, now_us())
             return store
 
     run_state_machine_as_test(
@@ -154,8 +156,8 @@ def test_no_story_sends_a_private_job_away(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def shop(store: Store) -> Shop:
-    store.ensure_owner("ann", now_us())
+def shop(store: Stores) -> Shop:
+    store.jobs.ensure_owner("ann", now_us())
     return Shop(store)
 
 
@@ -175,7 +177,7 @@ def test_younger_jobs_of_the_lane_stay_when_the_oldest_keeps_off(shop: Shop) -> 
     claim = shop.claim("fal")
     assert claim is not None
     failure = Failure(FailureCode.BACKEND_UNAVAILABLE, "fal answers 500")
-    shop.store.finish(Finish(claim, Retried(failure, None, "fal", shop.now + 60 * SECOND), shop.now))
+    shop.store.jobs.finish(Finish(claim, Retried(failure, None, "fal", shop.now + 60 * SECOND), shop.now))
     shop.submit()
     shop.now = now_us() + SECOND
     assert shop.claim("fal") is None
@@ -201,7 +203,7 @@ def test_while_no_local_node_is_well_jobs_go_at_once_and_private_ones_wait(shop:
 def test_what_only_a_remote_node_can_do_is_queued_for_it_alone(shop: Shop) -> None:
     shop.local.refuses = "knows no such model"
     job = shop.submit()
-    assert shop.store.job(job).queue == "remote"
+    assert shop.store.jobs.job(job).queue == "remote"
     assert shop.claim("gpu-1") is None
     claim = shop.claim("fal")
     assert claim is not None
@@ -218,8 +220,8 @@ def test_what_a_remote_node_cannot_do_it_never_gets(shop: Shop) -> None:
 
 def test_what_local_nodes_need_for_it_is_asked_of_them_all_the_same(shop: Shop) -> None:
     shop.local.needed = ("text encoder t5",)
-    job = shop.store.job(shop.submit())
-    assert shop.store.lane(job.lane).requirements == ("text encoder t5",)
+    job = shop.store.jobs.job(shop.submit())
+    assert shop.store.jobs.lane(job.lane).requirements == ("text encoder t5",)
 
 
 def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
@@ -231,17 +233,19 @@ def test_a_private_job_that_no_local_node_can_do_is_refused(shop: Shop) -> None:
 
 
 def test_a_private_job_stays_when_a_remote_backend_is_added_while_it_waits(shop: Shop) -> None:
-    before = Submitter(shop.store, shop.resolver, {"square": recipe()}, {"local": shop.local}, shop.defaults)
+    before = Submitter(
+        shop.store.jobs, shop.resolver, {"square": recipe()}, {"local": shop.local}, shop.defaults
+    )
     drafts = before.prepare("ann", [JobRequest("square", {}, private=True)], dialect="native")
     job = before.submit("ann", drafts).jobs[0]
     shop.local.well = False
     shop.now += 1000 * SECOND
     assert shop.claim("fal") is None
-    assert shop.store.lane(job.lane).backends == ("local",)
+    assert shop.store.jobs.lane(job.lane).backends == ("local",)
 
 
 def test_a_worker_serves_remote_nodes_by_their_queue_alone(shop: Shop) -> None:
     backends = {"local": shop.local, "fal": shop.fal}
     for chosen, served in (("gpu", {"gpu-1"}), ("remote", {"fal"})):
-        offers = Offers(backends, worker="w", chosen=frozenset({chosen})).all()
+        offers = Offers(backends, worker="w", served_queues=frozenset({chosen})).all()
         assert {offer.node for offer in offers if offer.queues} == served

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from imagemill.backends.paid_calls import MILLIONTHS, Budget, BudgetExceeded, Reservation
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.credits.provider_calls import EndCall, PaidCallRecorder, ProviderCalls, ReserveCall
 from imagemill.domain.clock import SECOND, uuid7
-from imagemill.jobs.store.store import Store
 from imagemill.observability.metrics import Metrics
 from tests.store.build import T0, opened
 
@@ -15,7 +15,7 @@ DAY = 86_400 * SECOND
 
 
 @pytest.fixture
-def calls(store: Store) -> ProviderCalls:
+def calls(store: Stores) -> ProviderCalls:
     return store.provider_calls
 
 
@@ -78,7 +78,7 @@ def test_a_job_finds_the_call_it_has_open(calls: ProviderCalls) -> None:
     assert calls.open_call("fal", "job-1") is None
 
 
-def test_an_end_is_counted_once(store: Store) -> None:
+def test_an_end_is_counted_once(store: Stores) -> None:
     meters = Metrics()
     book = PaidCallRecorder(store.provider_calls, meters)
     id_ = book.reserve(Reservation("fal", "job-1", 1, "fal-ai/flux/dev", 25_000, Budget(per_minute=1)))
@@ -98,11 +98,11 @@ def test_an_end_is_counted_once(store: Store) -> None:
     assert told["imagemill_provider_held_back_total"] == 1
 
 
-def test_workers_together_ask_no_more_than_one_would(database_url: str, store: Store) -> None:
-    stores = [store, *(Store(opened(database_url)) for _ in range(3))]
+def test_workers_together_ask_no_more_than_one_would(database_url: str, store: Stores) -> None:
+    stores = [store, *(build_stores(opened(database_url)) for _ in range(3))]
     taken: list[str] = []
 
-    def work(mine: Store) -> None:
+    def work(mine: Stores) -> None:
         for number in range(8):
             try:
                 taken.append(reserve(mine.provider_calls, at=T0 + number, per_minute=10, per_day=0.2))

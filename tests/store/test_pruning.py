@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from imagemill.blobs.settings import BlobSettings
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate, tables
-from imagemill.db.engine import Database, open_database, open_unpooled
+from imagemill.db.engine import Engines, open_engines, open_unpooled
 from imagemill.domain.clock import SECOND
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.queries import Filter
-from imagemill.jobs.store.store import Store
-from imagemill.jobs.sweeper import Sweeper, SweepRules
+from imagemill.jobs.sweeper import Sweeper
+from imagemill.settings import JobSettings
 from tests import databases
 from tests.service.build import MemoryBlobs
 from tests.store.build import T0, add, claim, draft, running, submission, submit, succeed
+from tests.tuning import tuned
 
 JOBS, EVENTS = 20_000, 5
 """100,000 events."""
@@ -35,7 +38,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-def age(database: Database, store: Store) -> None:
+def age(database: Engines, store: Stores) -> None:
     """``JOBS`` jobs that ended long ago, with their events."""
     succeed(store, running(store))
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :jobs) "
@@ -53,20 +56,31 @@ def age(database: Database, store: Store) -> None:
             conn.execute(sa.text(statement), {"jobs": JOBS, "events": EVENTS})
 
 
-def count(database: Database, table: sa.Table) -> int:
+def count(database: Engines, table: sa.Table) -> int:
     with database.reader.connect() as conn:
         return conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
 
-def sweeper(store: Store, folder: Path) -> Sweeper:
-    return Sweeper(store, MemoryBlobs(), ProcessLock(folder / "run"), SweepRules(1.0, -T0 / SECOND, 3600.0))
+def sweeper(store: Stores, folder: Path) -> Sweeper:
+    # The jobs are of T0, which is in the future.
+    return Sweeper(
+        store.jobs,
+        MemoryBlobs(),
+        ProcessLock(folder / "run"),
+        tuned(JobSettings, validate=False, retention_days=-T0 / SECOND / 86_400, life_s=3600.0),
+        BlobSettings(),
+        every_s=1.0,
+        quotas=store.quotas,
+        decisions=store.decisions,
+        calls=store.provider_calls,
+    )
 
 
 def test_a_hundred_thousand_events_go_in_small_transactions_while_claims_go_on(
     database_url: str, tmp_path: Path
 ):
-    database = open_database(database_url)
-    store = Store(database)
+    database = open_engines(database_url)
+    store = build_stores(database)
     age(database, store)
     for _ in range(20):
         submit(store, *(draft() for _ in range(100)))
@@ -88,20 +102,20 @@ def test_a_hundred_thousand_events_go_in_small_transactions_while_claims_go_on(
     store.close()
 
 
-def test_pruning_stops_after_its_time_and_goes_on_later(store: Store, database_url: str, tmp_path: Path):
+def test_pruning_stops_after_its_time_and_goes_on_later(store: Stores, database_url: str, tmp_path: Path):
     for _ in range(CHUNK + 20):
         succeed(store, running(store))
     it = sweeper(store, tmp_path)
     assert [it.prune(0.0), it.prune(0.0), it.prune(0.0)] == [CHUNK, 20, 0]
-    assert store.list_jobs(Filter("ann")) == []
+    assert store.jobs.list_jobs(Filter("ann")) == []
 
 
-def test_a_key_is_free_again_once_its_jobs_are_gone_and_others_are_kept(store: Store):
+def test_a_key_is_free_again_once_its_jobs_are_gone_and_others_are_kept(store: Stores):
     old, kept = (submission(draft(), idempotency_key=name, digest="d") for name in ("old", "kept"))
-    jobs = [store.submit(each).jobs[0] for each in (old, kept)]
-    store.delete_jobs([jobs[0].id])
+    jobs = [store.jobs.submit(each).jobs[0] for each in (old, kept)]
+    store.jobs.delete_jobs([jobs[0].id])
     again = [
-        store.submit(submission(draft(), idempotency_key=name, digest="d")).jobs[0].id
+        store.jobs.submit(submission(draft(), idempotency_key=name, digest="d")).jobs[0].id
         for name in ("old", "kept")
     ]
     assert again[0] != jobs[0].id
@@ -137,7 +151,7 @@ def test_postgresql_vacuums_jobs_and_events_before_a_fifth_of_them_is_dead(postg
     engine.dispose()
 
 
-def test_a_job_that_is_not_old_keeps_its_events(store: Store, tmp_path: Path):
+def test_a_job_that_is_not_old_keeps_its_events(store: Stores, tmp_path: Path):
     job = add(store)
     assert sweeper(store, tmp_path).prune() == 0
-    assert len(store.events_after(job.id, 0)) == 1
+    assert len(store.jobs.events_after(job.id, 0)) == 1

@@ -2,11 +2,11 @@
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.errors import CreditsInsufficient
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Canceled, Failed, JobStatus, Outcome, Succeeded
 from imagemill.jobs.store.finish import Cancel, Finish
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Accepted
 from tests.store.build import T0, claim, draft, in_threads, submission, submit
 
@@ -17,7 +17,7 @@ ENDS: list[tuple[Outcome, bool]] = [
 ]
 
 
-def test_a_draft_whose_work_is_under_way_is_left_out_and_its_job_named(store: Store):
+def test_a_draft_whose_work_is_under_way_is_left_out_and_its_job_named(store: Stores):
     first = submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/2"), draft())
     again = submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/3"), draft())
     assert first.duplicates == {}
@@ -27,10 +27,10 @@ def test_a_draft_whose_work_is_under_way_is_left_out_and_its_job_named(store: St
 
 @pytest.mark.parametrize(("outcome", "is_held"), ENDS)
 def test_work_that_succeeded_is_not_done_again_and_work_that_was_lost_is(
-    store: Store, outcome: Outcome, is_held: bool
+    store: Stores, outcome: Outcome, is_held: bool
 ):
     job = submit(store, draft(unique_key="cell/1")).jobs[0]
-    store.finish(Finish(claim(store), outcome, T0 + 1))
+    store.jobs.finish(Finish(claim(store), outcome, T0 + 1))
     again = submit(store, draft(unique_key="cell/1"))
     assert again.duplicates == ({"cell/1": job.id} if is_held else {})
     assert submit(store, draft(unique_key="cell/1")).duplicates == {
@@ -38,43 +38,43 @@ def test_work_that_succeeded_is_not_done_again_and_work_that_was_lost_is(
     }
 
 
-def test_a_canceled_draft_makes_room_at_once(store: Store):
+def test_a_canceled_draft_makes_room_at_once(store: Stores):
     job = submit(store, draft(unique_key="cell/1")).jobs[0]
-    store.cancel(Cancel(job.id, "ann", T0))
+    store.jobs.cancel(Cancel(job.id, "ann", T0))
     assert submit(store, draft(unique_key="cell/1")).duplicates == {}
 
 
-def test_owners_do_not_hold_each_others_work(store: Store):
+def test_owners_do_not_hold_each_others_work(store: Stores):
     submit(store, draft(unique_key="cell/1"), owner="ann")
     assert submit(store, draft(unique_key="cell/1"), owner="bob").duplicates == {}
 
 
-def test_of_one_submission_the_first_with_a_name_stays(store: Store):
+def test_of_one_submission_the_first_with_a_name_stays(store: Stores):
     one, two = draft(unique_key="cell/1"), draft(unique_key="cell/1")
     accepted = submit(store, one, two)
     assert [job.id for job in accepted.jobs] == [one.id]
     assert accepted.duplicates == {"cell/1": one.id}
 
 
-def test_a_job_that_was_deleted_holds_nothing(store: Store):
+def test_a_job_that_was_deleted_holds_nothing(store: Stores):
     job = submit(store, draft(unique_key="cell/1")).jobs[0]
-    store.cancel(Cancel(job.id, "ann", T0))
-    store.delete_jobs([job.id])
+    store.jobs.cancel(Cancel(job.id, "ann", T0))
+    store.jobs.delete_jobs([job.id])
     assert len(submit(store, draft(unique_key="cell/1")).jobs) == 1
 
 
-def test_many_who_want_the_same_work_at_once_get_it_done_once(store: Store):
+def test_many_who_want_the_same_work_at_once_get_it_done_once(store: Stores):
     answers = in_threads([lambda: submit(store, draft(unique_key="cell/1"), draft(unique_key="cell/2"))] * 12)
     accepted = [each for each in answers if isinstance(each, Accepted)]
     assert len(accepted) == 12
     made = [job.id for each in accepted for job in each.jobs]
     assert len(made) == 2
     assert {job_id for each in accepted for job_id in each.duplicates.values()} == set(made)
-    assert all(store.job(job_id).status is JobStatus.QUEUED for job_id in made)
+    assert all(store.jobs.job(job_id).status is JobStatus.QUEUED for job_id in made)
 
 
-def test_what_cannot_be_paid_reserves_nothing(store: Store):
-    store.ensure_owner("ann", T0)
+def test_what_cannot_be_paid_reserves_nothing(store: Stores):
+    store.jobs.ensure_owner("ann", T0)
     with pytest.raises(CreditsInsufficient):
-        store.submit(submission(draft(unique_key="cell/1", cost=5.0), is_charged=True))
+        store.jobs.submit(submission(draft(unique_key="cell/1", cost=5.0), is_charged=True))
     assert submit(store, draft(unique_key="cell/1")).duplicates == {}

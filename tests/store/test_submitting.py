@@ -2,9 +2,9 @@
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.jobs import JobStatus
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.store.submit import Accepted
 from tests.store.build import (
     LIFE,
@@ -21,7 +21,7 @@ from tests.store.build import (
 )
 
 
-def test_a_submitted_job_is_read_back_as_it_was_sent(store: Store):
+def test_a_submitted_job_is_read_back_as_it_was_sent(store: Stores):
     wanted = draft(
         name="first",
         dialect="civitai_v1",
@@ -36,7 +36,7 @@ def test_a_submitted_job_is_read_back_as_it_was_sent(store: Store):
         estimate_s=2.25,
     )
     accepted = submit(store, wanted)
-    job = store.job(wanted.id)
+    job = store.jobs.job(wanted.id)
     assert accepted.jobs == (job,)
     assert (job.name, job.dialect, job.input, job.client) == (
         "first",
@@ -52,46 +52,46 @@ def test_a_submitted_job_is_read_back_as_it_was_sent(store: Store):
     )
     assert (job.max_failures, job.timeout_s, job.estimate_s, job.trace) == (2, 12.5, 2.25, wanted.trace)
     assert (job.created_at, job.expires_at, job.attempt, job.failures) == (T0, T0 + LIFE, 0, 0)
-    assert store.lane(job.lane) == wanted.lane
+    assert store.jobs.lane(job.lane) == wanted.lane
 
 
-def test_a_new_job_is_queued_and_has_one_event(store: Store):
+def test_a_new_job_is_queued_and_has_one_event(store: Stores):
     job = add(store)
     assert job.status is JobStatus.QUEUED
-    (event,) = store.events_after(job.id, 0)
+    (event,) = store.jobs.events_after(job.id, 0)
     assert (event.seq, event.type.value, event.at, event.attempt) == (1, "Initialized", T0, 0)
     assert job.last_seq == 1
 
 
-def test_a_job_with_needs_waits(store: Store):
+def test_a_job_with_needs_waits(store: Stores):
     first = draft()
     second = draft(depends_on=(first.id,))
     submit(store, first, second)
     assert (status(store, first), status(store, second)) == (JobStatus.QUEUED, JobStatus.WAITING)
 
 
-def test_jobs_keep_the_order_they_were_asked_for(store: Store):
+def test_jobs_keep_the_order_they_were_asked_for(store: Stores):
     drafts = [draft() for _ in range(5)]
     accepted = submit(store, *drafts)
     assert [job.id for job in accepted.jobs] == [each.id for each in drafts]
-    assert [job.id for job in store.batch("ann", accepted.batch)] == [each.id for each in drafts]
+    assert [job.id for job in store.jobs.batch("ann", accepted.batch)] == [each.id for each in drafts]
 
 
-def test_the_jobs_of_one_owner_are_served_in_their_order(store: Store):
+def test_the_jobs_of_one_owner_are_served_in_their_order(store: Stores):
     ids = [add(store).id for _ in range(4)]
     assert [claim.id for claim in claim_all(store)] == ids
 
 
-def test_a_batch_is_accepted_whole_or_not_at_all(store: Store):
+def test_a_batch_is_accepted_whole_or_not_at_all(store: Stores):
     taken = add(store)
     new = draft()
     with pytest.raises(Exception, match="refused a write"):
         submit(store, new, draft(id=taken.id))
     with pytest.raises(NotFound):
-        store.job(new.id)
+        store.jobs.job(new.id)
 
 
-def test_the_same_key_and_body_gives_the_same_jobs(store: Store):
+def test_the_same_key_and_body_gives_the_same_jobs(store: Stores):
     first = submit(store, draft(), draft(), idempotency_key="k", digest="d")
     again = submit(store, draft(), draft(), idempotency_key="k", digest="d")
     assert (first.repeated, again.repeated) == (False, True)
@@ -99,35 +99,35 @@ def test_the_same_key_and_body_gives_the_same_jobs(store: Store):
     assert [job.id for job in again.jobs] == [job.id for job in first.jobs]
 
 
-def test_a_repeated_submission_shows_the_jobs_as_they_are_now(store: Store):
+def test_a_repeated_submission_shows_the_jobs_as_they_are_now(store: Stores):
     submit(store, draft(), idempotency_key="k", digest="d")
     claim_all(store)
     (job,) = submit(store, draft(), idempotency_key="k", digest="d").jobs
     assert job.status is JobStatus.RUNNING
 
 
-def test_the_same_key_with_another_body_is_a_conflict(store: Store):
+def test_the_same_key_with_another_body_is_a_conflict(store: Stores):
     submit(store, draft(), idempotency_key="k", digest="d")
     other = draft()
     with pytest.raises(Conflict):
         submit(store, other, idempotency_key="k", digest="e")
     with pytest.raises(NotFound):
-        store.job(other.id)
+        store.jobs.job(other.id)
 
 
-def test_keys_of_two_owners_have_nothing_to_do_with_each_other(store: Store):
+def test_keys_of_two_owners_have_nothing_to_do_with_each_other(store: Stores):
     submit(store, draft(), idempotency_key="k", digest="d")
     assert not submit(store, draft(), owner="bob", idempotency_key="k", digest="e").repeated
 
 
-def test_a_key_of_a_refused_submission_is_free(store: Store):
+def test_a_key_of_a_refused_submission_is_free(store: Stores):
     taken = add(store)
     with pytest.raises(Exception, match="refused a write"):
         submit(store, draft(id=taken.id), idempotency_key="k", digest="d")
     assert not submit(store, draft(), idempotency_key="k", digest="e").repeated
 
 
-def test_one_key_sent_by_many_at_once_makes_one_batch_and_tells_all_of_it(store: Store):
+def test_one_key_sent_by_many_at_once_makes_one_batch_and_tells_all_of_it(store: Stores):
     answers = in_threads(
         [lambda: submit(store, draft(), draft(), idempotency_key="k", digest="d") for _ in range(16)]
     )
@@ -136,10 +136,10 @@ def test_one_key_sent_by_many_at_once_makes_one_batch_and_tells_all_of_it(store:
     assert sum(not each.repeated for each in accepted) == 1
     (fresh,) = [each for each in accepted if not each.repeated]
     assert {tuple(job.id for job in each.jobs) for each in accepted} == {tuple(job.id for job in fresh.jobs)}
-    assert len(store.batch("ann", fresh.batch)) == 2
+    assert len(store.jobs.batch("ann", fresh.batch)) == 2
 
 
-def test_one_key_with_two_bodies_at_once_is_accepted_for_one_of_them(store: Store):
+def test_one_key_with_two_bodies_at_once_is_accepted_for_one_of_them(store: Stores):
     answers = in_threads(
         [
             lambda body=body: submit(store, draft(), idempotency_key="k", digest=body)
@@ -148,49 +148,50 @@ def test_one_key_with_two_bodies_at_once_is_accepted_for_one_of_them(store: Stor
     )
     refused = [answer for answer in answers if isinstance(answer, Conflict)]
     assert len(refused) == 4
-    assert len(store.batches("ann", None, 50)) == 1
+    assert len(store.jobs.batches("ann", None, 50)) == 1
 
 
-def test_a_key_is_free_once_its_jobs_are_deleted(store: Store):
+def test_a_key_is_free_once_its_jobs_are_deleted(store: Stores):
     first = submit(store, draft(), idempotency_key="k", digest="d")
-    store.delete_jobs([job.id for job in first.jobs])
+    store.jobs.delete_jobs([job.id for job in first.jobs])
     assert len(submit(store, draft(), idempotency_key="k", digest="d").jobs) == 1
 
 
-def test_batches_are_listed_newest_first_and_page_by_page(store: Store):
+def test_batches_are_listed_newest_first_and_page_by_page(store: Stores):
     made = [submit(store, draft(), draft()).batch for _ in range(5)]
     submit(store, draft(), owner="bob")
-    assert store.batches("ann", None, 2) == [made[4], made[3]]
-    assert store.batches("ann", made[3], 10) == [made[2], made[1], made[0]]
-    assert store.batch("bob", made[0]) == []
+    assert store.jobs.batches("ann", None, 2) == [made[4], made[3]]
+    assert store.jobs.batches("ann", made[3], 10) == [made[2], made[1], made[0]]
+    assert store.jobs.batch("bob", made[0]) == []
 
 
-def test_five_hundred_jobs_are_accepted_at_once(store: Store):
+def test_five_hundred_jobs_are_accepted_at_once(store: Stores):
     accepted = submit(store, *(draft() for _ in range(500)))
-    assert store.depths() == {"waiting": 0, "queued": 500, "running": 0}
+    assert store.jobs.depths() == {"waiting": 0, "queued": 500, "running": 0}
     assert len({job.tag for job in accepted.jobs}) == 500
 
 
-def test_every_event_log_begins_with_initialized(store: Store):
+def test_every_event_log_begins_with_initialized(store: Stores):
     accepted = submit(store, *(draft() for _ in range(3)))
     assert [event_types(store, job) for job in accepted.jobs] == [["Initialized"]] * 3
 
 
-def test_futures_of_one_moment_are_answered_each_with_its_own(store: Store):
-    futures = [store.begin_submit(submission(draft(name=str(n)), owner=f"o{n % 7}")) for n in range(50)]
+def test_futures_of_one_moment_are_answered_each_with_its_own(store: Stores):
+    futures = [store.jobs.begin_submit(submission(draft(name=str(n)), owner=f"o{n % 7}")) for n in range(50)]
     names = [future.result(20).jobs[0].name for future in futures]
     assert names == [str(n) for n in range(50)]
 
 
-def test_a_need_that_nobody_knows_leaves_the_job_waiting(store: Store):
+def test_a_need_that_nobody_knows_leaves_the_job_waiting(store: Stores):
     job = add(store, depends_on=(fresh_id(),))
     assert claim_all(store) == []
     assert status(store, job) is JobStatus.WAITING
 
 
-def test_one_key_sent_twice_in_one_breath_tells_all_jobs_both_times(store: Store):
+def test_one_key_sent_twice_in_one_breath_tells_all_jobs_both_times(store: Stores):
     futures = [
-        store.begin_submit(submission(draft(), draft(), idempotency_key="k", digest="d")) for _ in range(60)
+        store.jobs.begin_submit(submission(draft(), draft(), idempotency_key="k", digest="d"))
+        for _ in range(60)
     ]
     answers = [tuple(job.id for job in future.result(20).jobs) for future in futures]
     assert len(answers[0]) == 2

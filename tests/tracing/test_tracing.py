@@ -13,11 +13,12 @@ import pytest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from imagemill.bootstrap.observer import open_tracer
-from imagemill.config import Settings, format_errors
+from imagemill.cli.settings_check import format_errors
+from imagemill.config import Settings
 from imagemill.domain.clock import new_trace, now_us
 from imagemill.observability.otlp import Otlp, endpoint_of
 from imagemill.observability.settings import OtelSettings
-from imagemill.observability.spans import Span, derived, of_attempt, of_job, trace_of
+from imagemill.observability.spans import Span, derive_id, of_attempt, of_job, trace_of
 from imagemill.observability.tracing import Tracer
 from tests.conftest import Server
 from tests.deploy.by_hand import free_ports
@@ -45,7 +46,7 @@ class Kept:
 
 def span(name: str = "a", trace: str | None = None) -> Span:
     now = now_us()
-    return Span(name, trace or trace_of(new_trace()), derived(name, now), None, now - 1000, now)
+    return Span(name, trace or trace_of(new_trace()), derive_id(name, now), None, now - 1000, now)
 
 
 def tracer(ratio: float) -> Tracer:
@@ -101,7 +102,7 @@ def test_none_and_all_can_be_sampled(ratio: float, all_of_them: bool) -> None:
 
 
 def test_ids_differ_by_what_they_are_of() -> None:
-    ids = [of_job("a"), of_job("b"), of_attempt("a", 1), of_attempt("a", 2), derived("a", 1, "send")]
+    ids = [of_job("a"), of_job("b"), of_attempt("a", 1), of_attempt("a", 2), derive_id("a", 1, "send")]
     assert len(set(ids)) == len(ids)
     assert {len(each) for each in ids} == {16}
 
@@ -143,7 +144,7 @@ def test_a_collector_that_is_away_costs_a_warning_and_no_more(caplog: pytest.Log
     assert emitted_s < 3
     assert time.perf_counter() - began < 5
     (line,) = warnings(caplog)
-    assert "spans were not delivered to http://127.0.0.1" in line
+    assert "spans could not be exported to http://127.0.0.1" in line
     assert "IMAGEMILL_OTEL__ENDPOINT" in line
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 

@@ -1,6 +1,6 @@
 """A store, its messenger, and owners with endpoints."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -9,18 +9,19 @@ import pytest
 
 from imagemill.accounts.store import Owner
 from imagemill.api.webhooks import renderer
+from imagemill.bootstrap.stores import Stores
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
-from imagemill.domain.failures import Backoff
 from imagemill.domain.jobs import Job
 from imagemill.domain.signing import ENDS, UrlSigner
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import Resolver, UrlGuard, look_up
 from imagemill.observability.tracing import Tracer
-from imagemill.webhooks.endpoints import EndpointService, WebhookRules
-from imagemill.webhooks.messages import MessageRules, WebhookDispatcher
+from imagemill.settings import WebhookSettings
+from imagemill.webhooks.endpoints import EndpointService
+from imagemill.webhooks.messages import WebhookDispatcher
 from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 from tests.service.build import add, mill, wait_until
+from tests.tuning import tuned
 
 LOCAL = [ip_network("127.0.0.0/8")]
 ANN = "ann"
@@ -30,7 +31,7 @@ ANN = "ann"
 class Post:
     """The whole of webhooks around one store."""
 
-    store: Store
+    store: Stores
     webhooks: EndpointService
     dispatcher: WebhookDispatcher
 
@@ -63,7 +64,7 @@ class Post:
 
 
 @pytest.fixture
-def make_post(store: Store) -> Iterator[Callable[..., Post]]:
+def make_post(store: Stores) -> Iterator[Callable[..., Post]]:
     running: list[WebhookDispatcher] = []
 
     def make(
@@ -74,15 +75,19 @@ def make_post(store: Store) -> Iterator[Callable[..., Post]]:
         tracer: Tracer | None = None,
         **changes: Any,
     ) -> Post:
-        values: Mapping[str, Any] = {
-            "timeout_s": 0.5, "tries": 4, "backoff": Backoff(0.02, 0.05), "poll_s": 0.05,
-            "pause_after_s": 3600.0, "retention_s": 3600.0, **changes,
+        values: dict[str, Any] = {
+            "timeout_s": 0.5, "tries": 4, "retry_base_s": 0.02, "retry_cap_s": 0.05, "pause_after_s": 3600.0,
+            "retention_days": 1 / 24, "endpoints": 20, "rotation_s": 3600.0, **changes,
         }  # fmt: skip
+        poll_s = values.pop("poll_s", 0.05)
+        settings = tuned(WebhookSettings, validate=False, **values)
         guard = UrlGuard(LOCAL if allow else [], resolver=resolver)
         render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
-        dispatcher = WebhookDispatcher(store, guard, MessageRules(**values), render, tracer=tracer)
-        webhooks = EndpointService(store, guard, WebhookRules(20, 3600.0), dispatcher.reset_backoff)
-        store.listen(lambda committed: dispatcher.wake() if committed.has_deliveries else None)
+        dispatcher = WebhookDispatcher(
+            store.webhooks, store.jobs, store.accounts, guard, settings, render, poll_s=poll_s, tracer=tracer
+        )
+        webhooks = EndpointService(store.webhooks, guard, settings, dispatcher.reset_backoff)
+        store.database.listen(lambda committed: dispatcher.wake() if committed.has_deliveries else None)
         if starts:
             dispatcher.start()
         running.append(dispatcher)

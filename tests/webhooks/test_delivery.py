@@ -8,10 +8,10 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from imagemill.accounts.store import Owner
+from imagemill.bootstrap.stores import build_stores
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.signing import CHOICES
-from imagemill.jobs.store.store import Store
 from imagemill.webhooks.delivery import SENDERS
 from imagemill.webhooks.store import Endpoint
 from tests.service.build import add, mill, wait_until
@@ -95,10 +95,10 @@ def test_jobs_of_end_users_are_told_to_the_account_and_nobody_elses(post: Post):
 
 
 def test_what_another_process_adds_is_told_from_its_answer_on(post: Post, database_url: str):
-    from imagemill.db.engine import open_database
+    from imagemill.db.engine import open_engines
 
     add(post.store, owner=ANN)
-    other = Store(open_database(database_url))
+    other = build_stores(open_engines(database_url))
     with receiving() as receiver:
         first = post.endpoint(receiver.url, types=["job.created"])
         for store in (other, post.store, other):
@@ -317,7 +317,7 @@ def test_callbacks_and_webhooks_of_a_job_do_not_wait_for_each_other(post: Post):
 
 
 def test_old_messages_are_deleted_with_their_attempts(make_post: Callable[..., Post]):
-    post = make_post(retention_s=-1.0)
+    post = make_post(retention_days=-1 / 86_400)
     with receiving() as receiver:
         endpoint = post.endpoint(receiver.url)
         post.run(3)

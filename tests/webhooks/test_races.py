@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db import migrate
-from imagemill.db.engine import open_database
+from imagemill.db.engine import open_engines
 from imagemill.domain.clock import now_us
 from imagemill.domain.signing import CHOICES
-from imagemill.jobs.store.store import Store
 from imagemill.webhooks.store import MessagePage
 from tests.service.build import add
 from tests.store.build import cancel
@@ -25,10 +25,10 @@ EVENTS = ["job.created", "job.canceled"]
 
 
 @pytest.fixture
-def stores(store: Store, database_url: str) -> Iterator[list[Store]]:
+def stores(store: Stores, database_url: str) -> Iterator[list[Stores]]:
     """Of several processes: group commits and audiences of their own."""
     migrate.upgrade(database_url)
-    others = [Store(open_database(database_url)) for _ in range(WRITERS - 1)]
+    others = [build_stores(open_engines(database_url)) for _ in range(WRITERS - 1)]
     yield [store, *others]
     for other in others:
         other.close()
@@ -37,7 +37,7 @@ def stores(store: Store, database_url: str) -> Iterator[list[Store]]:
 class Writer:
     """Submits a job and cancels it, again and again; notes the instant before each write."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Stores) -> None:
         self.began: dict[tuple[str, str], int] = {}
         self._store = store
         self._thread = threading.Thread(target=self._run)
@@ -57,7 +57,7 @@ class Writer:
 
 
 def test_an_endpoint_is_told_of_each_event_after_its_answer_once_and_in_order(
-    make_post: Callable[..., Post], stores: list[Store]
+    make_post: Callable[..., Post], stores: list[Stores]
 ) -> None:
     post = make_post(starts=False)
     writers = [Writer(store) for store in stores]

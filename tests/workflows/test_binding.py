@@ -47,7 +47,7 @@ def test_a_whole_number_is_written_as_one() -> None:
         ({"steps": float("inf")}, "steps", "is not a number"),
         ({"sampler": "plms"}, "sampler", "'plms' is none of: euler, heun"),
         ({"seed": -1}, "seed", "-1 is below 0"),
-        ({"stops": 1}, "stops", "is no input of this workflow; it has prompt, steps"),
+        ({"stops": 1}, "stops", "is not an input of this workflow; it has prompt, steps"),
         ({"loras": {}}, "loras", "must be a list such as"),
         ({"loras": [{"strength": 1}]}, "loras", "[0] names no LoRA"),
         ({"loras": [{"file": "a", "weight": 1}]}, "loras", "[0].weight is unknown"),

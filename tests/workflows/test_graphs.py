@@ -11,7 +11,7 @@ from imagemill.graphs.graph import (
     air_inputs,
     normalise,
     outputs,
-    replaced,
+    replace_values,
     reseed,
     resolve_files,
     substitute,
@@ -174,7 +174,7 @@ def test_resources_are_found_wherever_they_stand_and_can_be_replaced() -> None:
         ("5", ("lora_1", "more", 1)): "@civitai/7",
     }
     before = deepcopy(graph)
-    after = replaced(graph, dict.fromkeys(found, "file"))
+    after = replace_values(graph, dict.fromkeys(found, "file"))
     assert list(air_inputs(after)) == []
     assert after["5"]["inputs"]["lora_1"] == {"on": True, "lora": "file", "more": [1, "file"]}
     assert graph == before

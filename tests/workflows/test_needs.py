@@ -6,8 +6,8 @@ import pytest
 
 from imagemill.domain.images import Control, GraphSpec, Network, Upscale
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.graphs.model_files import own_control
-from imagemill.graphs.requirements import Requirement, needs_of
+from imagemill.graphs.model_files import find_installed_controlnet
+from imagemill.graphs.requirements import Requirement, requirements_of
 from tests.workflows.build import FOX, node, simple_graph
 
 
@@ -22,7 +22,7 @@ def test_a_request_needs_its_files() -> None:
         controls=(Control("map", "air", "canny.safetensors"),),
         upscale=Upscale("air", "4x.pth"),
     )
-    assert [str(need) for need in needs_of(spec)] == [
+    assert [str(need) for need in requirements_of(spec)] == [
         "checkpoint sd1/Fox.safetensors",
         "ControlNet canny.safetensors",
         "embedding neg.pt",
@@ -39,7 +39,7 @@ def test_a_graph_needs_its_classes_and_the_files_its_loaders_name() -> None:
         "21": node("StyleLoader", style_name="pastel.safetensors"),
         "22": node("Fetch", file="https://example.org/x.safetensors", clip=["4", 1]),
     }
-    needs = needs_of(GraphSpec(graph))
+    needs = requirements_of(GraphSpec(graph))
     assert Requirement("class", "PowerLora") in needs
     files = [str(need) for need in needs if need.kind != "class"]
     assert files == ["checkpoint sd1\\Fox.safetensors", "file pastel.safetensors", "LoRA a.safetensors"]
@@ -72,23 +72,23 @@ def test_a_need_is_met_by_what_the_node_lists(catalogue: Catalogue, need: Requir
 
 def test_flux_in_a_file_of_its_own_needs_what_goes_with_it() -> None:
     spec = replace(FOX, family="flux1", model_path="flux1-dev.safetensors")
-    assert str(needs_of(spec)[-1]) == "text encoders and VAE for flux1-dev.safetensors"
+    assert str(requirements_of(spec)[-1]) == "text encoders and VAE for flux1-dev.safetensors"
     named = replace(spec, networks=(Network("a", "clip", path="clip_l.safetensors"),))
-    assert [need.kind for need in needs_of(named)] == ["checkpoint", "text_encoder"]
+    assert [need.kind for need in requirements_of(named)] == ["checkpoint", "text_encoder"]
 
 
 def test_a_need_is_read_back_from_its_key() -> None:
     need = Requirement("lora", "a:b/c.safetensors")
     assert Requirement.from_key(need.key) == need
     for odd in ("", "lora", "nothing:x"):
-        with pytest.raises(ValueError, match="is no need"):
+        with pytest.raises(ValueError, match="is not a requirement"):
             Requirement.from_key(odd)
 
 
 def test_a_control_without_a_model_needs_one_for_its_kind_and_family() -> None:
     (need,) = (
         n
-        for n in needs_of(replace(FOX, controls=(Control("map", preprocessor="Canny"),)))
+        for n in requirements_of(replace(FOX, controls=(Control("map", preprocessor="Canny"),)))
         if n.kind == "control"
     )
     assert str(need) == "ControlNet for canny sd1"
@@ -110,5 +110,5 @@ def test_a_node_s_own_controlnet_is_told_by_its_name(
 ) -> None:
     loader = {"input": {"required": {"control_net_name": [list(listed)]}}, "output": ["CONTROL_NET"]}
     catalogue = Catalogue.read({"ControlNetLoader": loader})
-    assert own_control(purpose, catalogue) == (None if chosen is None else listed[chosen])
+    assert find_installed_controlnet(purpose, catalogue) == (None if chosen is None else listed[chosen])
     assert Requirement("control", purpose).met_by(catalogue) is (chosen is not None)

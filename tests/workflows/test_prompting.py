@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from imagemill.domain.images import Network
-from imagemill.graphs.builder import prompts
+from imagemill.graphs.builder import build_prompts
 from tests.workflows.build import FOX
 
 
 def added(positive: str, negative: str, *networks: Network) -> tuple[str, str]:
     spec = replace(FOX, prompt=positive, negative_prompt=negative, networks=networks)
-    return prompts(spec, lambda file: file)
+    return build_prompts(spec, lambda file: file)
 
 
 def embedding(path: str, strength: float = 1.0, trigger: str | None = None) -> Network:

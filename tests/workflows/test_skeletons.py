@@ -12,7 +12,7 @@ from imagemill.graphs.builder import build, picture_names, unsupported_reason
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
 from imagemill.graphs.graph import Graph, titles
-from imagemill.graphs.validate import reached
+from imagemill.graphs.validate import reachable_ids
 from tests.workflows.build import FOX, PICTURES, only, source
 from tests.workflows.object_info import object_info
 
@@ -67,7 +67,7 @@ def test_every_combination_makes_a_graph_without_fault_and_without_loose_ends(ca
     for spec in every_request():
         graph = made(spec, catalogue)
         assert [fault.message for fault in catalogue.faults(graph)] == []
-        assert set(reached(graph, ["9"])) == set(graph)
+        assert set(reachable_ids(graph, ["9"])) == set(graph)
         count += 1
     assert count == 4 * 3 * 2 * 2 * 2 * 2 * 2
 
@@ -216,7 +216,7 @@ def test_a_control_net_of_flux_sees_the_map_by_the_vae_and_keeps_the_guidance(ca
 
 def test_a_preprocessor_that_is_no_core_node_is_refused_with_the_remedy(catalogue: Catalogue) -> None:
     spec = replace(FOX, controls=(replace(CANNY, preprocessor="DepthZoe"),))
-    with pytest.raises(Unsupported, match=r"DepthZoe is no core node.*finished control map"):
+    with pytest.raises(Unsupported, match=r"DepthZoe is not a core node.*finished control map"):
         made(spec, catalogue)
     assert unsupported_reason(spec) is not None
     assert unsupported_reason(FOX) is None

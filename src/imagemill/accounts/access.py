@@ -12,6 +12,7 @@ from imagemill.domain import access
 from imagemill.domain.access import Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import Forbidden, Unauthenticated
+from imagemill.settings import AuthSettings
 
 MAX_CREDENTIAL = 4096
 """Characters of an Authorization header."""
@@ -40,32 +41,32 @@ class Credentials:
         return token.strip() if known else ""
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRules:
-    owner: str
-    """Who everybody is where nobody has to say who they are, and who the administrator's key is."""
-    always: bool
-    """Credentials are needed even when none was made yet: so it is set, or others reach this server."""
-    admin_key: str | None
-    """Digest of an administrator's key that the settings give."""
-    remember_s: float
-    """How long what was found out is taken for true without looking again."""
-
-
 Token = Callable[[str], Caller | None]
 """Whose session token a text is; None when it is no token. Raises `Unauthenticated`."""
 
 
 class Access:
+    """Decides who calls.
+
+    ``owner`` is the caller where no credentials are needed, and the owner of the settings' administrator key.
+    Where other machines reach the server (``is_reachable``), credentials are needed before any were made.
+    """
+
     def __init__(
         self,
         accounts: AccountStore,
-        rules: AccessRules,
+        settings: AuthSettings,
+        owner: str,
         token: Token = lambda _: None,
         unknown_keys: UnknownKeyThrottle | None = None,
+        *,
+        is_reachable: bool = False,
     ) -> None:
         self._accounts = accounts
-        self._rules = rules
+        self._owner = owner
+        self._remember_s = settings.remember_s
+        key = settings.admin_key
+        self._admin_key = access.digest(key.get_secret_value()) if key is not None else None
         self._token = token
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
@@ -73,7 +74,7 @@ class Access:
         self._unknown_keys = unknown_keys or UnknownKeyThrottle()
         self._forgotten = 0
         """How often: what was looked up before is not remembered after."""
-        self._is_closed = rules.always or rules.admin_key is not None
+        self._is_closed = is_reachable or settings.required == "always" or key is not None
 
     def caller(self, given: Credentials, address: str = "") -> Caller:
         """May read the database. ``address``: whence they come.
@@ -115,7 +116,7 @@ class Access:
         return None
 
     def _is_fresh(self, known: float) -> bool:
-        return time.monotonic() - known <= self._rules.remember_s
+        return time.monotonic() - known <= self._remember_s
 
     def forget(self) -> None:
         """A key was revoked, a session ended, an owner changed: look again, here at once."""
@@ -148,14 +149,14 @@ class Access:
         return caller
 
     def _everybody(self) -> Caller:
-        owner = self._rules.owner
+        owner = self._owner
         return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, is_unauthenticated_local=True)
 
     def _by_admin_key(self, token: str) -> Caller | None:
-        expected = self._rules.admin_key
+        expected = self._admin_key
         if expected is None or not hmac.compare_digest(access.digest(token), expected):
             return None
-        owner = self._rules.owner
+        owner = self._owner
         return Caller(owner, Role.ADMIN, Role.ADMIN.scopes, owner, credential="settings")
 
     def _by_key(self, key_id: str, token: str, acting_for: str | None) -> Caller:

@@ -1,13 +1,13 @@
 """The audit log: who changed what of the installation. Only ever added to."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import StorageError
@@ -34,9 +34,9 @@ class AuditEntry:
 class AuditLog:
     """What `imagemill.jobs.store.store.Store` offers about it."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def add(self, entry: AuditEntry) -> None:
         self._write(_add, entry)

@@ -3,9 +3,10 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imagemill.domain.clock import uuid7
+from imagemill.settings import MailSettings
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -26,41 +27,31 @@ class MailTransport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SmtpRules:
-    host: str
-    port: int
-    sender: str
-    tls: Literal["starttls", "tls", "none"]
-    user: str | None
-    password: str | None
-    timeout_s: float
-
-
 class SmtpTransport:
     """A connection a mail: there are few. Its errors, `smtplib.SMTPException`, are of `OSError`."""
 
-    def __init__(self, rules: SmtpRules) -> None:
-        self._rules = rules
+    def __init__(self, host: str, settings: MailSettings) -> None:
+        self._host = host
+        self._settings = settings
 
     def send(self, mail: Mail) -> None:
         # Here, as a server that sends no mail should not wait for it to be loaded.
         import smtplib
         import ssl
 
-        rules, context = self._rules, ssl.create_default_context()
-        if rules.tls == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                rules.host, rules.port, timeout=rules.timeout_s, context=context
-            )
+        settings, context = self._settings, ssl.create_default_context()
+        host, port, timeout_s = self._host, settings.smtp_port, settings.timeout_s
+        if settings.smtp_tls == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=context)
         else:
-            server = smtplib.SMTP(rules.host, rules.port, timeout=rules.timeout_s)
+            server = smtplib.SMTP(host, port, timeout=timeout_s)
         with server:
-            if rules.tls == "starttls":
+            if settings.smtp_tls == "starttls":
                 server.starttls(context=context)
-            if rules.user is not None:
-                server.login(rules.user, rules.password or "")
-            server.send_message(_message(mail, rules.sender))
+            if settings.smtp_user is not None:
+                password = settings.smtp_password
+                server.login(settings.smtp_user, password.get_secret_value() if password else "")
+            server.send_message(_message(mail, settings.sender))
 
 
 class FolderTransport:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,21 +18,19 @@ _PASSES = 3
 _R = TypeVar("_R")
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordRules:
-    threads: int = 2
-    waiting: int = 16
-    """Most that wait for a thread; who comes then is sent away."""
-    memory_mb: int = 64
+THREADS = 2
+"""Passwords hashed at once: the other cores are the API's."""
+WAITING = 16
+"""Logins that may wait for a thread; more get a 503 with Retry-After."""
 
 
 class Passwords:
     """argon2id. Each call gives a future at once, or raises `Busy`."""
 
-    def __init__(self, rules: PasswordRules) -> None:
-        self._rules = rules
-        self._places = threading.BoundedSemaphore(rules.threads + rules.waiting)
-        self._pool = ThreadPoolExecutor(rules.threads, thread_name_prefix="imagemill-passwords")
+    def __init__(self, memory_mb: int, *, threads: int = THREADS, waiting: int = WAITING) -> None:
+        self._memory_mb = memory_mb
+        self._places = threading.BoundedSemaphore(threads + waiting)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="imagemill-passwords")
 
     def hash(self, password: str) -> "Future[str]":
         return self._begin(lambda: self._hasher.hash(password))
@@ -55,7 +52,7 @@ class Passwords:
         # Imported at the first login: most installations have keys only.
         from pwdlib.hashers.argon2 import Argon2Hasher
 
-        return Argon2Hasher(time_cost=_PASSES, memory_cost=self._rules.memory_mb * 1024, parallelism=1)
+        return Argon2Hasher(time_cost=_PASSES, memory_cost=self._memory_mb * 1024, parallelism=1)
 
     @cached_property
     def _nobodys(self) -> str:

@@ -1,6 +1,6 @@
 """Owners and their API keys."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from imagemill.accounts import throttle
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.access import Role, Scope
 from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
@@ -77,9 +78,9 @@ class ChangeOwner:
 class AccountStore:
     """What `imagemill.jobs.store.store.Store` offers about owners."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def put_owner(self, owner: Owner) -> None:
         """Make it, or change its role, name, weight and whether it is disabled."""
@@ -298,9 +299,9 @@ class EndSession:
 class SessionStore:
     """What `imagemill.jobs.store.store.Store` offers about sessions."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def add(self, session: Session, forgiven: Sequence[str] = ()) -> None:
         """Also forgets those that have run out. ``forgiven``: tries that were no guesses."""
@@ -423,9 +424,9 @@ class UseReset:
 class UserStore:
     """What `imagemill.jobs.store.store.Store` offers about people who log in."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def add(self, add: AddUser) -> None:
         """With its owner. Raises `Conflict` for an owner or an address that is taken."""

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 import sqlalchemy as sa
 
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx, Write
 from imagemill.db.statements import BoundStatement, Statement, run_together
 from imagemill.domain.access import digest
@@ -40,8 +40,8 @@ class CountAttempt:
 class AttemptCounter:
     """What `imagemill.jobs.store.store.Store` offers about tries. ``most``: keys that are kept."""
 
-    def __init__(self, write: Callable[..., Any], *, most: int = _MOST_KEYS) -> None:
-        self._write = write
+    def __init__(self, database: Database, *, most: int = _MOST_KEYS) -> None:
+        self._write = database.write
         self._most = most
         self._fresh = 0
         # Bound once: the group commit tells kinds of writes apart by identity.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from imagemill.accounts.mail import Mail, MailTransport
 from imagemill.accounts.passwords import Passwords, check_password
 from imagemill.accounts.store import (
+    AccountStore,
     AddReset,
     AddUser,
     ChangePassword,
@@ -19,15 +20,17 @@ from imagemill.accounts.store import (
     Owner,
     Refresh,
     Session,
+    SessionStore,
     User,
     UseReset,
+    UserStore,
 )
 from imagemill.accounts.throttle import AttemptLimiter, network
 from imagemill.accounts.tokens import Tokens
 from imagemill.domain.access import Caller, Role, digest
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
-from imagemill.jobs.store.store import Store
+from imagemill.settings import AuthSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +43,6 @@ _ADDRESS_TIMES, _ACCOUNT_TIMES = 5, 10
 """Several people share an address; an account's own bound is wide, else strangers could lock it."""
 _REFRESH = re.compile(r"imr_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{43})")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
-
-
-@dataclass(frozen=True, slots=True)
-class UserRules:
-    sign_up: bool
-    session_s: float
-    """A session that is not refreshed for so long is over."""
-    tries: int
-    """Wrong passwords in a window for one account from one address."""
-    reset_url: str | None
-    """Where the link of the mail leads; ``{token}`` stands for the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +59,28 @@ class Users:
 
     def __init__(
         self,
-        store: Store,
+        accounts: AccountStore,
+        store: UserStore,
+        sessions: SessionStore,
         tokens: Tokens,
         passwords: Passwords,
         outbox: MailTransport | None,
         attempts: AttemptLimiter,
-        rules: UserRules,
+        settings: AuthSettings,
         forget: Callable[[], None],
+        *,
+        reset_url: str | None = None,
     ) -> None:
+        self._accounts = accounts
         self._store = store
+        self._sessions = sessions
         self._tokens = tokens
         self.passwords = passwords
         self._outbox = outbox
         self._attempts = attempts
-        self._rules = rules
+        self._settings = settings
+        self._session_us = round(settings.session_days * 86_400 * SECOND)
+        self._reset_url = reset_url
         self._forget = forget
         self._mails = threading.BoundedSemaphore(_MOST_MAILS)
         self._mailer = ThreadPoolExecutor(1, thread_name_prefix="imagemill-mails")
@@ -89,23 +89,27 @@ class Users:
         self._mailer.shutdown(cancel_futures=True)
         self.passwords.close()
 
+    def page(self, after: str, limit: int) -> list[tuple[User, Owner]]:
+        """Return the users whose addresses come after ``after``, with their owners."""
+        return self._store.page(after, limit)
+
     # Sign-up
 
     def check_sign_up(self, email: str, password: str, address: str) -> str:
         """The address as it is kept; writes. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
-        if not self._rules.sign_up:
+        if not self._settings.sign_up:
             raise Forbidden(
                 "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
             )
         kept = check_email("email", email)
         check_password("password", password, kept)
-        self._attempts.count({f"sign-up {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        self._attempts.count({f"sign-up {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         return kept
 
     def add(self, email: str, hash_: str, role: Role = Role.USER, name: str | None = None) -> Owner:
         """Raises `Conflict` for an address or a name that is taken."""
         user = new_user(email, hash_, name)
-        self._store.users.add(AddUser(user, role))
+        self._store.add(AddUser(user, role))
         self._forget()
         return Owner(user.owner, role, user.created_at)
 
@@ -117,7 +121,7 @@ class Users:
         Raises `TooManyAttempts`, `Busy`. Whoever asks calls `log_in` with what comes of it."""
         kept = email.strip().lower()[:254]
         self._attempts.count(self._limits(kept, address))
-        found = self._store.users.by_email(kept)
+        found = self._store.by_email(kept)
         user = found[0] if found is not None and found[1].disabled_at is None else None
         return self.passwords.verify(password, user.password if user else None), user
 
@@ -125,7 +129,7 @@ class Users:
         """A new session. Raises `Unauthenticated`, alike for a wrong address and a wrong password."""
         if user is None or not fits:
             raise Unauthenticated("the e-mail address or the password is wrong")
-        owner = self._store.accounts.owner(user.owner)
+        owner = self._accounts.owner(user.owner)
         if owner is None:
             raise NotFound(f"there is no owner {user.owner}")
         now, family = now_us(), secrets.token_urlsafe(16)
@@ -136,9 +140,9 @@ class Users:
             digest(text),
             digest(family),
             now,
-            now + round(self._rules.session_s * SECOND),
+            now + self._session_us,
         )
-        self._store.sessions.add(session, forgiven=[*self._limits(user.email, address)])
+        self._sessions.add(session, forgiven=[*self._limits(user.email, address)])
         return self._logged_in(session, owner, text, now)
 
     def refresh(self, text: str) -> LoggedIn:
@@ -152,21 +156,21 @@ class Users:
             digest(found.group(1)),
             digest(fresh),
             now,
-            now + round(self._rules.session_s * SECOND),
+            now + self._session_us,
         )
-        answer = self._store.sessions.refresh(request)
+        answer = self._sessions.refresh(request)
         if answer.reused:
             self._forget()
             log.warning("a former refresh token was shown: session %s is revoked", answer.session.id)
             raise Unauthenticated("this refresh token was used already, so its session is over; log in again")
-        owner = self._store.accounts.owner(answer.session.owner)
+        owner = self._accounts.owner(answer.session.owner)
         if owner is None or owner.disabled_at is not None:
             raise Unauthenticated("the account is disabled")
         return self._logged_in(answer.session, owner, fresh, now)
 
     def log_out(self, caller: Caller) -> None:
         """Raises `Conflict` for a caller without a session."""
-        self._store.sessions.end(EndSession(session_of(caller), now_us()))
+        self._sessions.end(EndSession(session_of(caller), now_us()))
         self._forget()
 
     # Passwords
@@ -174,24 +178,24 @@ class Users:
     def check_change(self, caller: Caller, current: str, new: str) -> "tuple[Future[bool], User]":
         """Whether the current password fits. Raises `InvalidInput`, `Conflict`, `TooManyAttempts`, `Busy`."""
         session_of(caller)
-        found = self._store.users.of(caller.owner)
+        found = self._store.of(caller.owner)
         if found is None:
             raise NotFound(f"{caller.owner} has no password")
         user = found[0]
         check_password("newPassword", new, user.email)
-        self._attempts.count({f"change {user.owner}": self._rules.tries})
+        self._attempts.count({f"change {user.owner}": self._settings.login_tries})
         return self.passwords.verify(current, user.password), user
 
     def change_password(self, caller: Caller, user: User, hash_: str) -> None:
         """All other sessions end."""
         self._attempts.reset(f"change {user.owner}")
         change = ChangePassword(user.owner, hash_, now_us(), but=session_of(caller))
-        self._store.users.change_password(change)
+        self._store.change_password(change)
         self._forget()
 
     def set_password(self, owner: str, hash_: str) -> None:
         """By an administrator: all sessions end. Raises `NotFound`."""
-        self._store.users.change_password(ChangePassword(owner, hash_, now_us()))
+        self._store.change_password(ChangePassword(owner, hash_, now_us()))
         self._forget()
 
     def forgot(self, email: str, address: str) -> None:
@@ -208,8 +212,8 @@ class Users:
         where = network(address)
         self._attempts.count(
             {
-                f"forgot {where}": self._rules.tries * _ADDRESS_TIMES,
-                f"forgot {_short(kept)}": self._rules.tries,
+                f"forgot {where}": self._settings.login_tries * _ADDRESS_TIMES,
+                f"forgot {_short(kept)}": self._settings.login_tries,
             }
         )
         if not self._mails.acquire(blocking=False):
@@ -219,26 +223,26 @@ class Users:
     def check_reset(self, token: str, password: str, address: str) -> None:
         """Writes. Raises `InvalidInput`, `TooManyAttempts`."""
         check_password("password", password, "")
-        self._attempts.count({f"reset {network(address)}": self._rules.tries * _ADDRESS_TIMES})
+        self._attempts.count({f"reset {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         if not 20 <= len(token) <= 100:
             raise InvalidInput.at("token", "is not one of our mails'")
 
     def reset(self, token: str, hash_: str) -> None:
         """Raises `InvalidInput`."""
         try:
-            self._store.users.use_reset(UseReset(digest(token), hash_, now_us()))
+            self._store.use_reset(UseReset(digest(token), hash_, now_us()))
         except NotFound as error:
             raise InvalidInput.at("token", f"does not work: {error}") from error
         self._forget()
 
     def _send_reset(self, outbox: MailTransport, email: str) -> None:
         try:
-            found = self._store.users.by_email(email)
+            found = self._store.by_email(email)
             if found is None or found[1].disabled_at is not None:
                 return
             token, now = secrets.token_urlsafe(32), now_us()
-            self._store.users.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
-            outbox.send(_reset_mail(email, token, self._rules.reset_url))
+            self._store.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
+            outbox.send(_reset_mail(email, token, self._reset_url))
         except Exception:
             # Nobody waits for it, and the address stays out of the log.
             log.exception("the mail to reset a password could not be sent")
@@ -246,7 +250,7 @@ class Users:
             self._mails.release()
 
     def _limits(self, email: str, address: str) -> dict[str, int]:
-        tries, where, who = self._rules.tries, network(address), _short(email)
+        tries, where, who = self._settings.login_tries, network(address), _short(email)
         return {
             f"login {who} {where}": tries,
             f"login {where}": tries * _ADDRESS_TIMES,
@@ -261,8 +265,8 @@ class Users:
 class SessionTokens:
     """From an access token to its caller: the hook of `imagemill.accounts.access.Access`."""
 
-    def __init__(self, store: Store, tokens: Tokens) -> None:
-        self._store = store
+    def __init__(self, sessions: SessionStore, tokens: Tokens) -> None:
+        self._sessions = sessions
         self._tokens = tokens
 
     def caller(self, text: str) -> Caller | None:
@@ -270,7 +274,7 @@ class SessionTokens:
         claims = self._tokens.read(text)
         if claims is None:
             return None
-        found = self._store.sessions.get(claims.session)
+        found = self._sessions.get(claims.session)
         if found is None or found[0].owner != claims.owner:
             raise Unauthenticated("the session of this token is over; log in again")
         session, owner = found

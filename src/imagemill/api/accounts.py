@@ -47,7 +47,7 @@ _CURSOR = (openapi.TEXT, "`next` of the last answer")
 
 class AdminRoutes:
     def __init__(self, services: Services) -> None:
-        accounts, forget = services.store.accounts, services.access.forget
+        accounts, forget = services.accounts, services.access.forget
         self._services = services
         self._keys = Keys(accounts, forget)
         self._owners = Owners(accounts, forget)
@@ -156,7 +156,7 @@ class AdminRoutes:
     async def users(self, request: Request) -> Response:
         limit = number(request, "limit", 50, 1, _MOST)
         after = request.query_params.get("cursor", "")
-        found = await asyncio.to_thread(self._services.store.users.page, after, limit + 1)
+        found = await asyncio.to_thread(self._services.users.page, after, limit + 1)
         return _page([user_body(user, owner) for user, owner in found], limit, "owner")
 
     async def add_user(self, request: Request) -> Response:

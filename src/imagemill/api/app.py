@@ -21,7 +21,7 @@ from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.auth import AuthMiddleware, optional_caller
-from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced, behind_proxies
 from imagemill.web.permissions import PUBLIC, RoutePermission, RoutePermissions
 
 _DESCRIPTION = (
@@ -57,14 +57,14 @@ def create_app(
         app.include_router(router)
     signer: UrlSigner = services.response_config.signer
     app.include_router(
-        blobs.router(signer, services.store.artifact, services.blobs, redirect=redirect_to_blobs)
+        blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect_to_blobs)
     )
     app.include_router(health.health_router(services))
     app.include_router(health.metrics_router(meters.registry))
     permitted = RoutePermissions([*PUBLIC, *permits])
     _describe(app, permitted, services.access, paths)
     gate = AuthMiddleware(app, services.access, permitted, services.audit, services.throttle)
-    outermost = EdgeMiddleware(gate, edge, told=meters.request)
+    outermost = behind_proxies(EdgeMiddleware(gate, edge, told=meters.request), edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer)
 
 

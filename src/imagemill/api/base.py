@@ -2,35 +2,38 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from fastapi import APIRouter
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagemill.accounts.access import Access
 from imagemill.accounts.audit import Audit
+from imagemill.accounts.store import AccountStore
 from imagemill.accounts.users import Users
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
 from imagemill.credits.service import CreditService
+from imagemill.db.database import Database
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.library.service import LibraryService
 from imagemill.quotas.service import RequestLimiter
+from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe
 from imagemill.web.permissions import RoutePermission
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.outbox import Delivery
 from imagemill.workflows.service import Workflows
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,11 @@ class ResponseConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketRules:
-    """What WebSockets are held to."""
-
-    ping_s: float = 20.0
-    pong_s: float = 20.0
-    """A client that leaves a ping unanswered for so long is gone."""
-    slow_s: float = 10.0
-    """A client that takes nothing for so long is cut."""
-    message_bytes: int = 4096
-    """Largest message of a client."""
-    messages: int = 20
-    """Most messages of a client in ten seconds."""
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
-    store: Store
+    database: Database
+    jobs: JobStore
+    accounts: AccountStore
+    quotas: QuotaStore
     access: Access
     users: Users
     audit: Audit
@@ -70,7 +61,6 @@ class Services:
     nodes: NodeRegistry
     workflows: Workflows
     submitter: Submitter
-    library: LibraryService
     credits: CreditService
     throttle: RequestLimiter | None
     """None: nobody is held to limits."""
@@ -89,14 +79,13 @@ class Services:
     """The settings of dialects that have some, by the dialect's name."""
     secret: Callable[[str], bytes]
     """A secret of this installation by its name, drawn when it is first asked for; may block."""
-    sockets: SocketRules = SocketRules()
 
 
 @dataclass(frozen=True, slots=True)
 class ApiModule:
     name: str
     """Kept on each job that came in by it."""
-    router: Callable[[Services], APIRouter]
+    router: "Callable[[Services], APIRouter]"
     callback: Format
     webhook_format: Callable[[Services], Format] | None = None
     """In place of ``callback``, where the words of callbacks need more than the delivery."""

@@ -39,7 +39,7 @@ def health_router(services: Services) -> APIRouter:
 def _report(services: Services, sees_all: bool) -> Response:
     """Strangers are told which part is ill, and no name of a machine, no number of jobs."""
     body: dict[str, Any] = {"ok": True}
-    for name, check in (("database", services.store.ping), ("blobs", services.blobs.ping)):
+    for name, check in (("database", services.database.ping), ("blobs", services.blobs.ping)):
         try:
             check()
             body[name] = "ok"
@@ -48,7 +48,7 @@ def _report(services: Services, sees_all: bool) -> Response:
     if not sees_all:
         return _answer(body)
     if body["database"] == "ok":
-        body["queue"] = services.store.depths()
+        body["queue"] = services.jobs.depths()
     body["nodes"] = [
         {
             "name": node.name,

@@ -166,7 +166,7 @@ _AGAIN = openapi.answered(200, "The same request had made it before, or what it 
 class JobRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._sockets = EventSocket(services.store, services.hub, services.sockets)
+        self._sockets = EventSocket(services.jobs, services.hub)
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -204,7 +204,7 @@ class JobRoutes:
             before=cursor(request.query_params.get("cursor"), "cursor", "next"),
             limit=limit + 1,
         )
-        jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
+        jobs = await asyncio.to_thread(self._services.jobs.list_jobs, wanted)
         items = await self.bodies(request, jobs[:limit])
         return json_response({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
 
@@ -264,7 +264,7 @@ class JobRoutes:
 
     async def cancel(self, request: Request, job_id: str) -> Response:
         job_request = Cancel(job_id, caller(request).owner, now_us())
-        await asyncio.to_thread(self._services.store.cancel, job_request)
+        await asyncio.to_thread(self._services.jobs.cancel, job_request)
         return await self.get(request, job_id)
 
     async def replay(self, request: Request, job_id: str) -> Response:
@@ -278,9 +278,9 @@ class JobRoutes:
     async def events(self, request: Request, job_id: str) -> Response:
         job, after = await self._reader(request, job_id)
         if not flag(request, "stream", default=True):
-            events = await asyncio.to_thread(self._services.store.events_after, job.id, after)
+            events = await asyncio.to_thread(self._services.jobs.events_after, job.id, after)
             return json_response({"items": [event_body(event) for event in events]})
-        return EventStream(self._services.store, self._services.hub, job.id, after)
+        return EventStream(self._services.jobs, self._services.hub, job.id, after)
 
     async def socket(self, socket: WebSocket, job_id: str) -> None:
         async def admit() -> EventSubscription:
@@ -296,7 +296,7 @@ class JobRoutes:
         return job, min(_last_event_id(request), job.last_seq)
 
     async def _job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
+        return await asyncio.to_thread(self._services.jobs.job, job_id, caller(request).owner)
 
     async def bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """The jobs as they are now, as this API shows them."""
@@ -322,7 +322,7 @@ class JobRoutes:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        offers, store = self._services.offers(), self._services.store
+        offers, store = self._services.offers(), self._services.jobs
         if not offers and (troubles := self._troubles()):
             return f"no node takes jobs now: {'; '.join(troubles)}"
         return explain_wait(offers, store.lane(job.lane), store.queue_position(job, now_us()))

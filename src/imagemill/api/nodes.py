@@ -137,7 +137,7 @@ def node_body(view: NodeView) -> dict[str, Any]:
         "url": config.url,
         "source": "settings" if view.is_static else "added",
         "state": _state(view),
-        "trouble": report.trouble if report else "",
+        "trouble": report.problem if report else "",
         "labels": sorted(config.labels),
         "queues": sorted(config.queues),
         "slots": config.slots,
@@ -172,7 +172,7 @@ def _report_body(report: NodeReport) -> dict[str, Any]:
         "classes": report.classes,
         "running": report.running,
         "queueRemaining": report.queue_remaining,
-        "resident": list(report.resident),
+        "resident": list(report.loaded_models),
         "at": moment(report.seen_at),
     }
 

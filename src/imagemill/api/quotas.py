@@ -69,14 +69,14 @@ class LimitRoutes:
                     f"should be one of {', '.join(KINDS)}, cooldown:RECIPE, daily:RECIPE",
                 )
         amounts = {kind: NONE if amount is None else amount for kind, amount in body.limits.items()}
-        await asyncio.to_thread(self._services.store.limits.put, OwnerLimits(owner, amounts))
+        await asyncio.to_thread(self._services.quotas.put, OwnerLimits(owner, amounts))
         audit_change(request, " ".join(_said(kind, amount) for kind, amount in body.limits.items()) or "none")
         if self._services.throttle is not None:
             self._services.throttle.forget()
         return json_response(await asyncio.to_thread(self._body, owner))
 
     def _body(self, owner: str) -> dict[str, Any]:
-        store, throttle = self._services.store.limits, self._services.throttle
+        store, throttle = self._services.quotas, self._services.throttle
         terms = throttle.terms if throttle is not None else QuotaPolicy()
         its = store.resolve(terms, [owner])[owner]
         own = store.own([owner]).get(owner, {})

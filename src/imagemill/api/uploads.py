@@ -1,13 +1,17 @@
 """``/api/v1/uploads``: bring a picture once, name it in any number of jobs."""
 
 import asyncio
-import re
 import tempfile
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.jobs import moment
@@ -21,42 +25,66 @@ from imagemill.web.auth import caller
 from imagemill.web.http import json_response
 from imagemill.web.permissions import RoutePermission
 
-_BOUNDARY = re.compile(
-    r'multipart/form-data\s*;.*\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE
-)
-_FILE = re.compile(rb"content-disposition\s*:[^\r\n]*\bfilename", re.IGNORECASE)
-_MOST_PARTS = 20
-
-
-def is_form(content_type: str) -> bool:
-    return content_type.lower().startswith("multipart/")
-
-
-def file_of(content_type: str, body: bytes) -> bytes:
-    """Raises `InvalidInput`."""
-    found = _BOUNDARY.match(content_type)
-    if found is None:
-        raise InvalidInput.at("Content-Type", "must be multipart/form-data with a boundary, or the picture's")
-    mark = b"\r\n--" + (found[1] or found[2]).encode("latin-1", "replace")
-    parts = (b"\r\n" + body).split(mark, _MOST_PARTS)
-    if len(parts) < 3 or not parts[-1].startswith(b"--"):
-        raise InvalidInput.at("", "is no whole form: it is cut off, or has more than a few fields")
-    files: list[bytes] = []
-    for part in parts[1:-1]:
-        head, _, data = part.partition(b"\r\n\r\n")
-        if _FILE.search(head):
-            files.append(data)
-    if len(files) != 1:
-        raise InvalidInput.at("file", f"is there {len(files)} times; send one file a request")
-    return files[0]
-
-
 PATH = "/api/v1/uploads"
 _SERVED = "/blobs/inputs/{mark}/{digest}/{name}"
 _IN_MEMORY_BYTES = 2**20
-"""What is larger waits on disk until it is whole: slow clients hold no memory."""
+"""A larger upload waits on disk until it is whole, so that slow clients hold no memory."""
 FORM_BYTES = 64 * 2**10
-"""What a form may have around its file."""
+"""Bytes that a form may have around its file, and that each of its other fields may have."""
+_MOST_FIELDS = 20
+
+
+class _FormParser(MultiPartParser):
+    """Starlette's parser, which alone would take a form that is cut off for a whole one."""
+
+    spool_max_size = _IN_MEMORY_BYTES
+
+    def __init__(self, request: Request) -> None:
+        self._whole = False
+        super().__init__(
+            request.headers,
+            self._chunks(request),
+            max_files=_MOST_FIELDS,
+            max_fields=_MOST_FIELDS,
+            max_part_size=FORM_BYTES,
+        )
+
+    def on_end(self) -> None:
+        self._whole = True
+
+    async def _chunks(self, request: Request) -> AsyncGenerator[bytes]:
+        async for chunk in request.stream():
+            yield chunk
+        if not self._whole:
+            raise MultiPartException("it is cut off")
+
+
+@asynccontextmanager
+async def _form_file(request: Request) -> AsyncGenerator[BinaryIO]:
+    """The one file of a form, whatever its field is called. Raises `InvalidInput`."""
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise InvalidInput.at("Content-Type", "must be multipart/form-data with a boundary, or the picture's")
+    try:
+        form = await _FormParser(request).parse()
+    except MultiPartException as error:
+        raise InvalidInput.at("", f"is no whole form: {error.message}") from error
+    try:
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        if len(files) != 1:
+            raise InvalidInput.at("file", f"is there {len(files)} times; send one file a request")
+        yield files[0].file
+    finally:
+        await form.close()
+
+
+@asynccontextmanager
+async def _body_file(request: Request) -> AsyncGenerator[BinaryIO]:
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+        async for chunk in request.stream():
+            file.write(chunk)
+        yield cast("BinaryIO", file)
+
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FORM: dict[str, Any] = {
@@ -111,18 +139,14 @@ class UploadRoutes:
         return routes
 
     async def upload(self, request: Request) -> Response:
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
-            async for chunk in request.stream():
-                file.write(chunk)
-            kept = await asyncio.to_thread(self._keep, request, file)
+        form = request.headers.get("content-type", "").lower().startswith("multipart/")
+        async with _form_file(request) if form else _body_file(request) as file:
+            kept = await asyncio.to_thread(self._keep, request, "file" if form else "body", file)
         return json_response(self._body(request, kept), 201)
 
-    def _keep(self, request: Request, file: Any) -> StoredInput:
+    def _keep(self, request: Request, field: str, file: BinaryIO) -> StoredInput:
         file.seek(0)
-        body, content_type = file.read(), request.headers.get("content-type", "")
-        form = is_form(content_type)
-        data = file_of(content_type, body) if form else body
-        return self._services.inputs.keep("file" if form else "body", data, caller(request).owner)
+        return self._services.inputs.keep(field, file.read(), caller(request).owner)
 
     def _body(self, request: Request, kept: StoredInput) -> dict[str, Any]:
         wire = self._services.response_config

@@ -144,7 +144,7 @@ class WorkflowRoutes:
             done = not repeated and await watcher.wait_finished(self._services.wait_s)
         if repeated:
             with self._services.hub.watch([job.id]) as watcher:
-                now = await asyncio.to_thread(self._services.store.job, job.id)
+                now = await asyncio.to_thread(self._services.jobs.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(self._services.wait_s)
         bodies = await self._jobs.bodies(request, [job])
         return json_response(bodies[0], 200 if done else 202)

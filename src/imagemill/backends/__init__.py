@@ -1,1 +1,1 @@
-"""Where pictures are made. One module or package a backend, each behind `imagemill.backends.base.Backend`."""
+"""The backends that render pictures, one package each, behind `imagemill.backends.base.Backend`."""

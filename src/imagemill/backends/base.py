@@ -1,4 +1,4 @@
-"""The seam to whatever renders: nodes that are offered, and a render that is sent, followed and collected."""
+"""The interface of all backends: the nodes they offer, and a render that is sent, followed and collected."""
 
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -6,81 +6,99 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagemill.backends.paid_calls import PaidCalls
+from imagemill.domain.errors import ImagemillError
 from imagemill.domain.images import RenderSpec
+
+
+class ServiceError(ImagemillError):
+    """A node or provider did not answer as expected. The message is the end of a sentence that begins with
+    its name.
+
+    Backends translate it into an `imagemill.domain.errors.BackendError`.
+    """
+
+    code = "backend_unavailable"
+    retryable = True
+
+
+class RenderCanceled(ImagemillError):
+    """Raised by `Backend.follow` when its `RenderControl` is stopped and the render has been stopped."""
+
+    code = "canceled"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One renderer as it is now."""
+    """One renderer in its present state."""
 
     name: str
     backend: str
     queues: frozenset[str]
     slots: int
-    """Jobs it may have in flight (the second one waits on the node, so that it never idles)."""
+    """Jobs it may have in flight: the second one waits on the node, so that the node is never idle."""
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
-    """In all, not what is free now."""
+    """Total memory, not free memory."""
     loaded_models: frozenset[str] = frozenset()
-    """Loaded checkpoints, AIRs in lower case."""
+    """Loaded checkpoints (AIRs in lower case)."""
     available: Container[str] | None = None
     """Checkpoints it can load (AIRs in lower case) and requirements it meets (`Backend.requirements`).
-
-    None: any."""
+    None means any."""
     load_s: float | None = None
-    """Seconds it takes to load a checkpoint; 0: nothing is ever loaded; None: unknown."""
+    """Seconds it takes to load a checkpoint; 0 means that nothing is ever loaded; None means unknown."""
     healthy: bool = True
     draining: bool = False
-    """Finishes what it has and takes no more."""
+    """Whether it finishes its jobs and takes no more."""
     problem: str = ""
-    """Why it is not healthy, in a sentence."""
+    """The reason why it is not healthy, in a sentence."""
     remote: bool = False
-    """Somebody else's, and paid for: it never gets private jobs, and others only after local nodes."""
+    """Whether it belongs to a paid provider: it never gets private jobs, and other jobs only after local
+    nodes."""
     local_first_s: float = 0.0
-    """How long a remote node leaves a job to the local nodes that could do it."""
+    """Seconds for which a remote node leaves a job to local nodes that could render it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """One render: what, for which attempt of which job, and where."""
+    """One render of one attempt of a job, on one node."""
 
     job_id: str
     attempt: int
     reference: str
-    """Our own id for the render, a canonical UUID; the same across a re-attachment."""
+    """Imagemill's id of the render, a canonical UUID; re-attaching keeps it."""
     node: str
     work: RenderSpec
     timeout_s: float
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The job's own properties, for backends that take hints from them (the simulator's faults)."""
+    """The job's properties, for backends that read hints from them (the simulator's faults)."""
     inputs: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """Encoded pictures the work names: the source of an image-to-image, a mask, a control image."""
+    """Encoded pictures that ``work`` names: an image-to-image source, a mask, a control image."""
     previews: bool = False
-    """Whether anybody asked for preview frames."""
+    """Whether preview frames are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file a render delivered, as the node wrote it."""
+    """One file that a render delivered, as the node wrote it."""
 
     data: bytes
     media_type: str
-    """What the bytes are; anything but a picture is passed through as a file."""
+    """The file's media type; files that are not pictures are passed through."""
     seed: int | None = None
     name: str = ""
-    """The file's own name on the node, where it had one."""
+    """The file's name on the node, if it had one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderResult:
     outputs: tuple[Output, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Told in the job's last event: the graph that was sent, the node's answer."""
+    """Facts for the job's last event: the graph that was sent, the node's answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a render stands; ``step`` of ``total``, both from the sampler."""
+    """The progress of a render: ``step`` of ``total`` sampler steps."""
 
     step: int
     total: int
@@ -95,35 +113,32 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class BackendContext:
-    """What the factory of a backend gets besides the settings (entry points ``imagemill.backends``)."""
+    """The second argument of a backend's factory, besides the settings (entry points
+    ``imagemill.backends``)."""
 
     suffix: str
-    """Tells the nodes of several processes apart, where a backend makes its own."""
+    """Distinguishes the nodes of several processes, if a backend makes its own nodes."""
     path_of: Callable[[str], str | None]
-    """The file a node should have a model in, by its AIR; None: unknown. Cheap: it remembers."""
+    """AIR -> the file a node should have for the model; None means unknown. Cheap, as it is cached."""
     calls: PaidCalls
-    """The book of calls that cost money, shared by all workers."""
-
-
-class RenderCanceled(Exception):
-    """Raised by `Backend.follow` once the watch says stop and the render is stopped."""
+    """The record of paid calls, shared by all workers."""
 
 
 class RenderControl:
-    """How a render and its follower talk: progress one way, the wish to stop the other. Thread-safe."""
+    """Connects a render with its follower: progress one way, the request to stop the other. Thread-safe."""
 
     def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         self._on_progress = on_progress
         self._stop = threading.Event()
-        self._left = False
+        self._detached = False
 
     def progress(self, progress: Progress) -> None:
         if self._on_progress is not None:
             self._on_progress(progress)
 
     def stop(self, *, detach: bool = False) -> None:
-        """``leave``: the render is another attempt's now, which follows it on its node."""
-        self._left = detach
+        """Stop the follower. ``detach``: leave the render running, as another attempt follows it now."""
+        self._detached = detach
         self._stop.set()
 
     @property
@@ -132,11 +147,11 @@ class RenderControl:
 
     @property
     def detached(self) -> bool:
-        """Whether a render that outlives its follower is to go on."""
-        return self._left
+        """Whether a render that can outlive its follower is to continue."""
+        return self._detached
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, or return True at once when the render should stop."""
+        """Sleep; return True at once when the render should stop."""
         return self._stop.wait(seconds)
 
 
@@ -151,36 +166,38 @@ class Backend(Protocol):
 
     @property
     def survives_worker(self) -> bool:
-        """Whether a render goes on, to be found by its reference, when the process that sent it ends."""
+        """Whether a render continues when the process that sent it ends, and can be found by its
+        reference."""
         ...
 
     def nodes(self) -> Sequence[Node]:
-        """The nodes as they are now; cheap, no network."""
+        """The nodes in their present state; cheap, without network access."""
         ...
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        """Why no node of this backend could ever do it, in one sentence; None when one could."""
+        """The reason why no node of this backend can render this, in one sentence; None if one can."""
         ...
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
-        """What the work needs besides its checkpoint and not every node has, sorted; see `Node.available`."""
+        """The requirements besides the checkpoint that not every node meets, sorted; see `Node.available`."""
         ...
 
     def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
-        """What is wrong with the hints a job carries for this backend, in a sentence; else None."""
+        """The error in a job's hints for this backend, in a sentence; None if they are valid."""
         ...
 
     def send(self, request: RenderRequest) -> str:
         """Start the render and return the backend's reference for it.
 
-        A reference the node knows already is attached to, not rendered again.
+        If the node already knows the reference, attach to that render instead of rendering again.
         """
         ...
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
-        """Block until the render is done. Raises `BackendError`, or `RenderCanceled` after ``watch.stop``."""
+        """Block until the render is done. Raises `BackendError`, or `RenderCanceled` after
+        ``control.stop``."""
         ...
 
     def close(self) -> None:
-        """Let go of threads and connections; running renders are abandoned."""
+        """Close threads and connections; running renders are abandoned."""
         ...

@@ -1,1 +1,1 @@
-"""Where finished files are kept, each store behind `imagemill.blobs.base.BlobStore`."""
+"""File storage: the stores behind `imagemill.blobs.base.BlobStore`."""

@@ -1,4 +1,4 @@
-"""The seam to file storage. Keys are ours: ``/``-separated, never made of user input."""
+"""The interface of file storage. Keys are chosen by Imagemill: ``/``-separated, never made of user input."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,28 +18,29 @@ class BlobInfo:
     key: str
     size: int
     modified_at: int
-    """Microseconds since the epoch; some stores know whole seconds only."""
+    """Microseconds since the epoch; some stores only record whole seconds."""
 
 
 class BlobStore(Protocol):
-    """All methods raise `imagemill.domain.errors.StorageError` when the store cannot be used.
+    """A store of files by key.
 
-    They do so within a bounded time, and a reader never sees a part of a blob.
+    All methods raise `imagemill.domain.errors.StorageError` when the store cannot be used, within a bounded
+    time. A reader never sees part of a blob.
     """
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
-        """Write, or replace, whole."""
+        """Write the whole blob, or replace it."""
         ...
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
-        """Write whole, and never replace: the same bytes again are fine.
+        """Write the whole blob and never replace one; writing the same bytes again succeeds.
 
-        Raises `imagemill.domain.errors.Conflict` when other bytes lie under the key.
+        Raises `imagemill.domain.errors.Conflict` when the key holds other bytes.
         """
         ...
 
     def get(self, key: str) -> bytes:
-        """The whole, as it was written. Raises `imagemill.domain.errors.NotFound`."""
+        """The whole blob as it was written. Raises `imagemill.domain.errors.NotFound`."""
         ...
 
     def read(self, key: str, start: int, stop: int) -> bytes:
@@ -50,30 +51,30 @@ class BlobStore(Protocol):
         ...
 
     def location(self, key: str) -> Path | None:
-        """A local file to serve it from, or None when there is none."""
+        """The local file that holds the blob, or None when there is none."""
         ...
 
     def presign(self, method: Method, key: str, life_s: float) -> str | None:
-        """A URL at the store itself that whoever has it may use so long, or None where there are none.
+        """A URL at the store itself that is valid for ``life_s`` seconds; None if the store has no such URLs.
 
-        Whether there is such a blob is not looked at.
+        The blob need not exist.
         """
         ...
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Absent keys are fine."""
+        """Delete the blobs; absent keys are ignored."""
         ...
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """Everything below a prefix that ends in ``/``, in no order."""
+        """All blobs below a prefix that ends in ``/``, in no order."""
         ...
 
     def ping(self) -> None:
-        """Return if the store can be written to; cheap enough to be asked every second."""
+        """Check that the store can be written to; cheap enough to be called every second."""
         ...
 
 
 def check_key(key: str) -> None:
-    """Raises `StorageError` for what could leave the store's folder or bucket."""
+    """Raise `StorageError` for a key that could leave the store's folder or bucket."""
     if not _KEY.fullmatch(key):
-        raise StorageError(f"{key!r} is no blob key")
+        raise StorageError(f"{key!r} is not a blob key")

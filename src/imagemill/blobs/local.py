@@ -17,7 +17,7 @@ from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 _PARTIAL = ".partial"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems without hard links answer, such as exFAT and some shared folders."""
+"""Errors of file systems without hard links, such as exFAT and some shared folders."""
 
 
 class LocalBlobs:
@@ -27,21 +27,21 @@ class LocalBlobs:
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
-        with _told("written"):
-            os.replace(_written(path, data), path)
+        with _storage_errors("written"):
+            os.replace(_write_partial(path, data), path)
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
-        with _told("written"):
-            if not _created(_written(path, data), path) and path.read_bytes() != data:
-                raise Conflict(f"another blob lies under {key}")
+        with _storage_errors("written"):
+            if not _link_new(_write_partial(path, data), path) and path.read_bytes() != data:
+                raise Conflict(f"the key {key} holds another blob")
 
     def get(self, key: str) -> bytes:
-        with _told("read"), _found(key):
+        with _storage_errors("read"), _not_found_errors(key):
             return self._path(key).read_bytes()
 
     def read(self, key: str, start: int, stop: int) -> bytes:
-        with _told("read"), _found(key), self._path(key).open("rb") as file:
+        with _storage_errors("read"), _not_found_errors(key), self._path(key).open("rb") as file:
             file.seek(start)
             return file.read(stop - start)
 
@@ -56,17 +56,17 @@ class LocalBlobs:
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = self._path(key)
-            with _told("deleted"):
+            with _storage_errors("deleted"):
                 path.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        with _told("listed"):
-            for path in self._below(prefix):
+        with _storage_errors("listed"):
+            for path in self._paths_below(prefix):
                 with suppress(FileNotFoundError):
                     stat = path.stat()
                     yield BlobInfo(self._key(path), stat.st_size, stat.st_mtime_ns // 1000)
 
-    def _below(self, prefix: str) -> Iterator[Path]:
+    def _paths_below(self, prefix: str) -> Iterator[Path]:
         parts = prefix.rstrip("/").split("/")
         if parts[0] == "jobs" and len(parts) > 1:
             first = self._path(prefix.rstrip("/"))
@@ -93,9 +93,9 @@ class LocalBlobs:
         return "/".join(parts)
 
 
-def _written(path: Path, data: bytes) -> str:
-    """A whole file beside ``path``, to be renamed or linked to it."""
-    # Two writers of one key must not share it: the one that is late would find it gone.
+def _write_partial(path: Path, data: bytes) -> str:
+    """Write a file beside ``path``, to be renamed or linked to it; return its name."""
+    # Two writers of one key must not share it: the second would find it gone.
     partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
@@ -111,8 +111,8 @@ def _written(path: Path, data: bytes) -> str:
     return partial
 
 
-def _created(partial: str, path: Path) -> bool:
-    """Give a whole file its name, which may be taken: then False."""
+def _link_new(partial: str, path: Path) -> bool:
+    """Give the written file its final name; False if that name is taken."""
     try:
         os.link(partial, path)  # unlike a rename it never replaces
     except FileExistsError:
@@ -131,7 +131,8 @@ def _created(partial: str, path: Path) -> bool:
 
 
 @contextmanager
-def _told(what: str) -> Generator[None]:
+def _storage_errors(what: str) -> Generator[None]:
+    """Raise `OSError` as `StorageError`: "the blob could not be {what}"."""
     try:
         yield
     except OSError as error:
@@ -139,7 +140,8 @@ def _told(what: str) -> Generator[None]:
 
 
 @contextmanager
-def _found(key: str) -> Generator[None]:
+def _not_found_errors(key: str) -> Generator[None]:
+    """Raise `FileNotFoundError` as `NotFound`."""
     try:
         yield
     except FileNotFoundError as error:

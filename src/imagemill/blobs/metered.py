@@ -1,4 +1,4 @@
-"""Any blob store, with the time of each operation told to somebody."""
+"""A blob store that reports the duration and result of each operation of another store."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -8,29 +8,29 @@ from typing import ParamSpec, TypeVar
 from imagemill.blobs.base import BlobInfo, BlobStore, Method
 from imagemill.domain.errors import Conflict, NotFound
 
-Told = Callable[[str, str, float], None]
-"""Operation, how it ended (``ok``, ``absent``, ``conflict``, ``error``), seconds."""
+Observe = Callable[[str, str, float], None]
+"""Called with the operation, its result (``ok``, ``absent``, ``conflict``, ``error``) and its seconds."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class MeteredBlobs:
-    def __init__(self, blobs: BlobStore, told: Told) -> None:
+    def __init__(self, blobs: BlobStore, observe: Observe) -> None:
         self._blobs = blobs
-        self._told = told
+        self._observe = observe
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
-        self._timed("put", self._blobs.put, key, data, media_type)
+        self._measure("put", self._blobs.put, key, data, media_type)
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
-        self._timed("create", self._blobs.create, key, data, media_type)
+        self._measure("create", self._blobs.create, key, data, media_type)
 
     def get(self, key: str) -> bytes:
-        return self._timed("get", self._blobs.get, key)
+        return self._measure("get", self._blobs.get, key)
 
     def read(self, key: str, start: int, stop: int) -> bytes:
-        return self._timed("read", self._blobs.read, key, start, stop)
+        return self._measure("read", self._blobs.read, key, start, stop)
 
     def location(self, key: str) -> Path | None:
         return self._blobs.location(key)
@@ -39,16 +39,16 @@ class MeteredBlobs:
         return self._blobs.presign(method, key, life_s)
 
     def delete(self, keys: Iterable[str]) -> None:
-        self._timed("delete", self._blobs.delete, keys)
+        self._measure("delete", self._blobs.delete, keys)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """Not timed: how long it takes is up to the reader."""
+        """Not measured, as its duration depends on how fast the caller iterates."""
         return self._blobs.list(prefix)
 
     def ping(self) -> None:
-        self._timed("ping", self._blobs.ping)
+        self._measure("ping", self._blobs.ping)
 
-    def _timed(
+    def _measure(
         self,
         operation: str,
         do: Callable[_P, _R],
@@ -67,5 +67,5 @@ class MeteredBlobs:
             result = "conflict"
             raise
         finally:
-            self._told(operation, result, time.perf_counter() - start)
+            self._observe(operation, result, time.perf_counter() - start)
         return done

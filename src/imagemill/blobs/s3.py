@@ -1,8 +1,8 @@
-"""Blobs in a bucket of S3, or of a store that speaks like it: R2, MinIO, Yandex, SeaweedFS.
+"""Blobs in a bucket of S3 or of a compatible store: R2, MinIO, Yandex, SeaweedFS.
 
-Each object carries the SHA-256 of its bytes as metadata; `S3Blobs.get` holds what it reads against it. On
-the way up the SHA-256 of each request is sent along, so the store refuses what was damaged on the way; the
-signature covers it as well, but not every store looks (SeaweedFS 4.48 does not).
+Each object carries the SHA-256 of its bytes as metadata; `S3Blobs.get` verifies what it reads against it.
+Each upload is sent with its SHA-256, so that the store rejects data damaged in transit; the signature covers
+it as well, but not every store verifies that (SeaweedFS 4.48 does not).
 """
 
 import hashlib
@@ -33,21 +33,30 @@ _DIGEST = "sha256"
 _MARKER = "health/marker"
 _PING_TIMEOUT_S = 2.0
 _PING_EVERY_S = 2.0
-"""Probes of several kinds share one request in so long."""
+"""Shortest interval between two requests; calls of `ping` in between share the last result."""
 _PARTS_AT_ONCE = 4
 _PAGE = 1000
-"""Names in one answer to a listing: the most a store gives."""
+"""Keys in one page of a listing: the most a store returns."""
 _LONGEST_PRESIGNED_S = 7 * 86_400
-"""The protocol's bound."""
+"""The longest validity the protocol allows."""
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d+[ \w]*)")
-
-_LOOK_AGAIN_S = 0.1
+_REASONS = (
+    ("timedout", "the store did not answer in time"),
+    ("timed out", "the store did not answer in time"),
+    ("connection refused", "the store refuses connections"),
+    ("dns error", "the store's host name cannot be resolved; check IMAGEMILL_S3__ENDPOINT"),
+    ("certificate", "the store's certificate is not trusted; see IMAGEMILL_S3__CA_FILE"),
+    ("error sending request", "the connection to the store broke"),
+    ("error decoding response", "the store's answer was cut off"),
+)
+"""Texts in the client's errors, in lower case, and the reason that is reported for them."""
+_REREAD_AFTER_S = 0.1
 
 
 class S3Blobs:
     def __init__(self, settings: S3Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises `StorageError` when the settings do not fit together. Connects to nothing."""
+        """Raise `StorageError` when the settings contradict each other. Does not connect."""
         self._settings = settings
         self._clock = clock
         self._store = _open(settings, settings.address, settings.timeout_s, settings.retries)
@@ -56,45 +65,45 @@ class S3Blobs:
         self._ping_lock = threading.Lock()
         self._pinged: float | None = None
         self._problem: str | None = None
-        self._user: int | None = None
+        self._used_by_pid: int | None = None
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         check_key(key)
-        with self._told("written"):
+        with self._storage_errors("written"):
             self._upload(key, data, media_type, hashlib.sha256(data).hexdigest(), "overwrite")
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
         check_key(key)
         digest = hashlib.sha256(data).hexdigest()
-        with self._told("written"):
+        with self._storage_errors("written"):
             if self._settings.conditional_put and not self._in_parts(data):
                 with suppress(AlreadyExistsError):
                     self._upload(key, data, media_type, digest, "create")
                     return
-            # Parts know no condition; taken, absent again, or to be found out.
-            lies = self._digest_of(key)
-            if lies is None and self._in_parts(data):
-                # Seen once on a busy SeaweedFS: absent, right after its parts had been put together.
-                time.sleep(_LOOK_AGAIN_S)
-                lies = self._digest_of(key)
-            if lies is None:
+            # A multipart upload cannot be conditional. Here the key is taken, absent again, or unknown.
+            stored = self._digest_of(key)
+            if stored is None and self._in_parts(data):
+                # Seen once on a busy SeaweedFS: absent right after its parts had been joined.
+                time.sleep(_REREAD_AFTER_S)
+                stored = self._digest_of(key)
+            if stored is None:
                 self._upload(key, data, media_type, digest, "overwrite")
-            elif lies != digest:
-                raise Conflict(f"another blob lies under {key}")
+            elif stored != digest:
+                raise Conflict(f"the key {key} holds another blob")
 
     def get(self, key: str) -> bytes:
         check_key(key)
-        with self._told("read", key):
+        with self._storage_errors("read", key):
             found = obstore.get(self._store, key)
             data = bytes(found.bytes())
             digest = _digest_in(found.attributes)
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
-            raise StorageError("the blob could not be read: it is damaged, its SHA-256 is another")
+            raise StorageError("the blob could not be read: it is damaged, its SHA-256 does not match")
         return data
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         check_key(key)
-        with self._told("read", key):
+        with self._storage_errors("read", key):
             return bytes(obstore.get_range(self._store, key, start=start, end=stop))
 
     def location(self, key: str) -> Path | None:
@@ -104,41 +113,44 @@ class S3Blobs:
     def presign(self, method: Method, key: str, life_s: float) -> str | None:
         check_key(key)
         life = timedelta(seconds=min(max(life_s, 1.0), _LONGEST_PRESIGNED_S))
-        with self._told("signed for"):
+        with self._storage_errors("signed for"):
             return obstore.sign(self._signing, method, key, life)
 
     def delete(self, keys: Iterable[str]) -> None:
         given = tuple(keys)
         for key in given:
             check_key(key)
-        with self._told("deleted"):
+        with self._storage_errors("deleted"):
             obstore.delete(self._store, given)
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         check_key(prefix.rstrip("/"))
-        with self._told("listed"):
+        with self._storage_errors("listed"):
             for page in self._pages(prefix):
                 for each in page:
                     modified_at = round(each["last_modified"].timestamp() * 1_000_000)
                     yield BlobInfo(each["path"], each["size"], modified_at)
 
     def _pages(self, prefix: str) -> "Iterable[Sequence[ObjectMeta]]":
-        # One of its other forms returns types of a package that is not installed.
+        # Another overload returns types of a package that is not installed.
         return obstore.list(self._store, prefix.rstrip("/"), chunk_size=_PAGE)  # pyright: ignore[reportUnknownMemberType]
 
     def ping(self) -> None:
         with self._ping_lock:
             now = self._clock()
             if self._pinged is None or now - self._pinged >= _PING_EVERY_S:
-                self._problem = self._look()
+                self._problem = self._probe()
                 self._pinged = self._clock()
         if self._problem is not None:
             raise StorageError(self._problem)
 
-    def _look(self) -> str | None:
-        """The marker is written once, then only looked at: that costs a tenth and needs the same rights."""
+    def _probe(self) -> str | None:
+        """The reason why the store cannot be used, or None.
+
+        The marker is written once, then only read: that costs a tenth and needs the same permissions.
+        """
         try:
-            with self._told("looked up"):
+            with self._storage_errors("looked up"):
                 try:
                     obstore.head(self._probing, _MARKER)
                 except FileNotFoundError:
@@ -172,7 +184,7 @@ class S3Blobs:
         )
 
     def _digest_of(self, key: str) -> str | None:
-        """Of what lies under a key; None when nothing does."""
+        """The SHA-256 of the blob under a key; None when there is none."""
         try:
             attributes = obstore.get(self._store, key, options={"head": True}).attributes
             return _digest_in(attributes) or hashlib.sha256(self.get(key)).hexdigest()
@@ -180,11 +192,11 @@ class S3Blobs:
             return None
 
     @contextmanager
-    def _told(self, what: str, key: str | None = None) -> Generator[None]:
-        """Translate what the client raises; with a key, that it is absent is told as such."""
-        self._user = self._user or os.getpid()
-        if self._user != os.getpid():
-            # The client's threads do not survive a fork: it would wait for them for ever.
+    def _storage_errors(self, what: str, key: str | None = None) -> Generator[None]:
+        """Translate the client's errors. With a key, its absence is raised as `NotFound`."""
+        self._used_by_pid = self._used_by_pid or os.getpid()
+        if self._used_by_pid != os.getpid():
+            # The client's threads do not survive a fork: it would wait for them forever.
             raise StorageError("the bucket was used before this process was forked; open it after the fork")
         try:
             yield
@@ -201,34 +213,23 @@ def _digest_in(attributes: "Attributes") -> str | None:
 
 
 def _reason(text: str) -> str:
-    """One line without addresses and keys: what the store answered, or why there was no answer."""
+    """One line without addresses and keys: the store's answer, or why there was none."""
     status, code = _STATUS.search(text), _CODE.search(text)
     if status:
         return f"the store answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
     lowered = text.lower()
-    for sign, reason in _SIGNS:
-        if sign in lowered:
+    for fragment, reason in _REASONS:
+        if fragment in lowered:
             return reason
     return text.partition("\n")[0][:200]
 
 
-_SIGNS = (
-    ("timedout", "the store did not answer in time"),
-    ("timed out", "the store did not answer in time"),
-    ("connection refused", "the store refuses connections"),
-    ("dns error", "the store's name is not known; check IMAGEMILL_S3__ENDPOINT"),
-    ("certificate", "the store's certificate is not trusted; see IMAGEMILL_S3__CA_FILE"),
-    ("error sending request", "the connection to the store broke"),
-    ("error decoding response", "the store's answer broke off"),
-)
-
-
 def _open(settings: S3Settings, endpoint: str | None, timeout_s: float, retries: int) -> S3Store:
-    assert settings.bucket is not None  # noqa: S101 - the opener looks
+    assert settings.bucket is not None  # noqa: S101 - the caller checked it
     if (settings.access_key_id is None) != (settings.secret_access_key is None):
         raise StorageError(
             "IMAGEMILL_S3__ACCESS_KEY_ID and IMAGEMILL_S3__SECRET_ACCESS_KEY belong together; "
-            "set both, or none to use the role of the machine"
+            "set both, or neither to use the machine's role"
         )
     limit = timedelta(seconds=timeout_s)
     try:
@@ -244,7 +245,7 @@ def _open(settings: S3Settings, endpoint: str | None, timeout_s: float, retries:
             },
         )
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(f"the settings of S3 cannot be used: {error}") from error
+        raise StorageError(f"the S3 settings cannot be used: {error}") from error
 
 
 def _config(settings: S3Settings, endpoint: str | None) -> "S3Config":
@@ -258,7 +259,7 @@ def _config(settings: S3Settings, endpoint: str | None) -> "S3Config":
         if not settings.path_style:
             parts = urlsplit(endpoint)
             endpoint = parts._replace(netloc=f"{settings.bucket}.{parts.netloc}").geturl()
-        # The variable AWS_ENDPOINT_URL_S3 would go before the first one.
+        # Both keys, as the variable AWS_ENDPOINT_URL_S3 would override the first one.
         config |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
     if settings.access_key_id and settings.secret_access_key:
         config["access_key_id"] = settings.access_key_id

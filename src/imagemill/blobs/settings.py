@@ -1,16 +1,20 @@
-"""What an operator decides about files: where they lie, and how long."""
+"""Settings of stored files: where they are stored, and for how long."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+
+from imagemill.settings import JsonSetting, Mapped, SettingsGroup
+
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionDays:
-    """Seconds; None: as long as a job that may need them."""
+    """Retention in seconds; None means as long as a job may need the files."""
 
     results_s: float | None = None
     inputs_s: float | None = None
@@ -20,19 +24,19 @@ class RetentionDays:
 class Retention:
     default: RetentionDays = RetentionDays()
     owners: Mapping[str, RetentionDays] = field(default_factory=dict[str, RetentionDays])
-    """Those of whom it is decided otherwise."""
+    """Owners with a retention of their own."""
 
     def results_s(self, owner: str) -> float | None:
-        """From the end of the job."""
+        """Seconds from the end of the job; None means as long as the job."""
         return self.owners.get(owner, self.default).results_s
 
     def inputs_s(self, owner: str | None) -> float | None:
-        """From when it was last brought; None where the owner is not known."""
+        """Seconds from the last upload; ``owner`` is None where it is not known."""
         return (self.default if owner is None else self.owners.get(owner, self.default)).inputs_s
 
     @property
     def shortest_results_s(self) -> float | None:
-        """No result is deleted before; None: none ever is."""
+        """Seconds before which no result is deleted; None means that results stay with their jobs."""
         known = [keep.results_s for keep in (self.default, *self.owners.values())]
         return min((seconds for seconds in known if seconds is not None), default=None)
 
@@ -46,48 +50,38 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-_DAY_S = 86_400.0
-
-
-class OwnerDays(BaseModel):
-    """Null is no end of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class OwnerDays(JsonSetting):
+    """Null means that the owner's files have no limit of their own."""
 
     result_days: float | None = Field(default=None, gt=0)
     input_days: float | None = Field(default=None, gt=0)
 
 
-class BlobSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class BlobSettings(SettingsGroup):
+    patience_s: ClassVar[float] = 60.0
+    """Seconds that a finished render waits for a blob store that does not answer, before it is given up."""
 
-    patience_s: float = Field(
-        default=60.0,
-        ge=0,
-        description="How long a finished render waits for a store that is away, before it is given up.",
-    )
     result_days: float | None = Field(
         default=None,
         gt=0,
-        description="Files of finished jobs are deleted so long after their end, the job then says that they "
-        "are gone; none: with the job.",
+        description="Days after a job's end when its files are deleted, before the job itself; none: "
+        "together with the job.",
     )
     input_days: float | None = Field(
         default=None,
         gt=0,
-        description="Pictures clients brought are deleted so long after they were last brought; "
-        "none: when the last job they can belong to is deleted.",
+        description="Days after the last upload when a client's picture is deleted; none: with the last "
+        "job that can use it.",
     )
-    owners: dict[str, OwnerDays] = Field(
+    owners: Mapped[OwnerDays] = Field(
         default={},
-        description="Owners for whom it is otherwise, as JSON: "
-        '{"alice": {"result_days": 7, "input_days": null}}; what is left out is as for all.',
+        description="Other retention for single owners, as JSON: "
+        '{"alice": {"result_days": 7, "input_days": null}}; fields left out are as for everybody.',
     )
     search_s: float = Field(
         default=3600.0,
         gt=0,
-        description="How often all files are listed, to delete those whose time is over and what no job "
-        "refers to.",
+        description="Seconds between two listings of all files, which find expired and unreferenced ones.",
     )
 
     @property
@@ -107,69 +101,74 @@ def _keep(days: dict[str, float | None]) -> RetentionDays:
     return RetentionDays(results and results * _DAY_S, inputs and inputs * _DAY_S)
 
 
-class S3Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class S3Settings(SettingsGroup):
+    timeout_s: ClassVar[float] = 30.0
+    """Seconds for one request to the store, such as that for a part: 8 MiB at 3 Mbit/s."""
+    retries: ClassVar[int] = 2
+    """Repeats of a failed request, within `timeout_s`; later tries are the job's."""
+    part_bytes: ClassVar[int] = 8 * 2**20
+    """Size in bytes of the parts of an upload, used for files of more than two parts; S3 allows 5 MiB at
+    least."""
 
     bucket: str | None = Field(
-        default=None, min_length=1, description="Where the files lie; none: in a folder of data_dir."
+        default=None, min_length=1, description="Bucket that files are stored in; none: a folder in data_dir."
     )
     endpoint: Address | None = Field(
         default=None,
-        description="Address of the store, such as https://storage.example:9000; none: Amazon's, by region.",
+        description="Address of the store, such as https://storage.example:9000; none: Amazon S3 in region.",
     )
     public_endpoint: Address | None = Field(
-        default=None, description="Address by which clients reach the store, when it is another."
+        default=None,
+        description="Address at which clients reach the store; none: the same as endpoint.",
     )
     r2_account_id: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{32}$", description="Cloudflare account, in place of an endpoint."
+        default=None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="Cloudflare account of an R2 bucket, in place of endpoint; none: not R2.",
     )
-    region: str = Field(default="us-east-1", min_length=1, description="Region that requests are signed for.")
+    region: str = Field(
+        default="us-east-1", min_length=1, description="Region of the store, which requests are signed for."
+    )
     access_key_id: str | None = Field(
-        default=None, description="Name of the key; none: the role of the machine."
+        default=None, description="Id of the access key; none: the role of the machine."
     )
-    secret_access_key: SecretStr | None = Field(default=None, description="The key's secret.")
-    session_token: SecretStr | None = Field(default=None, description="Of temporary keys.")
+    secret_access_key: SecretStr | None = Field(default=None, description="Secret of the access key.")
+    session_token: SecretStr | None = Field(
+        default=None, description="Session token of temporary keys; none: the keys are permanent."
+    )
     prefix: str = Field(
         default="",
         pattern=r"^(?:[A-Za-z0-9_\-]+(?:/[A-Za-z0-9_\-]+)*/?)?$",
-        description="Begins every name in the bucket, so that it can be shared: pictures/mill.",
+        description="Prefix of all names in the bucket, so that it can be shared, such as pictures/mill; "
+        "empty: no prefix.",
     )
     path_style: bool = Field(
         default=True,
-        description="Ask for https://endpoint/bucket/name, which all stores know; "
-        "else https://bucket.endpoint/name.",
+        description="Use addresses like https://endpoint/bucket/name, which all stores know; false: "
+        "https://bucket.endpoint/name.",
     )
     verify_tls: bool = Field(default=True, description="Refuse a store whose certificate is not trusted.")
     ca_file: Path | None = Field(
-        default=None, description="PEM file of certificates to trust besides the usual ones."
+        default=None,
+        description="PEM file with certificates to trust besides the system's; none: only the system's.",
     )
     delivery: Literal["stream", "redirect"] = Field(
         default="stream",
-        description="Pictures pass through this server, or clients are sent to the store.",
-    )
-    timeout_s: float = Field(
-        default=30.0, gt=0, description="Longest time of one request to the store, such as that for a part."
-    )
-    retries: int = Field(
-        default=2, ge=0, le=10, description="A request that failed is made again so often, within timeout_s."
-    )
-    part_bytes: int = Field(
-        default=8 * 2**20,
-        ge=5 * 2**20,
-        description="Files of more than two parts are sent in parts of this size.",
+        description="How clients get pictures: stream passes them through this server, redirect sends "
+        "clients to the store.",
     )
     conditional_put: bool = Field(
         default=True,
-        description="The store knows If-None-Match; else what lies there is looked up before a write.",
+        description="The store supports If-None-Match; false: existing files are looked up before a write.",
     )
 
     checksums: bool = Field(
-        default=True, description="Send the SHA-256 of each upload, for the store to verify."
+        default=True, description="Send the SHA-256 of each upload for the store to verify."
     )
 
     @property
     def address(self) -> str | None:
-        """Of the store; None is Amazon's."""
+        """The address of the store; None means Amazon S3."""
         if self.endpoint is None and self.r2_account_id is not None:
             return f"https://{self.r2_account_id}.r2.cloudflarestorage.com"
         return self.endpoint

@@ -9,39 +9,36 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.audit import Audit
-from imagemill.api.base import Services, SocketRules
+from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
-from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
 from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
 from imagemill.bootstrap.observer import Observer
-from imagemill.bootstrap.plugins import CallbackFormats, plugins
+from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks, products
 from imagemill.bootstrap.safety import SafetyComponents
+from imagemill.bootstrap.stores import open_stores
 from imagemill.config import Settings
 from imagemill.credits.provider_calls import PaidCallRecorder
 from imagemill.credits.service import CreditService
 from imagemill.db import migrate
-from imagemill.db.engine import open_database
 from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers
 from imagemill.dispatch.inline import InlineDispatcher
-from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.clock import now_us
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.leadership import LeaderElection, ProcessLock
 from imagemill.jobs.runner import Runner
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.characters.preparation import CharacterTools
-from imagemill.products.characters.prompts.translator import Translator
-from imagemill.products.library.service import LibraryService
+from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
@@ -53,7 +50,6 @@ from imagemill.workflows.service import Workflows
 if TYPE_CHECKING:
     from imagemill.api.base import ApiModule
     from imagemill.dispatch.fleet import FleetDispatcher
-    from imagemill.products.library.tasks import LibraryTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,57 +86,55 @@ class Application:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         migrate.upgrade(settings.database)
         self.process_lock = ProcessLock(settings.data_dir / "run")
-        self.store = Store(
-            open_database(
-                settings.database,
-                sqlite_full_sync=settings.sqlite_full_sync,
-                pooler=settings.database_pooler,
-            )
-        )
-        self.store.ensure_owner(settings.owner, now_us())
-        self.observer = Observer.of(settings, self.process_lock, self.store)
+        self.stores = open_stores(settings)
+        self.stores.jobs.ensure_owner(settings.owner, now_us())
+        self.observer = Observer.of(settings, self.process_lock, self.stores.jobs)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
         self.registry = Registry(
-            self.store, strict=settings.resources.strict, is_available=self._some_backend_has
+            self.stores.resources, strict=settings.resources.strict, is_available=self._some_backend_has
         )
         self.backends = self._backends()
-        self.recipes: dict[str, Recipe] = build.recipes(settings, plugins("recipes"))
         poll_s = settings.scheduler_poll_ms / 1000
         me, alone = self.process_lock.worker, self.roles.is_single_process
         self.pubsub = build.build_pubsub(settings, me, alone=alone, notices=self.roles.api)
         self.hub = Hub(
-            self.store.progress_of,
+            self.stores.jobs.progress_of,
             poll_s=_ALONE_POLL_S if self.roles.is_single_process else poll_s,
             most=settings.limit.streams,
             relay=self.pubsub,
         )
         self.guard = UrlGuard(settings.allow_networks)
-        self.safety = SafetyComponents(settings, self.store)
-        self.inputs = self.safety.inputs(self.store, self.blobs, self.guard)
-        self.llm = build.build_llm(settings)
+        self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings))
+        self.inputs = self.safety.inputs(self.stores.jobs, self.blobs, self.guard)
+        self.products = self._products()
+        recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
+        self.recipes: dict[str, Recipe] = build.recipes(settings, recipes)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.process_lock.worker, chosen=self.roles.queues)
+        self.offers = Offers(self.backends, worker=self.process_lock.worker, served_queues=self.roles.queues)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
-        self.leader = LeaderElection(self.store, self.process_lock, lease_s=settings.leader_lease_s)
+        self.leader = LeaderElection(self.stores.leases, self.process_lock, lease_s=settings.leader_lease_s)
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
-        self.nodes = NodeRegistry(self.store, tuple(configured(settings.comfyui)), self.node_backend)
+        self.nodes = NodeRegistry(
+            self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
+        )
         self.services = self._services()
         self.callbacks = self._notifier()
         self._listening: ListenerThread | None = None
-        self.store.listen(self._on_commit)
+        self.stores.database.listen(self._on_commit)
         self.observer.collect_from(
-            self.offers, self.store if self.roles.api or self.roles.scheduler else None
+            self.offers, self.stores.jobs if self.roles.api or self.roles.scheduler else None
         )
 
     @cached_property
     def dialects(self) -> Sequence["ApiModule"]:
         """Loaded where they are needed: a process without HTTP starts without them."""
-        return plugins("dialects")
+        modules = [parts.api() for parts in self.products.values()]
+        return [*plugins("dialects"), *(module for module in modules if module is not None)]
 
     def start(self) -> None:
         """Run what this process is for. Its own former leases are taken back before anything else."""
@@ -169,11 +163,12 @@ class Application:
         """What a wake-up does in a process that Celery runs; how many jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
 
-    def generator(self) -> "LibraryTasks":
-        """Of a process that Celery runs: the tasks of applications."""
-        from imagemill.products.library.tasks import LibraryTasks
-
-        return LibraryTasks(self.store, self.services.library, build.of_generator(self.settings))
+    def task_runner(self, product: str) -> TaskRunner:
+        """The runner of a product's Celery tasks, for a process that Celery runs."""
+        context = TaskContext(
+            self.services, build.address(self.settings), build.task_time_limit_s(self.settings)
+        )
+        return self.products[product].tasks(context)
 
     def close(self) -> None:
         """Drain, deliver nothing more, let go."""
@@ -186,13 +181,13 @@ class Application:
         self.nodes.close()
         self.inputs.close()
         self.safety.decoder_pool.close()
-        if self.llm is not None:
-            self.llm.close()
+        for parts in self.products.values():
+            parts.close()
         self.services.users.close()
         for backend in self.backends.values():
             backend.close()
         self.observer.close()
-        self.store.close()
+        self.stores.close()
         if self._listening is not None:
             self._listening.close()
         if self.pubsub is not None:
@@ -257,7 +252,7 @@ class Application:
             self.pubsub.publish([ClusterEvent(queues_with_work=(queue,))])
 
     def _queues_with_work(self) -> set[str]:
-        return {head.key.queue for head in self.store.heads()}
+        return {head.key.queue for head in self.stores.jobs.heads()}
 
     def _wake_again(self) -> None:
         """Wake-ups may have been lost."""
@@ -271,7 +266,7 @@ class Application:
             self.backends,
             worker=self.process_lock.worker,
             queues=self.roles.queues,
-            heads=self.store.heads,
+            heads=self.stores.jobs.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
         )
 
@@ -289,11 +284,19 @@ class Application:
         )
 
     def _sweeper(self) -> Sweeper:
+        stores = self.stores
         return Sweeper(
-            self.store,
+            stores.jobs,
             self.blobs,
             self.process_lock,
-            build.of_sweeps(self.settings, self.backends),
+            self.settings.job,
+            self.settings.blobs,
+            every_s=self.settings.sweep_s,
+            outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
+            kept_prefixes=tuple(product.blob_prefix for product in products() if product.blob_prefix),
+            quotas=stores.quotas,
+            decisions=stores.decisions,
+            calls=stores.provider_calls,
             leads=self.leader.leads,
             remind=self._wake_again,
             tidy=self._prune_extras,
@@ -301,70 +304,86 @@ class Application:
 
     def _prune_extras(self) -> None:
         self.webhooks.prune()
-        days = self.settings.characters.translations_days
-        self.store.translations.prune(now_us() - round(days * 86_400 * SECOND))
+        for parts in self.products.values():
+            parts.prune()
+
+    def _products(self) -> Mapping[str, ProductParts]:
+        """Build the products that are installed. Raises `InvalidSafety` for settings one cannot work with."""
+        built: dict[str, ProductParts] = {}
+        for product in products():
+            context = ProductContext(
+                own_settings(product, self.settings),
+                self.settings.owner,
+                self.stores.database,
+                self.stores.jobs,
+                self.blobs,
+                self.inputs.load,
+                self.safety.decoder_pool.transform,
+            )
+            built[product.name] = product.build(context)
+        return built
 
     def _backends(self) -> Mapping[str, Backend]:
-        calls = PaidCallRecorder(self.store.provider_calls, self.observer.metrics)
+        calls = PaidCallRecorder(self.stores.provider_calls, self.observer.metrics)
         surroundings = BackendContext(self.process_lock.suffix, self.registry.path_of, calls)
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
-        run_rules = build.of_runs(
-            self.settings, self.safety.output_checks, alone=self.roles.is_single_process
-        )
+        options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
-        translator = Translator(self.llm, self.store.translations)
-        bench = CharacterTools(self.store, translator, load, self.safety.decoder_pool.transform)
-        preparation = Preparation(bench.tools, self.safety.prompts)
-        parts = (self.store, self.recipes, self.backends, self.blobs, load, self.hub)
-        return Runner(*parts, run_rules, meters, tracer, preparation)
+        preparation = Preparation(load, self.safety.decoder_pool.transform, self.safety.prompts)
+        parts = (self.stores.jobs, self.recipes, self.backends, self.blobs, load, self.hub)
+        return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
     def _notifier(self) -> CallbackDispatcher:
-        notify_rules = build.of_callbacks(self.settings)
+        deliveries = self.settings.webhook
         formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
-        return CallbackDispatcher(self.store, formats, self.guard, notify_rules, leads=leads, **told)
+        told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
 
     def _messenger(self) -> WebhookDispatcher:
         settings = self.settings
         render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
         leads, seen = self.leader.leads, self.observer
-        told = {"meters": seen.metrics, "tracer": seen.tracer}
+        told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
+        stores, rules = self.stores, settings.webhook
         return WebhookDispatcher(
-            self.store, self.guard, build.of_messages(settings), render, leads=leads, **told
+            stores.webhooks, stores.jobs, stores.accounts, self.guard, rules, render, leads=leads, **told
         )
 
     def _services(self) -> Services:
         settings = self.settings
-        access, users = build_access(settings, self.store)
+        stores = self.stores
+        access, users = build_access(settings, stores)
         resolver = partial(OwnerResources, self.registry, self.inputs)
         defaults = build.of_submits(settings)
         gate = self.safety.prompts
         submitter = build.submitter(
-            settings, defaults, gate, self.store, resolver, self.recipes, self.backends
+            settings, defaults, gate, stores.jobs, resolver, self.recipes, self.backends
         )
         return Services(
-            store=self.store,
+            database=stores.database,
+            jobs=stores.jobs,
+            accounts=stores.accounts,
+            quotas=stores.quotas,
             access=access,
             users=users,
-            audit=Audit(self.store.audit),
+            audit=Audit(stores.audit),
             hub=self.hub,
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,
-            workflows=Workflows(self.store, self.node_backend.catalogues, [builtin(name) for name in NAMES]),
-            submitter=submitter,
-            library=LibraryService(
-                self.store, submitter, self.inputs, self.blobs, build.of_library(settings)
+            workflows=Workflows(
+                stores.workflows, self.node_backend.catalogues, [builtin(name) for name in NAMES]
             ),
-            throttle=build.throttle(settings, self.store),
-            credits=CreditService(self.store.ledger, self.store.accounts, submitter.prices),
-            views=ViewLoader(self.store),
+            submitter=submitter,
+            throttle=build.throttle(settings, stores.quotas),
+            credits=CreditService(stores.ledger, stores.accounts, submitter.prices),
+            views=ViewLoader(stores.jobs),
             webhooks=EndpointService(
-                self.store, self.guard, build.of_webhooks(settings), self.webhooks.reset_backoff
+                stores.webhooks, self.guard, settings.webhook, self.webhooks.reset_backoff
             ),
             guard=self.guard,
             inputs=self.inputs,
@@ -374,9 +393,8 @@ class Application:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
-            options={"fal": settings.fal_api, "characters": settings.characters},
+            options={"fal": settings.fal_api},
             secret=partial(build.secret, settings),
-            sockets=SocketRules(**settings.socket.model_dump()),
         )
 
     def _some_backend_has(self, key: str) -> bool:

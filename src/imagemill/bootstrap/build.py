@@ -10,12 +10,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagemill.accounts.access import Access, AccessRules
-from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpRules, SmtpTransport
-from imagemill.accounts.passwords import PasswordRules, Passwords
+from imagemill.accounts.access import Access
+from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpTransport
+from imagemill.accounts.passwords import Passwords
 from imagemill.accounts.throttle import AttemptLimiter
 from imagemill.accounts.tokens import Tokens, UnusableKey
-from imagemill.accounts.users import SessionTokens, UserRules, Users
+from imagemill.accounts.users import SessionTokens, Users
 from imagemill.api.base import ResponseConfig
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
@@ -23,37 +23,29 @@ from imagemill.backends.simulator.backend import Simulator
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.settings import S3Settings
+from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
-from imagemill.domain.access import digest
 from imagemill.domain.credits import Rate
-from imagemill.domain.errors import ImagemillError, StorageError
-from imagemill.domain.failures import Backoff
+from imagemill.domain.errors import MissingExtra, StorageError
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.domain.placement import PlacementRules
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
-from imagemill.jobs.attempt import RunRules, StartRateLimit
+from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
-from imagemill.jobs.sweeper import SweepRules
-from imagemill.products.characters.prompts.llm_client import LlmClient, LlmRules
-from imagemill.products.library.service import LibraryRules
 from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
+from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe, ResourceResolver
 from imagemill.safety.gates import PromptGate
-from imagemill.webhooks.callbacks import NotifyRules
-from imagemill.webhooks.endpoints import WebhookRules
-from imagemill.webhooks.messages import MessageRules
 
 if TYPE_CHECKING:
     from imagemill.dispatch.fleet import FleetDispatcher
     from imagemill.dispatch.inline import InlineDispatcher
     from imagemill.dispatch.slots import RunAll
-    from imagemill.products.library.tasks import GeneratorRules
     from imagemill.pubsub.base import PubSub
     from imagemill.web.middleware import EdgeRules
     from imagemill.webhooks.messages import WebhookEvent
@@ -74,7 +66,7 @@ class NodeBackendAdapter:
     def configure(self, nodes: Sequence[NodeConfig]) -> None:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
-            self._simulator.rest(bool(nodes) or self._has_remote)
+            self._simulator.pause(bool(nodes) or self._has_remote)
 
     def catalogues(self) -> Sequence[Catalogue]:
         return self._comfyui.catalogues()
@@ -86,22 +78,17 @@ class NodeBackendAdapter:
         return self._comfyui.examine(name)
 
 
-def build_access(settings: Settings, store: Store) -> tuple[Access, Users]:
+def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:
     """Who may come in, and how people log in."""
     found = tokens(settings)
-    guard = access(settings, store, found)
-    return guard, users(settings, store, found, guard.forget)
+    guard = access(settings, stores, found)
+    return guard, users(settings, stores, found, guard.forget)
 
 
-def access(settings: Settings, store: Store, tokens: Tokens) -> Access:
-    auth, key = settings.auth, settings.auth.admin_key
-    rules = AccessRules(
-        owner=settings.owner,
-        always=auth.required == "always" or not is_loopback(settings.host),
-        admin_key=digest(key.get_secret_value()) if key is not None else None,
-        remember_s=auth.remember_s,
-    )
-    return Access(store.accounts, rules, SessionTokens(store, tokens).caller)
+def access(settings: Settings, stores: Stores, tokens: Tokens) -> Access:
+    session = SessionTokens(stores.sessions, tokens).caller
+    is_reachable = not is_loopback(settings.host)
+    return Access(stores.accounts, settings.auth, settings.owner, session, is_reachable=is_reachable)
 
 
 def is_loopback(host: str) -> bool:
@@ -115,6 +102,8 @@ def is_loopback(host: str) -> bool:
 
 def tokens(settings: Settings) -> Tokens:
     auth = settings.auth
+    if not auth.jwt_algorithm.startswith("HS"):
+        MissingExtra.check("cryptography", "crypto", f"IMAGEMILL_AUTH__JWT_ALGORITHM={auth.jwt_algorithm}")
 
     def keys() -> list[str]:
         own = auth.jwt_secret_key
@@ -128,16 +117,20 @@ def tokens(settings: Settings) -> Tokens:
     return Tokens(auth.jwt_algorithm, keys, life_s=auth.jwt_expire_minutes * 60)
 
 
-def passwords(settings: Settings) -> Passwords:
+def users(settings: Settings, stores: Stores, tokens: Tokens, forget: Callable[[], None]) -> Users:
     auth = settings.auth
-    return Passwords(PasswordRules(auth.password_threads, auth.password_waiting, auth.password_memory_mb))
-
-
-def users(settings: Settings, store: Store, tokens: Tokens, forget: Callable[[], None]) -> Users:
-    auth = settings.auth
-    rules = UserRules(auth.sign_up, auth.session_days * 86_400, auth.login_tries, settings.mail.reset_url)
-    attempts = AttemptLimiter(store.tries, window_s=auth.login_window_s)
-    return Users(store, tokens, passwords(settings), outbox(settings), attempts, rules, forget)
+    return Users(
+        stores.accounts,
+        stores.users,
+        stores.sessions,
+        tokens,
+        Passwords(auth.password_memory_mb),
+        outbox(settings),
+        AttemptLimiter(stores.attempts, window_s=auth.login_window_s),
+        auth,
+        forget,
+        reset_url=settings.mail.reset_url,
+    )
 
 
 def outbox(settings: Settings) -> MailTransport | None:
@@ -147,18 +140,7 @@ def outbox(settings: Settings) -> MailTransport | None:
         return FolderTransport(mail.folder, mail.sender)
     if mail.smtp_host is None:
         return None
-    password = mail.smtp_password.get_secret_value() if mail.smtp_password else None
-    return SmtpTransport(
-        SmtpRules(
-            mail.smtp_host,
-            mail.smtp_port,
-            mail.sender,
-            mail.smtp_tls,
-            mail.smtp_user,
-            password,
-            mail.timeout_s,
-        )
-    )
+    return SmtpTransport(mail.smtp_host, mail)
 
 
 def edge_rules(settings: Settings) -> "EdgeRules":
@@ -204,21 +186,11 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
 
 
-def build_llm(settings: Settings) -> LlmClient | None:
-    """The language model that translates; None: the glossary does."""
-    llm = settings.llm
-    if llm.base_url is None or llm.model is None:
-        return None
-    key = llm.api_key.get_secret_value() if llm.api_key is not None else None
-    times = {"timeout_s": llm.timeout_s, "retry_after_s": llm.retry_after_s, "rest_s": llm.rest_s}
-    return LlmClient(LlmRules(llm.base_url, llm.model, key, answer_bytes=llm.answer_bytes, **times))
-
-
 def submitter(
     settings: Settings,
     defaults: SubmitDefaults,
     gate: PromptGate,
-    store: Store,
+    store: JobStore,
     resolver: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
@@ -229,9 +201,9 @@ def submitter(
     return Submitter(store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
 
 
-def throttle(settings: Settings, store: Store) -> RequestLimiter | None:
+def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:
     held_to = terms(settings)
-    return RequestLimiter(store.limits, held_to, settings.auth.remember_s) if held_to is not None else None
+    return RequestLimiter(quotas, held_to, settings.auth.remember_s) if held_to is not None else None
 
 
 def terms(settings: Settings) -> QuotaPolicy | None:
@@ -247,11 +219,11 @@ def terms(settings: Settings) -> QuotaPolicy | None:
             quota.jobs_per_day,
         ),
         end_user=Limits(
-            quota.user_requests_per_minute,
-            quota.user_jobs_in_flight,
-            quota.user_megapixels_per_day,
-            quota.user_cooldown_s,
-            quota.user_jobs_per_day,
+            quota.end_user.requests_per_minute,
+            quota.end_user.jobs_in_flight,
+            quota.end_user.megapixels_per_day,
+            quota.end_user.cooldown_s,
+            quota.end_user.jobs_per_day,
         ),
         roles=frozenset(quota.roles),
         free=frozenset({settings.owner}),
@@ -294,21 +266,15 @@ def of_submits(settings: Settings) -> SubmitDefaults:
     return SubmitDefaults(job.life_s, job.max_failures, settings.limit.jobs_per_request, private)
 
 
-def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunRules:
+def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunOptions:
     """``alone``: no other process works on these jobs."""
-    job, limit = settings.job, settings.limit
-    return RunRules(
-        lease_s=job.lease_s,
-        heartbeat_s=job.heartbeat_s,
+    limit = settings.limit
+    return RunOptions(
         timeout_s=_longest_s(settings, alone),
-        placement=PlacementRules(job.load_s, job.affinity_bound_s, job.fair_horizon_s),
-        avoid_node_s=job.avoid_node_s,
-        backoff=Backoff(job.retry_base_s, job.retry_cap_s),
         limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
+        start_rate=StartRateLimit(settings.job.per_minute),
         output_checks=examination,
-        reattach_s=job.reattach_s,
-        start_rate=StartRateLimit(job.per_minute),
-        previews=settings.comfyui.ask_previews,
+        previews=settings.comfyui.previews != "off",
     )
 
 
@@ -320,64 +286,14 @@ def _longest_s(settings: Settings, alone: bool) -> float:
     return min(longest_s, celery.soft_time_limit_s - celery.token_s)
 
 
-def of_sweeps(settings: Settings, backends: Mapping[str, Backend]) -> SweepRules:
-    job, blobs = settings.job, settings.blobs
-    return SweepRules(
-        settings.sweep_s,
-        job.retention_days * 86_400,
-        job.life_s,
-        frozenset(backend.name for backend in backends.values() if backend.survives_worker),
-        heartbeat_s=job.heartbeat_s,
-        reattach_s=job.reattach_s,
-        retention=blobs.retention,
-        search_every_s=blobs.search_s,
-    )
-
-
-def of_callbacks(settings: Settings) -> NotifyRules:
-    callback = settings.callback
-    return NotifyRules(
-        timeout_s=callback.timeout_s,
-        tries=callback.tries,
-        backoff=Backoff(callback.retry_base_s, callback.retry_cap_s),
-        poll_s=settings.sweep_s,
-    )
-
-
-def of_messages(settings: Settings) -> MessageRules:
-    webhook = settings.webhook
-    return MessageRules(
-        timeout_s=webhook.timeout_s,
-        tries=webhook.tries,
-        backoff=Backoff(webhook.retry_base_s, webhook.retry_cap_s),
-        poll_s=settings.sweep_s,
-        pause_after_s=webhook.pause_after_s,
-        retention_s=webhook.retention_days * 86_400,
-    )
-
-
-def of_webhooks(settings: Settings) -> WebhookRules:
-    return WebhookRules(settings.webhook.endpoints, settings.webhook.rotation_s)
-
-
-def of_library(settings: Settings) -> LibraryRules:
-    library = settings.library
-    return LibraryRules(library.model, library.width, library.height, library.steps, library.denoise)
-
-
 _ANSWER_S = 10.0
-"""What a task of the generator may take, past its patience, to answer before its time limit ends it."""
+"""Seconds a task may take, past its time limit, to answer before Celery's own limit ends it."""
 
 
-def of_generator(settings: Settings) -> "GeneratorRules":
-    from imagemill.products.library.tasks import GeneratorRules  # which one role needs
-
-    celery = settings.celery
-    return GeneratorRules(
-        owner=settings.library.owner or settings.owner,
-        patience_s=max(celery.soft_time_limit_s - _ANSWER_S, celery.soft_time_limit_s / 2),
-        address=address(settings),
-    )
+def task_time_limit_s(settings: Settings) -> float:
+    """Return the seconds after which a task that an application sent should have answered."""
+    limit_s = settings.celery.soft_time_limit_s
+    return max(limit_s - _ANSWER_S, limit_s / 2)
 
 
 def address(settings: Settings) -> str:
@@ -394,10 +310,6 @@ def of_answers(settings: Settings) -> ResponseConfig:
         settings.public_url.rstrip("/") if settings.public_url else None,
         settings.civitai.result_shape,
     )
-
-
-class MissingExtra(ImagemillError):
-    code = "missing_extra"
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +332,7 @@ def build_pubsub(settings: Settings, sender: str, *, alone: bool, notices: bool)
             from imagemill.pubsub.redis import RedisPubSub
         except ModuleNotFoundError as error:
             raise _missing(error) from error
-        return RedisPubSub(settings.pubsub_redis_url, sender, notices=notices)
+        return RedisPubSub(settings.pubsub_redis_url, sender, job_events=notices)
     if settings.pubsub_postgres_url and not alone:
         from imagemill.pubsub.postgres import PostgresPubSub
 
@@ -452,7 +364,9 @@ def build_fleet(
     if not post.works or post.inline is not None:
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
-    floor = SlotPool(run_all, offers, waits, token_s=celery.token_s, poll_s=celery.poll_s, most=post.slots)
+    floor = SlotPool(
+        run_all, offers, waits, wakeup_s=celery.token_s, poll_s=celery.poll_s, max_jobs=post.slots
+    )
     dispatcher = FleetDispatcher(tokens, waits, call, pool=floor)
     if not post.under_celery:
         from imagemill.dispatch.celery_consumer import CeleryConsumer

@@ -14,7 +14,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.failures import FailureCode
 from imagemill.jobs.leadership import ProcessLock
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.observability.collectors import (
     MetricsPortTaken,
     MetricsServer,
@@ -56,7 +56,7 @@ class Observer:
     """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
 
     @classmethod
-    def of(cls, settings: Settings, process_lock: ProcessLock, store: Store) -> Self:
+    def of(cls, settings: Settings, process_lock: ProcessLock, store: JobStore) -> Self:
         named = {"service.version": imagemill.__version__, "service.instance.id": process_lock.worker}
         return cls(settings.metrics, process_lock.suffix, open_tracer(settings.otel, named, store))
 
@@ -64,7 +64,7 @@ class Observer:
         self._settings = settings
         self._suffix = own_suffix
         self._endpoint: MetricsServer | None = None
-        self.metrics = Metrics(shown=self.shown)
+        self.metrics = Metrics(label_of=self.shown)
         self.tracer = tracer
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.metrics.registry)
@@ -74,14 +74,14 @@ class Observer:
         """Of its own endpoint, while there is one."""
         return self._endpoint.port if self._endpoint is not None else None
 
-    def collect_from(self, offers: Offers, store: Store | None) -> None:
+    def collect_from(self, offers: Offers, store: JobStore | None) -> None:
         """``store``: None in processes that leave the queues to others, so that a fleet does not ask for
         the same as many times as it has workers."""
         self._look_at_nodes(offers)
         if store is not None:
             self._look_at_queues(store)
 
-    def _look_at_queues(self, store: Store) -> None:
+    def _look_at_queues(self, store: JobStore) -> None:
         def look() -> list[QueueSample]:
             return [
                 QueueSample(queue, depth.queued, depth.retrying, depth.running, depth.oldest_s)
@@ -97,7 +97,7 @@ class Observer:
                 for _, node in offers.nodes()
             ]
 
-        self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.look))
+        self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.snapshot))
 
     def on_commit(self, committed: CommitSummary) -> None:
         """What a transaction made true."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagemill.api.base import ApiModule, Services
+    from imagemill.config import Settings
+    from imagemill.products.base import Product
+    from imagemill.safety.chain import Check
     from imagemill.webhooks.callbacks import Format
 
 
@@ -17,6 +20,26 @@ def registered(kind: str) -> Sequence[EntryPoint]:
 
 def plugins(kind: str) -> list[Any]:
     return [entry.load() for entry in registered(kind)]
+
+
+@cache
+def products() -> "Sequence[Product]":
+    """The products that are installed, by name."""
+    return sorted(plugins("products"), key=lambda product: product.name)
+
+
+def own_settings(product: "Product", settings: "Settings") -> Mapping[str, Any]:
+    """Return the settings groups of a product, by name."""
+    return {name: getattr(settings, name) for name in product.settings}
+
+
+def product_checks(settings: "Settings") -> "Mapping[str, Check]":
+    """Return the checks of prompts that products bring, by name."""
+    return {
+        name: check
+        for product in products()
+        for name, check in product.checks(own_settings(product, settings)).items()
+    }
 
 
 class CallbackFormats(Mapping[str, "Format"]):

@@ -1,30 +1,32 @@
 """Build the checks of prompts and images that the settings ask for."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
-from imagemill.bootstrap.plugins import registered
+from imagemill.bootstrap.plugins import products, registered
 from imagemill.config import Settings
+from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import Verdict
 from imagemill.jobs.inputs import InputLimits, InputPictures
 from imagemill.jobs.outputs import OutputChecks
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.safety.chain import Check, CheckChain
+from imagemill.safety.decisions import Decisions
 from imagemill.safety.gates import Classifier, PictureGate, PromptGate
 from imagemill.safety.minors import NAME as ALWAYS
 from imagemill.safety.nsfw import Nsfw
-from imagemill.safety.words import BlockedWords, Profanity, RecipeBlockedWords
+from imagemill.safety.words import BlockedWords, Profanity
 
 
 class SafetyComponents:
     """Raises `InvalidSafety`."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, decisions: Decisions, product_checks: Mapping[str, Check]) -> None:
         limit, safety = settings.limit, settings.safety
         self.intake = InputSanitizer(
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
@@ -32,39 +34,45 @@ class SafetyComponents:
         )
         self.decoder_pool = DecoderPool(transform_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
         self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
-        checks: list[Check] = _chosen("checks", safety.checks, settings)
-        classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings)
-        self.prompts = PromptGate(CheckChain(checks), store)
-        pictures = PictureGate(classifiers, store, self.intake.raster)
+        checks: list[Check] = _chosen("checks", safety.checks, settings, product_checks)
+        classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings, {})
+        self.prompts = PromptGate(CheckChain(checks), decisions)
+        pictures = PictureGate(classifiers, decisions, self.intake.raster)
         self.output_checks = OutputChecks(
             self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=_OWN
         )
 
-    def inputs(self, store: Store, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
+    def inputs(self, store: JobStore, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
 
 
 _OWN = frozenset({"simulator"})
 
 
-class InvalidSafety(ValueError):
-    """Settings name a check, a list or a model that is not there."""
+class InvalidSafety(ImagemillError):
+    """The settings name a check, a list or a model that does not exist."""
+
+    code = "invalid_safety_setting"
 
 
-def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
-    """Those that settings name, in their order; what one's settings leave out is left out."""
+def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Mapping[str, Any]) -> list[Any]:
+    """Return what the settings name, in their order, without what has nothing to check."""
     found = {entry.name: entry for entry in registered(kind)}
+    known = (
+        {*found, *(name for product in products() for name in product.check_names)}
+        if kind == "checks"
+        else {*found}
+    )
     built: list[Any] = []
     for name in names:
         if name == ALWAYS and kind == "checks":
             continue
-        if name not in found:
+        if name not in known:
             raise InvalidSafety(
-                f"IMAGEMILL_SAFETY__{kind.upper()} names {name!r}; there are {', '.join(sorted(found))}"
+                f"IMAGEMILL_SAFETY__{kind.upper()} names {name!r}; there are {', '.join(sorted(known))}"
             )
-        build: Callable[[Settings], Any] = found[name].load()
         try:
-            rule = build(settings)
+            rule = found[name].load()(settings) if name in found else of_products.get(name)
         except ValueError as error:
             raise InvalidSafety(str(error)) from error
         if rule is not None:
@@ -75,11 +83,6 @@ def _chosen(kind: str, names: Iterable[str], settings: Settings) -> list[Any]:
 def own_words(settings: Settings) -> Check | None:
     terms = settings.safety.blocked_words
     return BlockedWords(terms) if terms else None
-
-
-def character_words(settings: Settings) -> Check | None:
-    terms = settings.characters.blocked_words
-    return RecipeBlockedWords("characters", terms, ("avatar", "sticker", "cover", "scene")) if terms else None
 
 
 def profanity(settings: Settings) -> Check | None:

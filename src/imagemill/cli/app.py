@@ -73,7 +73,7 @@ app.command(rich_help_panel=UPKEEP)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=UPKEEP)
 app.add_typer(users.commands, name="users", rich_help_panel=UPKEEP)
 app.command(rich_help_panel=UPKEEP)(maintenance.migrate)
-app.command(rich_help_panel=UPKEEP)(settings.settings)
+app.add_typer(settings.commands, name="settings", rich_help_panel=UPKEEP)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, DataDir, Json, Printer, read_settings
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, DataDir, Json, Printer, Profile, read_settings
 
 if TYPE_CHECKING:
     from imagemill.domain.nodes import Finding
@@ -17,12 +17,14 @@ _Only = Annotated[
 ]
 
 
-def doctor(only: _Only = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+def doctor(
+    only: _Only = None, data_dir: DataDir = None, profile: Profile = None, as_json: Json = False
+) -> None:
     """Look at settings, folder, database, broker, redis, blobs and nodes. Exit status 1 for an error."""
     out = Printer(as_json)
     found: list[Finding] = []
     with out.reporting():
-        for finding in _findings(only, data_dir=data_dir):
+        for finding in _findings(only, data_dir=data_dir, profile=profile):
             found.append(finding)
             _show(out, finding)
     ok = all(finding.level != "error" for finding in found)

@@ -1,12 +1,10 @@
 """What `imagemill doctor` looks at, joined from the settings: one check a part of the installation."""
 
 import os
-import re
 import secrets
 import shutil
 import stat
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,16 +14,19 @@ from typing import Any, Protocol
 
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import ComfyError
-from imagemill.backends.comfyui.settings import configured
+from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
+from imagemill.cli.settings_check import unknown_variables, variables
 from imagemill.cli.startup import shown_database
-from imagemill.config import PREFIX, Settings, unknown_variables
-from imagemill.db.engine import inspect_database, open_database
+from imagemill.config import Settings
+from imagemill.db.database import Database
+from imagemill.db.engine import inspect_database, open_engines
 from imagemill.db.tables import REVISION
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
-from imagemill.jobs.store.store import Store
+from imagemill.nodes.store import NodeStore
+from imagemill.settings import mask_url
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -45,11 +46,11 @@ class DatabaseView(Protocol):
     @property
     def revision(self) -> str | None: ...
     @property
-    def wanted(self) -> str: ...
+    def required_revision(self) -> str: ...
     @property
-    def ahead_s(self) -> float: ...
+    def clock_ahead_s(self) -> float: ...
     @property
-    def took_s(self) -> float: ...
+    def round_trip_s(self) -> float: ...
 
 
 class DoctorCheckFailed(Exception):
@@ -78,22 +79,23 @@ def check_database(look: Callable[[], DatabaseView], shown: str, lease_s: float)
             f"{shown} does not answer ({reason})",
             "start it, or correct IMAGEMILL_DATABASE_URL",
         ) from error
-    took = f" in {seen.took_s * 1000:.1f} ms" if seen.took_s else ""
+    took = f" in {seen.round_trip_s * 1000:.1f} ms" if seen.round_trip_s else ""
     yield Finding(Level.OK, "database", f"{shown} answers{took}" if seen.revision else f"{shown} can be used")
     yield _revision(seen)
     if seen.kind != "sqlite":
-        yield _clock(seen.ahead_s, lease_s)
+        yield _clock(seen.clock_ahead_s, lease_s)
 
 
 def _revision(seen: DatabaseView) -> Finding:
-    if seen.revision == seen.wanted:
+    if seen.revision == seen.required_revision:
         return Finding(Level.OK, "revision", f"{seen.revision}, as this version wants it")
     if seen.revision is None:
         return Finding(Level.WARNING, "revision", "it is empty: run imagemill migrate, or start a server")
-    if seen.revision < seen.wanted:
-        text = f"{seen.revision}, and this version wants {seen.wanted}: run imagemill migrate"
+    if seen.revision < seen.required_revision:
+        text = f"{seen.revision}, and this version wants {seen.required_revision}: run imagemill migrate"
         return Finding(Level.WARNING, "revision", text)
-    text = f"{seen.revision} is of a newer version (this one knows {seen.wanted}): update this machine"
+    known = seen.required_revision
+    text = f"{seen.revision} is of a newer version (this one knows {known}): update this machine"
     return Finding(Level.ERROR, "revision", text)
 
 
@@ -192,7 +194,6 @@ def check_nodes(looks: Callable[[], Sequence[NodeCheck]], *, simulated: bool) ->
 
 PARTS = ("settings", "folder", "database", "broker", "redis", "blobs", "nodes")
 
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 _ANSWER_S = 5.0
 """Who takes longer is away, as far as a job is concerned."""
 _AT_ONCE = 16
@@ -220,9 +221,11 @@ def checks(settings: Settings) -> Sequence[tuple[str, Check]]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    wrong = [*unknown_variables({*os.environ, *_of_files()})]
+    wrong = unknown_variables(variables())
     for line in wrong:
         yield Finding(Level.WARNING, "settings", f"{line}; correct or remove it")
+    for line in settings.profile_problems():
+        yield Finding(Level.ERROR, "settings", line)
     if settings.broker_url and settings.s3.bucket is None:
         text = "a fleet with files in a folder: share it between all machines, or set IMAGEMILL_S3__BUCKET"
         yield Finding(Level.WARNING, "settings", text)
@@ -232,35 +235,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if settings.broker_url and settings.database.startswith("sqlite"):
         text = "a broker with SQLite serves one machine: set IMAGEMILL_DATABASE_URL to PostgreSQL for more"
         yield Finding(Level.WARNING, "settings", text)
-    if not wrong:
+    if not wrong and not settings.profile_problems():
         yield Finding(Level.OK, "settings", "all names are known")
 
 
-def _of_files() -> set[str]:
-    """The names in ``.env`` and ``imagemill.toml`` where they are read: in the folder one starts in."""
-    from dotenv import dotenv_values
-
-    written = {name.upper() for name in dotenv_values(".env") if name.upper().startswith(PREFIX)}
-    toml = Path("imagemill.toml")
-    if toml.is_file():
-        written |= set(_flat(tomllib.loads(toml.read_text(encoding="utf-8")), PREFIX))
-    return written
-
-
-def _flat(table: dict[str, Any], prefix: str) -> Iterator[str]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name.upper()}__")  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            yield f"{prefix}{name.upper()}"
-
-
-def _plain(url: str) -> str:
-    return _CREDENTIALS.sub("//***@", url)
-
-
 def _broker(settings: Settings) -> str:
-    shown = _plain(settings.broker_url or "")
+    shown = mask_url(settings.broker or "")
     try:
         from imagemill.dispatch.celery_broker import CeleryBroker, make_app
         from imagemill.dispatch.fleet import BrokerUnavailable
@@ -270,7 +250,7 @@ def _broker(settings: Settings) -> str:
     try:
         pending = broker.pending("gpu")
     except BrokerUnavailable as error:
-        reason = f"{shown} does not answer ({_plain(str(error))})"
+        reason = f"{shown} does not answer ({mask_url(str(error))})"
         raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_BROKER_URL") from error
     finally:
         broker.close()
@@ -278,7 +258,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _redis(url: str) -> str:
-    shown = _plain(url)
+    shown = mask_url(url)
     try:
         import redis
         from redis.exceptions import RedisError
@@ -288,7 +268,7 @@ def _redis(url: str) -> str:
     try:
         client.ping()
     except RedisError as error:
-        reason = f"{shown} does not answer ({_plain(str(error))})"
+        reason = f"{shown} does not answer ({mask_url(str(error))})"
         raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_REDIS_URL") from error
     finally:
         client.close()
@@ -304,7 +284,7 @@ def _nodes(settings: Settings) -> Iterator[Finding]:
     except StorageError as error:
         reason = " ".join(str(error).split())
         yield Finding(Level.ERROR, "nodes", f"their table cannot be read ({reason}): see the database")
-    nodes = {node.name: node for node in (*stored, *configured(settings.comfyui))}
+    nodes = {node.name: node for node in (*stored, *configured_nodes(settings.comfyui))}
 
     def looks() -> list[NodeCheck]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -317,11 +297,11 @@ def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
     """Empty where the schema is not this version's. Raises `StorageError`."""
     if inspect_database(settings.database).revision != REVISION:
         return [], frozenset()
-    store = Store(open_database(settings.database))
+    database = Database(open_engines(settings.database))
     try:
-        stored, drained = store.nodes()
+        stored, drained = NodeStore(database).all()
     finally:
-        store.close()
+        database.close()
     return [node.config for node in stored], frozenset(drained)
 
 

@@ -7,8 +7,8 @@ import typer
 from imagemill.cli.output import UNUSABLE, CliError, DataDir, Json, Printer
 
 if TYPE_CHECKING:
+    from imagemill.bootstrap.stores import Stores
     from imagemill.domain.access import Role
-    from imagemill.jobs.store.store import Store
 
 commands = typer.Typer(
     help="API keys: create, list, revoke. Works on the database of the settings; no server is needed.",
@@ -130,7 +130,7 @@ def revoke(
             )
 
 
-def _ensure_account(store: "Store", id_: str, role: "Role | None") -> None:
+def _ensure_account(store: "Stores", id_: str, role: "Role | None") -> None:
     """Raises `CliError` for one that is there with another role: a key changes no role in passing."""
     from imagemill.accounts.keys import Owners
     from imagemill.domain.access import Role
@@ -154,7 +154,7 @@ def role_of(text: str) -> "Role":
         raise CliError(f"--role: {text!r} is no role; write {_ROLES}", UNUSABLE) from None
 
 
-def note(store: "Store", action: str, target: str, detail: str = "") -> None:
+def note(store: "Stores", action: str, target: str, detail: str = "") -> None:
     """In the audit log, as done by whoever holds the database."""
     import getpass
 

@@ -199,18 +199,18 @@ def _all(client: "Client") -> list[dict[str, Any]]:
 def _cells(grid: str | None) -> list[str]:
     from imagemill.products.library import grid as grid_terms
 
-    return [cell.template_id for cell in grid_terms.grid(_parsed(grid))]
+    return [cell.template_id for cell in grid_terms.list_cells(_parsed(grid))]
 
 
 def _parsed(grid: str | None) -> dict[str, str]:
     """Raises `CliError` that names the parameter and its values."""
     from imagemill.domain.errors import InvalidInput
-    from imagemill.products.library.grid import parsed
+    from imagemill.products.library.grid import parse_filter
 
     if grid is None or grid.strip().lower() in ("", "all"):
         return {}
     try:
-        return parsed(grid)
+        return parse_filter(grid)
     except InvalidInput as error:
         raise CliError(str(error), UNUSABLE) from error
 

@@ -1,7 +1,6 @@
 """What commands print: text for people, or with ``--json`` nothing but JSON on standard output."""
 
 import json
-import os
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -124,34 +123,49 @@ Host = Annotated[
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, pictures and secrets.")]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        autocompletion=lambda: ["dev", "ci", "fleet", "public"],
+        help="Named set of defaults: dev, ci, fleet or public.",
+    ),
+]
 Reload = Annotated[bool, typer.Option("--reload", help="Start again when our code changes; for development.")]
 
 TOKEN = "local"  # noqa: S105 - what a server that knows no keys is told
 
 
 def load_settings(**given: Any) -> "Settings":
-    """Options that were given go before everything else. Raises `CliError`; warns of misspelt variables."""
-    from imagemill.config import unknown_variables
+    """The settings; options that were given go before all other sources.
+
+    Raises `CliError` for wrong ones, and where the profile requires more. Warns of misspelt and former names.
+    """
+    from imagemill.cli.settings_check import unknown_variables, variables
 
     settings = read_settings(**given)
-    for line in unknown_variables(os.environ):
+    for line in unknown_variables(variables()):
         warn(line)
+    if problems := settings.profile_problems():
+        raise CliError("these settings cannot be used", UNUSABLE, details=tuple(problems))
     return settings
 
 
 def read_settings(**given: Any) -> "Settings":
-    """As `load_settings`, without a word on what is misspelt."""
+    """As `load_settings`, without warnings and whatever the profile requires."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from imagemill.config import Settings, format_errors
+    from imagemill.config import Settings
 
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise CliError(
-            "these settings cannot be used", UNUSABLE, details=tuple(format_errors(error))
-        ) from error
+        from imagemill.cli.settings_check import format_errors
+
+        details = tuple(format_errors(error))
+        raise CliError("these settings cannot be used", UNUSABLE, details=details) from None
     except tomllib.TOMLDecodeError as error:
         raise CliError(f"imagemill.toml is not TOML: {error}", UNUSABLE) from error
     except (SettingsError, OSError, UnicodeDecodeError) as error:

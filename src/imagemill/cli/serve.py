@@ -18,6 +18,7 @@ from imagemill.cli.output import (
     LogLevel,
     Port,
     Printer,
+    Profile,
     Reload,
     load_settings,
 )
@@ -34,9 +35,11 @@ def serve(
     data_dir: DataDir = None,
     reload: Reload = False,
     log_level: LogLevel = None,
+    profile: Profile = None,
 ) -> None:
     """Run everything in one process: API, scheduler and workers."""
-    _run_http("serve", reload, host=host, port=port, data_dir=data_dir, log_level=log_level)
+    given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
+    _run_http("serve", reload, **given)
 
 
 def api(
@@ -45,14 +48,16 @@ def api(
     data_dir: DataDir = None,
     reload: Reload = False,
     log_level: LogLevel = None,
+    profile: Profile = None,
 ) -> None:
     """Run the HTTP API alone; other processes schedule and work."""
-    _run_http("api", reload, host=host, port=port, data_dir=data_dir, log_level=log_level)
+    given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
+    _run_http("api", reload, **given)
 
 
-def scheduler(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
     """Run the scheduler alone: lost leases, retries, expiry, callbacks."""
-    _run_quietly("scheduler", data_dir=data_dir, log_level=log_level)
+    _run_quietly("scheduler", data_dir=data_dir, log_level=log_level, profile=profile)
 
 
 def worker(
@@ -61,9 +66,10 @@ def worker(
     ] = None,
     data_dir: DataDir = None,
     log_level: LogLevel = None,
+    profile: Profile = None,
 ) -> None:
     """Run workers alone: claim jobs and render them."""
-    _run_quietly("worker", queues, data_dir=data_dir, log_level=log_level)
+    _run_quietly("worker", queues, data_dir=data_dir, log_level=log_level, profile=profile)
 
 
 def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = None, **given: Any) -> None:
@@ -75,10 +81,10 @@ def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = Non
         run_quietly(settings, which, queues=queues)
 
 
-def generator(data_dir: DataDir = None, log_level: LogLevel = None) -> None:
+def generator(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
     """Run the worker of generator_queue: tasks that applications send by Celery."""
     with Printer().reporting():
-        settings = load_settings(data_dir=data_dir, log_level=log_level)
+        settings = load_settings(data_dir=data_dir, log_level=log_level, profile=profile)
 
         exec_celery(settings)
 
@@ -117,6 +123,7 @@ def exec_celery(settings: "Settings") -> NoReturn:
         "REMAP_SIGTERM": "SIGQUIT",
         "IMAGEMILL_DATA_DIR": str(settings.data_dir),
         "IMAGEMILL_LOG_LEVEL": settings.log_level,
+        **({"IMAGEMILL_PROFILE": settings.profile} if settings.profile else {}),
     }
     options = [
         "--queues",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from imagemill.api.base import SocketRules
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError
@@ -207,7 +206,7 @@ def _wire(settings: "Settings", host: str) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "backlog": 2048,
-        **websockets.wire(SocketRules(**settings.socket.model_dump())),
+        **websockets.wire(),
     }
 
 

@@ -12,17 +12,16 @@ from imagemill.cli.output import REFUSED, UNUSABLE, CliError, console
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application, Roles
+    from imagemill.bootstrap.stores import Stores
     from imagemill.config import Settings
-    from imagemill.jobs.store.store import Store
 
 
 def build(settings: "Settings", roles: "Roles") -> "Application":
     """Raises `CliError`."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap.application import Application
-    from imagemill.bootstrap.build import MissingExtra
     from imagemill.bootstrap.safety import InvalidSafety
-    from imagemill.domain.errors import InvalidInput
+    from imagemill.domain.errors import InvalidInput, MissingExtra
 
     with friendly_errors(settings):
         try:
@@ -38,9 +37,8 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
 
 def has_credentials(settings: "Settings") -> bool:
     """Whether the database of the settings holds a key or a user. Raises `CliError`."""
+    from imagemill.bootstrap.stores import open_stores
     from imagemill.db import migrate
-    from imagemill.db.engine import open_database
-    from imagemill.jobs.store.store import Store
 
     if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
         return False
@@ -48,7 +46,7 @@ def has_credentials(settings: "Settings") -> bool:
         if migrate.current(settings.database) is None:
             return False
         migrate.upgrade(settings.database)
-        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        store = open_stores(settings)
         try:
             return store.accounts.has_credentials()
         finally:
@@ -56,16 +54,15 @@ def has_credentials(settings: "Settings") -> bool:
 
 
 @contextmanager
-def open_store(settings: "Settings") -> Iterator["Store"]:
+def open_store(settings: "Settings") -> Iterator["Stores"]:
     """The database of the settings, brought to our schema. Raises `CliError` for what is refused there."""
+    from imagemill.bootstrap.stores import open_stores
     from imagemill.db import migrate
-    from imagemill.db.engine import open_database
     from imagemill.domain.errors import ImagemillError, StorageError
-    from imagemill.jobs.store.store import Store
 
     with friendly_errors(settings):
         migrate.upgrade(settings.database)
-        store = Store(open_database(settings.database, pooler=settings.database_pooler))
+        store = open_stores(settings)
         try:
             yield store
         except StorageError:
@@ -111,15 +108,9 @@ def check_queues(app: "Application", wanted: frozenset[str] | None) -> None:
 
 def shown_database(settings: "Settings") -> str:
     """The database's address without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from imagemill.settings import mask_url
 
-    from imagemill.db.engine import normalise
-
-    try:
-        return make_url(normalise(settings.database)).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "not readable as an address"
+    return mask_url(settings.database)
 
 
 log = logging.getLogger("imagemill.cli")

@@ -217,9 +217,9 @@ def _change(change: "ChangeOwner", action: str, told: str, data_dir: DataDir) ->
 
 
 def _hashed(settings: "Settings", text: str) -> str:
-    from imagemill.bootstrap.build import passwords
+    from imagemill.accounts.passwords import Passwords
 
-    pool = passwords(settings)
+    pool = Passwords(settings.auth.password_memory_mb)
     try:
         return pool.hash(text).result()
     finally:

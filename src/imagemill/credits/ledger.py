@@ -1,12 +1,13 @@
 """What `imagemill.jobs.store.store.Store` offers about credits: balances, postings by people, statements."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 from imagemill.domain.credits import JOB_ACTOR, EntryKind, Settlement, amount_of, credits_of, shown
@@ -257,9 +258,9 @@ class StatementPage:
 
 
 class Ledger:
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def post(self, posting: Posting) -> tuple[LedgerEntry, ...]:
         """Raises `NotFound` for an owner that is not there, `CreditsInsufficient` rather than take more than

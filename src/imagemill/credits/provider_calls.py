@@ -1,6 +1,6 @@
 """What paid providers were asked for: limits are checked in the transaction that writes a call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from imagemill.backends.paid_calls import DAY_S, MILLIONTHS, MINUTE_S, BudgetExceeded, PaidCall, Reservation
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND, now_us, uuid7
@@ -38,9 +39,9 @@ class EndCall:
 class ProviderCalls:
     """What `imagemill.jobs.store.store.Store` offers about them."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def reserve(self, reserve: ReserveCall) -> None:
         """Raises `BudgetExceeded` with nothing written."""

@@ -1,4 +1,4 @@
-"""Opening a database: SQLite in WAL mode, or PostgreSQL by psycopg."""
+"""Database engines: SQLite in WAL mode, or PostgreSQL through psycopg; and a status check of a database."""
 
 import time
 from dataclasses import dataclass
@@ -16,13 +16,18 @@ _BUSY_TIMEOUT_MS = 15_000
 _CHECKPOINT_PAGES = 4_000
 """16 MB of WAL between checkpoints: each one flushes the database file, a pause of milliseconds."""
 _OLDEST_SQLITE = (3, 35, 0)
-"""The first with RETURNING."""
+"""The first version with RETURNING."""
+_CONNECT_S = 5
+"""Timeout of the status check in seconds; the driver itself would wait for minutes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
-    """Two engines on one database. ``writer`` begins transactions that hold the write lock from the start
-    (SQLite), so none fails half-way; ``reader`` runs each statement on its own."""
+class Engines:
+    """Two engines on one database.
+
+    On SQLite, transactions of ``writer`` take the write lock at their start, so that none fails half-way.
+    ``reader`` runs each statement on its own.
+    """
 
     writer: sa.Engine
     reader: sa.Engine
@@ -37,17 +42,19 @@ class Database:
 
 
 def normalise(url: str) -> str:
-    """``postgres://`` and ``postgresql://`` mean psycopg 3."""
+    """Return the URL for SQLAlchemy; ``postgres://`` and ``postgresql://`` mean psycopg 3."""
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
     return url
 
 
-def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Database:
-    """``pooler``: PostgreSQL is behind one that gives a session for a transaction only.
+def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Engines:
+    """Open a database. ``pooler``: PostgreSQL is behind a connection pooler in transaction mode.
 
-    Raises `StorageError` with the reason when the URL is of no database we know or a driver is missing."""
+    Raises `StorageError` with the reason when the URL is invalid, the database is not supported or its driver
+    is missing.
+    """
     try:
         parsed = sa.make_url(normalise(url))
     except exc.ArgumentError as error:
@@ -59,7 +66,7 @@ def open_database(url: str, *, sqlite_full_sync: bool = False, pooler: bool = Fa
     raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
 
 
-def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
+def _open_sqlite(url: sa.URL, full_sync: bool) -> Engines:
     import sqlite3
 
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -72,7 +79,7 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
     reader = sa.create_engine(url, poolclass=QueuePool, pool_size=4, max_overflow=12)
 
     def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would come too late; we send ours
+        connection.isolation_level = None  # the driver sends its BEGIN too late; `begin` sends ours
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
@@ -91,11 +98,11 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Database:
     for engine in (writer, reader):
         event.listen(engine, "connect", prepare)
     event.listen(writer, "begin", begin)
-    return Database(writer, reader)
+    return Engines(writer, reader)
 
 
-def _open_postgres(url: sa.URL, pooler: bool) -> Database:
-    # A statement prepared in one session is unknown in the next.
+def _open_postgres(url: sa.URL, pooler: bool) -> Engines:
+    # Behind a pooler, a statement prepared in one session is unknown in the next.
     prepare = {"prepare_threshold": None} if pooler else {}
     try:
         writer = sa.create_engine(
@@ -103,18 +110,15 @@ def _open_postgres(url: sa.URL, pooler: bool) -> Database:
         )  # fmt: skip
     except ImportError as error:
         raise StorageError("PostgreSQL needs the extra: pip install 'imagemill[postgres]'") from error
-    return Database(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
+    return Engines(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
 
 
 def open_unpooled(url: str) -> sa.Engine:
-    """For migrations: one connection, closed at the end, that leaves nothing in a pooler's session."""
+    """Open an engine for migrations. Its connections are closed after use and leave nothing in a pooler's
+    session."""
     parsed = sa.make_url(normalise(url))
     options = {} if parsed.get_backend_name() == "sqlite" else {"prepare_threshold": None}
     return sa.create_engine(parsed, poolclass=NullPool, connect_args=options)
-
-
-_CONNECT_S = 5
-"""A server that takes longer to connect is away; the driver itself would wait for minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +126,18 @@ class DatabaseStatus:
     kind: str
     """``sqlite`` or ``postgresql``."""
     revision: str | None
-    """None: empty, or not there yet."""
-    wanted: str
+    """Migration revision; None when the database is empty or does not exist yet."""
+    required_revision: str
     """The revision of this code."""
-    ahead_s: float
-    """How far this machine's clock is ahead of the database's; 0 where both are one."""
-    took_s: float
-    """A round trip."""
+    clock_ahead_s: float
+    """Seconds by which this machine's clock is ahead of the database's; 0 for SQLite, which has the same
+    clock."""
+    round_trip_s: float
+    """Seconds of a round trip to the database."""
 
 
 def inspect_database(url: str) -> DatabaseStatus:
-    """Raises `StorageError` when it cannot be reached or its driver is missing."""
+    """Read a database's status. Raises `StorageError` when it cannot be reached or its driver is missing."""
     try:
         parsed = sa.make_url(normalise(url))
         kind = parsed.get_backend_name()
@@ -146,14 +151,14 @@ def inspect_database(url: str) -> DatabaseStatus:
         raise StorageError("it needs the extra: pip install 'imagemill[postgres]'") from error
     try:
         with engine.connect() as conn:
-            return _seen(conn, kind)
+            return _read_status(conn, kind)
     except exc.DBAPIError as error:
         raise StorageError(str(error.orig).strip()) from error
     finally:
         engine.dispose()
 
 
-def _seen(conn: sa.Connection, kind: str) -> DatabaseStatus:
+def _read_status(conn: sa.Connection, kind: str) -> DatabaseStatus:
     revision = None
     if sa.inspect(conn).has_table("alembic_version"):
         revision = conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
@@ -162,5 +167,5 @@ def _seen(conn: sa.Connection, kind: str) -> DatabaseStatus:
     before, started = time.time(), time.perf_counter()
     theirs = float(conn.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
     took_s = time.perf_counter() - started
-    # Its clock was read somewhere in the round trip; the middle is the best guess.
+    # The database's clock was read at some point of the round trip; the middle is the best estimate.
     return DatabaseStatus(kind, revision, tables.REVISION, before + took_s / 2 - theirs, took_s)

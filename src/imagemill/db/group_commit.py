@@ -1,12 +1,13 @@
-"""Group commit: writes that wait at the same moment share one transaction.
+"""Group commit: concurrent writes share one transaction.
 
-A database pays for a commit, not for a row: SQLite takes its write lock and syncs, PostgreSQL flushes and
-answers over a socket. Whoever writes first takes everything that waits, runs it kind by kind in one
-transaction, commits and only then answers; the others find their work done. A thread that must not block
-leaves its write to a thread of ours. A write that fails is run again alone, so it fails alone.
+The cost of a database write is the commit, not the row: SQLite takes its write lock and syncs, PostgreSQL
+flushes its log and responds over a socket. The first thread that writes becomes the leader: it takes all
+waiting requests, runs them kind by kind in one transaction, commits, and only then delivers the results to
+the other threads. A thread that must not block leaves its write to a background thread. When a transaction
+fails, each of its writes is run again alone, so only the faulty one fails.
 
-Threads hand work over as seldom as possible: each hand-over costs a wake-up and a fight for Python's
-interpreter lock, which is what limits a busy process (see ``docs/performance.md``).
+Work is handed over between threads as rarely as possible: each hand-over costs a wake-up and a wait for
+Python's interpreter lock, which limits a busy process (see ``docs/performance.md``).
 """
 
 import logging
@@ -32,16 +33,17 @@ from imagemill.domain.jobs import JobStatus
 log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 128
-"""Bounds how long the first of a batch waits for the last."""
+"""Maximum number of writes in a transaction; bounds how long the first one waits for the last."""
 _CROWD = 3
+"""Number of writes in a transaction from which the database counts as busy."""
 _GATHER_S = 0.003
-"""On a busy store the next transaction waits this long for more to join it."""
+"""Seconds for which the next transaction of a busy database waits for more writes to join it."""
 _TRANSIENT_TRIES = 4
-"""A deadlock or serialisation failure on PostgreSQL is tried again this often."""
+"""Retries of a deadlock or serialisation failure on PostgreSQL."""
 
 
 class StatusChange(NamedTuple):
-    """A job that ended, or went back to its queue because of a failure."""
+    """A job that ended, or returned to its queue because of a failure."""
 
     recipe: str
     to: JobStatus
@@ -51,41 +53,42 @@ class StatusChange(NamedTuple):
 
 @dataclass(slots=True)
 class CommitSummary:
-    """What a transaction made true, for those in this process who should hear of it at once."""
+    """The effects of a committed transaction that are published at once in this process."""
 
     events: list[Notice] = field(default_factory=list[Notice])
     queues_with_work: set[str] = field(default_factory=set[str])
     """Queues that got claimable jobs."""
     cancelled_jobs: list[str] = field(default_factory=list[str])
-    """Running jobs that somebody wants cancelled."""
+    """Running jobs for which cancellation was requested."""
     has_deliveries: bool = False
-    """Whether the outbox has something new to deliver."""
+    """Whether the outbox has new messages to deliver."""
     views: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Finished jobs as they are now, where the transaction knew them whole: they need not be read again."""
+    """Job id -> finished job, where the transaction had all its fields, so that it need not be read again."""
     status_changes: list[StatusChange] = field(default_factory=list[StatusChange])
     model_loads: list[str] = field(default_factory=list[str])
     """Nodes that have to load a model for a job they were given."""
     writes: int = 0
-    """How many shared the transaction."""
+    """Number of writes that shared the transaction."""
 
 
 @dataclass(slots=True)
 class Tx(CommitSummary):
-    """A transaction on its way."""
+    """An open transaction."""
 
     conn: sa.Connection = field(kw_only=True)
     on_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
-    """Run by the committing thread once the rows are there for everybody."""
+    """Callbacks that the committing thread runs after the commit."""
     settlements: list[Settlement] = field(default_factory=list[Settlement])
-    """Money of jobs that have ended, still to be booked in this transaction."""
+    """Credits of ended jobs that are still to be booked in this transaction."""
     logged: list[Any] = field(default_factory=list[Any])
-    """Entries of the event log, for those who announce them."""
+    """New entries of the event log, from which webhook messages are made."""
     _late: dict[Statement, list[Parameters]] = field(default_factory=dict[Statement, list[Parameters]])
 
     def insert_late(self, statement: Statement, rows: Sequence[Parameters], *, first: bool = False) -> None:
-        """Insert what nothing in this transaction reads: with all else of the kind, before the commit.
+        """Insert rows at the end of the transaction, together with all others of the statement.
 
-        ``first``: before all other kinds, whose rows may refer to these.
+        Nothing in the transaction may read them. ``first``: insert them before the rows of other statements,
+        which may refer to these.
         """
         if first:
             self._late = {statement: self._late.pop(statement, []), **self._late}
@@ -93,28 +96,34 @@ class Tx(CommitSummary):
             self._late.setdefault(statement, []).extend(rows)
 
     def insert_now(self, *then: BoundStatement) -> list[PendingResult]:
-        """What was left for later, in the order in which the tables were first named; ``then`` these."""
+        """Insert all postponed rows, in the order in which their statements were first used; ``then`` run
+        these.
+
+        Returns the results of ``then``.
+        """
         late, self._late = self._late, {}
         calls = [statement.call_many(rows) for statement, rows in late.items()]
         return run_together(self.conn, *calls, *then)[len(calls) :] if calls or then else []
 
     def insert(self, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
-        """An INSERT that knows ON CONFLICT, which both databases spell alike."""
+        """Return an INSERT that supports ON CONFLICT, which both databases spell alike."""
         return sqlite.insert(table) if self.conn.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 Write = Callable[[Tx, Sequence[Any]], Sequence[Any]]
-"""A kind of write: all its waiting requests at once, one answer for each, in their order.
+"""A kind of write: processes all its waiting requests and returns one result for each, in their order.
 
-An answer that is an exception is raised for that request alone; an exception raised undoes the transaction.
+A result that is an exception is raised for that request alone; an exception that is raised rolls the whole
+transaction back.
 """
 
 Listener = Callable[[CommitSummary], None]
-"""Told after a commit, by the committing thread: must not block."""
+"""Called by the committing thread after a commit; it must not block."""
 
 
 class WriteResult:
-    """What became of a write, for a thread that waits. Far cheaper than a `Future`, and has no callbacks."""
+    """The result of a write, for a thread that waits. It is far cheaper than a `Future`, and has no
+    callbacks."""
 
     __slots__ = ("_error", "_pending", "_value")
 
@@ -133,7 +142,7 @@ class WriteResult:
         self._pending.release()
 
     def result(self) -> Any:
-        """Block until the write is committed; raises what went wrong. As often as one likes."""
+        """Wait for the commit and return the result, or raise the error; may be called again."""
         with self._pending:
             if self._error is not None:
                 raise self._error
@@ -147,14 +156,12 @@ class _Request:
     future: "Future[Any] | WriteResult"
 
     def start(self) -> bool:
-        """False when whoever asked has given up; from here on that is not possible."""
+        """Mark the request as started; it can no longer be cancelled. Returns False when it was cancelled."""
         return isinstance(self.future, WriteResult) or self.future.set_running_or_notify_cancel()
 
 
 class GroupCommit:
-    """``late``: the kinds of write that run after all others of their transaction, in this order, and see
-    what they did. ``settle``: what a transaction does before the last of them, or at its end. ``announce``:
-    what it does last."""
+    """The queue of writes and the thread that commits them."""
 
     def __init__(
         self,
@@ -167,59 +174,76 @@ class GroupCommit:
     ) -> None:
         self._engine = engine
         self._listener = listener
-        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
-        self._settle = settle
-        self._announce = enqueue_webhooks
+        self.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
         self._waiting: deque[_Request] = deque()
-        self._leading = threading.Lock()
+        self._commit_lock = threading.Lock()
         self._connection: sa.Connection | None = None
-        """Kept between transactions: taking one from the pool and giving it back costs as much as a write."""
-        self._news = threading.Semaphore(0)
+        """Connection kept between transactions; using the pool each time would cost as much as a write."""
+        self._wakeups = threading.Semaphore(0)
         self._closed = False
-        self._door = threading.Lock()
-        """Nothing comes in once closed is set."""
-        self._crowded = False
-        """Whether the last transaction was shared by so many that gathering more of them pays."""
+        self._queue_lock = threading.Lock()
+        """Guards the queue: no request is added once ``_closed`` is set."""
+        self._is_crowded = False
+        """Whether so many writes shared the last transaction that waiting for more is worth it."""
         self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
         self._thread.start()
 
+    def order(
+        self,
+        *,
+        last_writes: Sequence[Write],
+        settle: Callable[[Tx], None],
+        enqueue_webhooks: Callable[[Tx], None],
+    ) -> None:
+        """Say what runs at the end of each transaction.
+
+        ``last_writes`` are kinds of write that run after all others of their transaction, in this order, and
+        see what those did. ``settle`` runs before the last of them, or at the transaction's end;
+        ``enqueue_webhooks`` runs after everything else.
+        """
+        self._order = {write: number for number, write in enumerate(last_writes, start=1)}
+        self._settle = settle
+        self._enqueue_webhooks = enqueue_webhooks
+
     def begin(self, write: Write, payload: Any) -> Future[Any]:
-        """Never blocks: the answer comes once the write is committed."""
+        """Queue a write and return at once; the future has its result after the commit."""
         future: Future[Any] = Future()
         self._queue(_Request(write, payload, future))
-        # Whoever commits now looks again before it stops, so only an idle store needs to be woken.
-        if not self._leading.locked():
-            self._news.release()
+        # A thread that is committing checks the queue again before it stops, so only an idle one needs a
+        # wake-up.
+        if not self._commit_lock.locked():
+            self._wakeups.release()
         return future
 
     def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
-        """Commit these, in this thread if no other is at it; each answer is there or about to be."""
-        answers = [WriteResult() for _ in writes]
-        for (write, payload), answer in zip(writes, answers, strict=True):
-            self._queue(_Request(write, payload, answer))
-        if self._crowded:
-            self._news.release()
-        elif self._leading.acquire(blocking=False):
+        """Commit these writes, in this thread unless another one is committing; the results may still be
+        pending."""
+        results = [WriteResult() for _ in writes]
+        for (write, payload), result in zip(writes, results, strict=True):
+            self._queue(_Request(write, payload, result))
+        if self._is_crowded:
+            self._wakeups.release()
+        elif self._commit_lock.acquire(blocking=False):
             try:
                 self._take_and_commit()
             finally:
-                self._leading.release()
+                self._commit_lock.release()
             if self._waiting:
-                self._news.release()
-        return answers
+                self._wakeups.release()
+        return results
 
     def close(self) -> None:
-        """Finish what waits and stop."""
-        with self._door:
+        """Commit the waiting writes and stop."""
+        with self._queue_lock:
             first, self._closed = not self._closed, True
         if first:
-            self._news.release()
+            self._wakeups.release()
             self._thread.join()
             if self._connection is not None:
                 self._connection.close()
 
     def _queue(self, request: _Request) -> None:
-        with self._door:
+        with self._queue_lock:
             if not self._closed:
                 self._waiting.append(request)
                 return
@@ -227,12 +251,12 @@ class GroupCommit:
 
     def _serve(self) -> None:
         while not (self._closed and not self._waiting):
-            self._news.acquire()
-            # One round a wake-up would starve those who found us at work: go on until nothing waits.
+            self._wakeups.acquire()
+            # Go on until the queue is empty: requests added meanwhile did not release the semaphore.
             while self._waiting:
-                if self._crowded:
+                if self._is_crowded:
                     time.sleep(_GATHER_S)
-                with self._leading:
+                with self._commit_lock:
                     self._take_and_commit()
 
     def _take_and_commit(self) -> None:
@@ -241,21 +265,21 @@ class GroupCommit:
             request = self._waiting.popleft()
             if request.start():
                 batch.append(request)
-        self._crowded = len(batch) >= _CROWD
+        self._is_crowded = len(batch) >= _CROWD
         if batch:
             self._commit(batch)
 
     def _commit(self, batch: list[_Request]) -> None:
         try:
             self._run(batch)
-        except Exception as error:  # noqa: BLE001 - handed on to whoever asked
+        except Exception as error:  # noqa: BLE001 - raised in the requesting thread
             if len(batch) == 1:
                 self._retry_alone(batch[0], error)
                 return
             for request in batch:
                 try:
                     self._run([request])
-                except Exception as own_error:  # noqa: BLE001 - handed on to whoever asked
+                except Exception as own_error:  # noqa: BLE001 - raised in the requesting thread
                     self._retry_alone(request, own_error)
 
     def _retry_alone(self, request: _Request, error: Exception) -> None:
@@ -264,14 +288,15 @@ class GroupCommit:
                 break
             try:
                 self._run([request])
-            except Exception as next_error:  # noqa: BLE001 - handed on to whoever asked
+            except Exception as next_error:  # noqa: BLE001 - raised in the requesting thread
                 error = next_error
             else:
                 return
         request.future.set_exception(self._translate(error))
 
     def _translate(self, error: Exception) -> Exception:
-        """A database's own error in our words; hot statements raise the driver's, the others SQLAlchemy's."""
+        """Turn a database error into a `StorageError`; compiled statements raise the driver's, others
+        SQLAlchemy's."""
         driver: Any = self._engine.dialect.dbapi
         if not isinstance(error, (exc.DBAPIError, driver.Error)):
             return error
@@ -280,49 +305,49 @@ class GroupCommit:
         return translated
 
     def _run(self, batch: list[_Request]) -> None:
-        """One transaction for the batch; answers only after the commit."""
+        """Run the batch in one transaction and deliver the results after the commit."""
         kinds: dict[Write, list[_Request]] = {}
         for request in batch:
             kinds.setdefault(request.write, []).append(request)
-        answers: list[tuple[_Request, Any]] = []
+        finished: list[tuple[_Request, Any]] = []
         conn = self._connection or self._engine.connect()
         self._connection = None
         try:
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
-                for write in sorted(kinds, key=self._place):
-                    if self._place(write) == len(self._order):
+                for write in sorted(kinds, key=self._order_of):
+                    if self._order_of(write) == len(self._order):
                         self._settle(tx)
                     results = write(tx, [request.payload for request in kinds[write]])
-                    answers.extend(zip(kinds[write], results, strict=True))
+                    finished.extend(zip(kinds[write], results, strict=True))
                 self._settle(tx)
-                self._announce(tx)
+                self._enqueue_webhooks(tx)
                 tx.insert_now()
         except Exception:
-            # It may be broken: the next transaction gets another one.
+            # The connection may be broken; the next transaction opens another one.
             conn.close()
             raise
         self._connection = conn
         for callback in tx.on_commit:
             callback()
-        for request, answer in answers:
-            if isinstance(answer, Exception):
-                request.future.set_exception(answer)
+        for request, result in finished:
+            if isinstance(result, Exception):
+                request.future.set_exception(result)
             else:
-                request.future.set_result(answer)
-        self._tell(tx)
+                request.future.set_result(result)
+        self._notify_listener(tx)
 
-    def _place(self, write: Write) -> int:
+    def _order_of(self, write: Write) -> int:
         return self._order.get(write, 0)
 
-    def _tell(self, tx: Tx) -> None:
-        """The write is committed: a listener that fails must not make it look undone."""
+    def _notify_listener(self, tx: Tx) -> None:
+        """Call the listener. Its errors are only logged, as the write is already committed."""
         if not (tx.events or tx.queues_with_work or tx.cancelled_jobs or tx.has_deliveries):
             return
         try:
             self._listener(tx)
         except Exception:
-            log.exception("a listener to commits failed; pollers will catch up")
+            log.exception("the commit listener failed; polling will pick the changes up")
 
 
 def _is_transient(error: Exception) -> bool:

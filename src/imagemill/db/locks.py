@@ -1,4 +1,4 @@
-"""One after the other: transactions that work on the same thing, by a name for it."""
+"""Locks between processes: named locks for the length of a transaction, and leader roles held for longer."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 
@@ -13,20 +14,23 @@ _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
 
 
 def lock_names(tx: Tx, names: Iterable[str]) -> None:
-    """Until the transaction ends, others that name one of these wait. SQLite writes one at a time anyway."""
+    """Lock these names until the transaction ends. SQLite has a single writer and needs no such locks."""
     if tx.conn.dialect.name == "sqlite":
         return
-    # In one order, so that no two transactions wait for each other.
+    # Sorted, so that no two transactions wait for each other.
     for name in sorted(set(names)):
         _LOCK.run(tx.conn, {"name": name})
 
+
+# Leader roles: a single process at a time holds a role. A row with an end time, not a session's lock, as
+# poolers share sessions.
 
 _leaders = tables.leaders.c
 
 
 @dataclass(frozen=True, slots=True)
 class AcquireRole:
-    """``holder`` wants the office until ``until``; microseconds."""
+    """A request of ``holder`` for the role until ``until``; instants in microseconds."""
 
     role: str
     holder: str
@@ -40,12 +44,27 @@ class ReleaseRole:
     holder: str
 
 
+class LeaderLeases:
+    """The leases of roles that one process at a time holds, such as the scheduler's."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+
+    def acquire(self, request: AcquireRole) -> str:
+        """Return the holder of the role after the request."""
+        return self._write(acquire_role, request)
+
+    def release(self, request: ReleaseRole) -> None:
+        self._write(release_role, request)
+
+
 def acquire_role(tx: Tx, requests: Sequence[AcquireRole]) -> list[str]:
-    """Who holds the office after each request: whoever had it, if not for too long, else who asks."""
-    return [_stand(tx, request) for request in requests]
+    """Return the holder of the role after each request: the former one until its time is over, else the
+    requester."""
+    return [_acquire(tx, request) for request in requests]
 
 
-def _stand(tx: Tx, request: AcquireRole) -> str:
+def _acquire(tx: Tx, request: AcquireRole) -> str:
     row = {"office": request.role, "holder": request.holder, "until": request.until}
     free = sa.or_(_leaders.holder == request.holder, _leaders.until < request.now)
     tx.conn.execute(
@@ -59,7 +78,7 @@ def _stand(tx: Tx, request: AcquireRole) -> str:
 
 
 def release_role(tx: Tx, requests: Sequence[ReleaseRole]) -> list[None]:
-    """Give the office up, or take it from a holder that is known to be dead."""
+    """Release the role, also for a holder that is known to be dead."""
     for request in requests:
         tx.conn.execute(
             sa.delete(tables.leaders).where(

@@ -1,6 +1,6 @@
-"""Bringing a database to the schema of this code, with Alembic, under a lock.
+"""Schema migrations with Alembic, under a lock.
 
-Alembic is imported only when there is something to do: it costs start-up time and memory.
+Alembic is imported only when a migration is needed, as it costs start-up time and memory.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from imagemill.domain.errors import StorageError
 
 
 def current(url: str) -> str | None:
-    """The revision of the database, or None for an empty one."""
+    """Return the revision of the database, or None for an empty one."""
     engine = open_unpooled(url)
     try:
         with engine.connect() as conn:
@@ -27,7 +27,7 @@ def current(url: str) -> str | None:
 
 
 def upgrade(url: str, target: str = "head") -> str | None:
-    """Run the missing migrations; the revision that was there before. Safe in several processes at once."""
+    """Run the missing migrations and return the former revision. Safe in several processes at once."""
     _make_folder(url)
     before = current(url)
     if target == "head" and before == tables.REVISION:
@@ -36,7 +36,7 @@ def upgrade(url: str, target: str = "head") -> str | None:
     try:
         with engine.connect() as conn:
             if conn.dialect.name == "sqlite":
-                # Another process that migrates the same file holds the write lock; wait for it.
+                # Another process that migrates the same file holds the write lock; wait up to 60 s for it.
                 conn.exec_driver_sql("PRAGMA busy_timeout=60000")
                 conn.exec_driver_sql("PRAGMA journal_mode=WAL")
             conn.commit()
@@ -57,7 +57,9 @@ def _run(conn: sa.Connection, target: str) -> None:
     try:
         command.upgrade(config, target)
     except CommandError as error:
-        raise StorageError(f"the database cannot be migrated: {error}; is it of a newer version?") from error
+        raise StorageError(
+            f"the database cannot be migrated: {error}; was it made by a newer version?"
+        ) from error
 
 
 def _revision(conn: sa.Connection) -> str | None:

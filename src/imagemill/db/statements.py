@@ -1,13 +1,13 @@
-"""Statements compiled once.
+"""Statements that are compiled once and sent straight to the driver.
 
-SQLAlchemy looks a statement up in its cache by walking it at every execution and wraps what comes back,
-which costs several times what the database does for a keyed row. The few statements each job passes through
-are compiled once a database and then go straight to the driver, in the transaction SQLAlchemy has begun.
-Their parameters and columns are of types that need no conversion.
+At every execution, SQLAlchemy walks a statement to find it in its cache, and wraps the result. That costs
+several times the database's work for a row found by key. The few statements that every job uses are therefore
+compiled once for each database and then go straight to the driver, in the transaction that SQLAlchemy has
+begun. Their parameters and columns have types that need no conversion.
 
-PostgreSQL is asked over a socket, and each question costs both sides a switch from one process to the other,
-which is more than most of these statements cost. So those that do not need each other's answers are sent
-together, see `run_together`.
+PostgreSQL is reached over a socket, and each round trip costs both sides a process switch, which is more than
+most of these statements cost. Statements that do not need each other's results are therefore sent together;
+see `run_together`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,34 +15,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import from_json, to_json
 
 Parameters = Mapping[str, Any]
 
 _LIST = "(__[POSTCOMPILE_ids])"
-"""How SQLAlchemy writes the place of an expanding parameter before it knows the length."""
+"""SQLAlchemy's text for an expanding parameter whose length is not known yet."""
 
 
 class Statement:
-    """One text of a query for both databases. ``:ids`` stands for a list of any length, in parentheses."""
+    """One statement for both databases. ``:ids`` stands for a list of any length, in parentheses."""
 
     def __init__(self, statement: sa.Executable) -> None:
         self._statement = statement
         self._texts: dict[tuple[str, int], _Text] = {}
 
     def run(self, conn: sa.Connection, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
-        """The rows it returns, if it returns any."""
+        """Run the statement and return its rows, if it returns any."""
         return self.call(parameters).begin(conn).rows()
 
     def run_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> int:
-        """Once for each row; how many rows that changed in all."""
+        """Run the statement for each row of parameters; return the number of changed rows."""
         return self.call_many(rows).begin(conn).changed
 
     def call(self, parameters: Parameters | None = None) -> "BoundStatement":
-        """To `run` it together with others."""
+        """Bind parameters, to run the statement together with others."""
         return BoundStatement(self, parameters or {})
 
     def call_many(self, rows: Sequence[Parameters]) -> "BoundStatement":
-        """To `run_many` it together with others."""
+        """Bind rows of parameters, to run the statement together with others."""
         return BoundStatement(self, {}, rows)
 
     def begin(self, conn: sa.Connection, given: Parameters) -> "PendingResult":
@@ -68,7 +69,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class BoundStatement:
-    """A statement with what it is to be run with. ``many``: run it once for each."""
+    """A statement with its parameters. ``many``: run it once for each of these."""
 
     statement: Statement
     parameters: Parameters
@@ -82,7 +83,7 @@ class BoundStatement:
 
 @dataclass(frozen=True, slots=True)
 class PendingResult:
-    """A call that is on its way, or done."""
+    """A statement that was sent; its result may not have arrived yet."""
 
     cursor: Any
     returns: bool
@@ -96,8 +97,8 @@ class PendingResult:
 
 
 def run_together(conn: sa.Connection, *calls: BoundStatement) -> list[PendingResult]:
-    """Run them in their order, each seeing what those before it did, in one round trip where there are round
-    trips. Raises what the first that failed raises; those after it were not run."""
+    """Run the statements in order; each sees the effects of those before it. PostgreSQL gets them in one
+    round trip. Raises the error of the first that failed; the statements after it were not run."""
     if conn.dialect.name == "sqlite" or len(calls) == 1:
         return [call.begin(conn) for call in calls]
     with driver(conn).pipeline():
@@ -105,7 +106,7 @@ def run_together(conn: sa.Connection, *calls: BoundStatement) -> list[PendingRes
 
 
 def driver(conn: sa.Connection) -> Any:
-    """The sqlite3 or psycopg connection below; its errors are `conn.dialect.dbapi.Error`."""
+    """Return the sqlite3 or psycopg connection below; its errors are `conn.dialect.dbapi.Error`."""
     return conn.connection.driver_connection
 
 
@@ -113,7 +114,8 @@ class _Text:
     def __init__(self, sql: str, order: Sequence[str] | None, constants: Parameters) -> None:
         self.sql = sql
         self.returns = "RETURNING" in sql or sql.lstrip().startswith(("SELECT", "WITH"))
-        """Asked of the text, as the driver describes every column to answer that."""
+        """Whether it returns rows; read from the text, as asking the driver makes it describe every column.
+        """
         self._order = order
         self._constants = constants
 
@@ -132,5 +134,15 @@ def _compile(statement: Any, dialect: sa.Dialect, count: int) -> _Text:
     else:
         marks = ", ".join("?" for _ in names)
         order = [name for place in order for name in (names if place == "ids" else [place])]
-    # PostgreSQL knows no empty list; nothing is in one of nothing but NULL.
+    # PostgreSQL has no empty list; no value is IN (NULL).
     return _Text(compiled.string.replace(_LIST, f"({marks or 'NULL'})"), order, constants)
+
+
+def dump(value: Any) -> str:
+    """Return the JSON text of a value, for a text column."""
+    return to_json(value).decode()
+
+
+def load(text: str) -> dict[str, Any]:
+    """Return the object of a JSON text column."""
+    return from_json(text)

@@ -1,21 +1,51 @@
-"""The tables. Migrations in ``migrations/versions`` build the same ones; a test compares the two.
+"""The tables of the core. The migrations in ``migrations/versions`` build the same ones; a test compares the
+two.
 
-Instants are microseconds since the epoch in BIGINT. JSON is text: it is stored and handed back whole, never
-searched by the database, and text is the same on both.
+Instants are microseconds since the epoch in BIGINT. Amounts of credits are whole thousandths of a credit, so
+that sums are exact. JSON is text: it is stored and returned whole, never searched by the database, and text
+is the same on both databases.
 """
 
 import sqlalchemy as sa
 
 REVISION = "0009"
-"""The Alembic head this code works on; compared at start without importing Alembic."""
+"""The Alembic head of this code; compared at start without importing Alembic."""
+
+CLAIMABLE = "status = 'queued' AND run_after IS NULL"
+"""Condition of claimable jobs. It is a literal, as both databases match a partial index only by its literal
+condition."""
 
 metadata = sa.MetaData()
 
 _instant = sa.BigInteger
 _status = sa.String(16)
+_owner = sa.String(64)
 
-CLAIMABLE = "status = 'queued' AND run_after IS NULL"
-"""Literal, as both databases match a partial index only by its literal condition."""
+
+def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
+    return sa.Column(
+        "job_id",
+        sa.String(36),
+        sa.ForeignKey("jobs.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+        **options,  # pyright: ignore[reportArgumentType] - only flags of Column reach this
+    )
+
+
+def _owned(primary_key: bool = False) -> sa.Column[str]:
+    return sa.Column(
+        "owner", _owner, sa.ForeignKey("owners.id"), primary_key=primary_key, nullable=False
+    )  # fmt: skip
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """A partial index with a literal condition; see `CLAIMABLE`."""
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+# Jobs and queues
 
 jobs = sa.Table(
     "jobs",
@@ -58,11 +88,12 @@ jobs = sa.Table(
     sa.Column("last_seq", sa.Integer, nullable=False),
     sa.Column("avoid_node", sa.String(128)),
     sa.Column("avoid_until", _instant),
-    # Thousandths of a credit set aside for it, until it ends; null: none.
+    # Thousandths of a credit that are reserved for the job until it ends; null means none.
     sa.Column("held", sa.BigInteger),
 )
 
-# Partial indexes hold open jobs only, so a claim costs the same whatever the number of finished jobs.
+# Partial indexes contain open jobs only, so the cost of a claim does not depend on the number of finished
+# jobs.
 _INDEXES = (
     ("ix_jobs_claimable", ("lane", "tag", "id"), CLAIMABLE),
     ("ix_jobs_parked", ("run_after",), "run_after IS NOT NULL"),
@@ -80,17 +111,6 @@ for _name, _columns, _where in _INDEXES:
         *(jobs.c[column] for column in _columns),
         sqlite_where=sa.text(_where) if _where else None,
         postgresql_where=sa.text(_where) if _where else None,
-    )
-
-
-def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
-    return sa.Column(
-        "job_id",
-        sa.String(36),
-        sa.ForeignKey("jobs.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        nullable=False,
-        **options,  # pyright: ignore[reportArgumentType] - only flags of Column reach this
     )
 
 
@@ -231,7 +251,7 @@ nodes = sa.Table(
     sa.Column("updated_at", _instant, nullable=False),
 )
 
-# Apart from `nodes`: the nodes of the settings have no row there and can be drained too.
+# A table of its own, as the nodes in the settings have no row in `nodes` and can be drained too.
 drains = sa.Table(
     "drains",
     metadata,
@@ -242,7 +262,7 @@ drains = sa.Table(
 workflows = sa.Table(
     "workflows",
     metadata,
-    # Whose it is; empty: everybody's.
+    # The owner; an empty one means that the workflow is shared with everybody.
     sa.Column("owner", sa.String(64), primary_key=True, server_default=""),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
@@ -253,7 +273,7 @@ workflows = sa.Table(
     sa.Column("deleted_at", _instant),
 )
 
-# Who does what only one process may do, and until when. No lock of a session, which poolers share.
+# The holder of each leader role, and until when. A session's lock would not do, as poolers share sessions.
 leaders = sa.Table(
     "leaders",
     metadata,
@@ -262,27 +282,7 @@ leaders = sa.Table(
     sa.Column("until", _instant, nullable=False),
 )
 
-
-# The tables of what belongs to owners: access, money, limits, webhooks. One schema with `store.schema`.
-#
-# Amounts of money are whole thousandths of a credit: sums are exact.
-
-_owner = sa.String(64)
-
-
-def _owned(primary_key: bool = False) -> sa.Column[str]:
-    return sa.Column(
-        "owner", _owner, sa.ForeignKey("owners.id"), primary_key=primary_key, nullable=False
-    )  # fmt: skip
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
-    """A partial index: literal, as both databases match it only by its literal condition."""
-    condition = sa.text(where)
-    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
-
-
-# Access
+# Accounts
 
 users = sa.Table(
     "users",
@@ -310,8 +310,8 @@ api_keys = sa.Table(
     sa.Index("ix_api_keys_owner", "owner"),
 )
 
-# A session is a login. Its refresh token changes at each use; all of them share the family, so that a former
-# one, shown again, tells of a theft.
+# A session is a login. Its refresh token changes at each use; all tokens of a session share the family, so
+# the reuse of a former token reveals a theft.
 sessions = sa.Table(
     "sessions",
     metadata,
@@ -348,7 +348,7 @@ audit = sa.Table(
     sa.Column("address", sa.String(64), nullable=False),
 )
 
-# Money
+# Credits
 
 balances = sa.Table(
     "balances",
@@ -362,9 +362,9 @@ balances = sa.Table(
     sa.CheckConstraint("held >= 0", name="ck_balances_held"),
 )
 
-# Only ever added to. An owner's entries are numbered without a gap, in the order in which they became true.
-# `available` and `held` are the changes, `balance` is what was available afterwards. What is set aside for a
-# job stands in `jobs.held` until it ends.
+# Append-only. An owner's entries are numbered without a gap, in the order in which they were booked.
+# `available` and `held` are the changes; `balance` is the available amount afterwards. The amount reserved
+# for a job is in `jobs.held` until the job ends.
 ledger = sa.Table(
     "ledger",
     metadata,
@@ -379,13 +379,13 @@ ledger = sa.Table(
     sa.Column("actor", _owner, nullable=False),
     sa.Column("key", sa.String(200)),
     sa.Column("note", sa.Text, nullable=False),
-    # A job is held, settled and released once each, whatever happens.
+    # A job is held, settled and released at most once each.
     _partial("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
-    # What an administrator does under one key is done once.
+    # An administrator's action with an idempotency key is booked once.
     _partial("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
 )
 
-# Limits
+# Quotas
 
 counters = sa.Table(
     "counters",
@@ -460,7 +460,8 @@ attempts = sa.Table(
     sa.Column("took_ms", sa.Integer, nullable=False),
 )
 
-# Replaced when something changes that processes remember: they read the mark to know whether it did.
+# A mark is replaced when data changes that processes cache; they compare it to know whether the cache is
+# valid.
 marks = sa.Table(
     "marks",
     metadata,
@@ -468,7 +469,7 @@ marks = sa.Table(
     sa.Column("mark", sa.String(36), nullable=False),
 )
 
-# What the checks of prompts and pictures decided: by digest, never the text.
+# Decisions of prompt checks and picture classifiers, with a digest, never the text.
 decisions = sa.Table(
     "decisions",
     metadata,
@@ -484,7 +485,7 @@ decisions = sa.Table(
     sa.Index("ix_decisions_job", "job_id"),
 )
 
-# Work that is not done twice: while a job with this key is open or has succeeded, no other is accepted.
+# Unique keys of jobs: while a job with the key is open or has succeeded, no other one is accepted.
 reservations = sa.Table(
     "reservations",
     metadata,
@@ -494,7 +495,8 @@ reservations = sa.Table(
     sa.Index("ix_reservations_job", "job_id"),
 )
 
-# Every request a paying provider was sent, written before it is sent: what its limits and its bill count.
+# Requests to paid providers. Each is written before it is sent; rate limits and cost ceilings count these
+# rows.
 provider_calls = sa.Table(
     "provider_calls",
     metadata,
@@ -503,9 +505,9 @@ provider_calls = sa.Table(
     sa.Column("job_id", sa.String(36), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("path", sa.String(200), nullable=False),
-    # Null: not known, as the process ended before the provider's answer was written.
+    # Null when unknown, as the process ended before the provider's response was written.
     sa.Column("request_id", sa.String(128)),
-    # Expected, in millionths of the provider's currency.
+    # Expected cost in millionths of the provider's currency.
     sa.Column("cost", sa.BigInteger, nullable=False),
     sa.Column("sent_at", _instant, nullable=False),
     sa.Column("ended_at", _instant),

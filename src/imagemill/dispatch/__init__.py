@@ -1,1 +1,2 @@
-"""How idle slots hear of work, each way behind `imagemill.dispatch.base.Dispatcher`."""
+"""Wake-ups of idle slots: in this process, or over a broker; each behind
+`imagemill.dispatch.base.Dispatcher`."""

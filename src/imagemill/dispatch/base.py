@@ -1,4 +1,7 @@
-"""The seam to whatever starts work: a wake-up carries no job, only "there is something in this queue"."""
+"""The dispatcher's protocol, the queues of wake-ups, and the offers of this process's slots.
+
+A wake-up carries no job; it only says that a queue has work. The claim in the database picks the job.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +13,13 @@ from imagemill.domain.scheduling import REMOTE, Offer
 
 class Dispatcher(Protocol):
     def wake(self, queue: str) -> None:
-        """Some slot that serves the queue should look. Never blocks; losing one costs delay, not a job."""
+        """Wake a slot that serves the queue. Never blocks; a lost wake-up only causes a delay."""
         ...
 
     def start(self) -> None: ...
 
     def stop_accepting(self) -> None:
-        """Take no more wake-ups; what runs goes on. Never blocks."""
+        """Accept no more wake-ups; running jobs continue. Never blocks."""
         ...
 
     def close(self) -> None:
@@ -24,78 +27,89 @@ class Dispatcher(Protocol):
         ...
 
 
+# Queues of the broker
+
 NAMED = ("gpu", REMOTE, "render")
-"""Each has wake-ups of its own."""
+"""Job queues whose wake-ups have a broker queue of their own."""
 
 FALLBACK = "celery"
-"""Wake-ups for jobs of all other queues: of recipes and nodes that bring their own names."""
+"""The broker queue for wake-ups of all other job queues, such as those named by recipes and nodes."""
 
 BROKERED = (*NAMED, FALLBACK)
-"""Where wake-ups lie."""
+"""All broker queues that hold wake-ups."""
 
 INGRESS = "generator_queue"
-"""Where applications that know nothing but Celery leave their tasks; `imagemill generator` takes them. No
-other worker may: Celery throws away what a worker has no task for."""
+"""The broker queue for tasks of applications that only use Celery; `imagemill generator` takes them. Other
+workers must not consume it, as Celery discards tasks that a worker does not know."""
 
 
 def route(queue: str) -> str:
-    """The broker's queue for wake-ups of jobs in ``queue``."""
+    """Return the broker queue for wake-ups of jobs in ``queue``."""
     return queue if queue in NAMED else FALLBACK
 
 
-def served(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
-    """What a worker that serves the ``chosen`` queues does of those a node offers; None: all."""
+def served_queues(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
+    """Return the node's offered queues that a worker with the ``chosen`` queues serves; None means all."""
     if chosen is None:
         return offered
     return frozenset(queue for queue in offered if queue in chosen or route(queue) in chosen)
 
 
 class Offers:
-    """``chosen``: queues this process serves; None: all. Remote nodes are served by those who serve the queue
-    `REMOTE`, and then with all their queues: so a worker can have them alone, and others none of them."""
+    """The offers of the nodes in this process.
+
+    ``served_queues``: queues this process serves; None means all. Remote nodes are served only by processes
+    that serve the queue `REMOTE`, and then with all queues of the nodes. So one worker can serve them
+    exclusively.
+    """
 
     def __init__(
-        self, backends: Mapping[str, Backend], *, worker: str, chosen: frozenset[str] | None
+        self, backends: Mapping[str, Backend], *, worker: str, served_queues: frozenset[str] | None
     ) -> None:
         self._backends = backends
         self._worker = worker
-        self._chosen = chosen
-        # Of a kind of backend, not of a node that comes and goes: without one nothing more is looked at.
+        self._served_queues = served_queues
+        # Whether a backend has remote nodes does not change, so without one no offer has to name them.
         self._has_remote = any(node.remote for _, node in self.nodes())
 
     def nodes(self) -> list[tuple[Backend, Node]]:
         return [(backend, node) for backend in self._backends.values() for node in backend.nodes()]
 
     def all(self) -> list[Offer]:
-        """What each node can take now."""
-        return [self.of(node) for _, node in self.nodes() if node.healthy and not node.draining]
+        """Return the current offer of each node."""
+        return [self.offer_of(node) for _, node in self.nodes() if node.healthy and not node.draining]
 
     def queues(self) -> frozenset[str]:
-        """Whose jobs some node can take now."""
+        """Return the queues of which some node can take jobs now."""
         return frozenset[str]().union(*(offer.queues for offer in self.all()))
 
     def find(self, backend: str, name: str) -> Offer | None:
-        """None when the node is gone, ill or takes no more."""
+        """Return a node's offer; None when the node is gone, unhealthy or draining."""
         node = find(self._backends[backend], name)
-        return self.of(node) if node is not None and node.healthy and not node.draining else None
+        return self.offer_of(node) if node is not None and node.healthy and not node.draining else None
 
-    def of(self, node: Node) -> Offer:
+    def offer_of(self, node: Node) -> Offer:
+        """Return the offer of a node, whatever its state."""
         if not node.remote:
-            offer = self._of(node, served(node.queues, self._chosen))
-            return replace(offer, apart=self._apart()) if self._has_remote else offer
-        queues = node.queues if self._chosen is None or REMOTE in self._chosen else frozenset[str]()
+            offer = self._make_offer(node, served_queues(node.queues, self._served_queues))
+            return replace(offer, remote_nodes=self._remote_names()) if self._has_remote else offer
+        queues = (
+            node.queues if self._served_queues is None or REMOTE in self._served_queues else frozenset[str]()
+        )
         rivals = tuple(
-            self._of(each, each.queues)
+            self._make_offer(each, each.queues)
             for _, each in self.nodes()
             if each.healthy and not (each.draining or each.remote)
         )
-        offer = self._of(node, queues)
-        return replace(offer, patience_s=node.local_first_s, rivals=rivals, apart=self._apart())
+        offer = self._make_offer(node, queues)
+        return replace(
+            offer, local_first_s=node.local_first_s, local_offers=rivals, remote_nodes=self._remote_names()
+        )
 
-    def _apart(self) -> frozenset[str]:
+    def _remote_names(self) -> frozenset[str]:
         return frozenset(node.name for _, node in self.nodes() if node.remote)
 
-    def _of(self, node: Node, queues: frozenset[str]) -> Offer:
+    def _make_offer(self, node: Node, queues: frozenset[str]) -> Offer:
         return Offer(
             worker=self._worker,
             node=node.name,
@@ -103,7 +117,7 @@ class Offers:
             queues=queues,
             labels=node.labels,
             memory_mb=node.memory_mb,
-            resident=node.loaded_models,
+            loaded_models=node.loaded_models,
             available=node.available,
             capacity=node.slots,
             load_s=node.load_s,
@@ -111,4 +125,5 @@ class Offers:
 
 
 def find(backend: Backend, name: str) -> Node | None:
+    """Return the backend's node with this name."""
     return next((node for node in backend.nodes() if node.name == name), None)

@@ -1,7 +1,12 @@
-"""For Celery's own command: ``python -m celery -A imagemill.dispatch.celery worker -Q gpu,celery``, and for
-``imagemill generator``, which is that command with ``-Q generator_queue``.
+"""The module that Celery's own command starts: ``python -m celery -A imagemill.dispatch.celery worker -Q
+gpu,celery``.
 
-Settings are those of every other command. Each process of the pool is a whole worker with slots of its own.
+``imagemill generator`` runs the same command with ``-Q generator_queue``. The settings are those of every
+other command. Each process of Celery's pool is a whole worker with its own slots.
+
+Celery itself only sends its children signals that end them at once. So `ShutdownPipe` asks them to stop, and
+waits until they have: when all copies of a pipe's end are closed, also because their processes died, the
+other end is readable.
 """
 
 import importlib
@@ -14,89 +19,87 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
+from imagemill.bootstrap.plugins import products
 from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
-from imagemill.dispatch.celery_broker import make_app
+from imagemill.dispatch.celery_broker import add_tasks, make_app
+from imagemill.domain.errors import ShuttingDown
 from imagemill.observability import logs
-from imagemill.products.library.tasks import LibraryTasks, ShuttingDown, add_tasks
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application
-
-# Between Celery's own process and the children of its pool: it asks them to leave, they tell when they have.
-#
-# Celery itself sends its children nothing but what ends them. Two pipes do it: an end that everybody has
-# closed, or died with, is seen at the other one.
-
-
-class ShutdownPipe:
-    """Made before the pool forks."""
-
-    def __init__(self) -> None:
-        self._asked, self._ask = os.pipe()
-        self._all_left, self._left = os.pipe()
-
-    def hold(self, leave: Callable[[], None]) -> None:
-        """In a child: call ``leave`` in a thread once the cord is pulled or the parent is gone."""
-        os.close(self._ask)
-        os.close(self._all_left)
-        threading.Thread(target=self._wait, args=(leave,), name="imagemill-cord", daemon=True).start()
-
-    def pull(self, patience_s: float) -> bool:
-        """In the parent, once: ask all to leave; whether all did in time. Later forks must not hold."""
-        os.close(self._ask)
-        os.close(self._left)
-        return bool(select.select([self._all_left], [], [], patience_s)[0])
-
-    def _wait(self, leave: Callable[[], None]) -> None:
-        os.read(self._asked, 1)
-        try:
-            leave()
-        finally:
-            os.close(self._left)
-
+    from imagemill.products.base import TaskRunner
 
 log = logging.getLogger(__name__)
 
 _HAND_BACK_S = 10.0
-"""What a child may take, past the grace, to hand its job back and to close."""
+"""Seconds beyond the shutdown grace in which a child may hand its job back and close."""
+
+
+class ShutdownPipe:
+    """Two pipes between Celery's main process and the children of its pool; made before the pool forks."""
+
+    def __init__(self) -> None:
+        self._request_reader, self._request_writer = os.pipe()
+        self._done_reader, self._done_writer = os.pipe()
+
+    def watch(self, stop: Callable[[], None]) -> None:
+        """In a child: call ``stop`` in a thread once the parent requests the shutdown or is gone."""
+        os.close(self._request_writer)
+        os.close(self._done_reader)
+        threading.Thread(target=self._wait, args=(stop,), name="imagemill-shutdown", daemon=True).start()
+
+    def request_shutdown(self, timeout_s: float) -> bool:
+        """In the parent, once: ask all children to stop; return whether all did in time. Children forked
+        later must not call `watch`."""
+        os.close(self._request_writer)
+        os.close(self._done_writer)
+        return bool(select.select([self._done_reader], [], [], timeout_s)[0])
+
+    def _wait(self, stop: Callable[[], None]) -> None:
+        os.read(self._request_reader, 1)
+        try:
+            stop()
+        finally:
+            os.close(self._done_writer)
 
 
 class CeleryWorkerProcess:
-    """The worker of this process, built when it is first needed: after the pool has forked.
+    """The worker of this process; built at its first use, which is after the pool has forked.
 
-    In the process that forked a pool it has no slots: there it ends those of the children.
+    In the process that forked the pool it has no slots, and only ends those of the children.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._app: Application | None = None
-        self._generator: LibraryTasks | None = None
-        self._left = False
+        self._runners: dict[str, TaskRunner] = {}
+        self._is_stopping = False
         self.pipe: ShutdownPipe | None = None
-        """To the children, until they are asked to leave."""
+        """Pipe to the children; None once they were asked to stop."""
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
-        """Jobs at once; None: as many as the nodes have slots."""
+        """Concurrent jobs; None means the number of the nodes' slots."""
 
     def work(self, queue: str) -> int:
-        self.begin()
+        self.start()
         app = self._app
         return app.work(queue) if app is not None else 0
 
-    def generator(self) -> LibraryTasks:
+    def run_task(self, product: str, name: str, task_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Raises `ShuttingDown` in a process that ends."""
-        self.begin()
+        self.start()
         with self._lock:
             if self._app is None:
                 raise ShuttingDown
-            if self._generator is None:
-                self._generator = self._app.generator()
-            return self._generator
+            runner = self._runners.get(product)
+            if runner is None:
+                runner = self._runners[product] = self._app.task_runner(product)
+        return runner.run(name, task_id, arguments)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         with self._lock:
-            if self._app is None and not self._left:
+            if self._app is None and not self._is_stopping:
                 from imagemill.bootstrap.application import Application, Roles
 
                 roles = Roles(
@@ -105,21 +108,21 @@ class CeleryWorkerProcess:
                 self._app = Application(_settings, roles)
                 self._app.start()
 
-    def hold(self) -> None:
-        """In a child."""
+    def watch_parent(self) -> None:
+        """In a child: stop when the parent asks for it."""
         pipe, self.pipe = self.pipe, None
         if pipe is not None:
-            pipe.hold(self.stop_accepting)
+            pipe.watch(self.stop_accepting)
 
     def stop_accepting(self) -> None:
-        """Let running jobs finish for a while, hand the rest back. Returns once that is done."""
+        """Let running jobs finish within the grace, hand the others back, and return once that is done."""
         with self._lock:
-            self._left = True
+            self._is_stopping = True
             pipe, self.pipe = self.pipe, None
-            if pipe is not None and not pipe.pull(_settings.shutdown_grace_s + _HAND_BACK_S):
-                log.warning("a child of the pool does not leave; what it runs is found again by its lease")
-            if self._generator is not None:
-                self._generator.stop_accepting(_HAND_BACK_S)
+            if pipe is not None and not pipe.request_shutdown(_settings.shutdown_grace_s + _HAND_BACK_S):
+                log.warning("a child of the pool does not stop; its jobs are retried when their leases end")
+            for runner in self._runners.values():
+                runner.stop_accepting(_HAND_BACK_S)
             if self._app is not None:
                 self._app.close()
                 self._app = None
@@ -127,50 +130,50 @@ class CeleryWorkerProcess:
 
 signals: Any = celery_signals
 _settings = Settings()
-_host = CeleryWorkerProcess()
-app = make_app(_settings, _host.work)
-add_tasks(app, _settings, _host.generator)
+_worker = CeleryWorkerProcess()
+app = make_app(_settings, _worker.work)
+add_tasks(app, _settings, {product.name: product.celery_tasks for product in products()}, _worker.run_task)
 
 
 @signals.setup_logging.connect
-def _set_logging_up(**_: Any) -> None:
+def _configure_logging(**_: Any) -> None:
     logs.configure(_settings.log_level, _settings.log_format)
 
 
 @signals.celeryd_after_setup.connect
-def _know_queues(instance: Any, **_: Any) -> None:
-    _host.queues = frozenset(instance.app.amqp.queues.consume_from)
-    # Celery's own wait is a sleep for the whole grace, and nobody tells the children to claim no more.
-    instance.wait_for_soft_shutdown = _host.stop_accepting
+def _take_over_worker(instance: Any, **_: Any) -> None:
+    _worker.queues = frozenset(instance.app.amqp.queues.consume_from)
+    # Celery's own method sleeps for the whole grace and does not stop the children from claiming jobs.
+    instance.wait_for_soft_shutdown = _worker.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):
-        _host.pipe = ShutdownPipe()
-        # Loaded once for all children, those that replace others too; they build their own of it.
+        _worker.pipe = ShutdownPipe()
+        # Imported once, before the fork, for all present and later children; each builds its own application.
         importlib.import_module("imagemill.bootstrap.application")
     else:
-        _host.slots = None
+        _worker.slots = None
 
 
 @signals.worker_ready.connect
-def _announce(**_: Any) -> None:
-    log.info("%s started", "generator" if INGRESS in _host.queues else "worker")
+def _log_start(**_: Any) -> None:
+    log.info("%s started", "generator" if INGRESS in _worker.queues else "worker")
 
 
 @signals.worker_process_init.connect
-def _begin_child(**_: Any) -> None:
-    _host.hold()
-    _host.begin()
+def _start_child(**_: Any) -> None:
+    _worker.watch_parent()
+    _worker.start()
 
 
 @signals.worker_process_shutdown.connect
-def _end_child(**_: Any) -> None:
-    _host.stop_accepting()
+def _stop_child(**_: Any) -> None:
+    _worker.stop_accepting()
 
 
 @signals.worker_shutting_down.connect
-def _stop_claiming(**_: Any) -> None:
-    threading.Thread(target=_host.stop_accepting, name="imagemill-stop").start()
+def _stop_in_background(**_: Any) -> None:
+    threading.Thread(target=_worker.stop_accepting, name="imagemill-stop").start()
 
 
 @signals.worker_shutdown.connect
-def _end(**_: Any) -> None:
-    _host.stop_accepting()
+def _stop(**_: Any) -> None:
+    _worker.stop_accepting()

@@ -1,4 +1,4 @@
-"""Celery's worker inside a process of ours: its pool is threads, its start and end are ours."""
+"""Celery's worker inside a process of ours: its pool is threads, and we start and stop it."""
 
 import logging
 import threading
@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class CeleryConsumer:
-    """Takes tokens of ``queues``, ``slots`` at a time. One a process: Celery keeps its state in a module."""
+    """Takes wake-ups from ``queues``, ``slots`` at a time.
+
+    Only one can exist in a process, as Celery keeps its state in a module.
+    """
 
     def __init__(self, app: Celery, queues: Collection[str], *, slots: int, name: str) -> None:
         self._app = app
@@ -31,7 +34,7 @@ class CeleryConsumer:
         self._thread.start()
 
     def stop_accepting(self) -> None:
-        # Read by Celery's loop about once a second; running tasks end in their own time.
+        # Celery's loop reads it about once a second; running tasks continue to their end.
         state.should_stop = 0
 
     def close(self) -> None:
@@ -45,23 +48,25 @@ class CeleryConsumer:
             "concurrency": self._slots,
             "queues": self._queues,
             "hostname": self._name,
-            "without_mingle": True,  # workers have nothing to tell each other: the database knows
+            "without_mingle": True,  # workers need no messages to each other: their state is in the database
             "without_gossip": True,
         }
         celery_trace: Any = trace
         try:
-            # As Celery's command does: without it no task finds its application.
+            # Celery's own command does the same: without it no task finds its application.
             celery_trace.setup_worker_optimizations(self._app, self._name)
             WorkController(self._app, **options).start()
         except Exception:
-            log.exception("Celery's worker ended; idle slots go on looking by themselves")
+            log.exception("Celery's worker ended; idle slots continue to poll the database")
 
 
 _base: Any = consumer.Consumer
 _DELAYED = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
-"""Where it finds quorum queues it declares 28 more of them, for tasks with a time: tokens have none."""
+"""With quorum queues, this step declares 28 more queues for tasks with a start time. Wake-ups have none."""
 
 
 class Consumer(_base):
+    """Celery's consumer without the queues for delayed tasks; named in the setting ``worker_consumer``."""
+
     class Blueprint(_base.Blueprint):
         default_steps = [step for step in _base.Blueprint.default_steps if step != _DELAYED]

@@ -1,4 +1,4 @@
-"""Dispatch over a broker: tokens wake workers anywhere, the claim in the database picks the job."""
+"""Dispatch over a broker: wake-ups reach workers on any machine, the claim in the database picks the job."""
 
 import logging
 import threading
@@ -12,118 +12,119 @@ from imagemill.domain.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-_AGAIN_S = 1.0
-_AGAIN_CAP_S = 15.0
-"""How long a broker that does not answer is left alone, at first and at most."""
+_RETRY_S = 1.0
+_RETRY_CAP_S = 15.0
+"""Seconds before the next attempt to reach an unavailable broker, at first and at most."""
 
 
 class BrokerUnavailable(Exception):
-    """The broker does not answer or refuses; the cause is in the message."""
+    """The broker does not respond or refuses; the cause is in the message."""
 
 
 class Broker(Protocol):
     def pending(self, queue: str) -> int:
-        """Messages nobody has taken yet. Raises `BrokerUnavailable`."""
+        """Return the number of messages that no consumer has taken yet. Raises `BrokerUnavailable`."""
         ...
 
     def post(self, queue: str) -> None:
-        """Raises `BrokerUnavailable`."""
+        """Send a wake-up. Raises `BrokerUnavailable`."""
         ...
 
     def close(self) -> None: ...
 
 
 class WakeupSender:
-    """One pending token a queue is enough: it is taken at once where a slot is idle, and while none is, busy
-    slots look for themselves. Whoever claims by a token calls `more`, which wakes the next idle slot.
+    """Sends wake-ups from a thread of its own.
 
-    ``waits``: the queues that have claimable jobs; reads the database.
+    One pending wake-up a queue is enough: an idle slot takes it at once, and while no slot is idle, busy
+    slots check for work themselves. Whoever claims a job by a wake-up calls `wake_another` for the next idle
+    slot. ``queues_with_work`` reads the queues with claimable jobs from the database.
     """
 
-    def __init__(self, broker: Broker, waits: Callable[[], set[str]]) -> None:
+    def __init__(self, broker: Broker, queues_with_work: Callable[[], set[str]]) -> None:
         self._broker = broker
-        self._waits = waits
-        self._news = threading.Condition()
-        self._wanted: set[str] = set()
-        self._asked: set[str] = set()
-        """Queues to be woken only if they have claimable jobs."""
+        self._queues_with_work = queues_with_work
+        self._condition = threading.Condition()
+        self._to_send: set[str] = set()
+        self._to_check: set[str] = set()
+        """Broker queues that get a wake-up only if they have claimable jobs."""
         self._closed = False
-        self._away = False
-        self._thread = threading.Thread(target=self._serve, name="imagemill-tokens", daemon=True)
+        self._is_unavailable = False
+        self._thread = threading.Thread(target=self._serve, name="imagemill-wakeups", daemon=True)
         self._thread.start()
 
     def wake(self, queue: str) -> None:
-        """A job of this queue can be claimed. Never blocks."""
-        with self._news:
-            self._wanted.add(route(queue))
-            self._news.notify()
+        """Send a wake-up, as a job of this queue can be claimed. Never blocks."""
+        with self._condition:
+            self._to_send.add(route(queue))
+            self._condition.notify()
 
-    def more(self, name: str) -> None:
-        """A job was claimed by a token of this broker's queue: should somebody else look, too?"""
-        with self._news:
-            self._asked.add(name)
-            self._news.notify()
+    def wake_another(self, name: str) -> None:
+        """Send another wake-up to this broker queue if it still has claimable jobs. Never blocks."""
+        with self._condition:
+            self._to_check.add(name)
+            self._condition.notify()
 
     @property
-    def broker_is_away(self) -> bool:
-        return self._away
+    def is_broker_unavailable(self) -> bool:
+        return self._is_unavailable
 
     def close(self) -> None:
-        """What is wanted now is still sent, if the broker answers."""
-        with self._news:
+        """Stop; wake-ups requested so far are still sent if the broker responds."""
+        with self._condition:
             self._closed = True
-            self._news.notify()
+            self._condition.notify()
         self._thread.join()
         self._broker.close()
 
     def _serve(self) -> None:
-        pause_s = _AGAIN_S
+        pause_s = _RETRY_S
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._closed or self._wanted or self._asked)
-                wanted, self._wanted = self._wanted, set()
-                asked, self._asked = self._asked, set()
-                if not (wanted or asked):
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._to_send or self._to_check)
+                to_send, self._to_send = self._to_send, set()
+                to_check, self._to_check = self._to_check, set()
+                if not (to_send or to_check):
                     return
             try:
-                self._send(wanted, asked)
+                self._send(to_send, to_check)
             except BrokerUnavailable as error:
-                self._tell_away(error)
+                self._log_unavailable(error)
                 if self._closed:
                     return
-                self._rest(wanted | asked, pause_s)
-                pause_s = min(pause_s * 2, _AGAIN_CAP_S)
+                self._wait(to_send | to_check, pause_s)
+                pause_s = min(pause_s * 2, _RETRY_CAP_S)
             except StorageError as error:
-                log.warning("it cannot be read which queues have work: %s", error)
+                log.warning("cannot read which queues have work: %s", error)
             except Exception:
-                log.exception("a bug kept a wake-up from being sent; the sweep sends another")
+                log.exception("a wake-up could not be sent; the sweeper will send another")
             else:
-                pause_s = _AGAIN_S
+                pause_s = _RETRY_S
 
-    def _send(self, wanted: set[str], asked: set[str]) -> None:
-        idle = {name for name in sorted(wanted | asked) if not self._broker.pending(name)}
-        if idle - wanted:
-            waiting = {route(queue) for queue in self._waits()}
-            idle &= wanted | waiting
+    def _send(self, to_send: set[str], to_check: set[str]) -> None:
+        idle = {name for name in sorted(to_send | to_check) if not self._broker.pending(name)}
+        if idle - to_send:
+            waiting = {route(queue) for queue in self._queues_with_work()}
+            idle &= to_send | waiting
         for name in sorted(idle):
             self._broker.post(name)
-        if self._away:
-            self._away = False
-            log.info("the broker answers again")
+        if self._is_unavailable:
+            self._is_unavailable = False
+            log.info("the broker is available again")
 
-    def _tell_away(self, error: BrokerUnavailable) -> None:
-        if not self._away:
-            log.warning("the broker is away, workers look by themselves until it is back: %s", error)
-        self._away = True
+    def _log_unavailable(self, error: BrokerUnavailable) -> None:
+        if not self._is_unavailable:
+            log.warning("the broker is unavailable, workers poll the database until it is back: %s", error)
+        self._is_unavailable = True
 
-    def _rest(self, unsent: set[str], pause_s: float) -> None:
-        with self._news:
-            self._wanted |= unsent
-            self._news.wait_for(lambda: self._closed, pause_s)
+    def _wait(self, unsent: set[str], pause_s: float) -> None:
+        with self._condition:
+            self._to_send |= unsent
+            self._condition.wait_for(lambda: self._closed, pause_s)
 
 
 class Component(Protocol):
-    """Something that works in this process; see `imagemill.dispatch.base.Dispatcher`."""
+    """A part with a life cycle in this process; see `imagemill.dispatch.base.Dispatcher`."""
 
     def start(self) -> None: ...
 
@@ -133,26 +134,30 @@ class Component(Protocol):
 
 
 class FleetDispatcher:
-    """``waits``: queues with claimable jobs; ``call``: ask all other workers to look into this queue."""
+    """Wakes slots in this process and, over the broker, in others.
+
+    ``queues_with_work`` reads the queues with claimable jobs; ``ask_workers`` asks all other workers to check
+    a queue.
+    """
 
     def __init__(
         self,
         wakeups: WakeupSender,
-        waits: Callable[[], set[str]],
-        call: Callable[[str], None],
+        queues_with_work: Callable[[], set[str]],
+        ask_workers: Callable[[str], None],
         *,
         inline: InlineDispatcher | None = None,
         pool: SlotPool | None = None,
     ) -> None:
         self._wakeups = wakeups
-        self._waits = waits
-        self._call = call
+        self._queues_with_work = queues_with_work
+        self._ask_workers = ask_workers
         self._inline = inline
         self._pool = pool
         self._parts: list[Component] = [part for part in (inline, pool) if part is not None]
 
     def attach_consumer(self, consumer: Component) -> None:
-        """What takes tokens in this process, where Celery itself does not run it."""
+        """Add the consumer of wake-ups in this process, where Celery's own command does not run it."""
         self._parts.append(consumer)
 
     def wake(self, queue: str) -> None:
@@ -161,28 +166,28 @@ class FleetDispatcher:
         self._wakeups.wake(queue)
 
     def check_queues(self) -> None:
-        """Idle slots of this process should see for themselves."""
+        """Let the idle slots of this process check for work."""
         if self._inline is not None:
             self._inline.wake("")
         if self._pool is not None:
             self._pool.check_queues()
 
     def work(self, name: str) -> int:
-        """What a token of the broker's queue ``name`` does; how many jobs it ran.
+        """Handle a wake-up of the broker queue ``name``; return the number of jobs it ran.
 
-        A database that is away ends the token: the sweep sends another one for what waits.
+        An unavailable database ends the wake-up; the sweeper sends another one for queued jobs.
         """
         if self._pool is None:
             return 0
         try:
-            ran, more = self._pool.work(lambda: self._wakeups.more(name))
+            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name))
             if more:
-                self._wakeups.more(name)
-            elif not ran and name in map(route, self._waits()):
-                # Taken by a worker that can do none of it; another one may.
-                self._call(name)
+                self._wakeups.wake_another(name)
+            elif not ran and name in map(route, self._queues_with_work()):
+                # This worker can do none of the jobs; another one may.
+                self._ask_workers(name)
         except StorageError as error:
-            log.warning("a wake-up came to nothing: %s", error)
+            log.warning("a wake-up could not be handled: %s", error)
             return 0
         return ran
 

@@ -1,4 +1,4 @@
-"""The slots of a worker that is woken by tokens: which are free, and what a token does with one."""
+"""The slots of a worker that messages wake: which are free, and the work that a wake-up does on one."""
 
 import logging
 import threading
@@ -14,8 +14,8 @@ from imagemill.domain.scheduling import Offer
 
 log = logging.getLogger(__name__)
 
-_POLLERS = 64
-"""Bounds the threads that polling may start; slots bound it long before."""
+_MAX_POLL_THREADS = 64
+"""Maximum number of threads that polling starts; the number of slots limits it well before."""
 
 _Node = tuple[str, str]
 """Backend, name."""
@@ -28,37 +28,39 @@ class RunAll(Protocol):
 
 
 class SlotPool:
-    """``token_s``: how long a token goes on claiming. ``most``: jobs at once in this process; None: as many
-    as its nodes have slots. ``poll_s``: how often is looked for work nobody told of; ``waits``: the queues
-    that have some, asked first, so that slots with nothing to do cost one question.
+    """The free slots of this process, and the work on them.
+
+    ``wakeup_s``: seconds for which one wake-up continues to claim jobs. ``max_jobs``: concurrent jobs in this
+    process; None means the number of its nodes' slots. ``poll_s``: seconds between two checks for work
+    without a wake-up. ``queues_with_work`` is read first, so that idle slots cost a single query.
     """
 
     def __init__(
         self,
         run_all: RunAll,
         offers: Offers,
-        waits: Callable[[], set[str]],
+        queues_with_work: Callable[[], set[str]],
         *,
-        token_s: float,
+        wakeup_s: float,
         poll_s: float,
-        most: int | None = None,
+        max_jobs: int | None = None,
     ) -> None:
         self._run_all = run_all
         self._offers = offers
-        self._waits = waits
-        self._token_s = token_s
+        self._queues_with_work = queues_with_work
+        self._wakeup_s = wakeup_s
         self._poll_s = poll_s
-        self._most = most
+        self._max_jobs = max_jobs
         self._lock = threading.Lock()
         self._busy: Counter[_Node] = Counter()
         self._stop = threading.Event()
-        self._pollers = ThreadPoolExecutor(_POLLERS, thread_name_prefix="imagemill-poll")
+        self._pollers = ThreadPoolExecutor(_MAX_POLL_THREADS, thread_name_prefix="imagemill-poll")
         self._poller = threading.Thread(target=self._poll, name="imagemill-poll", daemon=True)
 
     @property
     def slots(self) -> int:
-        """At least one: nodes may come later."""
-        return self._most or max(1, sum(node.slots for _, node in self._offers.nodes()))
+        """Number of slots; at least one, as nodes may be added later."""
+        return self._max_jobs or max(1, sum(node.slots for _, node in self._offers.nodes()))
 
     def start(self) -> None:
         self._poller.start()
@@ -73,45 +75,45 @@ class SlotPool:
         self._pollers.shutdown(wait=True)
 
     def check_queues(self) -> None:
-        """From any thread: a free slot should see whether there is work. Does not wait for it."""
+        """Let a free slot check for work. Callable from any thread; does not wait for the check."""
         if not self._stop.is_set():
-            self._pollers.submit(self._look)
+            self._pollers.submit(self._work_quietly)
 
     def work(self, claimed: Callable[[], None] = lambda: None) -> tuple[int, bool]:
-        """Run jobs on a free slot until there is none or the token is spent.
+        """Run jobs on a free slot until there is none or the wake-up's time is over.
 
-        How many were run, and whether there may be more for whoever looks next.
+        ``claimed`` is called after each claim. Returns the number of jobs and whether there may be more.
         """
-        until = time.monotonic() + self._token_s
+        until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
-        while not self._stop.is_set() and (node := self._take(tried)):
+        while not self._stop.is_set() and (node := self._acquire(tried)):
             try:
                 ran, spent = self._run_on(node, until, claimed)
             finally:
-                self._give_back(node)
+                self._release(node)
             if ran:
                 return ran, spent
             tried.add(node)
         return 0, self._stop.is_set()
 
     def _run_on(self, node: _Node, until: float, claimed: Callable[[], None]) -> tuple[int, bool]:
-        """How many jobs ran, and whether time was what ended it."""
-        asked, spent = 0, False
+        """Return the number of jobs that ran, and whether it ended because the time was over."""
+        calls, spent = 0, False
 
         def offer() -> Offer | None:
-            nonlocal asked, spent
-            asked += 1
-            spent = self._stop.is_set() or (asked > 1 and time.monotonic() >= until)
+            nonlocal calls, spent
+            calls += 1
+            spent = self._stop.is_set() or (calls > 1 and time.monotonic() >= until)
             return None if spent else self._offers.find(*node)
 
         ran = self._run_all(offer, claimed)
-        # Asked before the first claim and once after each job, but not while the runner stops.
-        return (max(1, asked - 1) if ran else 0), spent
+        # `offer` is called before the first claim and once after each job, but not while the runner stops.
+        return (max(1, calls - 1) if ran else 0), spent
 
-    def _take(self, tried: set[_Node]) -> _Node | None:
-        """A slot on the node that is least busy for its size."""
+    def _acquire(self, tried: set[_Node]) -> _Node | None:
+        """Reserve a slot on the node with the smallest share of busy slots."""
         with self._lock:
-            if self._most is not None and self._busy.total() >= self._most:
+            if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
             free = [
                 (self._busy[key] / node.slots, key)
@@ -125,7 +127,7 @@ class SlotPool:
             self._busy[chosen] += 1
             return chosen
 
-    def _give_back(self, node: _Node) -> None:
+    def _release(self, node: _Node) -> None:
         with self._lock:
             self._busy[node] -= 1
             if not self._busy[node]:
@@ -133,20 +135,20 @@ class SlotPool:
 
     def _poll(self) -> None:
         while not self._stop.wait(self._poll_s):
-            self._guard(self._look_out)
+            self._log_errors(self._poll_once)
 
-    def _look_out(self) -> None:
-        if not self._waits().isdisjoint(self._offers.queues()):
+    def _poll_once(self) -> None:
+        if not self._queues_with_work().isdisjoint(self._offers.queues()):
             self.check_queues()
 
-    def _look(self) -> None:
-        # Where one slot found work there may be some for the next.
-        self._guard(lambda: self.work(self.check_queues))
+    def _work_quietly(self) -> None:
+        # When one slot found work, there may be some for the next.
+        self._log_errors(lambda: self.work(self.check_queues))
 
-    def _guard(self, look: Callable[[], object]) -> None:
+    def _log_errors(self, look: Callable[[], object]) -> None:
         try:
             look()
         except StorageError as error:
-            log.warning("an idle slot cannot claim: %s", error)
+            log.warning("an idle slot cannot claim a job: %s", error)
         except Exception:
-            log.exception("an idle slot met a bug and goes on")
+            log.exception("work on an idle slot failed; the slot continues")

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Access control: scopes, roles, callers, account names and API keys."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from imagemill.domain.errors import InvalidInput
 
 
 class Scope(StrEnum):
-    """What a key or a session may be used for: a subject, and whether things change."""
+    """Permission of a key or a session: a subject, and whether it may be changed."""
 
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
@@ -21,17 +21,17 @@ class Scope(StrEnum):
     NODES_READ = "nodes:read"
     NODES_WRITE = "nodes:write"
     ACCOUNT_READ = "account:read"
-    """Balance, statement, limits, webhooks and keys of one's own."""
+    """The caller's own balance, statement, limits, webhooks and keys."""
     ACCOUNT_WRITE = "account:write"
     METRICS_READ = "metrics:read"
     ADMIN = "admin"
-    """Other owners' accounts: grants, limits, disabling, the audit log."""
+    """Other owners' accounts: grants, limits, disabling; and the audit log."""
 
 
 class Role(StrEnum):
     USER = "user"
     OPERATOR = "operator"
-    """Also the installation's nodes, models and shared workflows."""
+    """A user who may also change the installation's nodes, models and shared workflows."""
     ADMIN = "admin"
 
     @property
@@ -56,30 +56,30 @@ _SCOPES = {Role.USER: _USER, Role.OPERATOR: _OPERATOR, Role.ADMIN: frozenset(Sco
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request is answered for. What is not ``owner``'s does not exist for it."""
+    """The authenticated caller of a request. It sees only what belongs to ``owner``."""
 
     owner: str
     role: Role
     scopes: frozenset[Scope]
     account: str
-    """Who answers for the owner: itself, or the account whose service key acts for it."""
+    """The account that is responsible for the owner: itself, or the account whose service key acts for it."""
     credential: str = ""
     """Id of the key or session, for the audit log."""
     is_unauthenticated_local: bool = False
-    """Nobody has to say who they are here; see `IMAGEMILL_AUTH__REQUIRED`."""
+    """Whether authentication is switched off; see `IMAGEMILL_AUTH__REQUIRED`."""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes
 
 
 ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?")
-"""Names of accounts; with an end user's name they fit the columns of owners."""
-_PLAIN = re.compile(r"[A-Za-z0-9._@+-]{1,39}")
+"""Pattern of account names. With an end user's name appended they still fit the owner columns."""
 MAX_END_USER = 200
+_PLAIN = re.compile(r"[A-Za-z0-9._@+-]{1,39}")
 
 
 def check_account(path: str, name: str) -> str:
-    """Raises `InvalidInput` for what is no name of an account."""
+    """Return the name if it is valid. Raises `InvalidInput` otherwise."""
     if not ACCOUNT.fullmatch(name):
         raise InvalidInput.at(
             path, f"is {name[:40]!r}; write 1 to 24 of a-z, 0-9 and -, beginning and ending with no -"
@@ -88,9 +88,10 @@ def check_account(path: str, name: str) -> str:
 
 
 def end_user(account: str, name: str) -> str:
-    """The owner that an end user of an account is. Raises `InvalidInput`.
+    """Return the owner id of an account's end user. Raises `InvalidInput`.
 
-    Two names never give one owner: what is not plain and short goes in by its digest.
+    Two names never give the same owner: a name that is long or has special characters is replaced by its
+    digest.
     """
     if not 1 <= len(name) <= MAX_END_USER or not name.isprintable() or name.isspace():
         raise InvalidInput.at("X-Imagemill-User", f"must be 1 to {MAX_END_USER} printable characters")
@@ -98,38 +99,38 @@ def end_user(account: str, name: str) -> str:
 
 
 def _digest(name: str) -> str:
-    # `~` is no character of a plain name, so that nobody can be called like another's digest.
+    # `~` is not allowed in a plain name, so no plain name equals a digest.
     return "~" + hashlib.sha256(name.encode()).hexdigest()[:38]
 
 
+# API keys
+
 _KEY = re.compile(r"im_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
     id: str
-    """The visible part, by which people and logs tell keys apart."""
+    """The visible part, which identifies the key to people and in logs."""
     text: str
-    """Shown once, kept nowhere."""
+    """The whole key; it is shown once and never stored."""
     digest: str
 
 
 def draw() -> NewKey:
-    """A key of 32 random bytes."""
+    """Create a key of 32 random bytes."""
     visible = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     text = f"im_{visible}_{secrets.token_urlsafe(32)}"
     return NewKey(visible, text, digest(text))
 
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
 def key_id(text: str) -> str | None:
-    """The visible part of what looks like one of our keys, else None."""
+    """Return the visible part of a well-formed key, else None."""
     found = _KEY.fullmatch(text)
     return found.group(1) if found else None
 
 
 def digest(text: str) -> str:
-    """What is kept of a secret drawn at random. Not for passwords, which people choose."""
+    """Return the SHA-256 that is stored of a random secret. Not for passwords, which people choose."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,8 +1,8 @@
 """AIR, the Artificial Intelligence Resource name: ``urn:air:{ecosystem}:{type}:{source}:{id}[@{version}]``.
 
-Accepted as clients write it (prefixes optional, any case, a file id, a format), kept in one canonical
-spelling, compared without case. The short form ``@civitai/{version}`` names a model version only; the
-resource registry expands it.
+An AIR is accepted as clients write it (prefixes optional, any case, a file id, a format), stored in one
+canonical spelling, and compared without case. The short form ``@civitai/{version}`` names a model version
+only; the model registry expands it. `Resource` is a registered model with its AIR and metadata.
 """
 
 import re
@@ -69,7 +69,7 @@ EXAMPLE = "urn:air:sdxl:checkpoint:civitai:101055@128078"
 
 
 class InvalidAir(ValueError):
-    """The text is no AIR; the message says what one looks like."""
+    """The text is not an AIR; the message has an example of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Air:
 
     @property
     def family(self) -> str:
-        """The model family that decides about the pipeline: sd1, sdxl, flux1, or the ecosystem itself."""
+        """The model family, which selects the pipeline: sd1, sdxl, flux1, or the ecosystem itself."""
         return family_of(self.ecosystem or "")
 
     @property
@@ -129,13 +129,13 @@ def family_of(ecosystem: str) -> str:
 
 
 def short_version(text: str) -> str | None:
-    """The version of a short form ``@civitai/128078``, or None when the text is not one."""
+    """Return the version in a short form such as ``@civitai/128078``, or None when the text is not one."""
     match = _SHORT.fullmatch(text)
     return match[1] if match else None
 
 
 def parse(text: str) -> Air:
-    """Raise `InvalidAir` for anything that is not a full AIR (the short form is not)."""
+    """Parse a full AIR; the short form is not one. Raises `InvalidAir`."""
     if len(text) > MAX_LENGTH:
         raise InvalidAir(f"an AIR has at most {MAX_LENGTH} characters, this one has {len(text)}")
     match = _PATTERN.fullmatch(text)
@@ -171,20 +171,22 @@ def _shown(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
+    """A registered model."""
+
     air: Air
-    """As its owner spelled it; compared without case."""
+    """The AIR as its owner spelled it; compared without case."""
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The wire fields of the resource, without the AIR: names, tags, hashes, fileName, ..."""
+    """The JSON fields of the resource without the AIR: names, tags, hashes, fileName, ..."""
     created_at: int = 0
     updated_at: int = 0
 
     @property
     def path(self) -> str:
-        """The file a node should have it in."""
+        """Path of the file in which a node should have the model."""
         return self.body.get("fileName") or self.air.path
 
     @property
     def search_text(self) -> str:
-        """Lower case; what a search for a word looks through."""
+        """The lower-case text that a word search matches."""
         names = [str(self.body.get(name) or "") for name in ("modelName", "versionName", "fileName")]
         return "\n".join([str(self.air), *names, *map(str, self.body.get("tags") or ())]).lower()

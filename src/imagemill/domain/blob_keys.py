@@ -1,30 +1,28 @@
-"""Names of files: where a job's outputs lie, and the public name of each."""
+"""Keys of the blob store, and the public ids of artifacts."""
 
 import hashlib
 
-PRODUCTS = ("characters/", "library/")
-"""Where files lie that outlive the job which made them."""
-
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _LONGEST_FOLDER = 96
-"""Of a key's 255 characters."""
+"""Characters of an owner's folder; a whole key has at most 255."""
 
 
 def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
-    """Each attempt writes its own files, so a superseded one never overwrites a delivered picture."""
+    """Return the key of an output. Each attempt has its own keys, so a superseded attempt never overwrites a
+    delivered picture."""
     return f"jobs/{job_id}/{attempt}/{position}.{extension}"
 
 
 def owner_hash(owner: str) -> str:
-    """Names an owner in keys, whatever the characters of the name."""
+    """Return 16 hexadecimal digits that stand for an owner in keys, whatever the characters of the name."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]
 
 
 def owner_folder(owner: str) -> str:
-    """An owner's name as one part of a key that people read. Two owners never share one.
+    """Return a readable folder name for an owner. Two owners never share one.
 
-    What is not plain is written ``_xx`` for each of its bytes; a name that would be too long is ``_-`` and a
-    digest.
+    A special character is written ``_xx`` for each of its bytes; a name that would be too long becomes ``_-``
+    and a digest.
     """
     plain = "".join(
         chr(byte) if chr(byte) in _PLAIN else f"_{byte:02x}"
@@ -34,18 +32,18 @@ def owner_folder(owner: str) -> str:
 
 
 def input_key(owner: str, digest: str, extension: str) -> str:
-    """Of a picture a client brought, by the SHA-256 of its bytes."""
+    """Return the key of a client's input picture, from the SHA-256 of its bytes."""
     return f"inputs/{owner_hash(owner)}/{digest[:2]}/{digest}.{extension}"
 
 
 def owner_hash_of(key: str) -> str | None:
-    """The mark of an input picture's owner; None for one of before there were marks."""
+    """Return the owner's hash in an input picture's key; None for older keys, which have none."""
     parts = key.split("/")
     return parts[1] if len(parts) == 4 and parts[0] == "inputs" else None
 
 
 def attempt_of(key: str) -> tuple[str, int] | None:
-    """The job and attempt a blob key belongs to, or None for a key of another kind."""
+    """Return the job and attempt of an output's key, or None for a key of another kind."""
     parts = key.split("/")
     if len(parts) != 4 or parts[0] != "jobs" or not parts[2].isdigit():
         return None
@@ -53,5 +51,5 @@ def attempt_of(key: str) -> tuple[str, int] | None:
 
 
 def artifact_id(job_id: str, position: int) -> str:
-    """64 hexadecimal digits in upper case, known before the picture is made."""
+    """Return 64 hexadecimal digits in upper case; the id is known before the picture is made."""
     return hashlib.sha256(f"{job_id}/{position}".encode()).hexdigest().upper()

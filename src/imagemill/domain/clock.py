@@ -1,4 +1,4 @@
-"""Time and identity: instants are whole microseconds since the epoch, UTC."""
+"""Time and identifiers. Instants are whole microseconds since the epoch, UTC."""
 
 import os
 import threading
@@ -19,43 +19,44 @@ def to_datetime(instant_us: int) -> datetime:
 
 
 def from_datetime(moment: datetime) -> int:
-    """A naive moment is taken as UTC."""
+    """Convert a datetime to an instant; one without a time zone is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(aware.timestamp() * SECOND)
 
 
-_drawn = threading.local()
-_DRAW = 8192
+_random_pool = threading.local()
+_POOL_BYTES = 8192
 
 
 def random_bytes(count: int) -> bytes:
-    """From the system's generator, drawn ahead: each call of it would let go of the interpreter lock.
+    """Return random bytes of the system's generator, at most 8192; not for secrets that are stored.
 
-    At most 8192 at once; not for secrets that are kept.
+    They come from a pool that each thread fills in advance, as each call of the generator releases the
+    interpreter lock.
     """
-    pool: bytes = getattr(_drawn, "pool", b"")
+    pool: bytes = getattr(_random_pool, "pool", b"")
     if len(pool) < count:
-        pool = os.urandom(_DRAW)
-    _drawn.pool = pool[count:]
+        pool = os.urandom(_POOL_BYTES)
+    _random_pool.pool = pool[count:]
     return pool[:count]
 
 
 def random_below(limit: int) -> int:
-    """A whole number from 0 to ``limit`` - 1, with a bias below 2^-64 for what fits 64 bits."""
+    """Return a whole number from 0 to ``limit`` - 1; its bias is below 2^-64 for a limit of up to 64 bits."""
     return int.from_bytes(random_bytes(16)) % limit
 
 
-def _forget_drawn() -> None:
-    _drawn.__dict__.clear()
+def _clear_random_pool() -> None:
+    _random_pool.__dict__.clear()
 
 
-os.register_at_fork(after_in_child=_forget_drawn)
+os.register_at_fork(after_in_child=_clear_random_pool)
 
 
 def uuid7(instant_us: int | None = None) -> str:
-    """A canonical UUID of version 7 (RFC 9562): sorts by creation, 74 random bits.
+    """Return a canonical UUID of version 7 (RFC 9562) with 74 random bits; it sorts by creation time.
 
-    Millisecond order is enough here: equal milliseconds sort at random.
+    Millisecond order is enough here: ids of the same millisecond sort at random.
     """
     milliseconds = (now_us() if instant_us is None else instant_us) // 1000
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(random_bytes(10))
@@ -65,11 +66,11 @@ def uuid7(instant_us: int | None = None) -> str:
 
 
 def uuid7_us(text: str) -> int:
-    """When a canonical UUID of version 7 was made, to the millisecond; microseconds since the epoch."""
+    """Return the creation time of a UUID of version 7: microseconds since the epoch, exact to the ms."""
     return int(text[:8] + text[9:13], 16) * 1000
 
 
 def new_trace() -> str:
-    """A W3C traceparent, not sampled: ``00-{32 hex}-{16 hex}-00``."""
+    """Return a new W3C traceparent without the sampled flag: ``00-{32 hex}-{16 hex}-00``."""
     drawn = random_bytes(24).hex()
     return f"00-{drawn[:32]}-{drawn[32:]}-00"

@@ -1,4 +1,4 @@
-"""Credits: what a job costs, and what a ledger's entries are.
+"""Credits: prices of jobs, and the kinds of ledger entries.
 
 Amounts are whole thousandths of a credit, so that sums are exact.
 """
@@ -10,35 +10,35 @@ from enum import StrEnum
 from imagemill.domain.images import RenderSize
 
 CREDIT = 1000
-"""A credit in the unit of amounts."""
+"""One credit in the unit of amounts."""
 MAX_AMOUNT = 10**15
-"""A trillion credits: sums of many stay far within a database's whole numbers and an exact double."""
+"""A trillion credits. Sums of many stay well within a database integer and an exact double."""
 
 
 class EntryKind(StrEnum):
     HOLD = "hold"
-    """Set aside for a job that was accepted."""
+    """Credits reserved for an accepted job."""
     SETTLE = "settle"
-    """Paid for a job that succeeded."""
+    """Payment for a job that succeeded."""
     RELEASE = "release"
-    """Given back for a job that ended otherwise."""
+    """Refund of the reserved credits of a job that did not succeed."""
     GRANT = "grant"
-    """Given, or with a negative amount taken away, by an administrator."""
+    """Credits given by an administrator; a negative amount takes credits away."""
     SENT = "sent"
     RECEIVED = "received"
     EXEMPT = "exempt"
-    """From here on the owner pays nothing."""
+    """The owner pays nothing from now on."""
     BILLED = "billed"
-    """From here on the owner pays again."""
+    """The owner pays again from now on."""
 
 
 JOB_ACTOR = "(job)"
-"""Who acts where a job's end moves money; no account can be called so."""
+"""The actor of entries that are booked when a job ends; not a valid account name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What was set aside for a job that has now ended."""
+    """The reserved amount of a job that has now ended, to be paid or refunded."""
 
     job_id: str
     owner: str
@@ -49,18 +49,18 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a recipe costs, in credits a picture."""
+    """The price of a recipe in credits a picture; the price is the sum of the parts."""
 
     base: float = 0.0
     megapixel: float = 0.0
     step: float = 0.0
     megapixel_step: float = 0.0
-    """For each megapixel at each step, which is what the work of a render grows with."""
+    """For each megapixel at each step; the work of a render grows with this product."""
     minimum: float = 0.0
 
 
 def price(rate: Rate, size: RenderSize, factor: float = 1.0) -> float:
-    """In credits, before it is rounded. ``factor``: of the backend."""
+    """Return the price in credits, not rounded. ``factor`` is the backend's price factor."""
     one = (
         rate.base
         + rate.megapixel * size.megapixels
@@ -71,8 +71,8 @@ def price(rate: Rate, size: RenderSize, factor: float = 1.0) -> float:
 
 
 def amount_of(credits_: float) -> int:
-    """In thousandths, rounded up: a part of one is never given away."""
-    # The product of two doubles may be a hair above a whole number.
+    """Convert credits to an amount in thousandths, rounded up."""
+    # The product of two doubles may be slightly above a whole number.
     return math.ceil(round(credits_ * CREDIT, 6))
 
 
@@ -81,5 +81,5 @@ def credits_of(amount: int) -> float:
 
 
 def shown(amount: int) -> str:
-    """As people write it: 12, 0.96, -3.5."""
+    """Format an amount in credits for people: 12, 0.96, -3.5."""
     return f"{amount / CREDIT:.3f}".rstrip("0").rstrip(".")

@@ -1,31 +1,84 @@
-"""The error tree.
+"""Error classes: the common base, the errors of several packages, and a drawing of all others.
 
-    ImagemillError
-      InvalidInput        what a client sent is wrong; names each field
-        UnsupportedPicture  a file of a type we do not take
-        UnusablePicture   a picture that is damaged, too large or not a still
-        ContentBlocked    a prompt that may not be rendered here
-      Unauthenticated     nobody we know calls
-      Forbidden           who calls may not do this
-      NotFound            absent, or somebody else's
-      CreditsInsufficient the owner cannot pay for the request
-      Busy                too much at once; the same call works later
-      Refused             not now: the error says when
-        RateLimited       the owner has asked for as much as it may
-        TooManyAttempts   somebody may be guessing
-        QueueFull         the queue holds as much as it can do
-      Conflict            the request does not fit the present state
-        IllegalTransition a status change the life of a job does not have
-        Superseded        a claim whose attempt is no longer the job's
-      BackendError        a backend could not make the picture; typed by FailureCode
-      StorageError        a blob store or database could not be used
+    Exception                   builtins
+      ImagemillError            domain.errors              base of the errors a user may see
+        InvalidInput            domain.errors              invalid request; names each field
+          UnsupportedPicture    domain.errors              file of an unsupported type
+          UnusablePicture       domain.errors              damaged, too large or animated
+          ContentBlocked        domain.errors              prompt that may not be rendered
+        Unauthenticated         domain.errors              missing or unknown credentials
+        UnusableKey             accounts.tokens            a JWT key that cannot be used
+        Forbidden               domain.errors              the caller lacks the permission
+        NotFound                domain.errors              absent, or of another owner
+        CreditsInsufficient     domain.errors              the owner cannot pay
+        Busy                    domain.errors              too many requests at once
+        TooManyStreams          jobs.hub                   too many open event streams
+        DecodersBusy            media.sandbox              no free image decoder
+        TryLater                domain.errors              refused for now; states when to retry
+          RateLimited           domain.errors              the owner's quota is used up
+          TooManyAttempts       domain.errors              too many failed logins
+          QueueFull             domain.errors              the queue is at its limit
+        Conflict                domain.errors              contradicts the present state
+          IllegalTransition     domain.errors              status change that does not exist
+          Superseded            domain.errors              the job has a newer attempt
+        BackendError            domain.errors              failed render; code: a FailureCode
+          FalRequestFailed      backends.fal.errors        fal refused or failed the request
+          Interrupted           backends.comfyui.follow    ComfyUI interrupted the prompt
+        CheckFailed             safety.chain               a prompt check raised an error
+        InvalidGraph            graphs.errors              graph that cannot run
+          UiFormat              graphs.errors              graph in ComfyUI's UI format
+          CannotConvert         graphs.errors              UI format that cannot be converted
+        InvalidWorkflow         graphs.errors              stored workflow that cannot be read
+        InvalidCatalogue        graphs.errors              node list that cannot be read
+        MissingFile             graphs.errors              the node lacks a model file
+        Unsupported             graphs.errors              feature that no node supports
+        LlmFailed               products.characters.prompts.llm_client  no usable answer
+        StorageError            domain.errors              blob store or database failed
+        MissingExtra            domain.errors              Python package not installed
+        MissingOtel             bootstrap.observer         OpenTelemetry not installed
+        InvalidSafety           bootstrap.safety           wrong setting of a safety check
+        MetricsPortTaken        observability.collectors   the metrics port is in use
+      BrokerUnavailable         dispatch.fleet             retried by the sender
+      PublishFailed             pubsub.threads             retried by the sender
+      ShuttingDown              domain.errors              the task is handed back
+      BudgetExceeded            backends.paid_calls        becomes a BackendError
+      RenderCanceled            backends.base              the job was cancelled
+      ComfyError                backends.comfyui.errors    becomes a BackendError
+        ComfyUnreachable        backends.comfyui.errors
+        ComfyStatusError        backends.comfyui.errors
+        NotComfy                backends.comfyui.errors
+        TruncatedFile           backends.comfyui.errors
+      FileGone                  backends.comfyui.follow    the render is repeated
+      FalError                  backends.fal.errors        becomes a BackendError
+        FalUnreachable          backends.fal.errors
+        FalStatusError          backends.fal.errors
+        BadResponse             backends.fal.errors
+      FalRequestError           dialects.fal.errors        a response in fal's own shape
+      ResultDeleted             dialects.fal.responses     a response in fal's own shape
+      OutsideError              web.blobs                  becomes status 416
+      CliError                  cli.output                 printed by the CLI
+        ApiError                cli.client                 error response of the server
+        ServerUnreachable       cli.client
+      DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
+    ValueError                  builtins
+      InvalidAir                domain.air                 becomes an InvalidInput
+      InvalidImage              media.layout               becomes an UnusablePicture
+        NotAccepted             media.layout               becomes an UnsupportedPicture
+        NoBackground            media.chroma_key           the picture keeps its background
+      InvalidScenario           backends.simulator.faults  printed at start
+    TransportError              httpx2
+      AddressBlocked            net.guarded_client         URL into a private network
 
-Each leaf has a ``code`` (stable, for machines) and ``retryable`` (would the same call work later?).
-HTTP statuses live in one table at the edge (`imagemill.web.problems`).
+A line of the drawing names the class, the module that defines it, and its meaning. Errors below
+`ImagemillError` may reach a user: each has a ``code`` (stable, for programs) and ``retryable`` (whether the
+same call may succeed later). HTTP statuses are in one table (`imagemill.web.problems`). The other errors are
+handled inside the package.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Self
 
 from imagemill.domain.failures import FailureCode
@@ -33,18 +86,20 @@ from imagemill.domain.quotas import QuotaStatus
 
 
 class ImagemillError(Exception):
+    """Base of the errors that may reach a user; see the drawing above."""
+
     code = "error"
     retryable = False
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """Further members of the problem a client is answered with."""
+        """Additional members of the problem in the response."""
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault in what a client sent.
+    """One error in a client's request.
 
     ``path`` is written as in JavaScript, from the body's root: ``jobs[0].params.width``.
     """
@@ -65,7 +120,7 @@ class InvalidInput(ImagemillError):
         return cls([FieldError(path, message)])
 
     def renamed(self, rename: Callable[[str], str]) -> Self:
-        """The same with the paths of another dialect."""
+        """Return the same error with the paths of another dialect."""
         return type(self)([FieldError(rename(error.path), error.message) for error in self.errors])
 
 
@@ -107,13 +162,13 @@ class IllegalTransition(Conflict):
 
 
 class Superseded(Conflict):
-    """The job went on without this claim: its lease ran out, or it was decided elsewhere."""
+    """The claim is void: its lease ended, or the job was finished by another process."""
 
     code = "superseded"
 
 
 class CreditsInsufficient(ImagemillError):
-    """``needed`` and ``available`` in credits."""
+    """The owner cannot pay; ``needed`` and ``available`` are in credits."""
 
     code = "credits_insufficient"
 
@@ -128,7 +183,7 @@ class CreditsInsufficient(ImagemillError):
 
 
 class TryLater(ImagemillError):
-    """Refused for now, with nothing half-done. ``after_s``: when it may be different."""
+    """The request is refused for now, without any effect. ``after_s``: seconds until a retry is useful."""
 
     retryable = True
 
@@ -138,13 +193,13 @@ class TryLater(ImagemillError):
 
 
 class RateLimited(TryLater):
-    """``standing``: of the limit that is reached."""
+    """A limit is reached; ``status`` is its quota."""
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, after_s: float, standing: QuotaStatus) -> None:
+    def __init__(self, message: str, *, after_s: float, status: QuotaStatus) -> None:
         super().__init__(message, after_s=after_s)
-        self.standing = standing
+        self.status = status
 
 
 class TooManyAttempts(TryLater):
@@ -155,17 +210,34 @@ class QueueFull(TryLater):
     code = "queue_full"
 
 
+class MissingExtra(ImagemillError):
+    """A feature of this installation needs a package that is not installed."""
+
+    code = "missing_extra"
+
+    @classmethod
+    def check(cls, module: str, extra: str, feature: str) -> None:
+        """Raise where ``module`` is missing; ``extra`` is the one of the package's extras that brings it."""
+        if not _is_installed(module):
+            raise cls(f"{feature} needs {module}, which is not installed: pip install 'imagemill[{extra}]'")
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
 class StorageError(ImagemillError):
     code = "storage"
     retryable = True
 
 
 class BackendError(ImagemillError):
-    """A render that failed, with the typed cause that decides about a retry.
+    """A failed render, with the failure code that decides about a retry.
 
-    ``tried``: the backend has tried again on the node itself, so that trying there once more is of no use.
-    ``after_s``: how long the node is to be left alone, where it said so. ``counts``: whether it uses up one
-    of the job's own tries; what a node is short of is not the job's fault.
+    ``tried``: the backend has already retried on the node itself, so another retry there is useless.
+    ``after_s``: seconds for which the node asked not to be used. ``counts``: whether the attempt counts
+    towards the job's ``max_failures``; a shortage on the node does not.
     """
 
     def __init__(
@@ -183,3 +255,7 @@ class BackendError(ImagemillError):
         self.counts = counts
         self.failure = failure
         self.code = failure.value
+
+
+class ShuttingDown(Exception):
+    """This process stops and accepts no more work; another process has to do it."""

@@ -1,4 +1,4 @@
-"""The event log of a job: numbered from 1 without a gap, the last one terminal."""
+"""The event log of a job. Events are numbered from 1 without a gap; the last one is terminal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class EventType(StrEnum):
     INITIALIZED = "Initialized"
     CLAIMED = "Claimed"
     UPDATED = "Updated"
-    """Coarse progress, at most one a second."""
+    """Coarse progress, at most one event a second."""
     REJECTED = "Rejected"
-    """The attempt failed; another follows."""
+    """The attempt failed; the job will be retried."""
     CLAIM_EXPIRED = "ClaimExpired"
-    """The worker was lost; another attempt follows."""
+    """The worker was lost; the job will be retried."""
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     CANCELED = "Canceled"
@@ -65,7 +65,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Told after a commit to whoever listens in this process; losing one costs delay, never a fact."""
+    """A short event sent to the listeners of this process after a commit.
+
+    A lost notice only causes a delay: the event log in the database is complete.
+    """
 
     job_id: str
     seq: int

@@ -1,4 +1,4 @@
-"""Failures are typed: each type says whether, where and how often a job is tried again."""
+"""Failure codes and their retry policies: whether, where and how often a job is retried."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,26 +23,26 @@ class FailureCode(StrEnum):
 
 
 class RetryTarget(StrEnum):
-    """Where a failed job may be tried again."""
+    """The nodes on which a failed job may be retried."""
 
     NEVER = "never"
     ANYWHERE = "anywhere"
     ELSEWHERE = "elsewhere"
-    """On another node first; the same node is open again after the avoidance window."""
+    """Retry on another node first, and on the same node only after the avoidance window."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
     where: RetryTarget
     advice: str
-    """What the user can do about it, one sentence."""
+    """A sentence that says how the user can solve the problem."""
     tries: int | None = None
-    """Attempts after which the job fails for good; None: the job's own ``max_failures``."""
+    """Attempts after which the job fails for good; None means the job's own ``max_failures``."""
 
 
-# A lost worker is our fault, not the job's: it does not use up the job's own retries. The bound stops a
-# job that kills every process which touches it.
 WORKER_LOST_TRIES = 20
+"""A lost worker does not count towards ``max_failures``, as the job is not its cause. This bound stops a job
+that kills every process which runs it."""
 
 POLICIES: dict[FailureCode, FailurePolicy] = {
     FailureCode.OUT_OF_MEMORY: FailurePolicy(
@@ -63,21 +63,21 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
         RetryTarget.NEVER, "Change the request: the backend refused it."
     ),
     FailureCode.BACKEND_UNAVAILABLE: FailurePolicy(
-        RetryTarget.ANYWHERE, "Wait: the backend is busy or failing, and the job is tried again by itself."
+        RetryTarget.ANYWHERE, "Wait: the backend is busy or failing; the job is retried automatically."
     ),
     FailureCode.TIMEOUT: FailurePolicy(
         RetryTarget.ELSEWHERE, "Ask for fewer steps or pixels, or raise the job's timeout."
     ),
     FailureCode.NODE_LOST: FailurePolicy(
-        RetryTarget.ELSEWHERE, "Look at the node: it stopped answering while it rendered."
+        RetryTarget.ELSEWHERE, "Check the node: it stopped answering while it rendered."
     ),
     FailureCode.WORKER_LOST: FailurePolicy(
         RetryTarget.ANYWHERE,
-        "Look at the worker's log: its process ended while it ran the job.",
+        "Check the worker's log: its process ended while it ran the job.",
         tries=WORKER_LOST_TRIES,
     ),
     FailureCode.BAD_OUTPUT: FailurePolicy(
-        RetryTarget.ELSEWHERE, "Look at the node: it delivered a picture that is damaged or of a wrong size."
+        RetryTarget.ELSEWHERE, "Check the node: it delivered a picture that is damaged or has a wrong size."
     ),
     FailureCode.BAD_INPUT: FailurePolicy(
         RetryTarget.ANYWHERE,
@@ -85,19 +85,19 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
         tries=3,
     ),
     FailureCode.STORAGE: FailurePolicy(
-        RetryTarget.ANYWHERE, "Check the blob store: space, rights, reachability."
+        RetryTarget.ANYWHERE, "Check the blob store: free space, permissions, network."
     ),
     FailureCode.CONTENT_BLOCKED: FailurePolicy(
         RetryTarget.NEVER, "Change the prompt: its content is not allowed."
     ),
-    FailureCode.DEPENDENCY: FailurePolicy(RetryTarget.NEVER, "Look at the job this one depended on."),
+    FailureCode.DEPENDENCY: FailurePolicy(RetryTarget.NEVER, "Check the job that this one depended on."),
     FailureCode.BUG: FailurePolicy(RetryTarget.ANYWHERE, "Report it with the job's trace id.", tries=2),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt, or a whole job, failed."""
+    """The reason why an attempt or a whole job failed."""
 
     code: FailureCode
     message: str
@@ -109,20 +109,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential back-off with full-range jitter between half and the whole delay; seconds."""
+    """Exponential back-off in seconds; jitter picks a value between half and the whole delay."""
 
     base_s: float = 1.0
     cap_s: float = 60.0
 
     def delay_s(self, failures: int, jitter: float) -> float:
-        """``failures`` so far (1 or more); ``jitter`` drawn from [0, 1)."""
+        """Return the delay after ``failures`` failures (at least 1); ``jitter`` is drawn from [0, 1)."""
         whole = min(self.cap_s, self.base_s * 2 ** min(failures - 1, 30))
         return whole * (0.5 + 0.5 * jitter)
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after ``delay_s``, not on ``avoid_node`` while the avoidance window lasts."""
+    """Retry after ``delay_s``, but not on ``avoid_node`` during the avoidance window."""
 
     delay_s: float
     avoid_node: str | None
@@ -138,9 +138,9 @@ def next_try(
     backoff: Backoff,
     jitter: float,
 ) -> Retry | None:
-    """The retry this failure earns, or None when the job has failed for good.
+    """Return the retry after this failure, or None when the job has failed for good.
 
-    ``failures`` counts this one and all before it that were the job's own; ``attempt`` counts every start.
+    ``failures`` includes this one and all earlier ones that count; ``attempt`` counts every start.
     """
     policy = failure.policy
     if policy.where is RetryTarget.NEVER:

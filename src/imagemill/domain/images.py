@@ -1,11 +1,11 @@
-"""What a picture should be, in words every backend understands."""
+"""Render specifications that every backend understands, their size and cost, and the table of samplers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_SEED = 2**32 - 1
-"""The largest seed the wire contract knows; a drawn seed is at most this."""
+"""The largest seed that the public API accepts, and the largest that is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,40 +14,41 @@ class Network:
 
     air: str
     type: str
-    """lora, lycoris, embedding, hypernet, vae, checkpoint, controlnet, as in an AIR."""
+    """Type as in an AIR: lora, lycoris, embedding, hypernet, vae, checkpoint or controlnet."""
     strength: float = 1.0
     trigger_word: str | None = None
     path: str | None = None
-    """The file a node should have it in."""
+    """Path of the file in which a node should have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One ControlNet at work on the picture."""
+    """One ControlNet that guides the picture."""
 
     image: str
-    """The control image's name in `Order.inputs`."""
+    """The control image's name in `RenderRequest.inputs`."""
     model: str = ""
-    """The ControlNet's AIR; empty: the node's own for the preprocessor and family, found by its file name."""
+    """The ControlNet's AIR. When empty, the node's own one for the preprocessor and family is used, found by
+    its file name."""
     model_path: str = ""
-    """The file a node should have it in."""
+    """Path of the file in which a node should have the model."""
     preprocessor: str = ""
-    """As the client named it; empty: the image is a control map already."""
+    """The preprocessor as the client named it; empty when the image already is a control map."""
     weight: float = 1.0
     start: float = 0.0
-    """From this fraction of the steps ..."""
+    """Fraction of the steps at which it starts to take effect."""
     end: float = 1.0
-    """... to this one."""
+    """Fraction of the steps at which its effect ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upscale:
-    """Enlarging the finished picture with an upscaler model."""
+    """Enlargement of the finished picture by an upscaler model."""
 
     model: str
     """The upscaler's AIR."""
     model_path: str
-    """The file a node should have it in."""
+    """Path of the file in which a node should have the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class ImageSpec:
     model: str
     """The checkpoint's AIR."""
     model_path: str
-    """The file a node should have it in."""
+    """Path of the file in which a node should have the checkpoint."""
     family: str
-    """sd1, sdxl, flux1, ..."""
+    """Model family: sd1, sdxl, flux1, ..."""
     width: int
     height: int
     steps: int
@@ -72,25 +73,26 @@ class ImageSpec:
     """ComfyUI's scheduler."""
     seed: int
     clip_skip: int = 0
-    """0 or 1: none."""
+    """CLIP skip; 0 and 1 mean none."""
     count: int = 1
     networks: tuple[Network, ...] = ()
     image: str | None = None
-    """The source's name in `Order.inputs`: image-to-image. It is scaled and cropped to the picture's size."""
+    """The source picture's name in `RenderRequest.inputs`, for image-to-image. The source is scaled and
+    cropped to the picture's size."""
     mask: str | None = None
-    """The mask's name in `Order.inputs`: inpaint where it is white. Needs ``image``."""
+    """The mask's name in `RenderRequest.inputs`, for inpainting where it is white. Needs ``image``."""
     denoise: float = 1.0
-    """How much of the source is drawn anew, 0 to 1."""
+    """Denoising strength for the source picture, 0 to 1."""
     controls: tuple[Control, ...] = ()
     upscale: Upscale | None = None
     guidance: float | None = None
-    """Flux's distilled guidance; None: ``cfg_scale``, or the model's own default where that is 0."""
+    """Flux's distilled guidance; None means ``cfg_scale``, or the model's default where that is 0."""
     format: str = "png"
     """png, jpeg or webp. A backend that only saves PNG delivers that; see `imagemill.media.postprocess`."""
     background: str | None = None
-    """``#rrggbb``: ask for one subject on a flat background of this colour."""
+    """``#rrggbb`` of a flat background behind one subject; None means no such background."""
     faces: bool = False
-    """Draw faces once more in detail, where the backend can."""
+    """Whether faces are redrawn in detail, where the backend can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class GraphSpec:
     count: int = 1
     seed: int | None = None
     models: tuple[str, ...] = field(default=())
-    """Checkpoints the loaders name, in the order of the graph."""
+    """Checkpoints that the graph's loaders name, in the graph's order."""
 
 
 RenderSpec = ImageSpec | GraphSpec
@@ -109,26 +111,27 @@ RenderSpec = ImageSpec | GraphSpec
 
 @dataclass(frozen=True, slots=True)
 class RenderSize:
-    """How much is asked for: what prices and limits count."""
+    """The size of a render; prices and quotas count it."""
 
     megapixels: float
-    """Of one picture, in millions."""
+    """Millions of pixels of one picture."""
     steps: int
     quantity: int = 1
 
     @property
     def pixels(self) -> float:
-        """Of all pictures together, in millions."""
+        """Millions of pixels of all pictures together."""
         return self.megapixels * self.quantity
 
 
 _ASSUMED_MEGAPIXELS = 1.0
-"""Of a graph that does not say its size."""
+"""Megapixels of a graph whose size is unknown."""
 _LARGEST_SIDE = 16_384
-"""ComfyUI's own bound of a latent's width and height."""
+"""ComfyUI's own limit for the width and height of a latent, in pixels."""
 
 
 def measure(work: RenderSpec) -> RenderSize:
+    """Return the size of a render; a graph's largest picture counts."""
     if isinstance(work, ImageSpec):
         return RenderSize(work.width * work.height / 1e6, work.steps, work.count)
     inputs = [node["inputs"] for node in work.graph.values() if "inputs" in node]
@@ -140,15 +143,15 @@ def measure(work: RenderSpec) -> RenderSize:
 
 
 def _side(inputs: Mapping[str, Any], name: str) -> int:
-    """A literal whole number of a graph's node; 0 where it is none, or comes from another node."""
+    """Return a literal side length of a graph's node; 0 where it is invalid or comes from another node."""
     value = inputs.get(name)
     return value if type(value) is int and 0 < value <= _LARGEST_SIDE else 0
 
 
 def render_cost_s(work: RenderSpec) -> float:
-    """Expected seconds on one middling GPU, for fairness between owners; a guess, not a promise.
+    """Return the estimated seconds on one mid-range GPU, for fairness between owners.
 
-    1 s for 512 x 512 at 20 steps, growing with pixels and steps.
+    It is 1 s for 512 x 512 at 20 steps, and grows with pixels and steps.
     """
     if isinstance(work, GraphSpec):
         return 4.0 * work.count
@@ -156,14 +159,17 @@ def render_cost_s(work: RenderSpec) -> float:
     return max(0.05, pixels * work.steps / 20 * work.count)
 
 
-# Civitai's scheduler names and what they mean to ComfyUI and stable-diffusion.cpp.
-#
-# One row a name: the v1 spelling, the v2 spelling, ComfyUI's sampler and scheduler, and the sdcpp method and
-# schedule. ComfyUI has no ``plms``; civitai.com runs it as ``ddim``.
+# Samplers: Civitai's scheduler names, with their equivalents in ComfyUI and stable-diffusion.cpp
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
+    """A row of the table: the v1 and v2 spelling, ComfyUI's sampler and scheduler, the sdcpp method and
+    schedule.
+
+    ComfyUI has no ``plms``; civitai.com runs it as ``ddim``.
+    """
+
     v1: str
     v2: str | None
     sampler: str
@@ -206,10 +212,10 @@ DPM3MSDEExponential -             dpmpp_3m_sde          exponential  dpm++2mv2  
 """
 
 _V1_ENUM_SIZE = 24
-"""The published v1 clients know exactly the first 24 rows; the others were sent by civitai.com."""
+"""The published v1 clients know exactly the first 24 rows; civitai.com itself sent the others."""
 
 
-def _read(position: int, line: str) -> Sampler:
+def _parse_row(position: int, line: str) -> Sampler:
     cells = [None if cell == "-" else cell for cell in line.split()]
     v1, v2, sampler, scheduler, method, schedule = cells
     if not (v1 and sampler and scheduler):
@@ -217,12 +223,12 @@ def _read(position: int, line: str) -> Sampler:
     return Sampler(v1, v2, sampler, scheduler, method, schedule, in_v1_enum=position < _V1_ENUM_SIZE)
 
 
-SAMPLERS = tuple(_read(i, line) for i, line in enumerate(_ROWS.strip().splitlines()))
+SAMPLERS = tuple(_parse_row(i, line) for i, line in enumerate(_ROWS.strip().splitlines()))
 DEFAULT = next(row for row in SAMPLERS if row.v1 == "Undefined")
 
 _BY_NAME = {row.v1.lower(): row for row in SAMPLERS} | {row.v2.lower(): row for row in SAMPLERS if row.v2}
 
 
 def find(name: str) -> Sampler | None:
-    """By the v1 or the v2 spelling, in any case."""
+    """Return the sampler with this v1 or v2 spelling, in any case."""
     return _BY_NAME.get(name.lower())

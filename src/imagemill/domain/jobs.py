@@ -1,8 +1,10 @@
-"""Jobs: what one is, which states it has, and which changes of state exist.
+"""Jobs: their fields, their states, the transitions between states, and the outcomes of an attempt.
 
              ^---- retry ----+
 waiting -> queued -> running -> succeeded | failed | canceled
-waiting, queued -> canceled | expired;  waiting -> failed is not: a lost dependency cancels
+waiting, queued -> canceled | expired
+
+A waiting job never fails: when a dependency does not succeed, the job is cancelled.
 """
 
 from collections.abc import Mapping
@@ -14,35 +16,9 @@ from imagemill.domain.failures import Failure
 from imagemill.domain.moderation import ModerationRecord
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryEntry:
-    """The next version of a template of the model library."""
-
-    template_id: str
-    gender: str
-    age_range: str
-    body_type: str
-    pose: str
-    style: str
-    prompt: str
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class CharacterImage:
-    """A picture of a character, or of a story: from now on the active one of its type and emotion."""
-
-    character_id: str
-    type: str
-    emotion: str = ""
-
-
-Record = LibraryEntry | CharacterImage
-
-
 class JobStatus(StrEnum):
     WAITING = "waiting"
-    """Has dependencies that are not finished."""
+    """The job has dependencies that are not finished."""
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -73,15 +49,15 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 OPEN = frozenset(JobStatus) - TERMINAL
 IDLE = frozenset({JobStatus.WAITING, JobStatus.QUEUED})
-"""Not finished and in nobody's hands: may be cancelled or expired at once."""
+"""States without a worker: such a job can be cancelled or can expire at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A validated job on its way into the store.
+    """A validated job that is not stored yet.
 
-    ``input`` is what the recipe needs, complete (seed drawn, AIRs expanded); ``client`` is what the dialect
-    wants back and nobody else reads; ``properties`` is the client's own index.
+    ``input`` is the recipe's complete input (seed drawn, AIRs expanded). ``client`` holds data that only the
+    dialect reads. ``properties`` are the client's own search keys.
     """
 
     id: str
@@ -92,11 +68,11 @@ class Draft:
     expires_at: int
     trace: str
     estimate_s: float
-    """Expected seconds of work: what fairness between owners is counted in."""
+    """Expected seconds of work; fairness between owners counts these."""
     cost: float = 0.0
     """The price shown to the client."""
     megapixels: float = 0.0
-    """Of all its pictures: what limits count."""
+    """Megapixels of all its pictures together; quotas count these."""
     priority: int = 0
     max_failures: int = 5
     timeout_s: float | None = None
@@ -107,28 +83,28 @@ class Draft:
     callback_url: str | None = None
     depends_on: tuple[str, ...] = ()
     """Ids of the jobs that must succeed first."""
-    judgements: tuple[ModerationRecord, ...] = ()
-    """What checks said of its texts, when they said something."""
+    moderation: tuple[ModerationRecord, ...] = ()
+    """Results of the checks that did not simply allow its texts."""
     unique_key: str = ""
-    """Names work that is not done twice: while a job of the owner with this name is open or has succeeded, no
-    other is accepted. Empty: any number."""
+    """Prevents duplicates: while a job of the owner with this key is open or has succeeded, another one is
+    not accepted. An empty key allows any number."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneKey:
-    """What all jobs of a lane have in common for a claim: any slot that can take one can take them all."""
+    """The requirements that all jobs of a lane share: a slot that can take one of them can take all."""
 
     queue: str
     model: str = ""
     """The checkpoint's AIR in lower case; empty when the job needs none."""
     backends: tuple[str, ...] = ()
-    """Backends that may take it; empty: any."""
+    """Backends that may take the job; empty means any."""
     labels: tuple[str, ...] = ()
     """Labels a node must carry, sorted."""
     memory_mb: int = 0
-    """Memory a node must have; set when a job ran out of it on a smaller one."""
+    """Megabytes of memory a node must have; set after a job ran out of memory on a smaller node."""
     requirements: tuple[str, ...] = ()
-    """What not every node has when the job comes in: LoRA files, custom node classes. Sorted."""
+    """LoRA files and custom node classes that not every node had at submission; sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +141,7 @@ class Job:
     error: Failure | None
     lease_until: int | None
     run_after: int | None
-    """Set while a retry waits; the job cannot be claimed before."""
+    """Set while the job waits for a retry; it cannot be claimed before this instant."""
     cancel_requested_at: int | None
     created_at: int
     started_at: int | None
@@ -178,7 +154,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to finish one attempt of a job; void once the job's attempt has moved on."""
+    """The right to finish one attempt of a job. It is void once the job has a newer attempt."""
 
     job: Job
 
@@ -200,7 +176,7 @@ class Artifact:
     position: int
     attempt: int
     blob_key: str
-    """Where the bytes are in the blob store: ``jobs/{job}/{attempt}/{position}.{ext}``; empty: gone."""
+    """Key in the blob store: ``jobs/{job}/{attempt}/{position}.{ext}``; empty once the file is deleted."""
     media_type: str
     size: int
     width: int
@@ -211,7 +187,7 @@ class Artifact:
 
     @property
     def available(self) -> bool:
-        """Whether its file is kept; it may be deleted before the job is."""
+        """Whether the file still exists; it may be deleted before the job."""
         return bool(self.blob_key)
 
 
@@ -219,9 +195,9 @@ class Artifact:
 class Succeeded:
     artifacts: tuple[Artifact, ...]
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the terminal event tells: stage times, the graph, counts."""
-    record: Record | None = None
-    """What is written besides the job."""
+    """Data of the terminal event: stage times, the graph, counts."""
+    record: object | None = None
+    """A record to write in the same transaction as the job; see `Plan.record`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +214,12 @@ class Retried:
     run_after: int | None
     avoid_node: str | None = None
     avoid_until: int | None = None
-    """Without ``avoid_node``: until then only the node it was on may take the job."""
+    """End of the avoidance window. Without ``avoid_node``, only the former node may take the job until then.
+    """
     memory_mb: int | None = None
-    """Memory a node must have from now on; None: as before."""
+    """Megabytes of memory a node must have from now on; None leaves the requirement unchanged."""
     counts: bool = True
-    """Whether it uses up one of the job's own tries (a lost worker or a shutdown does not)."""
+    """Whether the attempt counts towards ``max_failures``; a lost worker or a shutdown does not."""
 
 
 @dataclass(frozen=True, slots=True)

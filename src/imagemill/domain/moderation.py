@@ -1,4 +1,4 @@
-"""What checks of prompts and classifiers of pictures say."""
+"""Inputs and results of prompt checks and picture classifiers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,44 +7,45 @@ from enum import StrEnum
 class Verdict(StrEnum):
     ALLOW = "allow"
     FLAG = "flag"
-    """Rendered, and marked for whoever looks at the job."""
+    """The job is rendered, and marked for review."""
     REWRITE = "rewrite"
-    """Rendered with another text."""
+    """The job is rendered with another text."""
     BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTexts:
-    """The texts of a job that a picture is made of."""
+    """The texts from which a job's picture is made."""
 
     prompt: str
     negative: str = ""
-    """What shall not be in the picture."""
+    """The negative prompt."""
     extra_text: str = ""
-    """What is added to the prompt and cannot be rewritten, such as trigger words."""
+    """Text that is added to the prompt and cannot be rewritten, such as trigger words."""
 
     @property
     def whole(self) -> str:
+        """The prompt with the extra text."""
         return f"{self.prompt}\n{self.extra_text}" if self.extra_text else self.prompt
 
 
 @dataclass(frozen=True, slots=True)
 class ModerationInput:
-    """What a check of prompts is asked."""
+    """The input of a prompt check."""
 
-    wording: PromptTexts
+    texts: PromptTexts
     owner: str
     recipe: str
 
 
 @dataclass(frozen=True, slots=True)
 class ModerationResult:
-    """What one check or classifier says. ``category``: a short word for what it found."""
+    """The result of one check or classifier. ``category`` is a short word for the finding."""
 
     verdict: Verdict
     category: str = ""
-    wording: PromptTexts | None = None
-    """Of a rewrite: the texts to be used."""
+    texts: PromptTexts | None = None
+    """The new texts, when the verdict is a rewrite."""
 
 
 ALLOWED = ModerationResult(Verdict.ALLOW)
@@ -52,10 +53,10 @@ ALLOWED = ModerationResult(Verdict.ALLOW)
 
 @dataclass(frozen=True, slots=True)
 class ModerationRecord:
-    """A ruling as it is kept: whose it is and about what, without the text."""
+    """A stored result: the rule and a digest of the checked content, never the content itself."""
 
     rule: str
     verdict: Verdict
     category: str
     digest: str
-    """SHA-256 of the normalised texts, or of the picture's file."""
+    """SHA-256 of the normalised texts or of the picture's file."""

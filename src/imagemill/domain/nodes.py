@@ -1,16 +1,17 @@
-"""ComfyUI servers as their operator describes them, and what is known of each."""
+"""ComfyUI nodes: their configuration, and reports on their state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 SLOTS = 2
-"""Prompts in flight on a node: one renders, the next waits there, so that the GPU never waits for us."""
+"""Default number of prompts in flight on a node: one renders, the next is queued, so the GPU is never idle.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One ComfyUI server. Equal configurations mean the same connection can go on."""
+    """One ComfyUI server. While the configuration stays equal, the connection is kept."""
 
     name: str
     """Unique; letters, digits, ``.``, ``-``, ``_``."""
@@ -18,16 +19,16 @@ class NodeConfig:
     """``http(s)://host[:port][/prefix]``, without a slash at the end."""
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
-    """Overrides what the node says of its first device."""
+    """Megabytes of memory; overrides the size that the node reports of its first device."""
     slots: int = SLOTS
     queues: frozenset[str] = frozenset({"gpu"})
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """Sent with every request: a bearer token, Cloudflare Access. Secret: never shown, never logged."""
+    """Headers of every request, such as a bearer token. They are secret: never shown, never logged."""
     verify_tls: bool = True
     ca_file: str | None = None
-    """PEM file of the authority that signed the node's certificate; None: the system's."""
+    """PEM file of the authority that signed the node's certificate; None means the system's authorities."""
     draining: bool = False
-    """Finishes what it has and gets no more."""
+    """Whether the node finishes its running jobs and gets no new ones."""
 
 
 class Level(StrEnum):
@@ -38,27 +39,27 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a node's examination."""
+    """One result of a node's check-up."""
 
     level: Level
     subject: str
-    """What was looked at: ``address``, ``version``, ``models``, ``socket``, ``queue``, ..."""
+    """The checked part: ``address``, ``version``, ``models``, ``socket``, ``queue``, ..."""
     message: str
-    """What was found, and what to do about it when it is not well."""
+    """The result, and for a problem how to solve it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """What a process knows of a node now."""
+    """The state of a node as one process knows it."""
 
     name: str
     url: str
     healthy: bool
-    trouble: str = ""
-    """Why it is not healthy, in a sentence."""
+    problem: str = ""
+    """The reason why it is not healthy, in a sentence."""
     draining: bool = False
     version: str = ""
-    """ComfyUI's own."""
+    """ComfyUI's version."""
     device: str = ""
     memory_mb: int | None = None
     memory_free_mb: int | None = None
@@ -66,11 +67,11 @@ class NodeReport:
     loras: int = 0
     classes: int = 0
     running: int = 0
-    """Prompts of ours in flight."""
+    """Our prompts in flight."""
     queue_remaining: int | None = None
-    """Prompts the node has in all, ours and others'."""
-    resident: tuple[str, ...] = ()
+    """All prompts on the node, ours and those of other clients."""
+    loaded_models: tuple[str, ...] = ()
     seen_at: int | None = None
-    """When it last answered, microseconds since the epoch."""
+    """Time of its last response, microseconds since the epoch."""
     labels: tuple[str, ...] = ()
     slots: int = SLOTS

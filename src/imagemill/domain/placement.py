@@ -1,14 +1,17 @@
-"""Which job an idle slot takes: fair order between jobs, weighed against the loading of models.
+"""The choice of the job that an idle slot takes: fair order between jobs, weighed against loading models.
 
-A job's weight is 1 at the front of the fair order and fades with the virtual seconds it is behind it. A model
-is worth the weighted seconds of work that wait for it over the seconds it takes to do that work, the load
-among them; a load has to pay for itself `LOAD_PAYS` times, and work that other nodes with the model would
-have begun before the load ends does not count. The slot stays with a loaded model while no other is worth
+A job's weight is 1 at the front of the fair order and decays with the virtual seconds the job is behind the
+front. The worth of a model is the weighted seconds of work waiting for it, divided by the seconds that this
+work takes together with the load. A load counts `LOAD_PAYS` times, and work that other nodes with the model
+would start before the load ends does not count. The slot stays with a loaded model while no other is worth
 more.
 
-That alone would let a rare model starve behind a flood. So a job that no node is about to serve, that has
-waited beyond a bound and is first in fair order is taken as soon as the node has worked for `DWELL_LOADS`
-loads' time with the model it has: the wait is bounded, and forced loads never eat more than a small share.
+On its own, that rule would let a rare model starve behind many jobs of other models. So a job is also taken
+when it is first in fair order, has waited longer than a bound and no node is about to serve it, once the node
+has worked for the time of `DWELL_LOADS` loads with its present model. The wait is bounded, and forced loads
+use only a small share of the time.
+
+The end of the module explains a job's wait to its owner.
 """
 
 import math
@@ -27,51 +30,53 @@ from imagemill.domain.scheduling import (
 )
 
 LOAD_PAYS = 1.5
-"""A load is counted as so many loads: it often costs another one, back to the model that is left now."""
+"""Factor on the time of a load: a load often costs another one, back to the model that is left now."""
 DWELL_LOADS = 12.0
-"""Loads forced by the bound take at most one part in thirteen of a node's time."""
+"""Loads' time a node works before the bound may force a load; so forced loads take at most 1/13 of its time.
+"""
 LOOKAHEAD = 8
-"""Jobs of a model that are weighed. Each further one tells less: 4 did nearly as well, 16 no better."""
+"""Number of a model's jobs that are weighed. More tell little: 4 did nearly as well, 16 no better."""
 MOST_PEEKED = 64
-"""Bounds the cost of a look at a lane when many nodes serve its model."""
+"""Maximum number of jobs read from a lane; bounds the cost when many nodes serve its model."""
 
 _LEAST_S = 0.1
-"""A job is taken for no less, however small its estimate: handling it takes some time too."""
+"""Minimum seconds counted for a job, however small its estimate: handling it takes time too."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
     load_s: float = 10.0
-    """Seconds a load is taken for when the node does not say."""
+    """Assumed seconds of a load when the node reports none."""
     bound_s: float = 150.0
-    """How long a job that is first in fair order may wait before a load is forced."""
+    """Seconds that the first job in fair order may wait before a load is forced."""
     horizon_s: float = 400.0
-    """Virtual seconds behind the front of the fair order at which a job counts about a third."""
+    """Virtual seconds behind the front of the fair order at which a job's weight is 1/e, about a third."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the nodes are about to have loaded, by what runs there and what they last offered."""
+    """The models that the nodes have or are loading, from their running jobs and their last offers."""
 
     now: int
-    holding: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    """Models by node."""
+    models_by_node: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """Node -> its models."""
     busy: frozenset[str] = frozenset()
     """Nodes with jobs in flight."""
     loaded_at: Mapping[str, int] = field(default_factory=dict[str, int])
-    """When the latest load of a node was decided, where that is known."""
+    """Node -> instant at which its latest load was decided, where that is known."""
 
     def without(self, nodes: frozenset[str]) -> "Fleet":
-        holding = {node: held for node, held in self.holding.items() if node not in nodes}
+        """Return the fleet without these nodes."""
+        holding = {node: held for node, held in self.models_by_node.items() if node not in nodes}
         return Fleet(self.now, holding, self.busy - nodes, self.loaded_at)
 
-    def servers(self, model: str, without: str = "") -> list[str]:
-        return sorted(node for node, held in self.holding.items() if model in held and node != without)
+    def nodes_with(self, model: str, without: str = "") -> list[str]:
+        return sorted(node for node, held in self.models_by_node.items() if model in held and node != without)
 
-    def serving(self, models: Container[str], without: str) -> dict[str, list[str]]:
-        """The nodes of each model that has any: one look at a large fleet, however many models there are."""
+    def nodes_by_model(self, models: Container[str], without: str) -> dict[str, list[str]]:
+        """Return model -> nodes that have it; one pass over a large fleet, however many models there are."""
         nodes: dict[str, list[str]] = {}
-        for node, held in self.holding.items():
+        for node, held in self.models_by_node.items():
             for model in held:
                 if model in models and node != without:
                     nodes.setdefault(model, []).append(node)
@@ -83,11 +88,11 @@ class Choice:
     lane: int
     reason: str
     loads: bool = False
-    """Whether the node has to load a model for it."""
+    """Whether the node has to load a model for the job."""
 
 
 Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[QueuedJob]]]
-"""The first claimable jobs of each of these lanes, so many at most, in order."""
+"""Returns lane -> its first claimable jobs in order, for the given lanes and the maximum number per lane."""
 
 Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choice | None]
 
@@ -95,37 +100,44 @@ Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choi
 def choose(
     offer: Offer, heads: Iterable[LaneHead], fleet: Fleet, peek: Peek, rules: PlacementRules
 ) -> Choice | None:
-    """The lane this slot should take from, and why; None when nothing fits it or is better left to others."""
+    """Return the lane from which the slot should take a job, and the reason.
+
+    None means that no job fits the slot, or that every one is better left to other nodes.
+    """
     fitting = [head for head in heads if mismatch_reason(offer, head.key) is None]
-    if offer.patience_s > 0:
+    if offer.local_first_s > 0:
         fitting = [head for head in fitting if _is_due(offer, head, fleet.now)]
     if not fitting:
         return None
     first = min(fitting, key=_order)
-    if offer.patience_s > 0:
-        return Choice(first.lane, _spills(offer, first, fleet.now))
-    if offer.apart:
-        fleet = fleet.without(offer.apart)
+    if offer.local_first_s > 0:
+        return Choice(first.lane, _overflow_reason(offer, first, fleet.now))
+    if offer.remote_nodes:
+        fleet = fleet.without(offer.remote_nodes)
     load_s = rules.load_s if offer.load_s is None else offer.load_s
-    held = offer.resident if offer.node not in fleet.busy else fleet.holding.get(offer.node, frozenset())
+    held = (
+        offer.loaded_models
+        if offer.node not in fleet.busy
+        else fleet.models_by_node.get(offer.node, frozenset())
+    )
     here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
     stay = min(here, key=_order, default=None)
     if stay is not None and stay is first:
-        return Choice(stay.lane, _stays(stay, "next in fair order", held))
+        return Choice(stay.lane, _stay_reason(stay, "next in fair order", held))
     place = _SlotView(offer, fleet, rules, load_s, first.job.tag)
     away = [head for head in fitting if head not in here]
-    if stay and place.has_dwelt and (due := place.overdue(away, stay)):
+    if stay and place.has_dwelt and (due := place.overdue_choice(away, stay)):
         return due
-    worth = place.of_here(here, stay, away, peek) if stay else 0.0
-    rivals = place.rivals(away, worth) if stay else away
+    worth = place.worth_of_staying(here, stay, away, peek) if stay else 0.0
+    rivals = place.candidates(away, worth) if stay else away
     best = min(place.loads(rivals, peek), key=lambda load: (-load.worth, load.head.order), default=None)
     if stay and (best is None or best.worth <= worth):
-        return Choice(stay.lane, _stays(stay, "worth more than any load", held))
+        return Choice(stay.lane, _stay_reason(stay, "worth more than any load", held))
     if best is None:
-        return place.left_alone(away)
-    if place.better_left(best.head):
+        return place.unserved_choice(away)
+    if place.leaves_to_idle_nodes(best.head):
         return None
-    if due := place.overdue(away, best.head):
+    if due := place.overdue_choice(away, best.head):
         return due
     return Choice(best.head.lane, best.reason(), loads=True)
 
@@ -138,7 +150,7 @@ class _Load:
     worth: float
     jobs: int
     more: bool
-    """Whether there are more than were looked at."""
+    """Whether there are more jobs than were read."""
     work_s: float
     servers: Sequence[str]
 
@@ -154,55 +166,58 @@ class _Load:
 
 @dataclass(frozen=True, slots=True)
 class _SlotView:
-    """One node's view of the work."""
+    """The work from the point of view of one node."""
 
     offer: Offer
     fleet: Fleet
     rules: PlacementRules
     load_s: float
     front: float
-    """The smallest tag among what the node could do."""
+    """The smallest tag among the jobs that the node could take."""
 
     def weight(self, job: QueuedJob) -> float:
         return math.exp((self.front - job.tag) / self.rules.horizon_s)
 
-    def at_best(self, head: LaneHead) -> float:
-        """What loading for this head is worth if jobs like it wait in plenty."""
+    def best_worth(self, head: LaneHead) -> float:
+        """Return the worth of a load for this job if many jobs like it are waiting."""
         work_s = LOOKAHEAD * head.job.estimate_s
         return self.weight(head.job) * work_s / (work_s + LOAD_PAYS * self.load_s)
 
-    def rivals(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
-        """The lanes of models that may be worth more: only they need a closer look."""
-        models = {head.key.model for head in away if self.at_best(head) > worth}
+    def candidates(self, away: Sequence[LaneHead], worth: float) -> list[LaneHead]:
+        """Return the lanes of models that may be worth more; only their jobs have to be read."""
+        models = {head.key.model for head in away if self.best_worth(head) > worth}
         return [head for head in away if head.key.model in models]
 
-    def of_here(
+    def worth_of_staying(
         self, here: Sequence[LaneHead], stay: LaneHead, away: Sequence[LaneHead], peek: Peek
     ) -> float:
-        """What staying is worth; at least the weight of the next job, which often is enough to know."""
+        """Return the worth of staying with the loaded model.
+
+        It is at least the weight of the next job; often that already decides.
+        """
         least = self.weight(stay.job)
-        if not self.rivals(away, least):
+        if not self.candidates(away, least):
             return least
-        jobs = _merged(peek([head.lane for head in here], LOOKAHEAD))
+        jobs = _merge(peek([head.lane for head in here], LOOKAHEAD))
         return self._worth(jobs[:LOOKAHEAD], 0.0)
 
     def loads(self, away: Sequence[LaneHead], peek: Peek) -> list[_Load]:
-        """Every model that could be loaded and has work its present nodes would not soon begin."""
+        """Return every model that could be loaded and has work its present nodes would not start soon."""
         lanes: dict[str, list[LaneHead]] = {}
         for head in away:
             lanes.setdefault(head.key.model, []).append(head)
         if not away:
             return []
-        servers = self.fleet.serving(lanes, self.offer.node)
+        servers = self.fleet.nodes_by_model(lanes, self.offer.node)
         least_s = max(_LEAST_S, min(head.job.estimate_s for head in away))
         taken = max(map(len, servers.values()), default=0) * math.ceil(self.load_s / least_s)
         count = min(MOST_PEEKED, LOOKAHEAD + taken)
         seen = peek([head.lane for head in away], count)
         loads: list[_Load] = []
         for model, heads in lanes.items():
-            jobs = _merged({head.lane: seen.get(head.lane, ()) for head in heads})
+            jobs = _merge({head.lane: seen.get(head.lane, ()) for head in heads})
             full = any(len(seen.get(head.lane, ())) >= count for head in heads)
-            left = self._left(jobs, len(servers.get(model, ())) * self.load_s, full)
+            left = self._without_served(jobs, len(servers.get(model, ())) * self.load_s, full)
             if not left:
                 continue
             worth = self._worth(left[:LOOKAHEAD], LOAD_PAYS * self.load_s)
@@ -213,13 +228,13 @@ class _SlotView:
 
     @property
     def has_dwelt(self) -> bool:
-        """Whether the node has worked long enough since its last load for another to be forced."""
+        """Whether the node has worked long enough since its last load for a forced one."""
         since = self.fleet.loaded_at.get(self.offer.node)
         dwelt_s = math.inf if since is None else (self.fleet.now - since) / SECOND
         return dwelt_s >= (1 + DWELL_LOADS) * self.load_s
 
-    def overdue(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
-        """The load that the bound forces instead of taking this other job."""
+    def overdue_choice(self, away: Sequence[LaneHead], other: LaneHead) -> Choice | None:
+        """Return the load that the waiting bound forces instead of this other job, if any."""
         due = [head for head in away if head.order < other.order and self._is_overdue(head)]
         if not due:
             return None
@@ -231,35 +246,39 @@ class _SlotView:
             loads=True,
         )
 
-    def left_alone(self, away: Sequence[LaneHead]) -> Choice | None:
-        """The first whose nodes should have come to it by now: a node may have died, or work longer than
-        it was taken for."""
+    def unserved_choice(self, away: Sequence[LaneHead]) -> Choice | None:
+        """Return the first job that its nodes should have started by now, if any: a node may have died, or
+        may work longer than estimated."""
         late = [head for head in away if self._age_s(head) > self.load_s]
         if not late:
             return None
         head = min(late, key=_order)
-        servers = ", ".join(self.fleet.servers(head.key.model, self.offer.node))
+        servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
-            f"loads {head.key.model}: it waits for {self._age_s(head):.0f} s, {servers} did not come to it",
+            f"loads {head.key.model}: it waited for {self._age_s(head):.0f} s, {servers} did not start it",
             loads=True,
         )
 
-    def better_left(self, head: LaneHead) -> bool:
-        """A busy node leaves new work that needs a load to idle nodes, for as long as a load takes."""
-        idle = self.fleet.holding.keys() - self.fleet.busy - {self.offer.node}
+    def leaves_to_idle_nodes(self, head: LaneHead) -> bool:
+        """Whether this busy node leaves the job to idle nodes: a new job that needs a load, for a load's
+        time."""
+        idle = self.fleet.models_by_node.keys() - self.fleet.busy - {self.offer.node}
         return bool(idle) and self.offer.node in self.fleet.busy and self._age_s(head) <= self.load_s
 
     def _is_overdue(self, head: LaneHead) -> bool:
         patience_s = self._age_s(head) - priority_offset_s(head.job.priority)
-        served = self.fleet.servers(head.key.model, self.offer.node)
+        served = self.fleet.nodes_with(head.key.model, self.offer.node)
         return patience_s > self.rules.bound_s and not served
 
     def _age_s(self, head: LaneHead) -> float:
         return (self.fleet.now - head.job.since) / SECOND
 
-    def _left(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
-        """Without what others will have begun while the model loads; the last of many stands for the rest."""
+    def _without_served(self, jobs: Sequence[QueuedJob], served_s: float, full: bool) -> Sequence[QueuedJob]:
+        """Drop the jobs that others will start while the model loads.
+
+        When more jobs are waiting than were read (``full``), the last one stands for the rest.
+        """
         for number, job in enumerate(jobs):
             if served_s <= 0:
                 return jobs[number:]
@@ -267,7 +286,7 @@ class _SlotView:
         return jobs[-1:] if full else ()
 
     def _worth(self, jobs: Iterable[QueuedJob], load_s: float) -> float:
-        """Weighted seconds of work over all seconds, for as many of the jobs as is best."""
+        """Return weighted seconds of work divided by all seconds, for the best number of first jobs."""
         best, weighted_s, spent_s = 0.0, 0.0, load_s
         for job in jobs:
             work_s = max(job.estimate_s, _LEAST_S)
@@ -282,41 +301,44 @@ def _is_due(offer: Offer, head: LaneHead, now: int) -> bool:
     return since is None or head.job.since <= since
 
 
-def _spills(offer: Offer, head: LaneHead, now: int) -> str:
+def _overflow_reason(offer: Offer, head: LaneHead, now: int) -> str:
     if open_to_remote_since(offer, head.key, now) is None:
         return "no local node can do it"
     waited_s = (now - head.job.since) / SECOND
-    return f"waited {waited_s:.0f} s for a local node (bound {offer.patience_s:.0f} s)"
+    return f"waited {waited_s:.0f} s for a local node (bound {offer.local_first_s:.0f} s)"
 
 
 def _order(head: LaneHead) -> tuple[float, int, int]:
     return head.order
 
 
-def _merged(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
+def _merge(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
     jobs = [job for lane in lanes.values() for job in lane]
     return sorted(jobs, key=lambda job: (job.tag, job.since))
 
 
-def _stays(head: LaneHead, order: str, held: frozenset[str]) -> str:
+def _stay_reason(head: LaneHead, order: str, held: frozenset[str]) -> str:
     return f"{order}; {head.key.model} is loaded" if head.key.model in held else order
+
+
+# Why a job waits
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a job stands in its lane, and what the nodes hold."""
+    """A queued job's position in its lane, and the models on the nodes."""
 
-    before: int
+    jobs_ahead: int
     """Jobs of its lane that are before it in fair order."""
-    before_s: float
+    seconds_ahead: float
     """Their estimated seconds of work."""
     more: bool
-    """Whether there are more than were counted."""
+    """Whether there are more jobs than were counted."""
     fleet: Fleet
 
 
-def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: QueuePosition) -> str:
-    """As far as the slots of this process and the running jobs tell."""
+def explain_wait(offers: Sequence[Offer], key: LaneKey, position: QueuePosition) -> str:
+    """Explain a job's wait from the slots of this process and the running jobs."""
     if not offers:
         return "no worker is connected"
     reasons = {offer.node: mismatch_reason(offer, key) for offer in offers}
@@ -326,22 +348,22 @@ def explain_wait(offers: Sequence[Offer], key: LaneKey, standing: QueuePosition)
         return f"no node can take it: {why}"
     loadless = all(offer.load_s == 0 for offer in offers if offer.node in able)
     if not key.model or loadless:
-        return f"waits for a free slot on {_listed(able)}; {_ahead(standing)}"
-    servers = standing.fleet.servers(key.model)
+        return f"waits for a free slot on {_join_names(able)}; {_describe_ahead(position)}"
+    servers = position.fleet.nodes_with(key.model)
     if servers:
         serve = "serves" if len(servers) == 1 else "serve"
-        return f"{_listed(servers)} {serve} {key.model}; {_ahead(standing)}"
-    return f"waits for a node to load {key.model}: {_ahead(standing)}; {_listed(able)} could"
+        return f"{_join_names(servers)} {serve} {key.model}; {_describe_ahead(position)}"
+    return f"waits for a node to load {key.model}: {_describe_ahead(position)}; {_join_names(able)} could"
 
 
-def _ahead(standing: QueuePosition) -> str:
-    if not standing.before:
+def _describe_ahead(position: QueuePosition) -> str:
+    if not position.jobs_ahead:
         return "it is the first of its kind in fair order"
-    least = "at least " if standing.more else ""
-    jobs = f"{standing.before} {'job' if standing.before == 1 else 'jobs'}"
-    return f"{least}{jobs} ({standing.before_s:.0f} s of work) before it"
+    least = "at least " if position.more else ""
+    jobs = f"{position.jobs_ahead} {'job' if position.jobs_ahead == 1 else 'jobs'}"
+    return f"{least}{jobs} ({position.seconds_ahead:.0f} s of work) before it"
 
 
-def _listed(nodes: Sequence[str]) -> str:
-    """A large fleet is not spelled out."""
+def _join_names(nodes: Sequence[str]) -> str:
+    """Join node names; of more than four, only the first three are named."""
     return ", ".join(nodes) if len(nodes) <= 4 else f"{', '.join(nodes[:3])} and {len(nodes) - 3} more"

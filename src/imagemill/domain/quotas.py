@@ -1,4 +1,4 @@
-"""Limits: how much an owner may ask for, and what is left of it."""
+"""Quotas: how much an owner may request, and how much of it remains."""
 
 import math
 from collections.abc import Mapping
@@ -6,33 +6,33 @@ from dataclasses import dataclass, field, replace
 
 REQUESTS, JOBS, MEGAPIXELS = "requests", "jobs", "megapixels"
 COOLDOWN = "cooldown:"
-"""Followed by a recipe's name: seconds between two submits of it."""
+"""Prefix before a recipe's name: minimum seconds between two submissions of the recipe."""
 DAILY = "daily:"
-"""Followed by a recipe's name: jobs of it a day."""
+"""Prefix before a recipe's name: jobs of the recipe a day."""
 KINDS = (REQUESTS, JOBS, MEGAPIXELS)
 NONE = -1.0
-"""As an owner's own limit: none, whatever the settings say."""
+"""Value of an owner's own limit that means unlimited, whatever the settings say."""
 
 MINUTE_S, DAY_S = 60, 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None: no limit."""
+    """Limits of one owner; None means no limit."""
 
     requests: float | None = None
-    """A minute of the clock."""
+    """Requests a clock minute."""
     jobs: float | None = None
-    """In flight: waiting, queued and running."""
+    """Jobs in flight: waiting, queued and running."""
     megapixels: float | None = None
-    """A day, in UTC."""
+    """Megapixels a UTC day."""
     cooldowns: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Seconds between two submits, by recipe."""
+    """Recipe -> minimum seconds between two submissions."""
     daily: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Jobs a day, in UTC, by recipe."""
+    """Recipe -> jobs a UTC day."""
 
     def overridden(self, own: Mapping[str, float]) -> "Limits":
-        """With the limits an owner has of its own."""
+        """Return these limits, replaced by the owner's own limits where it has some."""
         if not own:
             return self
         given = {kind: _limit(amount) for kind, amount in own.items() if kind in KINDS}
@@ -51,16 +51,16 @@ def _limit(amount: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class QuotaPolicy:
-    """What the settings say of owners without limits of their own."""
+    """The limits in the settings, for owners without limits of their own."""
 
     account: Limits = Limits()
     end_user: Limits = Limits()
     roles: frozenset[str] = frozenset({"user"})
-    """Roles the settings' limits hold for; an owner's own hold for all."""
+    """Roles to which the settings' limits apply; an owner's own limits apply to every role."""
     free: frozenset[str] = frozenset()
-    """Owners whom only limits of their own hold: whoever runs the installation."""
+    """Owners to which only their own limits apply, such as the operator of the installation."""
     most_jobs: int | None = None
-    """Open jobs of all owners together."""
+    """Maximum number of open jobs of all owners together."""
 
     def of(self, owner: str, role: str, own: Mapping[str, float]) -> Limits:
         usual = self.end_user if ":" in owner else self.account
@@ -70,17 +70,26 @@ class QuotaPolicy:
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
-    """What is left of a limit, as the RateLimit headers tell it."""
+    """The remaining amount of a limit, as shown in the RateLimit headers."""
 
     name: str
     quota: float
     remaining: float
     after_s: float
-    """Until it is whole again."""
+    """Seconds until the full quota is available again."""
     window_s: int | None = None
 
 
 def accounts_of(owner: str) -> tuple[str, ...]:
-    """Whose limits a request of the owner counts for: its own, and its account's."""
+    """Return the owners whose limits count a request of this owner: itself and its account."""
     account, is_end_user, _ = owner.partition(":")
     return (account, owner) if is_end_user else (owner,)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """In seconds of estimated work."""
+
+    waiting_s: float
+    rate: float
+    """Seconds of work done in a second of time; 0 when nothing was done lately."""

@@ -1,11 +1,11 @@
-"""What a slot offers, what a lane wants, and the fair order between jobs.
+"""Offers of slots, requirements of lanes, and the fair order between jobs.
 
-Order: start-time fair queueing. At submit a job gets ``tag = max(queue's virtual time, owner's last finish)
-+ offset(priority)``, and the owner's last finish moves on by the job's estimated seconds over the owner's
-weight. The smallest tag is next, so owners share by cost, urgent jobs overtake by a bounded stretch, and a
-job that waits is overtaken ever more rarely.
+The fair order is start-time fair queueing. At submission a job gets ``tag = max(queue's virtual time, owner's
+last finish) + offset(priority)``, and the owner's last finish advances by the job's estimated seconds divided
+by the owner's weight. The job with the smallest tag is next. So owners share by cost, an urgent job overtakes
+by a bounded amount, and a waiting job is overtaken ever more rarely.
 
-Place, which job of the fair order goes to which node, is `imagemill.domain.placement`.
+`imagemill.domain.placement` decides which job of the fair order goes to which node.
 """
 
 from collections.abc import Container, Iterable
@@ -15,58 +15,58 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import LaneKey
 
 PRIORITY_STEP_S = 6.0
-"""Virtual seconds a job is moved back for each step of priority; a smaller number is more urgent."""
+"""Virtual seconds by which each step of priority moves a job back; a smaller priority is more urgent."""
 PRIORITY_BOUND = 100
 NAMED_PRIORITIES = {"high": -10, "normal": 0, "low": 10}
 
 SHARED_RUN_S = 60.0
-"""A job that runs longer than this no longer holds the virtual time back: an owner who comes then would be
-given what others have used meanwhile."""
-
+"""A job that runs longer than this no longer holds the virtual time back; otherwise a new owner would get the
+time that others have used since the job started."""
 
 REMOTE = "remote"
 """The queue of jobs that only remote nodes can do; see `imagemill.backends.base.Node.remote`."""
 
 
 def priority_offset_s(priority: int) -> float:
+    """Return the virtual seconds that a priority adds to a job's tag."""
     return max(-PRIORITY_BOUND, min(PRIORITY_BOUND, priority)) * PRIORITY_STEP_S
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an idle slot can do."""
+    """The jobs that an idle slot can take."""
 
     worker: str
-    """Names the process; it is the holder of the lease."""
+    """Id of the process, which will hold the lease."""
     node: str
     backend: str
     queues: frozenset[str]
     labels: frozenset[str] = frozenset()
     memory_mb: int | None = None
-    """Memory the node has in all; None: unknown, take anything."""
-    resident: frozenset[str] = frozenset()
-    """Checkpoints loaded now, AIRs in lower case."""
+    """Megabytes of memory the node has in all; None means unknown, and then any job is taken."""
+    loaded_models: frozenset[str] = frozenset()
+    """AIRs of the checkpoints that are loaded now, in lower case."""
     available: Container[str] | None = None
-    """Checkpoints the node could load, and needs of jobs it meets; None: all."""
+    """Checkpoints the node can load and job requirements it meets; None means all."""
     capacity: int | None = None
-    """Jobs the node may have in flight, over all workers; None: unbounded."""
+    """Maximum number of jobs in flight on the node, over all workers; None means unlimited."""
     load_s: float | None = None
-    """Seconds the node takes to load a checkpoint; 0: it has none to load; None: unknown."""
-    patience_s: float = 0.0
-    """How long it leaves jobs to its ``rivals``."""
-    rivals: "tuple[Offer, ...]" = ()
-    """Of a remote node: what the local nodes that are well could take, in whichever process."""
-    apart: frozenset[str] = frozenset()
-    """Names of the remote nodes: nothing is loaded there, and no local job is left to them."""
+    """Seconds the node takes to load a checkpoint; 0 when it loads none, None when unknown."""
+    local_first_s: float = 0.0
+    """Seconds for which a remote node leaves jobs to the ``local_offers``."""
+    local_offers: "tuple[Offer, ...]" = ()
+    """For a remote node: the offers of all healthy local nodes, in whichever process."""
+    remote_nodes: frozenset[str] = frozenset()
+    """Names of the remote nodes. Nothing is loaded on them, and no local job is left to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A claimable job as far as the choice needs it."""
+    """A claimable job, with the fields that the choice needs."""
 
     tag: float
     since: int
-    """When it was submitted, microseconds."""
+    """Time of submission, microseconds since the epoch."""
     estimate_s: float
     priority: int = 0
 
@@ -79,7 +79,7 @@ class LaneHead:
     key: LaneKey
     job: QueuedJob
     held: bool = False
-    """Whether it was left to the node that may still have its render, for a while."""
+    """Whether the job is reserved for a while for the node that may still have its render."""
 
     @property
     def order(self) -> tuple[float, int, int]:
@@ -87,7 +87,7 @@ class LaneHead:
 
 
 def mismatch_reason(offer: Offer, key: LaneKey) -> str | None:
-    """Why this slot cannot take jobs of this lane, or None when it can."""
+    """Return the reason why this slot cannot take jobs of this lane, or None when it can."""
     if key.queue not in offer.queues:
         return f"serves {', '.join(sorted(offer.queues))}, not queue {key.queue}"
     if key.backends and offer.backend not in key.backends:
@@ -108,19 +108,20 @@ def mismatch_reason(offer: Offer, key: LaneKey) -> str | None:
 
 
 def open_to_remote_since(offer: Offer, key: LaneKey, now: int) -> int | None:
-    """The instant by which a job of this lane must have come in for the slot to take it; None: any.
+    """Return the latest submission time of a job of this lane that the slot may take; None means any.
 
-    A slot with patience leaves what a local node could do to the local nodes for so long.
+    A remote slot leaves a job that a local node could do to the local nodes for ``local_first_s`` seconds.
     """
-    if offer.patience_s <= 0 or all(mismatch_reason(rival, key) is not None for rival in offer.rivals):
+    if offer.local_first_s <= 0 or all(
+        mismatch_reason(rival, key) is not None for rival in offer.local_offers
+    ):
         return None
-    return now - round(offer.patience_s * SECOND)
+    return now - round(offer.local_first_s * SECOND)
 
 
 def virtual_time(running: Iterable[tuple[float, float]]) -> float | None:
-    """Where fair order stands: the smallest start among the jobs that run, given as (start, seconds run).
+    """Return the smallest start tag of the running jobs, given as (start tag, seconds run); None without one.
 
-    A node that stays with its model may be far ahead of the others: the smallest is what owners who come now
-    have to be measured by. None when nothing tells.
+    A node that stays with its model may be far ahead of the others, so new owners start from the smallest.
     """
     return min([start for start, run_s in running if run_s <= SHARED_RUN_S], default=None)

@@ -1,4 +1,4 @@
-"""Unguessable, expiring names for files."""
+"""Signatures: expiring URLs of files, and the event names and signatures of webhooks."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ class Signed:
 
 
 class UrlSigner:
-    """Signs a public name and an expiry with a secret of this installation (keyed BLAKE2b, RFC 7693)."""
+    """Signs a public name and an expiry time with a secret of this installation (keyed BLAKE2b, RFC 7693)."""
 
     def __init__(self, secret: bytes, *, life_s: float) -> None:
         self._key = hashlib.blake2b(secret).digest()
         self._life_s = life_s
 
     def sign(self, name: str) -> Signed:
-        # Rounded up to a minute, so that polling answers, and caches, see the same URL for a while.
+        # Rounded up to a minute, so that polling clients and caches see the same URL for a while.
         expires_s = (now_us() // SECOND + round(self._life_s) + 59) // 60 * 60
         return Signed(f"exp={expires_s}&sig={self._signature(name, expires_s)}", expires_s * SECOND)
 
@@ -37,9 +37,12 @@ class UrlSigner:
         return valid and int(expires) * SECOND > now_us()
 
     def _signature(self, name: str, expires_s: int) -> str:
-        # Unlike OpenSSL's HMAC it keeps the interpreter lock, which a busy server would wait for again.
+        # Unlike OpenSSL's HMAC, BLAKE2b keeps the interpreter lock; a busy server would have to wait to get
+        # it back.
         return hashlib.blake2b(f"{name}\n{expires_s}".encode(), key=self._key, digest_size=22).hexdigest()
 
+
+# Webhooks, signed as the Standard Webhooks specification says
 
 TYPES = {
     EventType.INITIALIZED: "job.created",
@@ -54,7 +57,7 @@ TYPES = {
 }
 CHOICES = tuple(dict.fromkeys(TYPES.values()))
 ENDS = tuple(name for type_, name in TYPES.items() if type_.is_terminal)
-"""What an endpoint gets that asks for nothing else: how each job ended."""
+"""The events of an endpoint that chose none: the terminal event of each job."""
 TEST = "endpoint.test"
 
 _PREFIX = "whsec_"
@@ -66,7 +69,7 @@ def new_secret() -> str:
 
 
 def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
-    """One signature of the header ``webhook-signature``."""
+    """Return one signature for the header ``webhook-signature``."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = f"{message_id}.{timestamp_s}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -1,1 +1,4 @@
-"""ComfyUI graphs: parsed, validated, built and bound. Pure: no network, no files but the package's own."""
+"""ComfyUI graphs: parse, validate, build, and fill in values.
+
+Pure functions: no network, and no files but the package's own.
+"""

@@ -1,11 +1,11 @@
-"""From a neutral image request to a graph of core nodes.
+"""Build a graph of ComfyUI's core nodes for a backend-neutral image request.
 
-The built-in workflows are the base; functions change what a table cannot say: how the model is loaded, and
-chains of LoRAs, ControlNets and what follows the picture.
+The built-in workflows are the base. Functions change what a manifest cannot express: the way the model is
+loaded, chains of LoRAs and ControlNets, and the steps after the picture is decoded.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagemill.domain.images import ImageSpec, Network
@@ -18,42 +18,148 @@ from imagemill.graphs.builder_parts import (
     POSITIVE,
     SAMPLER,
     SAVE,
-    drawn,
+    round_to_latents,
 )
 from imagemill.graphs.builtin import builtin
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
 from imagemill.graphs.graph import Graph, Link, add, remove
 from imagemill.graphs.manifest import apply
-from imagemill.graphs.model_files import companions, model_file, spelled
+from imagemill.graphs.model_files import find_companions, model_file, resolve_file
 
-# A second pass over the faces of a picture, by the Impact pack, where a node has it.
-#
-# Core nodes have nothing like it, so a node without the pack gives the picture without the pass.
-
+LORA_TYPES = ("lora", "lycoris", "dora")
+MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
 DETAILER, PROVIDER = "FaceDetailer", "UltralyticsDetectorProvider"
 _DETAIL, _DETECTOR = "50", "51"
 _DENOISE = 0.4
-"""Enough to draw a blurred face anew, too little to make it another one."""
+"""Strength of the face pass: enough to redraw a blurred face, too little to turn it into another one."""
 
 
-def detector(catalogue: Catalogue | None) -> str | None:
-    """The model by which the node finds faces; None: it cannot."""
+def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: Mapping[str, str]) -> Graph:
+    """Build the graph of a request.
+
+    ``prefix``: the filename prefix of SaveImage. ``images``: an input's name -> the name the node gave the
+    file. Without a catalogue, file names are used unchanged. Raises `MissingFile` for a file that the node
+    lacks and `Unsupported` for a request that no node can fulfil.
+    """
+    reason = unsupported_reason(spec)
+    if reason is not None:
+        raise Unsupported(reason)
+    form, model = model_file(spec, catalogue)
+    is_flux = spec.family == "flux1"
+    workflow = builtin(f"{'flux' if is_flux else 'sd'}-{_mode(spec)}")
+    values = _values(spec, catalogue) | {"model": model}
+    graph = apply(workflow, values, _pictures(spec, images))
+    graph[SAVE]["inputs"]["filename_prefix"] = prefix
+    if is_flux and form == "checkpoint":
+        builder_parts.load_as_checkpoint(graph, model)
+    elif is_flux:
+        builder_parts.load_companions(graph, find_companions(spec, catalogue))
+    if is_flux and is_schnell(spec):
+        remove(graph, GUIDANCE, (POSITIVE, 0))
+    if form == "checkpoint":
+        builder_parts.use_own_vae(graph, spec, catalogue)
+    builder_parts.add_hypernetworks(graph, spec, catalogue)
+    if spec.clip_skip > 1 and not is_flux:
+        builder_parts.skip_clip_layers(graph, spec.clip_skip)
+    builder_parts.add_controlnets(graph, spec, catalogue, images)
+    builder_parts.crop_and_upscale(graph, spec, catalogue, add_face_pass(graph, spec, catalogue))
+    return graph
+
+
+def unsupported_reason(spec: ImageSpec) -> str | None:
+    """The reason why no node could fulfil the request with core nodes, in a sentence; None if one could."""
+    for control in spec.controls:
+        if control.preprocessor.lower() not in CORE_PREPROCESSORS:
+            return (
+                f"the ControlNet preprocessor {control.preprocessor} is not a core node of ComfyUI; send a "
+                "finished control map and leave the preprocessor empty, or use canny"
+            )
+    if spec.mask is not None and spec.image is None:
+        return "a mask needs a source image to draw into"
+    return None
+
+
+def picture_names(spec: ImageSpec) -> tuple[str, ...]:
+    """The names of the input pictures the node needs for the request, without repeats."""
+    named = (spec.image, spec.mask, *(control.image for control in spec.controls))
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def is_schnell(spec: ImageSpec) -> bool:
+    """Whether the model is Flux schnell, which is distilled without guidance; only its name shows that."""
+    return "schnell" in spec.model_path.lower() or "schnell" in spec.model.lower()
+
+
+def _mode(spec: ImageSpec) -> str:
+    if spec.image is None:
+        return "text"
+    return "inpaint" if spec.mask is not None else "image"
+
+
+def _pictures(spec: ImageSpec, images: Mapping[str, str]) -> dict[str, str]:
+    named = {"image": spec.image, "mask": spec.mask}
+    return {input_: images[name] for input_, name in named.items() if name is not None}
+
+
+def _values(spec: ImageSpec, catalogue: Catalogue | None) -> dict[str, Any]:
+    positive, negative = build_prompts(spec, lambda file: _embedding(catalogue, file))
+    values: dict[str, Any] = {
+        "prompt": positive,
+        "width": round_to_latents(spec.width),
+        "height": round_to_latents(spec.height),
+        "seed": spec.seed,
+        "steps": spec.steps,
+        "sampler": spec.sampler,
+        "scheduler": spec.scheduler,
+        "denoise": spec.denoise,
+        "count": spec.count,
+        "loras": [_lora(network, catalogue) for network in spec.networks if network.type in LORA_TYPES],
+    }
+    if spec.family != "flux1":
+        return values | {"negative_prompt": negative, "cfg": spec.cfg_scale}
+    if spec.scheduler == "normal":
+        # Clients' tables use ``normal`` for "none chosen". It spaces the steps over the timesteps of a
+        # discrete model; Flux is a flow model, made to be sampled with ``simple``.
+        values["scheduler"] = "simple"
+    guidance = spec.guidance if spec.guidance is not None else (spec.cfg_scale or None)
+    return values | {"guidance": guidance}
+
+
+def _lora(network: Network, catalogue: Catalogue | None) -> dict[str, Any]:
+    place_ = ("LoraLoader", "lora_name")
+    file = resolve_file(catalogue, place_, "lora", network.path or network.air)
+    return {"file": file, "strength": network.strength}
+
+
+def _embedding(catalogue: Catalogue | None, file: str) -> str:
+    found = catalogue.embedding(file) if catalogue else file
+    if found is None:
+        raise MissingFile("embedding", file)
+    return found
+
+
+# The face pass: a second pass over the faces of a picture by the Impact pack. Core nodes have nothing
+# similar, so a node without the pack delivers the picture without this pass.
+
+
+def face_detector_model(catalogue: Catalogue | None) -> str | None:
+    """The model with which the node detects faces; None if it cannot."""
     if catalogue is None or not {DETAILER, PROVIDER} <= catalogue.classes:
         return None
     models = catalogue.options(PROVIDER, "model_name") or ()
     return next((name for name in models if "bbox" in name.lower() and "face" in name.lower()), None)
 
 
-def detail(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
-    """The picture as it goes on: with the pass, or as it was decoded."""
-    model = detector(catalogue) if spec.faces and SAMPLER in graph else None
+def add_face_pass(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
+    """Add the face pass if the request wants it and the node has it; return the link to the picture."""
+    model = face_detector_model(catalogue) if spec.faces and SAMPLER in graph else None
     node_class = catalogue.node_class(DETAILER) if catalogue is not None else None
     if model is None or node_class is None:
         return (DECODE, 0)
     add(graph, _DETECTOR, PROVIDER, "Face detector", model_name=model)
     inputs: dict[str, Any] = {
-        # What the pack's version asks for besides, as it would be by itself.
+        # Defaults for further inputs that the installed version of the pack requires.
         **{
             name: each.default for name, each in node_class.inputs.items() if each.required and each.is_widget
         },
@@ -74,25 +180,25 @@ def detail(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
     return (add(graph, _DETAIL, DETAILER, "Face detail", **inputs), 0)
 
 
-MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
+# Prompts.
 
 
-def prompts(spec: ImageSpec, embedding: Callable[[str], str]) -> tuple[str, str]:
-    """The positive and the negative prompt of the request with what its networks add.
+def build_prompts(spec: ImageSpec, embedding: Callable[[str], str]) -> tuple[str, str]:
+    """The positive and the negative prompt of the request, with trigger words and embeddings added.
 
-    ``embedding`` gives the name under which the node has an embedding's file. An embedding goes where its
-    trigger word or name stands, in either prompt, and else to the end of the positive one.
+    ``embedding`` gives the node's name of an embedding's file. An embedding replaces its trigger word or name
+    in either prompt; if neither occurs, it is appended to the positive prompt.
     """
     positive, negative = spec.prompt, spec.negative_prompt
     for network in spec.networks:
         if network.type == "embedding":
             positive, negative = _with_embedding(positive, negative, network, embedding)
         elif network.trigger_word and network.trigger_word.lower() not in positive.lower():
-            positive = appended(positive, network.trigger_word)
+            positive = append_words(positive, network.trigger_word)
     return positive, negative
 
 
-def appended(prompt: str, words: str) -> str:
+def append_words(prompt: str, words: str) -> str:
     kept = prompt.rstrip().rstrip(",")
     return f"{kept}, {words}" if kept else words
 
@@ -103,7 +209,8 @@ def _with_embedding(
     name = _without_extension(embedding(network.path or network.air))
     token = f"embedding:{name}" if network.strength == 1 else f"(embedding:{name}:{network.strength:g})"
     base = name.rsplit("/", 1)[-1]
-    if any(_stands(word, prompt) for prompt in (positive, negative) for word in _spelled((name, base))):
+    written = (f"embedding:{name}", f"embedding:{base}")
+    if any(_occurs(word, prompt) for prompt in (positive, negative) for word in written):
         return positive, negative
     for word in filter(None, (network.trigger_word, name, base)):
         for_word = re.compile(rf"(?<![\w:]){re.escape(word)}(?!\w)", re.IGNORECASE)
@@ -111,125 +218,15 @@ def _with_embedding(
             return for_word.sub(lambda _: token, positive, count=1), negative
         if for_word.search(negative):
             return positive, for_word.sub(lambda _: token, negative, count=1)
-    return appended(positive, token), negative
+    return append_words(positive, token), negative
 
 
-def _spelled(names: Sequence[str]) -> list[str]:
-    return [f"embedding:{name}" for name in names]
-
-
-def _stands(word: str, prompt: str) -> bool:
+def _occurs(word: str, prompt: str) -> bool:
     return re.search(rf"{re.escape(word)}(?![\w/])", prompt, re.IGNORECASE) is not None
 
 
 def _without_extension(file: str) -> str:
-    """With slashes only: a prompt takes a backslash as the escape of what follows it."""
+    """The name with forward slashes: in a prompt a backslash escapes the next character."""
     name = file.replace("\\", "/")
     extension = next((end for end in MODEL_EXTENSIONS if name.lower().endswith(end)), "")
     return name[: len(name) - len(extension)]
-
-
-LORA_TYPES = ("lora", "lycoris", "dora")
-
-
-def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: Mapping[str, str]) -> Graph:
-    """``prefix``: SaveImage's, as it is; ``images``: an input's name -> the name the node gave the file.
-
-    Without a catalogue, names are taken as they are. Raises `MissingFile` for what the node lacks and
-    `Unsupported` for what no node can do.
-    """
-    said = unsupported_reason(spec)
-    if said is not None:
-        raise Unsupported(said)
-    form, model = model_file(spec, catalogue)
-    is_flux = spec.family == "flux1"
-    workflow = builtin(f"{'flux' if is_flux else 'sd'}-{_mode(spec)}")
-    values = _values(spec, catalogue) | {"model": model}
-    graph = apply(workflow, values, _pictures(spec, images))
-    graph[SAVE]["inputs"]["filename_prefix"] = prefix
-    if is_flux and form == "checkpoint":
-        builder_parts.load_as_checkpoint(graph, model)
-    elif is_flux:
-        builder_parts.load_companions(graph, companions(spec, catalogue))
-    if is_flux and is_schnell(spec):
-        remove(graph, GUIDANCE, (POSITIVE, 0))
-    if form == "checkpoint":
-        builder_parts.own_vae(graph, spec, catalogue)
-    builder_parts.hypernetworks(graph, spec, catalogue)
-    if spec.clip_skip > 1 and not is_flux:
-        builder_parts.skip_clip_layers(graph, spec.clip_skip)
-    builder_parts.controls(graph, spec, catalogue, images)
-    builder_parts.finish(graph, spec, catalogue, detail(graph, spec, catalogue))
-    return graph
-
-
-def unsupported_reason(spec: ImageSpec) -> str | None:
-    """Why no node could do it with core nodes, in a sentence; None when one could."""
-    for control in spec.controls:
-        if control.preprocessor.lower() not in CORE_PREPROCESSORS:
-            return (
-                f"the ControlNet preprocessor {control.preprocessor} is no core node of ComfyUI; send a "
-                "finished control map and leave the preprocessor empty, or use canny"
-            )
-    if spec.mask is not None and spec.image is None:
-        return "a mask needs a source image to draw into"
-    return None
-
-
-def picture_names(spec: ImageSpec) -> tuple[str, ...]:
-    """The input pictures the request needs on the node, each once."""
-    named = (spec.image, spec.mask, *(control.image for control in spec.controls))
-    return tuple(dict.fromkeys(name for name in named if name is not None))
-
-
-def is_schnell(spec: ImageSpec) -> bool:
-    """Flux schnell is distilled without guidance; only its name tells."""
-    return "schnell" in spec.model_path.lower() or "schnell" in spec.model.lower()
-
-
-def _mode(spec: ImageSpec) -> str:
-    if spec.image is None:
-        return "text"
-    return "inpaint" if spec.mask is not None else "image"
-
-
-def _pictures(spec: ImageSpec, images: Mapping[str, str]) -> dict[str, str]:
-    named = {"image": spec.image, "mask": spec.mask}
-    return {input_: images[name] for input_, name in named.items() if name is not None}
-
-
-def _values(spec: ImageSpec, catalogue: Catalogue | None) -> dict[str, Any]:
-    positive, negative = prompts(spec, lambda file: _embedding(catalogue, file))
-    values: dict[str, Any] = {
-        "prompt": positive,
-        "width": drawn(spec.width),
-        "height": drawn(spec.height),
-        "seed": spec.seed,
-        "steps": spec.steps,
-        "sampler": spec.sampler,
-        "scheduler": spec.scheduler,
-        "denoise": spec.denoise,
-        "count": spec.count,
-        "loras": [_lora(network, catalogue) for network in spec.networks if network.type in LORA_TYPES],
-    }
-    if spec.family != "flux1":
-        return values | {"negative_prompt": negative, "cfg": spec.cfg_scale}
-    if spec.scheduler == "normal":
-        # In clients' tables ``normal`` stands for "none chosen". It spaces the steps over the timesteps of a
-        # discrete model; Flux is a flow model, made to be sampled with ``simple``.
-        values["scheduler"] = "simple"
-    guidance = spec.guidance if spec.guidance is not None else (spec.cfg_scale or None)
-    return values | {"guidance": guidance}
-
-
-def _lora(network: Network, catalogue: Catalogue | None) -> dict[str, Any]:
-    place_ = ("LoraLoader", "lora_name")
-    file = spelled(catalogue, place_, "lora", network.path or network.air)
-    return {"file": file, "strength": network.strength}
-
-
-def _embedding(catalogue: Catalogue | None, file: str) -> str:
-    found = catalogue.embedding(file) if catalogue else file
-    if found is None:
-        raise MissingFile("embedding", file)
-    return found

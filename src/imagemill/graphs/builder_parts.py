@@ -1,6 +1,6 @@
-"""What is added to a built-in graph: other loaders, a VAE, hypernetworks, ControlNets, crop and upscale.
+"""Parts added to a built-in graph: other loaders, a VAE, hypernetworks, ControlNets, crop and upscale.
 
-These functions change the graph they are given; the ids are those of the built-in workflows.
+These functions change the graph they are given. The ids are those of the built-in workflows.
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from typing import Any
 from imagemill.domain.images import Control, ImageSpec
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.graph import Graph, Link, add, repoint
-from imagemill.graphs.model_files import VAE, CompanionFiles, control_file, spelled
+from imagemill.graphs.model_files import VAE, CompanionFiles, find_controlnet, resolve_file
 
 MODEL_LOADER, TEXT_ENCODERS, VAE_LOADER = "1", "2", "3"
 POSITIVE, NEGATIVE, GUIDANCE, SAMPLER, DECODE, SAVE, GUIDER = "4", "5", "5", "7", "8", "9", "23"
-"""Flux has guidance where the others have a negative prompt."""
+"""Flux has a guidance node under the id of the others' negative prompt."""
 OWN_VAE, CLIP_SKIP, CROP, UPSCALER, UPSCALE = "30", "31", "40", "41", "42"
 FIRST_HYPERNETWORK, FIRST_CONTROL = 200, 300
-"""LoRAs are numbered from 100 on."""
+"""First ids of hypernetworks and ControlNets; LoRAs start at 100."""
 
 PIXELS_A_LATENT = 8
-"""A latent stands for so many pixels a side: other sizes are drawn larger and cropped."""
+"""Pixels a side of one latent: other sizes are rendered larger and cropped."""
 
 CORE_PREPROCESSORS: dict[str, str | None] = {
     "": None,
@@ -28,22 +28,22 @@ CORE_PREPROCESSORS: dict[str, str | None] = {
     "canny": "Canny",
     "invert": "ImageInvert",
 }
-"""By the client's name: the core node; None: the image is a map already (a tile's is the picture itself)."""
+"""The client's name of a preprocessor -> the core node; None if the image is already a map or used as is."""
 
 _PREPROCESSOR_INPUTS: dict[str, dict[str, Any]] = {
-    # ComfyUI's own defaults; a validator wants them said.
+    # ComfyUI's own defaults, written out as its validator requires the inputs.
     "Canny": {"low_threshold": 0.4, "high_threshold": 0.8},
     "ImageInvert": {},
 }
 
 
-def drawn(side: int) -> int:
-    """The pixels a side is drawn with."""
+def round_to_latents(side: int) -> int:
+    """The pixels a side is rendered with: rounded up to a whole number of latents."""
     return -(-side // PIXELS_A_LATENT) * PIXELS_A_LATENT
 
 
 def load_as_checkpoint(graph: Graph, file: str) -> None:
-    """One loader in place of the three of a diffusion model's own file."""
+    """Replace the three loaders for a diffusion model in a separate file by a checkpoint loader."""
     del graph[TEXT_ENCODERS], graph[VAE_LOADER]
     add(graph, MODEL_LOADER, "CheckpointLoaderSimple", "Checkpoint", ckpt_name=file)
     repoint(graph, (TEXT_ENCODERS, 0), (MODEL_LOADER, 1))
@@ -55,20 +55,20 @@ def load_companions(graph: Graph, found: CompanionFiles) -> None:
     graph[VAE_LOADER]["inputs"]["vae_name"] = found.vae
 
 
-def own_vae(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> None:
-    """Put the request's VAE, if it names one, in place of the checkpoint's."""
+def use_own_vae(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> None:
+    """Replace the checkpoint's VAE by the request's, if it names one."""
     own = next((network for network in spec.networks if network.type == "vae"), None)
     if own is not None:
-        file = spelled(catalogue, VAE, "vae", own.path or own.air)
+        file = resolve_file(catalogue, VAE, "vae", own.path or own.air)
         add(graph, OWN_VAE, "VAELoader", "VAE", vae_name=file)
         repoint(graph, (MODEL_LOADER, 2), (OWN_VAE, 0))
 
 
-def hypernetworks(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> None:
-    """After the LoRAs, on all that takes the model they give."""
+def add_hypernetworks(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> None:
+    """Add the hypernetworks after the LoRAs, for all nodes that take the model."""
     place = ("HypernetworkLoader", "hypernetwork_name")
     for number, network in enumerate(n for n in spec.networks if n.type == "hypernet"):
-        file = spelled(catalogue, place, "hypernet", network.path or network.air)
+        file = resolve_file(catalogue, place, "hypernet", network.path or network.air)
         model = _link(graph, GUIDER if GUIDER in graph else SAMPLER, "model")
         id_ = str(FIRST_HYPERNETWORK + number)
         inputs = {"model": model, "hypernetwork_name": file, "strength": network.strength}
@@ -83,15 +83,17 @@ def skip_clip_layers(graph: Graph, layers: int) -> None:
         graph[encoder]["inputs"]["clip"] = [CLIP_SKIP, 0]
 
 
-def controls(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, images: Mapping[str, str]) -> None:
-    """Chain the ControlNets on both prompts; Flux has one, and its ControlNets see the map by the VAE."""
+def add_controlnets(
+    graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, images: Mapping[str, str]
+) -> None:
+    """Chain the ControlNets on both prompts; Flux has one prompt, and its ControlNets need the VAE."""
     is_flux = GUIDER in graph
     sampling = GUIDER if is_flux else SAMPLER
     taken = ("conditioning", "conditioning") if is_flux else ("positive", "negative")
     for number, control in enumerate(spec.controls):
         first = FIRST_CONTROL + 10 * number
         picture = _control_map(graph, first, spec, control, images[control.image])
-        file = control_file(catalogue, control, spec.family)
+        file = find_controlnet(catalogue, control, spec.family)
         add(graph, str(first), "ControlNetLoader", f"ControlNet {number + 1}", control_net_name=file)
         inputs: dict[str, Any] = {
             "positive": _link(graph, sampling, taken[0]),
@@ -107,16 +109,17 @@ def controls(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, images:
         apply = add(
             graph, str(first + 4), "ControlNetApplyAdvanced", f"Apply ControlNet {number + 1}", **inputs
         )
-        # Last the positive one: where there is only one input, it is for that.
+        # The positive output last: where there is only one input, it must get that one.
         for output, input_ in ((1, taken[1]), (0, taken[0])):
             graph[sampling]["inputs"][input_] = [apply, output]
 
 
 def _control_map(graph: Graph, first: int, spec: ImageSpec, control: Control, file: str) -> Link:
-    """The control image, fitted to the picture as its source is, as a map."""
+    """Add the control image, scaled and cropped to the picture's size, and its preprocessor; link to the
+    map."""
     load, fit, make = (str(first + step) for step in (1, 2, 3))
     add(graph, load, "LoadImage", "Control image", image=file)
-    size = {"width": drawn(spec.width), "height": drawn(spec.height)}
+    size = {"width": round_to_latents(spec.width), "height": round_to_latents(spec.height)}
     scale = {"image": (load, 0), "upscale_method": "lanczos", "crop": "center"}
     add(graph, fit, "ImageScale", "Fit control image", **scale, **size)
     node = CORE_PREPROCESSORS[control.preprocessor.lower()]
@@ -126,15 +129,15 @@ def _control_map(graph: Graph, first: int, spec: ImageSpec, control: Control, fi
     return (make, 0)
 
 
-def finish(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, picture: Link) -> None:
-    """Crop ``picture`` to the exact size, then enlarge."""
-    spare = drawn(spec.width) - spec.width, drawn(spec.height) - spec.height
+def crop_and_upscale(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None, picture: Link) -> None:
+    """Crop ``picture`` to the exact size, then upscale it and save it."""
+    spare = round_to_latents(spec.width) - spec.width, round_to_latents(spec.height) - spec.height
     if any(spare):
         box = {"width": spec.width, "height": spec.height, "x": spare[0] // 2, "y": spare[1] // 2}
         picture = (add(graph, CROP, "ImageCrop", "Crop to size", image=picture, **box), 0)
     if spec.upscale is not None:
         place = ("UpscaleModelLoader", "model_name")
-        file = spelled(catalogue, place, "upscaler", spec.upscale.model_path)
+        file = resolve_file(catalogue, place, "upscaler", spec.upscale.model_path)
         add(graph, UPSCALER, "UpscaleModelLoader", "Upscaler", model_name=file)
         inputs = {"upscale_model": (UPSCALER, 0), "image": picture}
         picture = (add(graph, UPSCALE, "ImageUpscaleWithModel", "Upscale", **inputs), 0)

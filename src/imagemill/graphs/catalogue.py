@@ -1,4 +1,4 @@
-"""What one ComfyUI server has: node classes, and the files its loaders list."""
+"""The catalogue of one ComfyUI server: its node classes, and the files its loaders list."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from imagemill.graphs.validate import GraphFault
 
 
 class Catalogue:
-    """Immutable; safe to share between threads."""
+    """The node classes and files of one server. Immutable; safe to share between threads."""
 
     def __init__(self, classes: Mapping[str, NodeClass], embeddings: Iterable[str] | None = None) -> None:
         self._classes = dict(classes)
         self._embeddings = None if embeddings is None else Listing(tuple(embeddings))
         by_content: dict[tuple[str, ...], Listing] = {}
         self._listings: dict[tuple[str, str], Listing] = {}
-        shelves: dict[str, dict[int, Listing]] = defaultdict(dict)
+        by_kind: dict[str, dict[int, Listing]] = defaultdict(dict)
         for node_class in self._classes.values():
             for declared in node_class.inputs.values():
                 names = _names(declared)
@@ -29,21 +29,20 @@ class Catalogue:
                     continue
                 listing = by_content.setdefault(names, Listing(names)) if names else Listing(())
                 self._listings[node_class.name, declared.name] = listing
-                shelves[kind or "file"][id(listing)] = listing
-        self._shelves = {kind: tuple(found.values()) for kind, found in shelves.items()}
+                by_kind[kind or "file"][id(listing)] = listing
+        self._listings_by_kind = {kind: tuple(found.values()) for kind, found in by_kind.items()}
 
     @classmethod
     def read(cls, object_info: object, embeddings: Iterable[str] | None = None) -> "Catalogue":
-        """Read a server's ``/object_info`` and ``/embeddings`` (None: unknown, so any embedding counts as
-        present).
+        """Read a server's ``/object_info`` and ``/embeddings``.
 
-        A class that cannot be read is kept without its inputs. Raises `InvalidCatalogue` when none can be
-        read.
+        ``embeddings`` None means unknown: any embedding counts as present. A class that cannot be read is
+        kept without its inputs. Raises `InvalidCatalogue` when no class can be read.
         """
         classes = {name: read_class(name, content) for name, content in mapping(object_info).items()}
         if not any(node_class.readable for node_class in classes.values()):
             raise InvalidCatalogue(
-                "the server's /object_info names no node class that can be read; look whether its address is "
+                "the server's /object_info names no node class that can be read; check that its address is "
                 "that of a ComfyUI server"
             )
         return cls(classes, embeddings)
@@ -60,7 +59,7 @@ class Catalogue:
         return node_class.inputs.get(input) if node_class else None
 
     def options(self, class_type: str, input: str) -> tuple[str, ...] | None:
-        """What the input may be chosen from; None: no such input, or none that is chosen."""
+        """The choices of an input; None if there is no such input or it is not a choice."""
         declared = self.declared(class_type, input)
         return None if declared is None or declared.choices is None else tuple(map(str, declared.choices))
 
@@ -69,25 +68,27 @@ class Catalogue:
         return (class_type, input) in self._listings
 
     def file(self, class_type: str, input: str, wanted: str, *, by_base_name: bool = True) -> str | None:
-        """The file as the input lists it: slashes and case are alike, and a unique base name is enough."""
+        """The file as the input lists it, ignoring case and kind of slashes; a unique base name is enough."""
         listing = self._listings.get((class_type, input))
         return listing.find(wanted, by_base_name=by_base_name) if listing else None
 
     def find(self, kind: str, wanted: str) -> str | None:
-        """The spelling under which a loader of the kind (lora, checkpoint, ...; file: any) lists the file."""
-        shelves = self._listings.values() if kind == "file" else self._shelves.get(kind, ())
-        return next((found for resolver in shelves if (found := resolver.find(wanted))), None)
+        """The file as a loader of the kind lists it (lora, checkpoint, ...; ``file`` means any kind)."""
+        listings = self._listings.values() if kind == "file" else self._listings_by_kind.get(kind, ())
+        return next((found for listing in listings if (found := listing.find(wanted))), None)
 
     def embedding(self, wanted: str) -> str | None:
-        """The embedding as a prompt names it, without its extension."""
+        """The embedding's name as used in a prompt, without extension; None if the server does not have
+        it."""
         if self._embeddings is None:
             return wanted
         return self._embeddings.find(wanted) or self._embeddings.find(wanted.rsplit(".", 1)[0])
 
     def faults(self, graph: Mapping[str, Mapping[str, Any]]) -> list[GraphFault]:
-        """Why the server would refuse the graph, which must be normal and name files as the node does.
+        """The reasons for which the server would refuse a graph.
 
-        Inputs no class declares are no fault: packs read them.
+        The graph must be normalised and spell files as the node does. Inputs that a class does not declare
+        are not faults: node packs read them.
         """
         return validate.faults(graph, self._classes, self._listings.keys())
 

@@ -1,4 +1,4 @@
-"""From a graph to a workflow: its inputs found by the classes, links and titles of its nodes."""
+"""Make a workflow of a graph: detect its inputs from the classes, links and titles of its nodes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,146 +11,14 @@ from imagemill.graphs.graph import SEED_INPUTS, Graph, Link, outputs, titles
 from imagemill.graphs.json_access import number
 from imagemill.graphs.manifest import Input, Target, Workflow
 from imagemill.graphs.node_classes import InputSpec
-from imagemill.graphs.validate import linked, reached
+from imagemill.graphs.validate import parse_link, reachable_ids
 
 TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positive_prompt", "tags", "caption")
-"""Inputs under which text encoders take their text."""
+"""Names of the text inputs of text encoders."""
 _CARRIERS = ("value", "seed", "noise_seed", "text", "string", "int", "float", "number", "prompt", "ckpt_name")
-"""Inputs under which nodes that only hold a value have it."""
-_LONGEST = 64
-
-_LORA = re.compile("lora", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    positive: tuple[Target, ...]
-    negative: tuple[Target, ...]
-
-
-def natural(id_: str) -> list[tuple[int, int | str]]:
-    """Sorts 9 before 10 and 4:2 before 4:10: names must not change with the order of a file."""
-    parts = re.findall(r"\d+|\D+", id_)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-
-
-def holder(graph: Graph, id_: str, name: str) -> Target | None:
-    """Where an input's value is held: there, or in a node that only holds values; None: it is computed."""
-    for _ in range(_LONGEST):
-        link = linked(graph[id_]["inputs"].get(name))
-        if link is None:
-            return (id_, name) if name in graph[id_]["inputs"] else None
-        id_ = link[0]
-        if id_ not in graph:
-            return None
-        inputs = graph[id_]["inputs"]
-        carried = [carrier for carrier in (name, *_CARRIERS) if carrier in inputs]
-        if not carried or len(inputs) > 2:  # more than a value and what is done with it: it computes
-            return None
-        name = carried[0]
-    return None
-
-
-def prompts(graph: Graph) -> Prompts:
-    """The texts behind every ``positive`` and ``negative``; one that is behind both is positive."""
-    found: dict[str, dict[Target, None]] = {"positive": {}, "negative": {}}
-    for id_ in sorted(graph, key=natural):
-        inputs = graph[id_]["inputs"]
-        ends = {"positive": inputs.get("positive"), "negative": inputs.get("negative")}
-        if "Guider" in graph[id_]["class_type"] and ends["positive"] is None:
-            ends["positive"] = inputs.get("conditioning", inputs.get("cond1"))
-        for side, value in ends.items():
-            link = linked(value)
-            if link is not None:
-                found[side].update(dict.fromkeys(_texts(graph, link, side, set())))
-    positive = tuple(found["positive"])
-    return Prompts(positive, tuple(target for target in found["negative"] if target not in positive))
-
-
-def _texts(graph: Graph, link: Link, side: str, seen: set[tuple[Link, str]]) -> Iterator[Target]:
-    """Back from a conditioning to the texts it was made of."""
-    if (link, side) in seen or link[0] not in graph:
-        return
-    seen.add((link, side))
-    inputs = graph[link[0]]["inputs"]
-    own = [
-        target for name in TEXT_INPUTS if name in inputs and (target := _text_target(graph, link[0], name))
-    ]
-    if own:
-        yield from own
-        return
-    both = "positive" in inputs and "negative" in inputs
-    if both:
-        side = "negative" if link[1] == 1 else "positive" if link[1] == 0 else side
-    for name, value in inputs.items():
-        source = linked(value)
-        passes = name == side if both else name.startswith(("conditioning", "positive", "negative", "cond"))
-        if source is not None and passes:
-            yield from _texts(graph, source, side, seen)
-
-
-def _text_target(graph: Graph, id_: str, name: str) -> Target | None:
-    target = holder(graph, id_, name)
-    if target is None:
-        return None
-    value = graph[target[0]]["inputs"][target[1]]
-    return target if isinstance(value, str) else None
-
-
-def lora_targets(graph: Graph) -> tuple[Target, ...]:
-    """Where LoRAs go in: after the loader and the LoRAs that follow it, on the model and its text encoder."""
-    model = next(iter(_ends(graph, "model", _samples)), None)
-    if model is None:
-        return ()
-    clip = next(iter(_ends(graph, "clip", _encodes)), None)
-    targets = _takers(graph, model, "model")
-    return (*targets, *(_takers(graph, clip, "clip") if clip is not None else ()))
-
-
-def _samples(graph: Graph, id_: str) -> bool:
-    inputs = graph[id_]["inputs"]
-    return "model" in inputs and not inputs.keys().isdisjoint(
-        ("seed", "noise_seed", "conditioning", "positive")
-    )
-
-
-def _encodes(graph: Graph, id_: str) -> bool:
-    inputs = graph[id_]["inputs"]
-    return "clip" in inputs and any(name in inputs for name in TEXT_INPUTS)
-
-
-def _ends(graph: Graph, name: str, takes: Callable[[Graph, str], bool]) -> Iterator[Link]:
-    for id_ in sorted(graph, key=natural):
-        link = linked(graph[id_]["inputs"].get(name)) if takes(graph, id_) else None
-        if link is not None and (end := _loaded(graph, link, name)) is not None:
-            yield end
-
-
-def _loaded(graph: Graph, link: Link, name: str) -> Link | None:
-    """Back through what patches a model, to the last LoRA or to the loader."""
-    for _ in range(_LONGEST):
-        if link[0] not in graph:
-            return None
-        node = graph[link[0]]
-        is_lora = _LORA.search(node["class_type"]) or any(
-            file_kind(node["class_type"], input_) == "lora" for input_ in node["inputs"]
-        )
-        following = linked(node["inputs"].get(name))
-        if is_lora or following is None:
-            return link
-        link = following
-    return None
-
-
-def _takers(graph: Graph, source: Link, name: str) -> tuple[Target, ...]:
-    return tuple(
-        (id_, input_)
-        for id_ in sorted(graph, key=natural)
-        for input_, value in graph[id_]["inputs"].items()
-        if linked(value) == source and name in input_.lower()
-    )
-
-
+"""Names of the input that holds the value in nodes that only hold a value."""
+_MAX_LINKS = 64
+"""Links that are followed in a row; protects from cycles."""
 _VALUES: tuple[tuple[str, str, str, str], ...] = (
     # input of a node, name, type, help
     ("steps", "steps", "integer", "Steps of the sampler."),
@@ -169,20 +37,159 @@ _VALUES: tuple[tuple[str, str, str, str], ...] = (
 )
 _MASK_CLASSES = ("LoadImageMask",)
 _IMAGE_CLASSES = ("LoadImage", "LoadImageOutput", *_MASK_CLASSES)
+_LORA = re.compile("lora", re.IGNORECASE)
 _SIZES = re.compile(r"empty|latent|resolution|size", re.IGNORECASE)
 _ABOUT_PROMPTS = re.compile(r"prompt", re.IGNORECASE)
 _NEGATIVE = re.compile(r"negative", re.IGNORECASE)
 _HUGE = 2**31
-"""Limits beyond this are a type's, not a person's."""
+"""Limits from here on are those of a number type, not useful to a person."""
+
+
+# Follow links: where a value is held, the prompts, the place for LoRAs.
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Prompts:
+    positive: tuple[Target, ...]
+    negative: tuple[Target, ...]
+
+
+def natural_key(id_: str) -> list[tuple[int, int | str]]:
+    """A sort key that puts 9 before 10 and 4:2 before 4:10: names must not depend on the order of the
+    file."""
+    parts = re.findall(r"\d+|\D+", id_)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def find_value(graph: Graph, id_: str, name: str) -> Target | None:
+    """The place of an input's value: the input itself, or a node that only holds a value. None if it is
+    computed."""
+    for _ in range(_MAX_LINKS):
+        link = parse_link(graph[id_]["inputs"].get(name))
+        if link is None:
+            return (id_, name) if name in graph[id_]["inputs"] else None
+        id_ = link[0]
+        if id_ not in graph:
+            return None
+        inputs = graph[id_]["inputs"]
+        carried = [carrier for carrier in (name, *_CARRIERS) if carrier in inputs]
+        if not carried or len(inputs) > 2:  # more than a value and what to do after a run: it computes
+            return None
+        name = carried[0]
+    return None
+
+
+def find_prompts(graph: Graph) -> Prompts:
+    """The texts that lead to ``positive`` and ``negative`` inputs; a text that leads to both is positive."""
+    found: dict[str, dict[Target, None]] = {"positive": {}, "negative": {}}
+    for id_ in sorted(graph, key=natural_key):
+        inputs = graph[id_]["inputs"]
+        ends = {"positive": inputs.get("positive"), "negative": inputs.get("negative")}
+        if "Guider" in graph[id_]["class_type"] and ends["positive"] is None:
+            ends["positive"] = inputs.get("conditioning", inputs.get("cond1"))
+        for side, value in ends.items():
+            link = parse_link(value)
+            if link is not None:
+                found[side].update(dict.fromkeys(_texts(graph, link, side, set())))
+    positive = tuple(found["positive"])
+    return Prompts(positive, tuple(target for target in found["negative"] if target not in positive))
+
+
+def _texts(graph: Graph, link: Link, side: str, seen: set[tuple[Link, str]]) -> Iterator[Target]:
+    """Trace a conditioning back to the texts it was made of."""
+    if (link, side) in seen or link[0] not in graph:
+        return
+    seen.add((link, side))
+    inputs = graph[link[0]]["inputs"]
+    own = [
+        target for name in TEXT_INPUTS if name in inputs and (target := _text_target(graph, link[0], name))
+    ]
+    if own:
+        yield from own
+        return
+    both = "positive" in inputs and "negative" in inputs
+    if both:
+        side = "negative" if link[1] == 1 else "positive" if link[1] == 0 else side
+    for name, value in inputs.items():
+        source = parse_link(value)
+        passes = name == side if both else name.startswith(("conditioning", "positive", "negative", "cond"))
+        if source is not None and passes:
+            yield from _texts(graph, source, side, seen)
+
+
+def _text_target(graph: Graph, id_: str, name: str) -> Target | None:
+    target = find_value(graph, id_, name)
+    if target is None:
+        return None
+    value = graph[target[0]]["inputs"][target[1]]
+    return target if isinstance(value, str) else None
+
+
+def lora_targets(graph: Graph) -> tuple[Target, ...]:
+    """The inputs where LoRAs can be inserted: after the loader and its LoRAs, for the model and text
+    encoder."""
+    model = next(iter(_ends(graph, "model", _samples)), None)
+    if model is None:
+        return ()
+    clip = next(iter(_ends(graph, "clip", _encodes)), None)
+    targets = _targets_of(graph, model, "model")
+    return (*targets, *(_targets_of(graph, clip, "clip") if clip is not None else ()))
+
+
+def _samples(graph: Graph, id_: str) -> bool:
+    inputs = graph[id_]["inputs"]
+    return "model" in inputs and not inputs.keys().isdisjoint(
+        ("seed", "noise_seed", "conditioning", "positive")
+    )
+
+
+def _encodes(graph: Graph, id_: str) -> bool:
+    inputs = graph[id_]["inputs"]
+    return "clip" in inputs and any(name in inputs for name in TEXT_INPUTS)
+
+
+def _ends(graph: Graph, name: str, takes: Callable[[Graph, str], bool]) -> Iterator[Link]:
+    for id_ in sorted(graph, key=natural_key):
+        link = parse_link(graph[id_]["inputs"].get(name)) if takes(graph, id_) else None
+        if link is not None and (end := _trace_to_loader(graph, link, name)) is not None:
+            yield end
+
+
+def _trace_to_loader(graph: Graph, link: Link, name: str) -> Link | None:
+    """Trace back through nodes that patch a model, to the last LoRA or to the loader."""
+    for _ in range(_MAX_LINKS):
+        if link[0] not in graph:
+            return None
+        node = graph[link[0]]
+        is_lora = _LORA.search(node["class_type"]) or any(
+            file_kind(node["class_type"], input_) == "lora" for input_ in node["inputs"]
+        )
+        following = parse_link(node["inputs"].get(name))
+        if is_lora or following is None:
+            return link
+        link = following
+    return None
+
+
+def _targets_of(graph: Graph, source: Link, name: str) -> tuple[Target, ...]:
+    return tuple(
+        (id_, input_)
+        for id_ in sorted(graph, key=natural_key)
+        for input_, value in graph[id_]["inputs"].items()
+        if parse_link(value) == source and name in input_.lower()
+    )
+
+
+# Detect the inputs of a workflow.
+
+
+@dataclass(frozen=True, slots=True)
+class _GraphView:
     graph: Graph
     catalogue: Catalogue | None
     titles: dict[str, str]
     ids: tuple[str, ...]
-    """Of the nodes that an output depends on, sorted."""
+    """The ids of the nodes that an output depends on, sorted."""
 
     def value(self, target: Target) -> Any:
         return self.graph[target[0]]["inputs"][target[1]]
@@ -192,21 +199,21 @@ class _Reading:
         return self.catalogue.declared(class_type, target[1]) if self.catalogue else None
 
     def targets(self, name: str) -> Iterator[Target]:
-        """Where the values of all inputs of a name are held, each once."""
-        held = (holder(self.graph, id_, name) for id_ in self.ids if name in self.graph[id_]["inputs"])
+        """The places that hold the values of all inputs of a name, without repeats."""
+        held = (find_value(self.graph, id_, name) for id_ in self.ids if name in self.graph[id_]["inputs"])
         yield from dict.fromkeys(target for target in held if target is not None)
 
 
 def read(graph: Graph, catalogue: Catalogue | None, *, name: str = "workflow", title: str = "") -> Workflow:
-    """The workflow of a normal graph; ranges and choices are told by the catalogue, defaults by the graph.
+    """The workflow of a normalised graph: ranges and choices from the catalogue, defaults from the graph.
 
-    Names are unique and the same each time: prompt, negative_prompt, seed, width, ..., image, image_2.
+    Names are unique and stable: prompt, negative_prompt, seed, width, ..., image, image_2.
     """
     kept = outputs(graph, catalogue)
-    ids = reached(graph, list(kept)) or list(graph)
-    reading = _Reading(graph, catalogue, titles(graph), tuple(sorted(ids, key=natural)))
+    ids = reachable_ids(graph, list(kept)) or list(graph)
+    view = _GraphView(graph, catalogue, titles(graph), tuple(sorted(ids, key=natural_key)))
     found: list[Input] = []
-    for one in _found(reading):
+    for one in _detect(view):
         taken = {target for other in found for target in other.targets}
         targets = tuple(target for target in one.targets if target not in taken)
         if targets or not one.targets:
@@ -224,101 +231,101 @@ def _unique(name: str, found: list[Input]) -> str:
     return f"{name}_{number_}"
 
 
-def _found(reading: _Reading) -> Iterator[Input]:
-    yield from _prompts(reading)
-    yield from _pictures(reading)
-    yield from _seeds(reading)
-    yield from _sizes(reading)
+def _detect(view: _GraphView) -> Iterator[Input]:
+    yield from _prompts(view)
+    yield from _pictures(view)
+    yield from _seeds(view)
+    yield from _sizes(view)
     for source, name, type_, help_ in _VALUES:
-        for target in reading.targets(source):
-            one = _valued(reading, target, name, type_, help_)
+        for target in view.targets(source):
+            one = _value_input(view, target, name, type_, help_)
             if one is not None:
                 yield one
-    targets = lora_targets(reading.graph)
-    if targets and (reading.catalogue is None or "LoraLoader" in reading.catalogue.classes):
+    targets = lora_targets(view.graph)
+    if targets and (view.catalogue is None or "LoraLoader" in view.catalogue.classes):
         yield Input("loras", "loras", targets, help="In the order in which they are applied.")
 
 
-def _prompts(reading: _Reading) -> Iterator[Input]:
-    found = prompts(reading.graph)
-    reachable = set(reading.ids)
+def _prompts(view: _GraphView) -> Iterator[Input]:
+    found = find_prompts(view.graph)
+    reachable = set(view.ids)
     for name, targets in (("prompt", found.positive), ("negative_prompt", found.negative)):
-        for same in _alike(reading, [target for target in targets if target[0] in reachable]):
-            yield _text(reading, same, name)
-    for id_ in reading.ids:
-        for input_, value in reading.graph[id_]["inputs"].items():
+        for same in _group_equal_texts(view, [target for target in targets if target[0] in reachable]):
+            yield _text(view, same, name)
+    for id_ in view.ids:
+        for input_, value in view.graph[id_]["inputs"].items():
             about = _ABOUT_PROMPTS.search(input_) or (
-                input_ in (*TEXT_INPUTS, "value", "string") and _ABOUT_PROMPTS.search(reading.titles[id_])
+                input_ in (*TEXT_INPUTS, "value", "string") and _ABOUT_PROMPTS.search(view.titles[id_])
             )
             if about and isinstance(value, str):
-                is_negative = _NEGATIVE.search(f"{input_} {reading.titles[id_]}")
-                yield _text(reading, ((id_, input_),), "negative_prompt" if is_negative else "prompt")
+                is_negative = _NEGATIVE.search(f"{input_} {view.titles[id_]}")
+                yield _text(view, ((id_, input_),), "negative_prompt" if is_negative else "prompt")
 
 
-def _alike(reading: _Reading, targets: list[Target]) -> list[tuple[Target, ...]]:
-    """The texts of one node that are the same text are one input (encoders take it twice)."""
+def _group_equal_texts(view: _GraphView, targets: list[Target]) -> list[tuple[Target, ...]]:
+    """Group the texts of one node that are equal, as encoders take a text twice: a group is one input."""
     groups: dict[tuple[str, Any], list[Target]] = {}
     for target in targets:
-        groups.setdefault((target[0], reading.value(target)), []).append(target)
+        groups.setdefault((target[0], view.value(target)), []).append(target)
     return [tuple(group) for group in groups.values()]
 
 
-def _text(reading: _Reading, targets: tuple[Target, ...], name: str) -> Input:
-    value = reading.value(targets[0])
+def _text(view: _GraphView, targets: tuple[Target, ...], name: str) -> Input:
+    value = view.value(targets[0])
     is_prompt = name == "prompt"
     help_ = "What the picture shows." if is_prompt else "What it must not show."
     empty = is_prompt and not value
     return Input(name, "text", targets, None if empty else value, help=help_, required=empty)
 
 
-def _pictures(reading: _Reading) -> Iterator[Input]:
-    for id_ in reading.ids:
-        node = reading.graph[id_]
+def _pictures(view: _GraphView) -> Iterator[Input]:
+    for id_ in view.ids:
+        node = view.graph[id_]
         for input_ in node["inputs"]:
             target = (id_, input_)
-            declared = reading.declared(target)
+            declared = view.declared(target)
             is_upload = declared is not None and bool(declared.settings.get("image_upload"))
             known = node["class_type"] in _IMAGE_CLASSES and input_ == "image"
-            if (is_upload or known) and isinstance(reading.value(target), str):
-                kind = "mask" if _is_mask(reading, id_) else "image"
-                yield Input(kind, kind, (target,), help=reading.titles[id_], required=True)
+            if (is_upload or known) and isinstance(view.value(target), str):
+                kind = "mask" if _is_mask(view, id_) else "image"
+                yield Input(kind, kind, (target,), help=view.titles[id_], required=True)
 
 
-def _is_mask(reading: _Reading, id_: str) -> bool:
-    """By its class, its title, or because nothing takes its picture and something its mask."""
-    if reading.graph[id_]["class_type"] in _MASK_CLASSES or "mask" in reading.titles[id_].lower():
+def _is_mask(view: _GraphView, id_: str) -> bool:
+    """Whether the node loads a mask, by its class, its title, or as only its mask output is linked."""
+    if view.graph[id_]["class_type"] in _MASK_CLASSES or "mask" in view.titles[id_].lower():
         return True
-    links = (linked(value) for other in reading.ids for value in reading.graph[other]["inputs"].values())
+    links = (parse_link(value) for other in view.ids for value in view.graph[other]["inputs"].values())
     return {link[1] for link in links if link is not None and link[0] == id_} == {1}
 
 
-def _seeds(reading: _Reading) -> Iterator[Input]:
-    """Seeds that are the same number now are one input."""
+def _seeds(view: _GraphView) -> Iterator[Input]:
+    """One input for all seeds that have the same value."""
     groups: dict[int, list[Target]] = {}
     for name in SEED_INPUTS:
-        for target in reading.targets(name):
-            value = reading.value(target)
+        for target in view.targets(name):
+            value = view.value(target)
             if type(value) is int:
                 groups.setdefault(value, []).append(target)
     for targets in groups.values():
         yield Input("seed", "seed", tuple(targets), help="The same seed gives the same picture.")
 
 
-def _sizes(reading: _Reading) -> Iterator[Input]:
-    """Of the nodes that make an empty picture; of those that scale one where none does."""
-    sized = [id_ for id_ in reading.ids if {"width", "height"} <= reading.graph[id_]["inputs"].keys()]
-    making = [id_ for id_ in sized if _SIZES.search(reading.graph[id_]["class_type"])] or sized
+def _sizes(view: _GraphView) -> Iterator[Input]:
+    """Width and height of the nodes that make an empty picture, else of the nodes that scale one."""
+    sized = [id_ for id_ in view.ids if {"width", "height"} <= view.graph[id_]["inputs"].keys()]
+    making = [id_ for id_ in sized if _SIZES.search(view.graph[id_]["class_type"])] or sized
     for id_ in making:
         for side in ("width", "height"):
-            target = holder(reading.graph, id_, side)
-            one = _valued(reading, target, side, "integer", "Pixels.") if target else None
+            target = find_value(view.graph, id_, side)
+            one = _value_input(view, target, side, "integer", "Pixels.") if target else None
             if one is not None:
                 yield one
 
 
-def _valued(reading: _Reading, target: Target, name: str, type_: str, help_: str) -> Input | None:
-    """An input with its range or choices; None where the value is not of the type."""
-    value, declared = reading.value(target), reading.declared(target)
+def _value_input(view: _GraphView, target: Target, name: str, type_: str, help_: str) -> Input | None:
+    """An input with its range or choices; None if the value is not of the type."""
+    value, declared = view.value(target), view.declared(target)
     if type_ in ("choice", "model"):
         if not isinstance(value, str):
             return None
@@ -334,15 +341,15 @@ def _valued(reading: _Reading, target: Target, name: str, type_: str, help_: str
         type_,
         (target,),
         value,
-        minimum=_told(low, value, below=True),
-        maximum=_told(high, value, below=False),
+        minimum=_useful_limit(low, value, below=True),
+        maximum=_useful_limit(high, value, below=False),
         step=number(declared.settings.get("step")) if declared else None,
         help=help_,
     )
 
 
-def _told(limit: int | float | None, value: int | float, *, below: bool) -> int | float | None:
-    """A limit worth telling: one that the graph's own value keeps and that is no type's largest number."""
+def _useful_limit(limit: int | float | None, value: int | float, *, below: bool) -> int | float | None:
+    """The limit if the graph's own value is within it and it is not just a number type's; else None."""
     if limit is None or abs(limit) >= _HUGE:
         return None
     return limit if (limit <= value if below else limit >= value) else None

@@ -1,4 +1,4 @@
-"""What can be wrong with a graph, a workflow or what a node lists."""
+"""Errors in a graph, in a workflow, or in the files and classes of a node."""
 
 from imagemill.domain.errors import ImagemillError
 
@@ -16,11 +16,11 @@ KIND_WORDS = {
     "class": "node class",
     "file": "file",
 }
-"""Kinds of things a node may have or lack, as they stand in a sentence."""
+"""Kinds of requirements a node may meet or not -> the words used in messages."""
 
 
 class InvalidGraph(ImagemillError):
-    """The text is no graph that could be sent; the message names the node and the remedy."""
+    """The text is not a usable graph; the message names the node and the remedy."""
 
     code = "invalid_graph"
 
@@ -30,34 +30,34 @@ class InvalidGraph(ImagemillError):
 
 
 class UiFormat(InvalidGraph):
-    """A workflow as ComfyUI's canvas saves it, not a graph in API format."""
+    """A workflow in ComfyUI's UI format, as its canvas saves it, instead of a graph in API format."""
 
 
 class CannotConvert(InvalidGraph):
-    """A workflow in UI format that has no graph in API format, or none that can be told from here."""
+    """A workflow in UI format that has no API format, or none that this node's catalogue can determine."""
 
 
 class InvalidCatalogue(ImagemillError):
-    """What a node said of its classes cannot be read."""
+    """A node's description of its classes cannot be read."""
 
     code = "backend_unavailable"
     retryable = True
 
 
 class InvalidWorkflow(ImagemillError):
-    """A manifest that does not hold together; the message names the field."""
+    """A manifest that is inconsistent; the message names the field."""
 
     code = "invalid_workflow"
 
 
 class Unsupported(ImagemillError):
-    """A request that no graph of core nodes can fulfil, on any node."""
+    """A request that no graph of core nodes can fulfil on any node."""
 
     code = "backend_rejected"
 
 
 class MissingFile(ImagemillError):
-    """A file that the work needs and the node does not list."""
+    """A file that the render needs and the node does not list."""
 
     code = "missing_model"
 

@@ -1,4 +1,4 @@
-"""Which inputs name model files, of what kind, and how a node spells them."""
+"""Find the inputs that name model files, the kind of each, and a node's own spelling of a file."""
 
 import re
 
@@ -7,7 +7,7 @@ MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", 
 GENERIC_NAMES = frozenset(
     {"model", "diffusion_pytorch_model", "pytorch_model", "pytorch_lora_weights", "adapter_model"}
 )
-"""Base names under which countless models are published: such a name alone does not tell the model."""
+"""Base names that many models share: such a name alone does not identify a model."""
 
 _BY_CLASS = {
     ("UpscaleModelLoader", "model_name"): "upscaler",
@@ -30,7 +30,7 @@ _BY_INPUT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def file_kind(class_type: str, input_name: str) -> str | None:
-    """The kind of model an input of this name holds a file of; None: by its name it holds none."""
+    """The kind of model file an input holds, judged by its name; None if it holds none."""
     known = _BY_CLASS.get((class_type, input_name))
     if known is not None:
         return known
@@ -38,37 +38,38 @@ def file_kind(class_type: str, input_name: str) -> str | None:
 
 
 def names_a_file(input_name: str, value: str) -> bool:
-    """Whether an input of no known kind holds a model's file, by the value's ending and the input's name."""
+    """Whether an input without a known kind names a model file, by the value's extension and its own name."""
     is_named_so = input_name.rsplit(".", 1)[-1].endswith(("name", "model", "file"))
     return is_named_so and value.lower().endswith(MODEL_FILES) and "://" not in value
 
 
 class Listing:
-    """Files as a node lists them, found by other spellings."""
+    """A node's list of files, searchable by other spellings of their names."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self._exact = frozenset(names)
-        self._alike: dict[str, str] = {}
+        self._by_normalised: dict[str, str] = {}
         self._by_base: dict[str, str | None] = {}
         for name in names:
-            alike = _alike(name)
-            self._alike.setdefault(alike, name)
-            base = alike.rsplit("/", 1)[-1]
+            normalised = _normalise(name)
+            self._by_normalised.setdefault(normalised, name)
+            base = normalised.rsplit("/", 1)[-1]
             self._by_base[base] = None if base in self._by_base else name
 
     def find(self, wanted: str, *, by_base_name: bool = True) -> str | None:
-        """The name itself; one that differs in case or slashes; else the only file of that base name."""
+        """The exact name, else one that differs in case or slashes, else the only file with that base
+        name."""
         if wanted in self._exact:
             return wanted
-        alike = _alike(wanted)
-        if alike in self._alike:
-            return self._alike[alike]
-        base = alike.rsplit("/", 1)[-1]
+        normalised = _normalise(wanted)
+        if normalised in self._by_normalised:
+            return self._by_normalised[normalised]
+        base = normalised.rsplit("/", 1)[-1]
         if not by_base_name or base.rsplit(".", 1)[0] in GENERIC_NAMES:
             return None
         return self._by_base.get(base)
 
 
-def _alike(name: str) -> str:
+def _normalise(name: str) -> str:
     return name.replace("\\", "/").strip("/").casefold()

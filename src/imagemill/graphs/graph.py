@@ -1,6 +1,7 @@
-"""ComfyUI graphs in API format, node id -> {class_type, inputs, _meta}: read, changed, asked.
+"""Read and edit ComfyUI graphs in API format: node id -> {class_type, inputs, _meta}.
 
-Every function leaves the graph it is given as it is. All but `normalise` take a normal graph.
+All functions but `normalise` take a normalised graph. The first part returns changed copies; the functions of
+the last section (`add` and after) change the graph they are given.
 """
 
 import re
@@ -12,8 +13,8 @@ from imagemill.domain import air
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.files import file_kind, names_a_file
-from imagemill.graphs.json_access import is_array, is_object, is_tuple, mapping, shown
-from imagemill.graphs.validate import linked
+from imagemill.graphs.json_access import format_value, is_array, is_object, is_tuple, mapping
+from imagemill.graphs.validate import parse_link
 
 Graph = dict[str, dict[str, Any]]
 Path = tuple[str | int, ...]
@@ -23,22 +24,29 @@ SEED_INPUTS = ("seed", "noise_seed")
 SEEDS = 2**64
 """ComfyUI's seeds are whole numbers below this."""
 
+Link = tuple[str, int]
+"""A node's id and the number of its output."""
+
+FIRST_LORA = 100
+"""First id of inserted LoRA loaders; the built-in graphs' own nodes have smaller ids."""
+
 DEEPEST = 32
-"""Levels of nested values in an input; deeper ones exhaust a reader's stack, and no node has them."""
+"""Most levels of nested values in an input; deeper ones exhaust the stack of recursive readers, and no node
+has them."""
 
 _WORD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 def is_ui_format(raw: object) -> bool:
-    """Whether it is what ComfyUI's canvas saves: lists of nodes and links."""
+    """Whether this is ComfyUI's UI format, as its canvas saves it: lists of nodes and links."""
     return isinstance(mapping(raw).get("nodes"), list)
 
 
 def normalise(raw: object) -> Graph:
-    """A copy with one spelling: ``class_type`` and ``_meta``, links as ``["id", output]``.
+    """A copy in one spelling: ``class_type`` and ``_meta``, links as ``["id", output]``.
 
-    Takes API format in both spellings, bare or as the body of a prompt. Raises `UiFormat` for a canvas's
-    workflow, else `InvalidGraph`, for what is no graph.
+    Accepts API format in both spellings, bare or as the body of a prompt. Raises `UiFormat` for a workflow in
+    UI format, else `InvalidGraph`.
     """
     if is_ui_format(raw):
         raise UiFormat(
@@ -60,20 +68,20 @@ def normalise(raw: object) -> Graph:
 def _normal_node(id_: str, raw: object) -> dict[str, Any]:
     node = mapping(raw)
     if not isinstance(raw, Mapping):
-        raise InvalidGraph(f"node {shown(id_)} is not an object; a graph looks like {EXAMPLE}", id_)
+        raise InvalidGraph(f"node {format_value(id_)} is not an object; a graph looks like {EXAMPLE}", id_)
     class_type = node.get("class_type", node.get("classType"))
     if not isinstance(class_type, str) or not class_type:
-        raise InvalidGraph(f"node {shown(id_)} has no class_type, the name of its node class", id_)
+        raise InvalidGraph(f"node {format_value(id_)} has no class_type, the name of its node class", id_)
     inputs = node.get("inputs", {})
     if not is_object(inputs):
         raise InvalidGraph(
-            f"node {shown(id_)} ({class_type}): inputs must be an object of values by name", id_
+            f"node {format_value(id_)} ({class_type}): inputs must be an object of values by name", id_
         )
-    where = f"node {shown(id_)} ({class_type})"
+    where = f"node {format_value(id_)} ({class_type})"
     normal: dict[str, Any] = {
         "class_type": class_type,
         "inputs": {
-            name: _copied(value, f"{where}: {name}", id_, 0) for name, value in mapping(inputs).items()
+            name: _copy_value(value, f"{where}: {name}", id_, 0) for name, value in mapping(inputs).items()
         },
     }
     title = mapping(node.get("_meta", node.get("meta"))).get("title")
@@ -82,15 +90,15 @@ def _normal_node(id_: str, raw: object) -> dict[str, Any]:
     return normal
 
 
-def _copied(value: Any, where: str, id_: str, depth: int) -> Any:
+def _copy_value(value: Any, where: str, id_: str, depth: int) -> Any:
     if depth > DEEPEST:
         raise InvalidGraph(f"{where} is nested more than {DEEPEST} levels deep", id_)
     if is_object(value):
-        return {key: _copied(inner, where, id_, depth + 1) for key, inner in mapping(value).items()}
+        return {key: _copy_value(inner, where, id_, depth + 1) for key, inner in mapping(value).items()}
     if is_array(value):
-        return [_copied(inner, where, id_, depth + 1) for inner in value]
+        return [_copy_value(inner, where, id_, depth + 1) for inner in value]
     if isinstance(value, float) and not isfinite(value):
-        raise InvalidGraph(f"{where} is {value}, which JSON has no number for; give a finite one", id_)
+        raise InvalidGraph(f"{where} is {value}, which JSON cannot express; give a finite number", id_)
     if isinstance(value, str) and not value.isascii():
         _check_text(value, where, id_)
     return value
@@ -106,7 +114,7 @@ def _check_text(value: str, where: str, id_: str) -> None:
 
 
 def _normal_link(value: Any, graph: Mapping[str, Any]) -> Any:
-    """A link of two numbers becomes one of a text and a number: servers refuse the former."""
+    """Write a link of two numbers as a string and a number: servers reject the former."""
     if not is_array(value) or len(value) != 2:
         return value
     source, slot = value
@@ -118,12 +126,13 @@ def _normal_link(value: Any, graph: Mapping[str, Any]) -> Any:
 
 
 def copy(graph: Mapping[str, Mapping[str, Any]]) -> Graph:
-    """Its nodes and their inputs may be changed; values are shared and must be replaced, not changed."""
+    """A copy whose nodes and inputs may be changed; values are shared and must be replaced, not changed."""
     return {id_: {**node, "inputs": dict(node["inputs"])} for id_, node in graph.items()}
 
 
 def values(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path, Any]]:
-    """Every value inside the inputs that is no object or list, with its path from the inputs."""
+    """(node id, path from the inputs, value) for every value in the inputs that is not an object or a
+    list."""
     for id_, node in graph.items():
         for name, value in node["inputs"].items():
             yield from ((id_, path, leaf) for path, leaf in _leaves((name,), value))
@@ -140,8 +149,9 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def replaced(graph: Mapping[str, Mapping[str, Any]], changes: Mapping[tuple[str, Path], Any]) -> Graph:
-    """With other values at some places, as `values` and `air_inputs` name them."""
+def replace_values(graph: Mapping[str, Mapping[str, Any]], changes: Mapping[tuple[str, Path], Any]) -> Graph:
+    """A copy with other values at the given (node id, path) places, as `values` and `air_inputs` yield
+    them."""
     changed = copy(graph)
     for (id_, path), value in changes.items():
         inputs = changed[id_]["inputs"]
@@ -162,26 +172,26 @@ def _set(holder: Any, path: Path, value: Any) -> Any:
     return entries
 
 
-def _mapped(graph: Mapping[str, Mapping[str, Any]], change: Callable[[str], Any]) -> Graph:
-    """With every text in the inputs changed; the nodes that links lead to are no texts."""
+def _map_strings(graph: Mapping[str, Mapping[str, Any]], change: Callable[[str], Any]) -> Graph:
+    """A copy with every string in the inputs changed; node ids in links are left alone."""
     changes: dict[tuple[str, Path], Any] = {}
     for id_, path, value in values(graph):
-        if isinstance(value, str) and not (len(path) > 1 and linked(graph[id_]["inputs"][path[0]])):
+        if isinstance(value, str) and not (len(path) > 1 and parse_link(graph[id_]["inputs"][path[0]])):
             new = change(value)
             if new is not value:
                 changes[id_, path] = new
-    return replaced(graph, changes)
+    return replace_values(graph, changes)
 
 
 def air_inputs(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path, str]]:
-    """(node id, path from the inputs, AIR) for every value that is an AIR, wherever it stands."""
+    """(node id, path from the inputs, AIR) for every value that is an AIR, at any depth."""
     for id_, path, value in values(graph):
         if isinstance(value, str) and is_air(value):
             yield id_, path, value
 
 
 def is_air(value: str) -> bool:
-    """Whether a value means a resource: a full AIR with its prefix, or the short form."""
+    """Whether a value names a resource: a full AIR with its prefix, or the short form."""
     if air.short_version(value):
         return True
     if not value.lower().startswith(("urn:air:", "air:")):
@@ -194,9 +204,10 @@ def is_air(value: str) -> bool:
 
 
 def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> Graph:
-    """``{seed}`` and the like, in any text of any input, become their values.
+    """A copy with variables such as ``{seed}`` replaced by their values in all strings of the inputs.
 
-    A text that is nothing but the variable becomes the value itself, a number stays one; unknown words stay.
+    A string that consists of one variable becomes the value itself, so a number stays a number. Unknown
+    variables stay as they are.
     """
 
     def change(value: str) -> Any:
@@ -207,11 +218,12 @@ def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, A
             return value
         return _WORD.sub(lambda m: str(variables[m[1]]) if m[1] in variables else m[0], value)
 
-    return _mapped(graph, change)
+    return _map_strings(graph, change)
 
 
 def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
-    """For one more picture: every seed moved on by ``offset``. Negative ones mean random and stay."""
+    """A copy with ``offset`` added to every seed, for a further picture. Negative seeds mean random and
+    stay."""
     changed = copy(graph)
     for node in changed.values():
         for name in SEED_INPUTS:
@@ -222,7 +234,8 @@ def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
 
 
 def with_prefix(graph: Mapping[str, Mapping[str, Any]], prefix: str) -> Graph:
-    """Every node that saves files saves below ``prefix``, under the last part of its own name."""
+    """A copy in which every node that saves files saves below ``prefix``, under the last part of its own
+    name."""
     changed = copy(graph)
     for node in changed.values():
         if "filename_prefix" in node["inputs"]:
@@ -233,12 +246,12 @@ def with_prefix(graph: Mapping[str, Mapping[str, Any]], prefix: str) -> Graph:
 
 
 def titles(graph: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What a person calls each node: its title, else its class."""
+    """Node id -> the node's title, else its class."""
     return {id_: mapping(node.get("_meta")).get("title") or node["class_type"] for id_, node in graph.items()}
 
 
 def outputs(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None) -> tuple[str, ...]:
-    """The ids of the nodes that keep a result; by their names, where no catalogue tells."""
+    """The ids of the nodes that keep a result; judged by their class names if there is no catalogue."""
     return tuple(id_ for id_, node in graph.items() if _is_output(node["class_type"], catalogue))
 
 
@@ -250,7 +263,7 @@ def _is_output(class_type: str, catalogue: Catalogue | None) -> bool:
 def file_inputs(
     graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None
 ) -> Iterator[tuple[str, Path, str, str]]:
-    """(node id, path, kind, value) for every input that names a model file and is not switched off."""
+    """(node id, path, kind, value) for every input that names a model file and is not disabled."""
     for id_, node in graph.items():
         class_type = node["class_type"]
         for name, value in node["inputs"].items():
@@ -270,7 +283,8 @@ def file_inputs(
 
 
 def resolve_files(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> Graph:
-    """With every model file as the node spells it. Raises `MissingFile` for the first it does not list."""
+    """A copy with every model file as the node spells it. Raises `MissingFile` for the first it does not
+    list."""
     changes: dict[tuple[str, Path], Any] = {}
     for id_, path, kind, wanted in file_inputs(graph, catalogue):
         class_type, name = graph[id_]["class_type"], str(path[0])
@@ -285,24 +299,20 @@ def resolve_files(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) 
         if found is None:
             raise MissingFile(kind, wanted)
         changes[id_, path] = found
-    return replaced(graph, changes)
+    return replace_values(graph, changes)
 
 
-Link = tuple[str, int]
-"""A node's id and the number of its output."""
-
-FIRST_LORA = 100
-"""LoRAs have ids from here on; the built-in graphs' own nodes have smaller ones."""
+# Editing in place.
 
 
 def add(graph: Graph, id_: str, class_type: str, title: str, **inputs: Any) -> str:
-    """Add a node under an id that is free; a link may be given as a `Link`."""
-    made = {name: _written(value) for name, value in inputs.items()}
+    """Add a node under an unused id and return the id; a link may be given as a `Link`."""
+    made = {name: _to_json(value) for name, value in inputs.items()}
     graph[id_] = {"class_type": class_type, "inputs": made, "_meta": {"title": title}}
     return id_
 
 
-def _written(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return list(value) if is_tuple(value) else value
 
 
@@ -314,16 +324,16 @@ def free_id(graph: Graph, start: int) -> str:
 
 
 def repoint(graph: Graph, old: Link, new: Link, *, but: Container[str] = ()) -> None:
-    """Let all that takes the one output take the other, except the nodes named."""
+    """Redirect all links from output ``old`` to output ``new``, except those of the nodes in ``but``."""
     for id_, node in graph.items():
         if id_ not in but:
             for name, value in node["inputs"].items():
-                if linked(value) == old:
+                if parse_link(value) == old:
                     node["inputs"][name] = list(new)
 
 
 def remove(graph: Graph, id_: str, instead: Link) -> None:
-    """Take a node out; what took its first output takes ``instead``."""
+    """Remove a node; links to its first output lead to ``instead``."""
     repoint(graph, (id_, 0), instead, but=(id_,))
     del graph[id_]
 
@@ -331,7 +341,7 @@ def remove(graph: Graph, id_: str, instead: Link) -> None:
 def insert_lora(
     graph: Graph, model: Link, clip: Link | None, file: str, strength: float, clip_strength: float
 ) -> tuple[Link, Link | None]:
-    """A LoRA on the model, and on the text encoder where there is one; the links to go on with."""
+    """Add a LoRA to the model, and to the text encoder if there is one; return the links to continue with."""
     id_ = free_id(graph, FIRST_LORA)
     number = int(id_) - FIRST_LORA + 1
     if clip is None:

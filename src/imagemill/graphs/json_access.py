@@ -1,4 +1,4 @@
-"""JSON of unknown make, taken apart without trust."""
+"""Type-safe access to parsed JSON of unknown shape."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, cast
@@ -36,11 +36,11 @@ def text(value: object, default: str = "") -> str:
 
 
 def number(value: object) -> int | float | None:
-    """The value if it is a number and no truth value, else None."""
+    """The value if it is a number and not a boolean, else None."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def shown(value: object, longest: int = 80) -> str:
-    """The value in a message: quoted if it is a text, clipped if it is long."""
+def format_value(value: object, longest: int = 80) -> str:
+    """The value for a message: strings quoted, long values truncated to ``longest`` characters."""
     written = repr(value)
     return written if len(written) <= longest else f"{written[: longest - 3]}..."

@@ -1,4 +1,8 @@
-"""A workflow: a graph with named, typed inputs. Its text is TOML, for people to read and edit."""
+"""A workflow is a graph with named, typed inputs. Its manifest is TOML, for people to read and edit.
+
+This module checks, reads and writes manifests, gives the JSON schema of the inputs, and puts values into the
+graph.
+"""
 
 import json
 import math
@@ -12,12 +16,12 @@ from imagemill.domain import air
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.graphs.errors import InvalidGraph, InvalidWorkflow
 from imagemill.graphs.graph import SEEDS, Graph, Link, copy, insert_lora, is_air, normalise
-from imagemill.graphs.json_access import is_array, is_object, mapping, number, sequence, shown
-from imagemill.graphs.validate import linked
+from imagemill.graphs.json_access import format_value, is_array, is_object, mapping, number, sequence
+from imagemill.graphs.validate import parse_link
 
 TYPES = ("text", "integer", "number", "boolean", "choice", "image", "mask", "loras", "model", "seed")
 Target = tuple[str, str]
-"""(node id, input). Of LoRAs: an input that now takes the model or text encoder they shall act on."""
+"""(node id, input). For LoRAs: an input that takes the model or text encoder the LoRAs are to modify."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WORKFLOW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -38,7 +42,7 @@ class Input:
     """One of `TYPES`."""
     targets: tuple[Target, ...]
     default: Any = None
-    """None: what stands in the graph."""
+    """None means the value in the graph."""
     minimum: int | float | None = None
     maximum: int | float | None = None
     step: int | float | None = None
@@ -55,33 +59,36 @@ class Workflow:
     graph: Graph
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...] = ()
-    """Ids of the nodes whose results are delivered; none: all that keep a result."""
+    """Ids of the nodes whose results are delivered; empty means all nodes that keep a result."""
 
     def input(self, name: str) -> Input | None:
         return next((one for one in self.inputs if one.name == name), None)
 
 
 def check(workflow: Workflow) -> tuple[str, ...]:
-    """What does not hold together, a sentence each, naming the field; empty: all is well."""
+    """The problems of a workflow, one sentence each that names the field; empty if it is valid."""
     return tuple(_problems(workflow))
 
 
 def _problems(workflow: Workflow) -> Iterator[str]:
     if not _WORKFLOW_NAME.fullmatch(workflow.name):
-        yield "name: must be 1 to 64 letters, digits, dots, hyphens or underscores, and start with no sign"
+        yield (
+            "name: must be 1 to 64 letters, digits, dots, hyphens or underscores, and start with a letter "
+            "or digit"
+        )
     for output in workflow.outputs:
         if output not in workflow.graph:
             yield f"outputs: the graph has no node {output}"
     names = [one.name for one in workflow.inputs]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"inputs.{name}: is there twice"
+        yield f"inputs.{name}: occurs twice"
     for one in workflow.inputs:
-        yield from (f"inputs.{one.name}.{said}" for said in _input_problems(one, workflow.graph))
+        yield from (f"inputs.{one.name}.{error}" for error in _input_problems(one, workflow.graph))
 
 
 def _input_problems(one: Input, graph: Graph) -> Iterator[str]:
     if not _NAME.fullmatch(one.name):
-        yield "name: must be small letters, digits and underscores, starting with a letter"
+        yield "name: must be lower-case letters, digits and underscores, starting with a letter"
     if one.type not in TYPES:
         yield f"type: is {one.type!r}; it may be one of {', '.join(TYPES)}"
         return
@@ -90,13 +97,13 @@ def _input_problems(one: Input, graph: Graph) -> Iterator[str]:
     for id_, name in one.targets:
         yield from _target_problems(one, id_, name, graph)
     if one.type == "loras":
-        yield from _chain_problems(one, graph)
+        yield from _lora_target_problems(one, graph)
     if one.type == "choice" and not one.choices:
-        yield "choices: is empty; list what may be chosen, or make the type text"
+        yield "choices: is empty; list the choices, or use the type text"
     if one.minimum is not None and one.maximum is not None and one.minimum > one.maximum:
         yield f"minimum: {one.minimum} is above the maximum, {one.maximum}"
-    if one.default is not None and (said := value_error(one, one.default)) is not None:
-        yield f"default: {said}"
+    if one.default is not None and (error := value_error(one, one.default)) is not None:
+        yield f"default: {error}"
 
 
 def _target_problems(one: Input, id_: str, name: str, graph: Graph) -> Iterator[str]:
@@ -107,39 +114,39 @@ def _target_problems(one: Input, id_: str, name: str, graph: Graph) -> Iterator[
     if name not in graph[id_]["inputs"]:
         yield f"{where} has no input {name}; it has {', '.join(graph[id_]['inputs']) or 'none'}"
         return
-    is_link = linked(graph[id_]["inputs"][name]) is not None
+    is_link = parse_link(graph[id_]["inputs"][name]) is not None
     if one.type == "loras" and not is_link:
         yield f"{where}: {name} holds a value; LoRAs need an input that is linked to a model or a CLIP"
     if one.type != "loras" and is_link:
         yield f"{where}: {name} is linked to another node; name the node that holds the value"
 
 
-def _chain_problems(one: Input, graph: Graph) -> Iterator[str]:
+def _lora_target_problems(one: Input, graph: Graph) -> Iterator[str]:
     sources: dict[bool, set[object]] = {True: set(), False: set()}
     for id_, name in one.targets:
-        if id_ in graph and (link := linked(graph[id_]["inputs"].get(name))):
+        if id_ in graph and (link := parse_link(graph[id_]["inputs"].get(name))):
             sources[takes_clip(name)].add(link)
     if any(len(links) > 1 for links in sources.values()):
-        yield "targets: take different models or text encoders; LoRAs are chained on one of each"
+        yield "targets: take different models or text encoders; LoRAs can modify only one of each"
     if not sources[False]:
-        yield "targets: none takes a model; name the input that LoRAs shall act on"
+        yield "targets: none takes a model; name the input whose model the LoRAs are to modify"
 
 
 def takes_clip(input_name: str) -> bool:
-    """Of the two that LoRAs act on, whether the input takes the text encoder and not the model."""
+    """Whether the target of LoRAs takes a text encoder, not a model."""
     return "clip" in input_name.lower()
 
 
 def value_error(one: Input, value: Any) -> str | None:
-    """What is wrong with a value for this input, as the end of a sentence; None: nothing."""
+    """The error of a value for this input, as the end of a sentence; None if it is valid."""
     match one.type:
         case "text" | "model" | "image" | "mask":
-            return None if isinstance(value, str) else f"{shown(value)} is not a text"
+            return None if isinstance(value, str) else f"{format_value(value)} is not a text"
         case "boolean":
-            return None if isinstance(value, bool) else f"{shown(value)} is neither true nor false"
+            return None if isinstance(value, bool) else f"{format_value(value)} is neither true nor false"
         case "choice":
             listed = ", ".join(one.choices[:20]) + (", ..." if len(one.choices) > 20 else "")
-            return None if value in one.choices else f"{shown(value)} is none of: {listed}"
+            return None if value in one.choices else f"{format_value(value)} is none of: {listed}"
         case "loras":
             return _loras_error(value)
         case _:
@@ -148,9 +155,9 @@ def value_error(one: Input, value: Any) -> str | None:
 
 def _number_error(one: Input, value: Any) -> str | None:
     if number(value) is None or not math.isfinite(value):
-        return f"{shown(value)} is not a number"
+        return f"{format_value(value)} is not a number"
     if one.type != "number" and value != int(value):
-        return f"{shown(value)} is not a whole number"
+        return f"{format_value(value)} is not a whole number"
     low, high = one.minimum, one.maximum
     if one.type == "seed":
         low, high = low if low is not None else 0, high if high is not None else SEEDS - 1
@@ -173,12 +180,12 @@ def _loras_error(value: Any) -> str | None:
         for key in ("strength", "strength_clip"):
             given = number(lora.get(key, 1.0))
             if given is None or not math.isfinite(given) or abs(given) > 100:
-                return f"[{position}].{key} is {shown(lora[key])}, not a number from -100 to 100"
+                return f"[{position}].{key} is {format_value(lora[key])}, not a number from -100 to 100"
     return None
 
 
 def from_text(text: str) -> Workflow:
-    """Raise `InvalidWorkflow`, naming the field, for a text that is no sound workflow."""
+    """Read a manifest. Raises `InvalidWorkflow`, naming the field."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -193,16 +200,16 @@ def from_text(text: str) -> Workflow:
         inputs=tuple(_input(name, raw) for name, raw in mapping(content.get("inputs")).items()),
         outputs=_texts("outputs", content.get("outputs", [])),
     )
-    complaints = check(workflow)
-    if complaints:
-        raise InvalidWorkflow("; ".join(complaints))
+    problems = check(workflow)
+    if problems:
+        raise InvalidWorkflow("; ".join(problems))
     return workflow
 
 
 def _text(content: Mapping[str, Any], field: str, where: str = "") -> str:
     value = content.get(field, "")
     if not isinstance(value, str):
-        raise InvalidWorkflow(f"{where}{field}: is {shown(value)}, not a text")
+        raise InvalidWorkflow(f"{where}{field}: is {format_value(value)}, not a text")
     return value
 
 
@@ -214,7 +221,7 @@ def _texts(where: str, value: Any) -> tuple[str, ...]:
 
 def _graph(text: object) -> Graph:
     if not isinstance(text, str):
-        raise InvalidWorkflow("graph.json: is missing: the graph in API format, as a text of JSON")
+        raise InvalidWorkflow("graph.json: is missing: the graph in API format, as JSON text")
     try:
         return normalise(json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -235,10 +242,10 @@ def _input(name: str, raw: object) -> Input:
     for field in ("minimum", "maximum", "step"):
         limits[field] = number(raw.get(field))
         if field in raw and limits[field] is None:
-            raise InvalidWorkflow(f"{where}{field}: is {shown(raw[field])}, not a number")
+            raise InvalidWorkflow(f"{where}{field}: is {format_value(raw[field])}, not a number")
     required = raw.get("required", False)
     if not isinstance(required, bool):
-        raise InvalidWorkflow(f"{where}required: is {shown(required)}, neither true nor false")
+        raise InvalidWorkflow(f"{where}required: is {format_value(required)}, neither true nor false")
     return Input(
         name=name,
         type=_text(raw, "type", where),
@@ -259,14 +266,14 @@ def _targets(where: str, raw: object) -> tuple[Target, ...]:
         parts = _texts(where, pair)
         if len(parts) != 2:
             raise InvalidWorkflow(
-                f'{where}: {shown(pair)} is no pair of node id and input such as ["6", "text"]'
+                f'{where}: {format_value(pair)} is no pair of node id and input such as ["6", "text"]'
             )
         targets.append((parts[0], parts[1]))
     return tuple(targets)
 
 
 def to_text(workflow: Workflow) -> str:
-    """The manifest; `from_text` reads it back as it was."""
+    """The manifest of a workflow; `from_text` reads it back unchanged."""
     lines = [
         _INTRODUCTION,
         f"name = {_toml(workflow.name)}",
@@ -279,7 +286,7 @@ def to_text(workflow: Workflow) -> str:
     nodes = ",\n".join(
         f"{json.dumps(id_)}: {json.dumps(node, ensure_ascii=False)}" for id_, node in workflow.graph.items()
     )
-    # A literal text ends at three quotes and knows no control characters; JSON may write both otherwise.
+    # A TOML literal string cannot hold three quotes or control characters; JSON can escape both.
     escaped = nodes.replace("'''", "\\u0027\\u0027\\u0027").replace("\x7f", "\\u007f")
     return "\n".join([*lines, "", "[graph]", f"json = '''\n{{\n{escaped}\n}}\n'''", ""])
 
@@ -304,7 +311,8 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if is_object(value):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    # JSON's texts, numbers and truth values are TOML's too, but for one control character JSON leaves bare.
+    # JSON's strings, numbers and booleans are valid TOML, except one control character that JSON does not
+    # escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -323,8 +331,8 @@ def schema(workflow: Workflow) -> dict[str, Any]:
 _LORA_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "file": {"type": "string", "description": "As a node lists it."},
-        "air": {"type": "string", "description": "In place of the file."},
+        "file": {"type": "string", "description": "The file as a node lists it."},
+        "air": {"type": "string", "description": "The LoRA's AIR, in place of the file."},
         "strength": {"type": "number", "minimum": -100, "maximum": 100, "default": 1},
         "strength_clip": {"type": "number", "minimum": -100, "maximum": 100},
     },
@@ -349,19 +357,19 @@ def _input_schema(one: Input) -> dict[str, Any]:
 
 
 def bind(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]) -> Graph:
-    """The graph with the values in place.
+    """The graph with the values filled in.
 
     ``images``: input name -> the name the node gave the uploaded file. An input without a value takes its
-    default, or what stands in the graph. Raises `InvalidInput`, naming every input at fault.
+    default, or keeps the value in the graph. Raises `InvalidInput`, naming every invalid input.
     """
-    errors = list(_errors(workflow, values, images))
+    errors = list(_value_errors(workflow, values, images))
     if errors:
         raise InvalidInput(errors)
     return apply(workflow, values, images)
 
 
 def apply(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]) -> Graph:
-    """`bind` for values that were checked elsewhere."""
+    """The same as `bind`, for values that were validated elsewhere."""
     graph = copy(workflow.graph)
     for one in workflow.inputs:
         value = images.get(one.name) if one.type in ("image", "mask") else values.get(one.name)
@@ -369,41 +377,43 @@ def apply(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, st
         if value is None:
             continue
         if one.type == "loras":
-            _chain(graph, one.targets, value)
+            _insert_loras(graph, one.targets, value)
         else:
             for id_, name in one.targets:
-                graph[id_]["inputs"][name] = _written(one, value)
+                graph[id_]["inputs"][name] = _to_node_value(one, value)
     return graph
 
 
-def _errors(workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]) -> Iterator[FieldError]:
+def _value_errors(
+    workflow: Workflow, values: Mapping[str, Any], images: Mapping[str, str]
+) -> Iterator[FieldError]:
     names = [one.name for one in workflow.inputs]
     for name in values.keys() - set(names):
-        yield FieldError(name, f"is no input of this workflow; it has {', '.join(names) or 'none'}")
+        yield FieldError(name, f"is not an input of this workflow; it has {', '.join(names) or 'none'}")
     for one in workflow.inputs:
         is_picture = one.type in ("image", "mask")
         value = images.get(one.name) if is_picture else values.get(one.name)
         if value is None:
             if one.required and one.default is None:
                 yield FieldError(one.name, "is required; send a picture" if is_picture else "is required")
-        elif (said := value_error(one, value)) is not None:
-            yield FieldError(one.name, said)
+        elif (error := value_error(one, value)) is not None:
+            yield FieldError(one.name, error)
 
 
-def _written(one: Input, value: Any) -> Any:
-    """As the node wants it: a whole number as such, a model as a file."""
+def _to_node_value(one: Input, value: Any) -> Any:
+    """The value as the node takes it: whole numbers as integers, models as file names."""
     if one.type in ("integer", "seed"):
         return int(value)
-    return file_of(value) if one.type == "model" else value
+    return model_file_name(value) if one.type == "model" else value
 
 
-def file_of(value: str) -> str:
-    """The file a node is expected to have of a model named by AIR or by file."""
+def model_file_name(value: str) -> str:
+    """The file that a node is expected to have for a model named by AIR or by file."""
     return air.parse(value).path if is_air(value) and not air.short_version(value) else value
 
 
-def _chain(graph: Graph, targets: tuple[Target, ...], loras: Any) -> None:
-    """Put the LoRAs, in order, between what the targets take and the targets; what else takes it stays."""
+def _insert_loras(graph: Graph, targets: tuple[Target, ...], loras: Any) -> None:
+    """Insert the LoRAs, in order, between the targets and their sources; other links to the sources stay."""
     models = [target for target in targets if not takes_clip(target[1])]
     clips = [target for target in targets if takes_clip(target[1])]
     model, clip = _source(graph, models), _source(graph, clips)
@@ -411,7 +421,7 @@ def _chain(graph: Graph, targets: tuple[Target, ...], loras: Any) -> None:
         return
     for entry in map(mapping, sequence(loras)):
         strength = float(entry.get("strength", 1.0))
-        file = entry.get("file") or file_of(entry["air"])
+        file = entry.get("file") or model_file_name(entry["air"])
         clip_strength = float(entry.get("strength_clip", strength))
         model, clip = insert_lora(graph, model, clip, file, strength, clip_strength)
     for source, taking in ((model, models), (clip, clips)):
@@ -420,4 +430,4 @@ def _chain(graph: Graph, targets: tuple[Target, ...], loras: Any) -> None:
 
 
 def _source(graph: Graph, targets: list[Target]) -> Link | None:
-    return next((link for id_, name in targets if (link := linked(graph[id_]["inputs"][name]))), None)
+    return next((link for id_, name in targets if (link := parse_link(graph[id_]["inputs"][name]))), None)

@@ -1,4 +1,5 @@
-"""Where a node has the files of a request: which loader lists the model, which text encoders go with it."""
+"""Find a request's files on a node: the loader that lists the model, its text encoders, VAE and
+ControlNets."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ ENCODER_TYPES = ("clip", "text_encoders", "textencoder")
 _SEPARATE_TYPES = re.compile(r"(unet|diffusionmodel|diffusion_models)/", re.IGNORECASE)
 
 _CLIP_L = (re.compile(r"clip[_-]?l(?![a-z])|vit-l", re.IGNORECASE),)
-# fp16 first: fp8 halves the memory and costs quality, so it is taken where it is all there is.
+# fp16 first: fp8 halves the memory and costs quality, so it is used only when there is nothing else.
 _T5 = (
     re.compile(r"t5[_-]?xxl.*fp16", re.IGNORECASE),
     re.compile(r"t5[_-]?xxl(?!.*fp8)", re.IGNORECASE),
@@ -35,25 +36,23 @@ _CONTROL_FAMILIES = {
     "sdxl": re.compile(r"xl", re.IGNORECASE),
     "flux1": re.compile(r"flux", re.IGNORECASE),
 }
-"""How the names of published ControlNets tell the family they are for."""
+"""Model family -> pattern in the names of published ControlNets for it."""
 DEFAULT_CLIP_L, DEFAULT_T5, DEFAULT_VAE = "clip_l.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors"
-"""The names under which the files are published; taken where no catalogue tells."""
-
-
+"""The names under which the files are published; used when there is no catalogue."""
 _FORMS: tuple[tuple[Form, tuple[str, str]], ...] = (("checkpoint", CHECKPOINT), ("separate", UNET))
 
 
 @dataclass(frozen=True, slots=True)
 class CompanionFiles:
-    """What a diffusion model in a file of its own needs beside it."""
+    """The text encoders and the VAE that a diffusion model in a separate file needs."""
 
     clip_l: str
     t5: str
     vae: str
 
 
-def spelled(catalogue: Catalogue | None, place: tuple[str, str], kind: str, wanted: str) -> str:
-    """The file as the loader's input lists it; the name as it is without a catalogue."""
+def resolve_file(catalogue: Catalogue | None, place: tuple[str, str], kind: str, wanted: str) -> str:
+    """The file as the loader's input lists it; unchanged if there is no catalogue. Raises `MissingFile`."""
     if catalogue is None:
         return wanted
     found = catalogue.file(*place, wanted)
@@ -63,10 +62,13 @@ def spelled(catalogue: Catalogue | None, place: tuple[str, str], kind: str, want
 
 
 def model_file(spec: ImageSpec, catalogue: Catalogue | None) -> tuple[Form, str]:
-    """How the model is loaded, and its file: as a checkpoint, or by separate loaders (Flux)."""
+    """The way the model is loaded (as a checkpoint, or by separate loaders for Flux), and its file.
+
+    Raises `MissingFile` and `Unsupported`.
+    """
     if catalogue is None:
-        apart = bool(_SEPARATE_TYPES.match(spec.model_path)) or bool(_of_types(spec, *ENCODER_TYPES))
-        return ("separate" if apart and spec.family == "flux1" else "checkpoint"), spec.model_path
+        is_separate = bool(_SEPARATE_TYPES.match(spec.model_path)) or bool(_of_types(spec, *ENCODER_TYPES))
+        return ("separate" if is_separate and spec.family == "flux1" else "checkpoint"), spec.model_path
     for by_base_name in (False, True):
         for form, place in _FORMS:
             found = catalogue.file(*place, spec.model_path, by_base_name=by_base_name)
@@ -81,55 +83,58 @@ def model_file(spec: ImageSpec, catalogue: Catalogue | None) -> tuple[Form, str]
     raise MissingFile("checkpoint", spec.model_path)
 
 
-def companions(spec: ImageSpec, catalogue: Catalogue | None) -> CompanionFiles:
-    """The files the request names, else the node's own, by their names. Raises `MissingFile`."""
+def find_companions(spec: ImageSpec, catalogue: Catalogue | None) -> CompanionFiles:
+    """The files the request names, else those found on the node by their names. Raises `MissingFile`."""
     encoders = _of_types(spec, *ENCODER_TYPES)
     t5 = next((one for one in encoders if "t5" in _file(one).lower()), None)
     clip_l = next((one for one in encoders if one is not t5), None)
     own_vae = next(iter(_of_types(spec, "vae")), None)
     return CompanionFiles(
-        clip_l=_chosen(catalogue, CLIP, "text_encoder", clip_l, _CLIP_L, DEFAULT_CLIP_L),
-        t5=_chosen(catalogue, CLIP, "text_encoder", t5, _T5, DEFAULT_T5),
-        vae=_chosen(catalogue, VAE, "vae", own_vae, _FLUX_VAE, DEFAULT_VAE),
+        clip_l=_choose(catalogue, CLIP, "text_encoder", clip_l, _CLIP_L, DEFAULT_CLIP_L),
+        t5=_choose(catalogue, CLIP, "text_encoder", t5, _T5, DEFAULT_T5),
+        vae=_choose(catalogue, VAE, "vae", own_vae, _FLUX_VAE, DEFAULT_VAE),
     )
 
 
-def control_file(catalogue: Catalogue | None, control: Control, family: str) -> str:
-    """The ControlNet a request names, else the node's own for the preprocessor, by its name."""
+def find_controlnet(catalogue: Catalogue | None, control: Control, family: str) -> str:
+    """The ControlNet the request names, else the one on the node whose name fits the preprocessor.
+
+    Raises `MissingFile`.
+    """
     if control.model_path:
-        return spelled(catalogue, CONTROL, "controlnet", control.model_path)
+        return resolve_file(catalogue, CONTROL, "controlnet", control.model_path)
     purpose = f"{control.preprocessor.lower() or 'a map'} {family}"
     if catalogue is None:
         return f"{purpose.replace(' ', '_')}.safetensors"
-    found = own_control(purpose, catalogue)
+    found = find_installed_controlnet(purpose, catalogue)
     if found is None:
         raise MissingFile("control", purpose, "name its model, or install one for this model family")
     return found
 
 
-def own_control(purpose: str, catalogue: Catalogue) -> str | None:
-    """The ControlNet for ``canny sd1`` and the like among the node's files."""
+def find_installed_controlnet(purpose: str, catalogue: Catalogue) -> str | None:
+    """The ControlNet among the node's files for a purpose such as ``canny sd1``; None if there is none."""
     kind, _, family = purpose.rpartition(" ")
     listed = catalogue.options(*CONTROL) or ()
     others = [pattern for name, pattern in _CONTROL_FAMILIES.items() if name != family]
     fitting = [name for name in listed if re.search(re.escape(kind), name, re.IGNORECASE)]
     own = _CONTROL_FAMILIES.get(family)
     named = [name for name in fitting if own is not None and own.search(name)]
-    silent = [name for name in fitting if not any(other.search(name) for other in others)]
-    return next(iter(named or silent), None)
+    unspecific = [name for name in fitting if not any(other.search(name) for other in others)]
+    return next(iter(named or unspecific), None)
 
 
 def has_companions(model_path: str, catalogue: Catalogue) -> bool:
-    """Whether the node could load the Flux model: as a checkpoint, or with its own text encoders and VAE."""
+    """Whether the node can load the Flux model: as a checkpoint, or with text encoders and a VAE it has."""
     if catalogue.file(*CHECKPOINT, model_path) is not None:
         return True
     sought = ((CLIP, _CLIP_L), (CLIP, _T5), (VAE, _FLUX_VAE))
     return catalogue.file(*UNET, model_path) is not None and all(
-        _first(catalogue.options(*place) or (), patterns) is not None for place, patterns in sought
+        _first_match(catalogue.options(*place) or (), patterns) is not None for place, patterns in sought
     )
 
 
-def _chosen(
+def _choose(
     catalogue: Catalogue | None,
     place: tuple[str, str],
     kind: str,
@@ -138,17 +143,17 @@ def _chosen(
     usual: str,
 ) -> str:
     if named is not None:
-        return spelled(catalogue, place, kind, _file(named))
+        return resolve_file(catalogue, place, kind, _file(named))
     if catalogue is None:
         return usual
-    found = _first(catalogue.options(*place) or (), patterns)
+    found = _first_match(catalogue.options(*place) or (), patterns)
     if found is None:
-        raise MissingFile(kind, usual, "a Flux model in a file of its own needs it beside it")
+        raise MissingFile(kind, usual, "a Flux diffusion model in a separate file needs it")
     return found
 
 
-def _first(listed: tuple[str, ...], patterns: Iterable[re.Pattern[str]]) -> str | None:
-    """By the best pattern that any file's base name matches."""
+def _first_match(listed: tuple[str, ...], patterns: Iterable[re.Pattern[str]]) -> str | None:
+    """The first file whose base name matches the first pattern that any file matches."""
     bases = {name: name.replace("\\", "/").rsplit("/", 1)[-1] for name in listed}
     return next((n for pattern in patterns for n, base in bases.items() if pattern.search(base)), None)
 

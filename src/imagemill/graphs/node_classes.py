@@ -1,8 +1,8 @@
-"""What a node class declares of its inputs and outputs, read from a ComfyUI server's ``/object_info``.
+"""The declared inputs and outputs of node classes, read from a ComfyUI server's ``/object_info``.
 
-Two spellings of a choice occur, ``[["a", "b"], {}]`` and ``["COMBO", {"options": [...]}]``, and two inputs
-that unfold: a choice that brings inputs of its own (``resize_type.width``), and a list that grows with what
-is linked to it (``images.image0``).
+A choice occurs in two spellings, ``[["a", "b"], {}]`` and ``["COMBO", {"options": [...]}]``. Two kinds of
+inputs expand into several: a choice that has inputs of its own (``resize_type.width``), and a list that grows
+with the links to it (``images.image0``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from imagemill.graphs.json_access import is_array, mapping, number, sequence, te
 
 CHOICE, BRANCHING, GROWING = "COMBO", "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING})
-"""Types whose value a person types or chooses; the others are linked, or drawn by widgets of their own."""
+"""Types whose value is entered in a standard widget; the others are linked, or have widgets of their own."""
 
 UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload", "upload")
-"""Settings of an input whose files are uploaded before each run: what it lists is old when it matters."""
+"""Settings of an input whose files are uploaded before each run, so that its list of files is out of date."""
 
 _DEEPEST_BRANCH = 8
 
@@ -30,18 +30,19 @@ class InputSpec:
     type: str
     required: bool = True
     choices: tuple[Any, ...] | None = None
-    """Of a choice; None: not told (asked of the server later), or no choice."""
+    """The values of a choice; None if it is not a choice or not declared (the server is queried later)."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """``default``, ``min``, ``max``, ``step``, ``multiline``, ``tooltip``, ... as declared."""
     branches: Mapping[str, tuple["InputSpec", ...]] = field(
         default_factory=dict[str, tuple["InputSpec", ...]]
     )
-    """Of a choice that brings inputs of its own: which, by the value chosen."""
+    """For a choice that has inputs of its own: chosen value -> those inputs."""
     grows: "InputSpec | None" = None
-    """Of a list that grows: what each of its entries is."""
+    """For a list that grows: the declaration of each entry."""
     entries: tuple[str, ...] = ()
-    """Of a list that grows: the names of its entries, in order."""
-    fewest: int = 0
+    """For a list that grows: the names of its entries, in order."""
+    min_entries: int = 0
+    """For a list that grows: the number of required entries."""
 
     @property
     def is_upload(self) -> bool:
@@ -49,7 +50,7 @@ class InputSpec:
 
     @property
     def lists_files(self) -> bool:
-        """Whether it is a choice among model files of the node's disk."""
+        """Whether it is a choice among model files on the node's disk."""
         return (
             not self.is_upload
             and self.choices is not None
@@ -79,17 +80,17 @@ class InputSpec:
 class NodeClass:
     name: str
     inputs: Mapping[str, InputSpec]
-    """In the order of the node's widgets."""
+    """The inputs in the order of the node's widgets."""
     outputs: tuple[str, ...] | None
-    """Types; None: not told."""
+    """The types of the outputs; None if not declared."""
     is_output: bool
     display_name: str = ""
     readable: bool = True
-    """False: its description is damaged, nothing is known but that it is there."""
+    """False if its description is damaged: only its name is known."""
 
 
 def read_class(name: str, content: object) -> NodeClass:
-    """Never raises: a damaged description gives a class of which nothing is known."""
+    """Read a class; a damaged description gives a class that is not ``readable``. Never raises."""
     described = mapping(content)
     inputs = mapping(described.get("input"))
     outputs = described.get("output")
@@ -147,17 +148,17 @@ def _read_growing(name: str, settings: Mapping[str, Any], *, required: bool, dep
     names = tuple(entry for entry in sequence(template.get("names")) if isinstance(entry, str))
     prefix, most = text(template.get("prefix")), number(template.get("max")) or 0
     entries = names or tuple(f"{prefix}{i}" for i in range(min(int(most), 1000)))
-    fewest = int(number(template.get("min")) or 0)
-    return InputSpec(name, GROWING, required, None, settings, {}, of, entries, fewest)
+    min_entries = int(number(template.get("min")) or 0)
+    return InputSpec(name, GROWING, required, None, settings, {}, of, entries, min_entries)
 
 
 def _type_name(output: object) -> str:
-    """The type of an output; one that gives a choice among values lists them in place of a name."""
+    """The type of an output; for a choice the server lists its values in place of a type name."""
     return output if isinstance(output, str) else CHOICE
 
 
 def unfold(declared: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
-    """The inputs a node has, by their full names, given the values that decide about them."""
+    """(full name, declaration) of each input of a node, given the values that expand choices and lists."""
     for name, input_ in declared.items():
         yield from _unfold(name, input_, inputs)
 
@@ -166,7 +167,7 @@ def _unfold(name: str, input_: InputSpec, inputs: Mapping[str, Any]) -> Iterator
     if input_.grows is not None:
         for position, entry in enumerate(input_.entries):
             full = f"{name}.{entry}"
-            wanted = input_.required and position < input_.fewest
+            wanted = input_.required and position < input_.min_entries
             if wanted or full in inputs:
                 one = input_.grows
                 yield full, InputSpec(full, one.type, wanted, one.choices, one.settings)

@@ -1,4 +1,4 @@
-"""The texts of a graph: what a picture is made of, as far as it is said in words."""
+"""Collect the prompt texts of a graph, positive and negative, for moderation."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,23 +7,24 @@ from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs.files import names_a_file
 from imagemill.graphs.graph import is_air
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
-from imagemill.graphs.validate import linked
+from imagemill.graphs.validate import parse_link
 
 _NEGATIVE = "negative"
-"""The input's name by which samplers take what shall not be in the picture."""
+"""Name of the samplers' input for the negative prompt."""
+_NO_TEXT = ("data:", "http://", "https://", "blob:")
 
 
 def graph_texts(graph: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> PromptTexts:
-    """Of a graph, sound or not. ``values``: further texts by name."""
+    """The prompt texts of a graph, which need not be valid. ``values``: further texts by name."""
     negative = _negative_only(graph)
-    said: list[str] = []
-    unsaid: list[str] = []
+    positives: list[str] = []
+    negatives: list[str] = []
     for id_, node in graph.items():
         for name, value in mapping(mapping(node).get("inputs")).items():
-            (unsaid if id_ in negative else said).extend(_strings(name, value))
+            (negatives if id_ in negative else positives).extend(_strings(name, value))
     for name, value in (values or {}).items():
-        (unsaid if _NEGATIVE in name else said).extend(_strings(name, value))
-    return PromptTexts("\n".join(said), "\n".join(unsaid))
+        (negatives if _NEGATIVE in name else positives).extend(_strings(name, value))
+    return PromptTexts("\n".join(positives), "\n".join(negatives))
 
 
 def _strings(name: str, value: Any) -> Iterator[str]:
@@ -33,38 +34,35 @@ def _strings(name: str, value: Any) -> Iterator[str]:
     elif is_object(value):
         for key, item in mapping(value).items():
             yield from _strings(str(key), item)
-    elif is_array(value) and linked(value) is None:
+    elif is_array(value) and parse_link(value) is None:
         for item in sequence(value):
             yield from _strings(name, item)
 
 
-_NO_TEXT = ("data:", "http://", "https://", "blob:")
-
-
 def _negative_only(graph: Mapping[str, Any]) -> set[str]:
-    """Nodes that nothing but a negative input draws on."""
-    drawn: list[str] = []
+    """The nodes that only negative inputs depend on."""
+    sources: list[str] = []
     feeds: dict[str, set[str]] = {}
     for id_, node in graph.items():
         for name, value in mapping(mapping(node).get("inputs")).items():
-            link = linked(value)
+            link = parse_link(value)
             if link is None:
                 continue
             if name == _NEGATIVE:
-                drawn.append(link[0])
+                sources.append(link[0])
             else:
                 feeds.setdefault(id_, set()).add(link[0])
-    unsaid = _upstream(drawn, feeds)
-    ends = [id_ for id_ in graph if id_ not in unsaid]
-    return unsaid - _upstream([source for id_ in ends for source in feeds.get(id_, ())], feeds)
+    negatives = _upstream(sources, feeds)
+    others = [id_ for id_ in graph if id_ not in negatives]
+    return negatives - _upstream([source for id_ in others for source in feeds.get(id_, ())], feeds)
 
 
 def _upstream(starts: list[str], feeds: Mapping[str, set[str]]) -> set[str]:
     found: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        id_ = waiting.pop()
+    pending = list(starts)
+    while pending:
+        id_ = pending.pop()
         if id_ not in found:
             found.add(id_)
-            waiting.extend(feeds.get(id_, ()))
+            pending.extend(feeds.get(id_, ()))
     return found

@@ -1,4 +1,4 @@
-"""What work needs of a node: files and node classes."""
+"""The files and node classes that a render requires of a node."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.graph import file_inputs
-from imagemill.graphs.model_files import ENCODER_TYPES, has_companions, own_control
+from imagemill.graphs.model_files import ENCODER_TYPES, find_installed_controlnet, has_companions
 
 _NETWORK_KINDS = {
     **dict.fromkeys(LORA_TYPES, "lora"),
@@ -20,10 +20,10 @@ _NETWORK_KINDS = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Requirement:
-    """``str()`` of it stands in a sentence: "LoRA sdxl/x.safetensors", "node class PowerLora"."""
+    """One file or class. ``str()`` gives words for a message: "LoRA sdxl/x.safetensors"."""
 
     kind: str
-    """A key of `KIND_WORDS`. companions: what the Flux model of this name needs beside it."""
+    """A key of `KIND_WORDS`. ``companions``: the text encoders and VAE of the Flux model of this name."""
     name: str
 
     def __str__(self) -> str:
@@ -36,10 +36,10 @@ class Requirement:
 
     @classmethod
     def from_key(cls, key: str) -> "Requirement":
-        """Raise `ValueError` for a text that is no key."""
+        """Read a `key`. Raises `ValueError`."""
         kind, separator, name = key.partition(":")
         if not separator or kind not in KIND_WORDS:
-            raise ValueError(f"{key!r} is no need; one looks like lora:sdxl/x.safetensors")
+            raise ValueError(f"{key!r} is not a requirement; one looks like lora:sdxl/x.safetensors")
         return cls(kind, name)
 
     def met_by(self, catalogue: Catalogue) -> bool:
@@ -48,28 +48,31 @@ class Requirement:
         if self.kind == "embedding":
             return catalogue.embedding(self.name) is not None
         if self.kind == "control":
-            return own_control(self.name, catalogue) is not None
+            return find_installed_controlnet(self.name, catalogue) is not None
         if self.kind == "companions":
             return has_companions(self.name, catalogue)
         return catalogue.find(self.kind, self.name) is not None
 
 
-def needs_of(work: RenderSpec) -> tuple[Requirement, ...]:
-    """Each once, sorted. Of a graph (a normal one): all its classes, and all files its loaders name."""
-    found = _needs_of_graph(work) if isinstance(work, GraphSpec) else _needs_of_spec(work)
+def requirements_of(work: RenderSpec) -> tuple[Requirement, ...]:
+    """The requirements of a render, sorted and without repeats.
+
+    A graph (normalised) requires all its classes and all files its loaders name.
+    """
+    found = _requirements_of_graph(work) if isinstance(work, GraphSpec) else _requirements_of_spec(work)
     return tuple(sorted(set(found)))
 
 
-def _needs_of_graph(work: GraphSpec) -> list[Requirement]:
+def _requirements_of_graph(work: GraphSpec) -> list[Requirement]:
     classes = [Requirement("class", node["class_type"]) for node in work.graph.values()]
     return classes + [Requirement(kind, file) for _, _, kind, file in file_inputs(work.graph)]
 
 
-def _needs_of_spec(spec: ImageSpec) -> list[Requirement]:
+def _requirements_of_spec(spec: ImageSpec) -> list[Requirement]:
     known = [network for network in spec.networks if network.type in _NETWORK_KINDS]
     needs = [Requirement("checkpoint", spec.model_path)]
     needs += [Requirement(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
-    needs += [_control_need(control, spec.family) for control in spec.controls]
+    needs += [_control_requirement(control, spec.family) for control in spec.controls]
     if spec.upscale is not None:
         needs.append(Requirement("upscaler", spec.upscale.model_path))
     if spec.family == "flux1" and not any(network.type in ENCODER_TYPES for network in spec.networks):
@@ -77,7 +80,7 @@ def _needs_of_spec(spec: ImageSpec) -> list[Requirement]:
     return needs
 
 
-def _control_need(control: Control, family: str) -> Requirement:
+def _control_requirement(control: Control, family: str) -> Requirement:
     if control.model_path:
         return Requirement("controlnet", control.model_path)
     return Requirement("control", f"{control.preprocessor.lower() or 'a map'} {family}")

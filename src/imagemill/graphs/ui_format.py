@@ -1,7 +1,8 @@
-"""A workflow as ComfyUI's canvas saves it: which node an input is really fed by.
+"""Convert a workflow from ComfyUI's UI format, as its canvas saves it, into a graph in API format.
 
-Between two nodes may stand reroutes, bypassed nodes, primitives that hold a value, named wires, and the
-borders of subgraphs; none of them exists for the server.
+Between two nodes there may be reroutes, bypassed nodes, primitives that hold a value, named links (set and
+get nodes), and the borders of subgraphs; the server knows none of them. The first part finds the node that an
+input is really connected to, the second part assembles the graph.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,15 +12,15 @@ from typing import Any, cast
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import CannotConvert
 from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs
-from imagemill.graphs.json_access import is_array, is_object, mapping, number, sequence, shown, text
+from imagemill.graphs.json_access import format_value, is_array, is_object, mapping, number, sequence, text
 from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass
-from imagemill.graphs.validate import reached
+from imagemill.graphs.validate import reachable_ids
 
 NEVER, BYPASS = 2, 4
-"""Modes of a node; a muted one is as if it were deleted, a bypassed one hands its inputs on."""
+"""Modes of a node; a muted one counts as deleted, a bypassed one passes its inputs on."""
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = -10, -20
-"""Ids of the borders inside a subgraph."""
+"""Ids of the input and output borders inside a subgraph."""
 
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE, SETTER, GETTER = "PrimitiveNode", "SetNode", "GetNode"
@@ -27,24 +28,30 @@ NOTES = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree
 DRAWN_ONLY = REROUTES | NOTES | {PRIMITIVE, SETTER, GETTER}
 
 DEEPEST = 24
-"""Levels of subgraphs; a subgraph that holds itself has no end."""
-LONGEST_WIRE = 100
-"""Reroutes, borders and bypassed nodes between two nodes; each takes some of the stack."""
+"""Most levels of nested subgraphs; a subgraph that contains itself has no end."""
+LONGEST_LINK = 100
+"""Most reroutes, borders and bypassed nodes between two nodes; each takes some of the stack."""
 MOST_NODES = 5000
 MOST_SCOPES = 1000
-"""Subgraphs in use; a few small ones that hold each other several times make more than any computer holds."""
+"""Most uses of subgraphs; a few small ones that contain each other several times would exhaust the memory."""
+
+AFTER_GENERATE = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
+"""What the canvas does with a seed after a run: saved beside the seed, unknown to the server."""
+
+
+# Follow the links of the canvas.
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input is fed by no node but holds this."""
+    """The value of an input that is not connected to a node."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOutput:
-    """An input is fed by this output of this node of the graph."""
+    """The output of a node in the graph that an input is connected to."""
 
     node_id: str
     slot: int
@@ -63,23 +70,23 @@ class GraphScope:
     """The canvas, or the inside of a subgraph where it is used."""
 
     nodes: Mapping[int | str, Mapping[str, Any]]
-    wires: Mapping[int | str, CanvasLink]
+    links: Mapping[int | str, CanvasLink]
     subgraphs: Mapping[str, Mapping[str, Any]]
     prefix: str = ""
-    """Of the ids of its nodes in the graph: ``5:`` inside node 5."""
+    """Prefix of the ids of its nodes in the graph: ``5:`` inside node 5."""
     parent: "GraphScope | None" = None
     instance: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The node of the parent whose inside this is."""
+    """The parent's node that stands for this subgraph."""
     definition: Mapping[str, Any] = field(default_factory=dict[str, Any])
     depth: int = 0
     opened: dict[str, "GraphScope"] = field(default_factory=dict[str, "GraphScope"])
-    """The insides that were looked into, of the whole canvas."""
+    """The scopes of all subgraphs of the canvas that were opened, by prefix."""
 
     def id(self, node: Mapping[str, Any]) -> str:
         return f"{self.prefix}{node.get('id')}"
 
     def inside(self, node: Mapping[str, Any]) -> "GraphScope | None":
-        """Of a node that stands for a subgraph."""
+        """The scope inside a node that stands for a subgraph; None for other nodes."""
         definition = self.subgraphs.get(text(node.get("type")))
         if definition is None:
             return None
@@ -109,12 +116,12 @@ def scope_of(
                 "a node of the workflow has no id or no type; save the workflow again in ComfyUI"
             )
         nodes[node["id"]] = node
-    wires = dict(filter(None, map(_wire, sequence(content.get("links")))))
-    return GraphScope(nodes, wires, subgraphs, *place)
+    links = dict(filter(None, map(_read_link, sequence(content.get("links")))))
+    return GraphScope(nodes, links, subgraphs, *place)
 
 
-def _wire(raw: object) -> tuple[int | str, CanvasLink] | None:
-    """Lists on the canvas, objects in subgraphs; a damaged one is as if it were not there."""
+def _read_link(raw: object) -> tuple[int | str, CanvasLink] | None:
+    """Read a link: a list on the canvas, an object in subgraphs. None if it is damaged."""
     names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
     parts = [mapping(raw).get(name) for name in names] if is_object(raw) else list(sequence(raw)[:5])
     if len(parts) < 5 or not all(isinstance(part, int | str) for part in parts):
@@ -128,7 +135,7 @@ def _wire(raw: object) -> tuple[int | str, CanvasLink] | None:
 
 
 def live_nodes(scope: GraphScope) -> Iterator[tuple[GraphScope, Mapping[str, Any]]]:
-    """The nodes the server will know, those inside of subgraphs too."""
+    """The nodes that exist for the server, including those inside subgraphs."""
     for node in scope.nodes.values():
         if node.get("mode") in (NEVER, BYPASS) or node["type"] in DRAWN_ONLY:
             continue
@@ -139,8 +146,8 @@ def live_nodes(scope: GraphScope) -> Iterator[tuple[GraphScope, Mapping[str, Any
             yield from live_nodes(inside)
 
 
-def fed_by(scope: GraphScope, slot: Mapping[str, Any]) -> NodeOutput | Value | None:
-    """What feeds an input slot in the end; None: nothing."""
+def source_of(scope: GraphScope, slot: Mapping[str, Any]) -> NodeOutput | Value | None:
+    """The output or value that an input slot is really connected to; None if there is none."""
     return _follow(scope, slot.get("link"), 0)
 
 
@@ -149,14 +156,14 @@ def slots(node: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
 
 
 def _follow(scope: GraphScope, link: object, length: int) -> NodeOutput | Value | None:
-    wire = scope.wires.get(link) if isinstance(link, int | str) else None
-    if wire is None:
+    canvas_link = scope.links.get(link) if isinstance(link, int | str) else None
+    if canvas_link is None:
         return None
-    if length > LONGEST_WIRE:
-        raise CannotConvert("reroutes or subgraphs of the workflow lead in a circle")
-    if wire.source == SUBGRAPH_INPUT:
-        return _from_outside(scope, wire.source_slot, length + 1)
-    node = scope.nodes.get(wire.source)
+    if length > LONGEST_LINK:
+        raise CannotConvert("reroutes or subgraphs of the workflow form a cycle")
+    if canvas_link.source == SUBGRAPH_INPUT:
+        return _from_outside(scope, canvas_link.source_slot, length + 1)
+    node = scope.nodes.get(canvas_link.source)
     if node is None or node.get("mode") == NEVER:
         return None
     kind = node["type"]
@@ -168,15 +175,17 @@ def _follow(scope: GraphScope, link: object, length: int) -> NodeOutput | Value 
         inputs = slots(node, "inputs")
         return _follow(scope, inputs[0].get("link"), length + 1) if inputs else None
     if node.get("mode") == BYPASS:
-        return _past(scope, node, wire.source_slot, length + 1)
+        return _through_bypass(scope, node, canvas_link.source_slot, length + 1)
     inside = scope.inside(node)
     if inside is None:
-        return NodeOutput(scope.id(node), wire.source_slot)
-    return _from_inside(inside, wire.source_slot, length + 1)
+        return NodeOutput(scope.id(node), canvas_link.source_slot)
+    return _from_inside(inside, canvas_link.source_slot, length + 1)
 
 
-def _past(scope: GraphScope, node: Mapping[str, Any], slot: int, length: int) -> NodeOutput | Value | None:
-    """Of a bypassed node: the input of the output's type, that of the same number first."""
+def _through_bypass(
+    scope: GraphScope, node: Mapping[str, Any], slot: int, length: int
+) -> NodeOutput | Value | None:
+    """Follow a bypassed node's input of the output's type; the input with the same number comes first."""
     outputs, inputs = slots(node, "outputs"), slots(node, "inputs")
     if slot >= len(outputs):
         return None
@@ -187,7 +196,7 @@ def _past(scope: GraphScope, node: Mapping[str, Any], slot: int, length: int) ->
 
 
 def _from_outside(scope: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
-    """Of a subgraph's own input: what the node that stands for it is fed, or holds."""
+    """Follow a subgraph's input to the outside: the link or the value of the node that stands for it."""
     declared = [mapping(one) for one in sequence(scope.definition.get("inputs"))]
     if scope.parent is None or slot >= len(declared):
         return None
@@ -195,12 +204,12 @@ def _from_outside(scope: GraphScope, slot: int, length: int) -> NodeOutput | Val
     outer = next((one for one in slots(scope.instance, "inputs") if one.get("name") == name), None)
     if outer is not None and outer.get("link") is not None:
         return _follow(scope.parent, outer["link"], length)
-    held = _held(scope)
+    held = _instance_values(scope)
     return Value(held[name]) if isinstance(name, str) and name in held else None
 
 
-def _held(scope: GraphScope) -> Mapping[str, Any]:
-    """The values typed into the node that stands for a subgraph, by the subgraph's inputs."""
+def _instance_values(scope: GraphScope) -> Mapping[str, Any]:
+    """The values entered in the node that stands for a subgraph, by the names of the subgraph's inputs."""
     named = scope.instance.get("widgets_values_named")
     if is_object(named):
         return named
@@ -214,23 +223,23 @@ def _held(scope: GraphScope) -> Mapping[str, Any]:
 
 
 def _feeds_widget(scope: GraphScope, slot: int) -> bool:
-    for wire in scope.wires.values():
-        if wire.source == SUBGRAPH_INPUT and wire.source_slot == slot:
-            inputs = slots(scope.nodes.get(wire.target, {}), "inputs")
-            return wire.target_slot < len(inputs) and "widget" in inputs[wire.target_slot]
+    for canvas_link in scope.links.values():
+        if canvas_link.source == SUBGRAPH_INPUT and canvas_link.source_slot == slot:
+            inputs = slots(scope.nodes.get(canvas_link.target, {}), "inputs")
+            return canvas_link.target_slot < len(inputs) and "widget" in inputs[canvas_link.target_slot]
     return False
 
 
 def _from_inside(inside: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
-    """Of an output of a subgraph: what it is fed within."""
-    for link, wire in inside.wires.items():
-        if wire.target == SUBGRAPH_OUTPUT and wire.target_slot == slot:
+    """Follow a subgraph's output to its source inside."""
+    for link, canvas_link in inside.links.items():
+        if canvas_link.target == SUBGRAPH_OUTPUT and canvas_link.target_slot == slot:
             return _follow(inside, link, length)
     return None
 
 
 def _from_setter(scope: GraphScope, getter: Mapping[str, Any], length: int) -> NodeOutput | Value | None:
-    """Of a named wire: what the node that names it is fed."""
+    """Follow a named link: the input of the set node with the get node's name."""
     name = next(iter(sequence(getter.get("widgets_values"))), None)
     for node in scope.nodes.values():
         if node["type"] == SETTER and next(iter(sequence(node.get("widgets_values"))), None) == name:
@@ -239,22 +248,22 @@ def _from_setter(scope: GraphScope, getter: Mapping[str, Any], length: int) -> N
     return None
 
 
-AFTER_GENERATE = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-"""What a canvas does with a seed after a run: saved beside the seed, unknown to the server."""
+# Assemble the graph.
 
 
 def convert(raw: object, catalogue: Catalogue) -> Graph:
-    """A graph in API format of what would run: muted nodes and what no output depends on are left out.
+    """The graph in API format of the nodes that would run.
 
-    A graph already in API format is given back normal. Raises `CannotConvert` with the reason.
+    Muted nodes and nodes that no output depends on are left out. A graph already in API format is returned
+    normalised. Raises `CannotConvert` with the reason.
     """
     if not is_ui_format(raw):
         return normalise(raw)
     live = list(live_nodes(read_canvas(raw)))
     if len(live) > MOST_NODES:
         raise CannotConvert(f"the workflow has {len(live)} nodes; at most {MOST_NODES} are converted")
-    linked_only = {scope.id(node): _wired(scope, node) for scope, node in live}
-    kept = _kept(linked_only, catalogue)
+    linked_only = {scope.id(node): _links_only(scope, node) for scope, node in live}
+    kept = _needed_ids(linked_only, catalogue)
     wanted = [(scope, node) for scope, node in live if scope.id(node) in kept]
     unknown = sorted({node["type"] for _, node in wanted} - catalogue.classes)
     if unknown:
@@ -262,39 +271,39 @@ def convert(raw: object, catalogue: Catalogue) -> Graph:
             f"the node classes {', '.join(unknown[:8])}{', ...' if len(unknown) > 8 else ''} are unknown to "
             "the node; install their packs there, or export it in API format from a server that has them"
         )
-    return normalise({scope.id(node): _converted(scope, node, catalogue) for scope, node in wanted})
+    return normalise({scope.id(node): _convert_node(scope, node, catalogue) for scope, node in wanted})
 
 
-def _kept(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
+def _needed_ids(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
     ends = outputs(graph, catalogue)
     if not ends:
         raise CannotConvert("the workflow has no active output node; add one such as SaveImage, or unmute it")
-    return frozenset(reached(graph, list(ends)))
+    return frozenset(reachable_ids(graph, list(ends)))
 
 
-def _wired(scope: GraphScope, node: Mapping[str, Any]) -> dict[str, Any]:
+def _links_only(scope: GraphScope, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node with its links alone."""
-    links = {name: value for name, value in _fed(scope, node) if is_array(value)}
+    links = {name: value for name, value in _connected_inputs(scope, node) if is_array(value)}
     return {"class_type": node["type"], "inputs": links}
 
 
-def _fed(scope: GraphScope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The inputs that something on the canvas feeds: a link, or the value of a primitive."""
+def _connected_inputs(scope: GraphScope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(name, link or value) of the inputs that are connected to a node or to a primitive."""
     for slot in slots(node, "inputs"):
         name = text(slot.get("name"))
-        found = fed_by(scope, slot) if name else None
+        found = source_of(scope, slot) if name else None
         if isinstance(found, NodeOutput):
             yield name, [found.node_id, found.slot]
         elif found is not None and found.value is not None:
             yield name, found.value
 
 
-def _converted(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+def _convert_node(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
     kind = catalogue.node_class(node["type"])
     if kind is None or not kind.readable:
         raise CannotConvert(f"the server's description of the node class {node['type']} cannot be read")
     inputs = _widget_values(scope.id(node), node, kind)
-    for name, value in _fed(scope, node):
+    for name, value in _connected_inputs(scope, node):
         declared = kind.inputs.get(name)
         if is_array(value) or declared is None or value_fits(declared, value):
             inputs[name] = value
@@ -304,7 +313,7 @@ def _converted(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue)
 
 
 def _widget_values(id_: str, node: Mapping[str, Any], kind: NodeClass) -> dict[str, Any]:
-    """What was typed into the node, by name; defaults for what was not saved."""
+    """The values entered in the node, by name; defaults for values that were not saved."""
     for key in ("widgets_values_named", "widgets_values"):
         saved = node.get(key)
         if is_object(saved):
@@ -317,16 +326,16 @@ def _by_name(id_: str, kind: NodeClass, saved: Mapping[str, Any]) -> dict[str, A
     waiting = [(one.name, one) for one in kind.inputs.values()]
     while waiting:
         name, declared = waiting.pop(0)
-        value = saved.get(name, _unsaved(declared))
+        value = saved.get(name, _default_of(declared))
         if value is None:
             continue
-        values[name] = _fitting(id_, kind, name, declared, value)
+        values[name] = _check_fit(id_, kind, name, declared, value)
         waiting += [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
     return values
 
 
 def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[Any]) -> dict[str, Any]:
-    """In the order of the widgets, of which a seed's has another beside it."""
+    """Read values saved in the order of the widgets; a seed's widget is followed by a control widget."""
     drawn = {text(mapping(slot.get("widget")).get("name")) for slot in slots(node, "inputs")}
     values: dict[str, Any] = {}
     waiting = [(one.name, one) for one in kind.inputs.values()]
@@ -340,15 +349,16 @@ def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[An
         if _has_control(declared, name) and position < len(saved) and _is_control(saved[position]):
             position += 1
         if value is None:
-            value = _unsaved(declared)
+            value = _default_of(declared)
         if value is not None:
-            values[name] = _fitting(id_, kind, name, declared, value)
+            values[name] = _check_fit(id_, kind, name, declared, value)
         waiting[:0] = [(f"{name}.{inner.name}", inner) for inner in _branch(declared, value)]
     return values
 
 
-def _unsaved(declared: InputSpec) -> Any:
-    """What stands for a value that was not saved; what only the canvas draws must be there, if empty."""
+def _default_of(declared: InputSpec) -> Any:
+    """The value of a widget that was not saved; an input that only the canvas draws must be present, if
+    empty."""
     if declared.is_widget:
         return declared.default
     return "" if declared.settings.get("socketless") and declared.required else None
@@ -367,22 +377,22 @@ def _is_control(value: Any) -> bool:
     return isinstance(value, str) and value in AFTER_GENERATE
 
 
-def _fitting(id_: str, kind: NodeClass, name: str, declared: InputSpec, value: Any) -> Any:
+def _check_fit(id_: str, kind: NodeClass, name: str, declared: InputSpec, value: Any) -> Any:
     if value_fits(declared, value):
         return value
     raise CannotConvert(
-        f"node {id_} ({kind.name}): {name} holds {shown(value)}, which is no {_word(declared)}; another "
-        "version of the node saved the workflow: open it in ComfyUI and export it in API format"
+        f"node {id_} ({kind.name}): {name} holds {format_value(value)}, not a {_type_word(declared)}; "
+        "another version of the node saved the workflow: open it in ComfyUI and export it in API format"
     )
 
 
-def _word(declared: InputSpec) -> str:
-    words = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "truth value"}
+def _type_word(declared: InputSpec) -> str:
+    words = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "boolean"}
     return words.get(declared.type, "choice of the node")
 
 
 def value_fits(declared: InputSpec, value: Any) -> bool:
-    """Whether a saved value can be meant for this input; a file the node lacks can."""
+    """Whether a saved value can belong to this input; the name of a file the node lacks does."""
     match declared.type:
         case "INT":
             given = number(value)

@@ -1,4 +1,4 @@
-"""Comparing a graph with what a node declares, as its own validator would."""
+"""Validate a graph against a node's declared classes, as the node's own validator would."""
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
-from imagemill.graphs.json_access import number, sequence, shown
+from imagemill.graphs.json_access import format_value, number, sequence
 from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass, unfold
 
 FaultKind = Literal[
@@ -23,7 +23,7 @@ FaultKind = Literal[
 ]
 
 _VALUE_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING, "*"})
-"""Types that nodes convert into each other, so that a link between them is left to the node to judge."""
+"""Types that nodes convert into each other: a link between them is left to the node to validate."""
 
 Graph = Mapping[str, Mapping[str, Any]]
 Classes = Mapping[str, NodeClass]
@@ -32,14 +32,14 @@ Classes = Mapping[str, NodeClass]
 @dataclass(frozen=True, slots=True)
 class GraphFault:
     node_id: str
-    """Empty: the graph as a whole."""
+    """Empty for a fault of the whole graph."""
     class_type: str
     input: str
-    """Empty: the node as a whole."""
+    """Empty for a fault of the whole node."""
     kind: FaultKind
     value: Any
     message: str
-    """A sentence that names node, input and remedy."""
+    """A sentence that names the node, the input and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +48,31 @@ class _GraphNode:
     kind: NodeClass
     inputs: Mapping[str, Any]
 
-    def fault(self, input_: str, kind: FaultKind, value: Any, said: str) -> GraphFault:
-        message = f"node {self.id} ({self.kind.name}): {input_} {said}"
+    def fault(self, input_: str, kind: FaultKind, value: Any, message: str) -> GraphFault:
+        message = f"node {self.id} ({self.kind.name}): {input_} {message}"
         return GraphFault(self.id, self.kind.name, input_, kind, value, message)
 
 
 def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) -> list[GraphFault]:
-    """``files``: the (class, input) pairs that list model files."""
+    """The faults of a graph. ``files``: the (class, input) pairs that list model files."""
     found = list(_missing_classes(graph, classes))
     outputs = [id_ for id_, node in graph.items() if _is_output(node, classes)]
     if not outputs and not found:
-        said = "the graph has no output node; add one that keeps the result, such as SaveImage"
-        found.append(GraphFault("", "", "", "no_output", None, said))
+        message = "the graph has no output node; add one that keeps the result, such as SaveImage"
+        found.append(GraphFault("", "", "", "no_output", None, message))
     cycle = _cycle(graph, outputs)
     if cycle:
-        said = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
-        found.append(GraphFault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, said))
-    for id_ in reached(graph, outputs):
+        message = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
+        found.append(GraphFault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, message))
+    for id_ in reachable_ids(graph, outputs):
         kind = classes.get(_class_of(graph, id_))
         if kind is not None and kind.readable:
             found += _node_faults(_GraphNode(id_, kind, graph[id_]["inputs"]), graph, classes, files)
     return found
 
 
-def linked(value: object) -> tuple[str, int] | None:
-    """The node and output a value links to; None when it is no sound link."""
+def parse_link(value: object) -> tuple[str, int] | None:
+    """The node and output a value links to; None when it is not a valid link."""
     parts = sequence(value)
     if len(parts) != 2 or not isinstance(parts[0], str) or type(parts[1]) is not int:
         return None
@@ -83,8 +83,10 @@ def _missing_classes(graph: Graph, classes: Classes) -> Iterator[GraphFault]:
     for id_, node in graph.items():
         kind = node["class_type"]
         if kind not in classes:
-            said = f"node {id_}: the node class {kind} is not installed; install its node pack on the server"
-            yield GraphFault(id_, kind, "", "missing_class", kind, said)
+            message = (
+                f"node {id_}: the node class {kind} is not installed; install its node pack on the server"
+            )
+            yield GraphFault(id_, kind, "", "missing_class", kind, message)
 
 
 def _class_of(graph: Graph, id_: str) -> str:
@@ -97,12 +99,13 @@ def _is_output(node: Mapping[str, Any], classes: Classes) -> bool:
 
 
 def _sources(graph: Graph, id_: str) -> list[str]:
-    links = (linked(value) for value in graph[id_]["inputs"].values())
+    links = (parse_link(value) for value in graph[id_]["inputs"].values())
     return [link[0] for link in links if link is not None and link[0] in graph]
 
 
-def reached(graph: Graph, outputs: list[str]) -> list[str]:
-    """What the outputs depend on, in the graph's order: the server looks at nothing else."""
+def reachable_ids(graph: Graph, outputs: list[str]) -> list[str]:
+    """The ids of all nodes that the outputs depend on, in the graph's order. The server ignores the
+    others."""
     seen, waiting = set(outputs), list(outputs)
     while waiting:
         for source in _sources(graph, waiting.pop()):
@@ -113,7 +116,8 @@ def reached(graph: Graph, outputs: list[str]) -> list[str]:
 
 
 def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
-    """The first circle met from the outputs, its first node again at its end; empty: there is none."""
+    """The first cycle found from the outputs, with its first node repeated at its end; empty if there is
+    none."""
     done: set[str] = set()
     for start in outputs:
         path: list[str] = [start]
@@ -158,10 +162,10 @@ def _node_faults(
 def _link_fault(
     node: _GraphNode, name: str, declared: InputSpec, value: Any, graph: Graph, classes: Classes
 ) -> GraphFault | None:
-    link = linked(value)
+    link = parse_link(value)
     if link is None:
-        said = f'is {shown(value)}, not a link; a link is ["node id", output number]'
-        return node.fault(name, "bad_link", value, said)
+        message = f'is {format_value(value)}, not a link; a link is ["node id", output number]'
+        return node.fault(name, "bad_link", value, message)
     source, slot = link
     if source not in graph:
         return node.fault(name, "bad_link", value, f"is linked to node {source}, which is not in the graph")
@@ -169,17 +173,17 @@ def _link_fault(
     if kind is None or kind.outputs is None:
         return None
     if not 0 <= slot < len(kind.outputs):
-        said = f"is linked to output {slot} of node {source} ({kind.name}), which has {len(kind.outputs)}"
-        return node.fault(name, "bad_link", value, said)
+        message = f"is linked to output {slot} of node {source} ({kind.name}), which has {len(kind.outputs)}"
+        return node.fault(name, "bad_link", value, message)
     given = kind.outputs[slot]
     if _fits(given, declared.type):
         return None
-    said = f"takes {declared.type}, but output {slot} of node {source} ({kind.name}) is {given}"
-    return node.fault(name, "wrong_type", value, said)
+    message = f"takes {declared.type}, but output {slot} of node {source} ({kind.name}) is {given}"
+    return node.fault(name, "wrong_type", value, message)
 
 
 def _fits(given: str, taken: str) -> bool:
-    """Whether an output's type may be linked; doubtful cases are left to the node."""
+    """Whether an output's type may be linked to an input's; unclear cases are left to the node."""
     gives, takes = ({one.strip() for one in types.split(",")} for types in (given, taken))
     if gives & takes or any(one.startswith("COMFY_") for one in gives | takes):
         return True
@@ -194,13 +198,16 @@ def _choice_fault(
         return None
     looks_a_file = isinstance(value, str) and value.lower().endswith(MODEL_FILES)
     if not choices and not looks_a_file:
-        return None  # some nodes fill their lists on the canvas, and check the value themselves
+        return None  # some nodes fill their lists in the UI and validate the value themselves
     if is_file or looks_a_file:
         kind = KIND_WORDS[file_kind(node.kind.name, name) or "file"]
-        said = f"names the {kind} {shown(value)}, which is not among the {len(choices)} files the node lists"
-        return node.fault(name, "missing_file", value, said)
+        count = len(choices)
+        message = (
+            f"names the {kind} {format_value(value)}, which is not among the {count} files the node lists"
+        )
+        return node.fault(name, "missing_file", value, message)
     listed = ", ".join(map(str, choices[:20])) + (", ..." if len(choices) > 20 else "")
-    return node.fault(name, "value_not_in_list", value, f"is {shown(value)}; choose one of: {listed}")
+    return node.fault(name, "value_not_in_list", value, f"is {format_value(value)}; choose one of: {listed}")
 
 
 def _value_fault(node: _GraphNode, name: str, declared: InputSpec, value: Any) -> GraphFault | None:
@@ -210,10 +217,10 @@ def _value_fault(node: _GraphNode, name: str, declared: InputSpec, value: Any) -
         converted = int(value) if declared.type == "INT" else float(value)
     except (TypeError, ValueError, OverflowError):
         wanted = "a whole number" if declared.type == "INT" else "a number"
-        return node.fault(name, "wrong_type", value, f"is {shown(value)}, not {wanted}")
+        return node.fault(name, "wrong_type", value, f"is {format_value(value)}, not {wanted}")
     low, high = number(declared.minimum), number(declared.maximum)
     too_low, too_high = low is not None and converted < low, high is not None and converted > high
     if isfinite(converted) and not too_low and not too_high:
         return None
     bounds = f"from {low if low is not None else 'any'} to {high if high is not None else 'any'}"
-    return node.fault(name, "out_of_range", value, f"is {shown(value)}; it may be {bounds}")
+    return node.fault(name, "out_of_range", value, f"is {format_value(value)}; it may be {bounds}")

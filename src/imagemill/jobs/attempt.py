@@ -4,19 +4,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from imagemill.backends.base import Progress, RenderControl
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.events import Stage
-from imagemill.domain.failures import Backoff, Failure, FailureCode
+from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
-from imagemill.domain.placement import PlacementRules
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.observability.tracing import AttemptTrace
-from imagemill.recipes.base import Prepared, Recipe, Tools
+from imagemill.recipes.base import PrepareContext, Prepared, Recipe
 from imagemill.safety.gates import PromptGate
 
 MINUTE_S = 60.0
@@ -58,17 +58,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RunRules:
-    lease_s: float
-    heartbeat_s: float
+class RunOptions:
+    """What a runner is given besides the settings of jobs."""
+
     timeout_s: float
-    placement: PlacementRules
-    avoid_node_s: float
-    backoff: Backoff
+    """Longest time of an attempt in seconds."""
     limits: OutputLimits
     start_rate: StartRateLimit = field(default_factory=StartRateLimit)
-    reattach_s: float = 0.0
-    """How long a job whose picture could not be stored is left to the node that may still have it."""
     output_checks: OutputChecks | None = None
     previews: bool = False
     """Whether nodes are asked for preview frames."""
@@ -140,14 +136,16 @@ def log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    tools: Callable[[Job], Tools]
+    load_picture: Callable[[str], bytes]
+    run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
     gate: PromptGate
 
     def of(self, job: Job, recipe: Recipe, input_: Any) -> Prepared:
         """What the recipe makes of the input. Raises `BackendError`, of texts that are blocked, too."""
         if recipe.prepare is None:
             return Prepared(input_)
-        ready = recipe.prepare(input_, self.tools(job))
+        context = PrepareContext(job.owner, self.load_picture, self.run_transform)
+        ready = recipe.prepare(input_, context)
         return Prepared(self.gate.admit_again(recipe, ready.input, job), ready.details)
 
 

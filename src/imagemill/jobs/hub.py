@@ -17,7 +17,7 @@ from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.store.queries import View
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 
 log = logging.getLogger(__name__)
 
@@ -289,7 +289,7 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> No
 class ViewLoader:
     """Used on one event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: JobStore) -> None:
         self._store = store
         self._wanted: dict[str, list[asyncio.Future[View | None]]] = {}
         self._running: asyncio.Task[None] | None = None

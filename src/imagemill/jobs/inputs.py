@@ -23,7 +23,7 @@ from imagemill.domain.errors import (
     UnusablePicture,
 )
 from imagemill.domain.failures import FailureCode
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, SanitizedImage
 from imagemill.media.layout import InvalidImage, NotAccepted
 from imagemill.media.pictures import EXTENSIONS, PictureInfo
@@ -61,7 +61,7 @@ class StoredInput:
 
 class InputPictures:
     def __init__(
-        self, store: Store, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
+        self, store: JobStore, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
     ) -> None:
         self._intake = intake
         self._store = store
@@ -97,7 +97,7 @@ class InputPictures:
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
         data = self._fetch(source)
         try:
-            return self._intake.take(data).data
+            return self._intake.sanitize(data).data
         except InvalidImage as error:
             message = f"the picture at {_shown(source)} {error}"
             raise BackendError(FailureCode.BAD_INPUT, message) from error
@@ -113,7 +113,7 @@ class InputPictures:
 
     def _taken(self, path: str, data: bytes) -> SanitizedImage:
         try:
-            return self._intake.take(data)
+            return self._intake.sanitize(data)
         except NotAccepted as error:
             raise UnsupportedPicture.at(path, str(error)) from error
         except InvalidImage as error:

@@ -9,34 +9,28 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from imagemill.db.locks import AcquireRole, ReleaseRole
+from filelock import lock_descriptor
+
+from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
-from imagemill.jobs.store.store import Store
 
-# Knowing at once which processes of this machine are dead, by locks the kernel lets go of.
-#
-# Each process holds a lock on a file of its own in the data folder for as long as it lives, however it ends.
-# A lease whose holder's lock is free is void, so a restart after SIGKILL need not wait for it to run out.
-# Leases of other machines, whose locks cannot be seen from here, run out by time.
-
-try:
-    import fcntl
-except ImportError:  # Windows: no such locks; leases run out by time
-    fcntl = None
+# Each process holds a lock on a file of its own in the data folder for as long as it lives; the kernel
+# releases it however the process ends. A lease whose holder's lock is free is void, so a restart after
+# SIGKILL need not wait for the lease to expire. Locks of other machines are not visible: their leases expire
+# by time.
 
 
 class ProcessLock:
     def __init__(self, folder: Path) -> None:
-        """``folder`` belongs to this machine alone; its name for us is drawn at first use."""
+        """``folder`` belongs to this machine alone; its random name in the folder is drawn at first use."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._site = _site(folder / "site")
         self.worker = f"{self._site}-{os.getpid()}-{secrets.token_hex(3)}"
-        """Names this process in leases; unique for ever."""
+        """The name of this process in leases; unique for ever."""
         self._lock = os.open(self._path(self.worker), os.O_RDWR | os.O_CREAT, 0o600)
-        if fcntl is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        lock_descriptor(self._lock)
 
     @property
     def suffix(self) -> str:
@@ -48,33 +42,35 @@ class ProcessLock:
         return tuple(worker for worker in workers if self._is_dead(worker))
 
     def close(self) -> None:
-        with suppress(FileNotFoundError):
-            self._path(self.worker).unlink()
         os.close(self._lock)
+        self._delete(self.worker)
 
     def _path(self, worker: str) -> Path:
         return self._folder / f"{worker}.lock"
 
     def _is_dead(self, worker: str) -> bool:
-        if fcntl is None or worker == self.worker or not worker.startswith(f"{self._site}-"):
+        if worker == self.worker or not worker.startswith(f"{self._site}-"):
             return False
         try:
             descriptor = os.open(self._path(worker), os.O_RDWR)
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            if not lock_descriptor(descriptor, blocking=False):
+                return False
         finally:
             os.close(descriptor)
-        with suppress(FileNotFoundError):
-            self._path(worker).unlink()
+        self._delete(worker)
         return True
+
+    def _delete(self, worker: str) -> None:
+        # Windows deletes no file that another process has open: the next one that looks at it deletes it.
+        with suppress(FileNotFoundError, PermissionError):
+            self._path(worker).unlink()
 
 
 def _site(path: Path) -> str:
-    """Written aside and linked into place: nobody reads half a name, and the first one wins."""
+    """Return the machine's name, written aside and linked into place: the first wins and is read whole."""
     mine = path.with_name(f"{path.name}.{os.getpid()}")
     mine.write_text(secrets.token_hex(4))
     with suppress(FileExistsError):
@@ -85,7 +81,7 @@ def _site(path: Path) -> str:
 
 log = logging.getLogger(__name__)
 
-_OFFICE = "scheduler"
+_ROLE = "scheduler"
 _RENEWALS = 3
 """How often a lease is renewed before it would end: one lost renewal is no change of leader."""
 
@@ -93,8 +89,8 @@ _RENEWALS = 3
 class LeaderElection:
     """``lease_s``: how long the others wait for a leader that is silent."""
 
-    def __init__(self, store: Store, process_lock: ProcessLock, *, lease_s: float) -> None:
-        self._store = store
+    def __init__(self, leases: LeaderLeases, process_lock: ProcessLock, *, lease_s: float) -> None:
+        self._leases = leases
         self._process_lock = process_lock
         self._lease_s = lease_s
         self._lock = threading.Lock()
@@ -117,7 +113,7 @@ class LeaderElection:
                 return
             self._holds = False
             try:
-                self._store.release_role(ReleaseRole(_OFFICE, self._process_lock.worker))
+                self._leases.release(ReleaseRole(_ROLE, self._process_lock.worker))
             except StorageError as error:
                 log.info("the office of the scheduler ends by its time: %s", error)
 
@@ -126,7 +122,7 @@ class LeaderElection:
         try:
             holder = self._acquire()
             if self._process_lock.dead_processes([holder]):
-                self._store.release_role(ReleaseRole(_OFFICE, holder))
+                self._leases.release(ReleaseRole(_ROLE, holder))
                 holder = self._acquire()
         except StorageError as error:
             log.warning("the database does not say who leads: %s", error)
@@ -140,4 +136,4 @@ class LeaderElection:
     def _acquire(self) -> str:
         now = now_us()
         until = now + round(self._lease_s * SECOND)
-        return self._store.acquire_role(AcquireRole(_OFFICE, self._process_lock.worker, now, until))
+        return self._leases.acquire(AcquireRole(_ROLE, self._process_lock.worker, now, until))

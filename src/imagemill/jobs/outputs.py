@@ -40,8 +40,8 @@ def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
     return ()
 
 
-def _here(transform: ImageTransform, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
-    return transform(data, facts)
+def _here(transform: ImageTransform, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+    return transform(data, context)
 
 
 class Inspect(Protocol):
@@ -143,13 +143,13 @@ def _crafted(
         return [ready]
     started_at = job.started_at or now_us()
     model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
-    facts = TransformContext(job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner))
+    context = TransformContext(job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner))
     try:
-        made = seen.transform(transform, ready.data, facts)
+        made = seen.transform(transform, ready.data, context)
     except InvalidImage as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
     folder = owner_folder(job.owner)
-    keys = {role: template.format(ms=facts.ms, owner=folder) for role, template in plan.keys.items()}
+    keys = {role: template.format(ms=context.ms, owner=folder) for role, template in plan.keys.items()}
     return [
         _Ready(each.data, each.media_type, each.width, each.height, keys.get(each.role, ""), ready.seed)
         for each in made

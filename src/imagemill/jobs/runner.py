@@ -21,7 +21,7 @@ from imagemill.jobs import outputs
 from imagemill.jobs.attempt import (
     Attempt,
     Preparation,
-    RunRules,
+    RunOptions,
     handed_back,
     log_end,
     prepared,
@@ -32,11 +32,12 @@ from imagemill.jobs.hub import Hub
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.recipes.base import Plan, Recipe
+from imagemill.settings import JobSettings
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,14 @@ _FINISH_TRIES = 6
 class Runner:
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         blobs: BlobStore,
         load_input: Callable[[str], bytes],
         hub: Hub,
-        rules: RunRules,
+        settings: JobSettings,
+        options: RunOptions,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
         preparation: Preparation | None = None,
@@ -66,7 +68,9 @@ class Runner:
         self._blobs = blobs
         self._load_input = load_input
         self._hub = hub
-        self._rules = rules
+        self._settings = settings
+        self._placement, self._backoff = settings.placement, settings.backoff
+        self._options = options
         self._meters = meters or Metrics()
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
@@ -121,13 +125,13 @@ class Runner:
         return True
 
     def _claim(self, offer: Offer) -> Claim | None:
-        pace = self._rules.start_rate
+        pace = self._options.start_rate
         return pace.kept(self._store.claim_next(self._ask(offer))) if pace.take() else None
 
     def _ask(self, offer: Offer) -> ClaimRequest:
         now = now_us()
-        lease_until = now + round(self._rules.lease_s * SECOND)
-        return ClaimRequest(offer, uuid7(), now, lease_until, self._rules.placement)
+        lease_until = now + round(self._settings.lease_s * SECOND)
+        return ClaimRequest(offer, uuid7(), now, lease_until, self._placement)
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end, and claim what follows."""
@@ -188,7 +192,7 @@ class Runner:
             return self._render(attempt)
         except RenderCanceled:
             if attempt.handed_back:
-                return handed_back(attempt, self._rules.reattach_s)
+                return handed_back(attempt, self._settings.reattach_s)
             return Canceled()
         except BackendError as error:
             failure = Failure(error.failure, str(error))
@@ -221,7 +225,7 @@ class Runner:
         attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
         if attempt.control.stopped:
             raise RenderCanceled
-        limits, control, seen = self._rules.limits, attempt.control, self._rules.output_checks
+        limits, control, seen = self._options.limits, attempt.control, self._options.output_checks
         kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, control, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
@@ -236,7 +240,7 @@ class Runner:
 
     def _order(self, claim: Claim, plan: Plan) -> RenderRequest:
         job = claim.job
-        timeout_s = min(job.timeout_s or self._rules.timeout_s, self._rules.timeout_s)
+        timeout_s = min(job.timeout_s or self._options.timeout_s, self._options.timeout_s)
         assert job.backend_ref  # noqa: S101 - the claim sets it
         assert job.node  # noqa: S101 - the claim sets it
         return RenderRequest(
@@ -248,7 +252,7 @@ class Runner:
             timeout_s=timeout_s,
             properties=job.properties,
             inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
-            previews=self._rules.previews,
+            previews=self._options.previews,
         )
 
     def _failed(
@@ -261,7 +265,7 @@ class Runner:
             attempt=job.attempt,
             max_failures=job.max_failures,
             node=job.node,
-            backoff=self._rules.backoff,
+            backoff=self._backoff,
             jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
         )
         memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
@@ -277,8 +281,8 @@ class Runner:
         avoid = retry.avoid_node if self._has_other_node(job.node) else None
         backend = self._backends.get(job.backend or "")
         found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.survives_worker
-        held_s = retry.delay_s + self._rules.reattach_s if found_again else 0.0
-        closed_s = self._rules.avoid_node_s if avoid else held_s
+        held_s = retry.delay_s + self._settings.reattach_s if found_again else 0.0
+        closed_s = self._settings.avoid_node_s if avoid else held_s
         return Retried(
             failure,
             run_after=now + round(retry.delay_s * SECOND) if retry.delay_s > 0 else None,
@@ -324,14 +328,14 @@ class Runner:
         if attempt.superseded:
             return self._claim(offer) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
-        if offer is None or not self._rules.start_rate.take():
+        if offer is None or not self._options.start_rate.take():
             self._record(attempt, outcome, lambda: self._store.finish(end))
             return None
         ended, claimed = self._store.finish_and_claim(end, self._ask(offer))
         try:
             self._record(attempt, outcome, ended.result)
         finally:
-            claim = self._rules.start_rate.kept(claimed.result())
+            claim = self._options.start_rate.kept(claimed.result())
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
@@ -371,13 +375,13 @@ class Runner:
     def _pause(self) -> None:
         """Until the next beat; a stop ends the waiting of an idle process at once."""
         if self._stopping.is_set():
-            time.sleep(min(self._rules.heartbeat_s, 0.1))
+            time.sleep(min(self._settings.heartbeat_s, 0.1))
         else:
-            self._stopping.wait(self._rules.heartbeat_s)
+            self._stopping.wait(self._settings.heartbeat_s)
 
     def _beat(self, attempts: list[Attempt]) -> None:
         now = now_us()
-        lease_until = now + round(self._rules.lease_s * SECOND)
+        lease_until = now + round(self._settings.lease_s * SECOND)
         beats = [Heartbeat(a.claim, now, lease_until, progress_update(a)) for a in attempts]
         told = [a.progress for a in attempts]
         for attempt, progress, pulse in zip(

@@ -15,7 +15,7 @@ from imagemill.domain.images import measure, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
 from imagemill.jobs.store.admission import Submission
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.store.submit import Accepted
 from imagemill.quotas.service import Quotas
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
@@ -68,7 +68,7 @@ class SubmitDefaults:
 class Submitter:
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         resolver: Callable[[str], ResourceResolver],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
@@ -158,8 +158,8 @@ class Submitter:
             timeout_s=job.timeout_s,
             name=job.name,
             dialect=job.dialect,
-            client={**job.client, **admitted.marks, "replayOf": job.id},
-            judgements=admitted.judgements,
+            client={**job.client, **admitted.job_details, "replayOf": job.id},
+            moderation=admitted.records,
             properties=job.properties,
             callback_url=job.callback_url,
             # Who asks again for what is done wants another one.
@@ -238,10 +238,10 @@ class Submitter:
             dialect=dialect,
             client={
                 **job_request.client,
-                **admitted.marks,
+                **admitted.job_details,
                 **({_SOLE: job_request.unique_key} if job_request.unique_key else {}),
             },
-            judgements=admitted.judgements,
+            moderation=admitted.records,
             properties=job_request.properties,
             callback_url=job_request.callback_url,
             depends_on=needs,

@@ -4,18 +4,22 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from imagemill.blobs.base import BlobInfo, BlobStore
-from imagemill.blobs.settings import Retention
-from imagemill.domain.blob_keys import PRODUCTS, attempt_of, owner_hash, owner_hash_of
+from imagemill.blobs.settings import BlobSettings, Retention
+from imagemill.credits.provider_calls import ProviderCalls
+from imagemill.domain.blob_keys import attempt_of, owner_hash, owner_hash_of
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.finish import Expire, ReclaimLeases, ReleaseRetries
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
+from imagemill.quotas.store import QuotaStore
+from imagemill.safety.decisions import Decisions
+from imagemill.settings import JobSettings
 
 _CHUNK = 500
 """Files that are looked up, and deleted, at once."""
@@ -32,7 +36,15 @@ class RetentionPeriods:
 
 
 class BlobCleanup:
-    def __init__(self, store: Store, blobs: BlobStore, retention: Retention, needs: RetentionPeriods) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        retention: Retention,
+        needs: RetentionPeriods,
+        kept_prefixes: Sequence[str] = (),
+    ) -> None:
+        self._kept_prefixes = kept_prefixes
         self._store = store
         self._blobs = blobs
         self._retention = retention
@@ -86,7 +98,7 @@ class BlobCleanup:
         attempts that were lost; how many."""
         oldest = now_us() - round(grace_s * SECOND)
         deleted = 0
-        for place in PRODUCTS:
+        for place in self._kept_prefixes:
             old = (blob for blob in self._blobs.list(place) if blob.modified_at < oldest)
             for chunk in _chunks(old):
                 needed = self._store.referenced_files([blob.key for blob in chunk])
@@ -140,35 +152,29 @@ _ORPHAN_GRACE_S = 3600.0
 """A file younger than this may belong to an attempt that has not been recorded yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class SweepRules:
-    every_s: float
-    retention_s: float
-    life_s: float
-    """How long a job may wait."""
-    outliving: frozenset[str] = frozenset()
-    """Backends whose renders go on without the worker that sent them."""
-    heartbeat_s: float = 0.0
-    """How often workers extend their leases."""
-    reattach_s: float = 0.0
-    """How long their jobs are left to the node that may have the render."""
-    retention: Retention = field(default_factory=Retention)
-    """How long files are kept, where that is less than their jobs need."""
-    search_every_s: float = 3600.0
-    """How often all files are listed: that takes a request for every thousand, and a store may bill them."""
-
-
 class Sweeper:
-    """``leads``: whether this process is the one that sweeps. ``remind``: told after each round, for queued
-    jobs whose wake-up was lost. ``tidy``: told when old jobs are deleted, for what else grows old."""
+    """Runs what is due, every ``every_s`` seconds at least.
+
+    ``outliving``: the backends whose renders go on without the worker that sent them. ``kept_prefixes``:
+    prefixes of files that outlive their jobs, see `JobStore.referenced_files`. ``leads``: whether this
+    process is the one that sweeps. ``remind`` is called after each round, for queued jobs whose wake-up was
+    lost; ``tidy`` when old jobs are deleted, for what else grows old.
+    """
 
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         blobs: BlobStore,
         process_lock: ProcessLock,
-        rules: SweepRules,
+        job_settings: JobSettings,
+        blob_settings: BlobSettings,
         *,
+        quotas: QuotaStore,
+        decisions: Decisions,
+        calls: ProviderCalls,
+        every_s: float,
+        outliving: frozenset[str] = frozenset(),
+        kept_prefixes: Sequence[str] = (),
         leads: Callable[[], bool] = lambda: True,
         remind: Callable[[], None] = lambda: None,
         tidy: Callable[[], object] = lambda: None,
@@ -176,7 +182,13 @@ class Sweeper:
         self._store = store
         self._blobs = blobs
         self._process_lock = process_lock
-        self._rules = rules
+        self._quotas = quotas
+        self._decisions = decisions
+        self._calls = calls
+        self._job_settings = job_settings
+        self._search_every_s = blob_settings.search_s
+        self._every_s = every_s
+        self._outliving = outliving
         self._leads = leads
         self._remind = remind
         self._tidy = tidy
@@ -186,7 +198,11 @@ class Sweeper:
         """Whether the database was, or may have been, since the last round."""
         self._patient_until = 0.0
         self._files = BlobCleanup(
-            store, blobs, rules.retention, RetentionPeriods(rules.life_s, rules.retention_s)
+            store,
+            blobs,
+            blob_settings.retention,
+            RetentionPeriods(job_settings.life_s, job_settings.retention_s),
+            kept_prefixes,
         )
         self._next_prune = 0.0
         self._next_search = 0.0
@@ -205,7 +221,7 @@ class Sweeper:
         dead = self._process_lock.dead_processes(self._store.workers_with_leases())
         if self._away:
             self._away = False
-            self._patient_until = time.monotonic() + _RENEWALS * self._rules.heartbeat_s
+            self._patient_until = time.monotonic() + _RENEWALS * self._job_settings.heartbeat_s
         now = now_us()
         reclaim = self._reclaim(now, dead)
         while self._store.reclaim_leases(reclaim) == _CHUNK:
@@ -214,18 +230,17 @@ class Sweeper:
             pass
         due = self._store.release_retries(ReleaseRetries(now))
         if due is None:
-            return self._rules.every_s
-        return min(self._rules.every_s, max(0.0, (due - now_us()) / SECOND))
+            return self._every_s
+        return min(self._every_s, max(0.0, (due - now_us()) / SECOND))
 
     def _reclaim(self, now: int, dead: tuple[str, ...]) -> ReclaimLeases:
-        rules = self._rules
         return ReclaimLeases(
             now,
             dead,
             _CHUNK,
             leases=time.monotonic() >= self._patient_until,
-            outliving=rules.outliving,
-            reattach_us=round(rules.reattach_s * SECOND),
+            outliving=self._outliving,
+            reattach_us=round(self._job_settings.reattach_s * SECOND),
         )
 
     def prune(self, for_s: float = math.inf) -> int:
@@ -233,9 +248,9 @@ class Sweeper:
 
         Files first; how many jobs.
         """
-        self._store.limits.prune(now_us())
+        self._quotas.prune(now_us())
         self.prune_calls()
-        oldest = now_us() - round(self._rules.retention_s * SECOND)
+        oldest = now_us() - round(self._job_settings.retention_s * SECOND)
         end = time.monotonic() + for_s
         pruned = 0
         while ids := self._store.finished_before(oldest, _PRUNE_CHUNK):
@@ -252,11 +267,11 @@ class Sweeper:
 
     def prune_decisions(self) -> int:
         """Delete what checks decided, as old as jobs that are deleted; how many."""
-        return self._store.decisions.prune(now_us() - round(self._rules.retention_s * SECOND))
+        return self._decisions.prune(now_us() - round(self._job_settings.retention_s * SECOND))
 
     def prune_calls(self) -> int:
         """Delete paid calls of providers that no bill is compared with any more; how many."""
-        return self._store.provider_calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
+        return self._calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
         """Delete files nothing refers to, and those of jobs whose retention is over; how many."""
@@ -277,14 +292,14 @@ class Sweeper:
             try:
                 if not self._leads():
                     self._away = True
-                    pause_s = self._rules.every_s
+                    pause_s = self._every_s
                     continue
                 pause_s = self.sweep()
                 self._remind()
                 if time.monotonic() >= self._next_prune:
                     pause_s = min(pause_s, self._prune_for_a_while())
                 if time.monotonic() >= self._next_search:
-                    self._next_search = time.monotonic() + self._rules.search_every_s
+                    self._next_search = time.monotonic() + self._search_every_s
                     self.delete_orphans()
                     self.prune_inputs()
                     self.prune_decisions()
@@ -292,7 +307,7 @@ class Sweeper:
             except StorageError as error:
                 self._away = True
                 log.warning("a sweep failed and is tried again: %s", error)
-                pause_s = self._rules.every_s
+                pause_s = self._every_s
             except Exception:
                 log.exception("a sweep met a bug and goes on")
-                pause_s = self._rules.every_s
+                pause_s = self._every_s

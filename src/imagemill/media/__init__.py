@@ -1,1 +1,1 @@
-"""Pictures as bytes in, bytes out: no I/O. Every picture is treated as hostile."""
+"""Picture processing from bytes to bytes, without I/O. Every picture is treated as untrusted."""

@@ -1,8 +1,9 @@
-"""Removing a background of any kind by a U²-Net in ONNX, such as u2netp; needs the extra ``classify``.
+"""Remove any kind of background with a U²-Net in ONNX, such as u2netp; needs the extra ``classify``.
 
-The model is given as bytes, so that a process that may open no file can use it. Input: one picture of 320 x
-320 (or what the model says), planes first, red, green and blue divided by the picture's brightest level, less
-the means of ImageNet, by its deviations. First output: how much each pixel is the subject.
+The model is passed as bytes, so that a confined process can use it. Input: one picture of 320 x 320 (or
+the size the model states), planes first, red, green and blue divided by the picture's brightest level,
+less the means of ImageNet, divided by its deviations. First output: the probability of each pixel to
+belong to the subject.
 """
 
 import threading
@@ -19,18 +20,19 @@ _SIDE = 320
 _MEANS = (0.485, 0.456, 0.406)
 _DEVIATIONS = (0.229, 0.224, 0.225)
 _THREADS = 1
-"""Of a model's run. Several run at once already, as many as pictures are worked on."""
+"""Threads of one inference; several pictures are processed at once already."""
 _SURE = 242
-"""Alpha, 0 to 255, from which a pixel's colour is the subject's alone."""
+"""Alpha, 0 to 255, from which a pixel shows only the subject's colour."""
 _FLAT = 1e-6
-"""Smallest spread of a model's answer that says anything."""
+"""Smallest spread of a model's output that is significant."""
+_LOCK = threading.Lock()
 
 
 def cut_out(picture: Image.Image, model: bytes) -> Image.Image:
-    """The picture as RGBA, without what the model takes for background. ValueError for no such model."""
+    """The picture as RGBA without the background the model finds. Raises ValueError for an unusable model."""
     rgb = picture.convert("RGB")
     alpha = _alpha(rgb, _session(model))
-    out = np.dstack([_freed(rgb, alpha), alpha])
+    out = np.dstack([_clean_edges(rgb, alpha), alpha])
     out[alpha == 0] = 0
     return Image.fromarray(out, "RGBA")
 
@@ -50,8 +52,9 @@ def _alpha(rgb: Image.Image, session: Any) -> Array:
     return np.array(Image.fromarray(levels).resize(rgb.size, Image.Resampling.BICUBIC))
 
 
-def _freed(rgb: Image.Image, alpha: Array) -> Array:
-    """The colours, but the subject's at its soft edge, spread from inside: no background shines out."""
+def _clean_edges(rgb: Image.Image, alpha: Array) -> Array:
+    """The colours, with the subject's soft edge replaced by colours from inside: no background shows
+    through."""
     pixels = np.asarray(rgb)
     sure = alpha >= _SURE
     soft = (alpha > 0) & ~sure
@@ -70,16 +73,13 @@ def _freed(rgb: Image.Image, alpha: Array) -> Array:
     return found
 
 
-_LOCK = threading.Lock()
-
-
 def _session(model: bytes) -> Any:
     with _LOCK:
-        return _opened(model)
+        return _open_session(model)
 
 
 @lru_cache(maxsize=1)
-def _opened(model: bytes) -> Any:
+def _open_session(model: bytes) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -98,10 +98,10 @@ def _opened(model: bytes) -> Any:
     return session
 
 
-def loaded(path: Path, setting: str) -> bytes:
-    """The model's file, looked at where it can still be told what is wrong with it. Raises ValueError."""
+def load_model(path: Path, setting: str) -> bytes:
+    """Read and check a model at start, where an error can name the setting. Raises ValueError."""
     if not path.is_file():
-        raise ValueError(f"{setting} names {path}, which is no file")
+        raise ValueError(f"{setting} names {path}, which is not a file")
     model = path.read_bytes()
     try:
         _session(model)

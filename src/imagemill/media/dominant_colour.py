@@ -1,4 +1,4 @@
-"""The colour that dominates a picture's subject, and the key colour that is told from it best."""
+"""Find the dominant colour of a picture's subject, and the key colour that differs from it most."""
 
 import colorsys
 from dataclasses import dataclass
@@ -12,24 +12,25 @@ from imagemill.media.encoding import open_checked
 Rgb = tuple[int, int, int]
 
 _SIDE = 128
-"""Px to which a picture is reduced: what dominates is seen from afar."""
+"""Pixels a side to which a picture is reduced first: details do not matter."""
 _BACKGROUND = 36
-"""Levels around a flat border's colour that are background, not subject."""
+"""Levels around a flat border's colour within which a pixel is background."""
 _LEAST_FLAT = 0.6
-"""Part of the border that must be of one colour to be taken for a background."""
+"""Share of the border that must have one colour for it to be a background."""
 _LEAST_SUBJECT = 0.03
-"""Part of the picture that must be left without the background; less: it is part of the subject."""
-_ALIKE = 18.0
-"""Distance in CIELAB within which two colours count as one; 2.3 can just be told apart."""
+"""Share of the picture that must remain without the background; below it the background counts as subject."""
+_SAME_COLOUR = 18.0
+"""Distance in CIELAB within which two colours count as one; 2.3 is just noticeable."""
 _BIN = 8.0
-"""Side of a bin in CIELAB."""
+"""Side of a histogram bin in CIELAB."""
 _MOST_BINS = 1500
-"""The fullest bins that are compared with each other: a photograph's other ones hold single pixels."""
+"""Number of the fullest bins that are compared with each other; the others of a photograph hold single
+pixels."""
 
 GREY_BELOW = 0.2
 """Saturation below which a colour has no opposite."""
 DARK_BELOW, BRIGHT_ABOVE = 0.2, 0.9
-"""Values beyond which hues are not reliable."""
+"""Brightness (HSV value) limits outside of which hues are not reliable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,21 @@ KEYS = tuple(
         "magenta": (255, 0, 255),
     }.items()
 )
-"""Green first: of two that are as far away it is the one that models render best."""
+"""Green first: of two equally distant keys it is the one that models render best."""
 GREEN = KEYS[0]
 
 
-def contrasting(subject: bytes | Rgb, max_pixels: int = 64 * 2**20) -> KeyColour:
-    """The key for a picture, or for a colour that dominates it. `InvalidImage` for what is no picture."""
-    colour = dominant(open_checked(subject, max_pixels)) if isinstance(subject, bytes) else subject
+def contrasting_key(subject: bytes | Rgb, max_pixels: int = 64 * 2**20) -> KeyColour:
+    """The key colour for a picture or for its dominant colour. Raises `InvalidImage`."""
+    colour = find_dominant(open_checked(subject, max_pixels)) if isinstance(subject, bytes) else subject
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
     if value < DARK_BELOW or value > BRIGHT_ABOVE or saturation < GREY_BELOW:
         return GREEN
     return min(KEYS, key=lambda key: round(_apart(_hue(key.rgb), (hue + 0.5) % 1), 4))
 
 
-def dominant(picture: Image.Image) -> Rgb:
-    """The colour that most of the subject has: the densest place in CIELAB, not a mean."""
+def find_dominant(picture: Image.Image) -> Rgb:
+    """The subject's most frequent colour: the densest region in CIELAB, not a mean."""
     small = picture.convert("RGBA")
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small)
@@ -77,29 +78,29 @@ def dominant(picture: Image.Image) -> Rgb:
     fullest = np.argsort(-counts, kind="stable")[:_MOST_BINS]
     middles, counts = middles[fullest], counts[fullest]
     places = lab(middles)
-    alike = np.linalg.norm(places[:, None] - places[None], axis=2) < _ALIKE
-    near = alike[np.argmax(alike @ counts)]
+    close = np.linalg.norm(places[:, None] - places[None], axis=2) < _SAME_COLOUR
+    near = close[np.argmax(close @ counts)]
     red, green, blue = np.rint(np.average(middles[near], axis=0, weights=counts[near])).astype(int).tolist()
     return red, green, blue
 
 
 def _subject(pixels: Array) -> Array:
-    """(n, 3): what is opaque and not a flat background."""
+    """(n, 3): the colours of the pixels that are opaque and not a flat background."""
     opaque = pixels[..., 3] >= 128
     if not opaque.any():
         opaque = np.ones_like(opaque)
     colours = pixels[..., :3].astype(np.float32)
     try:
-        backdrop = measure(colours, least=_LEAST_FLAT)
+        background = measure(colours, least=_LEAST_FLAT)
     except NoBackground:
         return colours[opaque]
-    apart = np.abs(colours - backdrop.whole(*opaque.shape)).max(2) > _BACKGROUND
+    apart = np.abs(colours - background.whole(*opaque.shape)).max(2) > _BACKGROUND
     kept = opaque & apart
     return colours[kept if kept.mean() >= _LEAST_SUBJECT else opaque]
 
 
 def lab(colours: Array) -> Array:
-    """sRGB (n, 3), 0 to 255, as CIELAB under D65."""
+    """Convert sRGB (n, 3), 0 to 255, to CIELAB under D65."""
     share = np.asarray(colours, np.float64) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     to_xyz = [

@@ -1,4 +1,7 @@
-"""Pictures as WebP: lossy at a quality, lossless where they are transparent, within a size if one is set."""
+"""Open, check, trim and encode pictures.
+
+They are encoded as WebP: lossy at a quality, lossless if transparent, within a size target if there is one.
+"""
 
 import io
 import math
@@ -12,23 +15,31 @@ from imagemill.media.pictures import FORMATS
 
 MEDIA_TYPE = "image/webp"
 METHOD = 2
-"""Of libwebp's 0 to 6: nearly half the time of its default 4, for files a twentieth larger."""
+"""Effort of libwebp, 0 to 6: nearly half the time of its default 4, for files a twentieth larger."""
 _LOSSLESS_EFFORT = 40
-"""Of 100; see ``docs/performance.md``."""
+"""Effort of lossless encoding, 0 to 100; see ``docs/performance.md``."""
 _STEP, _LEAST = 5, 50
-"""By which quality is lowered for a size target, and where that ends."""
+"""Step by which quality is lowered for a size target, and the lowest quality."""
+_LONGEST = 16_383
+"""Most pixels a side; the format has 14 bits for it."""
+_FLAT = 1.0
+"""Standard deviation, in levels of 255, of the channel that varies most, below which a picture is blank."""
+_LEAST_SUBJECT = 0.005
+"""Smallest share of the picture that a subject covers."""
+_MOST_SUBJECT = 0.97
+"""Largest share that a subject covers: more means that the background is still there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     data: bytes
     quality: int | None
-    """None: lossless."""
+    """None means lossless."""
     on_target: bool
-    """Whether it is as small as was asked for."""
+    """Whether it is within the size target."""
 
 
-def encoded(
+def encode_webp(
     picture: Image.Image,
     *,
     quality: int = 85,
@@ -36,14 +47,15 @@ def encoded(
     exif: bytes = b"",
     xmp: bytes = b"",
 ) -> Encoded:
-    """``most_bytes``: tried down to a quality of 50; larger than that it is delivered all the same.
+    """Encode a picture as WebP.
 
-    A transparent picture is lossless, unless that is larger than ``most_bytes``: then its colours are lossy
-    and its alpha is not.
+    For ``most_bytes`` the quality is lowered to 50 at least; a picture that is still larger is delivered
+    anyway. A transparent picture is lossless, unless that exceeds ``most_bytes``: then its colours are
+    lossy and its alpha is lossless.
     """
     options: dict[str, Any] = {"method": METHOD, "exif": exif, "xmp": xmp}
     profile = picture.info.get("icc_profile")
-    # Pillow copies what it read from the source unless it is told otherwise.
+    # Without an explicit value, Pillow copies the source's profile.
     options["icc_profile"] = profile if isinstance(profile, bytes) and is_profile(profile) else b""
     if picture.mode == "RGBA":
         data = _webp(picture, options | {"lossless": True, "quality": _LOSSLESS_EFFORT})
@@ -59,7 +71,7 @@ def encoded(
 
 
 def qualities(first: int) -> list[int]:
-    """Those that are tried in turn."""
+    """The qualities that are tried in turn."""
     return [first, *range(first - _STEP, _LEAST - 1, -_STEP)] if first > _LEAST else [first]
 
 
@@ -76,8 +88,8 @@ def thumbnail(picture: Image.Image, longest: int) -> Image.Image:
     return small
 
 
-def trimmed(picture: Image.Image, margin: int) -> Image.Image:
-    """Cut to what is not wholly transparent, and ``margin`` px around it as far as there are any."""
+def trim(picture: Image.Image, margin: int) -> Image.Image:
+    """Crop to the pixels that are not fully transparent, with at most ``margin`` px around them."""
     box = picture.getchannel("A").getbbox()
     if box is None:
         return picture
@@ -92,18 +104,11 @@ def trimmed(picture: Image.Image, margin: int) -> Image.Image:
     )
 
 
-_LONGEST = 16_383
-"""Pixels a side; the format has 14 bits for it."""
-_FLAT = 1.0
-"""Standard deviation, in levels of 255, of the liveliest channel, below which nothing is to be seen."""
-_LEAST_SUBJECT = 0.005
-"""Part of the picture that a subject covers at least."""
-_MOST_SUBJECT = 0.97
-"""Part that it covers at most: more means that the background is still there."""
+# Open and check.
 
 
 def open_checked(data: bytes, max_pixels: int) -> Image.Image:
-    """The whole picture, decoded, RGB or, where some of it is transparent, RGBA. Raises `InvalidImage`."""
+    """Decode a picture whole, to RGB, or to RGBA if any pixel is transparent. Raises `InvalidImage`."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
@@ -116,7 +121,7 @@ def open_checked(data: bytes, max_pixels: int) -> Image.Image:
     except InvalidImage:
         raise
     except Exception as error:
-        # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
+        # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
         raise InvalidImage(f"cannot be decoded: {type(error).__name__}") from error
 
 
@@ -127,19 +132,20 @@ def _plain(picture: Image.Image) -> Image.Image:
         found = picture.convert("RGBA")
         return found if found.getchannel("A").getextrema()[0] != 255 else found.convert("RGB")
     if picture.mode.startswith("I;16"):
-        # Converted by itself, all above 255 would be white.
+        # Pillow's own conversion would turn all levels above 255 into white.
         return picture.convert("I").point(lambda level: level / 257).convert("L").convert("RGB")
     return picture.convert("RGB")
 
 
 def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:
+    """Raise `InvalidImage` for a picture of another size. None means any size."""
     if size is not None and picture.size != size:
         found, asked = (f"{width} x {height}" for width, height in (picture.size, size))
         raise InvalidImage(f"is {found}, not {asked} as was asked for")
 
 
-def check_shown(picture: Image.Image) -> None:
-    """Refuses what is of one colour, or as good as."""
+def check_not_blank(picture: Image.Image) -> None:
+    """Raise `InvalidImage` for a picture of one colour, or nearly so."""
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[1] == 0:
         raise InvalidImage("is blank: all of it is transparent")
     levels = picture.histogram()
@@ -153,8 +159,8 @@ def _deviation(histogram: list[int]) -> float:
     return math.sqrt(sum(number * (level - mean) ** 2 for level, number in enumerate(histogram)) / count)
 
 
-def check_cut(picture: Image.Image) -> None:
-    """Refuses a cut-out that holds nothing, or the background too."""
+def check_cutout(picture: Image.Image) -> None:
+    """Raise `InvalidImage` for a cut-out that is empty or still has its background."""
     levels = picture.getchannel("A").histogram()
     covered = sum(level * number for level, number in enumerate(levels)) / 255 / sum(levels)
     if covered < _LEAST_SUBJECT:

@@ -1,4 +1,4 @@
-"""The segments of a JPEG (ITU-T T.81, annex B)."""
+"""Read the segments of a JPEG (ITU-T T.81, annex B)."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from imagemill.media.layout import (
 
 SIGNATURE = b"\xff\xd8\xff"
 _FRAMES = {0xC0, 0xC1, 0xC2}
-"""Baseline, extended and progressive, Huffman-coded: what the decoders of browsers and ours read."""
+"""Baseline, extended and progressive, Huffman-coded: the kinds that browsers and Pillow decode."""
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xDC, 0xDE}
 _TABLES = {0xC4, 0xDB, 0xDD}
 _SCAN, _END = 0xDA, 0xD9
 _MOST_SCANS = 100
-"""Each scan of a progressive picture passes over all of it: a few kilobytes could cost minutes. Encoders
-write about ten."""
+"""Each scan of a progressive picture processes all of its pixels: a few kilobytes could cost minutes.
+Encoders write about ten scans."""
 _NEXT = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _ICC = b"ICC_PROFILE\0"
@@ -34,14 +34,15 @@ class _Found:
     profile: list[bytes] = field(default_factory=list[bytes])
     scans: int = 0
     several: bool = False
-    """It says that further pictures follow it, as phones write for depth or brightness (CIPA DC-007)."""
+    """Whether it declares further pictures after it, as phones write for depth or brightness (CIPA
+    DC-007)."""
     body: bytearray = field(default_factory=bytearray)
 
 
 def read(data: bytes) -> ParsedImage:
-    """Raises `InvalidImage`."""
+    """Parse a JPEG. Raises `InvalidImage`."""
     found = _Found()
-    end = _walk(data, found)
+    end = _read_segments(data, found)
     rest = data[end:].strip(b"\0")
     if rest and not (found.several and rest.startswith(SIGNATURE)):
         raise trailing_data(len(rest))
@@ -51,8 +52,8 @@ def read(data: bytes) -> ParsedImage:
     return ParsedImage("image/jpeg", *found.size, found.orientation, kept)
 
 
-def _walk(data: bytes, found: _Found) -> int:
-    """Read every segment; where the end marker ends."""
+def _read_segments(data: bytes, found: _Found) -> int:
+    """Read all segments; return the position after the end marker."""
     position = 2
     for _ in range(MOST_PARTS):
         while data[position : position + 2] == b"\xff\xff":
@@ -68,24 +69,24 @@ def _walk(data: bytes, found: _Found) -> int:
         if end > len(data) or end < position + 4:
             raise truncated()
         if marker == _SCAN:
-            end = _scanned(data, end, found)
-        _take(marker, data[position:end], found)
+            end = _end_of_scan(data, end, found)
+        _read_segment(marker, data[position:end], found)
         position = end
     raise InvalidImage(f"cannot be decoded: it has more than {MOST_PARTS} segments")
 
 
-def _scanned(data: bytes, start: int, found: _Found) -> int:
-    """Where a scan's coded data end."""
+def _end_of_scan(data: bytes, start: int, found: _Found) -> int:
+    """Count a scan; return the position after its coded data."""
     found.scans += 1
     if found.scans > _MOST_SCANS:
-        raise InvalidImage(f"has more than {_MOST_SCANS} scans; save it anew as a plain JPEG")
+        raise InvalidImage(f"has more than {_MOST_SCANS} scans; save it again as a plain JPEG")
     following = _NEXT.search(data, start)
     if following is None:
         raise truncated()
     return following.start()
 
 
-def _take(marker: int, segment: bytes, found: _Found) -> None:
+def _read_segment(marker: int, segment: bytes, found: _Found) -> None:
     payload = segment[4:]
     if marker in _FRAMES:
         if found.size is not None or len(payload) < 6:
@@ -105,12 +106,12 @@ def _take(marker: int, segment: bytes, found: _Found) -> None:
     elif marker == 0xE2 and payload.startswith(b"MPF\0"):
         found.several = True
     elif marker == 0xEE and payload.startswith(b"Adobe") and len(payload) >= 12:
-        # Says how the colours are to be read.
+        # The segment defines how the colours are coded.
         found.body += b"\xff\xee\x00\x0e" + payload[:12]
 
 
 def _profile(segments: list[bytes]) -> list[bytes]:
-    """The segments of the colour profile in their order, or none where they do not make one up."""
+    """The segments of the colour profile in their order; empty if they do not form a whole profile."""
     ordered = sorted(segments, key=lambda segment: segment[16])
     if [segment[16] for segment in ordered] != list(range(1, len(ordered) + 1)):
         return []

@@ -1,15 +1,29 @@
-"""What the file of a picture says of itself, read without decoding it; shared by the three formats."""
+"""Facts that can be read from a picture's file without decoding it; shared by the three formats."""
 
 import zlib
 from dataclasses import dataclass
 
+from imagemill.domain.errors import ImagemillError
 
-class InvalidImage(ValueError):
-    """The bytes are no picture we can use; the message says why, to be read after the field's name."""
+MOST_PARTS = 65_536
+"""Most chunks or segments of a file. Honest files have tens; each costs a step here."""
+MOST_PROFILE_BYTES = 4 * 2**20
+"""Most bytes of a decompressed colour profile; printers' profiles are below three million bytes."""
+_ORIENTATION = 0x0112
+"""The EXIF tag of the orientation."""
+_MOST_TAGS = 200
+
+
+class InvalidImage(ImagemillError, ValueError):
+    """The bytes are not a usable picture; the message says why and follows the field's name in a sentence."""
+
+    code = "invalid_image"
 
 
 class NotAccepted(InvalidImage):
-    """They are of a type we do not take."""
+    """The file has a type that is not accepted."""
+
+    code = "unsupported_media_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +32,9 @@ class ParsedImage:
     width: int
     height: int
     orientation: int
-    """As in EXIF, 1 to 8; 1: as it is stored."""
+    """The EXIF orientation, 1 to 8; 1 means upright as stored."""
     kept: bytes
-    """The same picture with nothing in it but what its pixels and colours need."""
-
-
-MOST_PARTS = 65_536
-"""Chunks or segments of a file. Honest files have tens; each costs a step here."""
-MOST_PROFILE_BYTES = 4 * 2**20
-"""Unpacked colour profile; printers' are below three million bytes."""
+    """The same picture, reduced to the parts that its pixels and colours need."""
 
 
 def truncated() -> InvalidImage:
@@ -39,17 +47,17 @@ def animated() -> InvalidImage:
 
 def trailing_data(count: int) -> InvalidImage:
     return InvalidImage(
-        f"has {count} bytes after its end, which belong to no picture; save it again and send that"
+        f"has {count} bytes after its end, which are not part of the picture; save it again and send that"
     )
 
 
 def is_profile(data: bytes) -> bool:
-    """Whether these are an ICC profile, by its length and signature (ICC.1, 7.2)."""
+    """Whether the bytes are an ICC profile, by its length and signature (ICC.1, 7.2)."""
     return len(data) >= 128 and data[36:40] == b"acsp" and int.from_bytes(data[:4], "big") == len(data)
 
 
-def unpacked(data: bytes) -> bytes | None:
-    """A packed colour profile, or None for what is larger than one or damaged."""
+def decompress_profile(data: bytes) -> bytes | None:
+    """Decompress a colour profile; None if it is too large or damaged."""
     unpacker = zlib.decompressobj()
     try:
         found = unpacker.decompress(data, MOST_PROFILE_BYTES)
@@ -59,7 +67,7 @@ def unpacked(data: bytes) -> bytes | None:
 
 
 def orientation(exif: bytes) -> int:
-    """Of an EXIF block, without its ``Exif`` prefix; 1 where it says nothing we understand."""
+    """The orientation in an EXIF block without its ``Exif`` prefix; 1 if there is none that can be read."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:
         return 1
@@ -72,7 +80,3 @@ def orientation(exif: bytes) -> int:
             value = int.from_bytes(entry[8:10], little)
             return value if 1 <= value <= 8 else 1
     return 1
-
-
-_ORIENTATION = 0x0112
-_MOST_TAGS = 200

@@ -1,4 +1,4 @@
-"""What a picture's file says of how it was made: EXIF, XMP, and the mark of generated pictures.
+"""Metadata of generated pictures: EXIF, XMP, and the mark that says a picture is generated.
 
 The mark is IPTC's digital source type ``trainedAlgorithmicMedia``.
 """
@@ -18,7 +18,7 @@ Metadata = Literal["full", "anonymous", "none"]
 SOFTWARE = "Imagemill"
 AI_MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 NAMESPACE = "urn:imagemill:labels:1"
-"""Of the properties that no standard has a place for."""
+"""XML namespace of the properties that no standard defines."""
 
 _DESCRIPTION, _SOFTWARE, _CHANGED, _EXIF_IFD = 0x010E, 0x0131, 0x0132, 0x8769
 _VERSION, _TAKEN, _ZONE, _COMMENT = 0x9000, 0x9003, 0x9011, 0x9286
@@ -26,7 +26,7 @@ _ASCII, _LONG, _UNDEFINED = 2, 4, 7
 _Entry = tuple[int, int, bytes]
 """Tag, type and value."""
 _NO_XML = {code: None for code in range(32) if code not in (9, 10, 13)} | {0xFFFE: None, 0xFFFF: None}
-"""Characters that XML 1.0 has no way to write."""
+"""Characters that XML 1.0 cannot express."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +44,44 @@ class ImageMetadata:
         return datetime.fromtimestamp(self.made_at // 1_000_000, UTC)
 
 
-def redacted(labels: ImageMetadata, metadata: Metadata) -> ImageMetadata | None:
-    """What of it is written: all; time, software and mark alone; or nothing, not even the mark."""
+def redacted(meta: ImageMetadata, metadata: Metadata) -> ImageMetadata | None:
+    """The metadata that is written: ``full``, ``anonymous`` (time, software and mark), or None for
+    ``none``."""
     if metadata == "none":
         return None
-    return labels if metadata == "full" else ImageMetadata(labels.made_at)
+    return meta if metadata == "full" else ImageMetadata(meta.made_at)
 
 
-def exif(labels: ImageMetadata) -> bytes:
-    """With its ``Exif`` prefix. Texts are UTF-8; the parameters are one JSON object in the user comment.
+def exif(meta: ImageMetadata) -> bytes:
+    """The EXIF block with its ``Exif`` prefix.
 
-    Pillow would give the user comment a type that it must not have.
+    Texts are UTF-8; the parameters are one JSON object in the user comment. Written by hand, as Pillow
+    gives the user comment a wrong type.
     """
-    time = labels.time.strftime("%Y:%m:%d %H:%M:%S")
-    outer: list[_Entry] = [(_SOFTWARE, _ASCII, _ended(SOFTWARE)), (_CHANGED, _ASCII, _ended(time))]
-    if labels.prompt:
-        outer.insert(0, (_DESCRIPTION, _ASCII, _ended(labels.prompt)))
+    time = meta.time.strftime("%Y:%m:%d %H:%M:%S")
+    outer: list[_Entry] = [
+        (_SOFTWARE, _ASCII, _null_terminated(SOFTWARE)),
+        (_CHANGED, _ASCII, _null_terminated(time)),
+    ]
+    if meta.prompt:
+        outer.insert(0, (_DESCRIPTION, _ASCII, _null_terminated(meta.prompt)))
     inner: list[_Entry] = [
         (_VERSION, _UNDEFINED, b"0232"),
-        (_TAKEN, _ASCII, _ended(time)),
-        (_ZONE, _ASCII, _ended("+00:00")),
+        (_TAKEN, _ASCII, _null_terminated(time)),
+        (_ZONE, _ASCII, _null_terminated("+00:00")),
     ]
-    if parameters := _parameters(labels):
-        # Written in ASCII, by escapes, so that every reader takes it for text.
+    if parameters := _parameters(meta):
+        # ASCII with escapes, so that every reader can read it.
         inner.append((_COMMENT, _UNDEFINED, b"ASCII\0\0\0" + json.dumps(parameters).encode()))
     start = 8
-    # The directory's length does not depend on what the pointer in it says.
+    # The directory's length does not depend on the value of the pointer in it.
     pointer = start + len(_directory([*outer, (_EXIF_IFD, _LONG, bytes(4))], start))
     first = _directory([*outer, (_EXIF_IFD, _LONG, struct.pack("<I", pointer))], start)
     return b"Exif\0\0II*\0" + struct.pack("<I", start) + first + _directory(inner, pointer)
 
 
 def _directory(entries: list[_Entry], start: int) -> bytes:
-    """An image file directory of TIFF 6.0 that lies at ``start``, with its values behind it."""
+    """An image file directory (TIFF 6.0) at position ``start``, followed by its values."""
     head, values = struct.pack("<H", len(entries)), b""
     behind = start + 2 + 12 * len(entries) + 4
     for tag, kind, value in entries:
@@ -90,39 +95,39 @@ def _directory(entries: list[_Entry], start: int) -> bytes:
     return head + bytes(4) + values
 
 
-def _ended(text: str) -> bytes:
-    return _bytes(text.replace("\0", "")) + b"\0"
+def _null_terminated(text: str) -> bytes:
+    return _utf8(text.replace("\0", "")) + b"\0"
 
 
-def _parameters(labels: ImageMetadata) -> dict[str, str | int]:
-    said = {
-        "prompt": labels.prompt,
-        "character": labels.character,
-        "seed": labels.seed,
-        "model": labels.model,
-        "job": labels.job_id,
+def _parameters(meta: ImageMetadata) -> dict[str, str | int]:
+    parameters = {
+        "prompt": meta.prompt,
+        "character": meta.character,
+        "seed": meta.seed,
+        "model": meta.model,
+        "job": meta.job_id,
     }
-    return {name: value for name, value in said.items() if value not in ("", None)}
+    return {name: value for name, value in parameters.items() if value not in ("", None)}
 
 
-def xmp(labels: ImageMetadata) -> bytes:
+def xmp(meta: ImageMetadata) -> bytes:
     """An XMP packet."""
-    time = labels.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = meta.time.strftime("%Y-%m-%dT%H:%M:%SZ")
     properties = [
         _property("Iptc4xmpExt:DigitalSourceType", AI_MARK),
         _property("xmp:CreatorTool", SOFTWARE),
         _property("xmp:CreateDate", time),
-        _property("Iptc4xmpExt:AISystemUsed", labels.model),
-        _property("Iptc4xmpExt:AIPromptInformation", labels.prompt),
-        _property("imagemill:Character", labels.character),
-        _property("imagemill:Seed", "" if labels.seed is None else str(labels.seed)),
-        _property("imagemill:Model", labels.model),
-        _property("imagemill:Job", labels.job_id),
+        _property("Iptc4xmpExt:AISystemUsed", meta.model),
+        _property("Iptc4xmpExt:AIPromptInformation", meta.prompt),
+        _property("imagemill:Character", meta.character),
+        _property("imagemill:Seed", "" if meta.seed is None else str(meta.seed)),
+        _property("imagemill:Model", meta.model),
+        _property("imagemill:Job", meta.job_id),
     ]
-    if labels.prompt:
-        text = f'<rdf:Alt><rdf:li xml:lang="x-default">{_text(labels.prompt)}</rdf:li></rdf:Alt>'
+    if meta.prompt:
+        text = f'<rdf:Alt><rdf:li xml:lang="x-default">{_text(meta.prompt)}</rdf:li></rdf:Alt>'
         properties.append(f"<dc:description>{text}</dc:description>")
-    return _bytes(
+    return _utf8(
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -143,22 +148,23 @@ def _text(value: str) -> str:
     return escape(value.translate(_NO_XML))
 
 
-def _bytes(text: str) -> bytes:
+def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def with_metadata(png: bytes, labels: ImageMetadata) -> bytes:
-    """The same PNG with them in it; its pixels are not touched. Pillow's own ``xmp=`` does nothing for a PNG.
+def with_metadata(png: bytes, meta: ImageMetadata) -> bytes:
+    """The same PNG with the metadata added; its pixels stay unchanged. Pillow's ``xmp=`` has no effect on
+    a PNG.
 
-    Raises `InvalidImage` for what is no PNG.
+    Raises `InvalidImage` for bytes that are not a PNG.
     """
-    written = with_png_text(png, "XML:com.adobe.xmp", xmp(labels).decode())
-    block = b"eXIf" + exif(labels).removeprefix(b"Exif\0\0")
+    written = with_png_text(png, "XML:com.adobe.xmp", xmp(meta).decode())
+    block = b"eXIf" + exif(meta).removeprefix(b"Exif\0\0")
     header = 33  # signature and IHDR
     chunk = struct.pack(">I", len(block) - 4) + block + struct.pack(">I", zlib.crc32(block))
     return written[:header] + chunk + written[header:]
 
 
-def of_thumbnail(labels: ImageMetadata) -> ImageMetadata:
-    """A thumbnail is marked, but has no room for a prompt."""
-    return replace(labels, prompt="", character="")
+def thumbnail_metadata(meta: ImageMetadata) -> ImageMetadata:
+    """The metadata of a thumbnail: it is marked too, but a prompt would make it much larger."""
+    return replace(meta, prompt="", character="")

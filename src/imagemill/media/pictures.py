@@ -1,4 +1,7 @@
-"""Checking a picture and writing its metadata."""
+"""Media types, and basic operations on picture files: decode to check, add a text to a PNG.
+
+Importing this module does not load Pillow.
+"""
 
 import io
 import os
@@ -7,63 +10,17 @@ import threading
 import zlib
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile
-
 from imagemill.media.layout import InvalidImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
-_PNG_HEAD = 8 + 25
-"""Signature and IHDR: text chunks may follow."""
-
+UNKNOWN = "application/octet-stream"
+"""Also the type of files a browser might run, such as HTML or SVG: they are downloaded, not shown."""
 
 PIXEL_WORK = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
-"""Held while pixels are made, decoded or encoded. Pillow lets go of the interpreter lock for microseconds at
-a time; more threads at it than this mostly fight over that lock (see ``docs/performance.md``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PictureInfo:
-    media_type: str
-    width: int
-    height: int
-
-
-def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
-    """Decode the whole picture, under a limit of pixels. Raises `InvalidImage`."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise InvalidImage(f"{width} x {height} is more than {max_pixels} pixels")
-            picture.load()
-            return PictureInfo(FORMATS[str(picture.format)], width, height)
-    except InvalidImage:
-        raise
-    except Exception as error:
-        # Decoders fail on hostile bytes in more ways than they document; all mean the same here.
-        raise InvalidImage(f"the picture cannot be decoded: {type(error).__name__}") from error
-
-
-def with_png_text(data: bytes, keyword: str, text: str) -> bytes:
-    """The same PNG with an iTXt chunk (PNG specification, 11.3.3.4) after its header; pixels are not touched.
-
-    Pillow writes text only while it encodes, which costs a decode and an encode.
-    """
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise InvalidImage("not a PNG")
-    body = keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
-    chunk = b"iTXt" + body
-    return (
-        data[:_PNG_HEAD]
-        + struct.pack(">I", len(body))
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk))
-        + data[_PNG_HEAD:]
-    )
-
+"""Held while pixels are made, decoded or encoded. Pillow releases the interpreter lock for microseconds at
+a time; more threads than this would mostly contend for that lock (see ``docs/performance.md``)."""
 
 _EXTENSIONS = {
     "image/png": "png",
@@ -87,9 +44,53 @@ _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()
     "jpg": "image/jpeg",
     "opus": "audio/ogg",
 }
+_PNG_HEAD = 8 + 25
+"""Bytes of the signature and the IHDR chunk; text chunks may follow."""
 
-UNKNOWN = "application/octet-stream"
-"""Whatever a browser might run, such as HTML or SVG, is unknown too: it is saved, not shown."""
+
+@dataclass(frozen=True, slots=True)
+class PictureInfo:
+    media_type: str
+    width: int
+    height: int
+
+
+def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
+    """Decode the whole picture, under a limit of pixels. Raises `InvalidImage`."""
+    from PIL import Image, ImageFile
+
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise InvalidImage(f"{width} x {height} is more than {max_pixels} pixels")
+            picture.load()
+            return PictureInfo(FORMATS[str(picture.format)], width, height)
+    except InvalidImage:
+        raise
+    except Exception as error:
+        # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
+        raise InvalidImage(f"the picture cannot be decoded: {type(error).__name__}") from error
+
+
+def with_png_text(data: bytes, keyword: str, text: str) -> bytes:
+    """The same PNG with an iTXt chunk (PNG specification, 11.3.3.4) after its header; its pixels stay
+    unchanged.
+
+    Pillow adds text only while it encodes, which costs a decode and an encode.
+    """
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise InvalidImage("is not a PNG")
+    body = keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
+    chunk = b"iTXt" + body
+    return (
+        data[:_PNG_HEAD]
+        + struct.pack(">I", len(body))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + data[_PNG_HEAD:]
+    )
 
 
 def extension_of(media_type: str) -> str:
@@ -97,5 +98,5 @@ def extension_of(media_type: str) -> str:
 
 
 def media_type_of(name: str) -> str:
-    """By the extension of a file name."""
+    """The media type by the extension of a file name; `UNKNOWN` if it has none that is known."""
     return _TYPES.get(name.rpartition(".")[2].lower(), UNKNOWN)

@@ -1,4 +1,4 @@
-"""The chunks of a PNG (PNG specification, 3rd edition)."""
+"""Read the chunks of a PNG (PNG specification, 3rd edition)."""
 
 import struct
 import zlib
@@ -9,11 +9,11 @@ from imagemill.media.layout import (
     InvalidImage,
     ParsedImage,
     animated,
+    decompress_profile,
     is_profile,
     orientation,
     trailing_data,
     truncated,
-    unpacked,
 )
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +21,7 @@ _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT"
 
 
 def read(data: bytes) -> ParsedImage:
-    """Raises `InvalidImage`."""
+    """Parse a PNG. Raises `InvalidImage`."""
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise (
             truncated() if len(data) < 33 else InvalidImage("cannot be decoded: a PNG begins with its header")
@@ -42,7 +42,7 @@ def read(data: bytes) -> ParsedImage:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of each, up to the last."""
+    """(kind, start, end) of each chunk."""
     position = len(SIGNATURE)
     for _ in range(MOST_PARTS):
         if position + 12 > len(data):
@@ -61,9 +61,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _profile(body: bytes) -> bytes:
-    """The chunk anew, under a name of ours, or nothing for what is no profile."""
+    """The profile's chunk written anew under a fixed name; empty if it holds no valid profile."""
     name, _, rest = body.partition(b"\0")
-    profile = unpacked(rest[1:]) if name and rest[:1] == b"\0" else None
+    profile = decompress_profile(rest[1:]) if name and rest[:1] == b"\0" else None
     if profile is None or not is_profile(profile):
         return b""
     chunk = b"iCCP" + b"ICC\0\0" + rest[1:]

@@ -1,9 +1,9 @@
-"""The program that decodes pictures, in a process of its own: ``python -m imagemill.media.sandbox_child``.
+"""The program that decodes and transforms pictures: ``python -m imagemill.media.sandbox_child``.
 
-What decoders do with hostile bytes happens here: it can be ended at any moment, it has its own bounds of
-memory and processor time, and it can write no file. See `imagemill.media.sandbox` for the other side.
+Decoders process untrusted bytes, so they run in this process: it can be killed at any moment, its memory and
+processor time are limited, and it cannot write files. `imagemill.media.sandbox` starts it and talks to it.
 
-A message is the length of its head, the length of its body (two 32-bit numbers), the head as JSON, the body.
+A message is the length of its head and of its body (two 32-bit numbers), the head as JSON, and the body.
 """
 
 import io
@@ -28,9 +28,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture of an EXIF orientation upright."""
+"""EXIF orientation -> the operation that turns the picture upright."""
 _SWAPPED = (5, 6, 7, 8)
-"""Orientations that make rows of columns."""
+"""Orientations that swap rows and columns."""
 
 
 def write(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
@@ -41,7 +41,7 @@ def write(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
 
 
 def read(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """None at the end of the stream."""
+    """Read a message; None at the end of the stream."""
     lengths = stream.read(LENGTHS.size)
     if len(lengths) < LENGTHS.size:
         return None
@@ -51,32 +51,35 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Decode the whole picture; anew, upright, where ``orientation`` is not 1; its pixels, where ``raster``
-    is a size; what ``craft`` makes of it."""
-    if "craft" in head:
+    """Answer one request.
+
+    With ``transform`` run it; else decode the whole picture, and return its pixels for a ``raster`` size,
+    or the picture encoded upright for an ``orientation`` other than 1.
+    """
+    if "transform" in head:
         from imagemill.media.transforms import run_packed
 
-        return run_packed(head["craft"], data)
+        return run_packed(head["transform"], data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > head.get("pixels", math.inf):
             return {"error": f"{picture.width} x {picture.height} are too many pixels"}, b""
         picture.load()
-        said: dict[str, Any] = {"width": picture.width, "height": picture.height, "format": picture.format}
+        facts: dict[str, Any] = {"width": picture.width, "height": picture.height, "format": picture.format}
         if "raster" in head:
             scaled = picture.convert("RGB").resize(tuple(head["raster"]), Image.Resampling.BILINEAR)
-            return said, scaled.tobytes()
+            return facts, scaled.tobytes()
         if head.get("orientation", 1) == 1:
-            return said, b""
+            return facts, b""
         upright = picture.transpose(_TURNS[head["orientation"]])
-        return said | {"width": upright.width, "height": upright.height}, _encoded(
+        return facts | {"width": upright.width, "height": upright.height}, _encode(
             picture, upright, head["orientation"]
         )
 
 
-def _encoded(picture: Image.Image, upright: Image.Image, orientation: int) -> bytes:
-    """PNG and WebP without a loss; a JPEG by its own tables, so that little is lost a second time."""
+def _encode(picture: Image.Image, upright: Image.Image, orientation: int) -> bytes:
+    """Encode a PNG or WebP without loss, and a JPEG with its own tables, so that the second loss is small."""
     profile, transparency = picture.info.get("icc_profile"), picture.info.get("transparency")
-    # Nothing else of the file that was read is written again.
+    # No other metadata of the source is written again.
     upright.info = {} if transparency is None else {"transparency": transparency}
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
@@ -95,13 +98,15 @@ def _jpeg_options(picture: JpegImagePlugin.JpegImageFile, swapped: bool) -> dict
     if swapped:
         tables = [[table[8 * (i % 8) + i // 8] for i in range(64)] for table in tables]
     sampling = JpegImagePlugin.get_sampling(picture)
-    # Halved columns become halved rows, which this encoder cannot write: it keeps both whole.
+    # Subsampled columns would become subsampled rows, which this encoder cannot write: it keeps full
+    # resolution.
     same = sampling in (0, 2) or (sampling == 1 and not swapped)
     return {"qtables": tables, "subsampling": sampling if same else 0}
 
 
 def confine(memory_bytes: int) -> None:
-    if sys.platform == "linux":  # elsewhere the system knows no such bound
+    """Limit the address space, and forbid written files, core dumps and more than 16 open files."""
+    if sys.platform == "linux":  # other systems have no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for kind, bound in (
         (resource.RLIMIT_FSIZE, 0),
@@ -111,8 +116,8 @@ def confine(memory_bytes: int) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def grant(seconds: int) -> None:
-    """So much more processor time, in case nobody is left to end this process."""
+def extend_cpu_time(seconds: int) -> None:
+    """Allow this much more processor time; the limit ends the process if its parent is gone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + seconds + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
@@ -121,17 +126,17 @@ def grant(seconds: int) -> None:
 def main() -> None:
     memory_bytes, seconds, nice = map(int, sys.argv[1:4])
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    Image.MAX_IMAGE_PIXELS = None  # counted before, by the file's own header
+    Image.MAX_IMAGE_PIXELS = None  # the pixels are checked by the file's header before
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.init()
     confine(memory_bytes)
     os.nice(nice)
     write(answers, {"ready": True})
     while (request := read(requests)) is not None:
-        grant(seconds)
+        extend_cpu_time(seconds)
         try:
             head, body = answer(*request)
-        except Exception as error:  # noqa: BLE001 - decoders fail on hostile bytes in undocumented ways
+        except Exception as error:  # noqa: BLE001 - decoders fail on untrusted bytes in undocumented ways
             head, body = {"error": type(error).__name__}, b""
         del request
         write(answers, head, body)

@@ -1,7 +1,7 @@
-"""What is made of a render's picture before it is kept: a craft, run in a confined process of its own.
+"""The interface of image transforms, which work on a render's picture before it is stored.
 
-A craft decodes what a node or a provider sent, so it is as dangerous as any decoder; see
-`imagemill.media.sandbox_child`. It is sent there as a pickle, by us; what comes back is data only.
+A transform decodes untrusted files from a node or a provider, so it runs in a confined process like every
+decoder; see `imagemill.media.sandbox_child`. The server sends it there as a pickle; only data comes back.
 """
 
 import base64
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from imagemill.domain.errors import MissingExtra
 from imagemill.media.layout import InvalidImage
 
 Role = Literal["picture", "thumbnail", "original"]
@@ -17,20 +18,21 @@ Role = Literal["picture", "thumbnail", "original"]
 
 @dataclass(frozen=True, slots=True)
 class TransformContext:
-    """What is known when a render is finished."""
+    """The facts about a finished render that a transform may use."""
 
     job_id: str
     attempt: int
     made_at: int
-    """Start of the attempt: microseconds since the epoch."""
+    """Start of the attempt, in microseconds since the epoch."""
     seed: int | None
     model: str
-    """The checkpoint's AIR; empty: none."""
+    """The checkpoint's AIR; empty if there is none."""
     owner_hash: str
-    """Stands for the owner in keys of files."""
+    """Identifies the owner in keys of files."""
 
     @property
     def ms(self) -> int:
+        """The start of the attempt, in milliseconds since the epoch."""
         return self.made_at // 1000
 
 
@@ -46,23 +48,28 @@ class OutputFile:
 
 
 class ImageTransform(Protocol):
-    """Picklable by name: a function of a module, or a frozen dataclass of one."""
+    """Works on a picture. Picklable by name: a function or a frozen dataclass at module level."""
 
-    def __call__(self, data: bytes, facts: TransformContext) -> Sequence[OutputFile]:
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
         """At least one file, the picture first. Raises `InvalidImage`."""
         ...
 
 
-def packed(transform: ImageTransform, facts: TransformContext) -> str:
-    return base64.b64encode(pickle.dumps((transform, facts))).decode()
+def check_pixels(feature: str) -> None:
+    """Raise `MissingExtra` without NumPy, which removing a background and measuring colours need."""
+    MissingExtra.check("numpy", "pixels", feature)
+
+
+def pack(transform: ImageTransform, context: TransformContext) -> str:
+    return base64.b64encode(pickle.dumps((transform, context))).decode()
 
 
 def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
-    """In the confined process: what the craft makes, as a head and the files one after the other."""
-    transform, facts = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
+    """Run a transform in the confined process; return a head and the files, one after the other."""
+    transform, context = pickle.loads(base64.b64decode(package))  # noqa: S301 - packed by our own server
     try:
-        made: Sequence[OutputFile] = transform(data, facts)
-    except InvalidImage as error:
+        made: Sequence[OutputFile] = transform(data, context)
+    except (InvalidImage, MissingExtra) as error:
         return {"refused": str(error)[:400]}, b""
     files = [
         {
@@ -77,8 +84,8 @@ def run_packed(package: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     return {"files": files}, b"".join(each.data for each in made)
 
 
-def unpacked(head: dict[str, Any], body: bytes) -> tuple[OutputFile, ...]:
-    """Raises `InvalidImage` for what is no answer of `perform`."""
+def unpack_files(head: dict[str, Any], body: bytes) -> tuple[OutputFile, ...]:
+    """Read an answer of `run_packed`. Raises `InvalidImage`."""
     files: list[OutputFile] = []
     start = 0
     try:
@@ -88,7 +95,7 @@ def unpacked(head: dict[str, Any], body: bytes) -> tuple[OutputFile, ...]:
             files.append(OutputFile(body[start:end], str(each["type"]), *size, role=each["role"]))
             start = end
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidImage("could not be worked on: the answer makes no sense") from error
+        raise InvalidImage("could not be processed: the answer is malformed") from error
     if start != len(body) or not files:
-        raise InvalidImage("could not be worked on: the answer is incomplete")
+        raise InvalidImage("could not be processed: the answer is incomplete")
     return tuple(files)

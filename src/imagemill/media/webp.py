@@ -1,4 +1,4 @@
-"""The chunks of a WebP (RFC 9649)."""
+"""Read the chunks of a WebP (RFC 9649)."""
 
 import struct
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def is_webp(data: bytes) -> bool:
 
 
 def read(data: bytes) -> ParsedImage:
-    """Raises `InvalidImage`."""
+    """Parse a WebP. Raises `InvalidImage`."""
     chunks: dict[bytes, bytes] = {}
     for kind, body in _chunks(data):
         if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and body[:1] and body[0] & _ANIMATION):
@@ -34,9 +34,9 @@ def read(data: bytes) -> ParsedImage:
     size = _size(picture, chunks.get(picture, b""))
     canvas = chunks.get(b"VP8X")
     if canvas is not None and (len(canvas) < 10 or _canvas(canvas) != size):
-        raise InvalidImage("cannot be decoded: the WebP says two different sizes")
+        raise InvalidImage("cannot be decoded: the WebP states two different sizes")
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
-    return ParsedImage("image/webp", *size, orientation(exif), _kept(picture, chunks, size))
+    return ParsedImage("image/webp", *size, orientation(exif), _rebuild(picture, chunks, size))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -72,12 +72,12 @@ def _canvas(body: bytes) -> tuple[int, int]:
     return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
 
 
-def _kept(picture: bytes, chunks: dict[bytes, bytes], size: tuple[int, int]) -> bytes:
+def _rebuild(picture: bytes, chunks: dict[bytes, bytes], size: tuple[int, int]) -> bytes:
     profile, alpha = chunks.get(b"ICCP", b""), chunks.get(b"ALPH", b"")
     if not is_profile(profile):
         profile = b""
     if picture == b"VP8L":
-        alpha = b""  # it has its own
+        alpha = b""  # lossless data holds its own alpha
     body = b""
     if profile or alpha:
         transparent = bool(alpha) or bool(chunks.get(b"VP8X", b"\0")[0] & _ALPHA)

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from imagemill.db.database import WriteMode
 from imagemill.domain.air import Air, InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
-from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import WriteMode
+from imagemill.model_registry.store import ResourceStore
 
 _CACHE_S = 2.0
 """How long a change by another process may go unseen."""
@@ -21,7 +21,7 @@ REMEDY = "register it with `imagemill resources add` or POST /v2/resources"
 class Registry:
     """``is_available`` asks the backends whether one of them has a model that nobody registered."""
 
-    def __init__(self, store: Store, *, strict: bool, is_available: Callable[[str], bool]) -> None:
+    def __init__(self, store: ResourceStore, *, strict: bool, is_available: Callable[[str], bool]) -> None:
         self._store = store
         self._strict = strict
         self._is_available = is_available
@@ -54,9 +54,7 @@ class Registry:
         if cached and cached[0] > now:
             return cached[1]
         version = short_version(air)
-        resource = (
-            self._by_version(path, air, version) if version else self._store.resource(_parse(path, air).key)
-        )
+        resource = self._by_version(path, air, version) if version else self._store.get(_parse(path, air).key)
         if resource is not None:
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
@@ -80,7 +78,7 @@ class Registry:
         return resource
 
     def page(self, query: str, page: int, limit: int) -> tuple[int, list[Resource]]:
-        return self._store.resource_page(query, (page - 1) * limit, limit)
+        return self._store.page(query, (page - 1) * limit, limit)
 
     def add(self, resource: Resource) -> Resource:
         """Raises `Conflict` when it is there."""
@@ -88,7 +86,7 @@ class Registry:
 
     def replace(self, resource: Resource) -> Resource:
         """Raises `NotFound` when it is not there."""
-        there = self._store.resource(resource.air.key)
+        there = self._store.get(resource.air.key)
         return self._put(replace(resource, created_at=there.created_at if there else 0), WriteMode.REPLACE)
 
     def remove(self, air: str) -> None:
@@ -96,7 +94,7 @@ class Registry:
 
     def seed(self) -> int:
         """Fill an empty registry; how many were added."""
-        if self._store.resource_page("", 0, 1)[0]:
+        if self._store.page("", 0, 1)[0]:
             return 0
         added = 0
         for resource in SEED:
@@ -110,13 +108,13 @@ class Registry:
 
     def _put(self, resource: Resource, mode: WriteMode) -> Resource:
         now = now_us()
-        stored = self._store.put_resource(resource, mode, now)
+        stored = self._store.put(resource, mode, now)
         with self._lock:
             self._cache.clear()
         return replace(stored, created_at=stored.created_at or now, updated_at=now)
 
     def _by_version(self, path: str, air: str, version: str) -> Resource | None:
-        found = self._store.resources_by_version(version)
+        found = self._store.by_version(version)
         if len(found) > 1:
             names = ", ".join(str(resource.air) for resource in found)
             raise InvalidInput.at(path, f"{air} may mean {names}; write the whole AIR")

@@ -2,26 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
+from imagemill.db.statements import dump, load
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.jobs.store.lanes import dump, load
 
 _resources = tables.resources.c
-
-
-class WriteMode(StrEnum):
-    CREATE = "create"
-    """Refuse one that is there."""
-    REPLACE = "replace"
-    """Refuse one that is not there."""
-    DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +21,27 @@ class PutResource:
     resource: Resource
     mode: WriteMode
     now: int
+
+
+class ResourceStore:
+    """The registry's resources, each by its AIR in lower case."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
+
+    def put(self, resource: Resource, mode: WriteMode, now: int) -> Resource:
+        """Raises `Conflict` for one that exists already, `NotFound` for one that does not exist."""
+        return self._write(put, PutResource(resource, mode, now))
+
+    def get(self, key: str) -> Resource | None:
+        return self._read(get, key)
+
+    def by_version(self, version: str) -> list[Resource]:
+        return self._read(get_by_version, version)
+
+    def page(self, query: str, offset: int, limit: int) -> tuple[int, list[Resource]]:
+        return self._read(page, query, offset, limit)
 
 
 def put(tx: Tx, requests: Sequence[PutResource]) -> list[Resource | Conflict | NotFound]:

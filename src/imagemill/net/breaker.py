@@ -1,4 +1,4 @@
-"""Keeps jobs off a sick node for a while."""
+"""A circuit breaker: after repeated failures no calls pass for a while."""
 
 import threading
 from collections.abc import Callable
@@ -8,8 +8,11 @@ Clock = Callable[[], float]
 
 
 class Breaker:
-    """Closed: jobs pass. Open after ``failures`` in a row: none pass until a time is over *and* a check of
-    health succeeded. Then half-open: the next failure opens it for twice as long, a success closes it.
+    """A circuit breaker with exponential back-off. Thread-safe.
+
+    Closed: calls pass. After ``failures`` failures in a row it opens: no calls pass until the pause is over
+    *and* a health check has succeeded. Then it is half-open: the next failure opens it for twice as long,
+    a success closes it. The pauses grow from ``base_s`` up to ``cap_s`` seconds.
     """
 
     def __init__(self, *, failures: int, base_s: float, cap_s: float, clock: Clock) -> None:
@@ -18,7 +21,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._opened = 0
-        """Times in a row."""
+        """The number of times the breaker opened since the last success."""
         self._open_until: float | None = None
         self.cause = ""
 
@@ -42,7 +45,7 @@ class Breaker:
             self._open_until = self._clock() + pause_s
 
     def probe(self) -> None:
-        """The node's health was checked and is good."""
+        """Record a successful health check: after the pause the breaker is half-open."""
         with self._lock:
             if self._open_until is not None and self._clock() >= self._open_until:
                 self._open_until = None

@@ -1,4 +1,8 @@
-"""The SSRF guard: no address a user gave is called before it is known to be public, and then exactly it."""
+"""An HTTP client for URLs that users gave, with protection against server-side request forgery (SSRF).
+
+A host is resolved once, its addresses are checked to be public, and the connection goes to exactly the
+checked address. `Deadline` bounds a whole exchange, name resolution included.
+"""
 
 import contextlib
 import re
@@ -14,16 +18,55 @@ from typing import Any
 
 import httpx2
 
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import ImagemillError, InvalidInput
 
-_OURS = "imagemill.deadline"
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+Resolver = Callable[[str, int], Sequence[str]]
+"""All addresses of a host. Raises `OSError` or `UnicodeError` when it has none."""
+
+MAX_URL = 2000
+SETTING = "IMAGEMILL_ALLOW_NETWORKS"
+
+# Addresses that some versions of the standard library take for global.
+_NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "fec0::/10",  # site-local
+        "::/96",  # IPv4 in its older IPv6 forms
+        "::ffff:0:0:0/96",
+        "64:ff9b:1::/48",  # NAT64 for local use
+        "2001::/23",  # Teredo and addresses reserved for protocols
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing (SRv6)
+        "192.0.0.0/24",  # addresses reserved for protocols, and a cloud's metadata service
+        "192.88.99.0/24",  # 6to4 relays
+        "168.63.129.16/32",  # a cloud's metadata service, although the address looks public
+    )
+)
+_REMEDY = f"the operator can allow its network with {SETTING}"
+_MAX_ADDRESSES = 4
+"""Addresses of a host that are tried, one after the other."""
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?")
+"""A host name in ASCII, or an address; httpx2 leaves blanks in it, percent-encoded."""
+_DEADLINE = "imagemill.deadline"
+"""Key of the deadline among a request's extensions."""
+
+
+class AddressBlocked(ImagemillError, httpx2.TransportError):
+    """The address may not be called; the message says why and which setting allows it.
+
+    It is also an `httpx2.TransportError`, as a transport raises it.
+    """
+
+    code = "address_blocked"
 
 
 class Deadline:
-    """Shuts the connections of one exchange down when its time is over.
+    """Closes the connections of one exchange when its time is over.
 
-    Pass ``extensions`` to its requests. Blocked reads then fail at once, in whichever thread they are, and
-    looking the host up and connecting get no more than the time that is left.
+    Pass ``extensions`` to the requests of the exchange. Blocked reads then fail at once, in whichever thread
+    they run, and name resolution and connecting are limited to the remaining time.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -43,15 +86,16 @@ class Deadline:
 
     @property
     def extensions(self) -> dict[str, Any]:
-        return {"trace": self._trace, _OURS: self}
+        return {"trace": self._trace, _DEADLINE: self}
 
     @staticmethod
-    def of(extensions: Mapping[str, Any]) -> "Deadline | None":
-        """The one that was passed to a request."""
-        return extensions.get(_OURS)
+    def from_extensions(extensions: Mapping[str, Any]) -> "Deadline | None":
+        """The deadline in a request's extensions, if there is one."""
+        return extensions.get(_DEADLINE)
 
     @contextlib.contextmanager
     def running(self) -> Generator[None]:
+        """Enforce the deadline inside the block."""
         timer = threading.Timer(self.left_s, self._end)
         timer.daemon = True
         timer.start()
@@ -79,55 +123,20 @@ class Deadline:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
-Resolver = Callable[[str, int], Sequence[str]]
-"""All addresses of a host. Raises `OSError` or `UnicodeError` when it has none."""
-
-# Addresses that a standard library, older or newer, takes for global.
-_NOT_PUBLIC: tuple[Network, ...] = tuple(
-    ip_network(text)
-    for text in (
-        "fec0::/10",  # site-local
-        "::/96",  # IPv4 in its older IPv6 forms
-        "::ffff:0:0:0/96",
-        "64:ff9b:1::/48",  # NAT64 for local use
-        "2001::/23",  # Teredo and other protocols' own
-        "3fff::/20",  # documentation
-        "5f00::/16",  # segments of a provider's own network
-        "192.0.0.0/24",  # protocols' own, and a cloud's metadata
-        "192.88.99.0/24",  # relays of 6to4
-        "168.63.129.16/32",  # a cloud's metadata, in spite of its look
-    )
-)
-
-MAX_URL = 2000
-SETTING = "IMAGEMILL_ALLOW_NETWORKS"
-_REMEDY = f"the operator can allow its network with {SETTING}"
-_MOST_ADDRESSES = 4
-"""Of a host that are tried, one after the other."""
-_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?")
-"""A name, already in its ASCII spelling, or an address; httpx2 leaves blanks in it, percent-encoded."""
-
-
-class AddressBlocked(httpx2.TransportError):
-    """The address may not be called; the message says why and which setting allows it."""
-
-
 def look_up(host: str, port: int) -> Sequence[str]:
-    """The system's resolver."""
+    """Resolve a host name with the system's resolver."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class UrlGuard:
-    """``allowed``: private networks that may be called all the same."""
+    """Decides which URLs and addresses may be called. ``allowed``: private networks that may be, too."""
 
     def __init__(self, allowed: Sequence[Network] = (), *, resolver: Resolver = look_up) -> None:
         self._allowed = tuple(allowed)
         self._resolver = resolver
 
     def check_url(self, path: str, url: str) -> str:
-        """Refuse at submit what is wrong without looking a name up. Raises `InvalidInput` at ``path``."""
+        """Check a URL without resolving its host. Raises `InvalidInput` at ``path``."""
         if len(url) > MAX_URL:
             raise InvalidInput.at(path, f"has {len(url)} characters, at most {MAX_URL} are allowed")
         try:
@@ -150,13 +159,13 @@ class UrlGuard:
         return url
 
     def resolve(self, host: str, port: int) -> Sequence[str]:
-        """The addresses that may be called for a host name: all it has. Raises `AddressBlocked`."""
+        """All addresses of a host name. Raises `AddressBlocked` if one of them may not be called."""
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError) as error:
             raise AddressBlocked(f"{host} has no address: {error}") from error
         for address in addresses:
-            # Which address is no business of whoever gave the name: names inside would be told.
+            # The message does not name the address: it would reveal internal names to the user.
             if not self._allows(ip_address(address.split("%", 1)[0])):
                 raise AddressBlocked(f"{host} has an address that is not public; {_REMEDY}")
         if not addresses:
@@ -164,58 +173,62 @@ class UrlGuard:
         return addresses
 
     def _allows(self, address: Address) -> bool:
-        real = _unwrapped(address)
+        real = _unwrap(address)
         if real.is_global and not real.is_multicast and not _is_in(real, _NOT_PUBLIC):
             return True
         return _is_in(real, self._allowed)
 
 
 def guarded_client(guard: UrlGuard, *, timeout_s: float, headers: Mapping[str, str]) -> httpx2.Client:
-    """For addresses users gave: it follows no redirect, keeps no cookie, and reads no proxy or password of
-    the environment."""
+    """A client for URLs that users gave.
+
+    It follows no redirect, keeps no cookie, and reads no proxy or password from the environment.
+    """
     return httpx2.Client(
         transport=GuardedTransport(guard),
         timeout=timeout_s,
         follow_redirects=False,
         trust_env=False,
-        # One user's receiver would see what it, or another one there, was given for another user.
+        # Cookies set during one user's request would be sent with the requests of other users.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers=headers,
     )
 
 
 @cache
-def _trust() -> ssl.SSLContext:
-    """Whom TLS trusts. To read all authorities takes 20 ms, so it is done once a process."""
+def _tls_context() -> ssl.SSLContext:
+    """The TLS context with the trusted authorities, built once a process: reading them takes 20 ms."""
     return httpx2.create_ssl_context(trust_env=False)
 
 
 class GuardedTransport(httpx2.BaseTransport):
-    """Resolves each host once, checks it, and connects to the checked address, so a name cannot change in
-    between. TLS still checks the name."""
+    """Resolves each host once, checks its addresses and connects to a checked one.
+
+    So the name cannot resolve to another address in between. TLS still verifies the host name.
+    """
 
     def __init__(self, guard: UrlGuard) -> None:
         self._guard = guard
 
     @cached_property
     def _transport(self) -> httpx2.HTTPTransport:
-        """Made for the first call: most processes make none."""
+        """Built at the first call: most processes make none."""
         return httpx2.HTTPTransport(
-            verify=_trust(),
+            verify=_tls_context(),
             trust_env=False,
-            # A connection a call: its time limit shuts the connection down.
+            # One connection per call, as a deadline closes the connection.
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url, deadline = request.url, Deadline.of(request.extensions)
+        url, deadline = request.url, Deadline.from_extensions(request.extensions)
         port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = self._resolve(url.host, port, deadline)[:_MOST_ADDRESSES]
+        addresses = self._resolve(url.host, port, deadline)[:_MAX_ADDRESSES]
         for address in addresses[:-1]:
             try:
                 return self._call(request, address, deadline)
             except httpx2.ConnectError:
-                continue  # nothing was sent yet; the last one's error is told
+                continue  # nothing was sent yet; the error of the last address is raised
         return self._call(request, addresses[-1], deadline)
 
     def _call(self, request: httpx2.Request, address: str, deadline: Deadline | None) -> httpx2.Response:
@@ -232,7 +245,7 @@ class GuardedTransport(httpx2.BaseTransport):
         return self._transport.handle_request(pinned)
 
     def _resolve(self, host: str, port: int, deadline: Deadline | None) -> Sequence[str]:
-        """In a thread of its own where time counts: a system's resolver takes all the time it wants."""
+        """Resolve in a thread when there is a deadline: the system's resolver has no time limit."""
         if deadline is None:
             return self._guard.resolve(host, port)
         found: list[Sequence[str] | Exception] = []
@@ -259,8 +272,8 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _unwrapped(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), which is what would be reached."""
+def _unwrap(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64): the host that would be reached."""
     if isinstance(address, IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour

@@ -9,12 +9,11 @@ from pathlib import PurePath
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from imagemill.db.database import WriteMode
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound, StorageError
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
-from imagemill.jobs.store.store import Store
-from imagemill.model_registry.store import WriteMode
-from imagemill.nodes.store import Drain, PutNode
+from imagemill.nodes.store import Drain, NodeStore, PutNode
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class NodeRegistry:
 
     def __init__(
         self,
-        store: Store,
+        store: NodeStore,
         static: Sequence[NodeConfig],
         backend: NodeBackend | None,
         *,
@@ -120,7 +119,7 @@ class NodeRegistry:
         """Raises `InvalidInput` by field, `Conflict` for a name or an address that is taken."""
         config = check(config)
         self._refuse_twice(config)
-        self._store.put_node(PutNode(config, WriteMode.CREATE, now_us()))
+        self._store.put(PutNode(config, WriteMode.CREATE, now_us()))
         self.refresh()
         return self.get(config.name)
 
@@ -130,18 +129,18 @@ class NodeRegistry:
         if view.is_static:
             if set(changes) - {"draining"}:
                 raise Conflict(f"{name} is of the settings; change it there, and start again")
-            self._store.drain_node(Drain(name, bool(changes.get("draining")), now_us()))
+            self._store.drain(Drain(name, bool(changes.get("draining")), now_us()))
         else:
             config = check(replace(view.config, **changes))
             self._refuse_twice(config)
-            self._store.put_node(PutNode(config, WriteMode.REPLACE, now_us()))
+            self._store.put(PutNode(config, WriteMode.REPLACE, now_us()))
         self.refresh()
         return self.get(name)
 
     def drain(self, name: str, draining: bool = True) -> NodeView:
         """Give the node no more jobs, or jobs again; what it has, it finishes. Raises `NotFound`."""
         self.get(name)
-        self._store.drain_node(Drain(name, draining, now_us()))
+        self._store.drain(Drain(name, draining, now_us()))
         self.refresh()
         return self.get(name)
 
@@ -150,7 +149,7 @@ class NodeRegistry:
         view = self.get(name)
         if view.is_static:
             raise Conflict(f"{name} is of the settings; take it out there, or drain it")
-        self._store.put_node(PutNode(view.config, WriteMode.DELETE, now_us()))
+        self._store.put(PutNode(view.config, WriteMode.DELETE, now_us()))
         self.refresh()
 
     def examine(self, name: str) -> Sequence[Finding]:
@@ -162,7 +161,7 @@ class NodeRegistry:
         return self._backend.examine(name)
 
     def _configured(self) -> list[NodeView]:
-        stored, drained = self._store.nodes()
+        stored, drained = self._store.all()
         static = [
             NodeView(replace(config, draining=config.draining or config.name in drained), True, None)
             for config in self._static

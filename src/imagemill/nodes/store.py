@@ -7,11 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
+from imagemill.db.statements import dump, load
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.nodes import NodeConfig
-from imagemill.jobs.store.lanes import dump, load
-from imagemill.model_registry.store import WriteMode
 
 _nodes = tables.nodes.c
 
@@ -39,6 +39,25 @@ class Drain:
     node: str
     draining: bool
     now: int
+
+
+class NodeStore:
+    """The nodes that an operator added, and the drain marks of all nodes."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
+
+    def put(self, request: PutNode) -> None:
+        """Raises `Conflict` for a name that is taken, `NotFound` for one that does not exist."""
+        self._write(put, request)
+
+    def drain(self, request: Drain) -> None:
+        self._write(drain, request)
+
+    def all(self) -> tuple[list[StoredNode], Mapping[str, int]]:
+        """Return the nodes, and since when which of them are drained; see `read`."""
+        return self._read(read)
 
 
 def put(tx: Tx, requests: Sequence[PutNode]) -> list[Conflict | NotFound | None]:

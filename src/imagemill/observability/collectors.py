@@ -1,4 +1,5 @@
-"""What is looked up when Prometheus asks: the queues in the database, the nodes as they are now."""
+"""Metrics that are read at each scrape (queues from the database, state of the nodes), and the metrics
+server."""
 
 import logging
 import threading
@@ -15,12 +16,13 @@ from imagemill.domain.errors import ImagemillError, StorageError
 log = logging.getLogger(__name__)
 
 FRESH_S = 2.0
-"""Several scrapers, and people who reload, share one look into the database."""
+"""Seconds for which scrapes share one query of the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSample:
-    """``oldest_s``: since when the oldest claimable job was submitted; 0 without one."""
+    """Jobs of a queue by state. ``oldest_s``: seconds since the submission of the oldest claimable job, 0 if
+    none."""
 
     queue: str
     queued: int
@@ -39,22 +41,22 @@ class NodeSample:
 
 
 class QueueCollector(Collector):
-    """A database that does not answer is told as such; it does not spoil the scrape."""
+    """Reads the queues. When the database is unavailable, a metric says so, and the scrape still succeeds."""
 
-    def __init__(self, look: Callable[[], Sequence[QueueSample]], *, fresh_s: float = FRESH_S) -> None:
-        self._look = look
+    def __init__(self, read: Callable[[], Sequence[QueueSample]], *, fresh_s: float = FRESH_S) -> None:
+        self._read = read
         self._fresh_s = fresh_s
         self._lock = threading.Lock()
-        self._seen: Sequence[QueueSample] | None = None
+        self._samples: Sequence[QueueSample] | None = None
         self._until = 0.0
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask the database."""
+        """Return nothing, so that registration does not query the database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
         states = self._fresh()
-        up = GaugeMetricFamily("imagemill_database_up", "Whether the database answered this scrape.")
+        up = GaugeMetricFamily("imagemill_database_up", "Whether the database responded to this scrape.")
         up.add_metric((), 0.0 if states is None else 1.0)
         yield up
         jobs = GaugeMetricFamily(
@@ -75,23 +77,23 @@ class QueueCollector(Collector):
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
-                    self._seen = self._look()
+                    self._samples = self._read()
                 except StorageError as error:
-                    log.warning("the queues cannot be read for metrics: %s", error)
-                    self._seen = None
+                    log.warning("cannot read the queues for metrics: %s", error)
+                    self._samples = None
                 self._until = time.monotonic() + self._fresh_s
-            return self._seen
+            return self._samples
 
 
 class NodeCollector(Collector):
-    """``occupancy``: `imagemill.observability.metrics.NodeUtilization.look`."""
+    """Reads the nodes. ``occupancy`` is `imagemill.observability.metrics.NodeUtilization.snapshot`."""
 
     def __init__(
         self,
-        look: Callable[[], Iterable[NodeSample]],
+        read: Callable[[], Iterable[NodeSample]],
         occupancy: Callable[[], Mapping[str, tuple[int, float]]],
     ) -> None:
-        self._look = look
+        self._read = read
         self._occupancy = occupancy
 
     def describe(self) -> Iterable[Metric]:
@@ -99,10 +101,10 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         labels = ("node", "backend")
-        healthy = GaugeMetricFamily("imagemill_node_healthy", "1: it answers and is well.", labels=labels)
-        draining = GaugeMetricFamily("imagemill_node_draining", "1: it takes no more jobs.", labels=labels)
-        slots = GaugeMetricFamily("imagemill_node_slots", "Jobs it may have in flight.", labels=labels)
-        for state in self._look():
+        healthy = GaugeMetricFamily("imagemill_node_healthy", "1 if the node is healthy.", labels=labels)
+        draining = GaugeMetricFamily("imagemill_node_draining", "1 if it takes no new jobs.", labels=labels)
+        slots = GaugeMetricFamily("imagemill_node_slots", "Maximum number of jobs in flight.", labels=labels)
+        for state in self._read():
             values = (state.name, state.backend)
             healthy.add_metric(values, float(state.healthy))
             draining.add_metric(values, float(state.draining))
@@ -127,7 +129,7 @@ class MetricsPortTaken(ImagemillError):
 
 
 class MetricsServer:
-    """Serves from when it is made until it is closed. Raises `MetricsPortTaken`."""
+    """Serves the metrics from its creation until `close`. Raises `MetricsPortTaken`."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         try:

@@ -1,9 +1,9 @@
-"""Log lines: for people on a terminal, or one JSON object a line for machines.
+"""Log formatters: text for people on a terminal, or one JSON object a line for machines.
 
-Formatters of the standard library's logging, written by hand. Measured: a stage line costs 8 to 9
-microseconds with its write, 3 of them in `logging` itself; through structlog's pipeline it was 20 to 27. At
-500 jobs a second with 6 lines each that is 3 % of a core instead of 7 %. A queue handler alone costs the
-caller 7, and its thread does the same work again under the same interpreter lock, so there is none.
+They are hand-written formatters for the standard library's logging. Measured: a line of a job's stage costs 8
+to 9 microseconds with its write, 3 of them in `logging` itself; with structlog it was 20 to 27. At 500 jobs a
+second with 6 lines each, that is 3 % of a core instead of 7 %. There is no queue handler: alone it costs the
+caller 7 microseconds, and its thread repeats the work under the same interpreter lock.
 """
 
 import logging
@@ -19,8 +19,8 @@ from pydantic_core import to_json
 _STANDARD = frozenset(
     {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
 )
-"""What every record has; the rest of a record is what the call gave as ``extra``. ``color_message`` is
-uvicorn's second copy of its message."""
+"""Attributes of every record; the others were given as ``extra``. ``color_message`` is uvicorn's second copy
+of its message."""
 
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: " ", 0x2029: " "}
@@ -35,7 +35,7 @@ _job: ContextVar[Mapping[str, str]] = ContextVar("imagemill_job", default=_NONE)
 
 @contextmanager
 def of_job(id: str, trace: str) -> Iterator[None]:
-    """Every line that this thread writes meanwhile, whatever code it is in, tells of this job."""
+    """Add the job's id and trace to every line that this thread logs in the ``with`` block."""
     token = _job.set({"job": id, "trace": trace})
     try:
         yield
@@ -46,10 +46,11 @@ def of_job(id: str, trace: str) -> Iterator[None]:
 def configure(
     level: str, format: Literal["text", "json"], stream: TextIO | None = None, *, uvicorn: bool = True
 ) -> logging.Handler:
-    """Send every logger of this process to ``stream`` (standard error), in place of former handlers.
+    """Send all log lines of this process to ``stream`` (by default standard error), replacing former
+    handlers.
 
-    ``level`` holds for our own loggers. Other packages speak from warnings on (at debug: from info on), as
-    some of them write whole requests, and with them prompts, at lower levels.
+    ``level`` applies to our own loggers. Other packages log warnings and above (info and above when ``level``
+    is debug), as some of them log whole requests, including prompts, at lower levels.
     """
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
@@ -67,23 +68,27 @@ def configure(
         for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [], True
+    # It warns of every form that it cannot read; the client that sent it gets the reason.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     _drop_unused_fields()
     logging.captureWarnings(True)
     return handler
 
 
 def _drop_unused_fields() -> None:
-    """No line shows its caller, thread, process or task: not looking for them halves what a call costs."""
-    # As the logging how-to says under "Optimization"; not all of these names are in the type stubs.
+    """Switch off the lookup of caller, thread, process and task, which no line shows; it halves a call's
+    cost."""
+    # See "Optimization" in Python's logging how-to; not all of these names are in the type stubs.
     for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, name, False)
     logging.__dict__["_srcfile"] = None
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"ts", "level", "logger", "event", ...}``: ``ts`` in UTC with microseconds; then what the call gave.
+    """Formats ``{"ts", "level", "logger", "event", ...}``: ``ts`` in UTC with microseconds, then the
+    ``extra`` fields.
 
-    The stamp of a second is kept: a handler formats under its own lock, so threads do not mix theirs.
+    The formatted second is cached; a handler formats under its own lock, so this is safe.
     """
 
     def __init__(self) -> None:
@@ -116,9 +121,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """``22:17:44.123 info    step 2/5 PROMPT_PREPARED  job=... trace=... ms=1.2``, in local time.
+    """Formats ``22:17:44.123 info    step 2/5 PROMPT_PREPARED  job=... trace=... ms=1.2``, in local time.
 
-    Control characters in what others sent are shown escaped, so that no message forges a line.
+    Control characters are escaped, so that no foreign text can forge a line.
     """
 
     def __init__(self, *, colors: bool = False, dates: bool = True) -> None:
@@ -178,5 +183,5 @@ def _escaped(text: str) -> str:
 
 
 def _indented(text: str) -> str:
-    """A traceback, set off so that none of its lines looks like a log line."""
+    """Indent a traceback, so that none of its lines looks like a log line."""
     return "\n".join(f"    {_escaped(line)}" for line in text.splitlines())

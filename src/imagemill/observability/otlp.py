@@ -1,4 +1,5 @@
-"""Spans on their way to a collector: OTLP over HTTP, by OpenTelemetry's SDK. Imported only when asked for."""
+"""Export of spans to a collector: OTLP over HTTP with OpenTelemetry's SDK. Imported only when it is
+configured."""
 
 import logging
 import threading
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 _WARN_EVERY_S = 60.0
 _PATH = "/v1/traces"
 _QUEUE_LOGGER = "opentelemetry.sdk._shared_internal"
-"""Which says when more spans come than are delivered."""
+"""The SDK's logger that warns when spans are dropped because its queue is full."""
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _KINDS = {
     Kind.INTERNAL: SpanKind.INTERNAL,
@@ -41,16 +42,16 @@ _KINDS = {
 
 
 class Otlp:
-    """``timeout_s``: the longest that a delivery may take; twice as long the longest that a close may."""
+    """A sink of spans. ``timeout_s`` limits an export; `close` may take twice as long."""
 
     def __init__(
         self, endpoint: str, headers: Mapping[str, str], resource: Mapping[str, str], timeout_s: float
     ) -> None:
         self._exporter = _Exporter(endpoint_of(endpoint), headers, timeout_s)
-        self._patience_s = timeout_s
+        self._timeout_s = timeout_s
         self._ids = _Ids()
         self._provider = TracerProvider(
-            sampler=ALWAYS_ON,  # what is not sampled does not come here
+            sampler=ALWAYS_ON,  # the tracer has already sampled
             resource=Resource.create(dict(resource)),
             shutdown_on_exit=False,
             id_generator=self._ids,
@@ -73,8 +74,8 @@ class Otlp:
         made.end(span.end * 1000)
 
     def close(self) -> None:
-        """Deliver what waits; a collector that does not answer holds up nobody's end for long."""
-        timer = threading.Timer(self._patience_s, self._exporter.shutdown)
+        """Export the pending spans; an unresponsive collector delays the shutdown only for a bounded time."""
+        timer = threading.Timer(self._timeout_s, self._exporter.shutdown)
         timer.daemon = True
         timer.start()
         self._provider.shutdown()
@@ -82,7 +83,7 @@ class Otlp:
 
 
 def endpoint_of(url: str) -> str:
-    """As the specification has it for the endpoint of all signals; the path may be given, too."""
+    """Return the URL for traces of a collector's base URL, as the specification says; a full URL is kept."""
     bare = url.rstrip("/")
     return bare if bare.endswith(_PATH) else bare + _PATH
 
@@ -95,7 +96,7 @@ def _parent(span: Span) -> Context:
 
 
 class _Ids(IdGenerator):
-    """The ids of the span that this thread is about to make."""
+    """Supplies the ids of the span that this thread is about to create."""
 
     def __init__(self) -> None:
         self._next = threading.local()
@@ -111,12 +112,12 @@ class _Ids(IdGenerator):
 
 
 class _Exporter(SpanExporter):
-    """Tells of what could not be delivered in one line a minute, with the cause."""
+    """Logs failed exports in one line a minute, with the cause."""
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], timeout_s: float) -> None:
-        self._cause = _Cause()
-        self._sieves = {trace_exporter.__name__: self._cause, _QUEUE_LOGGER: _Seldom()}
-        for name, sieve in self._sieves.items():
+        self._cause = _LastMessage()
+        self._filters = {trace_exporter.__name__: self._cause, _QUEUE_LOGGER: _OncePerMinute()}
+        for name, sieve in self._filters.items():
             logging.getLogger(name).addFilter(sieve)
         self._endpoint = endpoint
         self._lock = threading.Lock()
@@ -138,7 +139,7 @@ class _Exporter(SpanExporter):
                 return
             self._closed = True
         self._exporter.shutdown()
-        for name, sieve in self._sieves.items():
+        for name, sieve in self._filters.items():
             logging.getLogger(name).removeFilter(sieve)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -149,7 +150,7 @@ class _Exporter(SpanExporter):
             return
         self._silent_until = time.monotonic() + _WARN_EVERY_S
         log.warning(
-            "%d spans were not delivered to %s (%s); jobs go on as ever. See IMAGEMILL_OTEL__ENDPOINT",
+            "%d spans could not be exported to %s (%s); jobs are not affected. See IMAGEMILL_OTEL__ENDPOINT",
             self._lost,
             self._endpoint,
             self._cause.last,
@@ -157,8 +158,8 @@ class _Exporter(SpanExporter):
         self._lost = 0
 
 
-class _Cause(logging.Filter):
-    """Keeps what the SDK's exporter says of a failure instead of letting it be logged at every batch."""
+class _LastMessage(logging.Filter):
+    """Keeps the last message of the SDK's exporter, and suppresses its log line for every failed batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,8 +170,8 @@ class _Cause(logging.Filter):
         return False
 
 
-class _Seldom(logging.Filter):
-    """Lets one line a minute through."""
+class _OncePerMinute(logging.Filter):
+    """Passes one log line a minute."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,15 +1,15 @@
-"""Where spans go, and how many."""
+"""Settings of traces: the collector of spans, and the sampling ratio."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+
+from imagemill.settings import SettingsGroup
 
 
 def _http(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError(
-            "should be http://host:4318 or https://host, of a collector that takes OTLP over HTTP"
-        )
+        raise ValueError("should be the URL of an OTLP collector over HTTP: http://host:4318 or https://host")
     return value
 
 
@@ -26,24 +26,28 @@ def _read(value: SecretStr) -> dict[str, str]:
     return {name.strip().lower(): text.strip() for name, _, text in pairs}
 
 
-class OtelSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class OtelSettings(SettingsGroup):
+    timeout_s: ClassVar[float] = 5.0
+    """Seconds for one export of spans, and for the last one at a stop."""
 
     endpoint: Annotated[str, AfterValidator(_http)] | None = Field(
         default=None,
-        description="Collector of spans (OTLP over HTTP), like http://127.0.0.1:4318; none: no spans.",
+        description="Collector that spans are exported to (OTLP over HTTP), such as http://127.0.0.1:4318; "
+        "none: no tracing.",
     )
     headers: Annotated[SecretStr | None, AfterValidator(_pairs)] = Field(
-        default=None, description="Sent to the collector: name=value, comma-separated; a token, say."
+        default=None,
+        description="Headers sent to the collector, such as a token: name=value, comma-separated; none: no "
+        "extra headers.",
     )
     ratio: float = Field(
-        default=1.0, ge=0, le=1, description="Share of traces that are told, chosen by their ids."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of traces that are exported, chosen by their ids; 0 exports none.",
     )
     service_name: str = Field(
-        default="imagemill", min_length=1, description="What traces call this installation."
-    )
-    timeout_s: float = Field(
-        default=5.0, gt=0, description="Longest delivery of spans, and longest wait for it at a stop."
+        default="imagemill", min_length=1, description="Name of this installation in traces."
     )
 
     @property

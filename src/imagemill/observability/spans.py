@@ -1,4 +1,4 @@
-"""What a span is, and how its ids follow from the job's trace."""
+"""Spans, and the derivation of their ids from the job."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span that is over. Instants are microseconds since the epoch."""
+    """A finished span. Instants are microseconds since the epoch."""
 
     name: str
     trace: str
@@ -31,40 +31,45 @@ class Span:
     end: int
     kind: Kind = Kind.INTERNAL
     attributes: Mapping[str, Value] = field(default_factory=dict[str, Value])
-    """Never a prompt, nor any other words of a user."""
+    """Attributes; they never contain a prompt or other text of a user."""
     error: str = ""
-    """Its type, when it is one."""
+    """Type of the error; empty without one."""
 
 
 def trace_of(traceparent: str) -> str:
+    """Return the trace id of a traceparent."""
     return traceparent[3:35]
 
 
 def span_of(traceparent: str) -> str:
+    """Return the span id of a traceparent."""
     return traceparent[36:52]
 
 
-def derived(*parts: str | int) -> str:
-    """The id of the span that these name together, the same in every process."""
+def derive_id(*parts: str | int) -> str:
+    """Return the span id for these parts; it is the same in every process."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).hexdigest()
-    return digest if int(digest, 16) else "1".zfill(16)  # all zeros is no id
+    return digest if int(digest, 16) else "1".zfill(16)  # an id must not be all zeros
 
 
 def of_job(job_id: str) -> str:
-    """The id of the span of a job's whole life."""
-    return derived(job_id)
+    """Return the id of the span of a job's whole life."""
+    return derive_id(job_id)
 
 
 def of_attempt(job_id: str, attempt: int) -> str:
-    return derived(job_id, attempt)
+    """Return the id of the span of an attempt."""
+    return derive_id(job_id, attempt)
 
 
-def facts(job: Job) -> dict[str, Value]:
-    """What every span of a job tells of it."""
+def job_attributes(job: Job) -> dict[str, Value]:
+    """Return the attributes that every span of a job has."""
     return {"imagemill.job.id": job.id, "imagemill.recipe": job.recipe, "imagemill.queue": job.queue}
 
 
-def places(worker: str | None, node: str | None, backend: str | None, reason: str | None) -> dict[str, Value]:
-    """Where an attempt ran, and why there."""
+def placement_attributes(
+    worker: str | None, node: str | None, backend: str | None, reason: str | None
+) -> dict[str, Value]:
+    """Return the attributes for the place where an attempt ran, and the reason for it."""
     named = {"worker": worker, "node": node, "backend": backend, "reason": reason}
     return {f"imagemill.{name}": value for name, value in named.items() if value}

@@ -1,4 +1,4 @@
-"""Spans that need what the database knows: read by a thread of its own, where nobody waits."""
+"""Spans that need data from the database, which a thread of its own reads."""
 
 import logging
 import threading
@@ -12,21 +12,21 @@ from imagemill.domain.jobs import Job
 from imagemill.observability import spans
 from imagemill.observability.spans import Kind, Span, Value
 
-_About = TypeVar("_About", Job, str)
-
 log = logging.getLogger(__name__)
 
+_About = TypeVar("_About", Job, str)
+
 _MOST_WAITING = 10_000
-"""Reads that may wait: what a sweep brings at most. Beyond them spans are left out."""
-_PATIENCE_S = 5.0
-"""How long a stop waits for these reads."""
+"""Maximum number of pending reads, which is the most that a sweep causes. Further spans are dropped."""
+_CLOSE_TIMEOUT_S = 5.0
+"""Seconds for which `close` waits for these reads."""
 _MOST_EVENTS = 5000
-"""Of one job: an hour of progress, told every second, over several attempts."""
-_BACK = frozenset({EventType.REJECTED, EventType.CLAIM_EXPIRED})
+"""Maximum number of events read for a job: an hour of progress, one a second, over several attempts."""
+_REQUEUED = frozenset({EventType.REJECTED, EventType.CLAIM_EXPIRED})
 
 
 class EventReader(Protocol):
-    """The store, as far as it is read here."""
+    """The queries of the job store that are used here."""
 
     def job(self, job_id: str) -> Job: ...
 
@@ -34,70 +34,72 @@ class EventReader(Protocol):
 
 
 class History:
+    """Emits the spans of queue time, lost attempts and whole jobs."""
+
     def __init__(
         self, store: EventReader, emit: Callable[[Span], None], samples: Callable[[str], bool]
     ) -> None:
         self._store = store
         self._emit = emit
         self._samples = samples
-        self._room = threading.BoundedSemaphore(_MOST_WAITING)
+        self._pending = threading.BoundedSemaphore(_MOST_WAITING)
         self._closed = False
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="imagemill-tracing")
 
     def close(self) -> None:
-        """Tell what waits to be told, for a while."""
+        """Emit the pending spans, within a bounded time."""
         self._closed = True
         try:
-            self._reader.submit(int).result(timeout=_PATIENCE_S)
+            self._reader.submit(int).result(timeout=_CLOSE_TIMEOUT_S)
         except TimeoutError:
-            log.warning("spans are left out, as the database does not answer in time")
+            log.warning("spans are dropped, as the database does not respond in time")
         self._reader.shutdown(wait=False, cancel_futures=True)
 
-    def queued(self, job: Job) -> None:
-        """It has just been claimed: the span of its time in the queue."""
+    def emit_queue(self, job: Job) -> None:
+        """Emit the span of a just claimed job's time in the queue."""
         if job.attempt == 1:
             self._emit_queue(job, job.created_at)
         else:
             self._read(self._queued_again, job)
 
-    def over(self, job: Job) -> None:
-        """The span of a finished job's whole life."""
+    def emit_job(self, job: Job) -> None:
+        """Emit the span of a finished job's whole life."""
         if not self._samples(job.trace):
             return
         attributes: dict[str, Value] = {
-            **spans.facts(job),
+            **spans.job_attributes(job),
             "imagemill.job.status": job.status.value,
             "imagemill.attempts": job.attempt,
             "imagemill.dialect": job.dialect,
         }
         parent = spans.span_of(job.trace)
         error = job.error.code.value if job.error is not None and job.status.value == "failed" else ""
-        self._tell(
+        self._emit_span(
             job, "job", spans.of_job(job.id), parent, (job.created_at, job.finished_at), attributes, error
         )
 
-    def ended(self, job_id: str) -> None:
+    def emit_ended_job(self, job_id: str) -> None:
         self._read(self._ended, job_id)
 
-    def lost(self, job_id: str) -> None:
-        """The worker of its attempt is gone and tells nothing of it any more."""
+    def emit_lost_attempt(self, job_id: str) -> None:
+        """Emit the span of an attempt whose worker is gone and cannot emit it itself."""
         self._read(self._lost, job_id)
 
     def _queued_again(self, job: Job) -> None:
         before = self._store.events_after(job.id, max(0, job.last_seq - 2), 2)
-        since = next((event.at for event in before if event.type in _BACK), None)
+        since = next((event.at for event in before if event.type in _REQUEUED), None)
         if since is not None:
             self._emit_queue(job, since)
 
     def _emit_queue(self, job: Job, since: int) -> None:
-        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.attempt": job.attempt}
-        id_ = spans.derived(job.id, job.attempt, "queue")
-        self._tell(job, "queue", id_, spans.of_job(job.id), (since, job.started_at), attributes)
+        attributes: dict[str, Value] = {**spans.job_attributes(job), "imagemill.attempt": job.attempt}
+        id_ = spans.derive_id(job.id, job.attempt, "queue")
+        self._emit_span(job, "queue", id_, spans.of_job(job.id), (since, job.started_at), attributes)
 
     def _ended(self, job_id: str) -> None:
         job = self._store.job(job_id)
         if job.status.is_terminal:
-            self.over(job)
+            self.emit_job(job)
 
     def _lost(self, job_id: str) -> None:
         job = self._store.job(job_id)
@@ -109,15 +111,19 @@ class History:
         if claimed is None:
             return
         attributes: dict[str, Value] = {
-            **spans.facts(job),
-            **spans.places(*(claimed.data.get(name) for name in ("worker", "node", "backend", "reason"))),
+            **spans.job_attributes(job),
+            **spans.placement_attributes(
+                *(claimed.data.get(name) for name in ("worker", "node", "backend", "reason"))
+            ),
             "imagemill.attempt": number,
             "imagemill.end": "lost",
         }
         id_, parent = spans.of_attempt(job_id, number), spans.of_job(job_id)
-        self._tell(job, "attempt", id_, parent, (claimed.at, at), attributes, "worker_lost", Kind.CONSUMER)
+        self._emit_span(
+            job, "attempt", id_, parent, (claimed.at, at), attributes, "worker_lost", Kind.CONSUMER
+        )
 
-    def _tell(
+    def _emit_span(
         self,
         job: Job,
         name: str,
@@ -133,22 +139,22 @@ class History:
         self._emit(Span(name, trace, id_, parent, start, max(start, end or start), kind, attributes, error))
 
     def _read(self, tell: Callable[[_About], None], about: _About) -> None:
-        if not self._closed and self._room.acquire(blocking=False):
+        if not self._closed and self._pending.acquire(blocking=False):
             self._reader.submit(self._do, tell, about)
 
     def _do(self, tell: Callable[[_About], None], about: _About) -> None:
-        self._room.release()
+        self._pending.release()
         try:
             tell(about)
         except NotFound:
-            log.debug("a job was deleted before its spans were told")
+            log.debug("a job was deleted before its spans were emitted")
         except StorageError as error:
-            log.warning("spans are left out, as the database cannot be read: %s", error)
+            log.warning("spans are dropped, as the database cannot be read: %s", error)
         except Exception:
-            log.exception("a bug keeps spans from being told")
+            log.exception("spans could not be emitted")
 
 
 def _last_loss(events: Sequence[Event]) -> tuple[int, int]:
-    """The attempt that was lost last, and when it was noticed."""
+    """Return the number of the last lost attempt, and the instant at which the loss was noticed."""
     lost = [e for e in events if e.type in (EventType.CLAIM_EXPIRED, EventType.FAILED)]
     return (lost[-1].attempt, lost[-1].at) if lost else (0, 0)

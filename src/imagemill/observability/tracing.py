@@ -1,4 +1,4 @@
-"""Where spans begin: requests, attempts, operations on blobs, deliveries, and what becomes of jobs."""
+"""The tracer: spans of requests, attempts, blob operations, deliveries and jobs."""
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,33 +13,58 @@ from imagemill.observability.spans import Kind, Span, Value
 from imagemill.observability.trace_history import EventReader, History
 
 _STEPS = ("prepare", "send", "follow", "store")
-"""What is done between a stage and the next."""
+"""Names of the work between a stage and the next."""
 _ENDS: Mapping[type[Outcome], str] = {
     Succeeded: "succeeded",
     Failed: "failed",
     Retried: "retried",
     Canceled: "canceled",
 }
+_SAMPLING_BITS = 64
+"""Number of a trace id's last bits that decide on its sampling, as in OpenTelemetry's own sampler."""
+
+
+class ActiveSpan(Protocol):
+    """The span of the work that a thread or a request is doing."""
+
+    @property
+    def trace(self) -> str: ...
+
+    @property
+    def span(self) -> str:
+        """Id of the parent for spans that start now."""
+        ...
+
+
+class SpanSink(Protocol):
+    """A destination of spans; it must neither block nor raise."""
+
+    def emit(self, span: Span) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_active: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
 
 
 class AttemptTrace:
-    """Of one attempt, used by the thread that runs it, from its claim until `close`.
+    """The spans of one attempt, from its claim until `close`; for the thread that runs it.
 
-    ``stages`` grows as the attempt goes on: ``atMs`` of each counts from when the claim was there.
+    ``stages`` grows as the attempt proceeds; ``atMs`` of each is the time since the claim in milliseconds.
     """
 
     def __init__(self, tracer: "Tracer", job: Job, stages: Sequence[Mapping[str, Any]]) -> None:
         self._tracer = tracer
         self._job = job
         self._stages = stages
-        self._began = now_us()
-        self._over = 0
+        self._started_at = now_us()
+        self._ended_at = 0
         self._outcome: Outcome | None = None
         self._status: JobStatus | None = None
         self._trace = spans.trace_of(job.trace)
         self._id = spans.of_attempt(job.id, job.attempt)
         self._token: Token[ActiveSpan | None] = tracer.enter(self)
-        self._emit("claim", job.started_at or self._began, self._began)
+        self._emit_step("claim", job.started_at or self._started_at, self._started_at)
 
     @property
     def trace(self) -> str:
@@ -47,12 +72,12 @@ class AttemptTrace:
 
     @property
     def span(self) -> str:
-        """The id of the step that is under way."""
+        """Id of the current step's span."""
         return self._of_step(_STEPS[min(max(len(self._stages) - 1, 0), len(_STEPS) - 1)])
 
     def ended(self, outcome: Outcome) -> None:
-        """The work is over; how it ended is still to be recorded."""
-        self._over, self._outcome = now_us(), outcome
+        """Note the end of the work; its outcome is not stored yet."""
+        self._ended_at, self._outcome = now_us(), outcome
         if isinstance(outcome, Retried) and not outcome.counts:
             self._tracer.hand_back(self._job.id)
 
@@ -60,19 +85,19 @@ class AttemptTrace:
         self._status = status
 
     def close(self) -> None:
-        """Tell the spans. Of an attempt whose end is not its own any more, who took the job back tells."""
+        """Emit the spans. If the job was taken back, the process that did so emits the attempt's span."""
         self._tracer.leave(self._token, self._job.id)
-        marks = [self._began + round(stage["atMs"] * 1000) for stage in self._stages]
-        # The marks are of another clock, which may be a little ahead.
-        over = max([self._over or now_us(), *marks])
+        marks = [self._started_at + round(stage["atMs"] * 1000) for stage in self._stages]
+        # The stages' times come from another clock, which may be slightly ahead.
+        over = max([self._ended_at or now_us(), *marks])
         now = max(now_us(), over)
         error = self._error()
         for step, start, end in zip(_STEPS, marks, [*marks[1:], over], strict=False):
             whole = len(marks) > _STEPS.index(step) + 1
-            self._emit(step, start, end if whole else over, "" if whole else error)
-        self._emit("finish", over, now, "" if self._status else "unrecorded")
+            self._emit_step(step, start, end if whole else over, "" if whole else error)
+        self._emit_step("finish", over, now, "" if self._status else "unrecorded")
         if self._status is not None:
-            self._tell(now, error, self._status)
+            self._emit_attempt(now, error, self._status)
 
     def _error(self) -> str:
         outcome = self._outcome
@@ -80,16 +105,16 @@ class AttemptTrace:
             return "bug"
         return outcome.failure.code.value if isinstance(outcome, (Failed, Retried)) else ""
 
-    def _tell(self, now: int, error: str, status: JobStatus) -> None:
+    def _emit_attempt(self, now: int, error: str, status: JobStatus) -> None:
         job = self._job
         attributes: dict[str, Value] = {
-            **spans.facts(job),
-            **spans.places(job.worker, job.node, job.backend, job.reason),
+            **spans.job_attributes(job),
+            **spans.placement_attributes(job.worker, job.node, job.backend, job.reason),
             "imagemill.attempt": job.attempt,
             "imagemill.end": _ENDS[type(self._outcome)] if self._outcome else "",
             "imagemill.job.status": status.value,
         }
-        start = job.started_at or self._began
+        start = job.started_at or self._started_at
         self._tracer.emit(
             Span(
                 "attempt",
@@ -105,11 +130,11 @@ class AttemptTrace:
         )
 
     def _of_step(self, step: str) -> str:
-        return spans.derived(self._job.id, self._job.attempt, step)
+        return spans.derive_id(self._job.id, self._job.attempt, step)
 
-    def _emit(self, step: str, start: int, end: int, error: str = "") -> None:
+    def _emit_step(self, step: str, start: int, end: int, error: str = "") -> None:
         kind = Kind.CLIENT if step in ("send", "follow") else Kind.INTERNAL
-        attributes = spans.facts(self._job)
+        attributes = spans.job_attributes(self._job)
         if kind is Kind.CLIENT:
             attributes |= {
                 "imagemill.node": self._job.node or "",
@@ -120,35 +145,8 @@ class AttemptTrace:
         )
 
 
-_BITS = 64
-"""Of a trace id that decide on its sampling: the last ones, as in OpenTelemetry's own sampler."""
-
-
-class ActiveSpan(Protocol):
-    """What is being done by a thread or a request."""
-
-    @property
-    def trace(self) -> str: ...
-
-    @property
-    def span(self) -> str:
-        """The parent of what begins now."""
-        ...
-
-
-class SpanSink(Protocol):
-    """Where spans go: must not block, nor fail."""
-
-    def emit(self, span: Span) -> None: ...
-
-    def close(self) -> None: ...
-
-
-_here: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=None)
-
-
 class RequestTrace:
-    """The span of one HTTP request, from its making to `close`."""
+    """The span of one HTTP request, from its creation to `close`."""
 
     def __init__(self, emit: Callable[[Span], None], traceparent: str, parent: str | None) -> None:
         self._emit = emit
@@ -156,11 +154,11 @@ class RequestTrace:
         self._start = now_us()
         self.trace = spans.trace_of(traceparent)
         self.span = spans.span_of(traceparent)
-        self._token = _here.set(self)
+        self._token = _active.set(self)
 
     def close(self, method: str, route: str, status: int | None) -> None:
-        """``status``: None when there was no answer."""
-        _here.reset(self._token)
+        """Emit the span. ``status`` is None when there was no response."""
+        _active.reset(self._token)
         attributes: dict[str, Value] = {"http.request.method": method}
         if route:
             attributes["http.route"] = route
@@ -173,7 +171,7 @@ class RequestTrace:
 
 
 class DeliveryTrace:
-    """The span of one try to deliver a callback or a webhook, from its making to `close`."""
+    """The span of one attempt to deliver a callback or a webhook, from its creation to `close`."""
 
     def __init__(self, emit: Callable[[Span], None], name: str, job: Job, event: EventType) -> None:
         self._emit = emit
@@ -189,45 +187,49 @@ class DeliveryTrace:
         return f"00-{spans.trace_of(self._job.trace)}-{self._span}-01"
 
     def close(self, number: int, error: str | None) -> None:
-        """``number``: of the try. ``error``: what went wrong, or None."""
+        """Emit the span. ``number`` is the attempt's number; ``error`` is a message, or None on success."""
         job, wrong = self._job, "undelivered" if error else ""
         event = self._event.value
-        attributes: dict[str, Value] = {**spans.facts(job), "imagemill.event": event, "imagemill.try": number}
+        attributes: dict[str, Value] = {
+            **spans.job_attributes(job),
+            "imagemill.event": event,
+            "imagemill.try": number,
+        }
         trace, parent, end = spans.trace_of(job.trace), spans.of_job(job.id), now_us()
         start, kind = self._start, Kind.CLIENT
         self._emit(Span(self._name, trace, self._span, parent, start, end, kind, attributes, wrong))
 
 
 class Tracer:
-    """The spans of one process. ``ratio``: of all traces, those that are told; each whole or not at all."""
+    """The spans of one process. ``ratio`` is the share of traces that are exported, each as a whole."""
 
-    def __init__(self, out: SpanSink, ratio: float, log: EventReader) -> None:
-        self._out = out
-        self._bound = round(ratio * (1 << _BITS))
+    def __init__(self, sink: SpanSink, ratio: float, log: EventReader) -> None:
+        self._sink = sink
+        self._bound = round(ratio * (1 << _SAMPLING_BITS))
         self._history = History(log, self.emit, self.samples)
         self._handed_back: set[str] = set()
 
     def samples(self, traceparent: str) -> bool:
-        """By the trace's id alone, so that all processes decide alike."""
+        """Whether the trace is exported; decided by its id alone, so that all processes decide alike."""
         return int(traceparent[19:35], 16) < self._bound
 
     def emit(self, span: Span) -> None:
-        self._out.emit(span)
+        self._sink.emit(span)
 
     def request(self, traceparent: str, parent: str | None) -> RequestTrace | None:
-        """``parent``: the caller's span. None: this trace is not told."""
+        """Start a request's span; ``parent`` is the caller's span. Returns None for an unsampled trace."""
         return RequestTrace(self.emit, traceparent, parent) if self.samples(traceparent) else None
 
     def attempt(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> AttemptTrace | None:
-        """An attempt was claimed. None: its trace is not told."""
+        """Start the spans of a claimed attempt. Returns None for an unsampled trace."""
         if not self.samples(job.trace):
             return None
-        self._history.queued(job)
+        self._history.emit_queue(job)
         return AttemptTrace(self, job, stages)
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
-        """An operation of the blob store is over: a span, where it is part of one."""
-        place = _here.get()
+        """Emit the span of a finished blob store operation, when it is part of another span."""
+        place = _active.get()
         if place is None:
             return
         end = now_us()
@@ -236,33 +238,36 @@ class Tracer:
         id_ = secrets.token_hex(8)
         self.emit(Span(name, place.trace, id_, place.span, start, end, Kind.CLIENT, attributes, error))
 
-    def of_delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
-        """A callback or webhook of the job is about to be sent. None: its trace is not told."""
+    def delivery(self, name: str, job: Job, event: EventType) -> DeliveryTrace | None:
+        """Start the span of a callback or webhook of the job. Returns None for an unsampled trace."""
         return DeliveryTrace(self.emit, name, job, event) if self.samples(job.trace) else None
 
     def changed(self, ended: Iterable[Job], others: Iterable[str], lost: Iterable[str]) -> None:
-        """Of a commit: jobs as they are at their end, ids of further ones that ended, and ids of jobs that
-        were taken back from their workers. Does not block."""
+        """Emit the spans of jobs changed by a commit. Does not block.
+
+        ``ended``: finished jobs; ``others``: ids of further finished jobs; ``lost``: ids of jobs that were
+        taken back from their workers.
+        """
         for job in ended:
-            self._history.over(job)
+            self._history.emit_job(job)
         for job_id in lost:
             if job_id not in self._handed_back:
-                self._history.lost(job_id)
+                self._history.emit_lost_attempt(job_id)
         for job_id in others:
-            self._history.ended(job_id)
+            self._history.emit_ended_job(job_id)
 
     def enter(self, place: ActiveSpan) -> "Token[ActiveSpan | None]":
-        return _here.set(place)
+        return _active.set(place)
 
     def leave(self, token: "Token[ActiveSpan | None]", job_id: str) -> None:
-        _here.reset(token)
+        _active.reset(token)
         self._handed_back.discard(job_id)
 
     def hand_back(self, job_id: str) -> None:
-        """Its own worker gives it back, and tells of the attempt itself."""
+        """Note that the job's own worker hands it back, and emits the attempt's span itself."""
         self._handed_back.add(job_id)
 
     def close(self) -> None:
-        """Deliver what is there, within a bounded time."""
+        """Export the remaining spans, within a bounded time."""
         self._history.close()
-        self._out.close()
+        self._sink.close()

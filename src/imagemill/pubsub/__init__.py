@@ -1,1 +1,1 @@
-"""Events, progress, previews and wake-ups between processes. Nothing is stored."""
+"""Publish and subscribe between processes: events, progress, previews and wake-ups. Nothing is stored."""

@@ -1,4 +1,5 @@
-"""The seam to whatever carries news between processes; losing them costs delay, never a fact."""
+"""The publish/subscribe protocol between processes. A lost message causes a delay; the database has the
+facts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,15 @@ from imagemill.domain.events import Notice
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
-    """What a commit of one process means to the others."""
+    """The effects of one process's commits that matter to the other processes."""
 
     events: tuple[Notice, ...] = ()
     cancelled_jobs: tuple[str, ...] = ()
-    """Running jobs that somebody wants cancelled."""
+    """Running jobs for which cancellation was requested."""
     queues_with_work: tuple[str, ...] = ()
-    """Queues that got claimable jobs, where nothing else wakes the slots of other processes."""
+    """Queues that got claimable jobs, when nothing else wakes the slots of other processes."""
     has_deliveries: bool = False
-    """Whether the outbox has something new to deliver."""
+    """Whether the outbox has new messages to deliver."""
 
     def __bool__(self) -> bool:
         return bool(self.events or self.cancelled_jobs or self.queues_with_work or self.has_deliveries)
@@ -26,39 +27,40 @@ class ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventHandlers:
-    """Who listens in this process; all are called on the listener's event loop and must not block."""
+    """Callbacks of this process; they are called on the listener's event loop and must not block."""
 
     on_event: Callable[[ClusterEvent], None]
     on_progress: Callable[[str, Progress], None]
-    """Where the render of a followed job stands now."""
+    """Called with a subscribed job's id and its current progress."""
     on_connect: Callable[[], None]
-    """News are heard from now on; what was told before was missed."""
+    """Called when events start to arrive; earlier ones were missed."""
 
 
 class PubSub(Protocol):
     @property
     def is_connected(self) -> bool:
-        """Whether news of other processes arrive now."""
+        """Whether events of other processes arrive now."""
         ...
 
-    def publish(self, news: Sequence[ClusterEvent]) -> None:
-        """From any thread; never blocks."""
+    def publish(self, events: Sequence[ClusterEvent]) -> None:
+        """Send events. Callable from any thread; never blocks."""
         ...
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
-        """From any thread; never blocks. Only the latest of a job is sent."""
+        """Send a job's latest progress; an unsent older one is dropped. Callable from any thread; never
+        blocks."""
         ...
 
     def subscribe(self, ids: Iterable[str]) -> None:
-        """Hear of the progress of these jobs; on the listener's event loop."""
+        """Receive the progress of these jobs. Only to be called on the listener's event loop."""
         ...
 
     def unsubscribe(self, ids: Iterable[str]) -> None: ...
 
     async def listen(self, handlers: EventHandlers) -> None:
-        """Until cancelled; connects again by itself."""
+        """Receive messages until cancelled; reconnects automatically."""
         ...
 
     def close(self) -> None:
-        """What was told is still sent, if somebody takes it."""
+        """Stop; published messages are still sent if the server takes them."""
         ...

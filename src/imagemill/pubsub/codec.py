@@ -1,4 +1,4 @@
-"""News and progress as bytes."""
+"""The encoding of events and progress as bytes."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from imagemill.domain.events import Notice
 from imagemill.pubsub.base import ClusterEvent
 
 
-def pack(sender: str, news: ClusterEvent) -> bytes:
+def pack(sender: str, event: ClusterEvent) -> bytes:
     body: dict[str, Any] = {"from": sender}
-    if news.events:
-        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in news.events]
-    if news.cancelled_jobs:
-        body["stopped"] = news.cancelled_jobs
-    if news.queues_with_work:
-        body["woken"] = news.queues_with_work
-    if news.has_deliveries:
+    if event.events:
+        body["notices"] = [[notice.job_id, notice.seq, notice.terminal] for notice in event.events]
+    if event.cancelled_jobs:
+        body["stopped"] = event.cancelled_jobs
+    if event.queues_with_work:
+        body["woken"] = event.queues_with_work
+    if event.has_deliveries:
         body["calledBack"] = True
     return to_json(body)
 
 
 def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
-    """Who sent it, and what."""
+    """Return the sender and the event."""
     body = from_json(data)
     return body["from"], ClusterEvent(
         events=tuple(Notice(job_id, seq, terminal) for job_id, seq, terminal in body.get("notices", ())),
@@ -33,17 +33,17 @@ def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
     )
 
 
-def merge(several: list[ClusterEvent]) -> ClusterEvent:
+def merge(events: list[ClusterEvent]) -> ClusterEvent:
     return ClusterEvent(
-        events=tuple(notice for news in several for notice in news.events),
-        cancelled_jobs=tuple(job_id for news in several for job_id in news.cancelled_jobs),
-        queues_with_work=tuple(sorted({queue for news in several for queue in news.queues_with_work})),
-        has_deliveries=any(news.has_deliveries for news in several),
+        events=tuple(notice for event in events for notice in event.events),
+        cancelled_jobs=tuple(job_id for event in events for job_id in event.cancelled_jobs),
+        queues_with_work=tuple(sorted({queue for event in events for queue in event.queues_with_work})),
+        has_deliveries=any(event.has_deliveries for event in events),
     )
 
 
 def pack_progress(sender: str, progress: Progress, *, whole: bool) -> bytes:
-    """A line of JSON, then the preview's bytes; without the preview unless ``whole``."""
+    """Encode progress as a line of JSON, followed by the preview's bytes if ``whole``."""
     head = {
         "from": sender,
         "step": progress.step,

@@ -1,4 +1,4 @@
-"""A thread that sends, so that nobody who commits or renders waits for a network."""
+"""The sender thread, so that commits and renders do not wait for the network; and the listener thread."""
 
 import asyncio
 import logging
@@ -12,75 +12,79 @@ from imagemill.pubsub.codec import merge
 
 log = logging.getLogger(__name__)
 
-_MOST_KEPT = 10_000
-"""News kept while nobody takes them; who misses some looks into the database."""
+_MAX_PENDING = 10_000
+"""Maximum number of unsent events; further ones are dropped, as all of them can be read from the database."""
 _AFTER_ERROR_S = 1.0
 
 Send = Callable[[ClusterEvent, dict[str, Progress]], None]
-"""Raises `PublishFailed`."""
+"""Sends an event and the latest progress by job. Raises `PublishFailed`."""
 
 
 class PublishFailed(Exception):
-    """Nobody took it; the cause is in the message."""
+    """A message could not be sent; the cause is in the message."""
 
 
 class SenderThread:
+    """Collects events and progress, and sends them from one thread."""
+
     def __init__(self, send: Send, *, name: str) -> None:
         self._send = send
-        self._bell = threading.Condition()
-        self._news: list[ClusterEvent] = []
+        self._condition = threading.Condition()
+        self._events: list[ClusterEvent] = []
         self._progress: dict[str, Progress] = {}
         self._closed = False
-        self._away = False
+        self._is_failing = False
         self._thread = threading.Thread(target=self._serve, name=f"imagemill-{name}", daemon=True)
         self._thread.start()
 
-    def publish(self, news: Sequence[ClusterEvent]) -> None:
-        with self._bell:
-            if len(self._news) < _MOST_KEPT:
-                self._news.extend(news)
-            self._bell.notify()
+    def publish(self, events: Sequence[ClusterEvent]) -> None:
+        with self._condition:
+            if len(self._events) < _MAX_PENDING:
+                self._events.extend(events)
+            self._condition.notify()
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
-        with self._bell:
+        with self._condition:
             self._progress[job_id] = progress
-            self._bell.notify()
+            self._condition.notify()
 
     def close(self) -> None:
-        with self._bell:
+        with self._condition:
             self._closed = True
-            self._bell.notify()
+            self._condition.notify()
         self._thread.join()
 
     def _serve(self) -> None:
         while True:
-            with self._bell:
-                self._bell.wait_for(lambda: self._closed or self._news or self._progress)
-                news, self._news = self._news, []
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._events or self._progress)
+                events, self._events = self._events, []
                 progress, self._progress = self._progress, {}
-                if not (news or progress):
+                if not (events or progress):
                     return
             try:
-                self._send(merge(news), progress)
-                self._away = False
+                self._send(merge(events), progress)
+                self._is_failing = False
             except PublishFailed as error:
-                if not self._away:
-                    log.warning("other processes hear of nothing and look by themselves: %s", error)
-                self._away = True
+                if not self._is_failing:
+                    log.warning("events cannot be sent, other processes poll the database: %s", error)
+                self._is_failing = True
                 if self._closed:
                     return
-                # Old news are of no use to anybody who looks into the database meanwhile.
+                # The events are not sent again: the other processes poll the database meanwhile.
                 time.sleep(_AFTER_ERROR_S)
             except Exception:
-                log.exception("a bug kept news from other processes; they look by themselves")
+                log.exception("events could not be sent; other processes poll the database")
 
 
 class ListenerThread:
+    """Runs `PubSub.listen` on an event loop in a thread of its own."""
+
     def __init__(self, pubsub: PubSub, handlers: EventHandlers) -> None:
         self._pubsub = pubsub
         self._handlers = handlers
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="imagemill-news", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="imagemill-listener", daemon=True)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -88,7 +92,7 @@ class ListenerThread:
         self._thread.start()
 
     def call(self, act: Callable[[], object]) -> None:
-        """On the listener's event loop, soon."""
+        """Run ``act`` soon on the listener's event loop."""
         self._loop.call_soon_threadsafe(act)
 
     def close(self) -> None:

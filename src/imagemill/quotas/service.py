@@ -10,8 +10,7 @@ from imagemill.domain.access import Caller
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import QueueFull, StorageError
 from imagemill.domain.jobs import Draft
-from imagemill.domain.quotas import QuotaPolicy, QuotaStatus, accounts_of
-from imagemill.jobs.store.queue_depth import Workload
+from imagemill.domain.quotas import QuotaPolicy, QuotaStatus, Workload, accounts_of
 from imagemill.quotas.store import CountRequest, QuotaStore
 
 log = logging.getLogger(__name__)

@@ -1,13 +1,13 @@
 """Limits shared by all processes: counters, the open jobs of an owner, owners' own limits."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.db.statements import Statement
@@ -42,9 +42,9 @@ class OwnerLimits:
 class QuotaStore:
     """What `imagemill.jobs.store.store.Store` offers about limits."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def take(self, take: CountRequest) -> QuotaStatus:
         """Count a request; what is left of the tightest. Raises `RateLimited` and counts nothing."""
@@ -118,7 +118,7 @@ def limited(message: str, standing: QuotaStatus) -> RateLimited:
     return RateLimited(
         f"{message}; try again in {max(1, round(standing.after_s))} s",
         after_s=standing.after_s,
-        standing=standing,
+        status=standing,
     )
 
 

@@ -1,1 +1,1 @@
-"""What is made. One module a family of recipes; each registers by the entry point ``imagemill.recipes``."""
+"""Recipes of the core: one module for each family. They register by the entry point ``imagemill.recipes``."""

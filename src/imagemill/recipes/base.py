@@ -1,6 +1,6 @@
-"""What a recipe is: an input model, what the input needs, and the plan of a render."""
+"""The recipe interface: an input model, the preparation of an input, and the plan of a render."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,74 +9,58 @@ from pydantic import BaseModel
 from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import RenderSpec
-from imagemill.domain.jobs import Record
 from imagemill.domain.moderation import PromptTexts
-from imagemill.media.palette import Palette
-from imagemill.media.transforms import ImageTransform, Role
-from imagemill.products.characters.prompts.types import (
-    Appearance,
-    CharacterSheet,
-    SceneDescription,
-    StoryContext,
-)
+from imagemill.media.transforms import ImageTransform, OutputFile, Role, TransformContext
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One render and what is made of its outputs."""
+    """One render, and the processing of its outputs."""
 
     work: RenderSpec
     outputs: int
-    """Files the render must deliver; fewer is a failure."""
+    """Number of files the render must deliver; fewer is a failure."""
     size: tuple[int, int] | None = None
-    """Width and height every picture must have; None: any."""
+    """Required width and height of every picture; None means any."""
     parameters: str = ""
     """The generation parameters as text, embedded in the picture."""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Sources (`ResourceResolver.picture`) of the pictures the work names."""
+    """Input name -> source (`ResourceResolver.picture`), for the pictures that the work names."""
     transform: ImageTransform | None = None
-    """What is made of each picture before it is kept; None: kept as it is."""
+    """Processing of each picture before it is stored; None stores it unchanged."""
     keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
-    """Where files lie that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
-    its owner's folder; the others lie with the job. Of plans with one output, and never of what a client
-    wrote as it is."""
-    record: Record | None = None
-    """What is written besides the job when it succeeds."""
+    """Blob keys of files that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
+    the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
+    contain unchecked text of a client."""
+    record: object | None = None
+    """A record to write when the job succeeds; its type names the writer, see `Product.record_writers`."""
 
 
 class ResourceResolver(Protocol):
-    """What a recipe completes an input from. ``path`` names the field in an `InvalidInput`."""
+    """Resolves the models and pictures of an input. ``path`` names the field in an `InvalidInput`."""
 
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
-        """Expand a short form, check that the model may be used."""
+        """Return a model by its AIR or short form, and check that it may be used."""
         ...
 
     def picture(self, path: str, text: str) -> str:
-        """Accept a picture a client gave as a data URL, a URL or ``blob:`` + a blob key of its own.
+        """Accept a client's picture: a data URL, a URL, or ``blob:`` and a blob key of the client.
 
-        Returns its source, to be kept in the input and handed to `Plan.inputs`.
+        Returns its source, to be stored in the input and used in `Plan.inputs`.
         """
         ...
 
 
-class Tools(Protocol):
-    """What a worker has that a request has not: time, and the network."""
+@dataclass(frozen=True, slots=True)
+class PrepareContext:
+    """Slow operations that a recipe may only use in a worker, not in a request."""
 
-    def look(self, sheet: CharacterSheet) -> Appearance:
-        """A character in words a checkpoint understands."""
-        ...
-
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        """A moment of a story in such words."""
-        ...
-
-    def palette(self, source: str) -> Palette:
-        """The colours of an input's picture. Raises `BackendError`, and `StorageError`."""
-        ...
-
-    def avatar(self, character_id: str) -> str | None:
-        """The source of the active avatar the job's owner has of a character."""
-        ...
+    owner: str
+    """The owner of the job."""
+    load_picture: Callable[[str], bytes]
+    """Return an input picture by its source. Raises `BackendError` and `StorageError`."""
+    run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+    """Run a transform in a confined process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +69,33 @@ class Prepared:
 
     input: Any
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the job's last event says of it."""
+    """Details for the job's last event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
+    """A kind of job. Registered by an entry point in the group ``imagemill.recipes``."""
+
     name: str
     input: type[BaseModel]
     complete: Callable[[Any, ResourceResolver, str], BaseModel]
-    """The input with AIRs expanded and the seed drawn. The last argument is the path of its fields."""
+    """Returns the input with AIRs expanded and the seed drawn. The last argument is the path of its fields.
+    """
     plan: Callable[[Any], Plan]
+    """Returns the render for a complete input."""
     model: Callable[[Any], str]
-    """The checkpoint's AIR in lower case, or an empty text."""
+    """Returns the checkpoint's AIR in lower case, or an empty text."""
     rate: Rate
-    """What it costs unless the settings say otherwise."""
+    """The price, unless the settings name another one."""
     queue: str = "gpu"
     get_texts: Callable[[Any], PromptTexts] | None = None
-    """The texts of an input, complete or not, for the checks of prompts; None: all texts that are in it."""
+    """Returns the texts of an input, complete or not, for prompt checks; None means all texts in it."""
     replace_texts: Callable[[Any, PromptTexts], BaseModel] | None = None
-    """The input with other texts; None: what a check would rewrite is blocked."""
-    prepare: Callable[[Any, Tools], Prepared] | None = None
-    """What is done in the worker before the plan: what takes too long for a request. Its texts are judged
-    once more. A plan must be possible without it, as a request makes one to see whether and where."""
+    """Returns the input with other texts. With None, an input that a check would rewrite is blocked."""
+    prepare: Callable[[Any, PrepareContext], Prepared] | None = None
+    """Slow work that the worker does before the plan. The texts are checked again after it. A plan must be
+    possible without it, as a request makes a plan to find out whether and where the job can run."""
     rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
-    """What it costs on occasions that have a name; see `JobSubmission.rate`."""
+    """Name -> price of a special case; see `imagemill.jobs.submit.JobRequest.rate`."""
     prompt_field: str = ""
-    """The input's field that messages about its texts name."""
+    """The input's field that error messages about its texts name."""

@@ -1,7 +1,7 @@
-"""``comfy``: a ComfyUI graph in API format, as it is.
+"""The recipe ``comfy``: a ComfyUI graph in API format, rendered as it is.
 
-AIRs anywhere in its inputs become the files a node has the models in, ``{seed}`` and other ``{words}`` the
-values given for them. What a node spells otherwise is settled when the graph is sent to it.
+AIRs anywhere in its inputs are replaced by the model files, and ``{seed}`` and other ``{words}`` by the given
+values. Differences in a node's spelling of file names are resolved when the graph is sent to the node.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,7 @@ from imagemill.graphs.files import file_kind
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 FILE = "file:"
-"""Before a checkpoint that is named by its file on the node, not by an AIR."""
-
-
-def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
-    """The first one the graph loads: its AIR, where ``airs`` has one for the file, else `FILE` + the file."""
-    for id_, place, kind, file in graphs.file_inputs(graph):
-        if kind == "checkpoint" and file_kind(graph[id_]["class_type"], str(place[0])):
-            return airs.get(file, f"{FILE}{file}")
-    return ""
-
-
+"""Prefix of a checkpoint that is named by its file on the node, not by an AIR."""
 MAX_NODES = 2000
 Scalar = str | int | float | bool
 
@@ -39,21 +29,37 @@ Scalar = str | int | float | bool
 class Comfy(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    graph: dict[str, Any] = Field(description="Node id -> {class_type, inputs}: ComfyUI's API format.")
+    graph: dict[str, Any] = Field(
+        description="The graph in ComfyUI's API format: node id -> {class_type, inputs}."
+    )
     seed: int | None = Field(
-        None, ge=-1, le=MAX_SEED, description="Stands for {seed} in the graph; -1 or absent: drawn."
+        None,
+        ge=-1,
+        le=MAX_SEED,
+        description="Replaces {seed} in the graph; -1 or absent draws a random seed.",
     )
     variables: dict[str, Scalar] = Field(
         default={}, max_length=100, description="Values for other {words} in the graph's texts."
     )
     number: int = Field(
-        default=0, ge=0, description="Of several pictures of one graph: seeds in it move on by this."
+        default=0, ge=0, description="Number of the picture within a batch of one graph; added to its seeds."
     )
-    checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
+    checkpoint: str = Field(
+        "", description="The first checkpoint's AIR or file; set when the job is accepted."
+    )
+
+
+def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
+    """Return the first checkpoint the graph loads: its AIR, if ``airs`` has one for the file, else `FILE` +
+    file."""
+    for id_, place, kind, file in graphs.file_inputs(graph):
+        if kind == "checkpoint" and file_kind(graph[id_]["class_type"], str(place[0])):
+            return airs.get(file, f"{FILE}{file}")
+    return ""
 
 
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
-    graph = _read(input_.graph, path)
+    graph = _parse_graph(input_.graph, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     reseeded = graphs.reseed(graph, input_.number)
     filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
@@ -62,11 +68,11 @@ def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
 
 
-def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
+def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
     if not raw:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
     if len(raw) > MAX_NODES:
-        raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; at most {MAX_NODES} pass")
+        raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; the maximum is {MAX_NODES}")
     try:
         return graphs.normalise(raw)
     except InvalidGraph as error:
@@ -75,7 +81,7 @@ def _read(raw: dict[str, Any], path: str) -> graphs.Graph:
 
 
 def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
-    """The graph with files for AIRs, and the first checkpoint it loads."""
+    """Return the graph with files in place of AIRs, and the first checkpoint it loads."""
     changes: dict[tuple[str, graphs.Path], str] = {}
     airs: dict[str, str] = {}
     for id_, place, value in graphs.air_inputs(graph):
@@ -83,12 +89,12 @@ def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> t
         resource = resolver.resource(f"{path}[{id_!r}].inputs.{where}", value)
         changes[id_, place] = resource.path
         airs[resource.path] = str(resource.air)
-    resolved = graphs.replaced(graph, changes)
+    resolved = graphs.replace_values(graph, changes)
     return resolved, checkpoint_of(resolved, airs)
 
 
 def _literal_seed(graph: graphs.Graph) -> int | None:
-    """What is reported as the picture's seed where the graph has its own."""
+    """Return the seed in the graph itself, which is reported as the picture's seed."""
     found = (node["inputs"].get(name) for node in graph.values() for name in graphs.SEED_INPUTS)
     return next((seed for seed in found if type(seed) is int and 0 <= seed <= MAX_SEED), None)
 
@@ -97,7 +103,7 @@ def get_texts(input_: Comfy) -> PromptTexts:
     try:
         graph = graphs.substitute(graphs.normalise(input_.graph), input_.variables)
     except InvalidGraph:
-        # It will be refused for that, with a better word.
+        # `complete` refuses the graph, with a better message.
         graph = input_.graph
     return prompt_texts.graph_texts(graph, input_.variables)
 

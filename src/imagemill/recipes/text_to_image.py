@@ -1,4 +1,4 @@
-"""``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
+"""The recipe ``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
 from typing import Annotated
 
@@ -23,10 +23,10 @@ class NetworkInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     air: str
-    type: str | None = Field(None, description="As in an AIR; taken from the AIR when absent.")
+    type: str | None = Field(None, description="Type as in an AIR; when absent, the AIR's own type.")
     strength: Strength = 1.0
     trigger_word: str | None = None
-    path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    path: str | None = Field(None, description="The model's file on a node; set when the job is accepted.")
 
 
 class ControlInput(BaseModel):
@@ -35,43 +35,65 @@ class ControlInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     image: str | None = Field(None, description="Data URL or URL of the control picture.")
-    preprocessor: str = Field("", max_length=64, description="Empty: the picture is a control map already.")
-    model: str | None = Field(None, description="The ControlNet's AIR; absent: the node's own for the kind.")
-    model_path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    preprocessor: str = Field(
+        "",
+        max_length=64,
+        description="Name of the preprocessor; empty when the picture already is a control map.",
+    )
+    model: str | None = Field(
+        None, description="The ControlNet's AIR; when absent, the node's own one for the preprocessor."
+    )
+    model_path: str | None = Field(
+        None, description="The model's file on a node; set when the job is accepted."
+    )
     weight: Strength = 1.0
-    start: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Fraction of the steps.")
-    end: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="Fraction of the steps.")
+    start: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Start of its effect, as a fraction of the steps."
+    )
+    end: float = Field(
+        1.0, ge=0, le=1, allow_inf_nan=False, description="End of its effect, as a fraction of the steps."
+    )
 
 
 class TextToImage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(description="The checkpoint's AIR, or its short form @civitai/{version}.")
-    model_path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    model_path: str | None = Field(
+        None, description="The model's file on a node; set when the job is accepted."
+    )
     prompt: str = ""
     negative_prompt: str = ""
-    width: int = Field(512, ge=64, le=4096, description="Pixels.")
-    height: int = Field(512, ge=64, le=4096, description="Pixels.")
+    width: int = Field(512, ge=64, le=4096, description="Width in pixels.")
+    height: int = Field(512, ge=64, le=4096, description="Height in pixels.")
     steps: int = Field(30, ge=1, le=150)
     cfg_scale: float = Field(7.5, ge=0, le=30, allow_inf_nan=False)
     sampler: str = Field("Undefined", description="A scheduler name of the Civitai API, in any case.")
-    seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
-    clip_skip: int = Field(0, ge=0, le=12, description="0 and 1: none.")
-    count: int = Field(1, ge=1, le=16, description="Pictures of the batch, all of the one seed.")
+    seed: int | None = Field(
+        None, ge=-1, le=MAX_SEED, description="Seed; -1 or absent draws one when the job is accepted."
+    )
+    clip_skip: int = Field(0, ge=0, le=12, description="CLIP skip; 0 and 1 mean none.")
+    count: int = Field(1, ge=1, le=16, description="Number of pictures in the batch, all from the same seed.")
     networks: list[NetworkInput] = Field(default=[], max_length=64)
-    image: str | None = Field(None, description="A source picture to draw anew: data URL or URL.")
-    mask: str | None = Field(None, description="Where to draw anew: white. Data URL or URL.")
-    denoise: float = Field(0.75, ge=0, le=1, allow_inf_nan=False, description="How much is drawn anew.")
+    image: str | None = Field(None, description="Source picture for image-to-image: data URL or URL.")
+    mask: str | None = Field(None, description="Mask for inpainting, white where to redraw: data URL or URL.")
+    denoise: float = Field(
+        0.75, ge=0, le=1, allow_inf_nan=False, description="Denoising strength for the source picture."
+    )
     controls: list[ControlInput] = Field(default=[], max_length=16)
     upscaler: str | None = Field(None, description="The AIR of a model that enlarges the finished picture.")
-    upscaler_path: str | None = Field(None, description="Its file on a node; filled in when accepted.")
-    guidance: float | None = Field(None, ge=0, le=100, allow_inf_nan=False, description="Flux's guidance.")
+    upscaler_path: str | None = Field(
+        None, description="The upscaler's file on a node; set when the job is accepted."
+    )
+    guidance: float | None = Field(
+        None, ge=0, le=100, allow_inf_nan=False, description="Flux's distilled guidance."
+    )
     format: str = Field("png", pattern="^(png|jpeg|webp)$")
     background: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 
 
 _FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
-"""What Flux is made to be sampled with; a client's own choice goes before."""
+"""Sampling defaults of Flux models; a client's own choice takes precedence."""
 
 
 def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> TextToImage:
@@ -126,17 +148,17 @@ def plan(input_: TextToImage) -> Plan:
     return Plan(
         work=spec,
         outputs=spec.count,
-        # An upscaler's own factor decides about the size of what it enlarges.
+        # With an upscaler, its own factor decides the size.
         size=None if spec.upscale else (input_.width, input_.height),
         parameters=parameters_text(spec, input_.sampler),
         inputs=_sources(input_),
-        # A node's own way to save is PNG, whatever was asked for.
+        # Nodes save PNG, whatever format was requested.
         transform=None if spec.format == "png" else ConvertFormat(spec.format),
     )
 
 
 def image_spec(input_: TextToImage) -> ImageSpec:
-    """Of a completed input."""
+    """Return the render specification of a complete input."""
     air = parse(input_.model)
     sampler = images.find(input_.sampler) or images.DEFAULT
     return ImageSpec(
@@ -181,14 +203,14 @@ def image_spec(input_: TextToImage) -> ImageSpec:
 
 
 def _sources(input_: TextToImage) -> dict[str, str]:
-    """Where the pictures come from, by the names `image_spec` gives them."""
+    """Return the sources of the pictures, by the names that `image_spec` gives them."""
     named = {"image": input_.image, "mask": input_.mask}
     named |= {f"control-{index}": control.image for index, control in enumerate(input_.controls)}
     return {name: source for name, source in named.items() if source}
 
 
 def parameters_text(spec: ImageSpec, sampler_name: str) -> str:
-    """The generation parameters in the layout that picture tools read."""
+    """Return the generation parameters in the text format that image tools read."""
     lines = [spec.prompt]
     if spec.negative_prompt:
         lines.append(f"Negative prompt: {spec.negative_prompt}")
@@ -216,7 +238,8 @@ def replace_texts(input_: TextToImage, texts: PromptTexts) -> TextToImage:
 
 
 PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
-"""0.96 for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps."""
+"""0.96 credits for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps.
+"""
 
 RECIPE = Recipe(
     name="textToImage",

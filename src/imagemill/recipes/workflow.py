@@ -1,4 +1,4 @@
-"""``workflow``: a stored graph with values for its named, typed inputs."""
+"""The recipe ``workflow``: a stored graph with values for its named, typed inputs."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,28 +19,31 @@ from imagemill.recipes.comfy import checkpoint_of
 
 _PICTURES = ("image", "mask")
 _DRAW = -1
-"""What clients send for a seed they leave to us."""
+"""The value of a seed that is to be drawn."""
 _LARGEST_KEPT_SEED = 2**63 - 1
-"""A database's whole number; ComfyUI's seeds go to twice that. A larger one is used, but not told."""
+"""The largest integer of the database; ComfyUI's seeds go to twice that. A larger seed is used, but not
+reported."""
 
 
 class WorkflowRun(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=64)
-    version: int = Field(0, ge=0, description="0: built in.")
-    values: dict[str, Any] = Field({}, description="By the names of the workflow's inputs.")
+    version: int = Field(0, ge=0, description="Version of the workflow; 0 for a built-in one.")
+    values: dict[str, Any] = Field({}, description="Values by the names of the workflow's inputs.")
     definition: Any = Field(
         default=None, exclude=True, description="The workflow itself, until the job is accepted."
     )
-    graph: dict[str, Any] = Field({}, description="With the values in it; filled in when accepted.")
-    seed: int | None = Field(None, description="Of the first seed; filled in when accepted.")
-    checkpoint: str = Field("", description="The first checkpoint's AIR or file; filled in when accepted.")
-    pictures: dict[str, str] = Field({}, description="Sources of pictures; filled in when accepted.")
+    graph: dict[str, Any] = Field({}, description="The graph with the values; set when the job is accepted.")
+    seed: int | None = Field(None, description="Value of the first seed input; set when the job is accepted.")
+    checkpoint: str = Field(
+        "", description="The first checkpoint's AIR or file; set when the job is accepted."
+    )
+    pictures: dict[str, str] = Field({}, description="Sources of pictures; set when the job is accepted.")
 
 
 def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> WorkflowRun:
-    """Raises `InvalidInput` at ``path`` + the name of the workflow's input, with every fault it can see."""
+    """Return the complete input. Raises `InvalidInput` at ``path`` + input name, with every error found."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
         raise InvalidInput.at(
@@ -71,12 +74,12 @@ def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> Work
 
 
 def placeholder(name: str) -> str:
-    """What stands in the graph for a picture until a node has it: a variable named as the order's input."""
+    """Return the graph's variable for a picture; it is named like the input of the render request."""
     return f"{{picture_{name}}}"
 
 
 def _seeded(workflow: Workflow, values: dict[str, Any]) -> dict[str, Any]:
-    """A seed nobody chose is drawn, whatever the graph says, or every run would give the same picture."""
+    """Draw every seed that the client did not choose; the graph's own seed would repeat the same picture."""
     for one in workflow.inputs:
         if one.type == "seed" and values.get(one.name, _DRAW) == _DRAW:
             values[one.name] = random_below(MAX_SEED + 1)
@@ -84,7 +87,7 @@ def _seeded(workflow: Workflow, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_files(one: Input, value: Any, resolver: ResourceResolver, path: str, found: list[Resource]) -> Any:
-    """A model named by AIR becomes the file a node should have it in. What is no such value is left alone."""
+    """Replace a model's AIR by the file in which a node should have it; other values are unchanged."""
     if one.type == "model" and isinstance(value, str) and graphs.is_air(value):
         found.append(resolver.resource(path, value))
         return found[-1].path
@@ -126,16 +129,16 @@ def _picture_errors(workflow: Workflow, values: Mapping[str, Any]) -> Iterator[F
 
 
 def _with_airs(graph: graphs.Graph, resolver: ResourceResolver, found: list[Resource]) -> graphs.Graph:
-    """AIRs that stand in the graph itself, as the files a node should have them in."""
+    """Replace AIRs in the graph itself by the files in which a node should have the models."""
     changes: dict[tuple[str, graphs.Path], Any] = {}
     for id_, place, air in graphs.air_inputs(graph):
         found.append(resolver.resource(f"workflow.graph[{id_!r}].inputs.{'.'.join(map(str, place))}", air))
         changes[id_, place] = found[-1].path
-    return graphs.replaced(graph, changes)
+    return graphs.replace_values(graph, changes)
 
 
 def get_texts(input_: WorkflowRun) -> PromptTexts:
-    """Of the graph that runs, and of what was said of it."""
+    """Return the texts of the graph with the client's values, and of the further values."""
     workflow = input_.definition
     if not isinstance(workflow, Workflow):
         return prompt_texts.graph_texts(input_.graph)

@@ -1,1 +1,1 @@
-"""Checks of prompts and classifiers of pictures. They are tripwires: they catch the careless, no more."""
+"""Prompt checks and picture classifiers. They catch careless requests; they do not stop a determined user."""

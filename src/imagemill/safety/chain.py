@@ -1,4 +1,4 @@
-"""Checks of prompts, one after the other."""
+"""The chain of prompt checks, which run one after the other."""
 
 import logging
 from collections.abc import Sequence
@@ -20,19 +20,21 @@ log = logging.getLogger(__name__)
 
 
 class Check(Protocol):
-    """Called by many threads at once, for each prompt before its job is stored. It should take well below a
-    millisecond, and must not log the text."""
+    """A prompt check. Many threads call it, once for each prompt before its job is stored.
+
+    A call should take well below a millisecond, and must not log the text.
+    """
 
     @property
     def name(self) -> str:
-        """In lower case; what settings and decisions name it by."""
+        """Lower-case name for settings and stored decisions."""
         ...
 
     def judge(self, question: ModerationInput) -> ModerationResult: ...
 
 
 class CheckFailed(ImagemillError):
-    """A check could not say anything. What is not checked is not rendered."""
+    """A check raised an error. A prompt that was not checked is not rendered."""
 
     code = "check_failed"
     retryable = True
@@ -40,51 +42,54 @@ class CheckFailed(ImagemillError):
 
 @dataclass(frozen=True, slots=True)
 class ChainResult:
-    """What all checks together say."""
+    """The combined result of all checks."""
 
     texts: PromptTexts
-    judgements: tuple[ModerationRecord, ...] = ()
-    """Of the checks that said something, in their order; a block is the last."""
+    """The texts to render, possibly rewritten."""
+    records: tuple[ModerationRecord, ...] = ()
+    """Results other than ``allow``, in the order of the checks; a block is the last one."""
 
     @property
     def blocked(self) -> ModerationRecord | None:
-        last = self.judgements[-1] if self.judgements else None
+        """The result that blocks the prompt, if any."""
+        last = self.records[-1] if self.records else None
         return last if last is not None and last.verdict is Verdict.BLOCK else None
 
 
 class CheckChain:
-    """`Minors` is first, and last where a text was rewritten, whatever else there is."""
+    """Runs the checks in order. `Minors` always runs first, and again at the end after a rewrite."""
 
     def __init__(self, checks: Sequence[Check] = ()) -> None:
         self._always = Minors()
         self._checks: tuple[Check, ...] = (self._always, *checks)
 
     def judge(self, question: ModerationInput, *, rewritable: bool = True) -> ChainResult:
-        """Where texts cannot be rewritten, a rewrite is a block. Raises `CheckFailed`."""
-        first = question.wording
-        judgements: list[ModerationRecord] = []
+        """Run all checks. When texts are not ``rewritable``, a rewrite counts as a block. Raises
+        `CheckFailed`."""
+        first = question.texts
+        records: list[ModerationRecord] = []
         for check in self._checks:
-            ruling = self._ruled(check, question, judgements, rewritable)
-            if ruling.verdict is Verdict.BLOCK:
-                return ChainResult(question.wording, tuple(judgements))
-            if ruling.verdict is Verdict.REWRITE and ruling.wording is not None:
-                question = replace(question, wording=ruling.wording)
-        if question.wording != first:
-            self._ruled(self._always, question, judgements, rewritable)
-        return ChainResult(question.wording, tuple(judgements))
+            result = self._run_check(check, question, records, rewritable)
+            if result.verdict is Verdict.BLOCK:
+                return ChainResult(question.texts, tuple(records))
+            if result.verdict is Verdict.REWRITE and result.texts is not None:
+                question = replace(question, texts=result.texts)
+        if question.texts != first:
+            self._run_check(self._always, question, records, rewritable)
+        return ChainResult(question.texts, tuple(records))
 
-    def _ruled(
-        self, check: Check, question: ModerationInput, judgements: list[ModerationRecord], rewritable: bool
+    def _run_check(
+        self, check: Check, question: ModerationInput, records: list[ModerationRecord], rewritable: bool
     ) -> ModerationResult:
         try:
-            ruling = check.judge(question)
-        except Exception as error:  # noqa: BLE001 - it may be anybody's
-            # Its message may hold the text.
+            result = check.judge(question)
+        except Exception as error:  # noqa: BLE001 - a check may be a plug-in and raise anything
+            # The error's message may contain the text.
             log.error("check %r failed: %s", check.name, type(error).__name__)  # noqa: TRY400
             raise CheckFailed(f"the check {check.name!r} of prompts failed; try again") from None
-        if ruling.verdict is Verdict.REWRITE and (ruling.wording is None or not rewritable):
-            ruling = ModerationResult(Verdict.BLOCK, ruling.category)
-        if ruling.verdict is not Verdict.ALLOW:
-            category, text = ruling.category[:64], digest(question.wording)
-            judgements.append(ModerationRecord(check.name[:64], ruling.verdict, category, text))
-        return ruling
+        if result.verdict is Verdict.REWRITE and (result.texts is None or not rewritable):
+            result = ModerationResult(Verdict.BLOCK, result.category)
+        if result.verdict is not Verdict.ALLOW:
+            category, text = result.category[:64], digest(question.texts)
+            records.append(ModerationRecord(check.name[:64], result.verdict, category, text))
+        return result

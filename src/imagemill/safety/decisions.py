@@ -1,14 +1,15 @@
-"""What checks and classifiers decided: whose, when, by which rule, on the digest of what. Never the text."""
+"""The stored decisions of checks and classifiers: owner, time, rule and a digest of the content, never the
+text."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.moderation import ModerationRecord, Verdict
 
@@ -23,23 +24,22 @@ class Decision:
     owner: str
     at: int
     job_id: str | None
-    """None for a prompt that never became a job."""
-    judgement: ModerationRecord
+    """None for a blocked prompt, which never became a job."""
+    record: ModerationRecord
 
 
 class Decisions:
-    """What `imagemill.jobs.store.store.Store` offers about decisions."""
+    """Reads and writes of decisions."""
 
-    def __init__(
-        self, begin: Callable[..., Any], write: Callable[..., Any], read: Callable[..., Any]
-    ) -> None:
-        self._begin = begin
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._begin = database.begin
+        self._write = database.write
+        self._read = database.read
 
     def begin(self, decisions: Sequence[Decision]) -> None:
-        """Never blocks; kept no later than whatever is written after it. A failure is logged."""
-        self._begin(_record, tuple(decisions)).add_done_callback(_tell)
+        """Write decisions in the background, no later than any later write. Never blocks; a failure is
+        logged."""
+        self._begin(_record, tuple(decisions)).add_done_callback(_log_failure)
 
     def record(self, decisions: Sequence[Decision]) -> None:
         self._write(_record, tuple(decisions))
@@ -47,15 +47,15 @@ class Decisions:
     def page(
         self, *, owner: str | None = None, before: str | None = None, limit: int = 100
     ) -> list[Decision]:
-        """The newest first; of one owner, or of all."""
+        """Return decisions of one owner or of all, the newest first."""
         return self._read(_page, owner, before, limit)
 
     def prune(self, before: int) -> int:
-        """Delete what is older than an instant; how many."""
+        """Delete decisions older than an instant; return their number."""
         return self._write(_prune, before)
 
 
-def _tell(written: "Future[None]") -> None:
+def _log_failure(written: "Future[None]") -> None:
     if (error := written.exception()) is not None:
         log.error("a decision about a text could not be recorded: %s", error)
 
@@ -67,10 +67,10 @@ def _record(tx: Tx, requests: Sequence[tuple[Decision, ...]]) -> list[None]:
             "owner": decision.owner,
             "at": decision.at,
             "job_id": decision.job_id,
-            "digest": decision.judgement.digest,
-            "verdict": decision.judgement.verdict.value,
-            "rule": decision.judgement.rule,
-            "category": decision.judgement.category,
+            "digest": decision.record.digest,
+            "verdict": decision.record.verdict.value,
+            "rule": decision.record.rule,
+            "category": decision.record.category,
         }
         for decisions in requests
         for decision in decisions

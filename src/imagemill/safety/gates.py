@@ -1,4 +1,4 @@
-"""Prompts are judged before a job is stored, pictures before they are kept."""
+"""Gates: prompts are checked before a job is stored, and pictures before they are stored."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +19,10 @@ from imagemill.domain.moderation import (
     Verdict,
 )
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
-from imagemill.jobs.store.store import Store
 from imagemill.media.pictures import PictureInfo
 from imagemill.recipes.base import Recipe
 from imagemill.safety.chain import ChainResult, CheckChain, CheckFailed
-from imagemill.safety.decisions import Decision
+from imagemill.safety.decisions import Decision, Decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class ApprovedInput:
     """An input whose texts may be rendered."""
 
     input: Any
-    judgements: tuple[ModerationRecord, ...] = ()
+    records: tuple[ModerationRecord, ...] = ()
 
     @property
     def dumped(self) -> Mapping[str, Any]:
@@ -39,67 +38,70 @@ class ApprovedInput:
         return input_.model_dump(exclude_defaults=True) if isinstance(input_, BaseModel) else input_
 
     @property
-    def marks(self) -> dict[str, Any]:
-        """What is kept on the job of what was said."""
-        if not self.judgements:
+    def job_details(self) -> dict[str, Any]:
+        """Return the details that are stored with the job: whether it was rewritten, and its flags."""
+        if not self.records:
             return {}
         return {
             "safety": {
-                "rewritten": any(each.verdict is Verdict.REWRITE for each in self.judgements),
-                "flags": [each.category for each in self.judgements if each.verdict is Verdict.FLAG],
+                "rewritten": any(each.verdict is Verdict.REWRITE for each in self.records),
+                "flags": [each.category for each in self.records if each.verdict is Verdict.FLAG],
             }
         }
 
 
 class PromptGate:
-    def __init__(self, chain: CheckChain, store: Store) -> None:
+    """Runs the prompt checks on a recipe's input, and stores their decisions."""
+
+    def __init__(self, chain: CheckChain, decisions: Decisions) -> None:
         self._chain = chain
-        self._store = store
+        self._decisions = decisions
 
     def admit(self, recipe: Recipe, input_: BaseModel, owner: str, path: str) -> ApprovedInput:
-        """Raises `ContentBlocked` at ``path`` + the recipe's field, and `CheckFailed`."""
-        texts, sentence = self._judged(recipe, input_, owner)
-        if (blocked := sentence.blocked) is not None:
-            self._store.decisions.begin([_decision(blocked, owner, None)])
+        """Check an input. Raises `ContentBlocked` at ``path`` + the prompt field, and `CheckFailed`."""
+        texts, checked = self._check(recipe, input_, owner)
+        if (blocked := checked.blocked) is not None:
+            self._decisions.begin([_decision(blocked, owner, None)])
             raise ContentBlocked.at(
                 f"{path}{recipe.prompt_field}",
                 f"is not allowed here: its text was blocked as {blocked.category!r}; change it",
             )
-        return ApprovedInput(_rewritten(recipe, input_, texts, sentence), sentence.judgements)
+        return ApprovedInput(_apply_rewrite(recipe, input_, texts, checked), checked.records)
 
     def admit_again(self, recipe: Recipe, input_: BaseModel, job: Job) -> Any:
-        """In the worker, where the texts are others by now. Raises `BackendError`."""
+        """Check an input again in the worker, after its texts have changed. Raises `BackendError`."""
         try:
-            texts, sentence = self._judged(recipe, input_, job.owner)
+            texts, checked = self._check(recipe, input_, job.owner)
         except CheckFailed as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
-        if sentence.judgements:
-            self._store.decisions.record([_decision(each, job.owner, job.id) for each in sentence.judgements])
-        if (blocked := sentence.blocked) is not None:
-            message = f"its text was blocked as {blocked.category!r} once it was translated; change it"
+        if checked.records:
+            self._decisions.record([_decision(each, job.owner, job.id) for each in checked.records])
+        if (blocked := checked.blocked) is not None:
+            message = f"its text was blocked as {blocked.category!r} after its translation; change it"
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
-        return _rewritten(recipe, input_, texts, sentence)
+        return _apply_rewrite(recipe, input_, texts, checked)
 
-    def _judged(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
+    def _check(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
         texts = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
-        question = ModerationInput(texts, owner, recipe.name)
-        return texts, self._chain.judge(question, rewritable=recipe.replace_texts is not None)
+        request = ModerationInput(texts, owner, recipe.name)
+        return texts, self._chain.judge(request, rewritable=recipe.replace_texts is not None)
 
     def record(self, owner: str, drafts: Sequence[Draft]) -> None:
-        """Before the jobs are stored, in the same or an earlier transaction."""
-        decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.judgements]
+        """Store the decisions of new jobs. Call it before the jobs are stored, for the same transaction or an
+        earlier one."""
+        decisions = [_decision(each, owner, draft.id) for draft in drafts for each in draft.moderation]
         if decisions:
-            self._store.decisions.begin(decisions)
+            self._decisions.begin(decisions)
 
 
-def _rewritten(recipe: Recipe, input_: Any, texts: PromptTexts, sentence: ChainResult) -> Any:
-    if sentence.texts == texts or recipe.replace_texts is None:
+def _apply_rewrite(recipe: Recipe, input_: Any, texts: PromptTexts, checked: ChainResult) -> Any:
+    if checked.texts == texts or recipe.replace_texts is None:
         return input_
-    return recipe.replace_texts(input_, sentence.texts)
+    return recipe.replace_texts(input_, checked.texts)
 
 
 def _all_texts(input_: BaseModel) -> PromptTexts:
-    """Of a recipe that does not say which of its fields are prompts."""
+    """Return all texts of an input, for a recipe that does not name its prompt fields."""
     return PromptTexts("\n".join(_strings(input_.model_dump())))
 
 
@@ -117,60 +119,62 @@ def _strings(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture, as a classifier sees it."""
+    """A finished picture, the input of a classifier."""
 
     data: bytes
     info: PictureInfo
     raster: Callable[[int, int], bytes]
-    """Its pixels scaled to a width and a height, row by row, red, green and blue."""
+    """Returns its pixels scaled to a width and a height, row by row, as red, green and blue bytes."""
 
 
 class Classifier(Protocol):
-    """Called by many threads at once, for each picture before it is kept."""
+    """A picture classifier. Many threads call it, once for each picture before it is stored."""
 
     @property
     def name(self) -> str:
-        """In lower case; what settings and decisions name it by."""
+        """Lower-case name for settings and stored decisions."""
         ...
 
     def judge(self, picture: Picture, job: Job) -> ModerationResult:
-        """A rewrite counts as a flag."""
+        """Classify a picture; the verdict ``rewrite`` counts as ``flag``."""
         ...
 
 
 class PictureGate:
+    """Runs the classifiers on a finished picture, and stores their decisions."""
+
     def __init__(
         self,
         classifiers: Sequence[Classifier],
-        store: Store,
+        decisions: Decisions,
         raster: Callable[[bytes, int, int], bytes],
     ) -> None:
         self._classifiers = tuple(classifiers)
-        self._store = store
+        self._decisions = decisions
         self._raster = raster
 
     def judge(self, job: Job, data: bytes, info: PictureInfo) -> list[str]:
-        """Categories it is flagged with. Raises `BackendError` for one that may not be kept."""
+        """Return the categories of its flags. Raises `BackendError` for a picture that may not be stored."""
         if not self._classifiers:
             return []
         picture = Picture(data, info, lambda width, height: self._raster(data, width, height))
         flags: list[str] = []
         for classifier in self._classifiers:
-            ruling = classifier.judge(picture, job)
-            if ruling.verdict is Verdict.ALLOW:
+            result = classifier.judge(picture, job)
+            if result.verdict is Verdict.ALLOW:
                 continue
-            self._record(classifier.name, ruling, job, data)
-            if ruling.verdict is Verdict.BLOCK:
-                message = f"the finished picture was blocked as {ruling.category!r} and is not kept"
+            self._record(classifier.name, result, job, data)
+            if result.verdict is Verdict.BLOCK:
+                message = f"the finished picture was blocked as {result.category!r} and is not stored"
                 raise BackendError(FailureCode.CONTENT_BLOCKED, message)
-            flags.append(ruling.category)
+            flags.append(result.category)
         return flags
 
-    def _record(self, name: str, ruling: ModerationResult, job: Job, data: bytes) -> None:
+    def _record(self, name: str, result: ModerationResult, job: Job, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
-        judgement = ModerationRecord(name[:64], ruling.verdict, ruling.category[:64], digest)
-        self._store.decisions.record([_decision(judgement, job.owner, job.id)])
+        record = ModerationRecord(name[:64], result.verdict, result.category[:64], digest)
+        self._decisions.record([_decision(record, job.owner, job.id)])
 
 
-def _decision(judgement: ModerationRecord, owner: str, job_id: str | None) -> Decision:
-    return Decision(uuid7(), owner, now_us(), job_id, judgement)
+def _decision(record: ModerationRecord, owner: str, job_id: str | None) -> Decision:
+    return Decision(uuid7(), owner, now_us(), job_id, record)

@@ -1,14 +1,14 @@
-"""Sexual content about minors: refused always, whatever the settings say.
+"""The check that always blocks sexual content about minors, whatever the settings say.
 
-Each list by itself is everyday language. It is a word of the one together with a word of the other that is
-refused, or a word of the third.
+Words of the first list (youth) and of the second (sexual) are common words on their own. The check blocks a
+word of one together with a word of the other, and any word of the third list.
 """
 
 import re
 from functools import lru_cache
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
-from imagemill.safety.normalize import folded, words
+from imagemill.safety.normalize import fold, words
 from imagemill.safety.words import TermList
 
 NAME = "minors"
@@ -29,7 +29,7 @@ _YOUNG = TermList(
     )
 )
 _NINO = re.compile(r"\bni\u00f1[oa]s?\b")
-"""Without its sign it is a name."""
+"""Spanish words for a child; without the tilde, "nino" is a name."""
 _AGE = re.compile(
     r"(?<![\d.])(\d{1,2})\s*-?\s*(?:y\s*/?\.?\s*o\b|yrs?\b|years?[\s-]*old|year[\s-]*olds?|anos\b|jahre?\b|ans\b)"
     r"|\bage[ds]?\s*:?\s*(\d{1,2})\b"
@@ -51,16 +51,20 @@ _HARMLESS = re.compile(
 )
 _ALONE = TermList(("lolicon*", "shotacon*", "jailbait*", "pedophil*", "paedophil*", "pedofil*", "childporn*"))
 _CLOTHES = TermList(("clothes", "clothing", "clothed", "dressed", "underwear", "roupa", "roupas", "ropa"))
-"""Ruled out by the negative prompt they say as much as a word of `_SEXUAL`."""
+"""In a negative prompt, these mean the same as a word of `_SEXUAL`."""
+_LONGEST_COMPOUND = 24
+"""Maximum number of letters in a compound of two list words; longer words are not worth the time."""
 
 
 class Minors:
+    """The check itself; see the module's docstring."""
+
     name = NAME
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        texts = question.wording
-        text = folded(texts.whole)
-        # The same text as for other checks, whose words are known then.
+        texts = question.texts
+        text = fold(texts.whole)
+        # Usually the same text as in the other checks, so that its words are cached.
         found = words(_HARMLESS.sub(" ", text) if _HARMLESS.search(text) else texts.whole)
         if _ALONE.within(found) or any(_is_compound(word) for word in found):
             return _BLOCKED
@@ -76,13 +80,10 @@ def _is_young(text: str) -> bool:
     return any(age < _ADULT_AGE for age in ages)
 
 
-_LONGEST_COMPOUND = 24
-"""Letters of two words of the lists; a longer word is text without blanks, not worth the time."""
-
-
 @lru_cache(maxsize=8192)
 def _is_compound(word: str) -> bool:
-    """Both lists in one word. Prompts share most of their words, so most answers are known."""
+    """Whether a word joins words of both lists. Prompts share most of their words, so most results are
+    cached."""
     if not 6 <= len(word) <= _LONGEST_COMPOUND:
         return False
     return any(

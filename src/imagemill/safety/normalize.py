@@ -1,4 +1,5 @@
-"""Texts as they are compared: without the disguises that are easily put on and taken off."""
+"""Normalisation of texts for comparison: it removes the usual disguises, such as look-alikes and digits for
+letters."""
 
 import hashlib
 import re
@@ -7,22 +8,22 @@ from functools import lru_cache
 
 from imagemill.domain.moderation import PromptTexts
 
-# Cyrillic, Greek, and letters that are not made of another and a mark.
+# Cyrillic and Greek look-alikes, and Latin letters that do not decompose into a letter and a mark.
 _CONFUSABLE = str.maketrans(
     "авекмнорстухіјѕԁһӏьԛԝёαβεζηικμνορτυχϲłøđıħŧɡɑпги",
     "abekmhopctyxijsdhlbqweabeznikmvoptyxclodihtganru",
 )
 _LEET = str.maketrans("013456789@$!|+€£", "oieasgtbgasiltel")
 _WHOLE_WORDS = re.compile("[\ufdf0-\ufdfd]")
-"""Single signs for Arabic phrases, which normalising would make eighteen times as long."""
+"""Single characters for Arabic phrases, which normalisation would expand to eighteen times the length."""
 _LONG = re.compile(r"(\w)\1{2,}")
 _TOKEN = re.compile(r"[^\W_]+(?:[@$!|+€£][^\W_]+)*[@$]?|[@$][^\W_]+")
 _LEET_SIGNS = re.compile(r"[^\W\d_]")
 _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4")
 
 
-def folded(text: str) -> str:
-    """Small letters without marks, look-alikes, and signs that are not seen."""
+def fold(text: str) -> str:
+    """Return the text in lower case without marks, look-alikes and invisible characters."""
     if not text.isascii():
         text = _WHOLE_WORDS.sub(" ", text)
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
@@ -33,26 +34,26 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def words(text: str) -> tuple[str, ...]:
-    """Its words in order; letters that stand apart are put together, digits in words read as letters."""
+    """Return the words of a text in order. Spaced-out letters are joined, digits in words read as letters."""
     found: list[str] = []
     apart: list[str] = []
-    for token in _TOKEN.findall(_LONG.sub(r"\1", folded(text))):
+    for token in _TOKEN.findall(_LONG.sub(r"\1", fold(text))):
         if len(token) == 1:
             apart.append(token)
             continue
         if apart:
-            _put_together(found, apart)
-        found.append(token if token.isalpha() else _letters(token))
-    _put_together(found, apart)
+            _join_letters(found, apart)
+        found.append(token if token.isalpha() else _read_digits_as_letters(token))
+    _join_letters(found, apart)
     return tuple(found)
 
 
-def _letters(token: str) -> str:
+def _read_digits_as_letters(token: str) -> str:
     return token.translate(_LEET) if _LEET_SIGNS.search(token) else token
 
 
-def _put_together(found: list[str], apart: list[str]) -> None:
-    """Three letters or more in a row are a word that was taken apart; one or two are words of their own."""
+def _join_letters(found: list[str], apart: list[str]) -> None:
+    """Add single letters to ``found``: three or more in a row are one spaced-out word, fewer are words."""
     if len(apart) >= 3:
         found.append("".join(apart).translate(_LEET))
     else:
@@ -61,6 +62,6 @@ def _put_together(found: list[str], apart: list[str]) -> None:
 
 
 def digest(texts: PromptTexts) -> str:
-    """Of the words, so that the same text in another dress is the same."""
+    """Return the SHA-256 of the normalised words, so that a disguised text has the same digest."""
     text = "\n".join(" ".join(words(part)) for part in (texts.whole, texts.negative))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""A classifier that runs an ONNX model of open_nsfw's kind; needs the extra ``classify``.
+"""A picture classifier that runs an ONNX model such as open_nsfw; needs the extra ``classify``.
 
-Input: one picture of 224 x 224 pixels, blue, green and red less the means of the training set, as 32-bit
-floats, planes first (NCHW) or last (NHWC), as the model says. Output: scores that add up to 1.
+Input: one picture of 224 x 224 pixels; blue, green and red minus the means of the training set, as 32-bit
+floats, channels first (NCHW) or last (NHWC) as the model declares. Output: scores that add up to 1.
 """
 
 import threading
@@ -12,19 +12,21 @@ from imagemill.domain.moderation import ALLOWED, ModerationResult, Verdict
 
 _SIDE = 224
 _SCALED = 256 / 224
-"""A picture is scaled to this much more than the model sees, and its centre is taken."""
+"""Factor by which a picture is scaled larger than the model's input; the centre is cropped from it."""
 _MEANS = (104.0, 117.0, 123.0)
-"""Of blue, green and red."""
+"""Means of blue, green and red."""
 _THREADS = 1
-"""Of a model's run. Several run at once already, as many as pictures are worked on."""
+"""Threads of one model run. Several pictures are classified concurrently anyway."""
 
 
 class Nsfw:
+    """The classifier. ``output`` is the index of the score; ``flag`` and ``block`` are thresholds for it."""
+
     name = "nsfw"
 
     def __init__(self, model: Path, *, output: int, flag: float, block: float) -> None:
         if not model.is_file():
-            raise ValueError(f"IMAGEMILL_SAFETY__NSFW_MODEL names {model}, which is no file")
+            raise ValueError(f"IMAGEMILL_SAFETY__NSFW_MODEL: {model} is not a file")
         try:
             import onnxruntime  # noqa: F401 - an extra
         except ImportError as error:
@@ -39,7 +41,7 @@ class Nsfw:
         self._model: _Model | None = None
 
     def judge(self, picture: Any, job: Any) -> ModerationResult:
-        """``picture``: an `imagemill.safety.gates.Picture`."""
+        """Classify an `imagemill.safety.gates.Picture`."""
         del job
         score = self.score(picture)
         if score >= self._block:

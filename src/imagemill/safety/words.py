@@ -1,18 +1,19 @@
-"""Word lists of the operator's own, and those of glin-profanity."""
+"""Checks by word lists: the operator's own, and those of profanity in ``data``, one file a language."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from importlib.util import find_spec
-from itertools import chain
-from pathlib import Path
+from importlib.resources import files
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
-from imagemill.safety.normalize import folded, words
+from imagemill.safety.normalize import fold, words
+
+_LISTS = files("imagemill.safety").joinpath("data")
 
 
 class TermList:
+    """A list of words, phrases, and stems that end with ``*``."""
+
     def __init__(self, terms: Iterable[str]) -> None:
         self._words: set[str] = set()
         self._phrases: dict[str, list[tuple[str, ...]]] = {}
@@ -28,11 +29,11 @@ class TermList:
         self._stems = re.compile("(?:^| )(?:" + "|".join(map(re.escape, stems)) + ")") if stems else None
 
     def has(self, word: str) -> bool:
-        """A word by itself."""
+        """Whether this single word is in the list."""
         return word in self._words or bool(self._stems and self._stems.match(word))
 
     def within(self, words: Sequence[str]) -> bool:
-        """Anywhere, as a word or a phrase."""
+        """Whether the words contain a word or a phrase of the list."""
         if not self._words.isdisjoint(words) or (self._stems and self._stems.search(" ".join(words))):
             return True
         if self._phrases.keys().isdisjoint(words):
@@ -47,20 +48,20 @@ class TermList:
 
 
 class BlockedWords:
-    """Words that the operator of this installation does not want."""
+    """A check that blocks the operator's list of words."""
 
     name = "words"
 
     def __init__(self, terms: Sequence[str]) -> None:
-        self._terms = TermList(folded(term) for term in terms if term.strip("* "))
+        self._terms = TermList(fold(term) for term in terms if term.strip("* "))
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        found = self._terms.within(words(question.wording.whole))
+        found = self._terms.within(words(question.texts.whole))
         return ModerationResult(Verdict.BLOCK, "words") if found else ALLOWED
 
 
 class RecipeBlockedWords:
-    """Words that are not wanted in certain recipes only."""
+    """A check that blocks a list of words in certain recipes only."""
 
     def __init__(self, name: str, terms: Sequence[str], recipes: Sequence[str]) -> None:
         self.name = name
@@ -72,42 +73,38 @@ class RecipeBlockedWords:
 
 
 class Profanity:
-    """The lists of glin-profanity, compared by our own normalisation, which takes a hundredth of the time
-    its search does. Read at the first prompt."""
+    """A check with the project's own word lists, one a language, read at the first prompt."""
 
     name = "profanity"
 
     def __init__(self, languages: Sequence[str], verdict: Verdict) -> None:
         self._languages = tuple(languages)
-        self._ruling = ModerationResult(verdict, "profanity")
+        self._result = ModerationResult(verdict, "profanity")
         known = available()
         for language in languages:
             if language not in known:
-                raise ValueError(f"there is no list of profanity in {language!r}; one of {', '.join(known)}")
+                raise ValueError(
+                    f"there is no profanity list for {language!r}; use one of {', '.join(known)}"
+                )
 
     @cached_property
     def _terms(self) -> TermList:
-        lists = (_listed(language) for language in self._languages)
-        # What reads as another word once digits are letters is left out, such as "455".
-        return TermList({term for term in map(folded, chain(*lists)) if term.replace(" ", "").isalpha()})
+        return TermList(_normalised(term) for language in self._languages for term in terms_in(language))
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        return self._ruling if self._terms.within(words(question.wording.whole)) else ALLOWED
+        return self._result if self._terms.within(words(question.texts.whole)) else ALLOWED
 
 
 def available() -> list[str]:
-    """Languages there are lists of."""
-    return sorted(file.stem for file in _folder().glob("*.json") if file.stem != "globalWhitelist")
+    """Return the languages that have a list."""
+    return sorted(file.name.removesuffix(".txt") for file in _LISTS.iterdir() if file.name.endswith(".txt"))
 
 
-def _folder() -> Path:
-    """Of the library's lists, which are read without importing it."""
-    spec = find_spec("glin_profanity")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError("glin-profanity is not installed; take 'profanity' out of IMAGEMILL_SAFETY__CHECKS")
-    return Path(spec.submodule_search_locations[0], "data", "dictionaries")
+def terms_in(language: str) -> list[str]:
+    """Return the terms of a list: words, phrases, and stems that end in ``*``."""
+    return _LISTS.joinpath(f"{language}.txt").read_text("utf-8").splitlines()
 
 
-def _listed(language: str) -> list[str]:
-    text = (_folder() / f"{language}.json").read_text("utf-8")
-    return [str(word) for word in json.loads(text)["words"]]
+def _normalised(term: str) -> str:
+    """Return the term as it is found in a prompt."""
+    return " ".join(words(term)) + ("*" if term.endswith("*") else "")

@@ -5,69 +5,43 @@ import fnmatch
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imagemill.observability.tracing import Tracer
 from imagemill.web.http import CORS_ALLOWED, REWRITTEN_PREFIX, inbound_trace, trace_of
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import Cors, secured
 
-_SECURE = {"http": "https", "ws": "wss"}
+_ADDRESS_LENGTH = 64
+"""Characters kept of an address: a proxy may pass on whatever a client wrote."""
 
 
-class Proxies:
-    """Their X-Forwarded-For and X-Forwarded-Proto are believed, nobody else's."""
+def behind_proxies(app: ASGIApp, networks: Sequence[IPv4Network | IPv6Network]) -> ASGIApp:
+    """Take the client's address and scheme from the headers of these proxies, and of no one else.
 
-    def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
-        self._networks = tuple(networks)
-
-    def resolve(self, scope: Scope) -> None:
-        """Put the client's own address and scheme into the scope."""
-        client = scope.get("client")
-        if not self._networks or client is None or not self._trusts(client[0]):
-            return
-        headers = scope["headers"]
-        given = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-        if given:
-            scope["client"] = (self._origin(given.decode("latin-1")), 0)
-        protos = [value for name, value in headers if name == b"x-forwarded-proto"]
-        if protos and protos[-1].strip().lower() in (b"https", b"wss"):
-            scope["scheme"] = _SECURE.get(scope["scheme"], scope["scheme"])
-
-    def _origin(self, given: str) -> str:
-        """The last address that no proxy of ours has: whatever is before it anybody may have written."""
-        addresses = [_plain(part) for part in given.split(",") if part.strip()]
-        for address in reversed(addresses):
-            if not self._trusts(address):
-                return address[:64]
-        return addresses[0][:64] if addresses else ""
-
-    def _trusts(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self._networks)
+    A server that listens on both families sees an IPv4 proxy as ``::ffff:a.b.c.d``, so that form
+    is trusted, too."""
+    if not networks:
+        return app
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in networks
+        if isinstance(network, IPv4Network)
+    ]
+    proxied = ProxyHeadersMiddleware(cast("Any", app), [*map(str, networks), *mapped])
+    return cast("ASGIApp", proxied)
 
 
 def client_address(scope: Scope) -> str:
-    """Of whoever sent the request, without a port; empty where the server does not know."""
+    """The address a request came from, without a port; empty where the server does not know it."""
     client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-def _plain(part: str) -> str:
-    """Without a port and brackets."""
-    text = part.strip().strip('"')
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
+    return str(client[0])[:_ADDRESS_LENGTH] if client else ""
 
 
 Told = Callable[[str, str, int, float], None]
@@ -88,6 +62,7 @@ class EdgeRules:
     origins: Sequence[str] = ()
     contract_origins: Sequence[str] = ("*",)
     proxies: Sequence[IPv4Network | IPv6Network] = ()
+    """Networks of the proxies that `behind_proxies` trusts."""
     larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
     """Bytes of a body by path, where more than ``body_bytes`` are taken."""
     prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -104,7 +79,6 @@ class EdgeMiddleware:
         self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
         self._body_s = rules.body_s
         self._cors = Cors(rules.origins, rules.contract_origins)
-        self._proxies = Proxies(rules.proxies)
         self._told = told
         self._prefixes = rules.prefixes
 
@@ -115,7 +89,6 @@ class EdgeMiddleware:
         if self._prefixes:
             self._place(scope)
         trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
-        self._proxies.resolve(scope)
         scope[CORS_ALLOWED] = self._cors.lists(scope)
         if scope["type"] == "http":
             cors = self._cors.headers(scope)

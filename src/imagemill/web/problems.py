@@ -39,6 +39,7 @@ STATUSES = {
     "rate_limited": 429,
     "queue_full": 503,
     "storage": 503,
+    "missing_extra": 501,
     "busy": 503,
     "too_many_attempts": 429,
     "too_many_streams": 503,
@@ -130,7 +131,7 @@ def problem_of(request: Request, error: ImagemillError, headers: Mapping[str, st
     if isinstance(error, TryLater):
         sent["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
-            sent |= rate_limit.headers(error.standing)
+            sent |= rate_limit.headers(error.status)
     elif error.retryable:
         sent["Retry-After"] = _RETRY_AFTER_S
     status = STATUSES.get(error.code, 500)

@@ -17,7 +17,7 @@ from imagemill.backends.base import Progress
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub, Watcher
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 
 KEEP_ALIVE_S = 15.0
 """Below the idle time-outs of usual proxies."""
@@ -81,7 +81,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, store: Store, hub: Hub, job_id: str, after: int) -> None:
+    def __init__(self, store: JobStore, hub: Hub, job_id: str, after: int) -> None:
         super().__init__()
         self._source = (store, hub, job_id, after)
 
@@ -97,7 +97,7 @@ class EventStream(Response):
 
 
 async def job_events(
-    store: Store, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+    store: JobStore, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncIterator[bytes]:
     """Durable events carry their sequence number as the id. Ends after the terminal event."""
     yield b"retry: 2000\n\n"
@@ -109,7 +109,7 @@ async def job_events(
 
 
 async def job_news(
-    store: Store, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+    store: JobStore, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncIterator[News]:
     """Every event after ``after`` in order, the latest progress in between, and last why it ends.
 
@@ -146,7 +146,7 @@ async def _live(
             yield progress
 
 
-async def _end(store: Store, job_id: str, seq: int) -> StreamEnd | None:
+async def _end(store: JobStore, job_id: str, seq: int) -> StreamEnd | None:
     """Of a reader that has seen the last event, or whose job was deleted."""
     found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
     if found is None:

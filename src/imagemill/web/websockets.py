@@ -20,12 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from imagemill.api.base import SocketRules
 from imagemill.backends.base import Progress
 from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.web.problems import STATUSES
 from imagemill.web.sse import StreamEnd, job_news, streamed_event
 
@@ -33,8 +32,16 @@ log = logging.getLogger(__name__)
 
 Previews = Literal["base64", "binary", "none"]
 
-RATE_S = 10.0
-"""In so long a client may send `SocketRules.messages`."""
+PING_S = 20.0
+"""Seconds between pings of a WebSocket: below the time-outs of common proxies, 60 s."""
+PONG_S = 20.0
+"""Seconds without an answer to a ping after which a client is gone."""
+SLOW_S = 10.0
+"""Seconds in which a client reads nothing, after which it is cut; it can resume."""
+MESSAGE_BYTES = 4096
+"""Largest message of a client in bytes; none of them has a meaning."""
+MESSAGES, RATE_S = 20, 10.0
+"""Most messages of a client in so many seconds."""
 _FAREWELL_S = 2.0
 """Longest wait for a close to be taken."""
 _LONGEST_REASON = 120
@@ -63,7 +70,7 @@ Fed = Sequence[Message] | Close
 class EventFeed(Protocol):
     """What a client is let in to."""
 
-    def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         """Ends with a `Close`. What it raises is told by the close code."""
         ...
 
@@ -76,7 +83,7 @@ class EventSubscription:
     after: int
     previews: Previews
 
-    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
@@ -86,10 +93,9 @@ class EventSubscription:
 
 
 class EventSocket:
-    def __init__(self, store: Store, hub: Hub, rules: SocketRules) -> None:
+    def __init__(self, store: JobStore, hub: Hub) -> None:
         self._store = store
         self._hub = hub
-        self._rules = rules
 
     async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[EventFeed]]) -> None:
         """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
@@ -135,26 +141,26 @@ class EventSocket:
                     return messages
                 # Where there are none the server's pings keep the connection alive.
                 try:
-                    async with asyncio.timeout(self._rules.slow_s):
+                    async with asyncio.timeout(SLOW_S):
                         for message in messages:
                             await socket.send(message)
                 except TimeoutError:
-                    return Close(4408, f"nothing was read for {self._rules.slow_s:g} s; resume by after")
+                    return Close(4408, f"nothing was read for {SLOW_S:g} s; resume by after")
         raise AssertionError("a feed ends with a Close")
 
     async def _listen(self, socket: WebSocket) -> Close | None:
-        times: deque[float] = deque(maxlen=self._rules.messages)
+        times: deque[float] = deque(maxlen=MESSAGES)
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 return None
             text = message.get("text")
             size = len(text.encode() if text is not None else message.get("bytes") or b"")
-            if size > self._rules.message_bytes:
-                return Close(1009, f"a message of {size} bytes; at most {self._rules.message_bytes} are read")
+            if size > MESSAGE_BYTES:
+                return Close(1009, f"a message of {size} bytes; at most {MESSAGE_BYTES} are read")
             now = time.monotonic()
-            if len(times) == self._rules.messages and now - times[0] < RATE_S:
-                return Close(1008, f"more than {self._rules.messages} messages in {RATE_S:g} s; send none")
+            if len(times) == MESSAGES and now - times[0] < RATE_S:
+                return Close(1008, f"more than {MESSAGES} messages in {RATE_S:g} s; send none")
             times.append(now)
 
 
@@ -213,13 +219,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
-def wire(rules: SocketRules) -> dict[str, Any]:
+def wire() -> dict[str, Any]:
     """uvicorn's settings for WebSockets."""
     return {
         "ws": SocketProtocol,
-        "ws_max_size": rules.message_bytes,
-        "ws_ping_interval": rules.ping_s,
-        "ws_ping_timeout": rules.pong_s,
+        "ws_max_size": MESSAGE_BYTES,
+        "ws_ping_interval": PING_S,
+        "ws_ping_timeout": PONG_S,
         # Previews are compressed already, and a connection's tables cost more than its events.
         "ws_per_message_deflate": False,
     }

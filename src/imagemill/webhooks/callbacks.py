@@ -9,14 +9,13 @@ from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
-from imagemill.domain.failures import Backoff
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
+from imagemill.settings import WebhookSettings
 from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoster, PendingDelivery, target_of
-from imagemill.webhooks.outbox import Delivered, Delivery, Exclusion
+from imagemill.webhooks.outbox import CallbackOutbox, Delivered, Delivery, Exclusion
 
 log = logging.getLogger(__name__)
 
@@ -33,36 +32,29 @@ Format = Callable[[Delivery], Mapping[str, Any] | SignedPayload | None]
 None: of this event nobody is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyRules:
-    timeout_s: float
-    tries: int
-    backoff: Backoff
-    poll_s: float
-
-
 class CallbackDispatcher:
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
     def __init__(
         self,
-        store: Store,
+        store: CallbackOutbox,
         formats: Mapping[str, Format],
         guard: UrlGuard,
-        rules: NotifyRules,
+        settings: WebhookSettings,
         *,
+        poll_s: float,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._formats = formats
-        self._rules = rules
+        self._settings = settings
         self._meters = meters or Metrics()
         self._tracer = tracer
-        self._poster = HttpPoster(guard, rules.timeout_s)
+        self._poster = HttpPoster(guard, settings.timeout_s)
         self._postman = DeliveryWorker(
-            self, name="callback", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
+            self, name="callback", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
         )
 
     def start(self) -> None:
@@ -82,17 +74,17 @@ class CallbackDispatcher:
         without = [Exclusion(hold.account, hold.receiver) for hold in held]
         return [
             PendingDelivery((one.job.id, one.event.seq), target_of(one.job.owner, one.url), one)
-            for one in self._store.due_deliveries(now_us(), limit, without)
+            for one in self._store.due(now_us(), limit, without)
         ]
 
     def pause_s(self) -> float | None:
-        due = self._store.next_delivery()
+        due = self._store.next_due()
         return None if due is None else (due - now_us()) / SECOND
 
     def deliver(self, content: Delivery) -> bool:
         with logs.of_job(content.job.id, content.job.trace):
             result = self._deliver(content)
-            self._store.record_delivery(result)
+            self._store.record(result)
         return result.error is None
 
     def _deliver(self, delivery: Delivery) -> Delivered:
@@ -107,7 +99,7 @@ class CallbackDispatcher:
             return Delivered(delivery, now_us())
         payload = written if isinstance(written, SignedPayload) else SignedPayload(written, _no_headers)
         job, event = delivery.job, delivery.event.type
-        trace = None if self._tracer is None else self._tracer.of_delivery("callback", job, event)
+        trace = None if self._tracer is None else self._tracer.delivery("callback", job, event)
         if trace is None:
             return self._result(delivery, self._post(delivery, payload, {}))
         error = self._post(delivery, payload, {"traceparent": trace.header})
@@ -127,10 +119,10 @@ class CallbackDispatcher:
             return Delivered(delivery, now)
         tries = delivery.tries + 1
         log.warning("callback failed (%d): %s", tries, error)
-        self._meters.callback_sent("given_up" if tries >= self._rules.tries else "failed")
-        if tries >= self._rules.tries:
+        self._meters.callback_sent("given_up" if tries >= self._settings.tries else "failed")
+        if tries >= self._settings.tries:
             return Delivered(delivery, now, error)
-        delay_s = self._rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = self._settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
         return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
 
 

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.signing import CHOICES, TEST, new_secret
-from imagemill.jobs.store.store import Store
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.settings import WebhookSettings
 from imagemill.webhooks.store import (
     AddEndpoint,
     DeleteMessages,
@@ -24,18 +23,11 @@ from imagemill.webhooks.store import (
     RotateSecret,
     Secret,
     UpdateEndpoint,
+    WebhookStore,
 )
 
 _AT_ONCE = 1000
 """Messages that one transaction changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRules:
-    endpoints: int
-    """Most of an owner."""
-    rotation_s: float
-    """How long a former secret still signs."""
 
 
 class EndpointService:
@@ -45,12 +37,16 @@ class EndpointService:
     """
 
     def __init__(
-        self, store: Store, guard: UrlGuard, rules: WebhookRules, rouse: Callable[[Endpoint], None]
+        self,
+        store: WebhookStore,
+        guard: UrlGuard,
+        settings: WebhookSettings,
+        reset_backoff: Callable[[Endpoint], None],
     ) -> None:
-        self._store = store.webhooks
+        self._store = store
         self._guard = guard
-        self._rules = rules
-        self._rouse = rouse
+        self._settings = settings
+        self._reset_backoff = reset_backoff
 
     def add(self, owner: str, url: str, description: str, types: Sequence[str]) -> Endpoint:
         """With its secret. Raises `InvalidInput`, `Conflict`."""
@@ -65,7 +61,7 @@ class EndpointService:
             created_at=now,
             updated_at=now,
         )
-        self._store.add(AddEndpoint(endpoint, self._rules.endpoints))
+        self._store.add(AddEndpoint(endpoint, self._settings.endpoints))
         return endpoint
 
     def list(self, owner: str) -> Sequence[Endpoint]:
@@ -82,13 +78,13 @@ class EndpointService:
         if "types" in checked:
             checked["types"] = _checked(checked["types"])
         endpoint = self._store.update(UpdateEndpoint(id, owner, now_us(), checked))
-        self._rouse(endpoint)
+        self._reset_backoff(endpoint)
         return endpoint
 
     def rotate(self, owner: str, id: str) -> Endpoint:
         """With its new secret; the former one goes on to sign for a while. Raises `Conflict`."""
         now = now_us()
-        until = now + round(self._rules.rotation_s * SECOND)
+        until = now + round(self._settings.rotation_s * SECOND)
         return self._store.rotate(RotateSecret(id, owner, now, new_secret(), until))
 
     def pause(self, owner: str, id: str) -> Endpoint:
@@ -97,7 +93,7 @@ class EndpointService:
 
     def resume(self, owner: str, id: str) -> Endpoint:
         endpoint = self._store.resume(ResumeEndpoint(id, owner, now_us()))
-        self._rouse(endpoint)
+        self._reset_backoff(endpoint)
         return endpoint
 
     def remove(self, owner: str, id: str) -> None:
@@ -126,13 +122,13 @@ class EndpointService:
             delivered_at=None,
         )
         self._store.put_message(message)
-        self._rouse(endpoint)
+        self._reset_backoff(endpoint)
         return message
 
     def redeliver(self, owner: str, id: str, message_id: str) -> Message:
         endpoint = self.get(owner, id)
         self._store.redeliver(Redeliver(id, owner, now_us(), message_id=message_id))
-        self._rouse(endpoint)
+        self._reset_backoff(endpoint)
         return self._store.message(id, message_id)[0]
 
     def redeliver_failed(self, owner: str, id: str, since: int) -> int:
@@ -143,7 +139,7 @@ class EndpointService:
             total += (count := self._store.redeliver(request))
             if count < _AT_ONCE:
                 break
-        self._rouse(endpoint)
+        self._reset_backoff(endpoint)
         return total
 
     def messages(self, owner: str, page: MessagePage) -> Sequence[tuple[Message, DeliveryAttempt | None]]:

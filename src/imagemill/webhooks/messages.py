@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imagemill.accounts.store import AccountStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.events import Event
-from imagemill.domain.failures import Backoff
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import DeliveryTrace, Tracer
+from imagemill.settings import WebhookSettings
 from imagemill.webhooks.delivery import (
     BlockedTarget,
     DeliveryTarget,
@@ -25,7 +26,14 @@ from imagemill.webhooks.delivery import (
     PostResult,
     target_of,
 )
-from imagemill.webhooks.store import DeleteMessages, DeliveryAttempt, Endpoint, Message, RecordAttempt
+from imagemill.webhooks.store import (
+    DeleteMessages,
+    DeliveryAttempt,
+    Endpoint,
+    Message,
+    RecordAttempt,
+    WebhookStore,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,38 +59,33 @@ Render = Callable[[WebhookEvent], Mapping[str, Any]]
 Sending = tuple[Endpoint, Message]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRules:
-    timeout_s: float
-    tries: int
-    backoff: Backoff
-    poll_s: float
-    pause_after_s: float
-    retention_s: float
-
-
 class WebhookDispatcher:
     """``leads``: whether this process is the one that delivers; two would deliver twice."""
 
     def __init__(
         self,
-        store: Store,
+        store: WebhookStore,
+        jobs: JobStore,
+        accounts: AccountStore,
         guard: UrlGuard,
-        rules: MessageRules,
+        settings: WebhookSettings,
         render: Render,
         *,
+        poll_s: float,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._store = store
-        self._rules = rules
+        self._jobs = jobs
+        self._accounts = accounts
+        self._settings = settings
         self._render = render
         self._meters = meters or Metrics()
         self._tracer = tracer
-        self._poster = HttpPoster(guard, rules.timeout_s)
+        self._poster = HttpPoster(guard, settings.timeout_s)
         self._postman = DeliveryWorker(
-            self, name="webhook", poll_s=rules.poll_s, rest_s=rules.backoff.base_s, leads=leads
+            self, name="webhook", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
         )
 
     def start(self) -> None:
@@ -102,9 +105,9 @@ class WebhookDispatcher:
 
     def prune(self) -> int:
         """Delete messages past their retention, a bounded number at a time; how many."""
-        oldest = f"msg_{uuid7(now_us() - round(self._rules.retention_s * SECOND))}"
+        oldest = f"msg_{uuid7(now_us() - round(self._settings.retention_s * SECOND))}"
         pruned, shed = 0, DeleteMessages(before=oldest)
-        while count := self._store.webhooks.delete_messages(shed):
+        while count := self._store.delete_messages(shed):
             pruned += count
         return pruned
 
@@ -113,12 +116,12 @@ class WebhookDispatcher:
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
         deliveries: list[PendingDelivery[Sending]] = []
-        for endpoint in self._store.webhooks.waiting(now):
+        for endpoint in self._store.waiting(now):
             target = _lane(endpoint)
             # Bad receivers have waited longest, and would be looked through before those that are well.
             if any(hold.covers(target) for hold in held) or self._postman.is_held(target):
                 continue
-            messages = self._store.webhooks.heads(endpoint.id, now, _HEADS)
+            messages = self._store.heads(endpoint.id, now, _HEADS)
             deliveries += [PendingDelivery(message.id, target, (endpoint, message)) for message in messages]
             if len(deliveries) >= limit:
                 break
@@ -137,7 +140,7 @@ class WebhookDispatcher:
         else:
             posted = self._post(endpoint, message, body, self._trace(told))
         tried = self._record(message, body or "", posted, may_return=body is not None)
-        if self._store.webhooks.record(tried):
+        if self._store.record(tried):
             # Once it is resumed nothing more should be waited for.
             self.reset_backoff(endpoint)
         return posted.error is None
@@ -155,7 +158,7 @@ class WebhookDispatcher:
     def _trace(self, told: WebhookEvent | None) -> DeliveryTrace | None:
         if told is None or self._tracer is None:
             return None
-        return self._tracer.of_delivery("webhook", told.view.job, told.event.type)
+        return self._tracer.delivery("webhook", told.view.job, told.event.type)
 
     def _body(self, message: Message, told: WebhookEvent | None) -> str | None:
         """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""
@@ -171,32 +174,32 @@ class WebhookDispatcher:
         """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
         if (job_id := message.job_id) is None:
             return None
-        view = self._store.views_by_id([job_id]).get(job_id)
-        events = self._store.events_after(job_id, (message.seq or 1) - 1, limit=1)
+        view = self._jobs.views_by_id([job_id]).get(job_id)
+        events = self._jobs.events_after(job_id, (message.seq or 1) - 1, limit=1)
         if view is None or not events:
             return None
-        owner = self._store.accounts.owner(view.job.owner)
+        owner = self._accounts.owner(view.job.owner)
         user = owner.name if owner is not None and owner.parent is not None else None
         return WebhookEvent(message.type, events[0], view, user)
 
     def _record(self, message: Message, body: str, posted: PostResult, *, may_return: bool) -> RecordAttempt:
-        now, rules = now_us(), self._rules
+        now, settings = now_us(), self._settings
         attempt = DeliveryAttempt(0, now, posted.status, posted.error, posted.took_ms)
         if posted.error is None:
             self._meters.webhook_sent("delivered")
             return RecordAttempt(message, body, attempt)
         tries = message.tries + 1
         log.warning("webhook failed (%d): %s", tries, posted.error, extra={"endpoint": message.endpoint_id})
-        is_last = tries >= rules.tries or not may_return
+        is_last = tries >= settings.tries or not may_return
         self._meters.webhook_sent("given_up" if is_last else "failed")
-        delay_s = rules.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
         return RecordAttempt(
             message,
             body,
             attempt,
             again_at=None if is_last else now + round(delay_s * SECOND),
             is_gone=posted.status == _GONE,
-            failing_before=now - round(rules.pause_after_s * SECOND),
+            failing_before=now - round(settings.pause_after_s * SECOND),
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 from imagemill.domain.clock import uuid7
@@ -48,6 +49,24 @@ class Delivered:
     """None: the receiver took it."""
     again_at: int | None = None
     """When to try again; None after an error: given up."""
+
+
+class CallbackOutbox:
+    """The callbacks of jobs that wait to be delivered."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
+
+    def due(self, now: int, limit: int, without: Sequence[Exclusion] = ()) -> list[Delivery]:
+        return self._read(due, now, limit, without)
+
+    def next_due(self) -> int | None:
+        """Return the instant at which the next delivery is due; None when nothing waits."""
+        return self._read(next_due)
+
+    def record(self, result: Delivered) -> None:
+        self._write(record, result)
 
 
 def _is_first() -> sa.ColumnElement[bool]:

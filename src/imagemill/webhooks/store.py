@@ -3,7 +3,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
+from imagemill.db.statements import dump
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.jobs.store.lanes import dump
 from imagemill.webhooks.outbox import invalidate_subscriptions
 
 _endpoints = tables.endpoints.c
@@ -305,9 +306,9 @@ class MessagePage:
 class WebhookStore:
     """What `imagemill.jobs.store.store.Store` offers about webhooks."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def add(self, add: AddEndpoint) -> None:
         """Once this is done, each later event is told. Raises `Conflict` when the owner has enough."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imagemill.db.database import WriteMode
 from imagemill.domain.access import Caller
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
@@ -18,10 +19,15 @@ from imagemill.graphs.errors import InvalidGraph, InvalidWorkflow
 from imagemill.graphs.graph import Graph
 from imagemill.graphs.manifest import Input, Workflow
 from imagemill.graphs.ui_format import convert
-from imagemill.jobs.store.store import Store
 from imagemill.jobs.submit import JobRequest
-from imagemill.model_registry.store import WriteMode
-from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey, WorkflowText
+from imagemill.workflows.store import (
+    SHARED,
+    PutWorkflow,
+    StoredWorkflow,
+    WorkflowKey,
+    WorkflowStore,
+    WorkflowText,
+)
 
 BUILT_IN = 0
 """The version of a workflow that came with the program."""
@@ -64,7 +70,7 @@ class Workflows:
 
     def __init__(
         self,
-        store: Store,
+        store: WorkflowStore,
         catalogues: Callable[[], Sequence[Catalogue]],
         built_in: Sequence[Workflow] = (),
     ) -> None:
@@ -80,7 +86,7 @@ class Workflows:
         """The newest version of each, the built-in ones first. One of an earlier space hides those of its
         name in the later ones."""
         seen: dict[str, WorkflowKey] = {}
-        for key in self._store.workflow_heads(spaces):
+        for key in self._store.heads(spaces):
             if key.name not in seen or spaces.index(key.space) < spaces.index(seen[key.name].space):
                 seen[key.name] = key
         built_in = [kept for name, kept in self._built_in.items() if name not in seen]
@@ -116,7 +122,7 @@ class Workflows:
         if live is not None and live.is_built_in:
             return [live]
         for space in spaces if live is None else (live.space,):
-            if stored := self._store.workflow_versions(name, space):
+            if stored := self._store.versions(name, space):
                 return [self._kept(each) for each in stored]
         return [self.get(name, None, spaces)]
 
@@ -148,7 +154,7 @@ class Workflows:
         """Its name is free again; jobs keep what they have of it. Raises as `change`."""
         self._in(space, name, "it stays")
         text = WorkflowText(name, "", "", "")
-        self._store.put_workflow(PutWorkflow(text, WriteMode.DELETE, now_us(), space))
+        self._store.put(PutWorkflow(text, WriteMode.DELETE, now_us(), space))
 
     def _in(self, space: str, name: str, instead: str) -> WorkflowVersion:
         """The one of this space."""
@@ -156,7 +162,7 @@ class Workflows:
             return found
         if name in self._built_in:
             raise Conflict(f"workflow {name} is built in; {instead}")
-        if space != SHARED and self._store.workflow(name) is not None:
+        if space != SHARED and self._store.get(name) is not None:
             raise Forbidden(
                 f"workflow {name} is everybody's, which operators change, with shared=true; "
                 "add one of your own under its name and use that"
@@ -167,7 +173,7 @@ class Workflows:
         """The newest that is not deleted, in the first of the spaces that has it."""
         built_in = self._built_in.get(name)
         own = [space for space in spaces if space != SHARED] if built_in else spaces
-        stored = self._store.workflow(name, None, own) if own else None
+        stored = self._store.get(name, None, own) if own else None
         return self._kept(stored) if stored else built_in
 
     def job_request(
@@ -230,12 +236,12 @@ class Workflows:
         workflow, text = made
         digest = hashlib.sha256(text.encode()).hexdigest()
         written = WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest)
-        stored = self._store.put_workflow(PutWorkflow(written, mode, now_us(), space))
+        stored = self._store.put(PutWorkflow(written, mode, now_us(), space))
         assert stored is not None  # noqa: S101 - only a deletion answers nothing
         return self._kept(stored)
 
     def _find(self, name: str, version: int, space: str) -> WorkflowVersion | None:
-        stored = self._store.workflow(name, version, (space,))
+        stored = self._store.get(name, version, (space,))
         return self._kept(stored) if stored else None
 
     def _kept(self, stored: StoredWorkflow) -> WorkflowVersion:

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.model_registry.store import WriteMode
 
 _workflows = tables.workflows.c
 
@@ -58,6 +58,38 @@ class WorkflowKey:
     version: int
     digest: str
     space: str = SHARED
+
+
+class WorkflowStore:
+    """The stored workflows of all spaces."""
+
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
+
+    def put(self, request: PutWorkflow) -> StoredWorkflow | None:
+        """Return the version that holds now; None for a deletion. The same text again is no new version.
+
+        Raises `Conflict` for a name that is taken, `NotFound` for one that does not exist.
+        """
+        return self._write(put, request)
+
+    def heads(self, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowKey]:
+        return self._read(heads, spaces)
+
+    def get(
+        self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)
+    ) -> StoredWorkflow | None:
+        """Return the newest version in the first of the spaces that has it.
+
+        With ``version``: that version in the first of the spaces, even if it is deleted.
+        """
+        if version is None:
+            return self._read(live, name, spaces)
+        return self._read(get, spaces[0], name, version)
+
+    def versions(self, name: str, space: str = SHARED) -> list[StoredWorkflow]:
+        return self._read(versions, space, name)
 
 
 def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:

@@ -12,6 +12,7 @@ from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.domain.nodes import NodeConfig
 from tests.comfyui.node import TestNode
+from tests.tuning import tuned
 
 FILES = {"checkpoints": ["sd1/civitai/4384/128713.safetensors"], "loras": []}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -38,7 +39,7 @@ def settings(**changes: Any) -> ComfySettings:
         "breaker_cap_s": 1.0,
         "keep_history_s": 60.0,
     }
-    return ComfySettings(**(quick | changes))
+    return tuned(ComfySettings, **(quick | changes))
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:

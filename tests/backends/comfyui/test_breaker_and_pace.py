@@ -1,8 +1,9 @@
 """Rules that keep jobs off sick nodes and renders within their time."""
 
 from imagemill.backends.comfyui.node import RenderTimeEstimator
-from imagemill.backends.comfyui.settings import ComfySettings, configured
+from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.net.breaker import Breaker
+from tests.tuning import tuned
 
 
 class Time:
@@ -75,7 +76,7 @@ def test_half_open_a_success_closes_it_for_good() -> None:
     assert not sick.is_open
 
 
-SETTINGS = ComfySettings(timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
+SETTINGS = tuned(ComfySettings, timeout_floor_s=10.0, timeout_factor=5.0, load_s=20.0)
 
 
 def test_a_node_that_has_not_rendered_with_a_model_gets_the_whole_time() -> None:
@@ -99,7 +100,7 @@ def test_a_quick_repeat_from_the_cache_does_not_make_it_impatient() -> None:
 
 def test_addresses_in_the_settings_become_named_nodes_with_their_token() -> None:
     settings = ComfySettings(urls=("http://10.0.0.7:8188/", "https://gpu.example/comfy"), token="s3cret")  # type: ignore[arg-type]
-    nodes = list(configured(settings))
+    nodes = list(configured_nodes(settings))
     assert [(node.name, node.url) for node in nodes] == [
         ("comfy-10.0.0.7-8188", "http://10.0.0.7:8188"),
         ("comfy-gpu.example-comfy", "https://gpu.example/comfy"),

@@ -22,71 +22,71 @@ def flight(graph: dict[str, Any] | None = None, *, previews: bool = True) -> Pro
 
 def test_steps_are_counted_over_all_samplers() -> None:
     prompt = flight()
-    prompt.take(Step(P, "3", 6, 6), 1.0)
-    prompt.take(Step(P, "6", 1, 4), 2.0)
+    prompt.apply(Step(P, "3", 6, 6), 1.0)
+    prompt.apply(Step(P, "6", 1, 4), 2.0)
     progress = prompt.progress()
     assert (progress.step, progress.total, progress.fraction) == (7, 10, 0.7)
 
 
 def test_the_note_is_the_title_of_the_node_at_work_or_its_class() -> None:
     prompt = flight()
-    prompt.take(Executing(P, "3"), 1.0)
+    prompt.apply(Executing(P, "3"), 1.0)
     assert prompt.progress().note == "First pass"
-    prompt.take(Executing(P, "9"), 1.0)
+    prompt.apply(Executing(P, "9"), 1.0)
     assert prompt.progress().note == "SaveImage"
 
 
 def test_a_cached_sampler_counts_as_done() -> None:
     prompt = flight()
-    prompt.take(Cached(P, ("3", "5")), 1.0)
+    prompt.apply(Cached(P, ("3", "5")), 1.0)
     assert prompt.progress().step == 6
 
 
 def test_a_graph_without_a_sampler_counts_whatever_tells_steps() -> None:
     prompt = flight({"1": {"class_type": "ImageUpscaleWithModel", "inputs": {}}})
-    prompt.take(Step(P, "1", 2, 8), 1.0)
+    prompt.apply(Step(P, "1", 2, 8), 1.0)
     assert prompt.progress().fraction == 0.25
 
 
 def test_the_first_sign_of_work_starts_its_clock_and_later_ones_do_not() -> None:
     prompt = flight()
-    prompt.take(Executing(P, "3"), 5.0)
-    prompt.take(Started(P), 9.0)
+    prompt.apply(Executing(P, "3"), 5.0)
+    prompt.apply(Started(P), 9.0)
     assert prompt.started_at == 5.0
 
 
 def test_only_an_executing_without_a_node_says_that_the_history_is_written() -> None:
     prompt = flight()
-    prompt.take(PromptEnded(P), 1.0)
+    prompt.apply(PromptEnded(P), 1.0)
     assert (prompt.ends, prompt.ending) == (0, True)
-    prompt.take(Executing(P, None), 1.0)
+    prompt.apply(Executing(P, None), 1.0)
     assert prompt.ends == 1
 
 
 def test_a_preview_is_given_once() -> None:
     prompt = flight()
-    prompt.take(Frame(b"jpeg", "image/jpeg", "3", P), 1.0)
+    prompt.apply(Frame(b"jpeg", "image/jpeg", "3", P), 1.0)
     assert prompt.progress().preview == b"jpeg"
     assert prompt.progress().preview is None
 
 
 def test_previews_nobody_asked_for_are_not_kept() -> None:
     prompt = flight(previews=False)
-    prompt.take(Frame(b"jpeg", "image/jpeg", "3", P), 1.0)
+    prompt.apply(Frame(b"jpeg", "image/jpeg", "3", P), 1.0)
     assert prompt.progress().preview is None
 
 
 def test_pictures_sent_over_the_socket_are_kept_in_order_and_once() -> None:
     prompt = flight({"2": {"class_type": "SaveImageWebsocket", "inputs": {}}})
     for value, data in ((0, b"first"), (0, b"first"), (1, b"second")):
-        prompt.take(Step(P, "2", value, 2), 1.0)
-        prompt.take(Frame(data, "image/png"), 1.0)
+        prompt.apply(Step(P, "2", value, 2), 1.0)
+        prompt.apply(Frame(data, "image/png"), 1.0)
     assert prompt.frames == {("2", 0): b"first", ("2", 1): b"second"}
 
 
 def test_a_prompt_sent_again_begins_anew() -> None:
     prompt = flight()
-    prompt.take(Step(P, "3", 6, 6), 1.0)
+    prompt.apply(Step(P, "3", 6, 6), 1.0)
     prompt.restart(TWO_SAMPLERS, 8.0)
     assert prompt.started_at is None
     assert prompt.progress().step == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
-from imagemill.backends.comfyui.submit import STALE_STOCK_S
+from imagemill.backends.comfyui.submit import STALE_INVENTORY_S
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, Network
@@ -61,7 +61,7 @@ def test_a_picture_comes_back_with_its_seed_and_name(comfy: ComfyUI) -> None:
 
 def test_a_node_tells_its_version_memory_and_what_it_has(comfy: ComfyUI, node: TestNode) -> None:
     (report,) = comfy.reports()
-    assert (report.name, report.version, report.healthy, report.trouble) == ("a", node.version, True, "")
+    assert (report.name, report.version, report.healthy, report.problem) == ("a", node.version, True, "")
     assert (report.checkpoints, report.loras) == (2, 1)
     assert report.seen_at is not None
     (view,) = comfy.nodes()
@@ -162,7 +162,7 @@ def test_a_model_that_came_since_is_found(node: TestNode) -> None:
         comfy = backend(growing)
         files["checkpoints"].append("new.safetensors")
         growing.restart()
-        comfy._connection("a").stock_at -= STALE_STOCK_S + 1  # pyright: ignore[reportPrivateUsage]
+        comfy._connection("a").inventory_at -= STALE_INVENTORY_S + 1  # pyright: ignore[reportPrivateUsage]
         assert render(comfy, order(spec(model_path="new.safetensors"))).outputs
         comfy.close()
 
@@ -254,7 +254,7 @@ def test_an_interruption_by_somebody_else_is_retryable(comfy: ComfyUI, node: Tes
     comfy.send(asked)
     client = comfy._connection("a").client  # pyright: ignore[reportPrivateUsage]
     threading.Timer(0.2, lambda: client.interrupt(asked.reference)).start()
-    with pytest.raises(BackendError, match="somebody interrupted") as caught:
+    with pytest.raises(BackendError, match="another client interrupted") as caught:
         comfy.follow(asked, asked.reference, RenderControl())
     assert caught.value.failure is FailureCode.BACKEND_UNAVAILABLE
 

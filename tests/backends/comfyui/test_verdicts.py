@@ -114,11 +114,11 @@ def test_a_broken_model_file_is_looked_for_elsewhere() -> None:
     ],
 )
 def test_server_paths_and_tracebacks_are_removed(message: str, shown: str) -> None:
-    assert errors.clean(message) == shown
+    assert errors.clean_message(message) == shown
 
 
 def test_a_message_without_end_is_clipped() -> None:
-    assert len(errors.clean("x" * 10_000)) == errors.LONGEST
+    assert len(errors.clean_message("x" * 10_000)) == errors.LONGEST
 
 
 def history(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any]:

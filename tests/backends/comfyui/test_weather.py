@@ -171,7 +171,7 @@ def test_failures_in_a_row_keep_jobs_off_it_until_it_is_well(comfy: ComfyUI, nod
         with pytest.raises(BackendError):
             comfy.send(order(graph()))
     assert not comfy.nodes()[0].healthy
-    assert "rests after failures" in comfy.nodes()[0].problem
+    assert "paused after repeated failures" in comfy.nodes()[0].problem
     node.calm()
     wait_well(comfy)
     assert render(comfy, order(graph())).outputs
@@ -266,7 +266,7 @@ def test_a_wedged_node_is_noticed_and_its_prompts_move_on(comfy: ComfyUI, node: 
     asked = order(graph())
     comfy.send(asked)
     assert Follower(comfy, asked).failure() is FailureCode.NODE_LOST
-    assert "wedged" in comfy.nodes()[0].problem
+    assert "stuck" in comfy.nodes()[0].problem
     node.behave(wedged=False)
     node.restart()
     wait_well(comfy)

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 import pytest
@@ -18,6 +18,7 @@ from imagemill.backends.comfyui.errors import (
 )
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.nodes import NodeConfig
+from tests.comfyui.node import TestNode
 
 STATS = b'{"system": {"comfyui_version": "0.33.0"}, "devices": []}'
 
@@ -89,10 +90,14 @@ def serve() -> Iterator[Callable[..., tuple[Canned, NodeClient]]]:
     made: list[Canned | NodeClient] = []
 
     def make(
-        *answers: bytes, stay: bool = True, prefix: str = "", read_s: float = 5.0
+        *answers: bytes,
+        stay: bool = True,
+        prefix: str = "",
+        read_s: float = 5.0,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[Canned, NodeClient]:
         server = Canned(*answers, stay=stay)
-        config = NodeConfig("gpu-1", server.url + prefix, headers={"Authorization": "Bearer t"})
+        config = NodeConfig("gpu-1", server.url + prefix, headers=headers or {"Authorization": "Bearer t"})
         client = NodeClient(config, connect_s=1.0, read_s=read_s)
         made.extend((client, server))
         return server, client
@@ -110,6 +115,39 @@ def test_requests_carry_the_headers_and_the_prefix(serve: Serve) -> None:
     assert client.system_stats()["system"] == {"comfyui_version": "0.33.0"}
     assert server.requests[0].startswith(b"GET /comfy/system_stats HTTP/1.1")
     assert b"Authorization: Bearer t" in server.requests[0]
+
+
+def test_the_operator_s_headers_come_before_our_own(serve: Serve) -> None:
+    server, client = serve(answer(STATS), headers={"user-agent": "mine", "Host": "comfy.lan"})
+    client.system_stats()
+    head = server.requests[0].lower()
+    assert head.count(b"user-agent:") == head.count(b"host:") == 1
+    assert b"user-agent: mine" in head
+    assert b"host: comfy.lan" in head
+
+
+@pytest.mark.parametrize("more", ["", "a", "a" * 10_000])
+def test_a_chunked_answer_is_read_whole(serve: Serve, more: str) -> None:
+    chunk = STATS[:-1] + b', "x": "%b"}' % more.encode()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    _, client = serve(head + b"".join(b"1\r\n%c\r\n" % byte for byte in chunk) + b"0\r\n\r\n")
+    assert client.system_stats()["x"] == more
+    assert client.system_stats()["x"] == more
+
+
+def test_a_certificate_that_is_not_trusted_is_out_of_reach_without_doubt() -> None:
+    with TestNode(tls=True) as node:
+        client = NodeClient(NodeConfig("gpu-1", node.url), connect_s=5.0, read_s=5.0)
+        with closing(client), pytest.raises(ComfyUnreachable, match=r"TLS fails .*CERTIFICATE") as caught:
+            client.post_prompt({})
+    assert not caught.value.doubtful
+
+
+def test_a_host_that_has_no_address_is_out_of_reach_without_doubt() -> None:
+    client = NodeClient(NodeConfig("gpu-1", f"http://{'x' * 70}.example"), connect_s=1.0, read_s=1.0)
+    with closing(client), pytest.raises(ComfyUnreachable, match="connecting fails") as caught:
+        client.queue()
+    assert not caught.value.doubtful
 
 
 def test_a_login_page_is_named_as_such(serve: Serve) -> None:
@@ -148,7 +186,7 @@ def test_a_node_that_is_not_there_is_out_of_reach_without_doubt() -> None:
     client = NodeClient(NodeConfig("gpu-1", f"http://127.0.0.1:{port}"), connect_s=1.0, read_s=1.0)
     with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({})
-    assert not caught.value.doubtful
+    assert not caught.value.maybe_received
     client.close()
 
 
@@ -156,7 +194,7 @@ def test_a_lost_answer_to_a_prompt_is_doubtful_and_not_sent_twice(serve: Serve) 
     server, client = serve(b"", stay=False)
     with pytest.raises(ComfyUnreachable) as caught:
         client.post_prompt({"prompt": {}})
-    assert caught.value.doubtful
+    assert caught.value.maybe_received
     assert len(server.requests) == 1
 
 
@@ -198,7 +236,7 @@ def test_an_upload_gives_the_name_the_node_chose(serve: Serve) -> None:
 
 def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
     server, client = serve(answer(b""))
-    with pytest.raises(ValueError, match="whatever runs"):
+    with pytest.raises(ValueError, match="any running prompt"):
         client.interrupt("")
     assert not server.requests
 
@@ -206,7 +244,7 @@ def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ComfyUnreachable("x", doubtful=True), FailureCode.NODE_LOST),
+        (ComfyUnreachable("x", maybe_received=True), FailureCode.NODE_LOST),
         (TruncatedFile("x"), FailureCode.BAD_OUTPUT),
         (ComfyStatusError(413, "x"), FailureCode.BACKEND_REJECTED),
         (ComfyStatusError(500, "x"), FailureCode.BACKEND_UNAVAILABLE),

@@ -9,6 +9,7 @@ from imagemill.backends.fal.settings import FalModel, FalSettings
 from imagemill.backends.paid_calls import BudgetExceeded, PaidCall, Reservation
 from imagemill.domain.clock import now_us
 from tests.fal_server.server import KEY, FalServer
+from tests.tuning import tuned
 
 
 @dataclass
@@ -69,7 +70,7 @@ def settings(server: FalServer | None = None, **changes: Any) -> FalSettings:
     }
     if server is not None:
         values |= {"host": server.host, "ca_file": server.ca_file}
-    return FalSettings(**(values | changes))
+    return tuned(FalSettings, **(values | changes))
 
 
 _open: list[FalBackend] = []

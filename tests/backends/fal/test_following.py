@@ -113,7 +113,7 @@ def test_a_stop_cancels_and_a_hand_back_leaves(fal: FalServer) -> None:
         fal.behave(render_s=30.0)
         asked = order(job_id=f"job-{leave}")
         reference, watch = subject.send(asked), RenderControl()
-        threading.Timer(0.05, lambda watch=watch, leave=leave: watch.stop(leave=leave)).start()
+        threading.Timer(0.05, lambda watch=watch, leave=leave: watch.stop(detach=leave)).start()
         with pytest.raises(RenderCanceled):
             subject.follow(asked, reference, watch)
         *_, latest = fal.requests.values()

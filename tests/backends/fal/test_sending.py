@@ -116,11 +116,11 @@ def test_a_checkpoint_of_the_source_fal_names_its_path(fal: FalServer) -> None:
         ({"controls": (Control("control-0"),)}, "ControlNets"),
         ({"upscale": Upscale("urn:air:other:upscaler:civitai:1@2", "x")}, "upscalers"),
         ({"format": "webp"}, "webp"),
-        ({"width": 4096}, "sides from 16 to 2048"),
-        ({"height": 50}, "steps of 8"),
+        ({"width": 4096}, "from 16 to 2048 pixels"),
+        ({"height": 50}, "multiples of 8"),
         ({"count": 9}, "4 pictures"),
         ({"model": "urn:air:wan:checkpoint:civitai:1@2"}, "no path"),
-        ({"count": 4, "width": 2048, "height": 2048}, "ceiling"),
+        ({"count": 4, "width": 2048, "height": 2048}, "above the limit"),
     ],
 )
 def test_what_it_cannot_do_it_says_beforehand(changes: dict[str, Any], word: str) -> None:

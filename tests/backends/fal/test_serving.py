@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 
+from imagemill.backends.fal.settings import FalSettings
 from imagemill.bootstrap.application import Roles
 from tests.conftest import TOKEN, Server
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import KEY
+from tests.tuning import tuned
 
 FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
 
 
 def settings(fal: FalServer, **changes: Any) -> dict[str, Any]:
     own = {"key": KEY, "host": fal.host, "ca_file": fal.ca_file, "poll_s": 0.02, "smallest_side": 64}
-    return {"fal": own | changes, "scheduler_poll_ms": 20}
+    return {"fal": tuned(FalSettings, **(own | changes)), "scheduler_poll_ms": 20}
 
 
 @pytest.fixture

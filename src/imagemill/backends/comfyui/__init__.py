@@ -1,1 +1,1 @@
-"""ComfyUI servers as a backend: prompts are sent over HTTP and followed over one socket a node."""
+"""ComfyUI servers as a backend: prompts are sent over HTTP and followed over one WebSocket per node."""

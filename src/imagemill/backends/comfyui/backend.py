@@ -1,4 +1,4 @@
-"""ComfyUI servers as a `imagemill.backends.base.Backend`."""
+"""ComfyUI servers as an `imagemill.backends.base.Backend`."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import BackendContext, Node, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.comfyui import doctor, submit
-from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, failure
-from imagemill.backends.comfyui.follow import Interrupted, PromptFollower
+from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
+from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
 from imagemill.backends.comfyui.node import NodeConnection, PathOf
 from imagemill.backends.comfyui.prompt import PromptRun
-from imagemill.backends.comfyui.settings import ComfySettings, configured
+from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
@@ -23,22 +23,28 @@ from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.graph import normalise
-from imagemill.graphs.requirements import Requirement, needs_of
+from imagemill.graphs.requirements import Requirement, requirements_of
 from imagemill.net.breaker import Clock
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
 
 REMEMBERED = 4096
-"""References that were sent by this process: sent again, they are looked for on the node first."""
-MOST_NEEDS = 5
-"""Missing things named in one refusal."""
+"""Number of sent references that are remembered: sent again, they are searched on the node first."""
+MOST_REQUIREMENTS = 5
+"""Missing requirements named in one refusal."""
+
+
+def build(settings: "Settings", context: BackendContext) -> "ComfyUI":
+    """The factory of this backend. It starts without nodes: settings and table are configured together."""
+    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of)
 
 
 class ComfyUI:
-    """Thread-safe. Starts with the nodes of the settings; `configure` changes them at any time.
+    """The ComfyUI backend. Thread-safe.
 
-    ``path_of`` gives the file a checkpoint should have, by its AIR in lower case.
+    It starts with the nodes of the settings; `configure` changes them at any time. ``path_of`` maps a
+    checkpoint's AIR in lower case to the file it should have.
     """
 
     def __init__(
@@ -54,46 +60,46 @@ class ComfyUI:
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
-        self._checkups: dict[str, NodeHealthMonitor] = {}
+        self._monitors: dict[str, NodeHealthMonitor] = {}
         self._retired: list[NodeHealthMonitor] = []
         self._connections: tuple[NodeConnection, ...] = ()
         self._sent: OrderedDict[str, NodeConnection] = OrderedDict()
-        self.configure(tuple(configured(settings)))
+        self.configure(tuple(configured_nodes(settings)))
 
     @property
     def name(self) -> str:
         return self._name
 
     def configure(self, nodes: Sequence[NodeConfig]) -> None:
-        """From now on exactly these. Prompts on a node that is no longer named are let finish."""
+        """Replace the nodes by exactly these. Prompts on a removed node may finish."""
         with self._lock:
-            before, self._checkups = self._checkups, {}
+            before, self._monitors = self._monitors, {}
             for config in nodes:
-                checkup = before.get(config.name)
-                if checkup is not None and checkup.connection.reconfigure(config):
-                    self._checkups[config.name] = before.pop(config.name)
+                monitor = before.get(config.name)
+                if monitor is not None and monitor.connection.reconfigure(config):
+                    self._monitors[config.name] = before.pop(config.name)
                 else:
-                    self._checkups[config.name] = self._new(config)
-            self._connections = tuple(checkup.connection for checkup in self._checkups.values())
+                    self._monitors[config.name] = self._new(config)
+            self._connections = tuple(monitor.connection for monitor in self._monitors.values())
             self._retired += before.values()
-            fresh = [checkup for checkup in self._checkups.values() if not checkup.started]
-        for checkup in fresh:
-            checkup.start()
-        self._drop()
+            fresh = [monitor for monitor in self._monitors.values() if not monitor.started]
+        for monitor in fresh:
+            monitor.start()
+        self._close_idle()
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
             NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._connections
         )
 
-    def _drop(self) -> None:
-        """Close what was removed and has nothing in flight any more."""
+    def _close_idle(self) -> None:
+        """Close removed nodes that have no prompts in flight."""
         with self._lock:
-            idle = [checkup for checkup in self._retired if not checkup.connection.flights]
-            self._retired = [checkup for checkup in self._retired if checkup not in idle]
-        for checkup in idle:
-            checkup.connection.retired = True
-            checkup.stop()
+            idle = [monitor for monitor in self._retired if not monitor.connection.prompt_runs]
+            self._retired = [monitor for monitor in self._retired if monitor not in idle]
+        for monitor in idle:
+            monitor.connection.retired = True
+            monitor.stop()
 
     @property
     def survives_worker(self) -> bool:
@@ -106,11 +112,11 @@ class ComfyUI:
         return [connection.report() for connection in self._connections]
 
     def examine(self, name: str) -> list[Finding]:
-        """Look at a node closely; takes seconds. Raises `NotFound`."""
+        """Diagnose a node; takes seconds. Raises `NotFound`."""
         return list(doctor.examine(self._connection(name)))
 
     def catalogues(self) -> list[Catalogue]:
-        """What the nodes that have told it list."""
+        """The catalogues of the nodes whose inventory has been read."""
         return [
             connection.inventory.catalogue
             for connection in self._connections
@@ -125,40 +131,52 @@ class ComfyUI:
         if impossible is not None:
             return impossible
         try:
-            needs = _needs(work)
+            requirements = _requirements(work)
         except InvalidGraph as error:
             return str(error)
-        stocks = {connection.name: connection.inventory for connection in connections}
+        inventories = {connection.name: connection.inventory for connection in connections}
         lacking: dict[Requirement, list[str]] = {}
-        for name, inventory in stocks.items():
-            missing = [need for need in needs if inventory is not None and not inventory.meets(need)]
+        for name, inventory in inventories.items():
+            missing = [
+                requirement
+                for requirement in requirements
+                if inventory is not None and not inventory.meets(requirement)
+            ]
             if not missing:
                 return None
-            for need in missing:
-                lacking.setdefault(need, []).append(name)
-        sentences = [_missing(need, names, list(stocks)) for need, names in lacking.items()]
-        more = f"; and {len(sentences) - MOST_NEEDS} more" if len(sentences) > MOST_NEEDS else ""
-        return "; ".join(sentences[:MOST_NEEDS]) + more
+            for requirement in missing:
+                lacking.setdefault(requirement, []).append(name)
+        sentences = [
+            _missing_sentence(requirement, names, list(inventories)) for requirement, names in lacking.items()
+        ]
+        more = (
+            f"; and {len(sentences) - MOST_REQUIREMENTS} more" if len(sentences) > MOST_REQUIREMENTS else ""
+        )
+        return "; ".join(sentences[:MOST_REQUIREMENTS]) + more
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
-        stocks = [
+        inventories = [
             connection.inventory for connection in self._connections if connection.inventory is not None
         ]
         try:
-            needs = [need for need in _needs(work) if need.kind != "checkpoint"]
+            requirements = [
+                requirement for requirement in _requirements(work) if requirement.kind != "checkpoint"
+            ]
         except InvalidGraph:
-            return ()  # the refusal says so
-        return tuple(sorted({str(n) for n in needs if not all(inventory.meets(n) for inventory in stocks)}))
+            return ()  # `unsupported_reason` reports it
+        return tuple(
+            sorted({str(n) for n in requirements if not all(inventory.meets(n) for inventory in inventories)})
+        )
 
     def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
-        """None: it takes no hints."""
+        """Always None, as this backend has no hints."""
         del properties
         return None
 
     def send(self, request: RenderRequest) -> str:
         connection = self._connection_of(request)
         known = request.attempt > 1 or request.reference in self._sent
-        _sent(connection, request, known=known)
+        _send(connection, request, known=known)
         with self._lock:
             self._sent[request.reference] = connection
             if len(self._sent) > REMEMBERED:
@@ -171,10 +189,10 @@ class ComfyUI:
             rendered = PromptFollower(connection, prompt_run, request, control).run()
         except ComfyError as error:
             lost = failure(connection.name, error)
-            _blame(connection, lost)
+            _record_failure(connection, lost)
             raise lost from error
         except BackendError as error:
-            _blame(connection, error)
+            _record_failure(connection, error)
             raise
         else:
             connection.breaker.succeed()
@@ -182,19 +200,19 @@ class ComfyUI:
         finally:
             connection.release(prompt_run)
             if self._retired:
-                self._drop()
+                self._close_idle()
 
     def close(self) -> None:
         with self._lock:
-            checkups = [*self._checkups.values(), *self._retired]
-            self._checkups, self._retired, self._connections = {}, [], ()
-        for checkup in checkups:
-            checkup.stop()
-        for checkup in checkups:
-            checkup.join()
+            monitors = [*self._monitors.values(), *self._retired]
+            self._monitors, self._retired, self._connections = {}, [], ()
+        for monitor in monitors:
+            monitor.stop()
+        for monitor in monitors:
+            monitor.join()
 
     def _connection_of(self, request: RenderRequest) -> NodeConnection:
-        """Where the order was sent already, else its node."""
+        """The node that already got the render, else the requested node."""
         known = self._sent.get(request.reference)
         if known is not None and known.name == request.node and not known.retired:
             return known
@@ -208,50 +226,47 @@ class ComfyUI:
             if connection.name == name:
                 return connection
         present = ", ".join(connection.name for connection in self._connections) or "none"
-        raise NotFound(f"{name} is no configured ComfyUI node; there are: {present}")
+        raise NotFound(f"{name} is not a configured ComfyUI node; configured: {present}")
 
     def _take_run(self, request: RenderRequest, reference: str) -> tuple[NodeConnection, PromptRun]:
-        """Together with everybody else who follows it."""
+        """The node and the prompt's run, shared with all other followers of the prompt."""
         connection = self._connection_of(request)
         with connection.lock:
-            prompt_run = connection.flights.get(reference)
+            prompt_run = connection.prompt_runs.get(reference)
             if prompt_run is not None:
                 prompt_run.followers += 1
                 return connection, prompt_run
-        prompt_run = _sent(connection, request, known=True)
+        prompt_run = _send(connection, request, known=True)
         with connection.lock:
             prompt_run.followers += 1
         return connection, prompt_run
 
 
-def _sent(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
+def _send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
     try:
         return submit.send(connection, request, known=known)
     except BackendError as error:
-        _blame(connection, error)
+        _record_failure(connection, error)
         raise
 
 
-def _blame(connection: NodeConnection, error: BackendError) -> None:
+def _record_failure(connection: NodeConnection, error: BackendError) -> None:
     if error.failure in NODE_FAILURES and not isinstance(error, Interrupted):
         connection.breaker.fail(str(error))
 
 
-def _needs(work: RenderSpec) -> tuple[Requirement, ...]:
-    """Raises `InvalidGraph`."""
-    return needs_of(replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work)
+def _requirements(work: RenderSpec) -> tuple[Requirement, ...]:
+    """The requirements of a render. Raises `InvalidGraph`."""
+    return requirements_of(
+        replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
+    )
 
 
-def _missing(need: Requirement, lacking: list[str], all_: list[str]) -> str:
+def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[str]) -> str:
     present = [name for name in all_ if name not in lacking]
-    where = f"{need} is missing on {_and(lacking)}"
-    return f"{where}, present on {_and(present)}" if present else where
+    where = f"{requirement} is missing on {_join_names(lacking)}"
+    return f"{where}, present on {_join_names(present)}" if present else where
 
 
-def _and(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def build(settings: "Settings", surroundings: BackendContext) -> ComfyUI:
-    """Without nodes as yet: those of the settings and of the table are configured together."""
-    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), surroundings.path_of)

@@ -1,4 +1,4 @@
-"""A close look at one node: everything a job will need of it, each with a remedy."""
+"""Diagnose one node: check everything that a job needs of it, and name a remedy for each problem."""
 
 import time
 import uuid
@@ -9,7 +9,7 @@ from websockets.exceptions import WebSocketException
 
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError
-from imagemill.backends.comfyui.node import LOADERS, NodeConnection, files, read_system_stats
+from imagemill.backends.comfyui.node import LOADERS, NodeConnection, list_files, read_system_stats
 from imagemill.backends.comfyui.submit import SUBFOLDER, PromptState, locate
 from imagemill.backends.comfyui.websocket import open_socket
 from imagemill.domain.nodes import Finding, Level
@@ -20,73 +20,75 @@ CORE_CLASSES = frozenset(
     {"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "LoadImage", "LoraLoader"}
     | {"SaveImage", "VAEDecode", "VAEEncode"}
 )
-"""Without these no built-in workflow runs."""
+"""Node classes that the built-in workflows need."""
 SLOW_S = 1.0
-"""An answer that takes longer makes the node wait for us between prompts."""
+"""Seconds of an answer above which the node would wait between prompts."""
 LITTLE_FREE = 0.2
-"""Of its memory: less free while it is idle means that something else uses the device."""
+"""Share of free memory below which, on an idle node, something else uses the device."""
 TEST_S = 15.0
-"""How long the test prompt may take on an idle node."""
+"""Longest time of the test prompt on an idle node."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def examine(connection: NodeConnection) -> Iterator[Finding]:
-    """From the address upwards; ends early when what follows could not work."""
+    """Yield the findings, beginning with the address; ends early if the further checks could not work."""
     started = time.perf_counter()
     try:
         stats = connection.client.system_stats()
     except ComfyError as error:
         yield Finding(Level.ERROR, "address", f"{connection.config.url} {error}")
         return
-    yield _address(connection, time.perf_counter() - started)
+    yield _check_address(connection, time.perf_counter() - started)
     if connection.problem:
         yield Finding(Level.WARNING, "state", connection.problem)
-    connection.vitals = read_system_stats(stats)
-    yield from _machine(connection)
+    connection.stats = read_system_stats(stats)
+    yield from _check_machine(connection)
     try:
-        yield from _stock(connection)
-        yield _socket(connection)
+        yield from _check_inventory(connection)
+        yield _check_socket(connection)
         queue = connection.client.queue()
-        yield _queue(connection, queue)
-        yield _previews(connection, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))])
+        yield _check_queue(connection, queue)
+        yield _check_previews(
+            connection, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))]
+        )
         if not sequence(queue["queue_running"]) and not sequence(queue["queue_pending"]):
-            yield _trial(connection)
+            yield _run_test_prompt(connection)
     except (ComfyError, InvalidCatalogue) as error:
         yield Finding(Level.ERROR, "address", f"{connection.name} {error}")
 
 
-def _address(connection: NodeConnection, took_s: float) -> Finding:
+def _check_address(connection: NodeConnection, took_s: float) -> Finding:
     parts = urlsplit(connection.config.url)
     text = f"{connection.config.url} answers in {took_s * 1000:.0f} ms"
     if took_s > SLOW_S:
-        return Finding(Level.WARNING, "address", f"{text}: look at the network, or at what else it does")
+        return Finding(Level.WARNING, "address", f"{text}: check the network and the server's other load")
     if parts.scheme == "http" and connection.config.headers and parts.hostname not in _LOOPBACK:
-        return Finding(Level.WARNING, "address", f"{text}; its token travels unencrypted: use https")
+        return Finding(Level.WARNING, "address", f"{text}; its token is sent unencrypted: use https")
     if parts.scheme == "https" and not connection.config.verify_tls:
-        return Finding(Level.WARNING, "address", f"{text}; its certificate is not checked: name a CA file")
+        return Finding(Level.WARNING, "address", f"{text}; its certificate is not checked: set a CA file")
     return Finding(Level.OK, "address", text)
 
 
-def _machine(connection: NodeConnection) -> Iterator[Finding]:
-    vitals = connection.vitals
+def _check_machine(connection: NodeConnection) -> Iterator[Finding]:
+    vitals = connection.stats
     if vitals.version:
         yield Finding(Level.OK, "version", f"ComfyUI {vitals.version}")
     else:
-        yield Finding(Level.WARNING, "version", "it does not tell its version: update ComfyUI")
+        yield Finding(Level.WARNING, "version", "it does not report its version: update ComfyUI")
     total, free = vitals.memory_mb, vitals.memory_free_mb
     if total is None or free is None:
-        yield Finding(Level.WARNING, "memory", "it tells no device: set the node's memory yourself")
+        yield Finding(Level.WARNING, "memory", "it reports no device: set the node's memory yourself")
         return
     text = f"{vitals.device or 'device'}: {free} of {total} MB free"
-    if not connection.flights and free < LITTLE_FREE * total:
+    if not connection.prompt_runs and free < LITTLE_FREE * total:
         yield Finding(Level.WARNING, "memory", f"{text}: something else uses it, or models are loaded")
     else:
         yield Finding(Level.OK, "memory", text)
 
 
-def _stock(connection: NodeConnection) -> Iterator[Finding]:
+def _check_inventory(connection: NodeConnection) -> Iterator[Finding]:
     catalogue = connection.read_inventory().catalogue
-    counts = {kind: len(files(catalogue, kind)) for kind in LOADERS}
+    counts = {kind: len(list_files(catalogue, kind)) for kind in LOADERS}
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     level = Level.OK if counts["checkpoint"] else Level.WARNING
     remedy = "" if counts["checkpoint"] else ": put a model into models/checkpoints"
@@ -99,43 +101,47 @@ def _stock(connection: NodeConnection) -> Iterator[Finding]:
         yield Finding(Level.OK, "classes", f"{len(catalogue.classes)} node classes")
 
 
-def _socket(link: NodeConnection) -> Finding:
-    """A connection of its own, so that the one in use is left alone."""
+def _check_socket(link: NodeConnection) -> Finding:
+    """Open a second connection, so that the one in use is not disturbed."""
     try:
         with open_socket(link.config, str(uuid.uuid4()), connect_s=link.settings.connect_s) as connection:
             connection.recv(timeout=link.settings.connect_s)
     except TimeoutError:
-        text = "the socket opens and stays silent: a proxy in front of it must pass WebSockets through"
+        text = "the socket opens but sends nothing: a proxy in front of it must pass WebSockets through"
         return Finding(Level.ERROR, "socket", text)
     except (OSError, WebSocketException) as error:
         text = f"the socket does not open ({error}): a proxy in front of it must pass WebSockets through"
         return Finding(Level.ERROR, "socket", text)
-    return Finding(Level.OK, "socket", "opens and greets")
+    return Finding(Level.OK, "socket", "opens and sends its status")
 
 
-def _queue(connection: NodeConnection, queue: Mapping[str, object]) -> Finding:
+def _check_queue(connection: NodeConnection, queue: Mapping[str, object]) -> Finding:
     references = [
         str(sequence(item)[1])
         for items in ("queue_running", "queue_pending")
         for item in sequence(queue[items])
     ]
-    foreign = [reference for reference in references if reference not in connection.flights]
-    text = f"{len(references)} prompts, {len(references) - len(foreign)} of them ours"
+    foreign = [reference for reference in references if reference not in connection.prompt_runs]
+    text = f"{len(references)} prompts, {len(references) - len(foreign)} of them from this process"
     if foreign:
-        return Finding(Level.WARNING, "queue", f"{text}: others use it too, and our jobs wait behind theirs")
+        return Finding(
+            Level.WARNING, "queue", f"{text}: other clients use it too, and jobs wait behind their prompts"
+        )
     return Finding(Level.OK, "queue", text)
 
 
-def _previews(connection: NodeConnection, argv: list[str]) -> Finding:
-    old = connection.vitals.version.startswith("0.3.")
+def _check_previews(connection: NodeConnection, argv: list[str]) -> Finding:
+    old = connection.stats.version.startswith("0.3.")
     if old and not any(part.startswith("--preview-method") for part in argv):
         text = "off: this release needs to be started with --preview-method auto"
         return Finding(Level.WARNING, "previews", text)
-    return Finding(Level.OK, "previews", "as its command line says" if old else "asked for with each prompt")
+    return Finding(
+        Level.OK, "previews", "as set on its command line" if old else "requested with each prompt"
+    )
 
 
-def _trial(connection: NodeConnection) -> Finding:
-    """A prompt without a model: made, saved, fetched."""
+def _run_test_prompt(connection: NodeConnection) -> Finding:
+    """Run a test prompt without a model: render, save, fetch."""
     reference = str(uuid.uuid4())
     colour = uuid.UUID(reference).int & 0xFFFFFF
     graph = {
@@ -160,15 +166,15 @@ def _trial(connection: NodeConnection) -> Finding:
                 text = f"a test prompt did not end within {TEST_S:g} s: restart its ComfyUI"
                 return Finding(Level.ERROR, "prompt", text)
             time.sleep(0.05)
-        return _delivered(connection, reference, found.entry or {}, time.perf_counter() - started)
+        return _check_delivery(connection, reference, found.entry or {}, time.perf_counter() - started)
     except ComfyStatusError as error:
         reason = errors.rejection(connection.name, error, {}) if error.status == 400 else error
-        return Finding(Level.ERROR, "prompt", f"a test prompt was refused: {reason}")
+        return Finding(Level.ERROR, "prompt", f"a test prompt was rejected: {reason}")
     finally:
-        connection.collect(reference)
+        connection.mark_collected(reference)
 
 
-def _delivered(
+def _check_delivery(
     connection: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float
 ) -> Finding:
     outcome = errors.result_of(entry)
@@ -177,7 +183,7 @@ def _delivered(
         return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
     for file in errors.files_of(outcome.outputs, ("2",)):
         connection.client.view(file.name, file.subfolder, file.kind, most=connection.settings.file_bytes)
-        text = f"a test prompt was made, saved and fetched in {took_s * 1000:.0f} ms"
+        text = f"a test prompt was rendered, saved and fetched in {took_s * 1000:.0f} ms"
         return Finding(Level.OK, "prompt", text)
-    text = f"a test prompt ({reference}) saved nothing: look at its output folder's rights and space"
+    text = f"a test prompt ({reference}) saved nothing: check its output folder's permissions and free space"
     return Finding(Level.ERROR, "prompt", text)

@@ -1,4 +1,9 @@
-"""What can go wrong on the wire, and what it means for a job: the one place where that is decided."""
+"""Errors of ComfyUI servers, and their translation into the typed failures of a job.
+
+This is the only place that decides what an HTTP error, a rejected graph or a failed prompt means for a
+job. In messages, nodes of the graph have their titles, and paths on the server's disk are cut to the file
+name. Pure.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,85 +13,22 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from imagemill.backends.base import ServiceError
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.graphs.files import file_kind
 from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.validate import GraphFault
 
-
-class ComfyError(Exception):
-    """A node did not answer as a ComfyUI server does; the message is a sentence without its name."""
-
-
-class ComfyUnreachable(ComfyError):
-    """No answer. ``doubtful``: the request may have arrived nevertheless."""
-
-    def __init__(self, message: str, *, doubtful: bool) -> None:
-        super().__init__(message)
-        self.doubtful = doubtful
-
-
-class ComfyStatusError(ComfyError):
-    """Answered with an HTTP status that is no success."""
-
-    def __init__(self, status: int, message: str, body: bytes = b"") -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = body
-
-
-class NotComfy(ComfyError):
-    """Answered with something that is not ComfyUI's JSON."""
-
-
-class TruncatedFile(ComfyError):
-    """A file broke off, or is larger than is taken."""
-
-
-def status_message(status: int, path: str) -> str:
-    """What an operator does about an HTTP status of a node."""
-    if status in (401, 403):
-        return f"refuses access to {path} ({status}): check the node's token or headers"
-    if status == 413:
-        return "refuses the size of what was sent (413): raise its --max-upload-size"
-    if 300 <= status < 400:
-        return (
-            f"redirects {path} ({status}): give the address it redirects to, or the headers its login wants"
-        )
-    if status == 404:
-        return f"does not know {path} (404): check the address, a path prefix included"
-    return f"answers {path} with {status}"
-
-
-def failure(node: str, error: ComfyError) -> BackendError:
-    """The typed cause for a job that met ``error`` on ``node``."""
-    match error:
-        case ComfyUnreachable():
-            code = FailureCode.NODE_LOST
-        case TruncatedFile():
-            code = FailureCode.BAD_OUTPUT
-        case ComfyStatusError(status=413):
-            code = FailureCode.BACKEND_REJECTED
-        case _:
-            code = FailureCode.BACKEND_UNAVAILABLE
-    return BackendError(code, f"{node} {error}")
-
-
 NODE_FAILURES = frozenset(
     {FailureCode.NODE_LOST, FailureCode.BACKEND_UNAVAILABLE, FailureCode.TIMEOUT, FailureCode.BAD_OUTPUT}
 )
-"""Failures that speak against the node rather than the job."""
-
-
-# A node's refusals and failed prompts, read into typed causes. Pure.
-#
-# Messages name the graph's node by its title; paths of the server's disk are cut to the file's name.
+"""Failures that are caused by the node rather than the job."""
 
 MOST_FAULTS = 3
-"""Faults named in one message; the rest are counted."""
+"""Faults named in one message; the others are counted."""
 LONGEST = 500
-"""Characters of a message; some nodes put whole tensors into theirs."""
+"""Most characters of a message; some nodes put whole tensors into theirs."""
 
 _PATH = re.compile(
     r"""(?:[A-Za-z]:[\\/]|(?<![\w:/.])[/~$])(?:[^\s'"<>|:*?,;()\[\]]+[\\/])*([^\s'"<>|:*?\\/,;()\[\]]*)"""
@@ -97,10 +39,82 @@ _OUT_OF_MEMORY = re.compile(
     r"|failed to allocate|hip error: out|memoryerror",
     re.IGNORECASE,
 )
-_SICK_DEVICE = re.compile(r"cuda error|hip error|cudnn|device-side assert|accelerator", re.IGNORECASE)
+_DEVICE_ERROR = re.compile(r"cuda error|hip error|cudnn|device-side assert|accelerator", re.IGNORECASE)
 _BROKEN_FILE = re.compile(
     r"filenotfound|no such file|safetensor|pickl|corrupt|incomplete metadata", re.IGNORECASE
 )
+
+
+# Errors of HTTP requests.
+
+
+class ComfyError(ServiceError):
+    """A node did not answer as a ComfyUI server does. ``code`` is the failure of a job that met it."""
+
+
+class ComfyUnreachable(ComfyError):
+    """The node did not answer. ``maybe_received``: it may have received the request nevertheless."""
+
+    code = FailureCode.NODE_LOST.value
+
+    def __init__(self, message: str, *, maybe_received: bool) -> None:
+        super().__init__(message)
+        self.maybe_received = maybe_received
+
+
+class ComfyStatusError(ComfyError):
+    """The node answered with an HTTP status that is not a success."""
+
+    def __init__(self, status: int, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        if status == 413:
+            self.code, self.retryable = FailureCode.BACKEND_REJECTED.value, False
+
+
+class NotComfy(ComfyError):
+    """The node answered with something that is not ComfyUI's JSON."""
+
+
+class TruncatedFile(ComfyError):
+    """A file is incomplete, or larger than the limit."""
+
+    code = FailureCode.BAD_OUTPUT.value
+
+
+class FileGone(ComfyError):
+    """A file named in the history no longer exists: an earlier identical prompt made it, and it was
+    removed."""
+
+    code = FailureCode.BAD_OUTPUT.value
+
+
+class Interrupted(BackendError):
+    """Another client interrupted the prompt on the node, which is neither the node's nor the job's fault."""
+
+
+def status_message(status: int, path: str) -> str:
+    """The message for an HTTP status of a node, with the remedy."""
+    if status in (401, 403):
+        return f"refuses access to {path} ({status}): check the node's token or headers"
+    if status == 413:
+        return "refuses the size of the request (413): raise its --max-upload-size"
+    if 300 <= status < 400:
+        return (
+            f"redirects {path} ({status}): set the address it redirects to, or the headers its login expects"
+        )
+    if status == 404:
+        return f"does not know {path} (404): check the address, a path prefix included"
+    return f"answers {path} with {status}"
+
+
+def failure(node: str, error: ComfyError) -> BackendError:
+    """The failure of a job that met ``error`` on ``node``."""
+    return BackendError(FailureCode(error.code), f"{node} {error}")
+
+
+# Finished and failed prompts.
 
 
 class PromptStatus(StrEnum):
@@ -111,7 +125,7 @@ class PromptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptResult:
-    """What the history says of a prompt."""
+    """The result of a prompt, as read from the node's history."""
 
     status: PromptStatus
     outputs: Mapping[str, Any]
@@ -120,7 +134,7 @@ class PromptResult:
 
 
 def result_of(entry: Mapping[str, Any]) -> PromptResult:
-    """Failed and interrupted prompts have one status; their last message tells which."""
+    """Read a history entry. Failed and interrupted prompts have the same status; the last message differs."""
     status = mapping(entry.get("status"))
     outputs = mapping(entry.get("outputs"))
     if status.get("status_str", "success") == "success" and status.get("completed", True):
@@ -134,7 +148,7 @@ def result_of(entry: Mapping[str, Any]) -> PromptResult:
     return PromptResult(PromptStatus.FAILED, outputs, {})
 
 
-def clean(message: str) -> str:
+def clean_message(message: str) -> str:
     """One line, without the server's paths and tracebacks."""
     text = _TRACEBACK.sub("", message)
     text = " ".join(_PATH.sub(lambda match: match[1] or "...", text).split())
@@ -147,27 +161,33 @@ def is_out_of_memory(error: Mapping[str, Any]) -> bool:
 
 
 def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, str]) -> BackendError:
-    """A prompt that failed while it ran."""
+    """The failure of a prompt that failed while it ran."""
     kind = str(error.get("exception_type") or "")
-    message = clean(str(error.get("exception_message") or "")) or kind or "it failed without a word"
+    message = (
+        clean_message(str(error.get("exception_message") or "")) or kind or "it failed without a message"
+    )
     node_id = str(error.get("node_id") or "")
-    where = _named(node_id, titles.get(node_id) or str(error.get("node_type") or ""))
+    where = _node_name(node_id, titles.get(node_id) or str(error.get("node_type") or ""))
     text = f"{kind} {message}"
     if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
-    elif _SICK_DEVICE.search(text):
+    elif _DEVICE_ERROR.search(text):
         code = FailureCode.BACKEND_UNAVAILABLE
     elif "Loader" in str(error.get("node_type")) and _BROKEN_FILE.search(text):
         code = FailureCode.MISSING_MODEL
     else:
         code = FailureCode.INVALID_GRAPH
-    # Whoever followed it has freed the node's memory and sent it once more before it came to this.
+    # The follower has already freed the node's memory and sent the prompt again.
     tried = code is FailureCode.OUT_OF_MEMORY
     return BackendError(code, f"{node}: {where}: {message}", tried=tried)
 
 
+# Rejected graphs.
+
+
 def fault_failure(node: str, faults: Iterable[GraphFault]) -> BackendError | None:
-    """What the catalogue says the node would refuse; None when nothing."""
+    """The failure for faults that the catalogue found, as the node would reject them; None if there are
+    none."""
     listed = list(faults)
     if not listed:
         return None
@@ -178,18 +198,18 @@ def fault_failure(node: str, faults: Iterable[GraphFault]) -> BackendError | Non
         code, listed = FailureCode.MISSING_MODEL, [f for f in listed if f.kind == "missing_file"]
     else:
         code = FailureCode.INVALID_GRAPH
-    return BackendError(code, f"{node}: {_joined([fault.message for fault in listed])}")
+    return BackendError(code, f"{node}: {_join([fault.message for fault in listed])}")
 
 
 def rejection(node: str, error: ComfyStatusError, titles: Mapping[str, str]) -> BackendError:
-    """A 400 to a prompt."""
+    """The failure for a prompt that the node rejected with status 400."""
     try:
         answer: object = from_json(error.body)
     except ValueError:
         answer = None
     body = mapping(answer)
     head = mapping(body.get("error"))
-    kind, message = str(head.get("type") or ""), clean(str(head.get("message") or ""))
+    kind, message = str(head.get("type") or ""), clean_message(str(head.get("message") or ""))
     about = mapping(head.get("extra_info"))
     if kind == "missing_node_type" or (kind == "invalid_prompt" and "does not exist" in message):
         missing = about.get("class_type")
@@ -198,7 +218,7 @@ def rejection(node: str, error: ComfyStatusError, titles: Mapping[str, str]) -> 
     reasons = node_errors_failure(node, mapping(body.get("node_errors")), titles)
     if reasons is not None:
         return reasons
-    details = clean(str(head.get("details") or ""))
+    details = clean_message(str(head.get("details") or ""))
     text = f"{message}: {details}" if details and details not in message else message
     return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {text or 'refuses the graph without a reason'}")
 
@@ -206,35 +226,38 @@ def rejection(node: str, error: ComfyStatusError, titles: Mapping[str, str]) -> 
 def node_errors_failure(
     node: str, node_errors: Mapping[str, Any], titles: Mapping[str, str]
 ) -> BackendError | None:
-    """The ``node_errors`` of a refusal, or of a 200 that dropped outputs; None when there are none."""
+    """The failure for the ``node_errors`` of a rejection, or of a 200 that drops outputs; None if empty."""
     missing: list[str] = []
     others: list[str] = []
     for node_id, reason in node_errors.items():
         class_type = str(mapping(reason).get("class_type") or "")
-        where = _named(node_id, titles.get(node_id) or class_type)
+        where = _node_name(node_id, titles.get(node_id) or class_type)
         for error in map(mapping, sequence(mapping(reason).get("errors"))):
             about = mapping(error.get("extra_info"))
             name = str(about.get("input_name") or "")
             if error.get("type") == "value_not_in_list" and file_kind(class_type, name):
                 missing.append(f"{where}: {name} {about.get('received_value')} is missing")
             else:
-                details = clean(str(error.get("details") or ""))
-                others.append(f"{where}: {clean(str(error.get('message') or 'refused'))}: {details}")
+                details = clean_message(str(error.get("details") or ""))
+                others.append(f"{where}: {clean_message(str(error.get('message') or 'refused'))}: {details}")
     if missing:
-        return BackendError(FailureCode.MISSING_MODEL, f"{node}: {_joined(missing)}")
+        return BackendError(FailureCode.MISSING_MODEL, f"{node}: {_join(missing)}")
     if others or node_errors:
-        return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {_joined(others) or 'refuses the graph'}")
+        return BackendError(FailureCode.INVALID_GRAPH, f"{node}: {_join(others) or 'refuses the graph'}")
     return None
 
 
 def names_lost_upload(body: bytes, uploaded: Iterable[str]) -> bool:
-    """Whether a refusal is about an input picture of ours that is no longer there."""
+    """Whether a rejection is about an uploaded input picture that no longer exists."""
     text = body.decode(errors="replace")
     return "Invalid image file" in text and any(name in text for name in uploaded)
 
 
+# Files of a finished prompt.
+
+
 def files_of(outputs: Mapping[str, Any], request: Iterable[str]) -> Iterator["File"]:
-    """What was saved, in the graph's order; what is only shown (kind ``temp``) when nothing was."""
+    """The saved files, in the graph's order; if there are none, the preview files (kind ``temp``)."""
     ranks = {node_id: rank for rank, node_id in enumerate(request)}
     listed = [
         File(str(entry["filename"]), str(entry.get("subfolder") or ""), str(entry.get("type") or "output"))
@@ -254,13 +277,13 @@ class File:
     name: str
     subfolder: str
     kind: str
-    """output, temp or input."""
+    """``output``, ``temp`` or ``input``."""
 
 
-def _named(node_id: str, title: str) -> str:
+def _node_name(node_id: str, title: str) -> str:
     return f"node {node_id} ({title})" if title and node_id else f"node {node_id or title}"
 
 
-def _joined(lines: list[str]) -> str:
+def _join(lines: list[str]) -> str:
     shown = "; ".join(lines[:MOST_FAULTS])
     return f"{shown}; and {len(lines) - MOST_FAULTS} more" if len(lines) > MOST_FAULTS else shown

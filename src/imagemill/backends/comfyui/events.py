@@ -1,4 +1,4 @@
-"""Frames of a ComfyUI socket, read into events. Pure: an unknown or broken frame is None, no exception."""
+"""Parse the frames of a ComfyUI WebSocket into events. Pure: an unknown or broken frame gives None."""
 
 import logging
 import re
@@ -12,16 +12,17 @@ from pydantic_core import from_json
 log = logging.getLogger(__name__)
 
 _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
-"""Binary event numbers; 3 is text of a node, which nobody shows."""
+"""Numbers of binary events; 3 is a node's text, which is not used."""
 _JPEG, _PNG = 1, 2
 _PROMPT = re.compile(r'"prompt_id"\s*:\s*"([^"]*)"')
 _VERBOSE = '{"type": "progress_state"'
-"""Repeats every started node with each step, so that its volume grows with the square of the graph."""
+"""The event that repeats all started nodes at each step: its volume grows with the square of the graph's
+size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Prompts the node has in all, the running one included."""
+    """The number of prompts on the node, including the running one."""
 
     remaining: int
 
@@ -39,7 +40,7 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Executing:
-    """``node`` None: the prompt is over and its history is written."""
+    """A node starts. ``node`` None means that the prompt has ended and its history is written."""
 
     prompt: str
     node: str | None
@@ -50,19 +51,20 @@ class Step:
     prompt: str
     node: str
     value: float
-    most: float
+    maximum: float
 
 
 @dataclass(frozen=True, slots=True)
 class PromptEnded:
-    """Succeeded, failed or was interrupted; the history that tells which may not be written yet."""
+    """The prompt succeeded, failed or was interrupted. The history with the result may not be written yet."""
 
     prompt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A preview, or what ``SaveImageWebsocket`` delivers. Without a name it is the running prompt's."""
+    """A preview, or a picture from ``SaveImageWebsocket``. Without ``prompt`` it belongs to the running
+    prompt."""
 
     data: bytes
     media_type: str
@@ -74,13 +76,13 @@ Event = Status | Started | Cached | Executing | Step | PromptEnded | Frame
 
 
 def prompt_of(text: str) -> str | None:
-    """Which prompt a text frame is about, found without reading it whole."""
+    """The prompt id in a text frame, found without parsing the frame."""
     match = _PROMPT.search(text)
     return match[1] if match else None
 
 
 def is_repetition(text: str) -> bool:
-    """Tells only what other events tell, at length; recognised by its first characters."""
+    """Whether a frame only repeats other events; recognised by its first characters."""
     return text.startswith(_VERBOSE)
 
 
@@ -89,7 +91,7 @@ def read_text(text: str) -> Event | None:
         message = from_json(text)
         return _read(message["type"], message["data"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.debug("a frame was not understood: %s", error)
+        log.debug("a text frame could not be parsed: %s", error)
         return None
 
 
@@ -129,11 +131,11 @@ def read_binary(data: bytes) -> Frame | None:
                 _text(about["prompt_id"]),
             )
     except (struct.error, ValueError, KeyError, TypeError) as error:
-        log.debug("a binary frame was not understood: %s", error)
+        log.debug("a binary frame could not be parsed: %s", error)
     return None
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a string")
     return value

@@ -1,4 +1,4 @@
-"""Following a prompt to its end: by its events, and by asking when they stay out."""
+"""Follow a prompt to its end, by its events and by polling when there are none, and fetch its files."""
 
 import logging
 import mimetypes
@@ -20,101 +20,43 @@ from imagemill.backends.comfyui.errors import (
     ComfyStatusError,
     ComfyUnreachable,
     File,
+    FileGone,
+    Interrupted,
     TruncatedFile,
     failure,
 )
 from imagemill.backends.comfyui.node import NodeConnection
 from imagemill.backends.comfyui.prompt import PromptRun
-from imagemill.backends.comfyui.submit import PromptLocation, PromptState, locate, models_of, prepared, resend
+from imagemill.backends.comfyui.submit import (
+    PromptLocation,
+    PromptState,
+    locate,
+    models_of,
+    prepare_graph,
+    resend,
+)
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-
-
-class FileGone(Exception):
-    """A file the history names is not there any more: an earlier identical prompt's, removed since."""
-
-
-def collect(
-    connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, files: Iterable[File]
-) -> tuple[Output, ...]:
-    """All files, then what came over the socket. Raises `BackendError`, `WireError`, `FileGone`."""
-    outputs = [_fetch(connection, file) for file in files]
-    outputs += [Output(data, _sniffed(data) or "image/png") for data in _frames(prompt_run)]
-    if not outputs:
-        raise BackendError(
-            FailureCode.BAD_OUTPUT, f"{connection.name}: the prompt ended well and delivered no file"
-        )
-    return tuple(replace(output, seed=request.work.seed) for output in outputs)
-
-
-def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
-    ranks = {node_id: rank for rank, node_id in enumerate(prompt_run.graph)}
-    for key in sorted(prompt_run.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
-        yield prompt_run.frames[key]
-
-
-def _fetch(connection: NodeConnection, file: File) -> Output:
-    """Read twice at most: a file may be cut short on the way, or still be written."""
-    for last in (False, True):
-        try:
-            data, told = connection.client.view(
-                file.name, file.subfolder, file.kind, most=connection.settings.file_bytes
-            )
-        except ComfyStatusError as error:
-            if error.status == 404:
-                raise FileGone(file.name) from error
-            raise
-        except TruncatedFile as error:
-            if last:
-                raise failure(connection.name, error) from error
-            continue
-        kind = _sniffed(data) or mimetypes.guess_type(file.name)[0] or told or "application/octet-stream"
-        if data and is_whole(data, kind):
-            return Output(data, kind, name=file.name)
-    raise BackendError(FailureCode.BAD_OUTPUT, f"{connection.name} delivers {file.name} cut short")
-
-
-def is_whole(data: bytes, media_type: str) -> bool:
-    """Whether a picture ends as its format ends; other files are not judged."""
-    match media_type:
-        case "image/png":
-            return data[-8:-4] == b"IEND"
-        case "image/jpeg":
-            return b"\xff\xd9" in data[-1024:]
-        case "image/webp":
-            return len(data) >= 8 + int.from_bytes(data[4:8], "little")
-        case _:
-            return True
-
-
-def _sniffed(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
-
 
 log = logging.getLogger(__name__)
 
 SLICE_S = 0.1
-"""Events wake a follower at once; this is how late it sees the wish to stop and its time running out."""
+"""Longest wait for an event: the delay until a follower notices a stop or the end of its time."""
 _ENDING_POLL_S = 0.25
 """The last event is due within milliseconds of the one before."""
-_DEAF_POLL_S = 1.0
-"""How often a prompt is looked for whose events cannot come."""
-_AWAY_POLL_S = 0.5
+_NO_SOCKET_POLL_S = 1.0
+"""Interval of polling a prompt whose events cannot be received."""
+_UNREACHABLE_POLL_S = 0.5
 _LONGEST_POLL_S = 10.0
-"""Loading a large model is silent for a minute; a whole queue is not read each second for it."""
+"""Loading a large model sends no events for a minute; the whole queue should not be read each second
+meanwhile."""
 _CONFIRM_S = 0.3
-"""A prompt that is nowhere is looked for once more."""
-
-
-class Interrupted(BackendError):
-    """Somebody else stopped the prompt on the node; that speaks against neither."""
+"""Delay before the second search for a prompt that was not found."""
 
 
 class PromptFollower:
+    """Follows one prompt on behalf of one caller."""
+
     def __init__(
         self,
         connection: NodeConnection,
@@ -132,15 +74,18 @@ class PromptFollower:
         self._ends = 0
         self._polled_at = self._clock()
         self._poll_s = connection.settings.silence_s
-        self._away_since: float | None = None
-        self._away: ComfyError | None = None
+        self._unreachable_since: float | None = None
         self._missing_since: float | None = None
-        self._told: Progress | None = None
+        self._reported: Progress | None = None
         model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
 
     def run(self) -> RenderResult:
-        """Raises `BackendError`, or `RenderCanceled` when the watch says stop: the prompt is off, or left."""
+        """Follow the prompt to its end.
+
+        Raises `BackendError`, or `RenderCanceled` when the control is stopped; then the prompt was removed
+        from the node, unless the control is detached.
+        """
         prompt_run, version = self._prompt_run, -1
         while True:
             if self._control.stopped:
@@ -149,37 +94,37 @@ class PromptFollower:
                 raise RenderCanceled
             if prompt_run.fatal_reason:
                 raise BackendError(FailureCode.NODE_LOST, prompt_run.fatal_reason)
-            rendered = self._look_if_due()
+            rendered = self._poll_if_due()
             if rendered is not None:
                 return rendered
-            self._tell()
+            self._report_progress()
             self._check_time()
             version = prompt_run.wait(version, SLICE_S)
 
-    def _look_if_due(self) -> RenderResult | None:
+    def _poll_if_due(self) -> RenderResult | None:
         ends = self._prompt_run.ends
         now = self._clock()
         if ends == self._ends and now < self._next_poll():
             return None
         try:
             found = self._find(ended=ends != self._ends)
-            self._ends, self._polled_at, self._away_since = ends, self._clock(), None
+            self._ends, self._polled_at, self._unreachable_since = ends, self._clock(), None
             self._poll_s = min(_LONGEST_POLL_S, 1.5 * self._poll_s)
-            return self._take(found)
+            return self._on_located(found)
         except ComfyError as error:
             self._polled_at = self._clock()
-            self._stay_away(error)
+            self._on_node_error(error)
             return None
 
     def _next_poll(self) -> float:
-        """When the node is asked though no event says that the prompt is over."""
+        """When the node is polled next if no event reports the end of the prompt."""
         prompt_run, connection = self._prompt_run, self._connection
-        if self._away_since is not None:
-            return self._polled_at + _AWAY_POLL_S
+        if self._unreachable_since is not None:
+            return self._polled_at + _UNREACHABLE_POLL_S
         if self._missing_since is not None:
             return self._polled_at + _CONFIRM_S
         if not connection.socket.is_open or prompt_run.client_id != connection.socket.client_id:
-            return self._polled_at + min(_DEAF_POLL_S, connection.settings.silence_s)
+            return self._polled_at + min(_NO_SOCKET_POLL_S, connection.settings.silence_s)
         if prompt_run.ending:
             return max(self._polled_at, prompt_run.last_event_at) + _ENDING_POLL_S
         if prompt_run.last_event_at > self._polled_at:
@@ -191,45 +136,45 @@ class PromptFollower:
             return PromptLocation(PromptState.DONE, entry)
         return locate(self._connection, self._prompt_run.reference)
 
-    def _take(self, found: PromptLocation) -> RenderResult | None:
+    def _on_located(self, found: PromptLocation) -> RenderResult | None:
         if found.state is not PromptState.NOWHERE:
             self._missing_since = None
         match found.state:
             case PromptState.DONE:
                 return self._finish(found.entry or {})
             case PromptState.RUNNING:
-                self._prompt_run.begin(self._clock())
-                self._connection.load(self._prompt_run.models)
+                self._prompt_run.mark_running(self._clock())
+                self._connection.mark_loaded(self._prompt_run.models)
             case PromptState.WAITING:
                 pass
             case PromptState.NOWHERE:
-                self._miss()
+                self._on_missing()
         return None
 
-    def _miss(self) -> None:
+    def _on_missing(self) -> None:
         now = self._clock()
         if self._missing_since is None:
             self._missing_since = now
         elif now - self._missing_since >= _CONFIRM_S:
             self._connection.maybe_restarted = True
             name = self._connection.name
-            message = f"{name} no longer knows the prompt: it was restarted, or somebody removed it"
+            message = f"{name} no longer knows the prompt: it was restarted, or another client removed it"
             raise BackendError(FailureCode.NODE_LOST, message)
 
-    def _stay_away(self, error: ComfyError) -> None:
-        """The node does not answer as it should: for a while it may come back with the prompt."""
+    def _on_node_error(self, error: ComfyError) -> None:
+        """Tolerate an error of the node for ``lost_s`` seconds: it may come back with the prompt."""
         now = self._clock()
         if isinstance(error, ComfyUnreachable):
             self._connection.mark_unreachable(error)
-        if self._away_since is None:
-            self._away_since = now
-        elif now - self._away_since >= self._connection.settings.lost_s:
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        elif now - self._unreachable_since >= self._connection.settings.lost_s:
             self._connection.abandon(self._prompt_run.reference)
             lost = failure(self._connection.name, error)
             raise BackendError(FailureCode.NODE_LOST, str(lost)) from error
 
     def _finish(self, entry: Mapping[str, Any]) -> RenderResult | None:
-        """What the history tells of it; None: it was sent once more."""
+        """The result in the history entry; None if the prompt was sent again."""
         connection, prompt_run = self._connection, self._prompt_run
         outcome = errors.result_of(entry)
         if outcome.status is errors.PromptStatus.SUCCESS:
@@ -242,31 +187,32 @@ class PromptFollower:
                 connection.render_times.learn(
                     self._model, prompt_run.outline.load, self._clock() - prompt_run.started_at
                 )
-            connection.load(prompt_run.models)
-            connection.collect(prompt_run.reference, marks=True)
-            self._tell(ended=True)
+            connection.mark_loaded(prompt_run.models)
+            connection.mark_collected(prompt_run.reference, marks=True)
+            self._report_progress(ended=True)
             return RenderResult(outputs, self._details(outcome.outputs))
         if outcome.status is errors.PromptStatus.INTERRUPTED:
-            connection.collect(prompt_run.reference)
-            message = f"{connection.name}: somebody interrupted the prompt on the node"
+            connection.mark_collected(prompt_run.reference)
+            message = f"{connection.name}: another client interrupted the prompt on the node"
             raise Interrupted(FailureCode.BACKEND_UNAVAILABLE, message)
         if errors.is_out_of_memory(outcome.error) and prompt_run.may_resend("out of memory"):
-            log.info("%s ran out of memory: freed and sent again", connection.name)
+            log.info("%s ran out of memory: models unloaded, prompt sent again", connection.name)
             connection.client.free()
-            connection.unload()
+            connection.mark_unloaded()
             resend(connection, prompt_run, prompt_run.graph)
             return None
-        connection.collect(prompt_run.reference)
+        connection.mark_collected(prompt_run.reference)
         raise errors.execution_failure(connection.name, outcome.error, prompt_run.outline.titles)
 
     def _save_again(self, gone: FileGone) -> None:
-        """The node took it from its cache, whose file is no longer there: saved under another name."""
+        """Send the prompt again with another file name: the node used its cache, but the cached file is
+        gone."""
         connection, prompt_run = self._connection, self._prompt_run
         if not prompt_run.may_resend("file gone"):
-            message = f"{connection.name} has no file {gone}, though it says it saved it"
+            message = f"{connection.name} does not have the file {gone} that it reports as saved"
             raise BackendError(FailureCode.BAD_OUTPUT, message)
         inventory = connection.inventory or connection.read_inventory()
-        resend(connection, prompt_run, prepared(connection, self._request, inventory, suffix="-again"))
+        resend(connection, prompt_run, prepare_graph(connection, self._request, inventory, suffix="-again"))
 
     def _details(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         prompt_run = self._prompt_run
@@ -279,18 +225,18 @@ class PromptFollower:
             "renderMs": round((self._clock() - started) * 1000, 1),
         }
 
-    def _tell(self, *, ended: bool = False) -> None:
-        """Progress never goes back, whatever order its events come in."""
+    def _report_progress(self, *, ended: bool = False) -> None:
+        """Report the progress if it is new. It never decreases, in whatever order the events come."""
         if not ended and self._prompt_run.started_at is None:
             return
-        progress, told = self._prompt_run.progress(), self._told
+        progress, last = self._prompt_run.progress(), self._reported
         if ended:
             progress = Progress(progress.total, progress.total, progress.note)
-        elif told is not None:
-            same = (progress.step, progress.total, progress.note) == (told.step, told.total, told.note)
-            if progress.fraction < told.fraction or (same and progress.preview is None):
+        elif last is not None:
+            same = (progress.step, progress.total, progress.note) == (last.step, last.total, last.note)
+            if progress.fraction < last.fraction or (same and progress.preview is None):
                 return
-        self._told = progress
+        self._reported = progress
         self._control.progress(progress)
 
     def _check_time(self) -> None:
@@ -309,7 +255,8 @@ class PromptFollower:
             raise BackendError(FailureCode.TIMEOUT, message)
 
     def _cancel(self) -> None:
-        """Take it off the node and see that it is gone; what cannot be confirmed is left to the checkup."""
+        """Remove the prompt from the node and check that it is gone; else the health monitor removes it
+        later."""
         connection, reference = self._connection, self._prompt_run.reference
         end = self._clock() + connection.settings.cancel_s
         while True:
@@ -318,7 +265,7 @@ class PromptFollower:
                 connection.client.delete_pending([reference])
                 connection.client.interrupt(reference)
                 if locate(connection, reference).state in (PromptState.DONE, PromptState.NOWHERE):
-                    connection.collect(reference)
+                    connection.mark_collected(reference)
                     return
             except ComfyError as error:
                 log.debug("%s: a prompt could not be stopped yet: %s", connection.name, error)
@@ -326,3 +273,72 @@ class PromptFollower:
                 connection.abandon(reference)
                 return
             self._prompt_run.wait(version, SLICE_S)
+
+
+# Files.
+
+
+def collect(
+    connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, files: Iterable[File]
+) -> tuple[Output, ...]:
+    """All files, then the pictures sent over the socket. Raises `BackendError`, `ComfyError`, `FileGone`."""
+    outputs = [_fetch(connection, file) for file in files]
+    outputs += [Output(data, _detect_type(data) or "image/png") for data in _frames(prompt_run)]
+    if not outputs:
+        raise BackendError(
+            FailureCode.BAD_OUTPUT, f"{connection.name}: the prompt succeeded but delivered no file"
+        )
+    return tuple(replace(output, seed=request.work.seed) for output in outputs)
+
+
+def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
+    ranks = {node_id: rank for rank, node_id in enumerate(prompt_run.graph)}
+    for key in sorted(prompt_run.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
+        yield prompt_run.frames[key]
+
+
+def _fetch(connection: NodeConnection, file: File) -> Output:
+    """Fetch a file, at most twice: it may be cut off in transit, or still being written."""
+    for last in (False, True):
+        try:
+            data, stated_type = connection.client.view(
+                file.name, file.subfolder, file.kind, most=connection.settings.file_bytes
+            )
+        except ComfyStatusError as error:
+            if error.status == 404:
+                raise FileGone(file.name) from error
+            raise
+        except TruncatedFile as error:
+            if last:
+                raise failure(connection.name, error) from error
+            continue
+        kind = (
+            _detect_type(data)
+            or mimetypes.guess_type(file.name)[0]
+            or stated_type
+            or "application/octet-stream"
+        )
+        if data and is_complete(data, kind):
+            return Output(data, kind, name=file.name)
+    raise BackendError(FailureCode.BAD_OUTPUT, f"{connection.name} delivers {file.name} incomplete")
+
+
+def is_complete(data: bytes, media_type: str) -> bool:
+    """Whether a picture ends as its format requires; always True for other files."""
+    match media_type:
+        case "image/png":
+            return data[-8:-4] == b"IEND"
+        case "image/jpeg":
+            return b"\xff\xd9" in data[-1024:]
+        case "image/webp":
+            return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+        case _:
+            return True
+
+
+def _detect_type(data: bytes) -> str | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None

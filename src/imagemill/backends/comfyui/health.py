@@ -1,4 +1,4 @@
-"""Looking after a node, in a thread of its own: a node that hangs must not keep others from being checked."""
+"""Check the health of a node in its own thread: a node that hangs must not delay the checks of others."""
 
 import logging
 import threading
@@ -11,20 +11,23 @@ from imagemill.graphs.json_access import sequence
 
 log = logging.getLogger(__name__)
 
-_TWIN_CHECKS = 3
-"""How often a node is compared with each other one after it may have been restarted."""
 CLOSE_S = 2.0
-"""How long the end of a node's last check and the tidying up of its history are waited for."""
+"""Longest wait for the end of a node's last check and the clean-up of its history."""
 UNFOLLOWED_S = 120.0
-"""A prompt is followed within milliseconds of being sent, or never by this process."""
+"""Age from which a prompt without a follower is dropped; it is followed within milliseconds, or never
+here."""
+_DUPLICATE_CHECKS = 3
+"""Number of comparisons with each other node after a possible restart."""
 _IDLE_POLLS = 2
-"""Checks in a row that must see prompts waiting and none running."""
+"""Checks in a row that must see prompts waiting and none running before the node counts as stuck."""
 
 Peers = Callable[[], Sequence[NodeConnection]]
-"""All nodes in the order they were named."""
+"""All nodes in their configured order."""
 
 
 class NodeHealthMonitor:
+    """Checks one node periodically until it is stopped."""
+
     def __init__(self, connection: NodeConnection, peers: Peers) -> None:
         self.connection = connection
         self._peers = peers
@@ -44,7 +47,7 @@ class NodeHealthMonitor:
         self._closed.set()
 
     def join(self) -> None:
-        """After `stop`. Does not wait for a check that hangs: its thread ends with it."""
+        """Wait for the thread after `stop`, but not for a check that hangs: the thread ends with it."""
         self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
@@ -52,35 +55,37 @@ class NodeHealthMonitor:
             try:
                 self.check()
             except Exception:
-                log.exception("the health check of %s met a bug and goes on", self.connection.name)
+                log.exception("a bug in the health check of %s; it continues", self.connection.name)
             self._closed.wait(self.connection.settings.health_s)
-        self._tidy(everything=True)
+        self._clean_history(everything=True)
         self.connection.close()
 
     def check(self) -> None:
         connection = self.connection
-        was_well = not connection.problem
+        was_healthy = not connection.problem
         try:
-            self._examine()
+            self._check_all()
         except (ComfyError, InvalidCatalogue) as error:
             if not self._closed.is_set():
                 connection.mark_unreachable(error)
-        if was_well and connection.problem:
+        if was_healthy and connection.problem:
             log.warning("%s", connection.problem)
-        elif not was_well and not connection.problem:
+        elif not was_healthy and not connection.problem:
             log.info(
-                "%s is well: ComfyUI %s", connection.name, connection.vitals.version or "of unknown version"
+                "%s is healthy: ComfyUI %s",
+                connection.name,
+                connection.stats.version or "of unknown version",
             )
 
-    def _examine(self) -> None:
+    def _check_all(self) -> None:
         connection = self.connection
-        connection.vitals = read_system_stats(connection.client.system_stats())
+        connection.stats = read_system_stats(connection.client.system_stats())
         if not connection.reachable:
             connection.stuck = False
         self._check_for_restart()
         if (
             connection.inventory is None
-            or connection.clock() - connection.stock_at > connection.settings.catalogue_s
+            or connection.clock() - connection.inventory_at > connection.settings.catalogue_s
         ):
             connection.read_inventory()
         connection.mark_reachable()
@@ -92,16 +97,16 @@ class NodeHealthMonitor:
         connection.breaker.probe()
         self._drop_unfollowed()
         self._remove_abandoned()
-        self._tidy()
+        self._clean_history()
 
     def _check_for_restart(self) -> None:
-        """A restarted node has forgotten its history, and perhaps has other models now."""
+        """Detect a restart by a lost history; then uploads are gone and the models may have changed."""
         connection = self.connection
         if not connection.maybe_restarted:
             return
-        marker = connection.history_probe
-        if marker is None or connection.client.history(marker) is None:
-            connection.unload()
+        probe = connection.history_probe
+        if probe is None or connection.client.history(probe) is None:
+            connection.mark_unloaded()
             connection.forget_uploads()
             connection.inventory = None if connection.inventory is None else connection.read_inventory()
             connection.history_probe = None
@@ -110,15 +115,15 @@ class NodeHealthMonitor:
 
     def _check_for_stuck_queue(self) -> None:
         connection = self.connection
-        quiet_s = connection.clock() - connection.heard_at
-        if not connection.stuck and (not connection.flights or quiet_s < connection.settings.wedged_s):
+        quiet_s = connection.clock() - connection.active_at
+        if not connection.stuck and (not connection.prompt_runs or quiet_s < connection.settings.wedged_s):
             self._idle_polls = 0
             return
         queue = connection.client.queue()
         waiting = {str(sequence(item)[1]) for item in sequence(queue["queue_pending"])}
         if sequence(queue["queue_running"]):
-            self._idle_polls, connection.stuck, connection.heard_at = 0, False, connection.clock()
-        elif not connection.stuck and not waiting.isdisjoint(connection.flights):
+            self._idle_polls, connection.stuck, connection.active_at = 0, False, connection.clock()
+        elif not connection.stuck and not waiting.isdisjoint(connection.prompt_runs):
             self._idle_polls += 1
             if self._idle_polls >= _IDLE_POLLS:
                 self._mark_stuck(waiting)
@@ -126,40 +131,40 @@ class NodeHealthMonitor:
     def _mark_stuck(self, waiting: set[str]) -> None:
         connection = self.connection
         connection.stuck, self._idle_polls = True, 0
-        ours = [reference for reference in waiting if reference in connection.flights]
+        ours = [reference for reference in waiting if reference in connection.prompt_runs]
         connection.client.delete_pending(ours)
         for reference in ours:
-            if (prompt_run := connection.flights.get(reference)) is not None:
+            if (prompt_run := connection.prompt_runs.get(reference)) is not None:
                 prompt_run.notify(connection.problem)
 
     def _duplicate_of(self) -> NodeConnection | None:
-        """An earlier node that is this server."""
+        """An earlier configured node that is the same server."""
         connection = self.connection
         for other in self._peers():
             if other is connection:
                 return None
             if other.config.url == connection.config.url or other is connection.duplicate_of:
                 return other
-            if other.history_probe is None or other.vitals.fingerprint != connection.vitals.fingerprint:
+            if other.history_probe is None or other.stats.fingerprint != connection.stats.fingerprint:
                 continue
             checks = self._compared.get(other.name, 0)
-            if checks < _TWIN_CHECKS and not other.duplicate_of:
+            if checks < _DUPLICATE_CHECKS and not other.duplicate_of:
                 self._compared[other.name] = checks + 1
                 if connection.client.history(other.history_probe) is not None:
                     return other
         return None
 
     def _drop_unfollowed(self) -> None:
-        """Sent, and its sender failed before it followed: its next attempt finds it on the node."""
+        """Drop prompts whose sender failed before following; the next attempt finds them on the node."""
         connection = self.connection
         with connection.lock:
             due = connection.clock() - UNFOLLOWED_S
-            for prompt_run in tuple(connection.flights.values()):
+            for prompt_run in tuple(connection.prompt_runs.values()):
                 if prompt_run.followers <= 0 and prompt_run.sent_at < due:
-                    del connection.flights[prompt_run.reference]
+                    del connection.prompt_runs[prompt_run.reference]
 
     def _remove_abandoned(self) -> None:
-        """Prompts that were given up while it was away are not rendered for nobody."""
+        """Remove prompts that were given up while the node was unreachable."""
         connection = self.connection
         given_up = list(connection.abandoned)
         if not given_up:
@@ -171,10 +176,10 @@ class NodeHealthMonitor:
                 connection.client.interrupt(reference)
         for reference in given_up:
             connection.abandoned.pop(reference, None)
-            connection.collect(reference)
+            connection.mark_collected(reference)
 
-    def _tidy(self, *, everything: bool = False) -> None:
-        """Take collected prompts out of its history, many in one request."""
+    def _clean_history(self, *, everything: bool = False) -> None:
+        """Delete collected prompts from the node's history, many in one request."""
         connection = self.connection
         if not connection.reachable:
             return
@@ -188,7 +193,7 @@ class NodeHealthMonitor:
         try:
             connection.client.delete_history(gone)
         except ComfyError as error:
-            log.debug("%s keeps old history: %s", connection.name, error)
+            log.debug("the history of %s could not be cleaned: %s", connection.name, error)
             return
         with connection.lock:
             for reference in gone:

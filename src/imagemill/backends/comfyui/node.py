@@ -1,6 +1,6 @@
-"""A node as this process knows it: its connection, its state, and the prompts on their way there."""
+"""The state of one node in this process: its connection, its inventory, its health, and its running
+prompts."""
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -23,14 +23,45 @@ from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.requirements import Requirement
 from imagemill.net.breaker import Breaker, Clock
 
-_FORGET = 0.9
-"""An old measurement fades by this with each new one, so that one slow render is not believed for ever."""
+PathOf = Callable[[str], str | None]
+"""A checkpoint's AIR in lower case -> the file it should have; None means unknown."""
+
+MOST_UPLOADS = 4096
+"""Uploaded inputs that are remembered; others are uploaded again."""
+REMEMBER_S = 30.0
+"""Longest time until a change of the model registry is noticed."""
+LOADERS = {
+    "checkpoint": (("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name")),
+    "lora": (("LoraLoader", "lora_name"),),
+    "vae": (("VAELoader", "vae_name"),),
+    "controlnet": (("ControlNetLoader", "control_net_name"),),
+    "upscaler": (("UpscaleModelLoader", "model_name"),),
+}
+"""Kind of model -> (class, input) of the core loaders for it."""
+
+_MB = 2**20
+_DECAY = 0.9
+"""Factor by which the known render time falls with each new measurement, so that one slow render is
+forgotten."""
 _MODELS = 256
 _SHORTEST_S = 0.001
+_MOST = 4096
+"""Most entries of the inventory's caches."""
+_FILE = "file:"
+"""Prefix of a checkpoint that a job names by its file, not by an AIR."""
+_KINDS = {
+    **dict.fromkeys(("lora", "lycoris", "dora"), "lora"),
+    "vae": "vae",
+    "embedding": "embedding",
+    "hypernet": "hypernet",
+    "controlnet": "controlnet",
+    "upscaler": "upscaler",
+}
+"""An AIR's type -> the kind of its requirement."""
 
 
 class RenderTimeEstimator:
-    """Seconds for a unit of load (step x megapixel) of each model, the slowest of late."""
+    """Seconds per unit of load (step x megapixel) of each model: the slowest of the latest renders."""
 
     def __init__(self, settings: ComfySettings) -> None:
         self._settings = settings
@@ -40,13 +71,14 @@ class RenderTimeEstimator:
     def learn(self, model: str, load: float, seconds: float) -> None:
         unit = max(_SHORTEST_S, seconds) / load
         with self._lock:
-            self._units[model] = max(unit, _FORGET * self._units.get(model, 0.0))
+            self._units[model] = max(unit, _DECAY * self._units.get(model, 0.0))
             self._units.move_to_end(model)
             if len(self._units) > _MODELS:
                 self._units.popitem(last=False)
 
     def limit_s(self, model: str, load: float, longest_s: float) -> float:
-        """Once it runs. ``longest_s`` where this node has not rendered with the model yet."""
+        """Longest time of a running render; ``longest_s`` if this node has not rendered with the model
+        yet."""
         unit = self._units.get(model)
         if unit is None:
             return longest_s
@@ -54,33 +86,17 @@ class RenderTimeEstimator:
         return min(longest_s, max(self._settings.timeout_floor_s, self._settings.load_s + expected_s))
 
 
-PathOf = Callable[[str], str | None]
-"""The file a checkpoint should have, by its AIR in lower case; None: unknown."""
-
-REMEMBER_S = 30.0
-"""How long a change of the registry may go unseen."""
-_MOST = 4096
-_FILE = "file:"
-"""Before a checkpoint that a job names by its file, not by an AIR."""
-_KINDS = {
-    **dict.fromkeys(("lora", "lycoris", "dora"), "lora"),
-    "vae": "vae",
-    "embedding": "embedding",
-    "hypernet": "hypernet",
-    "controlnet": "controlnet",
-    "upscaler": "upscaler",
-}
-"""What an AIR's type is called among needs."""
-
-
 class NodeInventory:
-    """A container of AIRs in lower case, of checkpoint files, and of needs as they stand in a sentence."""
+    """The models and classes of a node.
+
+    A container of AIRs in lower case, of checkpoint files (``file:...``), and of requirements (`str` of one).
+    """
 
     def __init__(self, catalogue: Catalogue, path_of: PathOf) -> None:
         self.catalogue = catalogue
         self._path_of = path_of
         self._known: dict[str, bool] = {}
-        self._needs: dict[Requirement, bool] = {}
+        self._met: dict[Requirement, bool] = {}
         self._until = time.monotonic() + REMEMBER_S
 
     def __contains__(self, key: object) -> bool:
@@ -91,19 +107,19 @@ class NodeInventory:
             self._known, self._until = {}, now + REMEMBER_S
         known = self._known.get(key)
         if known is None:
-            need = self._need(key)
-            known = self._known[key] = need is not None and self.meets(need)
+            requirement = self._requirement_of(key)
+            known = self._known[key] = requirement is not None and self.meets(requirement)
         return known
 
-    def meets(self, need: Requirement) -> bool:
-        met = self._needs.get(need)
+    def meets(self, requirement: Requirement) -> bool:
+        met = self._met.get(requirement)
         if met is None:
-            if len(self._needs) > _MOST:
-                self._needs = {}
-            met = self._needs[need] = need.met_by(self.catalogue)
+            if len(self._met) > _MOST:
+                self._met = {}
+            met = self._met[requirement] = requirement.met_by(self.catalogue)
         return met
 
-    def _need(self, key: str) -> Requirement | None:
+    def _requirement_of(self, key: str) -> Requirement | None:
         for kind, word in KIND_WORDS.items():
             if key.startswith(f"{word} "):
                 return Requirement(kind, key[len(word) + 1 :])
@@ -116,31 +132,16 @@ class NodeInventory:
         return Requirement(_KINDS.get(parsed.type or "", "checkpoint"), self._path_of(key) or parsed.path)
 
 
-log = logging.getLogger(__name__)
-
-MOST_UPLOADS = 4096
-"""Uploaded inputs that are remembered; a forgotten one is sent again."""
-LOADERS = {
-    "checkpoint": (("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name")),
-    "lora": (("LoraLoader", "lora_name"),),
-    "vae": (("VAELoader", "vae_name"),),
-    "controlnet": (("ControlNetLoader", "control_net_name"),),
-    "upscaler": (("UpscaleModelLoader", "model_name"),),
-}
-"""Core loaders by what they load."""
-_MB = 2**20
-
-
 @dataclass(frozen=True, slots=True)
 class SystemStats:
-    """What /system_stats says."""
+    """The facts of ``/system_stats``."""
 
     version: str = ""
     device: str = ""
     memory_mb: int | None = None
     memory_free_mb: int | None = None
     fingerprint: tuple[Any, ...] = ()
-    """Equal for one server asked twice; equal machines have equal ones, too."""
+    """Equal for every request to one server, but equal machines have equal fingerprints, too."""
 
 
 def read_system_stats(stats: Mapping[str, Any]) -> SystemStats:
@@ -159,7 +160,10 @@ def read_system_stats(stats: Mapping[str, Any]) -> SystemStats:
 
 
 class NodeConnection:
-    """Thread-safe. It listens to its socket; `imagemill.backends.comfyui.health` looks after its health."""
+    """One node: its client, its socket, its state. Thread-safe.
+
+    It receives the frames of its socket; `imagemill.backends.comfyui.health` checks its health.
+    """
 
     def __init__(self, config: NodeConfig, settings: ComfySettings, path_of: PathOf, clock: Clock) -> None:
         self.config = config
@@ -174,33 +178,33 @@ class NodeConnection:
             clock=clock,
         )
         self.render_times = RenderTimeEstimator(settings)
-        self.vitals = SystemStats()
+        self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
-        self.stock_at = 0.0
-        self.reachable, self.wire_trouble = False, "was not reached yet"
+        self.inventory_at = 0.0
+        self.reachable, self.connection_problem = False, "was not reached yet"
         self.stuck = False
         self.duplicate_of: NodeConnection | None = None
-        """Another link to the same server."""
+        """An earlier node with the same server."""
         self.maybe_restarted = True
-        """It may have been restarted since it was last seen."""
+        """Whether it may have been restarted since it was last reached."""
         self.history_probe: str | None = None
-        """Our newest prompt in its history: gone, it was restarted."""
+        """The newest prompt of this process in its history: if it is missing, the node was restarted."""
         self.seen_at: int | None = None
-        self.heard_at = clock()
-        """Of the last event, or of the last sign that none was due."""
-        self.remaining: int | None = None
-        self.flights: dict[str, PromptRun] = {}
+        self.active_at = clock()
+        """When the socket last received an event, or nothing was running that could send one."""
+        self.queue_remaining: int | None = None
+        self.prompt_runs: dict[str, PromptRun] = {}
         self.abandoned: dict[str, None] = {}
-        """Prompts given up while it was away: taken off it when it is back."""
+        """Prompts given up while it was unreachable: they are removed from it when it is back."""
         self.collected: OrderedDict[str, float] = OrderedDict()
-        """Prompts whose history entry is no longer needed, and since when."""
+        """Prompts whose history entry is no longer needed, and the time since when."""
         self.retired = False
-        """Taken off, and closed."""
+        """Whether it was removed from the configuration and closed."""
         self.lock = threading.Lock()
         self._path_of = path_of
-        self._resident: OrderedDict[str, None] = OrderedDict()
+        self._loaded_models: OrderedDict[str, None] = OrderedDict()
         self._uploads: OrderedDict[str, str] = OrderedDict()
-        self._reading = threading.Lock()
+        self._inventory_lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -208,61 +212,61 @@ class NodeConnection:
 
     @property
     def problem(self) -> str:
-        """Why it gets no jobs, in a sentence; empty: it is well."""
+        """The reason why it gets no jobs, in a sentence; empty if it is healthy."""
         if self.duplicate_of:
             return f"{self.name} is the same server as {self.duplicate_of.name}: remove one of the two"
         if not self.reachable:
-            return f"{self.name} {self.wire_trouble}"
+            return f"{self.name} {self.connection_problem}"
         if self.stuck:
-            return f"{self.name} is wedged: prompts wait there and none runs; restart its ComfyUI"
+            return f"{self.name} is stuck: prompts wait there and none runs; restart its ComfyUI"
         if self.breaker.is_open:
-            return f"{self.name} rests after failures in a row; the last one: {self.breaker.cause}"
-        return "" if self.inventory else f"{self.name} has not told its models yet"
+            return f"{self.name} is paused after repeated failures; the last one: {self.breaker.cause}"
+        return "" if self.inventory else f"the models of {self.name} have not been read yet"
 
     def view(self, backend: str) -> Node:
-        config, trouble = self.config, self.problem
+        config, problem = self.config, self.problem
         return Node(
             name=config.name,
             backend=backend,
             queues=config.queues,
             slots=config.slots,
             labels=config.labels,
-            memory_mb=config.memory_mb or self.vitals.memory_mb,
-            loaded_models=frozenset(self._resident),
+            memory_mb=config.memory_mb or self.stats.memory_mb,
+            loaded_models=frozenset(self._loaded_models),
             available=self.inventory,
-            healthy=not trouble,
+            healthy=not problem,
             draining=config.draining,
-            problem=trouble,
+            problem=problem,
         )
 
     def report(self) -> NodeReport:
-        config, vitals, trouble = self.config, self.vitals, self.problem
+        config, vitals, problem = self.config, self.stats, self.problem
         catalogue = self.inventory.catalogue if self.inventory else None
         return NodeReport(
             name=config.name,
             url=config.url,
-            healthy=not trouble,
-            trouble=trouble,
+            healthy=not problem,
+            problem=problem,
             draining=config.draining,
             version=vitals.version,
             device=vitals.device,
             memory_mb=config.memory_mb or vitals.memory_mb,
             memory_free_mb=vitals.memory_free_mb,
-            checkpoints=len(files(catalogue, "checkpoint")),
-            loras=len(files(catalogue, "lora")),
+            checkpoints=len(list_files(catalogue, "checkpoint")),
+            loras=len(list_files(catalogue, "lora")),
             classes=len(catalogue.classes) if catalogue else 0,
-            running=len(self.flights),
-            queue_remaining=self.remaining,
-            resident=tuple(self._resident),
+            running=len(self.prompt_runs),
+            queue_remaining=self.queue_remaining,
+            loaded_models=tuple(self._loaded_models),
             seen_at=self.seen_at,
             labels=tuple(sorted(config.labels)),
             slots=config.slots,
         )
 
-    # The socket's listener.
+    # Methods of the socket's listener.
 
     def connected(self) -> None:
-        self.heard_at = self.clock()
+        self.active_at = self.clock()
         self.maybe_restarted, self.stuck = True, False
         self._notify()
 
@@ -270,40 +274,42 @@ class NodeConnection:
         self._notify()
 
     def _notify(self) -> None:
-        for prompt_run in tuple(self.flights.values()):
+        for prompt_run in tuple(self.prompt_runs.values()):
             prompt_run.notify()
 
     def frame(self, frame: str | bytes) -> None:
-        """Other people's prompts are dropped before anything of them is read."""
+        """Handle a frame. Frames of other clients' prompts are dropped before they are parsed."""
         now = self.clock()
         if isinstance(frame, str) and events.is_repetition(frame):
-            self.heard_at = now
+            self.active_at = now
             return
         prompt = events.prompt_of(frame) if isinstance(frame, str) else None
-        if prompt is not None and prompt not in self.flights:
-            self.heard_at = now
+        if prompt is not None and prompt not in self.prompt_runs:
+            self.active_at = now
             return
         event = events.read_text(frame) if isinstance(frame, str) else events.read_binary(frame)
         if isinstance(event, events.Status):
-            # No sign that it works: a node whose worker is dead counts what it is sent, too.
-            self.remaining = event.remaining
+            # Not a sign of life: a node whose worker has died still counts the prompts it is sent.
+            self.queue_remaining = event.remaining
             return
-        self.heard_at = now
+        self.active_at = now
         if event is None:
             return
-        prompt_run = self.flights.get(event.prompt) if event.prompt is not None else self._at_work()
+        prompt_run = (
+            self.prompt_runs.get(event.prompt) if event.prompt is not None else self._running_prompt()
+        )
         if prompt_run is not None:
             self._on_frame(prompt_run, event, now)
 
     def _on_frame(self, prompt_run: PromptRun, event: events.Event, now: float) -> None:
         fresh = prompt_run.started_at is None
-        prompt_run.take(event, now)
+        prompt_run.apply(event, now)
         if fresh and prompt_run.started_at is not None:
-            self.load(prompt_run.models)
+            self.mark_loaded(prompt_run.models)
 
-    def _at_work(self) -> PromptRun | None:
-        """Whose a preview without a name is."""
-        flights = tuple(self.flights.values())
+    def _running_prompt(self) -> PromptRun | None:
+        """The running prompt that an unnamed preview belongs to."""
+        flights = tuple(self.prompt_runs.values())
         working = [
             prompt_run for prompt_run in flights if prompt_run.node is not None and not prompt_run.ending
         ]
@@ -312,23 +318,26 @@ class NodeConnection:
     # Prompts.
 
     def register(self, prompt_run: PromptRun) -> PromptRun:
-        """The flight of this reference: the one that is there already, else this one."""
+        """Register a prompt; return the run that already exists for its reference, else this one."""
         with self.lock:
-            if not self.flights:
-                self.heard_at = self.clock()
+            if not self.prompt_runs:
+                self.active_at = self.clock()
             self.abandoned.pop(prompt_run.reference, None)
             self.collected.pop(prompt_run.reference, None)
-            return self.flights.setdefault(prompt_run.reference, prompt_run)
+            return self.prompt_runs.setdefault(prompt_run.reference, prompt_run)
 
     def release(self, prompt_run: PromptRun) -> None:
-        """One follower less; the last one takes the flight off."""
+        """Remove one follower; the last one removes the prompt's run."""
         with self.lock:
             prompt_run.followers -= 1
-            if prompt_run.followers <= 0 and self.flights.get(prompt_run.reference) is prompt_run:
-                del self.flights[prompt_run.reference]
+            if prompt_run.followers <= 0 and self.prompt_runs.get(prompt_run.reference) is prompt_run:
+                del self.prompt_runs[prompt_run.reference]
 
-    def collect(self, reference: str, *, marks: bool = False) -> None:
-        """Its history entry may go after a while; ``marks``: it stays as the sign of a restart."""
+    def mark_collected(self, reference: str, *, marks: bool = False) -> None:
+        """Let the prompt's history entry be deleted after a while.
+
+        ``marks``: keep it as the new `history_probe`, and let the previous one be deleted.
+        """
         with self.lock:
             going = self.history_probe if marks else reference
             if marks:
@@ -340,21 +349,21 @@ class NodeConnection:
         with self.lock:
             self.abandoned[reference] = None
 
-    # What it has loaded and been given.
+    # Loaded models and uploaded inputs.
 
-    def load(self, models: frozenset[str]) -> None:
+    def mark_loaded(self, models: frozenset[str]) -> None:
         with self.lock:
             for model in models:
-                self._resident[model] = None
-                self._resident.move_to_end(model)
-            while len(self._resident) > max(self.settings.resident_models, len(models)):
-                self._resident.popitem(last=False)
+                self._loaded_models[model] = None
+                self._loaded_models.move_to_end(model)
+            while len(self._loaded_models) > max(self.settings.resident_models, len(models)):
+                self._loaded_models.popitem(last=False)
 
-    def unload(self) -> None:
+    def mark_unloaded(self) -> None:
         with self.lock:
-            self._resident.clear()
+            self._loaded_models.clear()
 
-    def uploaded(self, digest: str) -> str | None:
+    def find_upload(self, digest: str) -> str | None:
         return self._uploads.get(digest)
 
     def remember_upload(self, digest: str, name: str) -> None:
@@ -368,28 +377,28 @@ class NodeConnection:
             self._uploads.clear()
 
     def read_inventory(self) -> NodeInventory:
-        """Ask the node for its models and classes. Raises `WireError`, `InvalidCatalogue`."""
+        """Read the node's models and classes. Raises `ComfyError`, `InvalidCatalogue`."""
         asked_at = self.clock()
-        with self._reading:
-            if self.inventory is not None and self.stock_at >= asked_at:
-                return self.inventory  # read by somebody else while we waited
+        with self._inventory_lock:
+            if self.inventory is not None and self.inventory_at >= asked_at:
+                return self.inventory  # another thread read it meanwhile
             info, embeddings = self.client.object_info(), self.client.embeddings()
             self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
-            self.stock_at = self.clock()
+            self.inventory_at = self.clock()
             return self.inventory
 
-    # Its health.
+    # Health and configuration.
 
     def mark_reachable(self) -> None:
         self.seen_at = now_us()
-        self.reachable, self.wire_trouble = True, ""
+        self.reachable, self.connection_problem = True, ""
 
     def mark_unreachable(self, error: Exception) -> None:
-        """It cannot be reached; until the next check that goes well it gets no jobs."""
-        self.reachable, self.maybe_restarted, self.wire_trouble = False, True, str(error)
+        """Give it no jobs until the next successful health check."""
+        self.reachable, self.maybe_restarted, self.connection_problem = False, True, str(error)
 
     def reconfigure(self, config: NodeConfig) -> bool:
-        """Take over what needs no new connection; False when it does need one."""
+        """Apply a configuration; False if that needs a new connection."""
         same = (config.url, config.headers, config.verify_tls, config.ca_file)
         mine = self.config
         if same != (mine.url, mine.headers, mine.verify_tls, mine.ca_file):
@@ -402,8 +411,8 @@ class NodeConnection:
         self.client.close()
 
 
-def files(catalogue: Catalogue | None, kind: str) -> tuple[str, ...]:
-    """What the core loaders of a kind list."""
+def list_files(catalogue: Catalogue | None, kind: str) -> tuple[str, ...]:
+    """The files that the core loaders of a kind list."""
     if catalogue is None:
         return ()
     listed = (catalogue.options(class_type, input_) or () for class_type, input_ in LOADERS[kind])

@@ -1,7 +1,7 @@
-"""A prompt on its way: what its events have told so far.
+"""The state of a prompt on a node, as its events have reported it so far.
 
-It is a state, not a queue of events: an event that comes twice, late or out of order changes nothing for the
-worse, any number of followers may read it, and none is woken more often than it can look.
+It is a state, not a queue of events: repeated, late or reordered events do no harm, any number of
+followers may read it, and a slow follower skips intermediate states.
 """
 
 import threading
@@ -15,25 +15,27 @@ from imagemill.backends.comfyui.events import Event
 from imagemill.graphs.json_access import mapping, number, sequence
 
 SENDER = "SaveImageWebsocket"
-"""Delivers its pictures over the socket, without a file."""
+"""The node class that delivers its pictures over the socket, without a file."""
 
 _MEGAPIXEL = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class GraphOutline:
+    """The facts of a graph that are needed to follow its prompt."""
+
     titles: Mapping[str, str]
-    """Node id to what a person calls it."""
+    """Node id -> title."""
     steps: Mapping[str, float]
-    """Sampler nodes and the steps each will take."""
+    """Sampler node -> its number of steps."""
     senders: frozenset[str]
     """Nodes that deliver over the socket."""
     load: float
-    """Steps x megapixels x pictures: what rendering time grows with; at least a little."""
+    """Steps x megapixels x pictures, to which the render time is proportional; always above 0."""
 
 
 def outline_of(graph: Mapping[str, Any]) -> GraphOutline:
-    """Tolerates nodes of any shape: the node's own validation judges the graph."""
+    """Outline a graph. Malformed nodes are tolerated, as the server validates the graph."""
     nodes = {node_id: mapping(node) for node_id, node in graph.items()}
     steps = dict(_samplers(nodes))
     return GraphOutline(
@@ -45,12 +47,13 @@ def outline_of(graph: Mapping[str, Any]) -> GraphOutline:
 
 
 def title_of(node: Mapping[str, Any]) -> str:
-    """Its own title, else its class."""
+    """The node's title, else its class."""
     return str(mapping(node.get("_meta")).get("title") or node.get("class_type") or "")
 
 
 def _samplers(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
-    """A sampler has its steps as an input, or gets them from the node that makes its sigmas."""
+    """(node id, steps) of each sampler; the steps are its own input, or that of the node that makes its
+    sigmas."""
     for node_id, node in nodes.items():
         if "Sampler" not in str(node.get("class_type")):
             continue
@@ -65,7 +68,7 @@ def _samplers(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, flo
 
 
 def _megapixels(nodes: Mapping[str, Mapping[str, Any]]) -> float:
-    """Of the largest batch the graph makes; a quarter where it does not say."""
+    """Megapixels of the largest batch the graph makes; 0.25 if it states no size."""
     largest = 0.0
     for node in nodes.values():
         inputs = mapping(node.get("inputs"))
@@ -82,47 +85,48 @@ def _positive(value: object) -> float | None:
 
 @dataclass(slots=True)
 class PromptRun:
-    """``clock`` times are local monotonic seconds: a node's own clock is never compared with ours."""
+    """A prompt and its state. Times are local monotonic seconds: a node's clock is never compared with
+    them."""
 
     reference: str
     graph: Mapping[str, Any]
     outline: GraphOutline
     models: frozenset[str]
-    """Checkpoints it loads, AIRs in lower case."""
+    """Checkpoints it loads (AIRs in lower case)."""
     previews: bool
     sent_at: float
     client_id: str = ""
-    """Of the socket its events come by."""
+    """The id of the socket that receives its events; empty if none does."""
     started_at: float | None = None
     last_event_at: float = 0.0
-    """Of the last event."""
+    """When the last event came."""
     followers: int = 0
     ends: int = 0
-    """Signs that its history is written; they may come twice, so the history is asked."""
+    """Number of signals that its history is written; they may be repeated, so the history is read."""
     ending: bool = False
-    """It is over, and the sign that its history is written should come next."""
+    """Whether it has ended, so that the signal for its history should come next."""
     resent: frozenset[str] = frozenset()
-    """Why it was sent once more."""
+    """The reasons for which it was sent again."""
     fatal_reason: str = ""
-    """Why it will never end, told by whoever watches the node."""
+    """The reason why it will never end, set by the node's health monitor."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0
     node: str | None = None
-    """Of the graph, at work now."""
+    """The running node of the graph."""
     frames: dict[tuple[str, float], bytes] = field(default_factory=dict[tuple[str, float], bytes])
-    """What ``SaveImageWebsocket`` delivered, by node and position."""
+    """(node, position) -> the picture that ``SaveImageWebsocket`` delivered."""
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     _position: float = 0.0
 
-    def take(self, event: Event, now: float) -> None:
+    def apply(self, event: Event, now: float) -> None:
         with self.changed:
             self.last_event_at = now
-            self._take(event, now)
+            self._apply(event, now)
             self.version += 1
             self.changed.notify_all()
 
-    def _take(self, event: Event, now: float) -> None:
+    def _apply(self, event: Event, now: float) -> None:
         match event:
             case events.Executing(node=None):
                 self.ends += 1
@@ -131,7 +135,7 @@ class PromptRun:
             case events.Executing(node=node):
                 self._start(now)
                 self.node, self._position = node, 0.0
-            case events.Step(node=node, value=value, most=most):
+            case events.Step(node=node, value=value, maximum=most):
                 self._start(now)
                 self.node, self._position = node, value
                 self._steps[node] = (value, most)
@@ -143,7 +147,7 @@ class PromptRun:
             case events.Started():
                 self._start(now)
             case events.Frame():
-                self._show(event)
+                self._store_frame(event)
             case events.Status():
                 pass
 
@@ -151,63 +155,63 @@ class PromptRun:
         if self.started_at is None:
             self.started_at = now
 
-    def _show(self, frame: events.Frame) -> None:
+    def _store_frame(self, frame: events.Frame) -> None:
         node = frame.node or self.node
         if node is not None and node in self.outline.senders:
             self.frames[node, self._position] = frame.data
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
 
-    def begin(self, now: float) -> None:
-        """It was seen running."""
+    def mark_running(self, now: float) -> None:
+        """Record that the prompt was seen running."""
         with self.changed:
             self._start(now)
 
     def may_resend(self, reason: str) -> bool:
-        """True once for each reason: the follower who gets it sends."""
+        """True once for each reason: only the follower that gets True sends the prompt again."""
         with self.changed:
             fresh = reason not in self.resent
             self.resent |= {reason}
             return fresh
 
     def restart(self, graph: Mapping[str, Any], now: float) -> None:
-        """It is being sent once more."""
+        """Reset the state, as the prompt is sent again."""
         with self.changed:
             self.graph, self.sent_at, self.started_at = graph, now, None
             self.node, self.ending, self._position = None, False, 0.0
             self.frames.clear()
             self._steps.clear()
 
-    def notify(self, doom: str = "") -> None:
-        """Wake the followers to look for themselves."""
+    def notify(self, fatal_reason: str = "") -> None:
+        """Wake the followers. ``fatal_reason``: why the prompt will never end."""
         with self.changed:
-            self.fatal_reason = doom or self.fatal_reason
+            self.fatal_reason = fatal_reason or self.fatal_reason
             self.version += 1
             self.changed.notify_all()
 
     def wait(self, version: int, seconds: float) -> int:
-        """Until something is newer than ``version``; which version there is now."""
+        """Wait until the state is newer than ``version``; return the current version."""
         with self.changed:
             if self.version == version:
                 self.changed.wait(seconds)
             return self.version
 
     def progress(self) -> Progress:
-        """Steps over all samplers of the graph; a preview is given once."""
+        """The steps of all samplers of the graph; each preview is returned once."""
         with self.changed:
             preview, self._preview = self._preview, None
-            total = sum(self._total(node) for node in self._counted())
+            total = sum(self._total(node) for node in self._counted_nodes())
             step = sum(
                 min(self._steps[node][0], self._total(node))
-                for node in self._counted()
+                for node in self._counted_nodes()
                 if node in self._steps
             )
             note = self.outline.titles.get(self.node or "", "")
             data, media_type = preview or (None, "image/jpeg")
             return Progress(int(step), max(1, int(total)), note, data, media_type)
 
-    def _counted(self) -> list[str]:
-        """The samplers; without any, whatever counts steps."""
+    def _counted_nodes(self) -> list[str]:
+        """The samplers, or, if there are none, all nodes that report steps."""
         return list(self.outline.steps) or [node for node in self._steps if node not in self.outline.senders]
 
     def _total(self, node: str) -> float:

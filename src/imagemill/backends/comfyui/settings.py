@@ -1,100 +1,85 @@
-"""How ComfyUI servers are reached, watched and waited for."""
+"""Settings of ComfyUI servers: how they are reached and watched."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from imagemill.domain.nodes import SLOTS, NodeConfig
+from imagemill.settings import Listed, SettingsGroup, mask_url
 
 
-class ComfySettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def _previews(value: Any) -> Any:
+    """Accept the values of the former switch ``ask_previews``, too."""
+    return {"false": "off", "0": "off", "true": "auto", "1": "auto"}.get(str(value).lower(), value)
 
-    urls: tuple[str, ...] = Field(
+
+class ComfySettings(SettingsGroup):
+    connect_s: ClassVar[float] = 5.0
+    """Seconds to connect to a node."""
+    read_s: ClassVar[float] = 30.0
+    """Seconds without data in the middle of a response; longer than ComfyUI's own pauses."""
+    ping_s: ClassVar[float] = 20.0
+    """Seconds between pings of a node's WebSocket; a dead connection is noticed after two."""
+    catalogue_s: ClassVar[float] = 300.0
+    """Seconds between reads of a node's models and node classes, which seldom change."""
+    silence_s: ClassVar[float] = 2.0
+    """Seconds without an event after which the node's queue is read."""
+    lost_s: ClassVar[float] = 15.0
+    """Seconds without a connection after which a node's prompts count as lost."""
+    wedged_s: ClassVar[float] = 30.0
+    """Seconds in which a node has prompts waiting, none running and sends no event, after which it counts as
+    hung."""
+    doubt_s: ClassVar[float] = 10.0
+    """Seconds for which a prompt is looked for, when the response to its submission was lost, before it is
+    sent again."""
+    cancel_s: ClassVar[float] = 1.5
+    """Seconds to wait until a cancelled prompt is gone."""
+    waiting_s: ClassVar[float] = 1800.0
+    """Seconds that a prompt may wait on the node behind others, which may be a user's own."""
+    timeout_floor_s: ClassVar[float] = 60.0
+    """Seconds that a render may take at least, unless the job's own limit is shorter."""
+    timeout_factor: ClassVar[float] = 8.0
+    """Times its node's usual render time that a render may take."""
+    load_s: ClassVar[float] = 120.0
+    """Seconds added to a render's time limit for loading models."""
+    breaker_failures: ClassVar[int] = 3
+    """Failures in a row after which a node gets no jobs for a while."""
+    breaker_base_s: ClassVar[float] = 5.0
+    """Seconds of the first such pause; each next one is twice as long."""
+    breaker_cap_s: ClassVar[float] = 300.0
+    """Seconds of the longest pause: a repaired node is back within five minutes."""
+    keep_history_s: ClassVar[float] = 180.0
+    """Seconds that a finished prompt stays in a node's history, for a worker that takes over or cannot store
+    its picture."""
+    file_bytes: ClassVar[int] = 512 * 2**20
+    """Largest file in bytes that is fetched from a node."""
+
+    urls: Listed[str] = Field(
         default=(),
-        description="Addresses of ComfyUI servers, such as http://127.0.0.1:8188, comma-separated.",
+        description="Addresses of ComfyUI servers, comma-separated, such as http://127.0.0.1:8188; empty: "
+        "none.",
     )
     token: SecretStr | None = Field(
         default=None,
-        description="Bearer token sent to these servers, for those behind a proxy that asks for it.",
+        description="Bearer token sent to these servers, for a proxy in front of them; none: no token.",
     )
     slots: int = Field(
         default=SLOTS,
         ge=1,
         le=16,
-        description="Prompts in flight on a node: one renders, the others wait there.",
+        description="Prompts sent to a node at once: one renders, the others wait there.",
     )
-    previews: Literal["auto", "latent2rgb", "taesd"] = Field(
-        default="auto", description="How a node makes preview pictures when somebody asks for them."
+    previews: Annotated[Literal["auto", "latent2rgb", "taesd", "off"], BeforeValidator(_previews)] = Field(
+        default="auto",
+        description="How a node makes preview pictures while it renders, if a client watches; off: no "
+        "previews.",
     )
-    ask_previews: bool = Field(default=True, description="Ask nodes for preview pictures while they render.")
     resident_models: int = Field(
-        default=1, ge=1, le=64, description="Checkpoints a node is believed to keep loaded."
+        default=1, ge=1, le=64, description="Checkpoints a node is assumed to keep loaded."
     )
-    connect_s: float = Field(default=5.0, gt=0, description="Longest time to connect; seconds.")
-    read_s: float = Field(
-        default=30.0, gt=0, description="Longest silence of a node in mid-answer; above its pauses; seconds."
-    )
-    ping_s: float = Field(
-        default=20.0,
-        gt=0,
-        description="How often a node's socket is tested; a dead one is noticed after two of these; seconds.",
-    )
-    health_s: float = Field(default=5.0, gt=0, description="How often a node is asked how it is; seconds.")
-    catalogue_s: float = Field(
-        default=300.0, gt=0, description="How often a node's models and classes are read anew; seconds."
-    )
-    silence_s: float = Field(
-        default=2.0, gt=0, description="After so long without an event the node's queue is read; seconds."
-    )
-    lost_s: float = Field(
-        default=15.0, gt=0, description="A node not reached for so long has lost its prompts; seconds."
-    )
-    wedged_s: float = Field(
-        default=30.0,
-        gt=0,
-        description="A node with prompts waiting, none running and no event for so long is wedged; seconds.",
-    )
-    doubt_s: float = Field(
-        default=10.0,
-        ge=0,
-        description="How long a prompt whose answer was lost is looked for before it is sent again; seconds.",
-    )
-    cancel_s: float = Field(
-        default=1.5, gt=0, description="How long a stopped prompt is waited for until it is gone; seconds."
-    )
-    waiting_s: float = Field(
-        default=1800.0, gt=0, description="Longest wait on the node behind other prompts; seconds."
-    )
-    timeout_floor_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="No render is given less time than this, or the job's own limit; seconds.",
-    )
-    timeout_factor: float = Field(
-        default=8.0, ge=1, description="A render may take so many times what its node needed before."
-    )
-    load_s: float = Field(
-        default=120.0, ge=0, description="Time a render is granted beyond that for loading models; seconds."
-    )
-    breaker_failures: int = Field(
-        default=3, ge=1, description="Failures of a node in a row after which it gets no job for a while."
-    )
-    breaker_base_s: float = Field(
-        default=5.0, gt=0, description="How long that is at first; doubles each time; seconds."
-    )
-    breaker_cap_s: float = Field(default=300.0, gt=0, description="How long it is at most; seconds.")
-    keep_history_s: float = Field(
-        default=180.0,
-        ge=0,
-        description="How long a collected prompt stays in a node's history, for a worker that takes over or "
-        "cannot store its picture; seconds.",
-    )
-    file_bytes: int = Field(
-        default=512 * 2**20, ge=1, description="Largest file that is fetched from a node; bytes."
-    )
+    health_s: float = Field(default=5.0, gt=0, description="Seconds between health checks of a node.")
 
     @field_validator("urls")
     @classmethod
@@ -103,22 +88,22 @@ class ComfySettings(BaseModel):
 
 
 _ROUTES = ("/prompt", "/ws")
-"""At the end of addresses that people have in their settings for other programs."""
+"""Routes at the end of addresses that users copy from the settings of other programs."""
 
 
 def _address(url: str) -> str:
-    """The server's own address, of the address of a route or a WebSocket too."""
+    """The server's own address, also from the address of a route or a WebSocket."""
     parts = urlsplit(url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} should be http://host:port or https://host")
+        raise ValueError(f"{mask_url(url)!r} should be http://host:port or https://host")
     path = parts.path.rstrip("/")
     for route in _ROUTES:
         path = path.removesuffix(route)
     return f"{scheme}://{parts.netloc}{path}"
 
 
-def configured(settings: ComfySettings) -> Iterator[NodeConfig]:
+def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
     """The nodes of the settings, named by host and port: ``comfy-127.0.0.1-8188``."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     for url in settings.urls:

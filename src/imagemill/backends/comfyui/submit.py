@@ -1,5 +1,7 @@
-"""Putting an order on a node: the graph for this node, its inputs uploaded, one POST, and never a second one
-while the first may have arrived."""
+"""Send a render to a node: prepare the graph, upload its inputs, and POST the prompt.
+
+A prompt is never sent a second time while the first may have arrived.
+"""
 
 import hashlib
 import logging
@@ -26,12 +28,13 @@ from imagemill.graphs.json_access import mapping, sequence
 log = logging.getLogger(__name__)
 
 SUBFOLDER = "imagemill"
-"""Of a node's input and output folders."""
+"""The subfolder that is used in a node's input and output folders."""
 FIRST_SOCKET_S = 2.0
-"""How long the first prompt waits for the socket, so that its events are not missed."""
-STALE_STOCK_S = 10.0
-"""What is missing may have come since: models and classes known for so long are read once more."""
-_LOOK_AGAIN_S = 0.25
+"""Longest time the first prompt waits for the socket, so that its events are not missed."""
+STALE_INVENTORY_S = 10.0
+"""Age from which the inventory is read again when something is missing, as it may have been added
+meanwhile."""
+_RECHECK_S = 0.25
 
 
 class PromptState(StrEnum):
@@ -45,13 +48,13 @@ class PromptState(StrEnum):
 class PromptLocation:
     state: PromptState
     entry: Mapping[str, Any] | None = None
-    """Of the history, when done."""
+    """The history entry, if done."""
     graph: Mapping[str, Any] | None = None
-    """As the node has it, when not done."""
+    """The graph on the node, if not done."""
 
 
 def locate(connection: NodeConnection, reference: str) -> PromptLocation:
-    """Where a prompt is. The queue is read twice, as a prompt may pass from it to the history in between."""
+    """Find a prompt on the node. The queue is read twice, as it may move to the history in between."""
     for last in (False, True):
         queue = connection.client.queue()
         for place, items in ((PromptState.RUNNING, "queue_running"), (PromptState.WAITING, "queue_pending")):
@@ -67,7 +70,7 @@ def locate(connection: NodeConnection, reference: str) -> PromptLocation:
 
 
 def send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
-    """The flight of the order. ``known``: the reference was sent before, perhaps, and is looked for first.
+    """Send a render. ``known``: the reference may have been sent before and is searched on the node first.
 
     Raises `BackendError`.
     """
@@ -91,7 +94,7 @@ def send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> 
 
 
 def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | None:
-    """A prompt that is on the node, or was finished there; an interrupted one is cleared away."""
+    """The prompt if it is on the node or finished there; None if not, or if it was interrupted."""
     found = locate(connection, request.reference)
     if found.state is PromptState.NOWHERE:
         return None
@@ -101,12 +104,12 @@ def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | N
             connection.client.delete_history([request.reference])
             return None
         graph = mapping([*sequence(found.entry.get("prompt")), None, None, None][2])
-    log.info("%s has the prompt already: attached to it", connection.name)
+    log.info("%s already has the prompt: attached to it", connection.name)
     prompt_run = _prompt_run(connection, request, graph or {})
-    # Its events go to the socket it was sent by, which is another process's or gone: it is polled.
+    # Its events go to the socket of the process that sent it, so it is polled.
     prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
-        prompt_run.begin(connection.clock())
+        prompt_run.mark_running(connection.clock())
     elif found.state is PromptState.DONE:
         prompt_run.ends += 1
     return connection.register(prompt_run)
@@ -116,13 +119,13 @@ def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
     connection.socket.wait_tried(FIRST_SOCKET_S)
     inventory = connection.inventory or connection.read_inventory()
     try:
-        graph = prepared(connection, request, inventory)
+        graph = prepare_graph(connection, request, inventory)
     except (MissingFile, BackendError) as error:
         code = error.failure if isinstance(error, BackendError) else FailureCode.MISSING_MODEL
-        old = connection.clock() - connection.stock_at > STALE_STOCK_S
+        old = connection.clock() - connection.inventory_at > STALE_INVENTORY_S
         if not old or code not in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
             raise
-        graph = prepared(connection, request, connection.read_inventory())
+        graph = prepare_graph(connection, request, connection.read_inventory())
     prompt_run = connection.register(_prompt_run(connection, request, graph))
     try:
         _post_or_upload_again(connection, request, prompt_run)
@@ -148,15 +151,15 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
     return (work.model,) if isinstance(work, ImageSpec) else work.models
 
 
-def prepared(
+def prepare_graph(
     connection: NodeConnection, request: RenderRequest, inventory: NodeInventory, suffix: str = ""
 ) -> Graph:
-    """The order's graph, as this node takes it. ``suffix`` makes it save under another name."""
+    """The graph of the render, for this node. ``suffix`` makes it save under another name."""
     images = {name: _upload(connection, data) for name, data in request.inputs.items()}
     prefix = f"{SUBFOLDER}/{request.job_id}/{request.attempt}{suffix}"
     work = request.work
     if isinstance(work, GraphSpec):
-        graph = _own_graph(work, request, inventory, images, prefix)
+        graph = _prepare_client_graph(work, request, inventory, images, prefix)
     else:
         graph = builder.build(work, inventory.catalogue, prefix=prefix, images=images)
     faults = [
@@ -170,7 +173,7 @@ def prepared(
     return graph
 
 
-def _own_graph(
+def _prepare_client_graph(
     work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
     graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
@@ -190,9 +193,9 @@ def _own_graph(
 
 
 def _upload(connection: NodeConnection, data: bytes) -> str:
-    """Once by its content: the name a graph's LoadImage takes."""
+    """Upload a picture once per content; return the name for a graph's LoadImage."""
     digest = hashlib.sha256(data).hexdigest()
-    name = connection.uploaded(digest)
+    name = connection.find_upload(digest)
     if name is None:
         name = connection.client.upload_image(data, f"{digest}.{_extension(data)}", SUBFOLDER)
         connection.remember_upload(digest, name)
@@ -211,36 +214,36 @@ def _post_or_upload_again(connection: NodeConnection, request: RenderRequest, pr
     except ComfyStatusError as error:
         uploaded = [name for data in request.inputs.values() if (name := _upload(connection, data))]
         if error.status != 400 or not errors.names_lost_upload(error.body, uploaded):
-            raise _refused(connection, prompt_run, error) from error
+            raise _rejection(connection, prompt_run, error) from error
         connection.forget_uploads()
         for data in request.inputs.values():
             _upload(connection, data)
         try:
             post(connection, prompt_run)
         except ComfyStatusError as again:
-            raise _refused(connection, prompt_run, again) from again
+            raise _rejection(connection, prompt_run, again) from again
 
 
-def _refused(connection: NodeConnection, prompt_run: PromptRun, error: ComfyStatusError) -> Exception:
+def _rejection(connection: NodeConnection, prompt_run: PromptRun, error: ComfyStatusError) -> Exception:
     return (
         errors.rejection(connection.name, error, prompt_run.outline.titles) if error.status == 400 else error
     )
 
 
 def post(connection: NodeConnection, prompt_run: PromptRun) -> None:
-    """One POST, and another only when the node is sure not to have got the first."""
+    """POST the prompt; repeat that only when the node certainly did not receive the first one."""
     try:
         _post(connection, prompt_run)
     except ComfyUnreachable as error:
-        if not error.doubtful:
+        if not error.maybe_received:
             raise
-        if not _arrived(connection, prompt_run):
-            log.info("%s did not get a prompt whose answer was lost: sent again", connection.name)
+        if not _has_arrived(connection, prompt_run):
+            log.info("%s did not receive a prompt whose answer was lost: sent again", connection.name)
             _post(connection, prompt_run)
 
 
 def _post(connection: NodeConnection, prompt_run: PromptRun) -> None:
-    # Never with a `number`: two prompts with one number and one id end the node's worker for good.
+    # Never with a `number`: two prompts with the same number and id crash the node's worker permanently.
     prompt_run.client_id = connection.socket.client_id
     prompt_run.sent_at = connection.clock()
     answer = connection.client.post_prompt(
@@ -259,36 +262,37 @@ def _post(connection: NodeConnection, prompt_run: PromptRun) -> None:
         raise refused
 
 
-def _arrived(connection: NodeConnection, prompt_run: PromptRun) -> bool:
-    """Look for a prompt whose answer was lost. Raises `Unreachable` when the node stays away."""
+def _has_arrived(connection: NodeConnection, prompt_run: PromptRun) -> bool:
+    """Whether a prompt whose answer was lost is on the node. Raises `ComfyError` if the node stays
+    unreachable."""
     end = connection.clock() + connection.settings.doubt_s
-    looks = 0
+    checks = 0
     while True:
         try:
             if locate(connection, prompt_run.reference).state is not PromptState.NOWHERE:
                 return True
-            looks += 1
+            checks += 1
         except ComfyError as error:
             if connection.clock() >= end:
                 connection.abandon(prompt_run.reference)
                 raise error
-        if looks >= 2:
+        if checks >= 2:
             return False
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_RECHECK_S)
 
 
 def remove_prompt(connection: NodeConnection, reference: str) -> None:
-    """Out of the queue, or stopped if it runs; never another prompt."""
+    """Remove a prompt from the queue, or stop it if it runs; never another prompt."""
     connection.client.delete_pending([reference])
     connection.client.interrupt(reference)
-    connection.collect(reference)
+    connection.mark_collected(reference)
 
 
 def resend(connection: NodeConnection, prompt_run: PromptRun, graph: Mapping[str, Any]) -> None:
-    """Once more under the same reference, its former end forgotten."""
+    """Send the prompt again under the same reference, after deleting its history entry."""
     connection.client.delete_history([prompt_run.reference])
     prompt_run.restart(graph, connection.clock())
     try:
         post(connection, prompt_run)
     except ComfyStatusError as error:
-        raise _refused(connection, prompt_run, error) from error
+        raise _rejection(connection, prompt_run, error) from error

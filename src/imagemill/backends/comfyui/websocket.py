@@ -1,4 +1,4 @@
-"""The socket of a node: opened, kept and reopened by one thread; frames go to whoever listens."""
+"""The WebSocket of a node: one thread opens it, reopens it, and passes its frames to a listener."""
 
 import logging
 import threading
@@ -16,10 +16,10 @@ from imagemill.domain.nodes import NodeConfig
 log = logging.getLogger(__name__)
 
 FRAME_BYTES = 256 * 2**20
-"""Largest frame taken: SaveImageWebsocket sends whole pictures."""
+"""Largest frame accepted: SaveImageWebsocket sends whole pictures."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 GREETING = '{"type": "feature_flags", "data": {"supports_preview_metadata": true}}'
-"""As the first frame it makes the node say which prompt a preview belongs to."""
+"""Sent as the first frame, it makes the node add the prompt's id to previews."""
 
 
 class Listener(Protocol):
@@ -37,9 +37,10 @@ def socket_url(config: NodeConfig, client_id: str) -> str:
 def open_socket(
     config: NodeConfig, client_id: str, *, connect_s: float, ping_s: float | None = None
 ) -> AbstractContextManager[ClientConnection]:
-    """``ping_s``: how often the node is asked for a sign of life, as it sends none by itself.
+    """Open a WebSocket to a node. ``ping_s``: seconds between pings, as a node sends none by itself.
 
-    Raises `OSError` or `WebSocketException` when it is entered and cannot be opened."""
+    Entering it raises `OSError` or `WebSocketException` when it cannot be opened.
+    """
     return connect(
         socket_url(config, client_id),
         ssl=tls_context(config),
@@ -55,10 +56,10 @@ def open_socket(
 
 
 class NodeSocket:
-    """``client_id`` is what prompts are sent with, so that their events come here.
+    """The WebSocket of a node, kept open by a thread.
 
-    Each connection has one of its own: when an older connection with the same id closes, a node forgets
-    the newer one too and falls silent.
+    Prompts are sent with ``client_id``, so that their events come to this socket. Each connection has its
+    own id: when an older connection with the same id closes, the node stops sending to the newer one, too.
     """
 
     def __init__(self, config: NodeConfig, listener: Listener, *, connect_s: float, ping_s: float) -> None:
@@ -72,15 +73,15 @@ class NodeSocket:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.client_id = str(uuid.uuid4())
-        self.trouble = ""
-        """Why it is not open, in a sentence."""
+        self.problem = ""
+        """The reason why it is not open, in a sentence."""
 
     @property
     def is_open(self) -> bool:
         return self._open.is_set()
 
     def start(self) -> None:
-        """Does nothing when it runs already."""
+        """Start the thread if it is not running."""
         with self._lock:
             if self._thread is None and not self._closed.is_set():
                 name = f"imagemill-socket-{self._config.name}"
@@ -88,7 +89,7 @@ class NodeSocket:
                 self._thread.start()
 
     def wait_tried(self, seconds: float) -> None:
-        """Until the first opening went well or failed."""
+        """Wait until the first attempt to open it has ended."""
         self._tried.wait(seconds)
 
     def close(self) -> None:
@@ -107,12 +108,12 @@ class NodeSocket:
                 if self._listen():
                     pause_s = FIRST_PAUSE_S
             except Exception:
-                log.exception("the socket of %s met a bug and goes on", self._config.name)
+                log.exception("a bug in the socket of %s; it continues", self._config.name)
             self._closed.wait(pause_s * (0.5 + random()))  # noqa: S311 - spreads reconnections
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
     def _listen(self) -> bool:
-        """One connection from its opening to its end; whether it opened."""
+        """Serve one connection until it ends; return whether it was opened."""
         client_id = str(uuid.uuid4())
         opened = False
         try:
@@ -124,16 +125,16 @@ class NodeSocket:
                         return opened
                     self._connection, self.client_id = connection, client_id
                 connection.send(GREETING)
-                opened, self.trouble = True, ""
+                opened, self.problem = True, ""
                 self._open.set()
                 self._tried.set()
                 self._listener.connected()
                 for frame in connection:
                     self._listener.frame(frame)
         except ConnectionClosed as error:
-            self.trouble = f"the socket was closed: {error}"
+            self.problem = f"the socket was closed: {error}"
         except (OSError, WebSocketException) as error:
-            self.trouble = f"the socket cannot be opened: {error}"
+            self.problem = f"the socket cannot be opened: {error}"
         finally:
             with self._lock:
                 self._connection = None

@@ -1,4 +1,4 @@
-"""fal.ai as a backend: pictures by its queue, paid for by the picture."""
+"""fal.ai as a backend: pictures from its queue, paid per picture."""
 
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from imagemill.config import Settings
 
 
-def build(settings: "Settings", surroundings: BackendContext) -> "FalBackend | None":
+def build(settings: "Settings", context: BackendContext) -> "FalBackend | None":
+    """The factory of this backend; None without a key."""
     if settings.fal.key is None:
         return None
     from imagemill.backends.fal.backend import FalBackend
 
-    return FalBackend(settings.fal, surroundings.calls)
+    return FalBackend(settings.fal, context.calls)

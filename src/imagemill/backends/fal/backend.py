@@ -1,5 +1,8 @@
-"""fal.ai as one node: requests are paid for, so each is written down before it is sent and looked for before
-another one is."""
+"""fal.ai as a backend with one node.
+
+Requests cost money: each is recorded before it is sent, and a recorded one is searched before another is
+sent.
+"""
 
 import importlib.util
 import logging
@@ -39,11 +42,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NAME = "fal"
-"""Of the backend, of its node, which is the same for all workers, and of the provider in the book."""
+"""Name of the backend, of its node (the same for all workers), and of the provider in the record of paid
+calls."""
 _WRITE_TRIES = 6
-"""The id of a paid request is written again for about ten seconds while the database is away."""
+"""Attempts to record the id of a paid request while the database is unavailable: about ten seconds."""
 _COMPANIONS = f"{KIND_WORDS['companions']} "
-"""How such a need of a lane begins."""
+"""Prefix of the requirement of text encoders and a VAE."""
 _NOT_INSTALLED = "is not installed; fal needs: pip install 'imagemill[fal]'"
 
 
@@ -54,9 +58,9 @@ class FalBackend:
         self._lock = threading.Lock()
         self._client: FalClient | None = None
         self._handles: dict[str, SyncRequestHandle] = {}
-        """Of requests sent from here, with the addresses that fal gave for them."""
-        self._shut_until = 0.0
-        self._trouble = ""
+        """The handles of requests sent by this process, with the addresses that fal gave for them."""
+        self._paused_until = 0.0
+        self._pause_reason = ""
         missing = importlib.util.find_spec("fal_client") is None
         self._missing = f"fal-client {_NOT_INSTALLED}" if missing else ""
 
@@ -69,17 +73,17 @@ class FalBackend:
         return True
 
     def nodes(self) -> Sequence[Node]:
-        trouble = self._missing or self._shut_for()
+        problem = self._missing or self._paused_because()
         return [
             Node(
                 NAME,
                 NAME,
                 frozenset({"gpu", REMOTE}),
                 self._settings.slots,
-                available=_Paths(self._settings),
+                available=_SupportedModels(self._settings),
                 load_s=0.0,
-                healthy=not trouble,
-                problem=trouble,
+                healthy=not problem,
+                problem=problem,
                 remote=True,
                 local_first_s=self._settings.spill_after_s,
             )
@@ -89,7 +93,7 @@ class FalBackend:
         return self._missing or mapping.unsupported_reason(self._settings, work)
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
-        """Nothing: what needs more than its checkpoint is refused."""
+        """Always empty: renders that need more than their checkpoint are unsupported."""
         del work
         return ()
 
@@ -98,7 +102,7 @@ class FalBackend:
         return None
 
     def send(self, request: RenderRequest) -> str:
-        """A request of this job that is paid for already is returned, whichever process sent it."""
+        """Send a request, or return the job's paid request, whichever process sent it."""
         if request.node != NAME:
             raise BackendError(FailureCode.NODE_LOST, f"fal has no node {request.node}")
         if self._missing:
@@ -107,25 +111,25 @@ class FalBackend:
             return request.reference
         call = self._calls.open_call(NAME, request.job_id)
         if call is not None and call.request_id is not None:
-            log.info("fal has a request of the job already: attached to it")
+            log.info("fal already has a request of the job: attached to it")
             return reference_of(call.path, call.request_id)
         if call is not None:
             self._give_up(call)
-        asked = self._asked(request)
-        call_id = self._reserve(request, asked)
-        return self._send(asked, call_id)
+        fal_request = self._map_request(request)
+        call_id = self._reserve(request, fal_request)
+        return self._send(fal_request, call_id)
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         path, request_id = request_of(reference) or ("", "")
-        client = self._connected()
+        client = self._connect()
         handle = self._handles.get(reference) or client.get_handle(path, request_id)
         call = self._calls.open_call(NAME, request.job_id)
         if call is not None and call.request_id != request_id:
             call = None
         try:
-            outputs, told = FalFollower(client, handle, request, control, self._settings).run()
+            outputs, facts = FalFollower(client, handle, request, control, self._settings).run()
         except FalError as error:
-            # Of the request nothing is known: the next attempt collects it.
+            # The state of the request is unknown: the next attempt collects it.
             raise self._failure(error) from error
         except FalRequestFailed as error:
             self._end(call, reference, error.outcome)
@@ -140,7 +144,7 @@ class FalBackend:
         dollars = None if cost is None else cost / MILLIONTHS
         return RenderResult(
             outputs,
-            {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **told},
+            {"provider": NAME, "requestId": request_id, "path": path, "expectedCost": dollars, **facts},
         )
 
     def _end(self, call: PaidCall | None, reference: str, outcome: str) -> None:
@@ -154,7 +158,7 @@ class FalBackend:
         if client is not None:
             client.close()
 
-    def _asked(self, request: RenderRequest) -> FalRequest:
+    def _map_request(self, request: RenderRequest) -> FalRequest:
         if (refusal := mapping.unsupported_reason(self._settings, request.work)) is not None:
             code = (
                 FailureCode.BACKEND_REJECTED
@@ -166,83 +170,91 @@ class FalBackend:
         return mapping.fal_request(self._settings, request.work, request.inputs)
 
     def _give_up(self, call: PaidCall) -> None:
-        """Of a call whose answer was not written: its sender may be about to. After the longest time that a
-        call takes nobody will, and fal cannot be asked for it by anything else than its id."""
+        """End a call without a recorded answer.
+
+        Its sender may still record it. After the longest time that a call takes, nobody will, and fal can
+        only be asked for it by its id.
+        """
         rest_s = self._settings.request_s + _WRITE_TRIES - (now_us() - call.sent_at) / SECOND
         if rest_s > 0:
             raise BackendError(
                 FailureCode.BACKEND_UNAVAILABLE,
-                "another worker may have sent this job to fal at this moment",
+                "another worker may be sending this job to fal",
                 after_s=rest_s,
                 counts=False,
             )
-        log.warning("a request to fal may be lost, its id was not written: another one is sent")
+        log.warning("a request to fal may be lost, as its id was not recorded: another one is sent")
         self._calls.ended(call.id, UNKNOWN)
 
-    def _reserve(self, request: RenderRequest, asked: FalRequest) -> str:
+    def _reserve(self, request: RenderRequest, fal_request: FalRequest) -> str:
         settings = self._settings
         budget = Budget(
             settings.per_minute, _millionths(settings.cost_per_job), _millionths(settings.cost_per_day)
         )
-        wanted = Reservation(NAME, request.job_id, request.attempt, asked.path, asked.cost or 0, budget)
+        wanted = Reservation(
+            NAME, request.job_id, request.attempt, fal_request.path, fal_request.cost or 0, budget
+        )
         try:
             return self._calls.reserve(wanted)
         except BudgetExceeded as error:
             if error.after_s is None:
                 raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
-            self._shut(error.after_s, str(error))
-            raise self._postponed(str(error), error.after_s) from error
+            self._pause(error.after_s, str(error))
+            raise self._retry_later(str(error), error.after_s) from error
 
-    def _send(self, asked: FalRequest, call_id: str) -> str:
+    def _send(self, fal_request: FalRequest, call_id: str) -> str:
         try:
-            handle = self._connected().ask(asked.path, asked.arguments, self._settings.priority)
+            handle = self._connect().submit_once(
+                fal_request.path, fal_request.arguments, self._settings.priority
+            )
         except FalError as error:
-            # An answer, or a connection that was refused, says that it was not accepted.
+            # After an error answer or a refused connection it was certainly not accepted.
             accepted = isinstance(error, FalUnreachable) and error.maybe_received
             self._calls.ended(call_id, UNKNOWN if accepted else REFUSED, free=not accepted)
             raise self._failure(error) from error
-        self._keep(call_id, handle.request_id)
-        reference = reference_of(asked.path, handle.request_id)
+        self._record_id(call_id, handle.request_id)
+        reference = reference_of(fal_request.path, handle.request_id)
         self._handles[reference] = handle
         return reference
 
-    def _keep(self, call_id: str, request_id: str) -> None:
+    def _record_id(self, call_id: str, request_id: str) -> None:
         for number in range(_WRITE_TRIES):
             try:
                 self._calls.sent(call_id, request_id)
             except StorageError as error:
                 if number + 1 == _WRITE_TRIES:
-                    log.exception("the paid request %s of fal is known to this log only", request_id)
+                    log.exception("the paid request %s of fal is recorded in this log only", request_id)
                     raise
-                log.warning("the id of a paid request cannot be written: %s", error)
+                log.warning("the id of a paid request cannot be recorded: %s", error)
                 time.sleep(min(0.1 * 2**number, 5.0))
             else:
                 return
 
     def _failure(self, error: FalError) -> BackendError:
-        """What keeps all from fal keeps its node shut for a while, and is no fault of the job."""
+        """The failure for an error of fal. Errors that affect all jobs pause the node and are not the
+        job's fault."""
         if isinstance(error, FalStatusError) and error.status in (401, 402, 403):
             shut_s = self._settings.shut_s
-            self._shut(shut_s, f"fal {error}: look at IMAGEMILL_FAL__KEY and the balance of its account")
-            return self._postponed(f"fal {error}", shut_s)
+            self._pause(shut_s, f"fal {error}: check IMAGEMILL_FAL__KEY and the balance of its account")
+            return self._retry_later(f"fal {error}", shut_s)
         if isinstance(error, FalStatusError) and error.after_s:
-            self._shut(error.after_s, f"fal {error}")
+            self._pause(error.after_s, f"fal {error}")
         return failure(error)
 
-    def _postponed(self, message: str, after_s: float) -> BackendError:
+    def _retry_later(self, message: str, after_s: float) -> BackendError:
         return BackendError(FailureCode.BACKEND_UNAVAILABLE, message, after_s=after_s, counts=False)
 
-    def _shut(self, seconds: float, why: str) -> None:
-        """No slot of this process takes a job meanwhile."""
+    def _pause(self, seconds: float, why: str) -> None:
+        """Pause the node: no slot of this process takes a job for it meanwhile."""
         with self._lock:
-            self._shut_until, self._trouble = time.monotonic() + seconds, why
+            self._paused_until, self._pause_reason = time.monotonic() + seconds, why
 
-    def _shut_for(self) -> str:
-        """Why; empty: it is open."""
+    def _paused_because(self) -> str:
+        """The reason of the pause; empty if there is none."""
         with self._lock:
-            return self._trouble if time.monotonic() < self._shut_until else ""
+            return self._pause_reason if time.monotonic() < self._paused_until else ""
 
-    def _connected(self) -> "FalClient":
+    def _connect(self) -> "FalClient":
         with self._lock:
             if self._client is None:
                 from imagemill.backends.fal.client import FalClient
@@ -262,9 +274,13 @@ def _millionths(dollars: float | None) -> int | None:
     return None if dollars is None else round(dollars * MILLIONTHS)
 
 
-class _Paths(Container[str]):
-    """The checkpoints that some path makes the pictures of, AIRs in lower case, and what local nodes need
-    beside them. Not LoRAs and the like, which jobs may name that came in before fal was there."""
+class _SupportedModels(Container[str]):
+    """The checkpoints (AIRs in lower case) that fal has a path for, and the requirement of text encoders
+    and a VAE.
+
+    It does not contain LoRAs and other requirements, which jobs submitted before fal was configured may
+    have.
+    """
 
     def __init__(self, settings: FalSettings) -> None:
         self._settings = settings

@@ -1,8 +1,8 @@
-"""fal's published client with its own retries off, and the pictures it names fetched.
+"""fal's published client with its retries disabled, and the download of pictures.
 
-The client repeats any request whose connection broke, a submission too, which could be paid for twice. It
-does so for the errors of its HTTP library. Here answers are read whole below it and what went wrong is raised
-as errors of ours, which it passes on. This module is imported when fal is first used.
+The published client repeats any request whose connection broke, even a submission, which could be paid
+twice. It does so for the errors of its HTTP library. Here a transport below it reads answers whole and
+raises `FalError`s, which the client does not catch. This module is imported when fal is first used.
 """
 
 import base64
@@ -38,7 +38,7 @@ _MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"
 
 
 class FalClient(SyncClient):
-    """One account. Methods raise `imagemill.backends.fal.errors.FalError`. Thread-safe."""
+    """The client of one account. Methods raise `imagemill.backends.fal.errors.FalError`. Thread-safe."""
 
     def __init__(self, key: str, *, host: str | None, ca_file: Path | None, timeout_s: float) -> None:
         super().__init__(key=key, default_timeout=timeout_s)
@@ -47,7 +47,7 @@ class FalClient(SyncClient):
 
     @cached_property
     def _client(self) -> httpx.Client:
-        """What the published client sends everything by."""
+        """The HTTP client that the published client sends all requests with."""
         return httpx.Client(
             transport=_NoRetryTransport(self._tls, vars(self)["_host"]),
             headers={"Authorization": f"Key {self.key}", "User-Agent": USER_AGENT},
@@ -56,13 +56,13 @@ class FalClient(SyncClient):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | None:
-        """None: the authorities of the system, or of SSL_CERT_FILE."""
+        """The TLS context; None means the authorities of the system, or of SSL_CERT_FILE."""
         ca_file: Path | None = vars(self)["_ca_file"]
         return ssl.create_default_context(cafile=str(ca_file)) if ca_file is not None else None
 
     @cached_property
     def _pictures(self) -> httpx.Client:
-        """Without the key: pictures lie on other hosts."""
+        """The HTTP client for pictures, which are on other hosts: it does not send the key."""
         return httpx.Client(
             headers={"User-Agent": USER_AGENT},
             timeout=httpx.Timeout(self.default_timeout, connect=_CONNECT_S),
@@ -73,35 +73,37 @@ class FalClient(SyncClient):
         )
 
     def prepare(self) -> None:
-        """Build what is shared before threads do: reading the authorities takes a while."""
+        """Build the shared HTTP clients before threads use them: reading the authorities takes a while."""
         _ = self._client, self._pictures
 
-    def ask(self, path: str, arguments: Mapping[str, Any], priority: str) -> SyncRequestHandle:
-        """One POST, never a second one."""
+    def submit_once(self, path: str, arguments: Mapping[str, Any], priority: str) -> SyncRequestHandle:
+        """Submit a request with one POST, which is never repeated."""
         try:
             return self.submit(path, dict(arguments), priority="low" if priority == "low" else None)
         except (KeyError, TypeError, ValueError) as error:
-            # It took the request and did not say which it is.
-            raise FalUnreachable(f"accepted a request without an id: {error!r}", doubtful=True) from error
+            # It accepted the request without stating its id.
+            raise FalUnreachable(
+                f"accepted a request without an id: {error!r}", maybe_received=True
+            ) from error
 
     def status_of(self, handle: SyncRequestHandle) -> Status:
         try:
             return handle.status(with_logs=True)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadResponse(f"gives a status that is none: {error!r}") from error
+            raise BadResponse(f"returns an invalid status: {error!r}") from error
 
     def result_of(self, handle: SyncRequestHandle) -> Mapping[str, Any]:
-        """Of a completed request."""
+        """The result of a completed request."""
         try:
             result: Any = handle.get()
         except (KeyError, TypeError, ValueError) as error:
-            raise BadResponse(f"gives a result that is none: {error!r}") from error
+            raise BadResponse(f"returns an invalid result: {error!r}") from error
         if not is_object(result):
-            raise BadResponse("gives a result that is no object")
+            raise BadResponse("returns a result that is not an object")
         return result
 
     def fetch(self, url: str, most: int) -> tuple[bytes, str]:
-        """A picture and its media type: of a data URL, or of an https address, ``most`` bytes at most."""
+        """A picture of at most ``most`` bytes, from a data URL or an https address, and its media type."""
         data = _inline(url) if url.startswith("data:") else self._download(url, most)
         if len(data) > most:
             raise BadResponse(f"delivers a file above {most} bytes (IMAGEMILL_FAL__PICTURE_BYTES)")
@@ -114,7 +116,9 @@ class FalClient(SyncClient):
             with self._pictures.stream("GET", url) as response:
                 if not response.is_success:
                     response.read()
-                    raise bad_status(response.status_code, response.headers, "the picture cannot be had")
+                    raise bad_status(
+                        response.status_code, response.headers, "the picture cannot be downloaded"
+                    )
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)
                     size += len(chunk)
@@ -131,8 +135,11 @@ class FalClient(SyncClient):
 
 
 class _NoRetryTransport(httpx.BaseTransport):
-    """Each request once: an answer is read whole, and errors are ours. Falls back to fal's second domain as
-    the client does, as a connection that was refused carried nothing."""
+    """Sends each request once, reads the answer whole, and raises `FalError`s.
+
+    It falls back to fal's second domain as the published client does: a refused connection carried no
+    request.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None, host: str | None) -> None:
         own = httpx.HTTPTransport(verify=tls) if tls is not None else None
@@ -161,7 +168,7 @@ def _unreachable(error: Exception) -> FalUnreachable:
     certain = isinstance(
         error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
     )
-    return FalUnreachable(f"cannot be reached: {error or type(error).__name__}", doubtful=not certain)
+    return FalUnreachable(f"cannot be reached: {error or type(error).__name__}", maybe_received=not certain)
 
 
 def _body(response: httpx.Response) -> Any:
@@ -187,7 +194,7 @@ def _inline(url: str) -> bytes:
 
 
 def _media_type(data: bytes) -> str:
-    """By the file's own first bytes."""
+    """The media type by the file's first bytes."""
     for mark, media_type in _MEDIA_TYPES.items():
         if data.startswith(mark):
             return media_type

@@ -1,4 +1,4 @@
-"""What can go wrong with fal, and what it means for a job: the one place where that is decided."""
+"""Errors of fal, and their translation into the typed failures of a job: the only place that decides this."""
 
 import math
 from collections.abc import Mapping
@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from imagemill.backends.base import ServiceError
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
 
 _LONGEST_WAIT_S = 900.0
-"""A Retry-After above this is not waited for: the job asks again."""
+"""Longest Retry-After that is observed; after it the job tries again."""
 
 _TIMEOUTS = ("request_timeout", "startup_timeout", "generation_timeout", "runner_timeout")
 _CONTENT = ("content_policy", "content policy", "nsfw", "safety_checker", "safety checker")
@@ -26,26 +27,29 @@ _REFUSED = (
 )
 
 
-class FalError(Exception):
-    """fal did not answer as expected; the message is a sentence without its name."""
+class FalError(ServiceError):
+    """fal did not answer as expected."""
 
 
 class FalUnreachable(FalError):
-    """No answer. ``doubtful``: the request may have arrived nevertheless."""
+    """fal did not answer. ``maybe_received``: it may have received the request nevertheless."""
 
-    def __init__(self, message: str, *, doubtful: bool) -> None:
+    def __init__(self, message: str, *, maybe_received: bool) -> None:
         super().__init__(message)
-        self.maybe_received = doubtful
+        self.maybe_received = maybe_received
 
 
 class FalStatusError(FalError):
-    """Answered with an HTTP status that is no success. ``after_s``: when to come again, where it said so."""
+    """fal answered with an HTTP status that is not a success. ``after_s``: seconds until a retry, if
+    stated."""
 
     def __init__(self, status: int, message: str, kind: str, after_s: float | None) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.after_s = after_s
+        self.code = failure_of(kind, message, status).value
+        self.retryable = self.is_transient
 
     @property
     def is_transient(self) -> bool:
@@ -54,11 +58,22 @@ class FalStatusError(FalError):
 
 
 class BadResponse(FalError):
-    """Answered with something that is not fal's protocol."""
+    """fal answered with something that does not follow its protocol."""
+
+
+class FalRequestFailed(BackendError):
+    """The request has ended without a picture: it is not followed again.
+
+    ``outcome``: the outcome in the record of paid calls.
+    """
+
+    def __init__(self, failure: FailureCode, message: str, outcome: str = "") -> None:
+        super().__init__(failure, message)
+        self.outcome = outcome or failure.value
 
 
 def bad_status(status: int, headers: Mapping[str, str], body: Any) -> FalStatusError:
-    """``body``: the answer's JSON, or its text."""
+    """The error for an answer. ``body``: the answer's JSON, or its text."""
     detail, kind = body, ""
     if is_object(body):
         detail, kind = body.get("detail", body), str(body.get("error_type") or "")
@@ -68,12 +83,12 @@ def bad_status(status: int, headers: Mapping[str, str], body: Any) -> FalStatusE
 
 
 def _type_in(detail: Any) -> str:
-    """Of the list of faults that a refused input is answered with."""
+    """The error types in the list of faults of a rejected input."""
     return " ".join(str(each.get("type", "")) for each in map(mapping, sequence(detail)))
 
 
 def sentence(detail: Any) -> str:
-    """An answer's detail for people, clipped."""
+    """An answer's detail as readable text, truncated to 300 characters."""
     if is_array(detail):
         detail = "; ".join(f"{_place(each)}{each.get('msg', '')}" for each in map(mapping, sequence(detail)))
     text = " ".join(str(detail).split())
@@ -86,7 +101,7 @@ def _place(fault: Mapping[str, Any]) -> str:
 
 
 def retry_after_s(text: str | None) -> float | None:
-    """Seconds or a date, as HTTP has both."""
+    """The seconds in a Retry-After header, which holds seconds or a date; None if it holds neither."""
     if not text:
         return None
     try:
@@ -100,31 +115,20 @@ def retry_after_s(text: str | None) -> float | None:
 
 
 def failure_of(kind: str, message: str, status: int | None = None) -> FailureCode:
-    """What an error of a request means, by its type, else by its text and status."""
-    told = f"{kind} {message}".lower()
-    if any(word in told for word in _CONTENT):
+    """The failure code for an error of a request, by its type, else by its text and status."""
+    text = f"{kind} {message}".lower()
+    if any(word in text for word in _CONTENT):
         return FailureCode.CONTENT_BLOCKED
     if kind in _TIMEOUTS:
         return FailureCode.TIMEOUT
     if status is not None:
-        passes = status in (408, 409, 425, 429) or status >= 500
-        return FailureCode.BACKEND_UNAVAILABLE if passes else FailureCode.BACKEND_REJECTED
+        is_transient = status in (408, 409, 425, 429) or status >= 500
+        return FailureCode.BACKEND_UNAVAILABLE if is_transient else FailureCode.BACKEND_REJECTED
     refused = any(word in kind.lower() for word in _REFUSED)
     return FailureCode.BACKEND_REJECTED if refused else FailureCode.BACKEND_UNAVAILABLE
 
 
 def failure(error: FalError) -> BackendError:
-    """The typed cause for a job that met ``error``."""
-    if isinstance(error, FalStatusError):
-        code = failure_of(error.kind, str(error), error.status)
-        return BackendError(code, f"fal {error}", after_s=error.after_s)
-    return BackendError(FailureCode.BACKEND_UNAVAILABLE, f"fal {error}")
-
-
-class FalRequestFailed(BackendError):
-    """The request itself came to an end without a picture: it is not followed again. ``outcome``: for the
-    book of calls."""
-
-    def __init__(self, failure: FailureCode, message: str, outcome: str = "") -> None:
-        super().__init__(failure, message)
-        self.outcome = outcome or failure.value
+    """The failure of a job that met ``error``."""
+    after_s = error.after_s if isinstance(error, FalStatusError) else None
+    return BackendError(FailureCode(error.code), f"fal {error}", after_s=after_s)

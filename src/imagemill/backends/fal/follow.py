@@ -1,4 +1,4 @@
-"""Following one request to its end: asked for at a pace, its pictures fetched, stopped when unwanted."""
+"""Follow one request to its end: poll it, fetch its pictures, cancel it when the job is stopped."""
 
 import logging
 import re
@@ -28,17 +28,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _QUEUED_SLOWER = 4.0
-"""In fal's queue a request is asked for so much more seldom than while it runs."""
-_AWAY_S = 0.5
-_LONGEST_AWAY_S = 8.0
+"""Factor of the polling interval in fal's queue, compared with a running request."""
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 8.0
 _STEP = re.compile(r"(\d{1,4})/(\d{1,4})\b")
-"""As samplers write their progress: ``45%|####5     | 9/20 [00:01<00:01]``."""
+"""The progress that samplers log: ``45%|####5     | 9/20 [00:01<00:01]``."""
 
 _Answer = TypeVar("_Answer")
 
 
 class FalFollower:
-    """Raises `Ended` for the request's own end, `WireError` for what keeps it from being followed."""
+    """Follows one request.
+
+    Raises `FalRequestFailed` when the request has failed, `FalError` when it cannot be followed.
+    """
 
     def __init__(
         self,
@@ -55,11 +58,11 @@ class FalFollower:
         self._note: str = ""
 
     def run(self) -> tuple[tuple[Output, ...], Mapping[str, Any]]:
-        """The pictures, and what is told of the request."""
+        """The pictures, and facts about the request for the job's last event."""
         completed = self._wait()
-        result = self._patiently(lambda: self._client.result_of(self._handle))
+        result = self._retry(lambda: self._client.result_of(self._handle))
         outputs = self._collect(result)
-        self._tell(self._total, "")
+        self._report_progress(self._total, "")
         inference_s = completed.metrics.get("inference_time")
         return outputs, {"inferenceS": inference_s, "seed": result.get("seed")}
 
@@ -77,21 +80,21 @@ class FalFollower:
 
         pause_s = self._settings.poll_s
         while True:
-            status = self._patiently(lambda: self._client.status_of(self._handle))
+            status = self._retry(lambda: self._client.status_of(self._handle))
             if isinstance(status, Completed):
                 if status.error:
-                    raise _failed(status.error, status.error_type or "")
+                    raise _request_failure(status.error, status.error_type or "")
                 return status
             if isinstance(status, Queued):
-                self._tell(0, f"place {status.position + 1} in fal's queue")
+                self._report_progress(0, f"place {status.position + 1} in fal's queue")
                 pause_s = min(pause_s * 1.5, self._settings.poll_s * _QUEUED_SLOWER)
             elif isinstance(status, InProgress):
-                self._read(status.logs or ())
+                self._read_steps(status.logs or ())
                 pause_s = self._settings.poll_s
-            self._rest(pause_s)
+            self._sleep(pause_s)
 
-    def _rest(self, seconds: float) -> None:
-        """Raises `RenderCanceled` when nobody wants the picture any more, `Ended` when its time is up."""
+    def _sleep(self, seconds: float) -> None:
+        """Raise `RenderCanceled` when the job is stopped, `FalRequestFailed` when its time is over."""
         left_s = self._until - time.monotonic()
         if self._control.wait(max(0.0, min(seconds, left_s))):
             if not self._control.detached:
@@ -102,60 +105,60 @@ class FalFollower:
             message = f"fal did not finish within {self._request.timeout_s:.0f} s"
             raise FalRequestFailed(FailureCode.TIMEOUT, message)
 
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """What ``ask`` answers; while fal is away or busy it is asked again, for a while."""
+    def _retry(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Call ``ask``; while fal is unreachable or busy repeat it with back-off, for ``away_s`` seconds."""
         since = time.monotonic()
-        pause_s = _AWAY_S
+        pause_s = _FIRST_BACKOFF_S
         while True:
             if self._control.stopped:
-                self._rest(0.0)
+                self._sleep(0.0)
             try:
                 return ask()
             except (FalUnreachable, FalStatusError, BadResponse) as error:
-                self._judge(error)
+                self._raise_permanent(error)
                 away_s = time.monotonic() - since
                 after_s = error.after_s if isinstance(error, FalStatusError) else None
                 wait_s = max(pause_s, after_s or 0.0)
                 if away_s + wait_s > self._settings.away_s:
                     raise
-                log.info("fal is asked again in %.1f s, as it %s", wait_s, error)
-            self._rest(wait_s)
-            pause_s = min(pause_s * 2, _LONGEST_AWAY_S)
+                log.info("retrying in %.1f s: fal %s", wait_s, error)
+            self._sleep(wait_s)
+            pause_s = min(pause_s * 2, _LONGEST_BACKOFF_S)
 
-    def _judge(self, error: FalError) -> None:
-        """Raise for what no patience helps against."""
+    def _raise_permanent(self, error: FalError) -> None:
+        """Raise for an error that a retry cannot resolve."""
         if not isinstance(error, FalStatusError) or error.is_transient:
             return
         if error.status in (404, 410):
-            message = "fal no longer knows the request, or what it made"
+            message = "fal no longer knows the request or its pictures"
             raise FalRequestFailed(FailureCode.BACKEND_UNAVAILABLE, message, LOST) from error
         if error.status in (401, 402, 403):
             raise error
         code = failure_of(error.kind, str(error), error.status)
         raise FalRequestFailed(code, f"fal {error}") from error
 
-    def _read(self, logs: Sequence[Mapping[str, Any]]) -> None:
-        """Steps where the model logs them."""
+    def _read_steps(self, logs: Sequence[Mapping[str, Any]]) -> None:
+        """Report the steps, if the model logs them."""
         for entry in reversed(logs):
             found = _STEP.findall(str(entry.get("message", "")))
             if found and int(found[-1][1]) > 0:
                 done, of = map(int, found[-1])
-                self._tell(min(self._total, done * self._total // of), "")
+                self._report_progress(min(self._total, done * self._total // of), "")
                 return
-        self._tell(self._done, "fal renders")
+        self._report_progress(self._done, "fal renders")
 
-    def _tell(self, done: int, note: str) -> None:
-        """Never less than before."""
+    def _report_progress(self, done: int, note: str) -> None:
+        """Report the progress if it is new. It never decreases."""
         if done > self._done or note != self._note or done == self._total:
             self._done, self._note = max(self._done, done), note
             self._control.progress(Progress(self._done, self._total, note))
 
     def _cancel(self) -> None:
-        """As far as fal lets it: what is finished stays paid."""
+        """Ask fal to cancel the request; a finished one is paid nevertheless."""
         try:
             self._handle.cancel()
         except FalError as error:
-            log.info("a request to fal could not be cancelled: it %s", error)
+            log.info("a request to fal could not be cancelled: fal %s", error)
 
     def _collect(self, result: Mapping[str, Any]) -> tuple[Output, ...]:
         marks = sequence(result.get("has_nsfw_concepts"))
@@ -166,16 +169,16 @@ class FalFollower:
         if not urls or len(urls) < len(images):
             raise FalRequestFailed(FailureCode.BAD_OUTPUT, "fal delivered no pictures")
         seed = result.get("seed")
-        drawn = seed if type(seed) is int else self._spec.seed
-        return tuple(self._output(url, drawn) for url in urls)
+        used_seed = seed if type(seed) is int else self._spec.seed
+        return tuple(self._output(url, used_seed) for url in urls)
 
     def _output(self, url: str, seed: int) -> Output:
         most = self._settings.picture_bytes
-        data, media_type = self._patiently(lambda: self._client.fetch(url, most))
+        data, media_type = self._retry(lambda: self._client.fetch(url, most))
         return Output(data, media_type, seed=seed)
 
 
-def _failed(error: str, kind: str) -> FalRequestFailed:
+def _request_failure(error: str, kind: str) -> FalRequestFailed:
     code = failure_of(kind, error)
     named = f" ({kind})" if kind else ""
     return FalRequestFailed(code, f"fal failed: {sentence(error)}{named}")

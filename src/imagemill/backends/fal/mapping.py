@@ -1,4 +1,5 @@
-"""From the neutral request to fal's: which path, which input, what it costs, and what cannot be asked."""
+"""Map a backend-neutral render to a fal request: its path, input and cost, and the reasons why fal cannot
+do it."""
 
 import base64
 import io
@@ -13,7 +14,8 @@ from imagemill.domain.air import InvalidAir, parse
 from imagemill.domain.images import ImageSpec, RenderSpec
 
 SOURCE = "fal"
-"""Of an AIR whose id is a path: ``urn:air:flux1:checkpoint:fal:fal-ai/flux/dev``."""
+"""Source of an AIR whose id is a fal path: ``urn:air:flux1:checkpoint:fal:fal-ai/flux/dev``."""
+_PREFIX = "fal:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,11 @@ class FalRequest:
     path: str
     arguments: Mapping[str, Any]
     cost: int | None
-    """Expected, in millionths of a dollar; None: nobody said what the path costs."""
+    """Expected cost in millionths of a dollar; None if the path's price is not known."""
 
 
 def model_of(settings: FalSettings, air: str) -> FalModel | None:
-    """What makes the pictures of a checkpoint; None: nothing."""
+    """The fal model for a checkpoint; None if there is none."""
     try:
         parsed = parse(air)
     except InvalidAir:
@@ -38,57 +40,61 @@ def model_of(settings: FalSettings, air: str) -> FalModel | None:
         if name.lower() == parsed.key:
             return model
     if parsed.source.lower() == SOURCE:
-        return _of_path(settings, parsed.id)
+        return _model_of_path(settings, parsed.id)
     return settings.known_models.get(parsed.family)
 
 
-def _of_path(settings: FalSettings, path: str) -> FalModel | None:
+def _model_of_path(settings: FalSettings, path: str) -> FalModel | None:
     known = (model for model in settings.known_models.values() if model.path == path)
     return next(known, FalModel(path=path, image_path=f"{path}/image-to-image") if is_path(path) else None)
 
 
 def unsupported_reason(settings: FalSettings, work: RenderSpec) -> str | None:
-    """Why fal could never do it, in one sentence."""
+    """The reason why fal cannot render this, in one sentence; None if it can."""
     if not isinstance(work, ImageSpec):
-        return "fal takes no ComfyUI graphs"
+        return "fal does not support ComfyUI graphs"
     model = model_of(settings, work.model)
     if model is None:
         return (
-            f"fal has no path for {work.model}: name one in IMAGEMILL_FAL__MODELS, or use a checkpoint whose "
+            f"fal has no path for {work.model}: set one in IMAGEMILL_FAL__MODELS, or use a checkpoint whose "
             "AIR has the source fal"
         )
     if path_of(model, work) is None:
-        return f"fal's {model.path} draws no picture anew: give it an image_path in IMAGEMILL_FAL__MODELS"
-    return _unable(work) or _oversized(settings, work) or _too_dear(settings, model, work)
+        return f"fal's {model.path} has no image-to-image: set its image_path in IMAGEMILL_FAL__MODELS"
+    return (
+        _unsupported_feature(work)
+        or _unsupported_size(settings, work)
+        or _too_expensive(settings, model, work)
+    )
 
 
-def _unable(work: ImageSpec) -> str | None:
+def _unsupported_feature(work: ImageSpec) -> str | None:
     if work.networks:
-        return f"fal is given no additional networks, and the job asks for {work.networks[0].air}"
+        return f"additional networks are not supported on fal, and the job has {work.networks[0].air}"
     if work.mask:
-        return "fal is given no masks"
+        return "masks are not supported on fal"
     if work.controls:
-        return "fal is given no ControlNets"
+        return "ControlNets are not supported on fal"
     if work.upscale:
-        return "fal is given no upscalers"
+        return "upscalers are not supported on fal"
     if work.format not in ("png", "jpeg"):
         return f"fal makes png and jpeg, not {work.format}"
     return None
 
 
-def _oversized(settings: FalSettings, work: ImageSpec) -> str | None:
+def _unsupported_size(settings: FalSettings, work: ImageSpec) -> str | None:
     low, high, step = settings.smallest_side, settings.largest_side, settings.side_step
     for side, name in ((work.width, "width"), (work.height, "height")):
         if not low <= side <= high:
-            return f"fal is asked for sides from {low} to {high} pixels, and the {name} is {side}"
+            return f"sides on fal must be from {low} to {high} pixels, and the {name} is {side}"
         if side % step:
-            return f"fal makes sides in steps of {step} pixels, and the {name} is {side}"
+            return f"sides on fal must be multiples of {step} pixels, and the {name} is {side}"
     if work.count > settings.images:
-        return f"fal is asked for {settings.images} pictures a request at most, not {work.count}"
+        return f"a request to fal has at most {settings.images} pictures, not {work.count}"
     return None
 
 
-def _too_dear(settings: FalSettings, model: FalModel, work: ImageSpec) -> str | None:
+def _too_expensive(settings: FalSettings, model: FalModel, work: ImageSpec) -> str | None:
     path = path_of(model, work) or ""
     cost = cost_of(settings, path, work)
     most = settings.cost_per_job
@@ -96,11 +102,11 @@ def _too_dear(settings: FalSettings, model: FalModel, work: ImageSpec) -> str | 
         if most is None and settings.cost_per_day is None:
             return None
         return (
-            f"nobody said what fal's {path} costs, and there is a ceiling: name it in IMAGEMILL_FAL__PRICES"
+            f"the price of fal's {path} is not known, and costs are limited: set it in IMAGEMILL_FAL__PRICES"
         )
     ceilings = [each for each in (most, settings.cost_per_day) if each is not None]
     if ceilings and cost > round(min(ceilings) * MILLIONTHS):
-        return f"fal would cost {cost / MILLIONTHS:.4f} dollars, above the ceiling of {min(ceilings):.4f}"
+        return f"fal would cost {cost / MILLIONTHS:.4f} dollars, above the limit of {min(ceilings):.4f}"
     return None
 
 
@@ -109,7 +115,7 @@ def path_of(model: FalModel, work: ImageSpec) -> str | None:
 
 
 def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
-    """Rounded up, as a bill is."""
+    """Expected cost in millionths of a dollar, rounded up like a bill; None if the price is not known."""
     price = settings.price_of(path)
     if price is None:
         return None
@@ -119,7 +125,7 @@ def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
 
 
 def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> FalRequest:
-    """The request for what is not refused."""
+    """The request for a render. Raises ValueError if it is unsupported."""
     model = model_of(settings, work.model)
     path = path_of(model, work) if model is not None else None
     if model is None or path is None:
@@ -138,13 +144,14 @@ def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, byt
     if model.negative_prompt and work.negative_prompt:
         arguments["negative_prompt"] = work.negative_prompt
     if work.image:
-        arguments["image_url"] = _fitted(inputs[work.image], work.width, work.height)
+        arguments["image_url"] = _fit_source(inputs[work.image], work.width, work.height)
         arguments["strength"] = work.denoise
     return FalRequest(path, arguments, cost_of(settings, path, work))
 
 
-def _fitted(data: bytes, width: int, height: int) -> str:
-    """The source scaled and cropped to the picture's size, as a data URL: fal would keep its own size."""
+def _fit_source(data: bytes, width: int, height: int) -> str:
+    """The source scaled and cropped to the requested size, as a data URL: fal would keep the source's
+    size."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(data)) as source:
@@ -154,7 +161,7 @@ def _fitted(data: bytes, width: int, height: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-_PREFIX = "fal:"
+# References: ``fal:path:request id``.
 
 
 def reference_of(path: str, request_id: str) -> str:
@@ -162,7 +169,7 @@ def reference_of(path: str, request_id: str) -> str:
 
 
 def request_of(reference: str) -> tuple[str, str] | None:
-    """Path and request id; None for what is none: an id of our own, before anything was sent."""
+    """Path and request id of a reference; None for Imagemill's own id, before anything was sent."""
     if not reference.startswith(_PREFIX):
         return None
     path, separator, request_id = reference.removeprefix(_PREFIX).partition(":")

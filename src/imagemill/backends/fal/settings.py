@@ -1,15 +1,17 @@
-"""How fal.ai is used, and how much of it."""
+"""Settings of fal.ai as a backend: what is sent there, and what it may cost."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from imagemill.settings import JsonSetting, Listed, Mapped, SettingsGroup
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+){1,5}")
 MAX_PATH = 80
-"""Together with a request's id it fits the reference of a job."""
+"""Most characters of a path: with a request's id it fits the reference of a job."""
 
 
 def _path(value: str) -> str:
@@ -25,24 +27,20 @@ def is_path(value: str) -> bool:
     return len(value) <= MAX_PATH and _PATH.fullmatch(value) is not None
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FalModel(_Part):
-    """What makes the pictures of a checkpoint or a family."""
+class FalModel(JsonSetting):
+    """fal's model for a checkpoint or a family."""
 
     path: FalPath
     image_path: FalPath | None = None
-    """For image-to-image; absent: it is refused."""
+    """Path for image-to-image; without it such jobs are refused."""
     negative_prompt: bool = False
-    """Whether the model takes one; else it is left out, as Flux knows none."""
+    """Whether the model takes a negative prompt; Flux does not."""
     extra: Mapping[str, Any] = Field(default={})
-    """Sent besides the input, as it is."""
+    """Further fields of the request, sent as they are."""
 
 
-class FalPrice(_Part):
-    """Dollars. A picture counts as so many whole megapixels, begun ones rounded up."""
+class FalPrice(JsonSetting):
+    """Dollars. A picture's megapixels are rounded up to whole ones."""
 
     per_megapixel: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     per_image: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -55,75 +53,85 @@ BUILT_IN_PRICES = {
     "fal-ai/flux/dev": FalPrice(per_megapixel=0.025),
     "fal-ai/flux/dev/image-to-image": FalPrice(per_megapixel=0.03),
 }
-"""As fal's pages say; what counts is the bill."""
+"""Prices from fal's pages; the bill decides."""
 
 
 def _model(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-class FalSettings(_Part):
-    key: SecretStr | None = Field(default=None, description="The key of the account; none: fal is not used.")
-    slots: int = Field(default=4, ge=1, le=256, description="Requests in flight, of all workers together.")
+class FalSettings(SettingsGroup):
+    smallest_side: ClassVar[int] = 256
+    """Least width and height in pixels that is requested from fal."""
+    largest_side: ClassVar[int] = 2048
+    """Most pixels of width and height that are requested from fal."""
+    side_step: ClassVar[int] = 16
+    """Pixels that width and height are a multiple of; else fal changes them."""
+    images: ClassVar[int] = 4
+    """Most pictures of one request."""
+    poll_s: ClassVar[float] = 0.5
+    """Seconds between two reads of a running request's status."""
+    request_s: ClassVar[float] = 30.0
+    """Seconds that one call of fal's API may take."""
+    away_s: ClassVar[float] = 60.0
+    """Seconds that fal may be unreachable while a request is followed; then another attempt collects it."""
+    shut_s: ClassVar[float] = 60.0
+    """Seconds for which no job goes to fal after it refused the key."""
+    picture_bytes: ClassVar[int] = 64_000_000
+    """Largest file in bytes that is fetched from fal."""
+
+    key: SecretStr | None = Field(
+        default=None, description="Key of the fal.ai account; none: fal is not used."
+    )
+    slots: int = Field(
+        default=4, ge=1, le=256, description="Requests running at fal, of all workers together."
+    )
     per_minute: int | None = Field(
-        default=60, ge=1, description="Requests begun in a minute, of all workers together; none: no limit."
+        default=60,
+        ge=1,
+        description="Requests started per minute, of all workers together; none: no limit.",
     )
     spill_after_s: float = Field(
         default=30.0,
         ge=0,
-        description="How long a job is left to local nodes that could do it; 0: fal takes it as they do.",
+        description="Seconds that a job waits for local nodes before it may overflow to fal; 0: fal takes "
+        "jobs like any node.",
     )
     cost_per_job: float | None = Field(
         default=0.25,
         gt=0,
-        description="Dollars that all requests of one job may cost together; none: no ceiling.",
+        description="Most dollars that all requests of one job may cost together; none: no limit.",
     )
     cost_per_day: float | None = Field(
-        default=10.0, gt=0, description="Dollars that requests within 24 hours may cost; none: no ceiling."
+        default=10.0, gt=0, description="Most dollars for requests within 24 hours; none: no limit."
     )
-    prices: Mapping[str, FalPrice] = Field(
+    prices: Mapped[FalPrice] = Field(
         default={},
-        description='Dollars by path, as JSON: {"fal-ai/flux/dev": {"per_megapixel": 0.025}}, with per_image '
-        "for what is paid by the picture; * stands for all other paths. Those of Flux dev are built in.",
+        description='Prices in dollars by path, as JSON: {"fal-ai/flux/dev": {"per_megapixel": 0.025}}, or '
+        "per_image; * stands for all other paths. Prices of Flux dev are built in.",
     )
-    models: Mapping[str, Annotated[FalModel, BeforeValidator(_model)]] = Field(
+    models: Mapped[Annotated[FalModel, BeforeValidator(_model)]] = Field(
         default={},
-        description='What makes the pictures of a family or a checkpoint\'s AIR, as JSON: {"sdxl": '
-        '{"path": "fal-ai/fast-sdxl", "negative_prompt": true}}. Flux dev, for flux1, is built in.',
+        description="fal's model for a family or for a checkpoint's AIR, as JSON: {\"sdxl\": "
+        '{"path": "fal-ai/fast-sdxl", "negative_prompt": true}}. Flux dev is built in for flux1.',
     )
-    private_owners: tuple[str, ...] = Field(
-        default=(), description="Owners whose jobs never leave for fal, comma-separated; *: all."
+    private_owners: Listed[str] = Field(
+        default=(),
+        description="Owners whose jobs are never sent to fal, comma-separated; * means all owners.",
     )
-    safety_checker: bool = Field(default=True, description="Let fal check pictures, and block what it marks.")
-    smallest_side: int = Field(default=256, ge=1, description="Least width and height asked of fal; pixels.")
-    largest_side: int = Field(default=2048, ge=1, description="Most width and height asked of fal; pixels.")
-    side_step: int = Field(
-        default=16, ge=1, description="Width and height are multiples of this, else fal would change them."
+    safety_checker: bool = Field(
+        default=True, description="Let fal check pictures, and block those it flags."
     )
-    images: int = Field(default=4, ge=1, le=64, description="Most pictures of one request.")
-    priority: Literal["normal", "low"] = Field(default="normal", description="Place in fal's own queue.")
-    poll_s: float = Field(
-        default=0.5, gt=0, le=60, description="How often a running request is asked for; seconds."
+    priority: Literal["normal", "low"] = Field(
+        default="normal", description="Priority of requests in fal's own queue."
     )
-    request_s: float = Field(
-        default=30.0, ge=1, le=120, description="Longest time one call of fal's API may take; seconds."
-    )
-    away_s: float = Field(
-        default=60.0,
-        ge=0,
-        description="fal may stay away for so long while a request is followed; then another attempt "
-        "collects it; seconds.",
-    )
-    shut_s: float = Field(
-        default=60.0, gt=0, description="A refused key keeps all jobs off fal for so long; seconds."
-    )
-    picture_bytes: int = Field(default=64_000_000, ge=1, description="Largest file that is fetched; bytes.")
     host: str | None = Field(
         default=None,
-        description="Host, and port, of the queue where it is not queue.fal.run: a gateway of your own.",
+        description="Host, and port, of a gateway of your own to fal's queue; none: queue.fal.run.",
     )
     ca_file: Path | None = Field(
-        default=None, description="PEM file of the authority that signed that host's certificate."
+        default=None,
+        description="PEM file of the authority that signed the gateway's certificate; none: the system's.",
     )
 
     @property
@@ -131,11 +139,5 @@ class FalSettings(_Part):
         return BUILT_IN_MODELS | dict(self.models)
 
     def price_of(self, path: str) -> FalPrice | None:
-        """None: nobody said what it costs."""
+        """The price of a path; None means that it is not known."""
         return self.prices.get(path) or BUILT_IN_PRICES.get(path) or self.prices.get("*")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.smallest_side > self.largest_side:
-            raise ValueError("smallest_side is above largest_side")
-        return self

@@ -1,6 +1,6 @@
-"""A backend that needs no GPU: real pictures, scriptable time, scriptable faults.
+"""A backend without a GPU: it draws real pictures, with configurable durations and faults.
 
-Importing this package is cheap; Pillow comes with `imagemill.backends.simulator.backend`.
+Importing this package is cheap; `imagemill.backends.simulator.backend` loads Pillow.
 """
 
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings

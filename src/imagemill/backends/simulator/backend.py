@@ -1,4 +1,4 @@
-"""The simulator: nodes that load models, take time, fail on demand and deliver real pictures."""
+"""The simulator backend: nodes that load models, take time, fail on demand and deliver real pictures."""
 
 import threading
 import time
@@ -44,54 +44,62 @@ if TYPE_CHECKING:
     from imagemill.config import Settings
 
 PREVIEWS = 20
-"""Previews of a render at most."""
+"""Most previews of a render."""
 
 REMEMBERED = 256
-"""References of finished renders that are kept to be attached to."""
+"""Number of finished renders whose references are kept, so that they can be followed again."""
 
 MOST_OPEN = 4096
-"""References sent and never followed to their end that are kept; far more than slots can be in flight."""
+"""Most references that were sent and not followed to their end; far more than slots can be in flight."""
+
+
+def build(settings: "Settings", context: BackendContext) -> "Simulator | None":
+    """The factory of this backend; None if it is disabled."""
+    if settings.simulator.enabled == "never":
+        return None
+    return Simulator(settings.simulator, suffix=context.suffix)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStats:
-    """What a node has done since it was built."""
+    """The counters of a node since it was built."""
 
     loads: int
     """Checkpoints loaded."""
     busy_s: float
-    """Seconds spent loading and rendering, failed renders too."""
+    """Seconds spent loading and rendering, including failed renders."""
     renders: int
     """Renders finished."""
 
 
 @dataclass(slots=True)
 class _Render:
-    """A reference that was sent: whoever passes the gate first renders."""
+    """A reference that was sent: the first follower that acquires the lock renders."""
 
     plan: RenderPlan | None
-    gate: FifoLock = field(default_factory=FifoLock)
+    lock: FifoLock = field(default_factory=FifoLock)
     finished: bool = False
 
 
 @dataclass(slots=True)
 class _SimulatedNode:
-    """Changed only behind its gate. ``view`` and ``stats`` are replaced whole, so anyone may read them."""
+    """A node, changed only under its lock. ``view`` and ``stats`` are replaced whole, so reading needs no
+    lock."""
 
     view: Node
-    resident: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+    loaded: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
     stats: NodeStats = NodeStats(0, 0.0, 0)
-    gate: FifoLock = field(default_factory=FifoLock)
+    lock: FifoLock = field(default_factory=FifoLock)
 
-    def show_resident(self) -> None:
-        self.view = replace(self.view, loaded_models=frozenset(self.resident))
+    def update_view(self) -> None:
+        self.view = replace(self.view, loaded_models=frozenset(self.loaded))
 
 
 class Simulator:
-    """A `imagemill.backends.base.Backend` without a GPU.
+    """An `imagemill.backends.base.Backend` without a GPU.
 
-    A node renders one order at a time; those sent meanwhile wait in the order they are followed.
-    ``clock`` counts seconds and ``sleep`` lets them pass (True: the watch says stop): tests bring their own.
+    A node renders one request at a time; the others wait in the order in which they are followed. Tests
+    pass their own ``clock`` (seconds) and ``sleep`` (which returns True when the control is stopped).
     """
 
     def __init__(
@@ -111,7 +119,7 @@ class Simulator:
         self._rules = (*settings.faults, *scenario)
         self._catalogue = SimulatedModels(settings.models)
         self._nodes = {node.name: _SimulatedNode(node) for node in _node_views(settings, name, suffix)}
-        self._resting = False
+        self._paused = False
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Render] = OrderedDict()
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -120,9 +128,9 @@ class Simulator:
     def name(self) -> str:
         return self._name
 
-    def rest(self, resting: bool) -> None:
-        """Take no more jobs, since real nodes do the work; or take some again."""
-        self._resting = resting
+    def pause(self, paused: bool) -> None:
+        """Take no more jobs, as there are real nodes; or take jobs again."""
+        self._paused = paused
 
     @property
     def survives_worker(self) -> bool:
@@ -130,39 +138,39 @@ class Simulator:
 
     def nodes(self) -> Sequence[Node]:
         views = [node.view for node in self._nodes.values()]
-        return [replace(view, draining=True) for view in views] if self._resting else views
+        return [replace(view, draining=True) for view in views] if self._paused else views
 
     def stats(self) -> dict[str, NodeStats]:
-        """By node name."""
+        """Node name -> its counters."""
         return {name: node.stats for name, node in self._nodes.items()}
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        if self._resting:
-            return "the simulator rests: there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
+        if self._paused:
+            return "the simulator is paused, as there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
         return self._catalogue.unsupported_reason(models_of(work))
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
-        """Nothing: every simulated node serves the same models."""
+        """Always empty, as all simulated nodes have the same models."""
         del work
         return ()
 
     def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
-        """A malformed ``simulate`` property."""
+        """The error in a ``simulate`` property."""
         hint = properties.get(PROPERTY)
         return None if hint is None else check_hint(hint)
 
     def send(self, request: RenderRequest) -> str:
-        """Register the order under its reference; nothing is rendered before `follow`.
+        """Register the request under its reference; nothing is rendered before `follow`.
 
-        Refuses what a real server's front door refuses: an unknown node, an invalid graph, a malformed hint,
-        an absent model, and the faults that stand for such answers. A known reference is attached to.
+        Rejects what a real server rejects at submit: an unknown node, an invalid graph, a malformed hint,
+        an absent model, and the faults that simulate such answers. A known reference is attached to.
         """
         with self._lock:
             if request.reference in self._open or request.reference in self._finished:
                 return request.reference
         plan = self._plan(request)
-        if plan.strike is not None and plan.strike.fault in REJECTED_AT_SUBMIT:
-            raise failure(plan.strike.fault, request.node, plan.model)
+        if plan.injected is not None and plan.injected.fault in REJECTED_AT_SUBMIT:
+            raise failure(plan.injected.fault, request.node, plan.model)
         with self._lock:
             self._open.setdefault(request.reference, _Render(plan))
             if len(self._open) > MOST_OPEN:
@@ -170,26 +178,27 @@ class Simulator:
         return request.reference
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
-        """Render, in the caller's thread; at most ``order.timeout_s``, the wait for the node included.
+        """Render in the caller's thread, for at most ``request.timeout_s`` including the wait for the
+        node.
 
-        Following a finished reference again delivers the same outputs at once: nothing is kept but the
-        reference, since the same order always paints the same bytes.
+        Following a finished reference again delivers the same outputs at once. Only the reference is kept,
+        as the same request always draws the same bytes.
         """
-        pace = RenderClock(
+        clock = RenderClock(
             control, self._clock, self._sleep, self._clock() + request.timeout_s, request.timeout_s
         )
         with self._lock:
             render = self._open.get(reference)
             finished = reference in self._finished
         if render is None and not finished:
-            raise BackendError(FailureCode.NODE_LOST, f"{request.node}: no render {reference} is known here")
+            raise BackendError(FailureCode.NODE_LOST, f"{request.node}: the render {reference} is not known")
         if render is None:
-            return self._again(request, pace)
-        with render.gate.passed(pace.check):
+            return self._redraw(request, clock)
+        with render.lock.held(clock.check):
             if render.finished:
-                return self._again(request, pace)
+                return self._redraw(request, clock)
             try:
-                rendered = self._render(request, render.plan or self._plan(request), pace)
+                rendered = self._render(request, render.plan or self._plan(request), clock)
             except BaseException:
                 self._forget(reference, render)
                 raise
@@ -210,7 +219,7 @@ class Simulator:
                 self._finished.popitem(last=False)
 
     def _forget(self, reference: str, render: _Render) -> None:
-        """A render that failed or was stopped is gone: sent again, it starts anew."""
+        """Drop a render that failed or was stopped: sent again, it starts from the beginning."""
         with self._lock:
             if self._open.get(reference) is render:
                 del self._open[reference]
@@ -218,21 +227,21 @@ class Simulator:
     def _plan(self, request: RenderRequest) -> RenderPlan:
         if request.node not in self._nodes:
             present = ", ".join(self._nodes)
-            message = f"{request.node} is no simulated node; present: {present}"
+            message = f"{request.node} is not a simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
         return make_plan(request, self._catalogue, self._rules, self._settings.seed)
 
-    def _render(self, request: RenderRequest, plan: RenderPlan, pace: RenderClock) -> RenderResult:
+    def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
         node = self._nodes[request.node]
-        with node.gate.passed(pace.check):
-            pace.check()
+        with node.lock.held(clock.check):
+            clock.check()
             started = self._clock()
             renders = 0
             try:
-                chances = self._chances(request)
-                loaded = self._load(node, plan, pace, chances)
-                self._sample(node, plan, pace, chances)
-                outputs = _painted(plan, pace)
+                jitter = self._jitter_factors(request)
+                loaded = self._load(node, plan, clock, jitter)
+                self._sample(node, plan, clock, jitter)
+                outputs = _paint(plan, clock)
                 renders = 1
             finally:
                 stats = node.stats
@@ -240,10 +249,10 @@ class Simulator:
                 node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
             return RenderResult(outputs, self._details(node, request, plan, loaded, len(outputs)))
 
-    def _again(self, request: RenderRequest, pace: RenderClock) -> RenderResult:
-        """The outputs of a finished render, painted anew; the node is not asked."""
+    def _redraw(self, request: RenderRequest, clock: RenderClock) -> RenderResult:
+        """The outputs of a finished render, drawn again without using the node."""
         plan = self._plan(request)
-        outputs = _painted(plan, pace)
+        outputs = _paint(plan, clock)
         return RenderResult(
             outputs, self._details(self._nodes[request.node], request, plan, False, len(outputs))
         )
@@ -259,8 +268,8 @@ class Simulator:
             "loaded": loaded,
         }
 
-    def _chances(self, request: RenderRequest) -> Iterator[float]:
-        """Factors around 1, the same for the same seed, job and attempt."""
+    def _jitter_factors(self, request: RenderRequest) -> Iterator[float]:
+        """Random factors around 1, the same for the same seed, job and attempt."""
         jitter = self._settings.jitter
         if jitter == 0:
             while True:
@@ -270,33 +279,33 @@ class Simulator:
             yield 1 + jitter * (2 * random.random() - 1)
 
     def _load(
-        self, node: _SimulatedNode, plan: RenderPlan, pace: RenderClock, chances: Iterator[float]
+        self, node: _SimulatedNode, plan: RenderPlan, clock: RenderClock, jitter: Iterator[float]
     ) -> bool:
-        """Make the model resident; whether it had to be loaded."""
+        """Load the model if it is not loaded; return whether it had to be loaded."""
         if not plan.model:
             return False
         slow = plan.fault is Fault.SLOW_LOAD
-        if plan.model in node.resident and not slow:
-            node.resident.move_to_end(plan.model)
+        if plan.model in node.loaded and not slow:
+            node.loaded.move_to_end(plan.model)
             return False
-        load_s = load_ms_of(self._settings, plan) / 1000 * next(chances)
-        node.resident.pop(plan.model, None)
-        while len(node.resident) >= self._settings.resident_models:
-            node.resident.popitem(last=False)
-        node.show_resident()
+        load_s = load_ms_of(self._settings, plan) / 1000 * next(jitter)
+        node.loaded.pop(plan.model, None)
+        while len(node.loaded) >= self._settings.resident_models:
+            node.loaded.popitem(last=False)
+        node.update_view()
         if load_s > 0:
             if plan.fault is not Fault.SILENT:
-                pace.control.progress(Progress(0, plan.steps, note=f"loads {plan.model}"))
-            pace.sleep(load_s)
-        node.resident[plan.model] = None
-        node.show_resident()
+                clock.control.progress(Progress(0, plan.steps, note=f"loads {plan.model}"))
+            clock.sleep(load_s)
+        node.loaded[plan.model] = None
+        node.update_view()
         node.stats = replace(node.stats, loads=node.stats.loads + 1)
         return True
 
     def _sample(
-        self, node: _SimulatedNode, plan: RenderPlan, pace: RenderClock, chances: Iterator[float]
+        self, node: _SimulatedNode, plan: RenderPlan, clock: RenderClock, jitter: Iterator[float]
     ) -> None:
-        """The steps, each told; an instant render tells the last one only."""
+        """Run the steps and report each; an instant render reports the last one only."""
         if plan.fault is Fault.OUT_OF_MEMORY:
             raise failure(plan.fault, node.view.name, plan.model)
         step_ms = self._settings.step_ms if plan.hint.step_ms is None else plan.hint.step_ms
@@ -304,25 +313,25 @@ class Simulator:
         every = max(1, -(-plan.steps // PREVIEWS))
         for step in range(1 if step_ms else last, last + 1):
             if step_ms:
-                pace.sleep(step_ms / 1000 * next(chances))
+                clock.sleep(step_ms / 1000 * next(jitter))
             if plan.fault is Fault.SILENT:
                 continue
             shown = bool(self._settings.previews and step_ms and step % every == 0)
             picture = painter.preview(*plan.pictures[0], step / plan.steps) if shown else None
-            pace.control.progress(Progress(step, plan.steps, note="samples", preview=picture))
+            clock.control.progress(Progress(step, plan.steps, note="samples", preview=picture))
         if plan.fault is Fault.CRASH:
-            node.resident.clear()
-            node.show_resident()
+            node.loaded.clear()
+            node.update_view()
             raise failure(plan.fault, node.view.name, plan.model)
         while plan.fault is Fault.HANG:
-            pace.sleep(3600.0)
+            clock.sleep(3600.0)
         if plan.fault is Fault.CONTENT:
             raise failure(plan.fault, node.view.name, plan.model)
 
 
-def _painted(plan: RenderPlan, pace: RenderClock) -> tuple[Output, ...]:
+def _paint(plan: RenderPlan, clock: RenderClock) -> tuple[Output, ...]:
     with PIXEL_WORK:
-        return tuple(outputs_of(plan, pace))
+        return tuple(outputs_of(plan, clock))
 
 
 def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Iterator[Node]:
@@ -337,9 +346,3 @@ def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Itera
             load_s=settings.load_ms / 1000,
             available=frozenset(model.lower() for model in settings.models) or None,
         )
-
-
-def build(settings: "Settings", surroundings: BackendContext) -> Simulator | None:
-    if settings.simulator.enabled == "never":
-        return None
-    return Simulator(settings.simulator, suffix=surroundings.suffix)

@@ -1,4 +1,4 @@
-"""What every drawing here shares: colours, points, and the canvas of a scene."""
+"""Shared parts of all drawings: colours, the canvas of a scene, and text."""
 
 import colorsys
 import unicodedata
@@ -14,6 +14,29 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 Hsv = tuple[float, float, float]
 
+MISSING = "?"
+"""Replaces a character that the font cannot draw."""
+
+READ_AT_MOST = 400
+"""Characters of a text that are considered; more never fits into the strip."""
+
+# Pillow's font has ASCII and a few signs. Accents are removed from letters; the scripts below are
+# transliterated, so that a Russian or Greek prompt stays readable on the picture.
+_CYRILLIC = (
+    "а:a б:b в:v г:g д:d е:e ё:e ж:zh з:z и:i й:y к:k л:l м:m н:n о:o п:p р:r с:s т:t у:u ф:f х:kh ц:ts ч:ch "  # noqa: RUF001
+    "ш:sh щ:shch ъ:' ы:y ь:' э:e ю:yu я:ya і:i ї:yi є:ye ґ:g"  # noqa: RUF001
+)
+_GREEK = (
+    "α:a β:v γ:g δ:d ε:e ζ:z η:i θ:th ι:i κ:k λ:l μ:m ν:n ξ:x ο:o π:p ρ:r σ:s ς:s τ:t υ:y φ:f χ:ch ψ:ps ω:o"  # noqa: RUF001
+)
+_OTHERS = "ß:ss æ:ae œ:oe ø:o ł:l đ:d ð:d þ:th ı:i –:- —:- −:- ×:x №:No."  # noqa: RUF001
+_TRANSLITERATION = {pair[0]: pair[2:] for pair in f"{_CYRILLIC} {_GREEK} {_OTHERS}".split()}
+_SIGNS = frozenset("·«»“”‘’…©™°±")  # noqa: RUF001
+"""Characters of the font beyond ASCII."""
+
+
+# Colours and canvas.
+
 
 def rgb(hsv: Hsv) -> Colour:
     red, green, blue = colorsys.hsv_to_rgb(hsv[0] % 1.0, hsv[1], hsv[2])
@@ -21,7 +44,7 @@ def rgb(hsv: Hsv) -> Colour:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """``share`` of the second colour."""
+    """Mix two colours. ``share``: the share of the second one, 0 to 1."""
     rest = 1.0 - share
     return (
         round(first[0] * rest + second[0] * share),
@@ -32,7 +55,7 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 @dataclass(slots=True)
 class Scene:
-    """A canvas being drawn on and what the drawing steps share."""
+    """The canvas of a landscape, and the values that its drawing steps share."""
 
     image: Image.Image
     draw: ImageDraw.ImageDraw
@@ -43,7 +66,7 @@ class Scene:
     light: Colour
     night: bool
     fine: bool
-    """Large enough for trees, windows and stars."""
+    """Whether it is large enough for trees, windows and stars."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,10 +76,10 @@ class Scene:
         return low + (high - low) * self.random.random()
 
 
-# Pillow's signatures of these name NumPy types, which a checker cannot know where NumPy is not installed.
+# The signatures of these Pillow functions name NumPy types, which are unknown if NumPy is not installed.
 
 
-def scaled(
+def scale_image(
     image: Image.Image,
     size: tuple[int, int],
     filter: Image.Resampling = Image.Resampling.BILINEAR,
@@ -65,53 +88,36 @@ def scaled(
     return image.resize(size, filter, box)  # pyright: ignore[reportUnknownMemberType]
 
 
-def mapped(image: Image.Image, table: Sequence[int]) -> Image.Image:
-    """Each value replaced by the table's."""
+def map_levels(image: Image.Image, table: Sequence[int]) -> Image.Image:
+    """The picture with each value replaced by that of the table."""
     return image.point(table)  # pyright: ignore[reportUnknownMemberType]
 
 
-MISSING = "?"
-"""Stands for a character the font cannot draw."""
-
-READ_AT_MOST = 400
-"""Characters of a text that are looked at; more never fits the strip."""
-
-# Pillow's font has ASCII and a few signs. Letters with marks lose them; the scripts below are spelled in
-# Latin, so that a Russian or Greek prompt stays readable on the picture.
-_CYRILLIC = (
-    "а:a б:b в:v г:g д:d е:e ё:e ж:zh з:z и:i й:y к:k л:l м:m н:n о:o п:p р:r с:s т:t у:u ф:f х:kh ц:ts ч:ch "  # noqa: RUF001
-    "ш:sh щ:shch ъ:' ы:y ь:' э:e ю:yu я:ya і:i ї:yi є:ye ґ:g"  # noqa: RUF001
-)
-_GREEK = (
-    "α:a β:v γ:g δ:d ε:e ζ:z η:i θ:th ι:i κ:k λ:l μ:m ν:n ξ:x ο:o π:p ρ:r σ:s ς:s τ:t υ:y φ:f χ:ch ψ:ps ω:o"  # noqa: RUF001
-)
-_OTHERS = "ß:ss æ:ae œ:oe ø:o ł:l đ:d ð:d þ:th ı:i –:- —:- −:- ×:x №:No."  # noqa: RUF001
-_SPELLED = {pair[0]: pair[2:] for pair in f"{_CYRILLIC} {_GREEK} {_OTHERS}".split()}
-_SIGNS = frozenset("·«»“”‘’…©™°±")  # noqa: RUF001
-"""Beyond ASCII, what the font has."""
+# Text.
 
 
 @lru_cache(maxsize=64)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's built-in font; a bitmap font where Pillow was built without FreeType."""
+    """Pillow's built-in font; a bitmap font if Pillow was built without FreeType."""
     loaded = ImageFont.load_default(size)
     if isinstance(loaded, ImageFont.FreeTypeFont) and isinstance(loaded.path, BytesIO):
-        # Basic layout: no shaping of what the font lacks anyway, and ten times faster than Raqm.
+        # Basic layout: no shaping, for which the font lacks the characters anyway; ten times faster than
+        # Raqm.
         return loaded.font_variant(layout_engine=ImageFont.Layout.BASIC)
     return loaded
 
 
 @lru_cache(maxsize=4096)
 def _drawable(character: str) -> str:
-    """What the font can draw in place of one character."""
+    """The characters of the font that replace one character."""
     if character.isspace() or unicodedata.category(character).startswith("C"):
         return " "
     if " " <= character <= "~" or character in _SIGNS:
         return character
     lower = character.lower()
-    if lower in _SPELLED:
-        spelled = _SPELLED[lower]
-        return spelled.capitalize() if lower != character else spelled
+    if lower in _TRANSLITERATION:
+        latin = _TRANSLITERATION[lower]
+        return latin.capitalize() if lower != character else latin
     bare = "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~")
     if bare:
         return bare
@@ -119,7 +125,7 @@ def _drawable(character: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text in characters of the font, whitespace and control characters folded to single spaces."""
+    """The text in characters of the font, with whitespace and control characters as single spaces."""
     clipped = text[: READ_AT_MOST + 1]
     drawn = " ".join("".join(map(_drawable, clipped)).split())
     return f"{drawn}..." if len(text) > READ_AT_MOST else drawn
@@ -135,14 +141,14 @@ def _width(text: str, size: int) -> float:
 
 
 def wrap(text: str, size: int, width: float, lines: int) -> list[str]:
-    """At most ``lines`` lines no wider than ``width`` px; a clipped text ends in three dots.
+    """At most ``lines`` lines no wider than ``width`` px; a truncated text ends in three dots.
 
     Words are kept whole unless one is wider than a line.
     """
     wrapped: list[str] = []
     rest = text
     while rest and len(wrapped) < lines:
-        line = _fitting(rest, size, width)
+        line = _longest_fit(rest, size, width)
         wrapped.append(line.rstrip())
         rest = rest[len(line) :].lstrip()
     if rest and wrapped:
@@ -153,8 +159,8 @@ def wrap(text: str, size: int, width: float, lines: int) -> list[str]:
     return wrapped
 
 
-def _fitting(text: str, size: int, width: float) -> str:
-    """The longest start of the text that fits, cut at a space where there is one; at least one character."""
+def _longest_fit(text: str, size: int, width: float) -> str:
+    """The longest start of the text that fits, cut at a space if there is one; at least one character."""
     used = 0.0
     for end, character in enumerate(text):
         used += _advance(character, size)
@@ -165,7 +171,8 @@ def _fitting(text: str, size: int, width: float) -> str:
 
 
 def print_strip(image: Image.Image, prompt: str, facts: str, accent: Colour) -> None:
-    """Print on the lower edge of an RGB picture, on a darkened band: prompt, the word, facts."""
+    """Print a strip on the lower edge of a picture: the prompt, the word "simulated", and facts, on a dark
+    band."""
     width, height = image.size
     size = max(9, min(24, round(min(width, height) / 40)))
     margin = max(3, size * 3 // 4)
@@ -173,15 +180,15 @@ def print_strip(image: Image.Image, prompt: str, facts: str, accent: Colour) -> 
     room = max(2, int(height * 0.4) // line)
     body = width - 2 * margin
     wanted = wrap(printable(prompt), size, body, max(1, min(3, room - 2)))
-    told = wrap(f"simulated  {printable(facts)}", size, body, max(1, min(4, room - len(wanted))))
-    top = height - line * (len(wanted) + len(told)) - margin * 3 // 2
+    below = wrap(f"simulated  {printable(facts)}", size, body, max(1, min(4, room - len(wanted))))
+    top = height - line * (len(wanted) + len(below)) - margin * 3 // 2
     box = (0, max(0, top), width, height)
     band = image.crop(box)
     image.paste(Image.blend(band, Image.new("RGB", band.size, (12, 14, 22)), 0.66), box)
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, top, width, top + max(1, size // 8) - 1), fill=accent)
     y = top + margin * 3 // 4
-    for number, text in enumerate([*wanted, *told]):
+    for number, text in enumerate([*wanted, *below]):
         colour = (250, 250, 250) if number < len(wanted) else (198, 204, 216)
         draw.text((margin, y), text, font=font(size), fill=colour)
         if number == len(wanted) and text.startswith("simulated"):

@@ -1,4 +1,4 @@
-"""Faults on demand: which one strikes an attempt, and the failure it shows as."""
+"""Faults on demand: the choice of the fault for an attempt, and the failure it causes."""
 
 import json
 import tomllib
@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from imagemill.backends.base import RenderRequest
 from imagemill.backends.simulator.settings import Fault, FaultRule
-from imagemill.domain.errors import BackendError
+from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.failures import FailureCode
 
 PROPERTY = "simulate"
-"""The job property that asks for a fault or for other times."""
+"""The job property that requests a fault or other durations."""
 
 LONGEST_MS = 3_600_000
 MOST_TIMES = 1_000_000
@@ -41,16 +41,18 @@ _FAILURES: Mapping[Fault, tuple[FailureCode, str]] = {
 REJECTED_AT_SUBMIT = frozenset(
     {Fault.MISSING_MODEL, Fault.MISSING_NODE, Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.REJECTED}
 )
-"""Faults a real server answers with before it takes the job."""
+"""Faults that a real server reports before it accepts the job."""
 
 
-class InvalidScenario(ValueError):
-    """A scenario file that cannot be used; names the file and the rule."""
+class InvalidScenario(ImagemillError, ValueError):
+    """A scenario file that cannot be used; the message names the file and the rule."""
+
+    code = "invalid_scenario"
 
 
 @dataclass(frozen=True, slots=True)
 class FaultHint:
-    """What a job's own property asks for."""
+    """The contents of a job's ``simulate`` property."""
 
     fault: Fault | None = None
     times: int = 1
@@ -67,19 +69,20 @@ class InjectedFault:
 
 
 def failure(fault: Fault, node: str, model: str) -> BackendError:
-    """The error a fault shows as. KeyError for those that show otherwise, in time or in the outputs."""
+    """The error a fault causes. Raises KeyError for faults that affect the duration or the outputs
+    instead."""
     code, message = _FAILURES[fault]
     return BackendError(code, f"{node}: {message.format(model=model or 'of the graph')} (simulated)")
 
 
 def check_hint(value: object) -> str | None:
-    """What is wrong with a job's ``simulate`` property, with what is allowed; None when nothing is."""
-    problem = _complaint(value)
+    """The error in a job's ``simulate`` property, with the allowed values; None if it is valid."""
+    problem = _hint_error(value)
     return None if problem is None else f"{problem}; {ALLOWED}"
 
 
 def read_hint(properties: Mapping[str, Any]) -> FaultHint:
-    """Raise `BackendError` for a malformed hint; no hint asks for nothing."""
+    """Read a job's hint. Raises `BackendError` for a malformed one."""
     value = properties.get(PROPERTY)
     problem = check_hint(value)
     if problem is not None:
@@ -97,7 +100,7 @@ def read_hint(properties: Mapping[str, Any]) -> FaultHint:
     )
 
 
-def _complaint(value: object) -> str | None:
+def _hint_error(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
@@ -130,16 +133,16 @@ def _is_duration(value: object) -> bool:
 def choose(
     rules: Sequence[FaultRule], hint: FaultHint, request: RenderRequest, *, model: str, prompt: str, seed: int
 ) -> InjectedFault | None:
-    """The fault that strikes this attempt: the job's own wish, else the first rule that holds."""
+    """The fault of this attempt: the one in the job's hint, else that of the first rule that applies."""
     if hint.fault is not None and request.attempt <= hint.times:
         return InjectedFault(hint.fault, hint.load_ms)
     for position, rule in enumerate(rules):
-        if _holds(rule, request, model, prompt) and _drawn(rule, position, request, seed):
+        if _applies(rule, request, model, prompt) and _draw(rule, position, request, seed):
             return InjectedFault(rule.fault, rule.load_ms)
     return None
 
 
-def _holds(rule: FaultRule, request: RenderRequest, model: str, prompt: str) -> bool:
+def _applies(rule: FaultRule, request: RenderRequest, model: str, prompt: str) -> bool:
     if request.attempt > rule.times:
         return False
     if rule.model is not None and rule.model.lower() not in model.lower():
@@ -149,7 +152,8 @@ def _holds(rule: FaultRule, request: RenderRequest, model: str, prompt: str) -> 
     return rule.node is None or request.node == rule.node or request.node.startswith(f"{rule.node}.")
 
 
-def _drawn(rule: FaultRule, position: int, request: RenderRequest, seed: int) -> bool:
+def _draw(rule: FaultRule, position: int, request: RenderRequest, seed: int) -> bool:
+    """Decide by the rule's probability; the same arguments always give the same answer."""
     if rule.probability >= 1.0:
         return True
     random = Random(f"{seed}/{position}/{request.job_id}/{request.attempt}")  # noqa: S311 - repeatable
@@ -157,7 +161,7 @@ def _drawn(rule: FaultRule, position: int, request: RenderRequest, seed: int) ->
 
 
 def load_scenario(path: Path) -> tuple[FaultRule, ...]:
-    """The rules of a TOML file (``[[rule]]``) or a ``.json`` file (``{"rule": [...]}``)."""
+    """Read the rules in a TOML file (``[[rule]]``) or a ``.json`` file (``{"rule": [...]}``)."""
     try:
         text = path.read_text(encoding="utf-8")
         content: object = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
@@ -168,7 +172,7 @@ def load_scenario(path: Path) -> tuple[FaultRule, ...]:
     table = cast("dict[str, object]", content)
     unknown = [key for key in table if key != "rule"]
     if unknown:
-        raise InvalidScenario(f'{path}: {", ".join(unknown)}: not known; the file holds a list "rule" only')
+        raise InvalidScenario(f'{path}: {", ".join(unknown)}: unknown; the file holds only a list "rule"')
     rules = table.get("rule", [])
     if not isinstance(rules, list):
         raise InvalidScenario(f'{path}: "rule" is a list; write [[rule]] in TOML')

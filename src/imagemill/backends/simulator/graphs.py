@@ -1,7 +1,7 @@
-"""What a ComfyUI graph asks for, as far as a simulator needs it: pictures, checkpoint, steps.
+"""Read from a ComfyUI graph the facts that the simulator needs: pictures, checkpoint, steps.
 
-A graph is a client's text: nothing in it is trusted, and what cannot be read is an invalid graph by name of
-node and input.
+A graph comes from a client and is not trusted: anything that cannot be read makes it an invalid graph, and
+the message names the node and the input.
 """
 
 import re
@@ -16,7 +16,7 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec
 
 SMALLEST, LARGEST, DEFAULT_SIDE = 16, 4096, 512
-"""Px of a side."""
+"""Smallest, largest and default pixels of a side."""
 MOST_STEPS = 1000
 MOST_IN_BATCH = 64
 MOST_PICTURES = 256
@@ -25,8 +25,9 @@ LARGEST_SEED = 2**64 - 1
 _SIZED = re.compile("latent|image", re.IGNORECASE)
 _WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 _CARRIED_AS = ("value", "seed", "noise_seed", "text", "string", "int", "float", "number")
-"""Inputs under which nodes that only hold a value have it."""
+"""Names of the input that holds the value in nodes that only hold a value."""
 _DEEPEST_LINK = 20
+"""Links to values that are followed in a row; protects from cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class GraphNode:
 @dataclass(frozen=True, slots=True)
 class GraphPlan:
     pictures: tuple[tuple[ImageSpec, int], ...]
-    """Each with its index in its batch."""
+    """Each picture's request and its index in the batch."""
     model: str
     steps: int
 
@@ -59,7 +60,10 @@ Nodes = dict[str, GraphNode]
 
 
 def read_graph(work: GraphSpec) -> GraphPlan:
-    """Raise `BackendError` (invalid_graph) for a graph without an output node or with values of odd types."""
+    """Read a graph.
+
+    Raises `BackendError` (invalid_graph) for a graph without an output node or with values of wrong types.
+    """
     nodes = _nodes(work.graph)
     outputs = [node for node in nodes.values() if node.is_output]
     if not outputs:
@@ -98,10 +102,10 @@ def _nodes(graph: object) -> Nodes:
 
 
 def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
-    """The picture an output node saves, told by the nodes it depends on, the nearest first."""
+    """The picture an output node saves, read from the nodes it depends on, the nearest first."""
     chain = _upstream(nodes, output)
-    sized = _sized(nodes, chain)
-    model = _text(nodes, _first(chain, "ckpt_name", "unet_name"))
+    sized = _find_sized(nodes, chain)
+    model = _text(nodes, _first_input(chain, "ckpt_name", "unet_name"))
     return ImageSpec(
         prompt=_prompt(nodes, chain),
         negative_prompt="",
@@ -110,12 +114,12 @@ def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
         family="",
         width=_whole(nodes, (sized, "width"), DEFAULT_SIDE, SMALLEST, LARGEST),
         height=_whole(nodes, (sized, "height"), DEFAULT_SIDE, SMALLEST, LARGEST),
-        steps=_whole(nodes, _first(chain, "steps"), 1, 1, MOST_STEPS),
-        cfg_scale=_number(nodes, _first(chain, "cfg", "guidance"), 1.0),
-        sampler=_text(nodes, _first(chain, "sampler_name")) or "no sampler",
-        scheduler=_text(nodes, _first(chain, "scheduler")) or "no scheduler",
-        seed=_whole(nodes, _first(chain, "noise_seed", "seed"), work.seed or 0, 0, LARGEST_SEED),
-        count=_whole(nodes, _first(chain, "batch_size"), 1, 1, MOST_IN_BATCH),
+        steps=_whole(nodes, _first_input(chain, "steps"), 1, 1, MOST_STEPS),
+        cfg_scale=_number(nodes, _first_input(chain, "cfg", "guidance"), 1.0),
+        sampler=_text(nodes, _first_input(chain, "sampler_name")) or "no sampler",
+        scheduler=_text(nodes, _first_input(chain, "scheduler")) or "no scheduler",
+        seed=_whole(nodes, _first_input(chain, "noise_seed", "seed"), work.seed or 0, 0, LARGEST_SEED),
+        count=_whole(nodes, _first_input(chain, "batch_size"), 1, 1, MOST_IN_BATCH),
         format=output.format,
     )
 
@@ -125,7 +129,7 @@ Place = tuple[GraphNode | None, str]
 
 
 def _upstream(nodes: Nodes, output: GraphNode) -> list[GraphNode]:
-    """The node and all it depends on, breadth first; what only a negative prompt depends on is left out."""
+    """The node and all nodes it depends on, breadth first, except those that only a negative prompt needs."""
     seen = {output.id}
     found: list[GraphNode] = []
     waiting = deque([output])
@@ -141,7 +145,7 @@ def _upstream(nodes: Nodes, output: GraphNode) -> list[GraphNode]:
 
 
 def _target(nodes: Nodes, node: GraphNode, name: str, value: object) -> GraphNode | None:
-    """The node a link ``[id, output]`` leads to; None when the value is no link."""
+    """The node a link ``[id, output]`` leads to; None when the value is not a link."""
     if not isinstance(value, list | tuple):
         return None
     link = cast("list[object] | tuple[object, ...]", value)
@@ -153,7 +157,7 @@ def _target(nodes: Nodes, node: GraphNode, name: str, value: object) -> GraphNod
     return target
 
 
-def _first(chain: Iterable[GraphNode], *names: str) -> Place:
+def _first_input(chain: Iterable[GraphNode], *names: str) -> Place:
     for node in chain:
         for name in names:
             if name in node.inputs:
@@ -161,8 +165,8 @@ def _first(chain: Iterable[GraphNode], *names: str) -> Place:
     return None, names[0]
 
 
-def _sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
-    """The nearest node that decides about the size; a scaling to 0 keeps the size it is given."""
+def _find_sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
+    """The nearest node that determines the size; a scaling to 0 keeps the size of its input."""
     for node in chain:
         if _SIZED.search(node.kind) and "width" in node.inputs and "height" in node.inputs:
             sides = [_value(nodes, (node, side)) for side in ("width", "height")]
@@ -173,11 +177,11 @@ def _sized(nodes: Nodes, chain: Iterable[GraphNode]) -> GraphNode | None:
 
 def _prompt(nodes: Nodes, chain: Iterable[GraphNode]) -> str:
     encoders = [node for node in chain if "textencode" in node.kind.lower()]
-    return _text(nodes, _first(encoders, "text", "text_g", "t5xxl", "clip_l", "prompt"))
+    return _text(nodes, _first_input(encoders, "text", "text_g", "t5xxl", "clip_l", "prompt"))
 
 
 def _value(nodes: Nodes, place: Place, depth: int = 0) -> object:
-    """What an input holds, through links to nodes that only carry a value; None: nothing to be known."""
+    """The value of an input, followed through nodes that only hold a value; None if it is not known."""
     node, name = place
     if node is None or name not in node.inputs:
         return None
@@ -185,11 +189,11 @@ def _value(nodes: Nodes, place: Place, depth: int = 0) -> object:
     target = _target(nodes, node, name, value)
     if target is None:
         if value is None:
-            raise _odd(place, "a value", value)
+            raise _wrong_type(place, "a value", value)
         return value
     if depth >= _DEEPEST_LINK:
         return None
-    carried = _first([target], name, *_CARRIED_AS)
+    carried = _first_input([target], name, *_CARRIED_AS)
     return _value(nodes, carried, depth + 1)
 
 
@@ -200,7 +204,7 @@ def _whole(nodes: Nodes, place: Place, default: int, low: int, high: int) -> int
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _odd(place, "a whole number", value)
+        raise _wrong_type(place, "a whole number", value)
     return max(low, min(high, int(value)))
 
 
@@ -209,7 +213,7 @@ def _number(nodes: Nodes, place: Place, default: float) -> float:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _odd(place, "a number", value)
+        raise _wrong_type(place, "a number", value)
     return float(max(-1e6, min(1e6, value)))
 
 
@@ -218,11 +222,11 @@ def _text(nodes: Nodes, place: Place) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _odd(place, "a text", value)
+        raise _wrong_type(place, "a text", value)
     return value
 
 
-def _odd(place: Place, wanted: str, value: object) -> BackendError:
+def _wrong_type(place: Place, wanted: str, value: object) -> BackendError:
     return _invalid(f"{_where(place)} is not {wanted} but {repr(value)[:40]}")
 
 

@@ -1,6 +1,6 @@
-"""Landscapes from random numbers: sun or moon over mountains, hills, a sea, a city, dunes or bubbles.
+"""Draw random landscapes: sun or moon over mountains, hills, a sea, a city, dunes or bubbles.
 
-Everything is drawn in shares of the canvas, so a preview shows the same scene as the picture it announces.
+All sizes are shares of the canvas, so that a preview shows the same scene as the picture.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from imagemill.backends.simulator.drawing import Colour, Hsv, Point, Scene, mapped, mix, rgb, scaled
+from imagemill.backends.simulator.drawing import Colour, Hsv, Point, Scene, map_levels, mix, rgb, scale_image
 
 
 def _layer(scene: Scene, share: float) -> Colour:
-    """The colour of something at that distance: 0 far, in the haze; 1 near."""
+    """The colour of an object at a distance: 0 is far, in the haze; 1 is near."""
     return mix(mix(scene.far, scene.sky[2], 0.45 * (1 - share)), scene.near, share)
 
 
-def _crag(scene: Scene, base: float, relief: float, rough: float) -> list[float]:
+def _ridge_heights(scene: Scene, base: float, relief: float, rough: float) -> list[float]:
     """Heights of a ridge by midpoint displacement, in shares of the canvas height."""
     random = scene.random.random
     heights = [base + relief * (random() - 0.5), base + relief * (random() - 0.5)]
@@ -34,7 +34,7 @@ def _crag(scene: Scene, base: float, relief: float, rough: float) -> list[float]
     return heights
 
 
-def _swell(scene: Scene, base: float, relief: float) -> list[float]:
+def _hill_heights(scene: Scene, base: float, relief: float) -> list[float]:
     """Heights of a rounded ridge: a curve through a few random points."""
     random = scene.random.random
     knots = [base + relief * (2 * random() - 1) for _ in range(6)]
@@ -48,27 +48,27 @@ def _swell(scene: Scene, base: float, relief: float) -> list[float]:
     return [*heights, knots[-1]]
 
 
-def _ground(scene: Scene, heights: list[float], colour: Colour) -> None:
+def _draw_ground(scene: Scene, heights: list[float], colour: Colour) -> None:
     width, height = scene.size
     apart = width / (len(heights) - 1)
     outline: list[Point] = [(apart * number, value * height) for number, value in enumerate(heights)]
     scene.draw.polygon([(0, height), *outline, (width, height)], fill=colour)
 
 
-def _at(heights: list[float], share: float) -> float:
+def _height_at(heights: list[float], share: float) -> float:
     place = share * (len(heights) - 1)
     left = min(int(place), len(heights) - 2)
     return heights[left] + (heights[left + 1] - heights[left]) * (place - left)
 
 
-def _pine(scene: Scene, x: float, y: float, tall: float, colour: Colour) -> None:
+def _draw_pine(scene: Scene, x: float, y: float, tall: float, colour: Colour) -> None:
     for tier in range(3):
         top, foot = y - tall * (1 - 0.24 * tier), y - tall * (0.5 - 0.24 * tier)
         half = tall * (0.14 + 0.06 * tier)
         scene.draw.polygon([(x, top), (x - half, foot), (x + half, foot)], fill=colour)
 
 
-def _tree(scene: Scene, x: float, y: float, tall: float, colour: Colour) -> None:
+def _draw_tree(scene: Scene, x: float, y: float, tall: float, colour: Colour) -> None:
     draw, crown = scene.draw, tall * 0.34
     draw.rectangle((x - tall * 0.04, y - tall * 0.5, x + tall * 0.04, y + tall * 0.05), fill=colour)
     for dx, dy, size in ((-0.6, 0.3, 0.75), (0.6, 0.3, 0.75), (0.0, -0.2, 1.0)):
@@ -76,48 +76,48 @@ def _tree(scene: Scene, x: float, y: float, tall: float, colour: Colour) -> None
         draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=colour)
 
 
-def _plant(scene: Scene, heights: list[float], how_many: int, tall: float, colour: Colour) -> None:
+def _draw_plant(scene: Scene, heights: list[float], how_many: int, tall: float, colour: Colour) -> None:
     """Trees along a ridge, in one or two groves."""
     width, height = scene.size
-    kind = _pine if scene.random.random() < 0.6 else _tree
+    kind = _draw_pine if scene.random.random() < 0.6 else _draw_tree
     groves = [scene.random.random() for _ in range(2)]
     for number in range(how_many):
         share = (groves[number % 2] + scene.between(-0.22, 0.22)) % 1.0
         size = tall * scene.between(0.6, 1.2) * min(width, height)
-        kind(scene, share * width, _at(heights, share) * height + size * 0.05, size, colour)
+        kind(scene, share * width, _height_at(heights, share) * height + size * 0.05, size, colour)
 
 
-def _mountains(scene: Scene, level: float) -> None:
+def _draw_mountains(scene: Scene, level: float) -> None:
     layers = 4 if scene.fine else 3
     heights: list[float] = []
     for number in range(layers):
         share = number / (layers - 1)
         base = level - 0.05 + (0.97 - level) * share**1.2 * 0.8
-        heights = _crag(scene, base, 0.30 * (1 - 0.55 * share), 0.5)
-        _ground(scene, heights, _layer(scene, share))
+        heights = _ridge_heights(scene, base, 0.30 * (1 - 0.55 * share), 0.5)
+        _draw_ground(scene, heights, _layer(scene, share))
     if scene.fine:
-        _plant(scene, heights, 16, 0.13, mix(scene.near, (0, 0, 0), 0.25))
+        _draw_plant(scene, heights, 16, 0.13, mix(scene.near, (0, 0, 0), 0.25))
 
 
-def _hills(scene: Scene, level: float) -> None:
+def _draw_hills(scene: Scene, level: float) -> None:
     layers = 5 if scene.fine else 3
     for number in range(layers):
         share = number / (layers - 1)
-        heights = _swell(scene, level + 0.04 + (0.9 - level) * share, 0.09 - 0.03 * share)
-        _ground(scene, heights, _layer(scene, share))
+        heights = _hill_heights(scene, level + 0.04 + (0.9 - level) * share, 0.09 - 0.03 * share)
+        _draw_ground(scene, heights, _layer(scene, share))
         if scene.fine and number in (2, 3):
-            _plant(scene, heights, 9, 0.04 + 0.05 * share, mix(_layer(scene, share), (0, 0, 0), 0.3))
+            _draw_plant(scene, heights, 9, 0.04 + 0.05 * share, mix(_layer(scene, share), (0, 0, 0), 0.3))
 
 
-def _dunes(scene: Scene, level: float) -> None:
+def _draw_dunes(scene: Scene, level: float) -> None:
     width, height = scene.size
     layers = 4 if scene.fine else 3
     for number in range(layers):
         share = number / (layers - 1)
         colour = mix(_layer(scene, share * 0.7), scene.light, 0.25 * (1 - share))
-        heights = _swell(scene, level + 0.05 + (0.85 - level) * share, 0.10)
-        _ground(scene, heights, colour)
-        # The slope that turns away from the light: from a crest down to the lower edge.
+        heights = _hill_heights(scene, level + 0.05 + (0.85 - level) * share, 0.10)
+        _draw_ground(scene, heights, colour)
+        # The slope in the shade: from a crest down to the lower edge.
         crest = min(range(1, len(heights) - 1), key=heights.__getitem__)
         apart = width / (len(heights) - 1)
         slope = [(apart * at, heights[at] * height) for at in range(crest, len(heights))]
@@ -125,7 +125,7 @@ def _dunes(scene: Scene, level: float) -> None:
         scene.draw.polygon([*slope, (width, height), foot], fill=mix(colour, (20, 10, 30), 0.18))
 
 
-def _sea(scene: Scene, level: float) -> None:
+def _draw_sea(scene: Scene, level: float) -> None:
     width, height = scene.size
     shore = round(level * height)
     mirrored = scene.image.crop((0, max(0, 2 * shore - height), width, shore))
@@ -135,7 +135,7 @@ def _sea(scene: Scene, level: float) -> None:
         mirrored.transpose(Image.Transpose.FLIP_TOP_BOTTOM), Image.new("RGB", mirrored.size, deep), 0.5
     )
     scene.image.paste(mirror, (0, shore))
-    island = _crag(scene, level + 0.02, 0.16, 0.5)
+    island = _ridge_heights(scene, level + 0.02, 0.16, 0.5)
     cut = scene.between(0.25, 0.6)
     island = [min(level, value) if share / len(island) < cut else level for share, value in enumerate(island)]
     outline = [(width * number / (len(island) - 1), value * height) for number, value in enumerate(island)]
@@ -148,10 +148,10 @@ def _sea(scene: Scene, level: float) -> None:
         thick = max(1, round(height * 0.006 * depth))
         fill = mix(deep, scene.light if number % 3 == 0 else scene.sky[2], 0.25 + 0.3 * (1 - depth))
         scene.draw.line((x - long, y, x + long, y), fill=fill, width=thick)
-    _boat(scene, scene.between(0.3, 0.8) * width, shore + (height - shore) * scene.between(0.08, 0.3))
+    _draw_boat(scene, scene.between(0.3, 0.8) * width, shore + (height - shore) * scene.between(0.08, 0.3))
 
 
-def _boat(scene: Scene, x: float, y: float) -> None:
+def _draw_boat(scene: Scene, x: float, y: float) -> None:
     side = 0.11 * min(scene.size)
     draw, dark = scene.draw, mix(scene.near, (0, 0, 0), 0.35)
     deck, keel = y - side * 0.14, y + side * 0.08
@@ -163,7 +163,7 @@ def _boat(scene: Scene, x: float, y: float) -> None:
                   (x - side * 0.36, y - side * 0.18)], fill=mix(white, scene.light, 0.5))  # fmt: skip
 
 
-def _city(scene: Scene, level: float) -> None:
+def _draw_city(scene: Scene, level: float) -> None:
     width, height = scene.size
     layers = 3 if scene.fine else 2
     for number in range(layers):
@@ -180,11 +180,11 @@ def _city(scene: Scene, level: float) -> None:
             top = (level - 0.12 + 0.28 * share + scene.between(-0.17, 0.10)) * height
             scene.draw.rectangle((left, top, left + wide, height), fill=colour)
             if scene.fine and number > 0:
-                _windows(scene, (left, top, left + wide), mix(colour, lit, 0.75))
+                _draw_windows(scene, (left, top, left + wide), mix(colour, lit, 0.75))
             left += wide * scene.between(0.95, 1.25)
 
 
-def _windows(scene: Scene, house: tuple[float, float, float], colour: Colour) -> None:
+def _draw_windows(scene: Scene, house: tuple[float, float, float], colour: Colour) -> None:
     left, top, right = house
     pane = (right - left) / 9
     y = top + 2 * pane
@@ -197,11 +197,11 @@ def _windows(scene: Scene, house: tuple[float, float, float], colour: Colour) ->
         y += 2.4 * pane
 
 
-def _bubbles(scene: Scene, level: float) -> None:
-    """An abstract: translucent-looking discs over a calm ground."""
+def _draw_bubbles(scene: Scene, level: float) -> None:
+    """An abstract picture: discs that look translucent, over a plain ground."""
     width, height = scene.size
-    _ground(scene, _swell(scene, level + 0.12, 0.08), _layer(scene, 0.45))
-    _ground(scene, _swell(scene, level + 0.28, 0.06), _layer(scene, 0.8))
+    _draw_ground(scene, _hill_heights(scene, level + 0.12, 0.08), _layer(scene, 0.45))
+    _draw_ground(scene, _hill_heights(scene, level + 0.28, 0.06), _layer(scene, 0.8))
     short = min(width, height)
     for number in range(9 if scene.fine else 5):
         radius = scene.between(0.05, 0.19) * short * (1 - number * 0.06)
@@ -218,12 +218,19 @@ def _bubbles(scene: Scene, level: float) -> None:
                            fill=mix(hue, (255, 255, 255), 0.7))  # fmt: skip
 
 
-VIEWS: tuple[Callable[[Scene, float], None], ...] = (_mountains, _hills, _sea, _city, _dunes, _bubbles)
+VIEWS: tuple[Callable[[Scene, float], None], ...] = (
+    _draw_mountains,
+    _draw_hills,
+    _draw_sea,
+    _draw_city,
+    _draw_dunes,
+    _draw_bubbles,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ScenePalette:
-    """The light of a scene; hue, saturation, value, each 0..1."""
+    """The colours of a scene: hue, saturation and value, each 0..1."""
 
     sky: tuple[Hsv, Hsv, Hsv]
     """Top, middle, horizon."""
@@ -255,9 +262,9 @@ MOODS = (
 
 
 def draw_scene(random: Random, size: tuple[int, int], *, fine: bool) -> tuple[Image.Image, Colour]:
-    """The scene these random numbers give, as an RGB picture, and its brightest colour."""
+    """A random scene as an RGB picture, and its brightest colour."""
     mood = MOODS[int(random.random() * len(MOODS))]
-    # One picture in seven leaves the natural colours altogether, and is paler for it.
+    # One picture in seven has unnatural, paler colours.
     strange = random.random() < 0.15
     shift = random.random() if strange else 0.1 * random.random() - 0.05
     top, middle, horizon, far, near = (
@@ -272,8 +279,8 @@ def draw_scene(random: Random, size: tuple[int, int], *, fine: bool) -> tuple[Im
         image, ImageDraw.Draw(image), random, (top, middle, horizon), far, near, light, mood.night, fine
     )
     if mood.night and fine:
-        _stars(scene, level)
-    _sun(scene, level)
+        _draw_stars(scene, level)
+    _draw_sun(scene, level)
     view(scene, level)
     return image, light
 
@@ -286,8 +293,8 @@ def _sky(size: tuple[int, int], colours: tuple[Colour, Colour, Colour], level: f
     rows += [horizon] * max(1, round(len(rows) * (1 - level) / level))
     column = Image.frombytes("RGB", (1, len(rows)), bytes(channel for row in rows for channel in row))
     # Without the box the first and last half row would be flat bands.
-    tall = scaled(column, (1, height), box=(0, 0.5, 1, len(rows) - 0.5))
-    return scaled(tall, (width, height), Image.Resampling.NEAREST)
+    tall = scale_image(column, (1, height), box=(0, 0.5, 1, len(rows) - 0.5))
+    return scale_image(tall, (width, height), Image.Resampling.NEAREST)
 
 
 @lru_cache(maxsize=2)
@@ -296,24 +303,24 @@ def _glow(side: int) -> Image.Image:
     rings = Image.radial_gradient("L")
     # The gradient is 255 in the corners; the middles of the edges have 255 / sqrt(2) = 180.
     light = [round(max(0.0, 1 - value / 179) ** 2 * 190) for value in range(256)]
-    return scaled(mapped(rings, light), (side, side))
+    return scale_image(map_levels(rings, light), (side, side))
 
 
-def _sun(scene: Scene, level: float) -> None:
+def _draw_sun(scene: Scene, level: float) -> None:
     width, height = scene.size
     x, y = scene.between(0.15, 0.85) * width, scene.between(0.12, level * 0.9) * height
     radius = scene.between(0.045, 0.11) * min(width, height)
     reach = max(1, round(radius * (scene.between(3.5, 5.5) if scene.fine else 2.5)))
-    halo = scaled(_glow(256 if reach > 100 else 32), (2 * reach, 2 * reach))
+    halo = scale_image(_glow(256 if reach > 100 else 32), (2 * reach, 2 * reach))
     scene.image.paste(scene.light, (round(x) - reach, round(y) - reach), halo)
     if scene.night:
-        _moon(scene, x, y, radius)
+        _draw_moon(scene, x, y, radius)
     else:
         scene.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=scene.light)
 
 
-def _moon(scene: Scene, x: float, y: float, radius: float) -> None:
-    """A tilted crescent: half a circle, and back along half an ellipse."""
+def _draw_moon(scene: Scene, x: float, y: float, radius: float) -> None:
+    """A tilted crescent, bounded by half a circle and half an ellipse."""
     tilt, waist = scene.between(-0.8, 0.8), scene.between(-0.3, 0.7)
     steps = 24 if scene.fine else 8
     outer = [(cos(pi / 2 + pi * k / steps), sin(pi / 2 + pi * k / steps)) for k in range(steps + 1)]
@@ -323,7 +330,7 @@ def _moon(scene: Scene, x: float, y: float, radius: float) -> None:
     scene.draw.polygon(crescent, fill=scene.light)
 
 
-def _stars(scene: Scene, level: float) -> None:
+def _draw_stars(scene: Scene, level: float) -> None:
     width, height = scene.size
     for number in range(90):
         x, y = scene.random.random() * width, scene.random.random() ** 1.4 * level * height

@@ -1,6 +1,6 @@
-"""Simulated pictures: pure functions from a request to encoded bytes.
+"""Draw simulated pictures: pure functions from a request to encoded bytes.
 
-Deterministic: the same request, seed and index give the same bytes (with the same Pillow).
+Deterministic: the same request, seed and index give the same bytes (with the same version of Pillow).
 """
 
 import re
@@ -13,7 +13,7 @@ from struct import pack
 
 from PIL import Image, ImageChops, ImageFilter
 
-from imagemill.backends.simulator.drawing import Colour, mapped, print_strip, rgb, scaled
+from imagemill.backends.simulator.drawing import Colour, map_levels, print_strip, rgb, scale_image
 from imagemill.backends.simulator.landscape import draw_scene
 from imagemill.backends.simulator.person import draw_figure
 from imagemill.domain.images import ImageSpec
@@ -29,22 +29,22 @@ MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "w
 _STUDIO_GREY: Colour = (226, 227, 230)
 
 PREVIEW_SIDE = 256
-"""Px of a preview's longer side at most, as a ComfyUI node sends them."""
+"""Most pixels of a preview's longer side, as a ComfyUI node sends them."""
 
 SMOOTHED_UP_TO = 1600 * 1600
-"""Px of the largest picture drawn at double size and reduced; larger ones look smooth as they are."""
+"""Pixels up to which a picture is drawn at double size and reduced; larger ones look smooth anyway."""
 
 FINE_FROM = 128
-"""Px of height from which a picture has small things, and text, on it."""
+"""Height in pixels from which a picture has small details and text."""
 
 
 def paint(spec: ImageSpec, index: int) -> bytes:
-    """Picture ``index`` of the batch, encoded as ``spec.format`` says, exactly ``width`` x ``height``."""
+    """Picture ``index`` of the batch, encoded in ``spec.format``, exactly ``width`` x ``height``."""
     return encode(_picture(spec, index), spec.format, exact=spec.background is not None)
 
 
 def cover(spec: ImageSpec, index: int) -> Image.Image:
-    """How much of each pixel of that picture is subject, exactly: 0 to 255, in one channel.
+    """The exact coverage of each pixel of that picture by the subject: 0 to 255, in one channel.
 
     ``spec.background`` must be set.
     """
@@ -55,29 +55,32 @@ def cover(spec: ImageSpec, index: int) -> Image.Image:
     canvas = size[0] * scale, size[1] * scale
     image = draw_figure(random, canvas, key, fine=spec.height >= FINE_FROM, prompt=spec.prompt)
     bands = ImageChops.difference(image, Image.new("RGB", canvas, key)).split()
-    apart = mapped(ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2]), [0] + [255] * 255)
+    apart = map_levels(
+        ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2]), [0] + [255] * 255
+    )
     return apart.reduce(scale) if scale > 1 else apart
 
 
 def preview(spec: ImageSpec, index: int, fraction: float) -> bytes:
-    """A small JPEG of the picture after ``fraction`` (0..1) of its steps: noise that clears."""
+    """A small JPEG of the picture after ``fraction`` (0..1) of its steps: noise that becomes clear."""
     shrink = min(1.0, PREVIEW_SIDE / max(spec.width, spec.height))
     size = max(1, round(spec.width * shrink)), max(1, round(spec.height * shrink))
-    image, _ = _drawn(spec, _digest(spec, index), size, fine=spec.height >= FINE_FROM)
+    image, _ = _draw(spec, _digest(spec, index), size, fine=spec.height >= FINE_FROM)
     left = min(1.0, max(0.0, 1.0 - fraction))
     if left > 0:
         image = image.filter(ImageFilter.BoxBlur(left * min(size) / 12))
-        image = Image.blend(image, scaled(_noise(), size), 0.75 * left)
+        image = Image.blend(image, scale_image(_noise(), size), 0.75 * left)
     return encode(image, "jpeg", quality=70)
 
 
 def blank(spec: ImageSpec) -> bytes:
-    """The black picture a node delivers when its decoder ran into not-a-number."""
+    """A black picture, as a node delivers when its VAE decodes to not-a-number."""
     return encode(Image.new("RGB", (spec.width, spec.height)), spec.format)
 
 
 def encode(image: Image.Image, format: str, quality: int = 90, *, exact: bool = False) -> bytes:
-    """Raise KeyError for a format that is none of `MEDIA_TYPES`. ``exact``: lossless where the format can."""
+    """Encode a picture. ``exact``: lossless if the format can. Raises KeyError for a format not in
+    `MEDIA_TYPES`."""
     media_type = MEDIA_TYPES[format.lower()]
     if media_type == "image/png":
         return _png(image)
@@ -90,7 +93,7 @@ def encode(image: Image.Image, format: str, quality: int = 90, *, exact: bool = 
 
 
 def _png(image: Image.Image) -> bytes:
-    """An 8-bit RGB PNG, each row coded as the difference to its left neighbour.
+    """An 8-bit RGB PNG, each pixel coded as the difference from its left neighbour.
 
     Pillow's own writer takes 0.25 ms for the smallest picture; this takes a fifth of that.
     """
@@ -112,16 +115,14 @@ def _png(image: Image.Image) -> bytes:
 def _picture(spec: ImageSpec, index: int) -> Image.Image:
     fine = spec.height >= FINE_FROM
     digest = _digest(spec, index)
-    image, accent = _drawn(spec, digest, (spec.width, spec.height), fine=fine)
+    image, accent = _draw(spec, digest, (spec.width, spec.height), fine=fine)
     if fine and spec.background is None:
         print_strip(image, spec.prompt, _facts(spec), accent)
     return image
 
 
-def _drawn(
-    spec: ImageSpec, digest: bytes, size: tuple[int, int], *, fine: bool
-) -> tuple[Image.Image, Colour]:
-    """The picture without its text, and the colour of its light."""
+def _draw(spec: ImageSpec, digest: bytes, size: tuple[int, int], *, fine: bool) -> tuple[Image.Image, Colour]:
+    """The picture without its text, and its accent colour."""
     scale = _scale(size)
     canvas = size[0] * scale, size[1] * scale
     random = Random(digest)  # noqa: S311 - draws pictures
@@ -140,7 +141,8 @@ def _scale(size: tuple[int, int]) -> int:
     return 2 if size[0] * size[1] <= SMOOTHED_UP_TO else 1
 
 
-def colour_complaint(text: str) -> str | None:
+def colour_error(text: str) -> str | None:
+    """The error in a colour; None if it is valid."""
     return None if _COLOUR.fullmatch(text) else f"a colour is written #rrggbb, not {text[:20]!r}"
 
 
@@ -150,7 +152,7 @@ def _colour(text: str) -> Colour:
 
 
 def _digest(spec: ImageSpec, index: int) -> bytes:
-    """What the composition is drawn from: everything that would change a real picture, but not its size."""
+    """The seed of the composition: everything that would change a real picture, except its size."""
     networks = [(network.air, network.strength) for network in spec.networks]
     text = repr((spec.prompt, spec.negative_prompt, spec.model, spec.seed, index, networks))
     return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=32).digest()
@@ -171,7 +173,7 @@ def _facts(spec: ImageSpec) -> str:
 
 
 def short_name(air: str) -> str:
-    """What tells a person which model it is: ``sdxl 101055@128078``, or a file's base name."""
+    """A short name of a model for people: ``sdxl 101055@128078``, or a file's base name."""
     pieces = air.split(":")
     if len(pieces) >= 5 and pieces[0].lower() == "urn":
         return f"{pieces[2]} {pieces[-1]}"[:48]
@@ -180,7 +182,7 @@ def short_name(air: str) -> str:
 
 @lru_cache(maxsize=1)
 def _noise() -> Image.Image:
-    """Coloured noise as of a latent that is not a picture yet; always the same."""
+    """Coloured noise like that of an unfinished latent; always the same."""
     side = 48
     random = Random(0)  # noqa: S311 - draws pictures
     return Image.frombytes("RGB", (side, side), random.randbytes(side * side * 3))

@@ -1,6 +1,6 @@
-"""One drawn person on an exactly flat background: something for chroma key and face search to work on.
+"""Draw one person on an exactly flat background, for tests of chroma key and face detection.
 
-Lengths are in half heads: the head's middle is the origin, its chin at y = 1, its crown at y = -1.
+Lengths are in half heads: the centre of the head is the origin, its chin at y = 1, its crown at y = -1.
 """
 
 import re
@@ -14,17 +14,42 @@ from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.drawing import Colour, Point, mix, rgb
 
+FULL_BODY_FROM = 1.2
+"""Height over width from which the whole body is drawn; wider pictures get head and shoulders."""
+
+SKINS: tuple[Colour, ...] = (
+    (244, 208, 184), (232, 186, 156), (214, 160, 126), (186, 130, 96), (146, 96, 68), (104, 66, 48),
+)  # fmt: skip
+HAIRS: tuple[Colour, ...] = (
+    (34, 26, 26), (70, 44, 30), (112, 70, 40), (150, 84, 42), (196, 152, 86), (160, 52, 34), (120, 118, 124),
+)  # fmt: skip
+EYES: tuple[Colour, ...] = ((74, 50, 34), (58, 96, 140), (72, 118, 78), (96, 92, 98), (108, 74, 34))
+DUSK: Colour = (20, 10, 40)
+"""The colour that shades are mixed with."""
+
+_MAN = re.compile(r"\b(?:1boy|male)\b", re.IGNORECASE)
+_HAIR = re.compile(r"\b(black|brown|blonde?|red|gr[ae]y|white|blue|green|pink|purple) hair\b", re.IGNORECASE)
+_HAIRS: dict[str, Colour] = {
+    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5],
+    "gray": HAIRS[6], "grey": HAIRS[6],
+    "white": (222, 222, 226), "blue": (52, 84, 160), "green": (52, 120, 84), "pink": (226, 130, 170),
+    "purple": (110, 70, 150),
+}  # fmt: skip
+
+
+# Canvas.
+
 
 @dataclass(frozen=True, slots=True)
 class PersonCanvas:
-    """A canvas with the middle of the head as the origin."""
+    """A canvas with the centre of the head as the origin."""
 
     draw: ImageDraw.ImageDraw
     random: Random
     x: float
     y: float
     unit: float
-    """Px of half a head."""
+    """Pixels of half a head."""
     fine: bool
 
     def at(self, *points: Point) -> list[Point]:
@@ -51,6 +76,9 @@ class PersonCanvas:
                        (x2 - nx * r2, y2 - ny * r2), (x1 - nx * r1, y1 - ny * r1))  # fmt: skip
         for x, y, r in joints:
             self.disc(colour, x, y, r)
+
+
+# Face.
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +111,22 @@ def outline(grow: float = 1.0) -> list[Point]:
     return points
 
 
-def draw_face(stage: PersonCanvas, skin: Skin, hair: Colour) -> None:
+def draw_face(canvas: PersonCanvas, skin: Skin, hair: Colour) -> None:
     dark = mix(skin.base, (40, 14, 14), 0.72)
     for side in (-1, 1):
-        stage.disc(skin.base if side < 0 else skin.shade, side * 0.77, 0.10, 0.13, 0.22)
-        stage.disc(skin.shade, side * 0.78, 0.11, 0.07, 0.13)
-    _shaded(stage, skin)
+        canvas.disc(skin.base if side < 0 else skin.shade, side * 0.77, 0.10, 0.13, 0.22)
+        canvas.disc(skin.shade, side * 0.78, 0.11, 0.07, 0.13)
+    _draw_shading(canvas, skin)
     for side in (-1, 1):
-        _eye(stage, skin, dark, side)
-        _brow(stage, mix(hair, (30, 20, 20), 0.35), side)
-    _nose(stage, skin, dark)
-    _mouth(stage, skin)
+        _draw_eye(canvas, skin, dark, side)
+        _draw_brow(canvas, mix(hair, (30, 20, 20), 0.35), side)
+    _draw_nose(canvas, skin, dark)
+    _draw_mouth(canvas, skin)
 
 
-def _shaded(stage: PersonCanvas, skin: Skin) -> None:
-    """Rings from the shaded rim to the lit middle, a little to the left: the light comes from there."""
-    rings = 14 if stage.fine else 4
+def _draw_shading(canvas: PersonCanvas, skin: Skin) -> None:
+    """Rings from the shaded rim to the lit centre, shifted to the left, where the light comes from."""
+    rings = 14 if canvas.fine else 4
     contour = outline()
     for ring in range(rings):
         share = ring / (rings - 1)
@@ -106,109 +134,114 @@ def _shaded(stage: PersonCanvas, skin: Skin) -> None:
         tone = mix(skin.shade, skin.base, min(1.0, share * 1.9 + 0.15))
         tone = mix(tone, skin.lit, max(0.0, share - 0.5) * 0.9)
         shift = -0.13 * (1 - size)
-        stage.shape(tone, *[(x * size + shift, y * size - 0.10 * (1 - size)) for x, y in contour])
-    if stage.fine:
+        canvas.shape(tone, *[(x * size + shift, y * size - 0.10 * (1 - size)) for x, y in contour])
+    if canvas.fine:
         blush = mix(skin.base, (220, 90, 84), 0.15)
         for side in (-1, 1):
             for ring in range(6):
                 tone = mix(skin.base, blush, (ring + 1) / 6)
-                stage.disc(tone, side * 0.37, 0.37, 0.15 - 0.022 * ring, 0.11 - 0.016 * ring)
+                canvas.disc(tone, side * 0.37, 0.37, 0.15 - 0.022 * ring, 0.11 - 0.016 * ring)
 
 
-def _eye(stage: PersonCanvas, skin: Skin, dark: Colour, side: int) -> None:
+def _draw_eye(canvas: PersonCanvas, skin: Skin, dark: Colour, side: int) -> None:
     x, y = side * 0.31, 0.04
-    if stage.fine:
+    if canvas.fine:
         for ring in range(5):
             tone = mix(skin.base, skin.shade, 0.18 * (ring + 1) / 2)
-            stage.disc(tone, x, y - 0.02, 0.24 - 0.02 * ring, 0.15 - 0.014 * ring)
+            canvas.disc(tone, x, y - 0.02, 0.24 - 0.02 * ring, 0.15 - 0.014 * ring)
     upper = [(x + 0.18 * cos(pi + pi * k / 10), y - 0.105 * sin(pi * k / 10)) for k in range(11)]
     lower = [(x + 0.18 * cos(pi * k / 10), y + 0.062 * sin(pi * k / 10)) for k in range(11)]
-    stage.shape((246, 243, 240), *upper, *lower)
-    stage.disc(mix(skin.eyes, (0, 0, 0), 0.45), x, y - 0.02, 0.092)
-    stage.disc(skin.eyes, x, y - 0.012, 0.074)
-    stage.disc((18, 14, 16), x, y - 0.02, 0.042)
-    stage.disc((255, 255, 255), x - 0.032, y - 0.052, 0.022)
-    # The lid covers the top of the iris, as in an eye at rest.
+    canvas.shape((246, 243, 240), *upper, *lower)
+    canvas.disc(mix(skin.eyes, (0, 0, 0), 0.45), x, y - 0.02, 0.092)
+    canvas.disc(skin.eyes, x, y - 0.012, 0.074)
+    canvas.disc((18, 14, 16), x, y - 0.02, 0.042)
+    canvas.disc((255, 255, 255), x - 0.032, y - 0.052, 0.022)
+    # The lid covers the top of the iris, as in a relaxed eye.
     lid = [(px, py + 0.012) for px, py in upper]
     corner = (x + side * 0.205, y - 0.012)
-    stage.line(dark, 0.045, *((*lid, corner) if side > 0 else (corner, *lid)))
-    stage.line(mix(skin.base, dark, 0.55), 0.014, *lower)
-    if stage.fine:
-        stage.line(skin.shade, 0.016, *[(px, py - 0.055) for px, py in upper[2:9]])
+    canvas.line(dark, 0.045, *((*lid, corner) if side > 0 else (corner, *lid)))
+    canvas.line(mix(skin.base, dark, 0.55), 0.014, *lower)
+    if canvas.fine:
+        canvas.line(skin.shade, 0.016, *[(px, py - 0.055) for px, py in upper[2:9]])
 
 
-def _brow(stage: PersonCanvas, colour: Colour, side: int) -> None:
+def _draw_brow(canvas: PersonCanvas, colour: Colour, side: int) -> None:
     above = [(side * (0.13 + 0.40 * k / 8), -0.15 - 0.085 * sin(pi * (0.25 + 0.6 * k / 8))) for k in range(9)]
     below = [(px, py + 0.062 * (1 - 0.85 * k / 8)) for k, (px, py) in enumerate(above)]
-    stage.shape(colour, *above, *reversed(below))
+    canvas.shape(colour, *above, *reversed(below))
 
 
-def _nose(stage: PersonCanvas, skin: Skin, dark: Colour) -> None:
+def _draw_nose(canvas: PersonCanvas, skin: Skin, dark: Colour) -> None:
     soft = mix(skin.base, skin.shade, 0.55)
-    stage.shape(soft, (0.05, -0.02), (0.085, 0.24), (0.155, 0.37), (0.10, 0.43), (0.02, 0.42), (0.035, 0.2))
-    stage.shape(skin.lit, (-0.035, 0.0), (0.03, 0.0), (0.045, 0.30), (-0.045, 0.30))
-    stage.disc(mix(skin.base, skin.lit, 0.6), -0.005, 0.335, 0.085, 0.07)
-    stage.disc(mix(skin.lit, (255, 255, 255), 0.4), -0.02, 0.315, 0.03, 0.022)
+    canvas.shape(soft, (0.05, -0.02), (0.085, 0.24), (0.155, 0.37), (0.10, 0.43), (0.02, 0.42), (0.035, 0.2))
+    canvas.shape(skin.lit, (-0.035, 0.0), (0.03, 0.0), (0.045, 0.30), (-0.045, 0.30))
+    canvas.disc(mix(skin.base, skin.lit, 0.6), -0.005, 0.335, 0.085, 0.07)
+    canvas.disc(mix(skin.lit, (255, 255, 255), 0.4), -0.02, 0.315, 0.03, 0.022)
     for side in (-1, 1):
-        stage.disc(soft, side * 0.105, 0.385, 0.05, 0.042)
-        stage.disc(dark, side * 0.062, 0.412, 0.034, 0.016)
+        canvas.disc(soft, side * 0.105, 0.385, 0.05, 0.042)
+        canvas.disc(dark, side * 0.062, 0.412, 0.034, 0.016)
 
 
-def _mouth(stage: PersonCanvas, skin: Skin) -> None:
+def _draw_mouth(canvas: PersonCanvas, skin: Skin) -> None:
     lips, y = skin.lips, 0.645
-    stage.shape(lips, (-0.225, y - 0.012), (-0.07, y - 0.068), (0.0, y - 0.050), (0.07, y - 0.068),
+    canvas.shape(lips, (-0.225, y - 0.012), (-0.07, y - 0.068), (0.0, y - 0.050), (0.07, y - 0.068),
                 (0.225, y - 0.012), (0.0, y + 0.02))  # fmt: skip
     under = [(0.205 * cos(pi * k / 10), y + 0.098 * sin(pi * k / 10)) for k in range(11)]
-    stage.shape(mix(lips, (255, 170, 160), 0.22), *under, (-0.205, y - 0.005), (0.0, y + 0.015))
+    canvas.shape(mix(lips, (255, 170, 160), 0.22), *under, (-0.205, y - 0.005), (0.0, y + 0.015))
     seam = mix(lips, (40, 8, 14), 0.6)
     half: list[Point] = [(-0.24, y - 0.025), (-0.1, y + 0.008), (0.0, y + 0.012)]
-    stage.line(seam, 0.022, *half, *[(-x, at) for x, at in reversed(half[:2])])
-    if stage.fine:
-        stage.disc(mix(lips, (255, 220, 214), 0.6), -0.03, y + 0.055, 0.055, 0.014)
-        stage.line(mix(skin.base, skin.shade, 0.8), 0.02, (-0.1, y + 0.145), (0, y + 0.158), (0.1, y + 0.145))
+    canvas.line(seam, 0.022, *half, *[(-x, at) for x, at in reversed(half[:2])])
+    if canvas.fine:
+        canvas.disc(mix(lips, (255, 220, 214), 0.6), -0.03, y + 0.055, 0.055, 0.014)
+        canvas.line(
+            mix(skin.base, skin.shade, 0.8), 0.02, (-0.1, y + 0.145), (0, y + 0.158), (0.1, y + 0.145)
+        )
 
 
-def draw_back_hair(stage: PersonCanvas, colour: Colour, *, long: bool) -> None:
-    """What is seen behind head and neck; drawn before them."""
+# Hair.
+
+
+def draw_back_hair(canvas: PersonCanvas, colour: Colour, *, long: bool) -> None:
+    """Draw the hair behind head and neck, before those."""
     deep = mix(colour, (8, 4, 8), 0.42)
-    stage.disc(deep, 0, -0.16, 0.90, 0.98)
+    canvas.disc(deep, 0, -0.16, 0.90, 0.98)
     if not long:
         return
-    stage.shape(deep, (-0.88, -0.2), (-1.0, 0.7), (-0.96, 1.75), (0.96, 1.75), (1.0, 0.7), (0.88, -0.2))
-    count = 64 if stage.fine else 10
+    canvas.shape(deep, (-0.88, -0.2), (-1.0, 0.7), (-0.96, 1.75), (0.96, 1.75), (1.0, 0.7), (0.88, -0.2))
+    count = 64 if canvas.fine else 10
     for number in range(count):
         side = -1 if number % 2 else 1
-        spread = stage.random.random()
+        spread = canvas.random.random()
         start = (side * (0.70 + 0.18 * spread), -0.5)
         bend = (side * (0.98 + 0.16 * spread), 0.5)
-        end = (side * (0.35 + 0.72 * spread), 1.62 + 0.42 * stage.random.random())
-        _strand(stage, _tone(stage, deep), 0.035, start, bend, end)
+        end = (side * (0.35 + 0.72 * spread), 1.62 + 0.42 * canvas.random.random())
+        _draw_strand(canvas, _tone(canvas, deep), 0.035, start, bend, end)
 
 
-def draw_front_hair(stage: PersonCanvas, colour: Colour, *, long: bool) -> None:
-    """The cap of hair with its parting and the strands that fall over temples and forehead."""
-    parting = -0.28 if stage.random.random() < 0.5 else 0.28
+def draw_front_hair(canvas: PersonCanvas, colour: Colour, *, long: bool) -> None:
+    """Draw the cap of hair with its parting, and the strands over temples and forehead."""
+    parting = -0.28 if canvas.random.random() < 0.5 else 0.28
     cap = [(0.84 * cos(turn), -0.20 + 0.94 * sin(turn)) for turn in (pi + pi * k / 20 for k in range(21))]
     left = _hairline(parting, -0.80)
     right = _hairline(parting, 0.80)
-    stage.shape(colour, *cap, *reversed(right), *left)
-    if stage.fine:
-        _shine(stage, colour, parting)
+    canvas.shape(colour, *cap, *reversed(right), *left)
+    if canvas.fine:
+        _draw_shine(canvas, colour, parting)
     falls = 0.95 if long else 0.28
-    count = 70 if stage.fine else 12
+    count = 70 if canvas.fine else 12
     for number in range(count):
         side = -1 if number % 2 else 1
-        spread = stage.random.random()
+        spread = canvas.random.random()
         root = (parting + side * 0.10 * spread, -1.10 + 0.05 * spread)
         bend = (side * (0.86 + 0.20 * spread), -1.02 + 0.25 * spread)
-        end = (side * (0.74 + 0.16 * spread), falls * (0.35 + 0.65 * stage.random.random()))
-        _strand(stage, _tone(stage, colour), 0.028, root, bend, end)
-    if stage.fine:
-        _flyaway(stage, colour)
+        end = (side * (0.74 + 0.16 * spread), falls * (0.35 + 0.65 * canvas.random.random()))
+        _draw_strand(canvas, _tone(canvas, colour), 0.028, root, bend, end)
+    if canvas.fine:
+        _draw_flyaway(canvas, colour)
 
 
 def _hairline(parting: float, temple: float) -> list[Point]:
-    """From the parting down to a temple, over the forehead."""
+    """The line from the parting over the forehead down to a temple."""
     high, low = -0.66, 0.02
     return [
         (parting + (temple - parting) * share, high + (low - high) * share**2.6)
@@ -216,68 +249,58 @@ def _hairline(parting: float, temple: float) -> list[Point]:
     ]
 
 
-def _shine(stage: PersonCanvas, colour: Colour, parting: float) -> None:
-    """Strands from the parting over the cap: lighter where the light falls, darker elsewhere."""
+def _draw_shine(canvas: PersonCanvas, colour: Colour, parting: float) -> None:
+    """Draw strands from the parting over the cap: lighter in the light, darker elsewhere."""
     for number in range(90):
         side = -1 if number % 2 else 1
-        share = stage.random.random()
+        share = canvas.random.random()
         lower = side * (0.20 + 0.60 * share)
         across = abs(lower - parting) / abs(side * 0.80 - parting)
         start = (parting, -1.12)
         end = (lower, _hairline(parting, side * 0.80)[min(10, int(across * 10))][1] - 0.03)
         bend = ((parting + lower) / 2 + side * 0.30 * share, -1.10 + 0.25 * share)
-        _strand(stage, _tone(stage, colour), 0.024, start, bend, end)
+        _draw_strand(canvas, _tone(canvas, colour), 0.024, start, bend, end)
 
 
-def _flyaway(stage: PersonCanvas, colour: Colour) -> None:
-    """Single hairs that stand off the outline."""
+def _draw_flyaway(canvas: PersonCanvas, colour: Colour) -> None:
+    """Draw single hairs that stick out of the outline."""
     for number in range(54):
-        away = (1 if number % 2 else -1) * (0.30 + 0.55 * stage.random.random())
-        turn = 1.5 * pi + away * 0.45 * pi * (0.3 + stage.random.random())
-        lift = 1.03 + 0.10 * stage.random.random() ** 2
+        away = (1 if number % 2 else -1) * (0.30 + 0.55 * canvas.random.random())
+        turn = 1.5 * pi + away * 0.45 * pi * (0.3 + canvas.random.random())
+        lift = 1.03 + 0.10 * canvas.random.random() ** 2
         curve = [
             (0.82 * grow * cos(turn + away * on), -0.20 + 0.93 * grow * sin(turn + away * on))
             for on, grow in ((0.0, 0.97), (0.40, 0.60 + 0.44 * lift), (0.75, lift))
         ]
-        _strand(stage, _tone(stage, colour), 0.009, curve[0], curve[1], curve[2])
+        _draw_strand(canvas, _tone(canvas, colour), 0.009, curve[0], curve[1], curve[2])
 
 
-def _tone(stage: PersonCanvas, colour: Colour) -> Colour:
-    draw = stage.random.random()
+def _tone(canvas: PersonCanvas, colour: Colour) -> Colour:
+    draw = canvas.random.random()
     if draw > 0.55:
         return mix(colour, (255, 226, 190), 0.30 * (draw - 0.55))
     return mix(colour, (0, 0, 0), 0.5 * (0.55 - draw))
 
 
-def _strand(stage: PersonCanvas, colour: Colour, thick: float, start: Point, bend: Point, end: Point) -> None:
+def _draw_strand(
+    canvas: PersonCanvas, colour: Colour, thick: float, start: Point, bend: Point, end: Point
+) -> None:
     """A quadratic curve of one width."""
-    steps = 8 if stage.fine else 3
+    steps = 8 if canvas.fine else 3
     points: list[Point] = []
     for step in range(steps + 1):
         t = step / steps
         a, b, c = (1 - t) * (1 - t), 2 * t * (1 - t), t * t
         points.append((a * start[0] + b * bend[0] + c * end[0], a * start[1] + b * bend[1] + c * end[1]))
-    stage.line(colour, thick, *points)
+    canvas.line(colour, thick, *points)
 
 
-FULL_BODY_FROM = 1.2
-"""Height over width from which the whole body is shown; wider pictures get head and shoulders."""
-
-SKINS: tuple[Colour, ...] = (
-    (244, 208, 184), (232, 186, 156), (214, 160, 126), (186, 130, 96), (146, 96, 68), (104, 66, 48),
-)  # fmt: skip
-HAIRS: tuple[Colour, ...] = (
-    (34, 26, 26), (70, 44, 30), (112, 70, 40), (150, 84, 42), (196, 152, 86), (160, 52, 34), (120, 118, 124),
-)  # fmt: skip
-DUSK: Colour = (20, 10, 40)
-"""What shade tends to."""
-
-EYES: tuple[Colour, ...] = ((74, 50, 34), (58, 96, 140), (72, 118, 78), (96, 92, 98), (108, 74, 34))
+# Body, clothes, and the whole figure.
 
 
 @dataclass(frozen=True, slots=True)
 class PersonLook:
-    """What this person wears and is coloured like."""
+    """The clothes and colours of a person."""
 
     skin: Skin
     hair: Colour
@@ -289,45 +312,36 @@ class PersonLook:
     pose: int
 
 
-_MAN = re.compile(r"\b(?:1boy|male)\b", re.IGNORECASE)
-_HAIR = re.compile(r"\b(black|brown|blonde?|red|gr[ae]y|white|blue|green|pink|purple) hair\b", re.IGNORECASE)
-_HAIRS: dict[str, Colour] = {
-    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5],
-    "gray": HAIRS[6], "grey": HAIRS[6],
-    "white": (222, 222, 226), "blue": (52, 84, 160), "green": (52, 120, 84), "pink": (226, 130, 170),
-    "purple": (110, 70, 150),
-}  # fmt: skip
-
-
 def draw_figure(
     random: Random, size: tuple[int, int], background: Colour, *, fine: bool, prompt: str = ""
 ) -> Image.Image:
-    """A person on ``background``, RGB, with the hair the prompt asks for. Nothing touches the corners."""
+    """An RGB picture of a person, with the hair colour in the prompt. The corners show only the
+    background."""
     width, height = size
     image = Image.new("RGB", size, background)
-    look = _wished(_look(random, background), prompt, background)
+    look = _follow_prompt(_random_look(random, background), prompt, background)
     if height >= width * FULL_BODY_FROM:
         unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
         top = (height - 10.9 * unit) / 2
-        stage = PersonCanvas(ImageDraw.Draw(image), random, width / 2, top + 1.35 * unit, unit, fine)
-        draw_back_hair(stage, look.hair, long=look.long_hair)
-        _legs(stage, look)
-        _torso(stage, look)
-        _arms(stage, look)
+        canvas = PersonCanvas(ImageDraw.Draw(image), random, width / 2, top + 1.35 * unit, unit, fine)
+        draw_back_hair(canvas, look.hair, long=look.long_hair)
+        _draw_legs(canvas, look)
+        _draw_torso(canvas, look)
+        _draw_arms(canvas, look)
     else:
         unit = min(height * 0.258, width * 0.256)
-        stage = PersonCanvas(ImageDraw.Draw(image), random, width / 2, height - 2.52 * unit, unit, fine)
-        draw_back_hair(stage, look.hair, long=look.long_hair)
-        _shoulders(stage, look)
-    draw_face(stage, look.skin, look.hair)
-    draw_front_hair(stage, look.hair, long=look.long_hair)
+        canvas = PersonCanvas(ImageDraw.Draw(image), random, width / 2, height - 2.52 * unit, unit, fine)
+        draw_back_hair(canvas, look.hair, long=look.long_hair)
+        _draw_shoulders(canvas, look)
+    draw_face(canvas, look.skin, look.hair)
+    draw_front_hair(canvas, look.hair, long=look.long_hair)
     return image
 
 
-def _look(random: Random, background: Colour) -> PersonLook:
+def _random_look(random: Random, background: Colour) -> PersonLook:
     def one_of(colours: tuple[Colour, ...]) -> Colour:
-        """One that a chroma key can tell from the background, where there is such a one."""
-        apart = [colour for colour in colours if not _alike(colour, background)]
+        """A random colour that a chroma key can distinguish from the background, if there is one."""
+        apart = [colour for colour in colours if not _is_similar(colour, background)]
         choice = apart or [max(colours, key=lambda colour: _distance(colour, background))]
         return choice[int(random.random() * len(choice))]
 
@@ -348,18 +362,18 @@ def _look(random: Random, background: Colour) -> PersonLook:
     )
 
 
-def _wished(look: PersonLook, prompt: str, background: Colour) -> PersonLook:
-    """What can be told from the background of it."""
+def _follow_prompt(look: PersonLook, prompt: str, background: Colour) -> PersonLook:
+    """The look with the prompt's sex and hair colour, if that colour differs from the background."""
     if _MAN.search(prompt):
         look = replace(look, skirt=False, long_hair=False)
     hair = _HAIR.search(prompt)
-    if hair is not None and not _alike(colour := _HAIRS[hair[1].lower()], background):
+    if hair is not None and not _is_similar(colour := _HAIRS[hair[1].lower()], background):
         look = replace(look, hair=colour)
     return look
 
 
-def _alike(colour: Colour, background: Colour) -> bool:
-    """Near each other, or of about the same hue where both have one."""
+def _is_similar(colour: Colour, background: Colour) -> bool:
+    """Whether the colours are near each other, or have about the same hue if both have one."""
     if _distance(colour, background) <= 110:
         return True
     hue, saturation, _ = rgb_to_hsv(*(channel / 255 for channel in colour))
@@ -371,96 +385,96 @@ def _distance(first: Colour, second: Colour) -> int:
     return sum(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
-def _legs(stage: PersonCanvas, look: PersonLook) -> None:
+def _draw_legs(canvas: PersonCanvas, look: PersonLook) -> None:
     cloth = look.skin.base if look.skirt else look.bottom
     for side in (-1, 1):
         colour = mix(cloth, DUSK, 0.16 if side > 0 else 0.0)
-        stage.limb(colour, (side * 0.50, 4.6, 0.50), (side * 0.55, 6.6, 0.40), (side * 0.58, 8.8, 0.27))
+        canvas.limb(colour, (side * 0.50, 4.6, 0.50), (side * 0.55, 6.6, 0.40), (side * 0.58, 8.8, 0.27))
         if not look.skirt:
-            stage.shape(colour, (0.0, 3.9), (side * 0.9, 3.9), (side * 1.0, 4.7), (0.0, 5.4))
-        stage.limb(look.shoes, (side * 0.56, 8.98, 0.30), (side * 0.86, 9.14, 0.24))
+            canvas.shape(colour, (0.0, 3.9), (side * 0.9, 3.9), (side * 1.0, 4.7), (0.0, 5.4))
+        canvas.limb(look.shoes, (side * 0.56, 8.98, 0.30), (side * 0.86, 9.14, 0.24))
         sole = ((side * 1.10, 9.4), (side * 0.26, 9.4))
-        stage.shape(look.shoes, (side * 0.26, 9.0), (side * 0.9, 8.98), (side * 1.10, 9.22), *sole)
-        stage.line(mix(look.shoes, (255, 255, 255), 0.45), 0.09, (side * 0.26, 9.37), (side * 1.10, 9.37))
+        canvas.shape(look.shoes, (side * 0.26, 9.0), (side * 0.9, 8.98), (side * 1.10, 9.22), *sole)
+        canvas.line(mix(look.shoes, (255, 255, 255), 0.45), 0.09, (side * 0.26, 9.37), (side * 1.10, 9.37))
     if look.skirt:
-        _skirt(stage, look.bottom)
+        _draw_skirt(canvas, look.bottom)
 
 
-def _skirt(stage: PersonCanvas, colour: Colour) -> None:
+def _draw_skirt(canvas: PersonCanvas, colour: Colour) -> None:
     hem = [(1.62 - 3.24 * step / 16, 6.7 + 0.16 * sin(pi * step / 16)) for step in range(17)]
-    stage.shape(colour, (-0.92, 3.8), (0.92, 3.8), *hem)
-    stage.shape(mix(colour, DUSK, 0.14), (0.35, 3.8), (0.92, 3.8), *hem[:6])
+    canvas.shape(colour, (-0.92, 3.8), (0.92, 3.8), *hem)
+    canvas.shape(mix(colour, DUSK, 0.14), (0.35, 3.8), (0.92, 3.8), *hem[:6])
     for fold in (-0.66, -0.22, 0.22, 0.66):
-        stage.line(mix(colour, DUSK, 0.26), 0.045, (fold * 0.95, 4.5), (fold * 1.95, 6.72))
+        canvas.line(mix(colour, DUSK, 0.26), 0.045, (fold * 0.95, 4.5), (fold * 1.95, 6.72))
 
 
-def _torso(stage: PersonCanvas, look: PersonLook) -> None:
-    _neck(stage, look)
+def _draw_torso(canvas: PersonCanvas, look: PersonLook) -> None:
+    _draw_neck(canvas, look)
     left: list[Point] = [(-0.42, 1.34), (-1.00, 1.50), (-1.25, 1.80)]
     left += [(-1.18, 2.3), (-0.96, 3.1), (-0.92, 4.15)]
     right: list[Point] = [(-x, y) for x, y in reversed(left)]
-    stage.shape(look.top, *left, *right, (0.0, 1.78))
-    stage.shape(mix(look.top, DUSK, 0.14), (0.30, 4.15), *right[:-1], (0.62, 2.2), (0.45, 3.1))
-    stage.shape(mix(look.bottom, (0, 0, 0), 0.35), (-0.94, 3.92), (0.94, 3.92), (0.93, 4.15), (-0.93, 4.15))
-    stage.shape((214, 186, 110), (-0.13, 3.90), (0.13, 3.90), (0.13, 4.17), (-0.13, 4.17))
-    _collar(stage, look)
+    canvas.shape(look.top, *left, *right, (0.0, 1.78))
+    canvas.shape(mix(look.top, DUSK, 0.14), (0.30, 4.15), *right[:-1], (0.62, 2.2), (0.45, 3.1))
+    canvas.shape(mix(look.bottom, (0, 0, 0), 0.35), (-0.94, 3.92), (0.94, 3.92), (0.93, 4.15), (-0.93, 4.15))
+    canvas.shape((214, 186, 110), (-0.13, 3.90), (0.13, 3.90), (0.13, 4.17), (-0.13, 4.17))
+    _draw_collar(canvas, look)
 
 
-def _arms(stage: PersonCanvas, look: PersonLook) -> None:
-    """Both down, one waving, or one hand at the hip."""
+def _draw_arms(canvas: PersonCanvas, look: PersonLook) -> None:
+    """Draw the arms: both down, one waving, or one hand at the hip."""
     poses: tuple[tuple[Point, Point], ...] = (
         ((1.72, 3.1), (1.78, 4.5)),
         ((1.98, 2.6), (2.1, 1.1)),
         ((1.95, 3.0), (1.12, 3.9)),
     )
     elbow, hand = poses[look.pose]
-    _arm(stage, look.skin.base, look.top, (-1.16, 1.92), (-1.70, 3.1), (-1.74, 4.5))
-    _arm(stage, look.skin.base, mix(look.top, DUSK, 0.18), (1.16, 1.92), elbow, hand)
+    _draw_arm(canvas, look.skin.base, look.top, (-1.16, 1.92), (-1.70, 3.1), (-1.74, 4.5))
+    _draw_arm(canvas, look.skin.base, mix(look.top, DUSK, 0.18), (1.16, 1.92), elbow, hand)
 
 
-def _arm(
-    stage: PersonCanvas, skin: Colour, sleeve: Colour, shoulder: Point, elbow: Point, hand: Point
+def _draw_arm(
+    canvas: PersonCanvas, skin: Colour, sleeve: Colour, shoulder: Point, elbow: Point, hand: Point
 ) -> None:
-    # Along the forearm, and across it.
+    # The direction along the forearm.
     along = (hand[0] - elbow[0]) / 1.45, (hand[1] - elbow[1]) / 1.45
 
     def beyond(far: float, aside: float = 0.0) -> Point:
-        """A point from the wrist on."""
+        """A point at a distance beyond the wrist, and beside the forearm's axis."""
         return (
             hand[0] + along[0] * far + along[1] * aside,
             hand[1] + along[1] * far - along[0] * aside,
         )
 
-    stage.limb(skin, (*beyond(-0.6), 0.19), (*hand, 0.17))
-    stage.disc(skin, *beyond(0.12), 0.24)
+    canvas.limb(skin, (*beyond(-0.6), 0.19), (*hand, 0.17))
+    canvas.disc(skin, *beyond(0.12), 0.24)
     for finger in (-0.16, -0.05, 0.06, 0.16):
-        stage.limb(skin, (*beyond(0.2, finger), 0.065), (*beyond(0.46, finger * 1.3), 0.05))
-    stage.limb(sleeve, (*shoulder, 0.34), (*elbow, 0.27), (*beyond(-0.44), 0.24))
+        canvas.limb(skin, (*beyond(0.2, finger), 0.065), (*beyond(0.46, finger * 1.3), 0.05))
+    canvas.limb(sleeve, (*shoulder, 0.34), (*elbow, 0.27), (*beyond(-0.44), 0.24))
 
 
-def _shoulders(stage: PersonCanvas, look: PersonLook) -> None:
-    _neck(stage, look)
+def _draw_shoulders(canvas: PersonCanvas, look: PersonLook) -> None:
+    _draw_neck(canvas, look)
     left: list[Point] = [(-0.44, 1.30), (-0.85, 1.50), (-1.28, 1.64)]
     left += [(-1.28 - 0.52 * sin(pi * k / 12), 2.24 - 0.60 * cos(pi * k / 12)) for k in range(1, 7)]
     left.append((-1.80, 2.6))
     right: list[Point] = [(-x, y) for x, y in reversed(left)]
-    stage.shape(look.top, *left, *right, (0.0, 1.9))
-    stage.shape(mix(look.top, DUSK, 0.14), *right[:-1], (0.80, 1.80), (0.62, 2.1), (0.58, 2.6))
+    canvas.shape(look.top, *left, *right, (0.0, 1.9))
+    canvas.shape(mix(look.top, DUSK, 0.14), *right[:-1], (0.80, 1.80), (0.62, 2.1), (0.58, 2.6))
     for side in (-1, 1):
         seam = ((side * 1.30, 2.6), (side * 1.24, 2.2), (side * 1.30, 2.05))
-        stage.line(mix(look.top, DUSK, 0.30), 0.035, *seam)
-    _collar(stage, look)
+        canvas.line(mix(look.top, DUSK, 0.30), 0.035, *seam)
+    _draw_collar(canvas, look)
 
 
-def _neck(stage: PersonCanvas, look: PersonLook) -> None:
+def _draw_neck(canvas: PersonCanvas, look: PersonLook) -> None:
     skin = look.skin
     left: list[Point] = [(-0.56, 1.44), (-0.40, 1.32), (-0.36, 0.6)]
-    stage.shape(skin.base, *left, *[(-x, y) for x, y in reversed(left)], (0.0, 2.0))
+    canvas.shape(skin.base, *left, *[(-x, y) for x, y in reversed(left)], (0.0, 2.0))
     arc = [(0.37 * cos(pi * step / 8), 0.92 + 0.36 * sin(pi * step / 8)) for step in range(9)]
-    stage.shape(skin.shade, (-0.36, 0.7), (0.36, 0.7), *arc)
+    canvas.shape(skin.shade, (-0.36, 0.7), (0.36, 0.7), *arc)
 
 
-def _collar(stage: PersonCanvas, look: PersonLook) -> None:
+def _draw_collar(canvas: PersonCanvas, look: PersonLook) -> None:
     colour = mix(look.top, (255, 255, 255), 0.35)
     for side in (-1, 1):
-        stage.shape(colour, (side * 0.42, 1.30), (side * 0.62, 1.42), (side * 0.30, 1.98), (0.0, 1.84))
+        canvas.shape(colour, (side * 0.42, 1.30), (side * 0.62, 1.42), (side * 0.30, 1.98), (0.0, 1.84))

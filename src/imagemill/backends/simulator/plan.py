@@ -1,4 +1,4 @@
-"""An order, understood: which pictures, which checkpoint, which fault; and the files it gives in the end."""
+"""Plan a simulated render: its pictures, its checkpoint, its fault; and make its output files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,38 +18,39 @@ from imagemill.graphs import builder
 from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
 
 LARGEST_SIDE = 16_384
-"""Px; beyond it the memory for one picture is several gigabytes."""
+"""Most pixels a side; a larger picture would take several gigabytes of memory."""
 
 SLOW_LOAD_FACTOR, SLOW_LOAD_MS = 10.0, 5_000.0
-"""A slow load takes so many times the usual one, and at least so long."""
+"""Duration of a slow load: a multiple of the usual one, and at least these milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
-    """An order, understood."""
+    """A planned render."""
 
     pictures: tuple[tuple[ImageSpec, int], ...]
+    """Each picture's request and its index in the batch."""
     model: str
-    """Key of the checkpoint; empty: none is loaded."""
+    """Key of the checkpoint; empty if none is loaded."""
     steps: int
     request: Mapping[str, Any]
     hint: FaultHint
-    strike: InjectedFault | None
+    injected: InjectedFault | None
 
     @property
     def fault(self) -> Fault | None:
-        return self.strike.fault if self.strike else None
+        return self.injected.fault if self.injected else None
 
 
 class SimulatedModels:
-    """The checkpoints the nodes have; none named: any."""
+    """The checkpoints the nodes have; an empty list means any."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self._models = tuple(models)
         self._keys = _model_keys(models)
 
     def key(self, model: str) -> str:
-        """The one spelling of a checkpoint, asked for by AIR or by file."""
+        """The key of a checkpoint that is requested by AIR or by file."""
         return self._keys.get(model.lower(), model.lower())
 
     def unsupported_reason(self, models: Sequence[str]) -> str | None:
@@ -68,7 +69,7 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
 def make_plan(
     order: RenderRequest, catalogue: SimulatedModels, rules: Sequence[FaultRule], seed: int
 ) -> RenderPlan:
-    """Raise `BackendError` for what a server refuses at once: see `Simulator.send`."""
+    """Plan a render. Raises `BackendError` for what a server rejects at submit: see `Simulator.send`."""
     hint = read_hint(order.properties)
     refusal = catalogue.unsupported_reason(models_of(order.work))
     if refusal is not None:
@@ -77,7 +78,7 @@ def make_plan(
         graph = read_graph(order.work)
         pictures, model, steps, request = graph.pictures, graph.model, graph.steps, dict(order.work.graph)
     else:
-        spec = _checked(order.work)
+        spec = _check_spec(order.work)
         pictures = tuple((spec, index) for index in range(spec.count))
         model, steps, request = spec.model, max(1, spec.steps), request_of(spec)
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
@@ -85,9 +86,9 @@ def make_plan(
 
 
 def request_of(spec: ImageSpec) -> Mapping[str, Any]:
-    """The graph a ComfyUI server would be sent, with all names as they are.
+    """The graph that a ComfyUI server would be sent, with all file names unchanged.
 
-    Preprocessors that are no core node of ComfyUI count as done: here each of the wire contract works.
+    Preprocessors that are not core nodes of ComfyUI are treated as already applied: here all of them work.
     """
     controls = tuple(
         control if control.preprocessor.lower() in CORE_PREPROCESSORS else replace(control, preprocessor="")
@@ -98,11 +99,11 @@ def request_of(spec: ImageSpec) -> Mapping[str, Any]:
     return builder.build(spec, None, prefix="imagemill", images=pictures)
 
 
-def outputs_of(plan: RenderPlan, pace: RenderClock) -> Iterator[Output]:
-    """The files, with the faults that show in them."""
+def outputs_of(plan: RenderPlan, clock: RenderClock) -> Iterator[Output]:
+    """The output files, with the faults that affect them."""
     pictures = plan.pictures[:-1] if plan.fault is Fault.PARTIAL else plan.pictures
     for spec, index in pictures:
-        pace.check()
+        clock.check()
         if plan.fault is Fault.WRONG_SIZE:
             spec = replace(spec, width=max(1, spec.width // 2), height=max(1, spec.height // 2))
         data = painter.blank(spec) if plan.fault is Fault.BLANK else painter.paint(spec, index)
@@ -113,15 +114,15 @@ def outputs_of(plan: RenderPlan, pace: RenderClock) -> Iterator[Output]:
 
 def load_ms_of(settings: SimulatorSettings, plan: RenderPlan) -> float:
     usual = settings.load_ms if plan.hint.load_ms is None else plan.hint.load_ms
-    if plan.strike is None or plan.strike.fault is not Fault.SLOW_LOAD:
+    if plan.injected is None or plan.injected.fault is not Fault.SLOW_LOAD:
         return usual
-    if plan.strike.load_ms is not None:
-        return plan.strike.load_ms
+    if plan.injected.load_ms is not None:
+        return plan.injected.load_ms
     return max(SLOW_LOAD_MS, SLOW_LOAD_FACTOR * usual)
 
 
-def _checked(spec: ImageSpec) -> ImageSpec:
-    """Raise `BackendError` for what cannot be painted at all."""
+def _check_spec(spec: ImageSpec) -> ImageSpec:
+    """Raise `BackendError` for a picture that cannot be drawn."""
     problem = None
     if spec.format.lower() not in painter.MEDIA_TYPES:
         problem = f"the format {spec.format[:20]!r} is none of {', '.join(sorted(painter.MEDIA_TYPES))}"
@@ -130,14 +131,14 @@ def _checked(spec: ImageSpec) -> ImageSpec:
     elif spec.count < 1:
         problem = f"a batch of {spec.count} has no picture"
     elif spec.background is not None:
-        problem = painter.colour_complaint(spec.background)
+        problem = painter.colour_error(spec.background)
     if problem is not None:
         raise BackendError(FailureCode.BACKEND_REJECTED, problem)
     return spec
 
 
 def _model_keys(models: Sequence[str]) -> dict[str, str]:
-    """Under what names a checkpoint may be asked for (its AIR, its file), in lower case, to its AIR's key."""
+    """A checkpoint's AIR or file in lower case -> its key, the AIR in lower case."""
     keys: dict[str, str] = {}
     for model in models:
         key = model.lower()

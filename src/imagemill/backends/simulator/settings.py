@@ -1,10 +1,12 @@
-"""What the simulator pretends to be."""
+"""Settings of the simulator."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from imagemill.settings import JsonSetting, Listed, SettingsGroup
 
 
 class Fault(StrEnum):
@@ -12,35 +14,33 @@ class Fault(StrEnum):
     MISSING_MODEL = "missing_model"
     MISSING_NODE = "missing_node"
     HANG = "hang"
-    """Stands still in the middle of the steps until it is stopped or its time is up."""
+    """The render hangs in the middle of the steps until it is stopped or times out."""
     SLOW_LOAD = "slow_load"
-    """The model is loaded again, and that takes long."""
+    """The model is loaded again, slowly."""
     SILENT = "silent"
-    """No word of progress, yet it finishes."""
+    """The render reports no progress, but finishes."""
     CRASH = "crash"
     """The node is lost in the middle of the steps and comes back with nothing loaded."""
     PARTIAL = "partial"
-    """One picture less than asked for."""
+    """One picture less than requested is delivered."""
     CORRUPT = "corrupt"
-    """The files end half-way."""
+    """The files are cut off in the middle."""
     BLANK = "blank"
-    """Black pictures."""
+    """The pictures are black."""
     WRONG_SIZE = "wrong_size"
-    """Half as wide and high as asked for."""
+    """The pictures have half the requested width and height."""
     CONTENT = "content"
-    """The finished picture is blocked."""
+    """The finished picture is blocked by a content filter."""
     RATE_LIMITED = "rate_limited"
-    """429."""
+    """The node answers with status 429."""
     SERVER_ERROR = "server_error"
-    """500."""
+    """The node answers with status 500."""
     REJECTED = "rejected"
-    """The request is refused for good."""
+    """The node rejects the request permanently."""
 
 
-class FaultRule(BaseModel):
-    """One fault and when it strikes: every condition given must hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class FaultRule(JsonSetting):
+    """One fault and its conditions, all of which must hold."""
 
     fault: Fault = Field(description="Which fault.")
     times: int = Field(
@@ -69,50 +69,62 @@ class FaultRule(BaseModel):
     )
 
 
-class SimulatorSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class SimulatorSettings(SettingsGroup):
     enabled: Literal["auto", "always", "never"] = Field(
-        default="auto", description="auto: while no ComfyUI node is configured."
+        default="auto",
+        description="When the simulator makes the pictures; auto: while no ComfyUI node and no paid "
+        "provider is configured.",
     )
-    nodes: int = Field(default=1, ge=1, le=256, description="Simulated nodes: sim-1, sim-2, ...")
+    nodes: int = Field(default=1, ge=1, le=256, description="Number of simulated nodes: sim-1, sim-2, ...")
     slots: int = Field(
-        default=2, ge=1, le=64, description="Jobs in flight on a node; one renders, the others wait there."
+        default=2,
+        ge=1,
+        le=64,
+        description="Jobs sent to a node at once; one renders, the others wait there.",
     )
     step_ms: float = Field(
-        default=0.0, ge=0.0, le=600_000, description="Time of one sampling step, in milliseconds; 0: instant."
+        default=0.0,
+        ge=0.0,
+        le=600_000,
+        description="Time of one sampling step in milliseconds; 0 renders at once.",
     )
     load_ms: float = Field(
         default=0.0,
         ge=0.0,
         le=3_600_000,
-        description="Time to load a checkpoint, in milliseconds; 0: instant.",
+        description="Time to load a checkpoint in milliseconds; 0 loads at once.",
     )
     jitter: float = Field(
         default=0.0,
         ge=0.0,
         le=1.0,
-        description="Share by which steps and loads vary around their time, both ways.",
+        description="Share by which times of steps and loads vary in both directions; 0: they are exact.",
     )
-    seed: int = Field(default=0, description="Seed of everything random: jitter and the faults' probability.")
+    seed: int = Field(
+        default=0, description="Seed of everything random: jitter and the probability of faults."
+    )
     memory_mb: int | None = Field(
-        default=24_576, ge=1, description="Memory of each node, in MB; none: it takes any job."
+        default=24_576,
+        ge=1,
+        description="Memory of each node in MB; none: a node takes jobs of any size.",
     )
     resident_models: int = Field(
         default=1,
         ge=1,
-        description="Checkpoints a node keeps loaded; the least recently used one goes first.",
+        description="Checkpoints a node keeps loaded; the least recently used one is unloaded first.",
     )
-    labels: tuple[str, ...] = Field(default=(), description="Labels every node carries.")
-    models: tuple[str, ...] = Field(
-        default=(), description="AIRs of the checkpoints the nodes have; empty: any."
+    labels: Listed[str] = Field(default=(), description="Labels of every node, comma-separated.")
+    models: Listed[str] = Field(
+        default=(), description="AIRs of the checkpoints on the nodes, comma-separated; empty: all."
     )
     previews: bool = Field(
-        default=True, description="Send preview pictures while rendering (never when a step takes no time)."
+        default=True,
+        description="Send preview pictures while rendering; there are none while step_ms is 0.",
     )
-    faults: tuple[FaultRule, ...] = Field(
-        default=(), description="Fault rules; the first one that holds strikes."
+    faults: Listed[FaultRule] = Field(
+        default=(), description="Fault rules, as JSON; the first one that matches is used."
     )
     scenario: Path | None = Field(
-        default=None, description='File of more fault rules: TOML with [[rule]], or JSON {"rule": [...]}.'
+        default=None,
+        description='File with more fault rules: TOML with [[rule]], or JSON {"rule": [...]}; none: no file.',
     )

@@ -1,4 +1,4 @@
-"""Simulated time: sleeping that obeys the watch and the deadline, and a gate that lets one render in."""
+"""Simulated time: a clock that respects the render's control and deadline, and a lock in order of arrival."""
 
 import threading
 from collections import deque
@@ -11,10 +11,13 @@ from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
 Clock = Callable[[], float]
-"""Seconds, from any zero."""
+"""Seconds since an arbitrary time."""
 
 Sleep = Callable[[RenderControl, float], bool]
-"""Sleep that long, or return True at once when the watch says stop."""
+"""Sleeps that many seconds; returns True at once when the control is stopped."""
+
+POLL_S = 0.01
+"""Interval at which a waiting render checks whether it should stop: 10 ms are not noticed."""
 
 
 def pause(control: RenderControl, seconds: float) -> bool:
@@ -22,13 +25,9 @@ def pause(control: RenderControl, seconds: float) -> bool:
     return control.wait(seconds)
 
 
-POLL_S = 0.01
-"""How often a waiting render looks whether it should stop: nobody notices 10 ms."""
-
-
 @dataclass(frozen=True, slots=True)
 class RenderClock:
-    """The time one follower has."""
+    """The remaining time of one follower."""
 
     control: RenderControl
     clock: Clock
@@ -37,14 +36,14 @@ class RenderClock:
     allowed_s: float
 
     def check(self) -> None:
-        """Raise `RenderCanceled` when told to stop, `BackendError` when the time is up."""
+        """Raise `RenderCanceled` when the control is stopped, `BackendError` when the time is over."""
         if self.control.stopped:
             raise RenderCanceled
         if self.clock() >= self.deadline:
             raise self._timeout()
 
     def sleep(self, seconds: float) -> None:
-        """Let that much time pass; raises as `check` does, at once."""
+        """Sleep that many seconds; raises like `check`, at once."""
         left = self.deadline - self.clock()
         if self.sleep_once(self.control, max(0.0, min(seconds, left))):
             raise RenderCanceled
@@ -56,7 +55,7 @@ class RenderClock:
 
 
 class FifoLock:
-    """Lets one in at a time, the others in the order they came; a waiter may give up."""
+    """A lock that is acquired in the order of arrival; a waiter may give up."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -64,8 +63,8 @@ class FifoLock:
         self._waiting: deque[threading.Event] = deque()
 
     @contextmanager
-    def passed(self, check: Callable[[], None]) -> Generator[None]:
-        """``check`` is called now and then while waiting; the wait ends with what it raises."""
+    def held(self, check: Callable[[], None]) -> Generator[None]:
+        """Hold the lock. ``check`` is called repeatedly while waiting; an exception of it ends the wait."""
         self._enter(check)
         try:
             yield
@@ -91,7 +90,7 @@ class FifoLock:
             if turn in self._waiting:
                 self._waiting.remove(turn)
                 return
-        # The gate was handed over in the very moment of giving up.
+        # The lock was handed over at the moment of giving up.
         self._leave()
 
     def _leave(self) -> None:

@@ -6,7 +6,7 @@ from alembic import context
 from imagemill.db.tables import metadata
 
 LOCK = 0x1_4A6E_0001
-"""Any number; all our processes take the same advisory lock on PostgreSQL."""
+"""An arbitrary number: all our processes take the same advisory lock on PostgreSQL."""
 
 connection = context.config.attributes["connection"]
 if connection.dialect.name == "sqlite":
@@ -16,7 +16,7 @@ if connection.dialect.name == "sqlite":
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     if connection.dialect.name == "postgresql":
-        # Of the transaction: a lock of the session would stay with a pooler's connection for good.
+        # A transaction's lock; a session's lock would stay with a pooler's connection for good.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     context.run_migrations()
 if connection.in_transaction():

@@ -166,7 +166,7 @@ class CivitaiJobRoutes:
         )
 
     async def by_id(self, request: Request, job_id: str) -> Response:
-        job = await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
+        job = await asyncio.to_thread(self._services.jobs.job, job_id, caller(request).owner)
         statuses = await self.statuses(request, [job], flag(request, "detailed"))
         return json_response(statuses[0])
 
@@ -206,13 +206,13 @@ class CivitaiJobRoutes:
             before=cursor(query.cursor, "cursor", "cursor"),
             limit=_PAGE + 1,
         )
-        jobs = await asyncio.to_thread(self._services.store.list_jobs, wanted)
+        jobs = await asyncio.to_thread(self._services.jobs.list_jobs, wanted)
         page = jobs[:_PAGE]
         found = {"jobs": await self.statuses(request, page, flag(request, "detailed"))}
         return json_response({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
 
     async def events(self, request: Request, job_id: str) -> Response:
-        store = self._services.store
+        store = self._services.jobs
         take = number(request, "take", 100, 1, 1000)
         job = await asyncio.to_thread(store.job, job_id, caller(request).owner)
         if flag(request, "descending"):
@@ -230,7 +230,7 @@ class CivitaiJobRoutes:
         with self._services.hub.watch(job.id for job in jobs) as watcher:
             # Looked at after the watch began: an end in between is not missed.
             ids = [job.id for job in jobs]
-            found = await asyncio.to_thread(self._services.store.progress_of, ids)
+            found = await asyncio.to_thread(self._services.jobs.progress_of, ids)
             watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
             return await watcher.wait_finished(self._services.wait_s)
 
@@ -238,19 +238,19 @@ class CivitaiJobRoutes:
         token = request.query_params.get("token", "")
         if not token:
             raise InvalidInput.at("token", "is required: the token that the submission was answered with")
-        jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, token)
+        jobs = await asyncio.to_thread(self._services.jobs.batch, caller(request).owner, token)
         if not jobs:
             raise NotFound("there are no jobs for this token")
         return token, jobs
 
     async def _cancel(self, request: Request, job_id: str) -> JobStatus:
         job_request = Cancel(job_id, caller(request).owner, now_us())
-        return await asyncio.to_thread(self._services.store.cancel, job_request)
+        return await asyncio.to_thread(self._services.jobs.cancel, job_request)
 
     async def _annotate(self, request: Request, job_id: str, note: Taint) -> None:
         taint = {"taint": {"reason": note.reason, "context": note.context, "at": now_us()}}
         job_request = Annotate(job_id, caller(request).owner, taint, note.properties or {})
-        await asyncio.to_thread(self._services.store.annotate, job_request)
+        await asyncio.to_thread(self._services.jobs.annotate, job_request)
 
     async def _collection(
         self,
@@ -283,7 +283,7 @@ class CivitaiJobRoutes:
         ]
 
     def _preceding(self, jobs: Sequence[Job]) -> dict[str, int]:
-        return {job.id: self._services.store.preceding(job) for job in jobs}
+        return {job.id: self._services.jobs.preceding(job) for job in jobs}
 
 
 def _fresh(job: Job) -> View:
@@ -365,7 +365,7 @@ class CivitaiAccountRoutes:
         end = _instant(request, "endDate", now)
         if end < start:
             raise InvalidInput.at("endDate", "is before startDate")
-        used = await asyncio.to_thread(self._services.store.consumption, caller(request).owner, start, end)
+        used = await asyncio.to_thread(self._services.jobs.consumption, caller(request).owner, start, end)
         return json_response(
             {
                 "images": used.images,
@@ -378,7 +378,7 @@ class CivitaiAccountRoutes:
     async def requests(self, request: Request) -> Response:
         take = number(request, "take", 20, 1, 100)
         before = cursor(request.query_params.get("cursor"), "cursor", "nextId")
-        store, owner = self._services.store, caller(request).owner
+        store, owner = self._services.jobs, caller(request).owner
         batches = await asyncio.to_thread(store.batches, owner, before, take + 1)
         entries = [await self._request(request, batch) for batch in batches[:take]]
         body: dict[str, Any] = {"requests": entries}
@@ -387,7 +387,7 @@ class CivitaiAccountRoutes:
         return json_response(body)
 
     async def _request(self, request: Request, batch: str) -> dict[str, Any]:
-        jobs = await asyncio.to_thread(self._services.store.batch, caller(request).owner, batch)
+        jobs = await asyncio.to_thread(self._services.jobs.batch, caller(request).owner, batch)
         statuses = await self._jobs.statuses(request, jobs, detailed=True)
         return {
             "dateTime": date_time(jobs[0].created_at) if jobs else "",

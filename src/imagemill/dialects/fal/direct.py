@@ -97,7 +97,7 @@ class DirectRoutes:
 
     async def _held(self, request: Request, watcher: Watcher, job_id: str) -> HoldResult:
         # Looked at after the watch began: an end in between is not missed.
-        found = await asyncio.to_thread(self._services.store.progress_of, [job_id])
+        found = await asyncio.to_thread(self._services.jobs.progress_of, [job_id])
         watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
         waiting = asyncio.ensure_future(watcher.wait_finished(self._longest_s))
         leaving = asyncio.ensure_future(_hung_up(request))
@@ -146,7 +146,7 @@ class _Call:
 
     async def state(self) -> dict[str, Any] | FalErrorResponse | None:
         """What was made, once it is finished."""
-        found = await asyncio.to_thread(self._services.store.progress_of, [self.job_id])
+        found = await asyncio.to_thread(self._services.jobs.progress_of, [self.job_id])
         return await self.result() if found.get(self.job_id, (0, True))[1] else None
 
     async def given_up(self, end: HoldResult) -> FalErrorResponse:
@@ -165,7 +165,7 @@ class _Call:
 
     def cancel(self) -> None:
         job_request = Cancel(self.job_id, self._order.owner, now_us(), "its caller hung up")
-        self._services.store.cancel(job_request)
+        self._services.jobs.cancel(job_request)
 
     def leave(self) -> None:
         """From a stream that is being torn down, which can wait for nothing any more."""

@@ -121,7 +121,7 @@ def _told(error: ImagemillError) -> FalErrorResponse:
     if isinstance(error, TryLater):
         headers["Retry-After"] = str(max(1, math.ceil(error.after_s)))
         if isinstance(error, RateLimited):
-            headers |= rate_limit.headers(error.standing)
+            headers |= rate_limit.headers(error.status)
     elif error.code == "conflict":
         # The client repeats what gets a 409, and would hear the same ten times.
         status = 422

@@ -114,7 +114,7 @@ class QueueRoutes:
         ended = view.job.status.is_terminal
         if not ended:
             job_request = Cancel(view.job.id, caller(request).owner, now_us())
-            left = await asyncio.to_thread(self._services.store.cancel, job_request)
+            left = await asyncio.to_thread(self._services.jobs.cancel, job_request)
             ended = left.is_terminal and left is not JobStatus.CANCELED
         if ended:
             body = {"status": "ALREADY_COMPLETED", "detail": "the request is finished already"}
@@ -134,7 +134,7 @@ class QueueRoutes:
         raise NotFound(f"there is no request {request_id[:60]!r} of {owner[:60]}/{alias[:60]}")
 
     async def _status(self, request: Request, view: View, with_logs: bool) -> dict[str, Any]:
-        job, store = view.job, self._services.store
+        job, store = view.job, self._services.jobs
         ahead = await self._ahead(job) if job.status is JobStatus.QUEUED else 0
         logs = responses.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
         return responses.status(
@@ -142,7 +142,7 @@ class QueueRoutes:
         )
 
     async def _ahead(self, job: Job) -> int:
-        return await asyncio.to_thread(self._services.store.preceding, job)
+        return await asyncio.to_thread(self._services.jobs.preceding, job)
 
     async def statuses(
         self, request: Request, job_id: str, watcher: Watcher, with_logs: bool

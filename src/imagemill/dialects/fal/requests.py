@@ -18,12 +18,12 @@ from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, FalIn
 from imagemill.dialects.fal.settings import SIZES, App
 from imagemill.domain.blob_keys import input_key
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.domain.errors import Conflict, InvalidInput, MissingExtra, NotFound
 from imagemill.domain.jobs import Draft
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
-from imagemill.media.intake import read
+from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage
 from imagemill.web.auth import caller
 from imagemill.web.blobs import PATH as BLOBS
@@ -83,6 +83,7 @@ def parse_webhook(request: Request, services: Services) -> str | None:
     url = request.query_params.get("fal_webhook")
     if not url:
         return None
+    MissingExtra.check("cryptography", "crypto", "a webhook of fal's API, which is signed,")
     return services.guard.check_url("fal_webhook", url)
 
 
@@ -184,11 +185,11 @@ def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | Non
     """Of a picture the owner made or uploaded; None for what is refused where it is looked up."""
     if uploaded := _UPLOADED.fullmatch(name):
         try:
-            layout = read(services.blobs.get(input_key(owner, *uploaded.groups())))
+            layout = parse(services.blobs.get(input_key(owner, *uploaded.groups())))
         except (NotFound, InvalidImage):
             return None
         return layout.width, layout.height
-    found = services.store.artifact(name)
+    found = services.jobs.artifact(name)
     return (found[0].width, found[0].height) if found and found[1] == owner else None
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from imagemill.domain.errors import NotFound
+from imagemill.settings import JsonSetting, Listed, Mapped, SettingsGroup
 
 QUEUE = "/fal"
 """Where we serve what fal serves at queue.fal.run."""
@@ -38,10 +39,8 @@ def _host(name: str) -> str:
     return name.lower()
 
 
-class AppSettings(BaseModel):
+class AppSettings(JsonSetting):
     """One app: a checkpoint, and what a request that says nothing gets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(min_length=1)
     """The checkpoint's AIR; its ecosystem says which family it is of."""
@@ -66,27 +65,29 @@ BUILTIN = {
 """What is there without any setting."""
 
 
-class FalApiSettings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+class FalApiSettings(SettingsGroup):
+    hosts: Listed[Annotated[str, AfterValidator(_host)]] = Field(
         default=(),
-        description="Hosts at which nothing but fal's API is served, comma-separated, such as "
-        "fal.example,queue.fal.example: the queue at those beginning with queue., direct calls at others.",
+        description="Host names that serve only fal's API, comma-separated, such as "
+        "fal.example,queue.fal.example: the queue at those that begin with queue., direct "
+        "calls at others.",
     )
-    apps: dict[str, AppSettings] = Field(
+    apps: Mapped[AppSettings] = Field(
         default={},
-        description="Further apps, or others under the names of the built-in ones, as JSON: "
+        description="More apps, or replacements of built-in ones, as JSON: "
         '{"me/anime": {"model": "urn:air:...", "steps": 28, "guidance_scale": 7}}.',
     )
     run_s: float = Field(
-        default=600.0, gt=0, le=3600, description="Longest time a direct call is held; then it gets a 504."
+        default=600.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a direct call is held; then it gets a 504.",
     )
     webhook_key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="What the key that signs fal's webhooks is made of, alike on all machines; "
-        "none: one drawn into data_dir.",
+        description="Secret that the signing key of fal's webhooks is derived from, the same on all "
+        "machines; none: one generated in data_dir.",
     )
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.fal.errors import FalErrorResponse
 from imagemill.dialects.fal.responses import marks, result
 from imagemill.dialects.fal.settings import FalApiSettings
-from imagemill.domain.errors import NotFound
+from imagemill.domain.errors import MissingExtra, NotFound
 from imagemill.webhooks.callbacks import Format, SignedPayload
 from imagemill.webhooks.outbox import Delivery
 
@@ -29,7 +29,7 @@ def webhook_format(services: Services) -> Format:
         if not delivery.event.type.is_terminal:
             return None
         # The newest event is told with the job, whatever was noted on it since.
-        view = services.store.view(job.id)
+        view = services.jobs.view(job.id)
         told = result(view, services.response_config.public_url or marks(job).get("base", ""), services)
         body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
         if isinstance(told, FalErrorResponse):
@@ -64,6 +64,7 @@ def signer(services: Services) -> Callable[[str, str, bytes], Mapping[str, str]]
 
 def private_key(services: Services) -> "Ed25519PrivateKey":
     """Of the settings, where several machines share one; else this installation's own. May block."""
+    MissingExtra.check("cryptography", "crypto", "a signed webhook")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     options: FalApiSettings = services.options["fal"]

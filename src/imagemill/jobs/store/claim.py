@@ -218,7 +218,7 @@ class ClaimStore:
     def _take(
         self, tx: Tx, ask: ClaimRequest, choice: Choice, heads: Iterable[LaneHead]
     ) -> list[tuple[Any, ...]]:
-        if ask.offer.patience_s > 0:
+        if ask.offer.local_first_s > 0:
             key = next(head.key for head in heads if head.lane == choice.lane)
             since = open_to_remote_since(ask.offer, key, ask.now)
             if since is not None:

@@ -8,9 +8,8 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.statements import Statement
+from imagemill.db.statements import Statement, dump
 from imagemill.domain.events import EventType, Notice
-from imagemill.jobs.store.lanes import dump
 
 
 @dataclass(frozen=True, slots=True)

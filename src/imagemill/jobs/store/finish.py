@@ -17,22 +17,17 @@ from imagemill.domain.jobs import (
     IDLE,
     Artifact,
     Canceled,
-    CharacterImage,
     Claim,
     Failed,
     Job,
     JobStatus,
-    LibraryEntry,
     Outcome,
-    Record,
     Retried,
     Succeeded,
 )
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.queries import View
 from imagemill.jobs.store.transitions import Change, Locked, apply, close, lock, lock_where
-from imagemill.products.characters import store as characters_store
-from imagemill.products.library import store as library_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +41,13 @@ class Recorded:
     at: int
 
 
-_WRITERS: Mapping[type[Record], Callable[[Tx, Sequence[Recorded]], None]] = {
-    LibraryEntry: library_store.record_models,
-    CharacterImage: characters_store.record_images,
-}
+RecordWriters = Mapping[type[Any], Callable[[Tx, Sequence[Recorded]], None]]
+"""Writers of what a success leaves besides the job, by the type of the record; products bring them."""
 
 
-def record(tx: Tx, ended: Sequence[Recorded]) -> None:
-    """The rows of ``ended``; the rows of their jobs are locked."""
-    for kind, write in _WRITERS.items():
+def record(writers: RecordWriters, tx: Tx, ended: Sequence[Recorded]) -> None:
+    """Write the rows of ``ended``, in the transaction of their success; the rows of their jobs are locked."""
+    for kind, write in writers.items():
         if of_kind := [each for each in ended if isinstance(each.record, kind)]:
             write(tx, of_kind)
 
@@ -69,7 +62,9 @@ class Finish:
     now: int
 
 
-def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus | Superseded]:
+def finish(
+    lanes: Lanes, writers: RecordWriters, tx: Tx, requests: Sequence[Finish]
+) -> list[JobStatus | Superseded]:
     """The status each job has afterwards. A claim that is no longer the job's changes nothing."""
     rows = lock(tx, [request.claim.id for request in requests])
     answers: list[JobStatus | Superseded] = []
@@ -89,7 +84,7 @@ def finish(lanes: Lanes, tx: Tx, requests: Sequence[Finish]) -> list[JobStatus |
             _ask_for_memory(lanes, tx, request.claim.job, request.outcome.memory_mb)
         records.extend(_recorded(request))
     apply(tx, list(changes.values()))
-    record(tx, records)
+    record(writers, tx, records)
     return answers
 
 

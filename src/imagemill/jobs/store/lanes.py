@@ -5,10 +5,11 @@ from dataclasses import fields
 from typing import Any, cast
 
 import sqlalchemy as sa
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
+from imagemill.db.statements import dump, load
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Artifact, Job, JobStatus, LaneKey
@@ -24,14 +25,6 @@ _STATUS = _POSITION["status"]
 _ERROR = _POSITION["error"]
 _JSON = tuple(_POSITION[name] for name in ("input", "client", "properties"))
 _EVENT_TYPE, _EVENT_DATA = 2, 5
-
-
-def dump(value: Any) -> str:
-    return to_json(value).decode()
-
-
-def load(text: str) -> dict[str, Any]:
-    return from_json(text)
 
 
 def job_from(row: Sequence[Any]) -> Job:

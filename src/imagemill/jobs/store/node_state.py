@@ -121,7 +121,7 @@ class NodeState:
         self._loaded_at: dict[str, int] = {}
 
     def note(self, offer: Offer, now: int) -> None:
-        self._offered[offer.node] = (offer.resident, now)
+        self._offered[offer.node] = (offer.loaded_models, now)
 
     def read(self, conn: sa.Connection, nodes: Iterable[str]) -> None:
         """What runs on the nodes that ask, and on the others as it is or was a moment ago."""

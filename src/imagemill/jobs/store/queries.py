@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.statements import Statement
+from imagemill.db.statements import Statement, dump, load
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.errors import NotFound
 from imagemill.domain.events import Event
@@ -21,14 +21,10 @@ from imagemill.jobs.store.lanes import (
     EVENT_COLUMNS,
     JOB_COLUMNS,
     artifact_from,
-    dump,
     event_from,
     job_from,
-    load,
 )
 from imagemill.jobs.store.submit import index_value
-from imagemill.products.characters import tables as characters_tables
-from imagemill.products.library import tables as library_tables
 
 _jobs = tables.jobs.c
 _events = tables.events.c
@@ -321,19 +317,6 @@ def ended_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, 
         _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
     )
     return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
-
-
-def referenced_files(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
-    """Of these keys of products those that the library or a character that was not deleted refers to."""
-    models, images = library_tables.model_library.c, characters_tables.character_images.c
-    questions = [
-        sa.select(column).where(column.in_(keys)) for column in (models.image_key, models.thumbnail_key)
-    ]
-    questions += [
-        sa.select(column).where(column.in_(keys), images.deleted_at.is_(None))
-        for column in (images.image_key, images.thumbnail_key)
-    ]
-    return {key for question in questions for key in conn.scalars(question)}
 
 
 def mark_files_deleted(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:

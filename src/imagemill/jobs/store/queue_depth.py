@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.domain.clock import SECOND, uuid7_us
 from imagemill.domain.jobs import LaneKey
+from imagemill.domain.quotas import Workload
 
 _jobs = tables.jobs.c
 _CLAIMABLE = (
@@ -48,15 +49,6 @@ def measure(
 
 LATELY_US = 300 * SECOND
 """How far back work that was done tells how fast a queue is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """In seconds of estimated work."""
-
-    waiting_s: float
-    rate: float
-    """Seconds of work done in a second of time; 0 when nothing was done lately."""
 
 
 _WAITING_S = sa.text(

@@ -1,28 +1,18 @@
-"""The store: one concrete class for both databases. Writes go through the group commit, reads do not."""
+"""The store of jobs: one concrete class for both databases."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 
-from imagemill.accounts import store as accounts_store
-from imagemill.accounts import throttle
-from imagemill.accounts.audit import AuditLog
-from imagemill.accounts.store import AccountStore, SessionStore, UserStore
-from imagemill.accounts.throttle import AttemptCounter
 from imagemill.credits import ledger
-from imagemill.credits.ledger import Ledger
-from imagemill.credits.provider_calls import ProviderCalls
-from imagemill.db import locks, tables
-from imagemill.db.engine import Database
-from imagemill.db.group_commit import CommitSummary, GroupCommit, Listener, Tx, Write, WriteResult
-from imagemill.db.locks import AcquireRole, ReleaseRole
-from imagemill.domain.air import Resource
+from imagemill.db import tables
+from imagemill.db.database import Database
+from imagemill.db.group_commit import Tx, Write, WriteResult
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import NotFound, StorageError
+from imagemill.domain.errors import NotFound
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
@@ -30,97 +20,61 @@ from imagemill.domain.scheduling import LaneHead
 from imagemill.jobs.store import finish, heartbeat, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
-from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, ReleaseRetries
+from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
-from imagemill.model_registry import store as registry_store
-from imagemill.model_registry.store import PutResource, WriteMode
-from imagemill.nodes import store as nodes_store
-from imagemill.nodes.store import Drain, PutNode, StoredNode
-from imagemill.products.characters.store import CharacterStore, TranslationStore
-from imagemill.products.library.store import ModelStore
-from imagemill.quotas.store import QuotaStore
-from imagemill.safety.decisions import Decisions
-from imagemill.webhooks import outbox
-from imagemill.webhooks.outbox import enqueue_messages
-from imagemill.webhooks.store import WebhookStore
-from imagemill.workflows import store as workflows_store
-from imagemill.workflows.store import SHARED, PutWorkflow, StoredWorkflow, WorkflowKey
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
+"""Return those of the blob keys that something besides a job refers to."""
 
 
-class Store:
-    """``listener`` hears of every commit of this process, see `commits.Committed`; ``policy`` says which job
-    a slot takes."""
+class JobStore:
+    """Jobs with their events, artifacts and lanes.
+
+    ``policy`` chooses the job a slot takes. ``record_writers`` write what a success leaves besides its job,
+    in the same transaction; ``file_references`` say which of some blob keys something besides a job still
+    refers to.
+    """
 
     def __init__(
-        self, database: Database, listener: Listener | None = None, *, policy: Policy = choose
+        self,
+        database: Database,
+        *,
+        policy: Policy = choose,
+        record_writers: RecordWriters | None = None,
+        file_references: Sequence[FileReferences] = (),
     ) -> None:
         self._database = database
-        self._listener: Listener = listener or _nobody
+        self._write, self._read = database.write, database.read
+        self._file_references = file_references
         lanes = Lanes()
         self._lanes = lanes
         self._submitting = SubmitStore(lanes)
         self._claiming = ClaimStore(lanes, policy)
-        self._finish = partial(finish.finish, lanes)
+        self._finish = partial(finish.finish, lanes, record_writers or {})
         # Bound once: the group commit tells kinds of writes apart by identity.
-        self._submit = cast(Write, self._submitting.submit)
-        self._claim = cast(Write, self._claiming.claim)
-        self.tries = AttemptCounter(self._write)
-        # What locks the counters of tries comes after what locks anything else of its own: in every process.
-        counted = (self.tries.counting, throttle.reset_attempts, accounts_store.add)
-        late = (*counted, self._submit, ledger.post, self._claim)
-        self._commits = GroupCommit(
-            database.writer,
-            self._tell,
-            last_writes=late,
-            settle=ledger.settle,
-            enqueue_webhooks=enqueue_messages,
-        )
-        self.accounts = AccountStore(self._write, self._read)
-        self.webhooks = WebhookStore(self._write, self._read)
-        self.ledger = Ledger(self._write, self._read)
-        self.limits = QuotaStore(self._write, self._read)
-        self.models = ModelStore(self._read)
-        self.users = UserStore(self._write, self._read)
-        self.sessions = SessionStore(self._write, self._read)
-        self.audit = AuditLog(self._write, self._read)
-        self.characters = CharacterStore(self._write, self._read)
-        self.translations = TranslationStore(self._write, self._read)
-        self.provider_calls = ProviderCalls(self._write, self._read)
-        self.decisions = Decisions(self._commits.begin, self._write, self._read)
-
-    def listen(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def _tell(self, committed: CommitSummary) -> None:
-        self._listener(committed)
-
-    def close(self) -> None:
-        self._commits.close()
-        self._database.close()
+        self.submit_write = cast(Write, self._submitting.submit)
+        self.claim_write = cast(Write, self._claiming.claim)
 
     # Writes of jobs
 
     def begin_submit(self, submission: Submission) -> "Future[Accepted]":
         """Accept the jobs, durably once the future is done. Raises `Conflict` for a key used otherwise,
         `CreditsInsufficient` and `Refused` with nothing stored."""
-        return self._commits.begin(self._submit, submission)
+        return self._database.begin(self.submit_write, submission)
 
     def submit(self, submission: Submission) -> Accepted:
-        return self._write(self._submit, submission)
+        return self._write(self.submit_write, submission)
 
     def claim_next(self, ask: ClaimRequest) -> Claim | None:
         """The best job for the slot that asks, now running, or None when there is nothing for it."""
-        return self._write(self._claim, ask)
+        return self._write(self.claim_write, ask)
 
     def finish_and_claim(self, finish: Finish, ask: ClaimRequest) -> tuple[WriteResult, WriteResult]:
         """End one attempt and claim the next job in the same transaction: as `finish`, as `claim_next`."""
-        ended, claimed = self._commits.run((self._finish, finish), (self._claim, ask))
+        ended, claimed = self._database.run((self._finish, finish), (self.claim_write, ask))
         return ended, claimed
 
     def sent(self, claim: Claim, reference: str) -> None:
@@ -130,7 +84,7 @@ class Store:
     def record_heartbeats(self, beats: Sequence[Heartbeat]) -> list[HeartbeatReply]:
         return [
             future.result()
-            for future in self._commits.run(*((heartbeat.record_heartbeats, beat) for beat in beats))
+            for future in self._database.run(*((heartbeat.record_heartbeats, beat) for beat in beats))
         ]
 
     def finish(self, finish: Finish) -> JobStatus:
@@ -164,13 +118,6 @@ class Store:
         """From now on the artifacts say that these files are gone."""
         if keys:
             self._write(queries.mark_files_deleted, tuple(keys))
-
-    def acquire_role(self, stand: AcquireRole) -> str:
-        """Who holds the office now."""
-        return self._write(locks.acquire_role, stand)
-
-    def release_role(self, resign: ReleaseRole) -> None:
-        self._write(locks.release_role, resign)
 
     def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
         self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})
@@ -252,100 +199,14 @@ class Store:
         return self._read(queries.ended_jobs, ids)
 
     def referenced_files(self, keys: Sequence[str]) -> set[str]:
-        """See `files.referenced`."""
-        return self._read(queries.referenced_files, keys)
+        """Return those of the blob keys that something besides a job refers to."""
+        return {key for refers in self._file_references for key in self._read(refers, keys)}
 
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(queries.referenced_attempts, pairs)
 
     def finished_before(self, instant: int, limit: int) -> list[str]:
         return self._read(queries.finished_before, instant, limit)
-
-    # The outbox of callbacks
-
-    def due_deliveries(
-        self, now: int, limit: int, without: Sequence[outbox.Exclusion] = ()
-    ) -> list[outbox.Delivery]:
-        return self._read(outbox.due, now, limit, without)
-
-    def next_delivery(self) -> int | None:
-        return self._read(outbox.next_due)
-
-    def record_delivery(self, result: outbox.Delivered) -> None:
-        self._write(outbox.record, result)
-
-    # The model registry
-
-    def put_resource(self, resource: Resource, mode: WriteMode, now: int) -> Resource:
-        """Raises `Conflict` for one that is there already, `NotFound` for one that is not."""
-        return self._write(registry_store.put, PutResource(resource, mode, now))
-
-    def resource(self, key: str) -> Resource | None:
-        return self._read(registry_store.get, key)
-
-    def resources_by_version(self, version: str) -> list[Resource]:
-        return self._read(registry_store.get_by_version, version)
-
-    def resource_page(self, query: str, offset: int, limit: int) -> tuple[int, list[Resource]]:
-        return self._read(registry_store.page, query, offset, limit)
-
-    # Nodes that people added
-
-    def put_node(self, put: PutNode) -> None:
-        """Raises `Conflict` for a name that is taken, `NotFound` for one that is not there."""
-        self._write(nodes_store.put, put)
-
-    def drain_node(self, drain: Drain) -> None:
-        self._write(nodes_store.drain, drain)
-
-    def nodes(self) -> tuple[list[StoredNode], Mapping[str, int]]:
-        """The nodes, and since when which are drained; see `nodes.read`."""
-        return self._read(nodes_store.read)
-
-    # Workflows
-
-    def put_workflow(self, put: PutWorkflow) -> StoredWorkflow | None:
-        """The version that holds now; None for a deletion. The same text again is no new version.
-
-        Raises `Conflict` for a name that is taken, `NotFound` for one that is not there.
-        """
-        return self._write(workflows_store.put, put)
-
-    def workflow_heads(self, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowKey]:
-        return self._read(workflows_store.heads, spaces)
-
-    def workflow(
-        self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)
-    ) -> StoredWorkflow | None:
-        """The newest in the first of the spaces that has it; or one version in the first of them, which may
-        be deleted."""
-        if version is None:
-            return self._read(workflows_store.live, name, spaces)
-        return self._read(workflows_store.get, spaces[0], name, version)
-
-    def workflow_versions(self, name: str, space: str = SHARED) -> list[StoredWorkflow]:
-        return self._read(workflows_store.versions, space, name)
-
-    def ping(self) -> None:
-        """Raises `StorageError` when the database does not answer."""
-        self._read(lambda conn: conn.execute(sa.select(1)).scalar_one())
-
-    def _write(self, write: Callable[[Tx, Sequence[Any]], Sequence[Any]], request: Any) -> Any:
-        return self._commits.run((write, request))[0].result()
-
-    def _read(
-        self, query: Callable[Concatenate[sa.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _R:
-        driver: Any = self._database.reader.dialect.dbapi
-        try:
-            with self._database.reader.connect() as conn:
-                return query(conn, *args, **kwargs)
-        except (exc.DBAPIError, driver.Error) as error:  # hot statements raise the driver's own
-            raise StorageError(f"the database refused a read: {getattr(error, 'orig', error)}") from error
-
-
-def _nobody(_: CommitSummary) -> None:
-    return None
 
 
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:

@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
-from imagemill.db.statements import Statement, run_together
+from imagemill.db.statements import Statement, dump, run_together
 from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import OPEN, Draft, Job, JobStatus
 from imagemill.domain.scheduling import priority_offset_s
 from imagemill.jobs.store import event_log
 from imagemill.jobs.store.admission import Submission, admit
-from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, dump, job_from, job_row
+from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from, job_row
 
 _reservations = tables.reservations.c
 _CHUNK = 500

@@ -16,7 +16,8 @@ from imagemill.domain.clock import SECOND, now_us, to_datetime
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Job
 from imagemill.jobs.hub import Hub, Watcher
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
+from imagemill.products.characters.store import CharacterStore
 from imagemill.web.sse import StreamEnd, job_news, progress_body
 from imagemill.web.websockets import ENDS, Fed, Message, Previews, messages_of
 
@@ -97,7 +98,7 @@ class JobFeed:
     after: int
     teller: MessageEncoder
 
-    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         with hub.watch([self.job_id]) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
@@ -117,15 +118,16 @@ class UserFeed:
     since: int | None
     teller: MessageEncoder
     arrivals: NewJobNotifier
+    images: CharacterStore
     _from: int = 0
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     """The last event that was told, by job."""
 
-    async def feed(self, store: Store, hub: Hub) -> AsyncGenerator[Fed, None]:
+    async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         self._from = now_us() if self.since is None else self.since - round(_OVERLAP_S * SECOND)
         while True:
             since = self._from - round(_OVERLAP_S * SECOND)
-            jobs = await asyncio.to_thread(store.characters.jobs, self.owner, self.dialect, since)
+            jobs = await asyncio.to_thread(self.images.jobs, self.owner, self.dialect, since)
             self._seen = {job.id: self._seen[job.id] for job in jobs if job.id in self._seen}
             with hub.watch(job.id for job in jobs) as watcher, self.arrivals.joined(self.owner, watcher):
                 behind = [job.id for job in reversed(jobs) if self._seen.get(job.id, 0) < job.last_seq]
@@ -137,7 +139,7 @@ class UserFeed:
                     yield ENDS[StreamEnd.STOPPED]
                     return
 
-    async def _live(self, store: Store, watcher: Watcher, jobs: Sequence[Job]) -> AsyncIterator[Fed]:
+    async def _live(self, store: JobStore, watcher: Watcher, jobs: Sequence[Job]) -> AsyncIterator[Fed]:
         """What happens to these jobs, until it is time to look whether there are others."""
         known = {job.id for job in jobs}
         loop = asyncio.get_running_loop()
@@ -156,7 +158,7 @@ class UserFeed:
                 yield messages
         yield []
 
-    async def _told(self, store: Store, ids: Sequence[str]) -> AsyncIterator[Fed]:
+    async def _told(self, store: JobStore, ids: Sequence[str]) -> AsyncIterator[Fed]:
         for job_id in ids:
             for event in await asyncio.to_thread(store.events_after, job_id, self._seen.get(job_id, 0)):
                 self._seen[job_id] = event.seq

@@ -1,4 +1,4 @@
-"""Inputs of the recipes of characters: as a dialect reads them, then complete, then prepared."""
+"""Inputs of the character recipes. The same models hold a request, the complete and the prepared input."""
 
 from abc import abstractmethod
 from typing import Annotated, Self
@@ -18,11 +18,11 @@ from imagemill.products.characters.prompts.types import (
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
 ID = r"[A-Za-z0-9_\-]{1,64}"
-"""Of a character or a story: it is part of the keys of files."""
+"""Pattern of the id of a character or a story; the id becomes part of blob keys."""
 EMOTION = r"[a-z0-9][a-z0-9_\-]{0,31}"
 MOST_LORAS = 4
 LONGEST_TEXT = 4000
-"""Characters of a text somebody wrote."""
+"""Maximum number of characters in a text of a user."""
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Short = Annotated[str, Field(max_length=200)]
 Strength = Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)]
@@ -34,9 +34,9 @@ class _Input(BaseModel):
 
 class LoraInput(_Input):
     air: str = Field(max_length=512)
-    name: str = Field("", max_length=200, description="What the prompt calls it; default: as registered.")
-    strength: Strength = Field(1.0, description="On the model and on the text encoder.")
-    path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
+    name: str = Field("", max_length=200, description="Name in the prompt; by default the registered name.")
+    strength: Strength = Field(1.0, description="Strength on the model and on the text encoder.")
+    path: str | None = Field(None, description="The LoRA's file on a node; set when the job is accepted.")
 
 
 class CharacterInput(_Input):
@@ -64,7 +64,7 @@ class CharacterInput(_Input):
 
 
 class AppearanceInput(_Input):
-    """A `Look`, as it is kept."""
+    """An `Appearance` in its stored form."""
 
     gender: Gender = "unknown"
     physical: list[str] = []
@@ -100,7 +100,7 @@ class AppearanceInput(_Input):
 
 
 class SceneDescriptionInput(_Input):
-    """A `SceneDescription`, as it is kept."""
+    """A `SceneDescription` in its stored form."""
 
     tags: list[str] = []
     description: str = ""
@@ -126,28 +126,34 @@ class SceneDescriptionInput(_Input):
 
 
 class PictureInput(_Input):
-    """What all of them have. Without a look the glossary's is taken."""
+    """The fields of all character recipes. Without a prepared appearance, the glossary's is used."""
 
-    seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
-    model: str | None = Field(None, description="The checkpoint's AIR; filled in when accepted.")
-    model_path: str | None = Field(None, description="Its file on a node; filled in when accepted.")
+    seed: int | None = Field(
+        None, ge=-1, le=MAX_SEED, description="Seed; -1 or absent draws one when the job is accepted."
+    )
+    model: str | None = Field(None, description="The checkpoint's AIR; set when the job is accepted.")
+    model_path: str | None = Field(
+        None, description="The checkpoint's file on a node; set when the job is accepted."
+    )
     steps: int | None = Field(None, ge=1, le=150)
     cfg_scale: float | None = Field(None, ge=0, le=30, allow_inf_nan=False)
-    sampler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
-    scheduler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
+    sampler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's sampler name.")
+    scheduler: str | None = Field(None, pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's scheduler name.")
 
 
 class CharacterPictureInput(PictureInput):
-    """Of one character."""
+    """Input of a picture of one character."""
 
     character_id: str = Field(pattern=f"^(?:{ID})$")
     character: CharacterInput = CharacterInput()
     reference: str | None = Field(None, description="A picture of the character: data URL or URL.")
-    look: AppearanceInput | None = Field(None, description="Filled in when it is rendered.")
+    look: AppearanceInput | None = Field(
+        None, description="The translated appearance; set when the job is rendered."
+    )
 
     @property
-    def wish(self) -> str:
-        """What the request says besides the sheet."""
+    def request(self) -> str:
+        """The user's text besides the character sheet."""
         return ""
 
 
@@ -161,17 +167,21 @@ class AvatarInput(CharacterPictureInput):
 
 class StickerInput(CharacterPictureInput):
     emotion: str = Field(pattern=f"^(?:{EMOTION})$")
-    action_tag: Short = Field("", description="What it does; needed for an emotion of one's own.")
+    action_tag: Short = Field(
+        "", description="The character's action; required for an emotion that is not built in."
+    )
     custom_instructions: Text = ""
     key_colour: str = Field(
-        "", pattern="^(|red|orange|green|blue|magenta)$", description="Of the background; default: green."
+        "",
+        pattern="^(|red|orange|green|blue|magenta)$",
+        description="Chroma key colour of the background; by default green.",
     )
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.emotion not in EMOTIONS and not self.action_tag.strip():
             known = ", ".join(EMOTIONS)
-            raise ValueError(f"emotion {self.emotion!r} needs an action tag, as it is none of {known}")
+            raise ValueError(f"emotion {self.emotion!r} needs an action tag, as it is not one of {known}")
         return self
 
     @property
@@ -180,16 +190,20 @@ class StickerInput(CharacterPictureInput):
 
 
 class StoryPictureInput(PictureInput):
-    """Of a story."""
+    """Input of a picture of a story."""
 
     characters: list[CharacterInput] = Field(default=[], max_length=8)
-    looks: list[AppearanceInput] = Field(default=[], description="Filled in when it is rendered.")
-    setting: SceneDescriptionInput | None = Field(None, description="Filled in when it is rendered.")
+    looks: list[AppearanceInput] = Field(
+        default=[], description="The translated appearances; set when the job is rendered."
+    )
+    setting: SceneDescriptionInput | None = Field(
+        None, description="The translated scene; set when the job is rendered."
+    )
 
     @property
     @abstractmethod
-    def telling(self) -> StoryContext:
-        """What is told, for the setting of the picture."""
+    def story(self) -> StoryContext:
+        """The part of the story that the picture shows."""
 
 
 class CoverInput(StoryPictureInput):
@@ -221,5 +235,5 @@ class SceneInput(StoryPictureInput):
     @classmethod
     def _whole_latents(cls, side: int) -> int:
         if side % SIDE_STEP:
-            raise ValueError(f"is {side}; write a multiple of {SIDE_STEP}")
+            raise ValueError(f"is {side}; use a multiple of {SIDE_STEP}")
         return side

@@ -1,18 +1,15 @@
-"""What a worker has for recipes whose inputs are prepared: translations, colours, earlier pictures."""
+"""The tools of a worker for preparing inputs: translations, colours, earlier pictures."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.jobs import Job
-from imagemill.jobs.store.store import Store
 from imagemill.media import palette
 from imagemill.media.layout import InvalidImage
 from imagemill.media.palette import Palette
 from imagemill.media.sandbox import DecodersBusy
-from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
+from imagemill.media.transforms import TransformContext
 from imagemill.products.characters.prompts.translator import Translator
 from imagemill.products.characters.prompts.types import (
     Appearance,
@@ -20,44 +17,48 @@ from imagemill.products.characters.prompts.types import (
     SceneDescription,
     StoryContext,
 )
-from imagemill.products.characters.store import ImageFilter
+from imagemill.products.characters.store import CharacterStore, ImageFilter
+from imagemill.recipes.base import PrepareContext
 
 
 @dataclass(frozen=True, slots=True)
 class CharacterTools:
-    """Of a process. ``craft`` runs in a confined process."""
+    """What the recipes of characters need in a worker, the same for all jobs of a process."""
 
-    store: Store
+    store: CharacterStore
     translator: Translator
-    load: Callable[[str], bytes]
-    craft: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
 
-    def tools(self, job: Job) -> "JobTools":
-        return JobTools(self, job.owner)
+    def for_job(self, context: PrepareContext) -> "JobTools":
+        return JobTools(self.store, self.translator, context)
 
 
 @dataclass(frozen=True, slots=True)
 class JobTools:
-    """`imagemill.recipes.base.Tools` of one job."""
+    """What the recipes of characters need to prepare one job."""
 
-    bench: CharacterTools
-    owner: str
+    store: CharacterStore
+    translator: Translator
+    context: PrepareContext
 
     def look(self, sheet: CharacterSheet) -> Appearance:
-        return self.bench.translator.look(sheet)
+        return self.translator.look(sheet)
 
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        return self.bench.translator.scene(telling)
+    def scene(self, story: StoryContext) -> SceneDescription:
+        return self.translator.scene(story)
 
     def palette(self, source: str) -> Palette:
-        facts = TransformContext("", 0, now_us(), None, "", "")
+        context = TransformContext("", 0, now_us(), None, "", "")
         try:
-            return palette.read(self.bench.craft(palette.measured, self.bench.load(source), facts))
+            return palette.read(
+                self.context.run_transform(
+                    palette.measure_palette, self.context.load_picture(source), context
+                )
+            )
         except InvalidImage as error:
             raise BackendError(FailureCode.BAD_INPUT, f"the reference picture {error}") from error
         except DecodersBusy as error:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
 
     def avatar(self, character_id: str) -> str | None:
-        which = ImageFilter(self.owner, character_id, "avatar", is_active=True, limit=1)
-        return next((image.image_key for image in self.bench.store.characters.images(which)), None)
+        wanted = ImageFilter(self.context.owner, character_id, "avatar", is_active=True, limit=1)
+        return next((image.image_key for image in self.store.images(wanted)), None)

@@ -1,12 +1,14 @@
-"""The recipes of characters, as entry points build them from the settings."""
+"""The recipes of characters: avatar, sticker, cover and scene."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
+from imagemill.media.palette import Palette
+from imagemill.media.transforms import check_pixels
 from imagemill.products.characters.inputs import (
     AppearanceInput,
     AvatarInput,
@@ -22,117 +24,160 @@ from imagemill.products.characters.inputs import (
 )
 from imagemill.products.characters.plans import CharacterPlanner
 from imagemill.products.characters.prompts import glossary
+from imagemill.products.characters.prompts.types import (
+    Appearance,
+    CharacterSheet,
+    SceneDescription,
+    StoryContext,
+)
 from imagemill.products.characters.settings import CharacterSettings, StyleSettings
-from imagemill.recipes.base import Plan, Prepared, Recipe, ResourceResolver, Tools
+from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe, ResourceResolver
 
-if TYPE_CHECKING:
-    from imagemill.config import Settings
+
+class Tools(Protocol):
+    """What preparing a job needs; `imagemill.products.characters.preparation.JobTools` is the real one."""
+
+    def look(self, sheet: CharacterSheet) -> Appearance:
+        """Return a character in words that a checkpoint understands."""
+        ...
+
+    def scene(self, story: StoryContext) -> SceneDescription:
+        """Return a moment of a story in such words."""
+        ...
+
+    def palette(self, source: str) -> Palette:
+        """Return the colours of an input picture. Raises `BackendError`, and `StorageError`."""
+        ...
+
+    def avatar(self, character_id: str) -> str | None:
+        """Return the source of the active avatar that the job's owner has of a character."""
+        ...
+
+
+ToolsOf = Callable[[PrepareContext], Tools]
 
 SET = "stickerSet"
-"""The occasion a sticker of all eight is priced for."""
+"""Name of the price for a sticker in a set of all eight."""
 _SET_RATE = Rate(base=2.5)
-"""20 for all eight."""
+"""20 credits for all eight stickers."""
 
 
-def avatar(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
-    return _recipe("avatar", AvatarInput, studio, studio.avatar, Rate(base=5), _prepare_avatar)
+def avatar(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
+    return _recipe("avatar", AvatarInput, planner, planner.avatar, Rate(base=5), tools, _prepare_avatar)
 
 
-def sticker(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def sticker(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
         "sticker",
         StickerInput,
-        studio,
-        studio.sticker,
+        planner,
+        planner.sticker,
         Rate(base=3),
+        tools,
         _prepare_sticker,
         rates={SET: _SET_RATE},
     )
 
 
-def cover(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def cover(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "cover", CoverInput, studio, studio.cover, Rate(base=8), _prepare_many, worded_by="synopsis"
+        "cover",
+        CoverInput,
+        planner,
+        planner.cover,
+        Rate(base=8),
+        tools,
+        _prepare_story,
+        prompt_field="synopsis",
     )
 
 
-def scene(settings: "Settings") -> Recipe:
-    studio = _planner(settings)
+def scene(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     return _recipe(
-        "scene", SceneInput, studio, studio.scene, Rate(base=5), _prepare_many, worded_by="summary"
+        "scene",
+        SceneInput,
+        planner,
+        planner.scene,
+        Rate(base=5),
+        tools,
+        _prepare_story,
+        prompt_field="summary",
     )
 
 
-def _planner(settings: "Settings") -> CharacterPlanner:
-    """Raises ValueError for a model of backgrounds that is none."""
-    own = settings.characters
-    if own.cutout_model is None:
-        return CharacterPlanner(own)
-    from imagemill.media.cutout import loaded  # it loads NumPy
+def build_planner(settings: CharacterSettings) -> CharacterPlanner:
+    """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
+    if settings.cutout_model is None:
+        return CharacterPlanner(settings)
+    check_pixels("IMAGEMILL_CHARACTERS__CUTOUT_MODEL")
+    from imagemill.media.cutout import load_model  # it loads NumPy
 
-    return CharacterPlanner(own, loaded(own.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
 
 
 def _recipe(
     name: str,
     model: type[PictureInput],
-    studio: CharacterPlanner,
+    planner: CharacterPlanner,
     plan: Callable[[Any], Plan],
     rate: Rate,
-    prepare: Callable[[Any, Tools], Prepared],
+    tools: "ToolsOf",
+    prepare: Callable[[Any, "Tools"], Prepared],
     *,
     rates: dict[str, Rate] | None = None,
-    worded_by: str = "character",
+    prompt_field: str = "character",
 ) -> Recipe:
     def complete(input_: PictureInput, resolver: ResourceResolver, path: str) -> PictureInput:
-        return completed(studio.settings, input_, resolver, path)
+        if isinstance(input_, StickerInput):
+            check_pixels("a sticker")
+        elif isinstance(input_, AvatarInput) and input_.reference:
+            check_pixels("an avatar by a reference")
+        return complete_picture(planner.settings, input_, resolver, path)
 
-    def wording(input_: PictureInput) -> PromptTexts:
+    def get_texts(input_: PictureInput) -> PromptTexts:
         work = plan(input_).work
         prompt = work.prompt if isinstance(work, ImageSpec) else ""
-        return PromptTexts(prompt, extra_text="\n".join(_written(input_)))
+        return PromptTexts(prompt, extra_text="\n".join(_user_texts(input_)))
 
     return Recipe(
         name=name,
         input=model,
         complete=complete,
         plan=plan,
-        model=lambda input_: (input_.model or studio.settings.checkpoint).lower(),
+        model=lambda input_: (input_.model or planner.settings.checkpoint).lower(),
         rate=rate,
-        get_texts=wording,
-        prepare=prepare,
+        get_texts=get_texts,
+        prepare=lambda input_, context: prepare(input_, tools(context)),
         rates=rates or {},
-        prompt_field=worded_by,
+        prompt_field=prompt_field,
     )
 
 
-def completed(
+def complete_picture(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
-    """What is decided now stays decided, whatever the settings are when it is rendered."""
+    """Complete an input from the settings, so that later changes of the settings do not affect the job."""
+    sampling = settings.sampling
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
     checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
     update: dict[str, Any] = {
         "model": str(checkpoint.air),
         "model_path": checkpoint.path,
-        "steps": input_.steps or own.steps or settings.steps,
+        "steps": input_.steps or own.steps or sampling.steps,
         "cfg_scale": next(
-            value for value in (input_.cfg_scale, own.cfg_scale, settings.cfg_scale) if value is not None
+            value for value in (input_.cfg_scale, own.cfg_scale, sampling.cfg_scale) if value is not None
         ),
-        "sampler": input_.sampler or own.sampler or settings.sampler,
-        "scheduler": input_.scheduler or own.scheduler or settings.scheduler,
+        "sampler": input_.sampler or own.sampler or sampling.sampler,
+        "scheduler": input_.scheduler or own.scheduler or sampling.scheduler,
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):
-        update["character"] = _resolved(input_.character, resolver, f"{path}character.")
+        update["character"] = _resolve_loras(input_.character, resolver, f"{path}character.")
         if input_.reference:
             update["reference"] = resolver.picture(f"{path}reference", input_.reference)
     if isinstance(input_, StoryPictureInput):
         update["characters"] = [
-            _resolved(each, resolver, f"{path}characters[{index}].")
+            _resolve_loras(each, resolver, f"{path}characters[{index}].")
             for index, each in enumerate(input_.characters)
         ]
     return input_.model_copy(update=update)
@@ -145,7 +190,7 @@ def _style(input_: PictureInput) -> str:
     return next((each.style for each in found if each.style), "")
 
 
-def _resolved(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
+def _resolve_loras(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
     loras = [_lora(each, resolver, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
     return character.model_copy(update={"loras": loras})
 
@@ -156,8 +201,8 @@ def _lora(lora: LoraInput, resolver: ResourceResolver, path: str) -> LoraInput:
     return lora.model_copy(update={"air": str(resource.air), "path": resource.path, "name": name})
 
 
-def _written(input_: PictureInput) -> list[str]:
-    """All that somebody wrote, as they wrote it."""
+def _user_texts(input_: PictureInput) -> list[str]:
+    """Return all texts of the user, unchanged."""
     found: list[str] = []
     sheets = (
         [input_.character] if isinstance(input_, CharacterPictureInput) else getattr(input_, "characters", [])
@@ -181,40 +226,48 @@ def _written(input_: PictureInput) -> list[str]:
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told = _told([look], input_.wish)
+    details = _translation_details([look], input_.wish)
     if input_.reference:
-        told["dominantColour"] = tools.palette(input_.reference).dominant
-    return Prepared(input_.model_copy(update={"look": look}), told)
+        details["dominantColour"] = tools.palette(input_.reference).dominant
+    return Prepared(input_.model_copy(update={"look": look}), details)
 
 
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
-    """The background is told from the reference, or from the avatar the character has now."""
+    """Translate the sheet, and choose the key colour by the reference or the character's present avatar."""
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    told, update = _told([look], input_.wish), {"look": look}
+    details, update = _translation_details([look], input_.wish), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
-        told["dominantColour"] = palette.dominant
+        details["dominantColour"] = palette.dominant
         update |= {"key_colour": input_.key_colour or palette.key_name}
     ready = input_.model_copy(update=update)
-    return Prepared(ready, told | {"keyColour": ready.key_colour or "green"})
+    return Prepared(ready, details | {"keyColour": ready.key_colour or "green"})
 
 
-def _prepare_many(input_: StoryPictureInput, tools: Tools) -> Prepared:
+def _prepare_story(input_: StoryPictureInput, tools: Tools) -> Prepared:
     looks = [AppearanceInput.of(tools.look(each.sheet)) for each in input_.characters]
-    setting = SceneDescriptionInput.of(tools.scene(input_.telling))
+    setting = SceneDescriptionInput.of(tools.scene(input_.story))
     update = {"looks": looks, "setting": setting}
-    return Prepared(input_.model_copy(update=update), _told([*looks, setting]))
+    return Prepared(input_.model_copy(update=update), _translation_details([*looks, setting]))
 
 
-def _told(found: Iterable[AppearanceInput | SceneDescriptionInput], job_request: str = "") -> dict[str, Any]:
-    """By whom it was translated, and what was not."""
+def _translation_details(
+    found: Iterable[AppearanceInput | SceneDescriptionInput], request: str = ""
+) -> dict[str, Any]:
+    """Return the source of the translations, the words without one, and a problem if there was one."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]
-    unknown += glossary.user_tags(job_request)[1] if job_request else ()
-    told: dict[str, Any] = {
+    unknown += glossary.user_tags(request)[1] if request else ()
+    details: dict[str, Any] = {
         "translatedBy": sorted({each.by for each in known}),
         "untranslated": list(dict.fromkeys(unknown)),
     }
     problems = sorted({each.problem for each in known if each.problem})
-    return told | ({"translationProblem": problems[0]} if problems else {})
+    return details | ({"translationProblem": problems[0]} if problems else {})
+
+
+def recipes(settings: CharacterSettings, tools: ToolsOf) -> list[Recipe]:
+    """Return all of them. Raises `ValueError`; see `build_planner`."""
+    planner = build_planner(settings)
+    return [make(planner, tools) for make in (avatar, sticker, cover, scene)]

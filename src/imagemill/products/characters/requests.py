@@ -247,7 +247,7 @@ class CharacterSubmitter:
         gone: set[str] = set()
         for sole, job_id in taken.items():
             try:
-                view = self._services.store.view(job_id)
+                view = self._services.jobs.view(job_id)
             except NotFound:
                 gone.add(sole)
                 continue

@@ -25,7 +25,7 @@ from imagemill.products.characters.events import JobFeed, MessageEncoder, NewJob
 from imagemill.products.characters.requests import NAME, CharacterSubmitter, Submitted
 from imagemill.products.characters.responses import UrlBuilder, image_body, status_body
 from imagemill.products.characters.settings import CharacterSettings
-from imagemill.products.characters.store import ImageFilter, ImageRef
+from imagemill.products.characters.store import CharacterStore, ImageFilter, ImageRef
 from imagemill.web import openapi
 from imagemill.web.auth import caller, optional_caller
 from imagemill.web.http import cursor, json_response, number
@@ -47,12 +47,13 @@ _ACCEPTED = openapi.answered(202, "It is queued", openapi.JSON)
 
 
 class CharacterRoutes:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, settings: CharacterSettings, store: CharacterStore) -> None:
         self._services = services
-        self._settings: CharacterSettings = services.options[NAME]
+        self._settings = settings
+        self._store = store
         self._arrivals = NewJobNotifier()
         self._submitter = CharacterSubmitter(services, self._arrivals, reuse=self._settings.reuse)
-        self._sockets = EventSocket(services.store, services.hub, services.sockets)
+        self._sockets = EventSocket(services.jobs, services.hub)
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["characters"])
@@ -110,10 +111,9 @@ class CharacterRoutes:
         return await asyncio.to_thread(self._sheet, caller(request).owner, character_id)
 
     def _sheet(self, owner: str, character_id: str) -> requests.Sheet:
-        store = self._services.store
-        active = store.characters.images(ImageFilter(owner, character_id, "avatar", is_active=True, limit=1))
+        active = self._store.images(ImageFilter(owner, character_id, "avatar", is_active=True, limit=1))
         try:
-            return store.job(active[0].job_id, owner).input.get("character") if active else None
+            return self._services.jobs.job(active[0].job_id, owner).input.get("character") if active else None
         except NotFound:
             return None
 
@@ -158,13 +158,13 @@ class CharacterRoutes:
             return None
         view, image = views[0], None
         if view.job.status is JobStatus.SUCCEEDED:
-            images = await asyncio.to_thread(services.store.characters.of_jobs, owner, [job_id])
+            images = await asyncio.to_thread(self._store.of_jobs, owner, [job_id])
             image = images.get(job_id)
         return status_body(view, image, services.hub.progress(job_id), self._links(request))
 
     async def _job(self, request: HTTPConnection, job_id: str) -> Job:
         """Raises `NotFound` for one of another owner, or of another API."""
-        job = await asyncio.to_thread(self._services.store.job, job_id, caller(request).owner)
+        job = await asyncio.to_thread(self._services.jobs.job, job_id, caller(request).owner)
         if job.dialect != NAME:
             raise NotFound(f"there is no job {job_id[:64]} of a character")
         return job
@@ -175,7 +175,7 @@ class CharacterRoutes:
         healthy = any(node.healthy and not node.draining for node in nodes)
         found, queue = await optional_caller(request, self._services.access), None
         if found is not None:
-            counts = await asyncio.to_thread(self._services.store.characters.open_counts, found.owner)
+            counts = await asyncio.to_thread(self._store.open_counts, found.owner)
             active = counts.pop(JobStatus.RUNNING, 0)
             queue = {"waiting": sum(counts.values()), "active": active}
         told = {"comfyui": "healthy" if healthy else "unhealthy", "queue": queue}
@@ -194,7 +194,7 @@ class CharacterRoutes:
             before=cursor(query.get("cursor"), "cursor", "next"),
             limit=limit + 1,
         )
-        found = await asyncio.to_thread(self._services.store.characters.images, which)
+        found = await asyncio.to_thread(self._store.images, which)
         if not found and which.before is None:
             raise NotFound(f"there is no such picture of {character_id[:64]}")
         links = self._links(request)
@@ -203,7 +203,7 @@ class CharacterRoutes:
 
     async def activate(self, request: Request, character_id: str, image_id: str) -> Response:
         named = ImageRef(caller(request).owner, character_id, image_id)
-        image = await asyncio.to_thread(self._services.store.characters.activate, named)
+        image = await asyncio.to_thread(self._store.activate, named)
         return json_response(image_body(image, self._links(request)))
 
     async def delete(self, request: Request, character_id: str, image_id: str) -> Response:
@@ -214,7 +214,7 @@ class CharacterRoutes:
 
     def _delete(self, named: ImageRef) -> None:
         """What is left of it, should this process end in between, is no picture's and found as an orphan."""
-        self._services.blobs.delete(self._services.store.characters.delete(named))
+        self._services.blobs.delete(self._store.delete(named))
 
     async def job_socket(self, socket: WebSocket, job_id: str) -> None:
         async def admit() -> JobFeed:
@@ -228,7 +228,9 @@ class CharacterRoutes:
     async def user_socket(self, socket: WebSocket) -> None:
         async def admit() -> UserFeed:
             since = _after(socket, 17) or None
-            return UserFeed(caller(socket).owner, NAME, since, self._teller(socket), self._arrivals)
+            return UserFeed(
+                caller(socket).owner, NAME, since, self._teller(socket), self._arrivals, self._store
+            )
 
         await self._sockets.serve(socket, admit)
 
@@ -323,24 +325,24 @@ def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
     return routes
 
 
-def router(services: Services) -> APIRouter:
-    routes = APIRouter()
-    routes.include_router(CharacterRoutes(services).router())
-    routes.include_router(files_router(services.response_config.signer, services.blobs))
-    return routes
-
-
 def _callback(delivery: Delivery) -> Mapping[str, Any]:
     return {"jobId": delivery.job.id, **event_body(delivery.event)}
 
 
-DIALECT = ApiModule(
-    name=NAME,
-    router=router,
-    callback=_callback,
-    permissions=(
-        RoutePermission(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
-        RoutePermission(f"{PREFIX}/health", None, error_body=words),
-        RoutePermission(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
-    ),
-)
+def api_module(settings: CharacterSettings, store: CharacterStore) -> ApiModule:
+    def router(services: Services) -> APIRouter:
+        routes = APIRouter()
+        routes.include_router(CharacterRoutes(services, settings, store).router())
+        routes.include_router(files_router(services.response_config.signer, services.blobs))
+        return routes
+
+    return ApiModule(
+        name=NAME,
+        router=router,
+        callback=_callback,
+        permissions=(
+            RoutePermission(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
+            RoutePermission(f"{PREFIX}/health", None, error_body=words),
+            RoutePermission(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, error_body=words),
+        ),
+    )

@@ -1,22 +1,19 @@
-"""Settings of the pictures of characters."""
+"""Settings of the pictures of characters, and of the language model that reads character sheets."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from imagemill.domain import air
+from imagemill.settings import Combined, JsonSetting, Listed, Mapped, SettingsGroup
 
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 512, 1536, 8
-"""Pixels of a scene; latents are of eight."""
-
-
-class Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+"""Sides of a scene in pixels; a latent pixel is eight of them."""
 
 
 def _checkpoint(text: str) -> str:
-    """Raises ValueError for what is no AIR of a checkpoint."""
+    """The AIR of a checkpoint. Raises `ValueError` for anything else."""
     parsed = air.parse(text)
     if parsed.type not in (None, "checkpoint", "model"):
         raise ValueError(f"{text} is a {parsed.type}, not a checkpoint")
@@ -26,8 +23,8 @@ def _checkpoint(text: str) -> str:
 Checkpoint = Annotated[str, AfterValidator(_checkpoint)]
 
 
-class StyleSettings(Group):
-    """What a style of characters is rendered with, where it is not as the others."""
+class StyleSettings(JsonSetting):
+    """Rendering of one style, where it differs from the others."""
 
     checkpoint: Checkpoint | None = None
     steps: int | None = Field(default=None, ge=1, le=150)
@@ -37,63 +34,123 @@ class StyleSettings(Group):
     scores: bool | None = None
 
 
-class CharacterSettings(Group):
+_Name = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
+
+
+class SamplingSettings(JsonSetting):
+    """How pictures of characters are rendered; the values go with the checkpoint."""
+
+    scores: bool = False
+    """Begin prompts with score_9, score_8_up, score_7_up, which Pony's checkpoints expect."""
+    steps: int = Field(default=30, ge=1, le=150)
+    cfg_scale: float = Field(default=7.0, ge=0, le=30)
+    sampler: _Name = "euler_ancestral"
+    """ComfyUI's name of the sampler."""
+    scheduler: _Name = "karras"
+    """ComfyUI's name of the scheduler."""
+    reference_denoise: float = Field(default=0.6, gt=0, le=1)
+    """Denoising strength of image-to-image from an avatar's reference picture."""
+    detail_faces: bool = True
+    """Give covers a second pass over their faces where a node has FaceDetailer."""
+
+
+class CharacterSettings(SettingsGroup):
+    thumbnail_px: ClassVar[int] = 256
+    """Longer side of a thumbnail in pixels."""
+    translations_days: ClassVar[float] = 90.0
+    """Days that translations of a language model are kept."""
+
     checkpoint: Checkpoint = Field(
         default="urn:air:sdxl:checkpoint:civitai:101055@128078",
-        description="AIR of the checkpoint that characters are made with; it must be registered.",
+        description="AIR of the checkpoint that renders characters; it must be registered.",
     )
-    scores: bool = Field(
-        default=False, description="Prompts begin with score_9, score_8_up, score_7_up, as Pony's want it."
+    sampling: Combined[SamplingSettings] = Field(
+        default=SamplingSettings(),
+        description="How characters are rendered, as JSON: steps, cfg_scale, sampler and scheduler "
+        "(ComfyUI's names), scores (Pony's quality tags), reference_denoise (strength of "
+        'image-to-image) and detail_faces, such as {"steps": 24, "cfg_scale": 5}.',
     )
-    steps: int = Field(default=30, ge=1, le=150, description="Of a render.")
-    cfg_scale: float = Field(default=7.0, ge=0, le=30, description="How closely the prompt is followed.")
-    sampler: str = Field(
-        default="euler_ancestral", pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it."
-    )
-    scheduler: str = Field(default="karras", pattern="^[a-z0-9_]{1,40}$", description="ComfyUI's name of it.")
-    styles: dict[str, StyleSettings] = Field(
+    styles: Mapped[StyleSettings] = Field(
         default={},
-        description="By the word of a sheet's style what is rendered otherwise, as JSON: "
+        description="Rendering of single styles, by the style's name in a character sheet, as JSON: "
         '{"anime": {"steps": 24, "checkpoint": "urn:air:..."}}.',
     )
-    reference_denoise: float = Field(
-        default=0.6, gt=0, le=1, description="How much of an avatar's reference picture is drawn anew."
+    quality: int = Field(
+        default=85,
+        ge=50,
+        le=100,
+        description="Quality of WebP files; transparent pictures are always lossless.",
     )
-    detail_faces: bool = Field(
-        default=True, description="Covers get a pass over their faces where a node has FaceDetailer."
-    )
-    quality: int = Field(default=85, ge=50, le=100, description="Of WebP; what is transparent is lossless.")
     size_target_kb: int | None = Field(
-        default=None, ge=8, description="Lower the quality by fives, to no less than 50, until it is met."
+        default=None,
+        ge=8,
+        description="Size in KB that the quality is lowered for, in steps of 5 and to 50 at least; none: the "
+        "quality is fixed.",
     )
-    thumbnail_px: int = Field(default=256, ge=16, le=1024, description="Longer side of a thumbnail.")
     metadata: Literal["full", "anonymous", "none"] = Field(
         default="full",
-        description="What pictures tell of themselves; anonymous: that they are generated, and nothing else.",
+        description="Metadata in pictures: full (with the prompt), anonymous (only that they are "
+        "generated) or none.",
     )
     keep_original: bool = Field(
         default=False,
-        description="Keep what was rendered beside the WebP, with the job; its graph tells all.",
+        description="Keep the rendered PNG beside the WebP, with the job; it holds the whole ComfyUI graph.",
     )
     cutout_model: Path | None = Field(
         default=None,
-        description="ONNX file such as u2netp.onnx, for backgrounds that no colour key removes.",
+        description="ONNX file such as u2netp.onnx that removes backgrounds where no chroma key works; "
+        "none: such backgrounds stay.",
     )
     public_base_url: str | None = Field(
         default=None,
         pattern="^https?://[^?#]+$",
-        description="Where the bucket is public, such as https://cdn.example; else URLs are signed.",
+        description="Address of a public bucket, such as https://cdn.example; none: URLs are signed.",
     )
     bulk_priority: int = Field(
-        default=50, ge=0, le=100, description="How far sets of stickers stand back behind single pictures."
+        default=50,
+        ge=0,
+        le=100,
+        description="How much lower the priority of sticker sets is than that of single pictures; 0: the "
+        "same.",
     )
     reuse: bool = Field(
-        default=False, description="Requests may ask to be answered from an equal one's pictures, unpaid."
+        default=False,
+        description="Let requests ask for the pictures of an earlier equal request, without a charge.",
     )
-    blocked_words: tuple[str, ...] = Field(
+    blocked_words: Listed[str] = Field(
         default=(),
-        description="Words and phrases check 'characters' blocks, comma-separated; stem*: all that begin so.",
+        description="Words and phrases that the check characters blocks, comma-separated; stem* blocks all "
+        "words that begin with stem.",
     )
-    translations_days: float = Field(
-        default=90.0, gt=0, description="How long translations of a language model are kept."
+
+
+class LlmSettings(SettingsGroup):
+    answer_bytes: ClassVar[int] = 64 * 1024
+    """Largest response in bytes that is read: many times what 800 tokens take."""
+    retry_after_s: ClassVar[float] = 5.0
+    """Longest wait in seconds before the one retry after a 429 or 5xx; a person waits for the answer."""
+    rest_s: ClassVar[float] = 30.0
+    """Seconds without calls after three failures in a row: each may cost the whole `timeout_s`."""
+
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="OpenAI-compatible endpoint that translates character sheets, such as "
+        "https://llm.example/v1; none: the built-in glossary translates.",
     )
+    model: str | None = Field(default=None, min_length=1, description="Name of the language model.")
+    api_key: SecretStr | None = Field(
+        default=None, description="Key of the language model's endpoint; none: no key is sent."
+    )
+    timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=300,
+        description="Longest time in seconds for a translation with its retry; then the glossary translates.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.base_url is not None and self.model is None:
+            raise ValueError("base_url needs model")
+        return self

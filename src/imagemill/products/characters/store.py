@@ -3,23 +3,21 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
-from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, Job, JobStatus
+from imagemill.jobs.store.finish import Recorded
 from imagemill.jobs.store.lanes import JOB_COLUMNS, job_from
 from imagemill.products.characters import tables as characters_tables
-
-if TYPE_CHECKING:
-    from imagemill.jobs.store.finish import Recorded
 
 _images = characters_tables.character_images.c
 _jobs = tables.jobs.c
@@ -74,9 +72,9 @@ class ImageRef:
 class CharacterStore:
     """What `imagemill.jobs.store.store.Store` offers about pictures of characters."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def images(self, which: ImageFilter) -> list[StoredImage]:
         return self._read(_list, which)
@@ -224,7 +222,7 @@ _REST = (
 )
 
 
-def record_images(tx: Tx, ended: "Sequence[Recorded]") -> None:
+def record_images(tx: Tx, ended: Sequence[Recorded]) -> None:
     """Each as the active one of its type and emotion."""
     lock_names(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
     for each in ended:
@@ -253,6 +251,15 @@ def record_images(tx: Tx, ended: "Sequence[Recorded]") -> None:
         )
 
 
+def referenced_files(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Return those of the blob keys that an image which was not deleted refers to."""
+    questions = [
+        sa.select(column).where(column.in_(keys), _images.deleted_at.is_(None))
+        for column in (_images.image_key, _images.thumbnail_key)
+    ]
+    return {key for question in questions for key in conn.scalars(question)}
+
+
 _translations = characters_tables.translations.c
 
 
@@ -266,9 +273,9 @@ class _Entry:
 class TranslationStore:
     """What `imagemill.jobs.store.store.Store` offers about translations."""
 
-    def __init__(self, write: Callable[..., Any], read: Callable[..., Any]) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
 
     def get(self, key: str) -> str | None:
         return self._read(_get, key)
@@ -278,8 +285,12 @@ class TranslationStore:
         self._write(_put, _Entry(key, text, now_us()))
 
     def prune(self, before: int) -> int:
-        """Forget what is older than an instant; how many."""
+        """Delete what is older than an instant; return how many."""
         return self._write(_prune, before)
+
+    def prune_after(self, days: float) -> int:
+        """Delete what is older than so many days; return how many."""
+        return self.prune(now_us() - round(days * 86_400 * SECOND))
 
 
 def _get(conn: sa.Connection, key: str) -> str | None:

@@ -1,1 +1,80 @@
-"""The model library: pictures of synthetic people, by a grid of closed parameters."""
+"""The model library: a grid of fashion models, each made once, in versions, and edited."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from imagemill.products.base import Product, ProductContext, ProductParts, TaskContext
+from imagemill.products.library.settings import LibrarySettings
+
+if TYPE_CHECKING:
+    import typer
+    from pydantic import BaseModel
+
+    from imagemill.api.base import ApiModule, Services
+    from imagemill.jobs.store.finish import RecordWriters
+    from imagemill.jobs.store.store import FileReferences
+    from imagemill.products.library.service import LibraryService
+    from imagemill.products.library.tasks import LibraryTasks
+
+
+class Library(Product):
+    name = "library"
+    settings: "ClassVar[Mapping[str, type[BaseModel]]]" = {"library": LibrarySettings}
+    blob_prefix = "library/"
+    celery_tasks = ("generate_model", "batch_generate", "edit_model", "health_check")
+
+    def record_writers(self) -> "RecordWriters":
+        from imagemill.products.library.records import LibraryEntry
+        from imagemill.products.library.store import record_models
+
+        return {LibraryEntry: record_models}
+
+    def file_references(self) -> "FileReferences":
+        from imagemill.products.library.store import referenced_files
+
+        return referenced_files
+
+    def commands(self) -> "Mapping[str, typer.Typer]":
+        from imagemill.cli import library
+
+        return {"models": library.commands}
+
+    def build(self, context: ProductContext) -> "LibraryParts":
+        return LibraryParts(context)
+
+
+class LibraryParts(ProductParts):
+    def __init__(self, context: ProductContext) -> None:
+        from imagemill.products.library.recipes import EDIT_MODEL, FASHION_MODEL
+        from imagemill.products.library.store import ModelStore
+
+        self.recipes = (FASHION_MODEL, EDIT_MODEL)
+        self._context = context
+        self._settings: LibrarySettings = context.settings["library"]
+        self._models = ModelStore(context.database)
+
+    def service(self, services: "Services") -> "LibraryService":
+        from imagemill.products.library.service import LibraryService
+
+        submitter, inputs, blobs = services.submitter, services.inputs, services.blobs
+        return LibraryService(self._context.jobs, self._models, submitter, inputs, blobs, self._settings)
+
+    def api(self) -> "ApiModule":
+        from imagemill.products.library.routes import api_module
+
+        return api_module(self.service, self._models)
+
+    def tasks(self, context: TaskContext) -> "LibraryTasks":
+        from imagemill.products.library.tasks import LibraryTasks
+
+        return LibraryTasks(
+            self._context.jobs,
+            self._models,
+            self.service(context.services),
+            owner=self._settings.owner or self._context.owner,
+            time_limit_s=context.time_limit_s,
+            base_url=context.base_url,
+        )
+
+
+PRODUCT = Library()

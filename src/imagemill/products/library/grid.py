@@ -1,4 +1,4 @@
-"""The model library: five closed parameters, the grid they span, and the prompt of each cell."""
+"""The grid of the model library: five parameters with fixed values, and the prompt of each cell."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "pose": ("front standing", "side", "walking", "sitting"),
     "style": ("professional", "casual", "editorial"),
 }
-"""In the order of the prompt, of template ids and of the grid."""
+"""Parameter -> allowed values; in the order of the prompt, of template ids and of the grid."""
 TAIL = (
     "full body shot, neutral white/gray background, professional studio lighting, high quality, 8k, "
     "detailed, clean composition"
@@ -22,7 +22,7 @@ TAIL = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One model of the library. Made by `cell`, which checks its values."""
+    """One combination of the parameters. Create it with `make_cell`, which checks the values."""
 
     gender: str
     age_range: str
@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def template_id(self) -> str:
-        """The same five values always give the same; at most 46 characters."""
+        """Id of the cell, at most 46 characters; it depends only on the five values."""
         return "-".join(value.replace(" ", "-") for value in self.values.values())
 
     @property
@@ -54,32 +54,34 @@ class Cell:
         )
 
 
-def cell(given: Mapping[str, str]) -> Cell:
-    """Raises `InvalidInput` with every parameter that is wrong, missing or unknown."""
-    faults = [
+def make_cell(given: Mapping[str, str]) -> Cell:
+    """Return the cell with these values. Raises `InvalidInput` with every wrong or missing parameter."""
+    errors = [
         FieldError(name, f"is missing; should be one of {_allowed(name)}")
         for name in PARAMETERS
         if name not in given
     ]
-    faults += [fault for name, value in given.items() if (fault := _fault(name, value))]
-    if faults:
-        raise InvalidInput(faults)
+    errors += [error for name, value in given.items() if (error := _error_of(name, value))]
+    if errors:
+        raise InvalidInput(errors)
     return Cell(**{name: given[name] for name in PARAMETERS})
 
 
-def grid(wanted: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
-    """All cells, or those with the wanted values, always in the same order. Raises `InvalidInput`."""
+def list_cells(wanted: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
+    """Return all cells, or those with the ``wanted`` values, in a fixed order. Raises `InvalidInput`."""
     wanted = wanted or {}
-    faults = [fault for name, value in wanted.items() if (fault := _fault(name, value))]
-    if faults:
-        raise InvalidInput(faults)
+    errors = [error for name, value in wanted.items() if (error := _error_of(name, value))]
+    if errors:
+        raise InvalidInput(errors)
     sets = ((wanted[name],) if name in wanted else allowed for name, allowed in PARAMETERS.items())
     return tuple(Cell(*values) for values in product(*sets))
 
 
-def parsed(text: str) -> dict[str, str]:
-    """A grid filter such as ``gender=female,style=casual``; blanks in values may be written as - or _.
-    Raises `InvalidInput`."""
+def parse_filter(text: str) -> dict[str, str]:
+    """Parse a grid filter such as ``gender=female,style=casual``; spaces in values may be written as - or _.
+
+    Raises `InvalidInput`.
+    """
     wanted: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -89,14 +91,14 @@ def parsed(text: str) -> dict[str, str]:
             raise InvalidInput.at(name, "is given twice")
         spaced = value.replace("_", " ").replace("-", " ")
         wanted[name] = spaced if spaced in PARAMETERS.get(name, ()) else value
-        if fault := _fault(name, wanted[name]):
-            raise InvalidInput([fault])
+        if error := _error_of(name, wanted[name]):
+            raise InvalidInput([error])
     return wanted
 
 
-def _fault(name: str, value: object) -> FieldError | None:
+def _error_of(name: str, value: object) -> FieldError | None:
     if name not in PARAMETERS:
-        return FieldError(name[:40], f"is no parameter; there are {', '.join(PARAMETERS)}")
+        return FieldError(name[:40], f"is not a parameter; the parameters are {', '.join(PARAMETERS)}")
     if value not in PARAMETERS[name]:
         return FieldError(name, f"should be one of {_allowed(name)}")
     return None

@@ -1,4 +1,4 @@
-"""``fashionModel`` and ``editModel``: pictures of the model library."""
+"""The recipes ``fashionModel`` and ``editModel``: pictures of the model library."""
 
 from typing import Annotated, Any
 
@@ -9,24 +9,24 @@ from imagemill.domain.air import parse
 from imagemill.domain.clock import random_below, random_bytes
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED, ImageSpec
-from imagemill.domain.jobs import LibraryEntry
 from imagemill.domain.moderation import PromptTexts
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
-from imagemill.products.library.grid import PARAMETERS, Cell, grid
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
+from imagemill.products.library.records import LibraryEntry
 from imagemill.products.library.settings import DEFAULT_MODEL
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.text_to_image import PUBLIC_RATE
 
 THUMBNAIL_PX = 256
-"""The longer side: a row of a back office's list."""
+"""Longer side of a thumbnail in pixels, for a row in a list of models."""
 _SAMPLER = images.find("Euler") or images.DEFAULT
 _FLUX_GUIDANCE = 3.5
 _CFG_SCALE = 7.0
-_TEMPLATES = frozenset(cell.template_id for cell in grid())
+_TEMPLATES = frozenset(cell.template_id for cell in list_cells())
 
 
-def _one_of(name: str) -> Any:
+def _choice_type(name: str) -> Any:
     values = PARAMETERS[name]
 
     def check(value: str) -> str:
@@ -39,65 +39,78 @@ def _one_of(name: str) -> Any:
     ]
 
 
-def _template(value: str) -> str:
+def _check_template(value: str) -> str:
     if value and value not in _TEMPLATES:
-        raise ValueError("is no template of the library")
+        raise ValueError("is not a template id of the library")
     return value
 
 
 class Parameters(BaseModel):
-    """What a fashion model is described by."""
+    """The parameters of a fashion model."""
 
     model_config = ConfigDict(extra="forbid")
 
-    gender: _one_of("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
-    age_range: _one_of("age_range")  # pyright: ignore[reportInvalidTypeForm]
-    body_type: _one_of("body_type")  # pyright: ignore[reportInvalidTypeForm]
-    pose: _one_of("pose")  # pyright: ignore[reportInvalidTypeForm]
-    style: _one_of("style")  # pyright: ignore[reportInvalidTypeForm]
+    gender: _choice_type("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
+    age_range: _choice_type("age_range")  # pyright: ignore[reportInvalidTypeForm]
+    body_type: _choice_type("body_type")  # pyright: ignore[reportInvalidTypeForm]
+    pose: _choice_type("pose")  # pyright: ignore[reportInvalidTypeForm]
+    style: _choice_type("style")  # pyright: ignore[reportInvalidTypeForm]
 
     @property
-    def look(self) -> Cell:
+    def cell(self) -> Cell:
         return Cell(**{name: getattr(self, name) for name in PARAMETERS})
 
 
 class FashionModel(Parameters):
     model: str = Field(DEFAULT_MODEL, description="The checkpoint's AIR.")
-    model_path: str | None = Field(None, description="The file a node has it in; filled in when accepted.")
-    width: int = Field(768, ge=64, le=4096, description="Pixels.")
-    height: int = Field(1024, ge=64, le=4096, description="Pixels.")
+    model_path: str | None = Field(
+        None, description="The model's file on a node; set when the job is accepted."
+    )
+    width: int = Field(768, ge=64, le=4096, description="Width in pixels.")
+    height: int = Field(1024, ge=64, le=4096, description="Height in pixels.")
     steps: int = Field(28, ge=1, le=150)
-    seed: int | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn when accepted.")
-    save: bool = Field(True, description="false: no row of the library, the files stay with the job.")
-    mark: str = Field("", max_length=32, description="Part of its files' names; drawn when accepted.")
+    seed: int | None = Field(
+        None, ge=-1, le=MAX_SEED, description="Seed; -1 or absent draws one when the job is accepted."
+    )
+    save: bool = Field(
+        True,
+        description="Whether to save the picture in the library; if false, it is only stored with the job.",
+    )
+    mark: str = Field(
+        "", max_length=32, description="Part of the file names; drawn when the job is accepted."
+    )
 
     @property
     def template(self) -> str:
-        return self.look.template_id
+        return self.cell.template_id
 
     @property
     def text(self) -> str:
-        return self.look.prompt
+        return self.cell.prompt
 
 
 class EditModel(FashionModel):
-    """The parameters are those of the new version; it is of the template of the old one."""
+    """A new version of a model, with new parameters and the old one's template."""
 
-    template_id: Annotated[str, AfterValidator(_template)] = Field(
-        "", description="Absent: of the parameters."
+    template_id: Annotated[str, AfterValidator(_check_template)] = Field(
+        "", description="Template id; when absent, that of the parameters."
     )
-    prompt: str = Field("", description="In place of the one of the parameters.")
-    image: str | None = Field(None, description="The picture to draw anew: data URL, URL, or blob:key.")
-    denoise: float = Field(0.6, ge=0, le=1, allow_inf_nan=False, description="How much is drawn anew.")
-    edited: str = Field("", max_length=36, description="The model this one was made of.")
+    prompt: str = Field("", description="Prompt to use instead of the one built from the parameters.")
+    image: str | None = Field(
+        None, description="Source picture for image-to-image: data URL, URL, or blob:key."
+    )
+    denoise: float = Field(
+        0.6, ge=0, le=1, allow_inf_nan=False, description="Denoising strength for the source picture."
+    )
+    edited: str = Field("", max_length=36, description="Id of the model from which this one is made.")
 
     @property
     def template(self) -> str:
-        return self.template_id or self.look.template_id
+        return self.template_id or self.cell.template_id
 
     @property
     def text(self) -> str:
-        return self.prompt or self.look.prompt
+        return self.prompt or self.cell.prompt
 
 
 def complete(input_: FashionModel, resolver: ResourceResolver, path: str) -> FashionModel:
@@ -125,7 +138,7 @@ def plan(input_: FashionModel) -> Plan:
         inputs={"image": input_.image} if isinstance(input_, EditModel) and input_.image else {},
         transform=PostProcess(thumbnail_px=THUMBNAIL_PX, prompt=input_.text),
         keys=_keys(input_) if input_.save else {},
-        record=_entry(input_, spec) if input_.save else None,
+        record=_library_entry(input_, spec) if input_.save else None,
     )
 
 
@@ -152,13 +165,13 @@ def _image_spec(input_: FashionModel) -> ImageSpec:
 
 
 def _keys(input_: FashionModel) -> dict[Role, str]:
-    """``mark`` tells jobs apart that begin in the same millisecond, and owners."""
+    """Return the blob keys. ``mark`` keeps jobs of the same millisecond, and owners, apart."""
     name = f"library/{input_.template}/{{ms}}-{input_.mark}"
     return {"picture": f"{name}.webp", "thumbnail": f"{name}-thumbnail.webp"}
 
 
-def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
-    told: dict[str, Any] = {
+def _library_entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
+    metadata: dict[str, Any] = {
         "model": spec.model,
         "seed": spec.seed,
         "width": spec.width,
@@ -166,10 +179,10 @@ def _entry(input_: FashionModel, spec: ImageSpec) -> LibraryEntry:
         "steps": spec.steps,
     }
     if isinstance(input_, EditModel):
-        told["editOf"] = input_.edited or None
+        metadata["editOf"] = input_.edited or None
         if spec.image:
-            told["denoise"] = spec.denoise
-    return LibraryEntry(input_.template, **input_.look.values, prompt=spec.prompt, metadata=told)
+            metadata["denoise"] = spec.denoise
+    return LibraryEntry(input_.template, **input_.cell.values, prompt=spec.prompt, metadata=metadata)
 
 
 def get_texts(input_: FashionModel) -> PromptTexts:

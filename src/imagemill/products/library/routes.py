@@ -1,7 +1,7 @@
 """``/api/v1/models``: order, edit, list, look at."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -28,8 +28,8 @@ from imagemill.products.library.schemas import (
     model_body,
     outcome_body,
 )
-from imagemill.products.library.service import OrderContext, OrderPlan, PlacedOrder
-from imagemill.products.library.store import ModelFilter, StoredModel
+from imagemill.products.library.service import LibraryService, OrderContext, OrderPlan, PlacedOrder
+from imagemill.products.library.store import ModelFilter, ModelStore, StoredModel
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import (
@@ -68,9 +68,10 @@ _WHATIF = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make 
 
 
 class LibraryRoutes:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, library: LibraryService, models: ModelStore) -> None:
         self._services = services
-        self._library = services.library
+        self._library = library
+        self._models = models
 
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["model library"])
@@ -111,7 +112,7 @@ class LibraryRoutes:
             before=cursor(request.query_params.get("cursor"), "cursor", "next"),
             limit=limit + 1,
         )
-        found = await asyncio.to_thread(self._services.store.models.page, wanted)
+        found = await asyncio.to_thread(self._models.page, wanted)
         items = [self._body(request, model) for model in found[:limit]]
         return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -190,9 +191,7 @@ class LibraryRoutes:
 
     async def versions(self, request: Request, model_id: str) -> Response:
         model = await self._model(request, model_id)
-        found = await asyncio.to_thread(
-            self._services.store.models.versions, model.template_id, caller(request).owner
-        )
+        found = await asyncio.to_thread(self._models.versions, model.template_id, caller(request).owner)
         return json_response(
             {"templateId": model.template_id, "items": [self._body(request, each) for each in found]}
         )
@@ -226,7 +225,7 @@ class LibraryRoutes:
         return Response(data, media_type=media_type, headers=headers)
 
     async def _model(self, request: Request, model_id: str) -> StoredModel:
-        return await asyncio.to_thread(self._services.store.models.get, model_id, caller(request).owner)
+        return await asyncio.to_thread(self._models.get, model_id, caller(request).owner)
 
     def _body(self, request: Request, model: StoredModel) -> dict[str, Any]:
         return model_body(model, self._services.response_config.signer, self._base(request))
@@ -262,12 +261,13 @@ def _filters(request: Request) -> Mapping[str, list[str]]:
     return found
 
 
-DIALECT = ApiModule(
-    name=NAME,
-    router=lambda services: LibraryRoutes(services).router(),
-    callback=no_callback,
-    permissions=(
-        RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
-        RoutePermission(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
-    ),
-)
+def api_module(service: Callable[[Services], LibraryService], models: ModelStore) -> ApiModule:
+    return ApiModule(
+        name=NAME,
+        router=lambda services: LibraryRoutes(services, service(services), models).router(),
+        callback=no_callback,
+        permissions=(
+            RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
+            RoutePermission(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        ),
+    )

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from imagemill.api.jobs import error_body, moment
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.signing import UrlSigner
-from imagemill.products.library.grid import PARAMETERS, Cell, grid
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.service import ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
 from imagemill.web.http import Real, Whole
@@ -94,7 +94,9 @@ class BatchRequest(BaseModel):
     def cells(self) -> tuple[Cell, ...]:
         chosen = self.grid.chosen if self.grid is not None else {}
         return tuple(
-            cell for cell in grid() if all(cell.values[name] in values for name, values in chosen.items())
+            cell
+            for cell in list_cells()
+            if all(cell.values[name] in values for name, values in chosen.items())
         )
 
 

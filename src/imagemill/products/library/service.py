@@ -8,25 +8,14 @@ from imagemill.blobs.base import BlobStore
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Draft, Job
 from imagemill.jobs.inputs import InputPictures
-from imagemill.jobs.store.store import Store
+from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import JobRequest, Submitter
 from imagemill.products.library.grid import PARAMETERS, Cell
-from imagemill.products.library.store import StoredModel
+from imagemill.products.library.settings import LibrarySettings
+from imagemill.products.library.store import ModelStore, StoredModel
 
 NAME = "library"
 """The dialect its jobs come in by."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryRules:
-    """What is made unless a request says otherwise."""
-
-    model: str
-    """The checkpoint's AIR."""
-    width: int
-    height: int
-    steps: int
-    denoise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +80,24 @@ class ModelEdit:
 class LibraryService:
     def __init__(
         self,
-        store: Store,
+        jobs: JobStore,
+        models: ModelStore,
         submitter: Submitter,
         inputs: InputPictures,
         blobs: BlobStore,
-        rules: LibraryRules,
+        settings: LibrarySettings,
     ) -> None:
-        self._store = store
+        self._jobs = jobs
+        self._models = models
         self._submitter = submitter
         self._inputs = inputs
         self._blobs = blobs
-        self.rules = rules
+        self.settings = settings
 
     def grid_status(self, owner: str, cells: Sequence[Cell]) -> GridStatus:
         # In this order: what ends in between is seen twice, not never.
-        held = self._store.models.holders((_sole(cell) for cell in cells), owner)
-        present = self._store.models.latest((cell.template_id for cell in cells), owner)
+        held = self._models.holders((_sole(cell) for cell in cells), owner)
+        present = self._models.latest((cell.template_id for cell in cells), owner)
         under_way = {
             cell.template_id: held[_sole(cell)]
             for cell in cells
@@ -158,7 +149,7 @@ class LibraryService:
     def planned_edit(self, client: OrderContext, id_: str, change: ModelEdit) -> OrderPlan:
         if change.is_empty:
             raise InvalidInput.at("prompt", f"is required, or one of {', '.join(PARAMETERS)}, or a seed")
-        row = self._store.models.get(id_, client.owner)
+        row = self._models.get(id_, client.owner)
         values = {name: getattr(row, name) for name in PARAMETERS}
         look = Cell(**{**values, **change.values})
         given = self._edited(row, look, change, client.owner)
@@ -174,7 +165,7 @@ class LibraryService:
             "edited": row.id,
             "prompt": change.prompt or (row.prompt if is_same_look else ""),
             "seed": change.seed if change.seed is not None else facts.get("seed"),
-            "denoise": self.rules.denoise if change.denoise is None else change.denoise,
+            "denoise": self.settings.picture.denoise if change.denoise is None else change.denoise,
             **{name: facts[name] for name in ("width", "height") if name in facts},
         }
         if is_same_look and change.prompt is not None:
@@ -191,20 +182,20 @@ class LibraryService:
         return f"blob:{self._inputs.keep('image', data, owner).name}"
 
     def outcome(self, owner: str, job_ids: Sequence[str]) -> "OrderOutcome":
-        views = self._store.views_by_id(job_ids)
+        views = self._jobs.views_by_id(job_ids)
         jobs = [views[id_].job for id_ in job_ids if id_ in views and views[id_].job.owner == owner]
-        return OrderOutcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+        return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner))
 
     def batch(self, owner: str, batch: str) -> "OrderOutcome":
         """Raises `NotFound`."""
-        jobs = [job for job in self._store.batch(owner, batch) if job.dialect == NAME]
+        jobs = [job for job in self._jobs.batch(owner, batch) if job.dialect == NAME]
         if not jobs:
             raise NotFound(f"there is no batch {batch}")
-        return OrderOutcome(jobs, self._store.models.of_jobs((job.id for job in jobs), owner))
+        return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner))
 
     def batches(self, owner: str, placed: PlacedOrder) -> list[str]:
         """That make the cells of an order: its own, and those that had begun some of them before."""
-        views = self._store.views_by_id(placed.stock.under_way.values())
+        views = self._jobs.views_by_id(placed.stock.under_way.values())
         others = {view.job.batch for view in views.values() if view.job.owner == owner}
         return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
 
@@ -220,9 +211,9 @@ class LibraryService:
         )
 
     def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
-        rules = self.rules
-        size = {"width": rules.width, "height": rules.height, "steps": rules.steps}
-        return {**look.values, "model": rules.model, **size, "save": save}
+        picture = self.settings.picture
+        size = {"width": picture.width, "height": picture.height, "steps": picture.steps}
+        return {**look.values, "model": self.settings.model, **size, "save": save}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,22 @@
 """Reading the model library: rows, versions of templates, and which templates are there or under way."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
+from imagemill.db.statements import dump
 from imagemill.domain.clock import uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, JobStatus
-from imagemill.jobs.store.lanes import dump
+from imagemill.jobs.store.finish import Recorded
 from imagemill.products.library import tables as library_tables
-
-if TYPE_CHECKING:
-    from imagemill.jobs.store.finish import Recorded
 
 _models = library_tables.model_library.c
 _reservations = tables.reservations.c
@@ -71,8 +70,8 @@ class ModelFilter:
 class ModelStore:
     """What `imagemill.jobs.store.store.Store` offers about the model library."""
 
-    def __init__(self, read: Callable[..., Any]) -> None:
-        self._read = read
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
 
     def page(self, wanted: ModelFilter) -> list[StoredModel]:
         return self._read(_page, wanted)
@@ -168,7 +167,7 @@ _LATEST = sa.select(sa.func.coalesce(sa.func.max(_models.version), 0)).where(
 )
 
 
-def record_models(tx: Tx, ended: "Sequence[Recorded]") -> None:
+def record_models(tx: Tx, ended: Sequence[Recorded]) -> None:
     """Each as the next version of its template."""
     lock_names(tx, [f"library/{each.job.owner}/{each.record.template_id}" for each in ended])
     for each in ended:
@@ -199,3 +198,9 @@ def record_models(tx: Tx, ended: "Sequence[Recorded]") -> None:
                 thumbnail_key=thumbnail.blob_key,
             )
         )
+
+
+def referenced_files(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
+    """Return those of the blob keys that the library refers to."""
+    columns = (_models.image_key, _models.thumbnail_key)
+    return {key for column in columns for key in conn.scalars(sa.select(column).where(column.in_(keys)))}

@@ -10,17 +10,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
-from celery.exceptions import Reject  # pyright: ignore[reportMissingTypeStubs] - Celery has none
-
-from imagemill.domain.errors import ImagemillError, InvalidInput, NotFound, StorageError, TryLater
+from imagemill.domain.errors import (
+    ImagemillError,
+    InvalidInput,
+    NotFound,
+    ShuttingDown,
+    StorageError,
+    TryLater,
+)
 from imagemill.domain.images import MAX_SEED
 from imagemill.domain.jobs import Job
-from imagemill.jobs.store.store import Store
-from imagemill.products.library.grid import PARAMETERS, Cell, cell, grid
+from imagemill.jobs.store.store import JobStore
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells, make_cell
 from imagemill.products.library.service import (
     LibraryService,
     ModelEdit,
@@ -29,10 +32,7 @@ from imagemill.products.library.service import (
     OrderPlan,
     PlacedOrder,
 )
-from imagemill.products.library.store import StoredModel
-
-if TYPE_CHECKING:
-    from imagemill.config import Settings
+from imagemill.products.library.store import ModelStore, StoredModel
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +43,30 @@ _LONGEST_PAUSE_S = 20.0
 Answer = dict[str, Any]
 
 
-class ShuttingDown(Exception):
-    """This process stops; the task is for another one, or for the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorRules:
-    owner: str
-    patience_s: float
-    """How long a task may take, all in all: then it answers with what is known."""
-    address: str
-    """What links to pictures begin with."""
-
-
 class LibraryTasks:
-    """The tasks, without Celery. ``task`` is the id of one; answers are JSON."""
+    """The tasks, without Celery. ``task`` is the id of one; answers are JSON.
 
-    def __init__(self, store: Store, library: LibraryService, rules: GeneratorRules) -> None:
-        self._store = store
+
+    After ``time_limit_s`` seconds a task answers with what is known by then. Links to pictures begin with
+    ``base_url``.
+    """
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        models: ModelStore,
+        library: LibraryService,
+        *,
+        owner: str,
+        time_limit_s: float,
+        base_url: str,
+    ) -> None:
+        self._jobs = jobs
+        self._models = models
         self._library = library
-        self._rules = rules
+        self._owner = owner
+        self._time_limit_s = time_limit_s
+        self._base_url = base_url
         self._leaving = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -73,11 +77,22 @@ class LibraryTasks:
         with self._idle:
             self._idle.wait_for(lambda: not self._running, patience_s)
 
+    def run(self, name: str, task_id: str, arguments: Mapping[str, Any]) -> Answer:
+        match name:
+            case "generate_model":
+                return self.generate(task_id, arguments)
+            case "batch_generate":
+                return self.batch(task_id, arguments)
+            case "edit_model":
+                return self.edit(task_id, arguments)
+            case _:
+                return self.health()
+
     def generate(self, task: str, given: Mapping[str, Any]) -> Answer:
         """``given``: the five parameters, and `seed`, `save`, `wait`."""
 
         def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
-            look = cell(asked.texts(PARAMETERS))
+            look = make_cell(asked.texts(PARAMETERS))
             return self._library.planned_one(client, look, save=asked.flag("save", True), seed=asked.seed())
 
         return self._answered(task, given, {*PARAMETERS, "seed", "save", "wait"}, plan)
@@ -106,7 +121,7 @@ class LibraryTasks:
 
     def health(self) -> Answer:
         try:
-            depths = self._store.depths()
+            depths = self._jobs.depths()
         except StorageError as error:
             return {"ok": False, "database": str(error), "queue": {}}
         return {"ok": True, "database": "ok", "queue": depths}
@@ -118,12 +133,12 @@ class LibraryTasks:
         known: set[str],
         plan: Callable[[OrderContext, "_TaskArguments"], OrderPlan],
     ) -> Answer:
-        end = time.monotonic() + self._rules.patience_s
+        end = time.monotonic() + self._time_limit_s
         with self._idle:
             self._running += 1
         try:
             asked = _TaskArguments(given, known)
-            client = OrderContext(self._rules.owner, key=f"celery/{_digest(task)}", digest=_digest(given))
+            client = OrderContext(self._owner, key=f"celery/{_digest(task)}", digest=_digest(given))
             if asked.flag("dry_run", False):
                 return _quoted(self._patient(end, lambda: plan(client, asked)))
             planned = self._patient(end, lambda: plan(client, asked))
@@ -157,7 +172,7 @@ class LibraryTasks:
         """What became of the order, once it has ended or the time is over."""
         job_ids = [*placed.accepted, *placed.stock.under_way.values()]
         while True:
-            outcome = self._patient(end, lambda: self._library.outcome(self._rules.owner, job_ids))
+            outcome = self._patient(end, lambda: self._library.outcome(self._owner, job_ids))
             if outcome.is_over or time.monotonic() >= end:
                 return self._told(placed, outcome)
             self._pause(_LOOK_S)
@@ -167,7 +182,7 @@ class LibraryTasks:
         if not outcome.jobs and len(placed.stock.present) == 1:
             # A cell that was under way when the task was first delivered, and is there by now.
             (id_,) = placed.stock.present.values()
-            models = [self._model(self._store.models.get(id_, self._rules.owner))]
+            models = [self._model(self._models.get(id_, self._owner))]
         return {
             "status": _status(outcome),
             "batch": placed.batch or None,
@@ -178,7 +193,7 @@ class LibraryTasks:
         }
 
     def _model(self, row: StoredModel) -> Answer:
-        place = f"{self._rules.address}/api/v1/models/{row.id}"
+        place = f"{self._base_url}/api/v1/models/{row.id}"
         return {
             "id": row.id,
             "template_id": row.template_id,
@@ -226,7 +241,7 @@ class _TaskArguments:
         return self._whole("seed", 0, MAX_SEED)
 
     def count(self) -> int | None:
-        return self._whole("count", 1, len(grid()))
+        return self._whole("count", 1, len(list_cells()))
 
     def cells(self) -> tuple[Cell, ...]:
         wanted = self._given.get("grid")
@@ -235,7 +250,7 @@ class _TaskArguments:
         if wanted is not None and not isinstance(wanted, dict):
             raise InvalidInput.at("grid", "should be an object of parameters and values")
         chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked there
-        return grid(chosen)
+        return list_cells(chosen)
 
     def _whole(self, name: str, low: int, high: int) -> int | None:
         value = self._given.get(name)
@@ -286,39 +301,3 @@ def _refused(error: ImagemillError) -> Answer:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-TASKS = ("generate_model", "batch_generate", "edit_model", "health_check")
-
-
-def add_tasks(app: Celery, settings: "Settings", generator: Callable[[], LibraryTasks]) -> None:
-    """``generator`` gives the one of this process."""
-    configured: Any = app
-    if (results := result_url(settings)) is not None:
-        configured.conf.update(
-            result_backend=results,
-            result_expires=round(settings.celery.result_days * 86_400),
-            # A result store that is away for a moment must not lose what was paid for.
-            result_backend_always_retry=True,
-            result_backend_max_retries=10,
-        )
-    _add(app, "generate_model", lambda task, given: generator().generate(task, given))
-    _add(app, "batch_generate", lambda task, given: generator().batch(task, given))
-    _add(app, "edit_model", lambda task, given: generator().edit(task, given))
-    _add(app, "health_check", lambda _task, _given: generator().health())
-
-
-def result_url(settings: "Settings") -> str | None:
-    """Where results go; None: nowhere, as RabbitMQ keeps none."""
-    broker = settings.broker_url or ""
-    return settings.celery.result_url or (broker if broker.startswith(("redis://", "rediss://")) else None)
-
-
-def _add(app: Any, name: str, act: Callable[[str, dict[str, Any]], Answer]) -> None:
-    def run(self: Any, **given: Any) -> Answer:
-        try:
-            return act(self.request.id, given)
-        except ShuttingDown as leaving:
-            raise Reject("this worker stops", requeue=True) from leaving
-
-    app.task(name=name, bind=True, shared=False, ignore_result=False)(run)

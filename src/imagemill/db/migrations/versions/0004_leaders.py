@@ -1,4 +1,4 @@
-"""Who does what only one process may do"""
+"""Holders of the roles that only one process may have"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -8,13 +8,14 @@ branch_labels = None
 depends_on = None
 
 SHARE = 0.05
-"""Of a table's rows, dead, until it is vacuumed; PostgreSQL's own is 0.2. A claim steps over what claims
-left behind in the index of open jobs, growing with the finished ones. Below 0.02 vacuum spares indexes."""
+"""Share of dead rows at which a table is vacuumed; PostgreSQL's default is 0.2. A claim has to skip the dead
+entries that earlier claims left in the index of open jobs, and there are more the more jobs have finished.
+Below 0.02, vacuum does not clean indexes."""
 NAME = "autovacuum_vacuum_scale_factor"
 
 
 def upgrade() -> None:
-    # Locks out other changes of the schema and vacuum, neither reads nor writes.
+    # Blocks other schema changes and vacuum, but neither reads nor writes.
     if op.get_bind().dialect.name == "postgresql":
         op.execute(f"ALTER TABLE jobs SET ({NAME} = {SHARE})")
         op.execute(f"ALTER TABLE events SET ({NAME} = {SHARE})")

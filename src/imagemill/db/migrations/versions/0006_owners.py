@@ -1,4 +1,4 @@
-"""What belongs to owners: access, money, limits, webhooks"""
+"""Accounts, credits, quotas and webhooks of owners"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Workflows of owners beside those of everybody"""
+"""Private workflows of owners beside the shared ones"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Empty is everybody's: those there are, and what code that knows no owners of workflows adds.
+    # An empty owner means shared: the existing workflows, and those added by older code without this column.
     owner = sa.Column("owner", sa.String(length=64), server_default="", nullable=False)
     _change_key(["owner", "name", "version"], owner)
 

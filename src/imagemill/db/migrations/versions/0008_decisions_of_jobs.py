@@ -1,4 +1,4 @@
-"""What was decided of a job's texts and pictures is found by the job"""
+"""An index to find decisions by job"""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What recipes make and keep: the model library, pictures of characters, what providers are paid"""
+"""Tables of the products: model library, character pictures; and calls of paid providers"""
 
 import sqlalchemy as sa
 from alembic import op

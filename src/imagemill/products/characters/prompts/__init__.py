@@ -1,1 +1,4 @@
-"""The words of pictures: character sheets become tags, tags become prompts. Pure, no I/O but its own data."""
+"""Prompts of character pictures: character sheets become tags, and tags become prompts.
+
+Apart from the translator and its client, no I/O but reading the package's own data.
+"""

@@ -1,4 +1,4 @@
-"""The glossary's data: what can be said (``concepts.txt``) and the forms it has in three languages."""
+"""The glossary's data: visual concepts (``concepts.txt``) and their word forms in three languages."""
 
 import re
 import unicodedata
@@ -8,11 +8,23 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+Language = Literal["pt", "es", "en"]
+LANGUAGES: tuple[Language, ...] = ("pt", "es", "en")
 _NOT_DECOMPOSED = str.maketrans("øłđıæœ", "oldiao")
+_ENDINGS = (("o", "m", False), ("a", "f", False), ("os", "m", True), ("as", "f", True))
+"""For a form with ``@``: ending, gender, whether it is plural."""
+_SUFFIXES = {
+    "pt": re.compile(r"(z?inh|z?it)(?P<end>[oa]s?)$|(?P<great>ao|oes|ona|onas|zao)$|issim(?P<most>[oa]s?)$"),
+    "es": re.compile(r"(e?c?it|ill)(?P<end>[oa]s?)$|(?P<great>on|ona|ote|otes)$|isim(?P<most>[oa]s?)$"),
+}
+"""Suffixes of diminutives (``end``), augmentatives (``great``) and superlatives (``most``)."""
 
 
-def folded(text: str) -> str:
-    """Small letters without marks."""
+# Word forms
+
+
+def fold(text: str) -> str:
+    """Return the text in lower case and without marks."""
     if not text.isascii():
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
         text = "".join(c for c in text if unicodedata.category(c) != "Mn").translate(_NOT_DECOMPOSED)
@@ -20,7 +32,7 @@ def folded(text: str) -> str:
 
 
 def plurals(word: str, language: str) -> Iterator[str]:
-    """Of a folded singular; regular ones, among them some that do not exist."""
+    """Yield the regular plurals of a folded singular; some of them do not exist."""
     last = word[-1:]
     if last in "aeiou":
         yield word + "s"
@@ -50,15 +62,9 @@ def _portuguese(word: str, last: str) -> Iterator[str]:
         yield word + "es"
 
 
-_SMALL = {
-    "pt": re.compile(r"(z?inh|z?it)(?P<end>[oa]s?)$|(?P<great>ao|oes|ona|onas|zao)$|issim(?P<most>[oa]s?)$"),
-    "es": re.compile(r"(e?c?it|ill)(?P<end>[oa]s?)$|(?P<great>on|ona|ote|otes)$|isim(?P<most>[oa]s?)$"),
-}
-
-
 def bases(word: str, language: str) -> Iterator[str]:
-    """What a diminutive, augmentative or superlative may come from, the likeliest first."""
-    pattern = _SMALL.get(language)
+    """Yield the possible base words of a diminutive, augmentative or superlative, the likeliest first."""
+    pattern = _SUFFIXES.get(language)
     found = pattern.search(word) if pattern and len(word) >= 6 else None
     if not found or found.start() < 3:
         return
@@ -77,23 +83,23 @@ def bases(word: str, language: str) -> Iterator[str]:
             yield root + vowel
 
 
-Language = Literal["pt", "es", "en"]
-LANGUAGES: tuple[Language, ...] = ("pt", "es", "en")
-_ENDINGS = (("o", "m", False), ("a", "f", False), ("os", "m", True), ("as", "f", True))
+# Concepts and lexicons
 
 
 @dataclass(frozen=True, slots=True)
 class Concept:
+    """A visual concept with its English tags."""
+
     kind: str
     name: str
     tags: tuple[str, ...]
     readings: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
-    """What a modifier says of a noun or a slot; a trailing "!" is a whole tag, "-" is nothing."""
+    """Noun or slot -> text of a modifier for it. A trailing "!" marks a whole tag, "-" means no text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LexiconEntry:
-    """A form of a concept. ``sex`` and ``many`` only where the form tells them."""
+    """A word form of a concept. ``sex`` and ``many`` are set only where the form shows gender and number."""
 
     concept: Concept
     sex: str = ""
@@ -102,7 +108,7 @@ class LexiconEntry:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """``length`` words that mean one of ``entries``, or play a ``role`` in the sentence."""
+    """A phrase of ``length`` words that means one of ``entries``, or has a ``role`` in the sentence."""
 
     length: int
     entries: tuple[LexiconEntry, ...] = ()
@@ -110,7 +116,7 @@ class Match:
 
 
 class Lexicon:
-    """Of one language. A role is not, and, with, of, at, like, stop or nonvisual."""
+    """The word forms of one language. A role is not, and, with, of, at, like, stop or nonvisual."""
 
     def __init__(self, language: Language, concepts: Mapping[str, Mapping[str, Concept]]) -> None:
         self.language: Language = language
@@ -118,14 +124,14 @@ class Lexicon:
         self._roles: dict[str, str] = {}
         self._stems: list[str] = []
         self._longest: dict[str, int] = {}
-        """Words of the longest phrase that begins with a word."""
+        """First word -> number of words in the longest phrase that begins with it."""
         if language == "en":
             for named in concepts.values():
                 for concept in named.values():
                     self._add(concept, concept.name.replace("-", " "))
         for kind, name, forms in _lines(language):
             if kind in ("words", "nonvisual"):
-                self._play(name if kind == "words" else kind, forms)
+                self._add_role(name if kind == "words" else kind, forms)
             else:
                 concept = concepts[kind][name]
                 for form in forms:
@@ -136,23 +142,23 @@ class Lexicon:
             self._longest[first] = max(count, self._longest.get(first, 0))
 
     def _add(self, concept: Concept, form: str) -> None:
-        form = folded(form)
+        form = fold(form)
         if "@" in form:
             for ending, sex, many in _ENDINGS:
-                self._put(form.replace("@", ending), LexiconEntry(concept, sex, many))
+                self._add_entry(form.replace("@", ending), LexiconEntry(concept, sex, many))
             return
         first, _, rest = form.partition(" ")
-        self._put(form, LexiconEntry(concept))
+        self._add_entry(form, LexiconEntry(concept))
         for plural in plurals(first, self.language):
-            self._put(f"{plural} {rest}".strip(), LexiconEntry(concept))
+            self._add_entry(f"{plural} {rest}".strip(), LexiconEntry(concept))
 
-    def _put(self, form: str, entry: LexiconEntry) -> None:
+    def _add_entry(self, form: str, entry: LexiconEntry) -> None:
         known = self._entries.setdefault(form, [])
         if all(other.concept is not entry.concept for other in known):
             known.append(entry)
 
-    def _play(self, role: str, forms: tuple[str, ...]) -> None:
-        for form in map(folded, forms):
+    def _add_role(self, role: str, forms: tuple[str, ...]) -> None:
+        for form in map(fold, forms):
             if form.endswith("*"):
                 self._stems.append(form.rstrip("*").rstrip("@"))
                 continue
@@ -160,7 +166,7 @@ class Lexicon:
                 self._roles.setdefault(form.replace("@", ending), role)
 
     def match(self, words: tuple[str, ...]) -> Match | None:
-        """The longest phrase at the head of ``words`` that is known as it is written."""
+        """Return the longest known phrase at the start of ``words``, in exactly this form."""
         for length in range(min(self._longest.get(words[0], 0), len(words)), 0, -1):
             phrase = " ".join(words[:length])
             entries, role = self._entries.get(phrase), self._roles.get(phrase)
@@ -169,7 +175,7 @@ class Lexicon:
         return None
 
     def guess(self, word: str) -> Match | None:
-        """A word by what it may be derived from, else by a stem of what cannot be seen."""
+        """Match a word by a base it may be derived from, else by the stem of a word that is not visual."""
         for base in bases(word, self.language):
             if entries := self._entries.get(base):
                 return Match(1, tuple(entries))
@@ -180,13 +186,13 @@ class Lexicon:
 
     @property
     def forms(self) -> frozenset[str]:
-        """All words of its own, without English ones: none of them may be left in a prompt."""
+        """All words of this language's list; none of them may remain in a prompt."""
         return frozenset(word for form in (*self._entries, *self._roles) for word in form.split())
 
 
 @cache
 def lexicons() -> Mapping[Language, Lexicon]:
-    """Read once, at the first sheet."""
+    """Return the lexicons of all languages; they are read once, at the first use."""
     concepts = _concepts()
     return {language: Lexicon(language, concepts) for language in LANGUAGES}
 

@@ -1,14 +1,14 @@
-"""A sheet's field read word by word: which noun an adjective belongs to, what is negated, what is a place.
+"""The parser of a sheet's field: assigns adjectives to nouns, and finds negations and places on the body.
 
-Portuguese and Spanish put adjectives behind their noun, English before it. A noun keeps taking adjectives
-over commas until the next one, unless gender or number say that they are the person's.
+Portuguese and Spanish put adjectives after their noun, English before it. A noun takes adjectives, also after
+a comma, until the next noun, unless their gender or number shows that they describe the person.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from imagemill.products.characters.prompts.lexicon import Concept, Language, LexiconEntry
-from imagemill.products.characters.prompts.tokenizer import Unit, units
+from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
 BARE = frozenset(
     (
@@ -23,9 +23,9 @@ BARE = frozenset(
         ),
     )
 )
-"""Parts that are worth a tag without anything said of them; everybody has the others."""
+"""Parts that get a tag even without an adjective; everybody has the others."""
 _DULL = frozenset(("outfit", "clothes", "costume", "details", "trim", "print", "tool", "body"))
-"""Nouns that say nothing by themselves."""
+"""Nouns that get no tag without an adjective."""
 _SLOTS = {"detail": "garment"}
 _PERSON = {"black": "dark skin", "white": "fair skin", "brown": "dark skin"}
 _PLACED = {
@@ -50,20 +50,21 @@ _MOST_MODIFIERS = 3
 
 @dataclass(slots=True)
 class NounPhrase:
-    """A noun; None: a word that cannot be seen, whose adjectives are of no use either."""
+    """A noun with its adjectives. ``concept`` is None for a word that is not visual; its adjectives are
+    dropped."""
 
     concept: Concept | None
     language: str = "pt"
     negated: bool = False
     modifiers: list[Concept] = field(default_factory=list[Concept])
     place: str = ""
-    """The part of the body it is said to be on."""
+    """The part of the body on which it is."""
     shares: "NounPhrase | None" = None
-    """A noun before it that means to have the same colour."""
+    """A preceding noun that has the same colour."""
     contrast: bool = False
-    """Two eyes, two colours."""
+    """Whether the two eyes have different colours."""
     silent: bool = False
-    """Takes adjectives, gives no tag."""
+    """Whether it takes adjectives but gives no tag of its own."""
     rank: int = 0
 
     @property
@@ -79,7 +80,7 @@ class NounPhrase:
         return _SLOTS.get(self.kind, self.kind)
 
     def reads(self, modifier: Concept) -> str | None:
-        """What the modifier says of this noun; None: nothing."""
+        """Return the modifier's text for this noun; None when it does not apply."""
         if self.concept is None:
             return "-"
         if self.kind == "person":
@@ -90,8 +91,8 @@ class NounPhrase:
         return modifier.readings.get(self.name, modifier.readings.get(self.slot, default))
 
 
-def tags(head: NounPhrase) -> Iterator[str]:
-    """Of a noun that is there."""
+def noun_tags(head: NounPhrase) -> Iterator[str]:
+    """Yield the tags of a noun, unless it is negated."""
     if head.negated or head.concept is None:
         return
     texts: list[str] = []
@@ -113,16 +114,16 @@ def tags(head: NounPhrase) -> Iterator[str]:
 
 
 def _texts(head: NounPhrase) -> list[str]:
-    """Readings in order, with shades put before their colours."""
+    """Return the texts of the modifiers in order, with shades before their colours."""
     texts: list[str] = []
     colour = -1
     shade = ""
-    for modifier in sorted(head.modifiers, key=_place):
+    for modifier in sorted(head.modifiers, key=_rank):
         text = head.reads(modifier)
         if text is None:
             continue
         if modifier.kind == "shade" and head.language != "en" and colour >= 0:
-            texts[colour] = _shaded(modifier.name, texts[colour], head)
+            texts[colour] = _with_shade(modifier.name, texts[colour], head)
             colour = -1
             continue
         if modifier.kind == "shade" and head.language == "en":
@@ -130,7 +131,7 @@ def _texts(head: NounPhrase) -> list[str]:
         if modifier.kind == "colour":
             if shade and texts:
                 texts.pop()
-                text = _shaded(shade, text, head)
+                text = _with_shade(shade, text, head)
             shade, colour = "", len(texts)
         elif modifier.kind != "shade":
             colour = -1
@@ -138,8 +139,8 @@ def _texts(head: NounPhrase) -> list[str]:
     return texts
 
 
-def _paired(head: NounPhrase, texts: list[str]) -> list[str]:
-    """Two colours of one thing: "black and white"."""
+def _join_colours(head: NounPhrase, texts: list[str]) -> list[str]:
+    """Join two colours of one thing: "black and white"."""
     plain = {head.reads(modifier) for modifier in head.modifiers if modifier.kind == "colour"}
     places = [index for index, text in enumerate(texts) if text in plain]
     if len(places) != 2 or places[1] != places[0] + 1:
@@ -148,14 +149,14 @@ def _paired(head: NounPhrase, texts: list[str]) -> list[str]:
     return [*texts[:first], f"{texts[first]} and {texts[first + 1]}", *texts[first + 2 :]]
 
 
-def _place(modifier: Concept) -> int:
-    """In English size and state come first, then colour, then material and use."""
+def _rank(modifier: Concept) -> int:
+    """Return the modifier's rank in English: size and state first, then colour, then material and use."""
     if modifier.kind in ("colour", "shade"):
         return 1
     return 2 if modifier.kind == "animal" or "stuff" in modifier.readings else 0
 
 
-def _shaded(shade: str, colour: str, head: NounPhrase) -> str:
+def _with_shade(shade: str, colour: str, head: NounPhrase) -> str:
     plain = colour.split(" ")[-1]
     if head.kind == "eyes" or colour.endswith("!") or "light" in colour or "dark" in colour:
         return colour
@@ -171,7 +172,7 @@ def _eyes(head: NounPhrase, texts: list[str]) -> Iterator[str]:
         if head.contrast:
             yield "heterochromia"
         else:
-            # One colour that goes into another, such as "castanho-esverdeado".
+            # A mixed colour, such as "castanho-esverdeado".
             mixed = "hazel" if set(said[:2]) == {"brown", "green"} else said[0]
             texts = [mixed, *(text for text in texts if text not in said)]
     yield from (f"{text} {head.name}" for text in texts)
@@ -191,7 +192,7 @@ def _thing(head: NounPhrase, texts: list[str]) -> Iterator[str]:
     name = "trim" if head.name == "details" else next(iter(head.concept.tags if head.concept else ()), "")
     if not name:
         return
-    said = " ".join(dict.fromkeys(_paired(head, texts)[:_MOST_MODIFIERS]))
+    said = " ".join(dict.fromkeys(_join_colours(head, texts)[:_MOST_MODIFIERS]))
     repeated = said and (name.startswith(f"{said} ") or name == said)
     yield name if repeated else f"{said} {name}".strip()
 
@@ -212,22 +213,23 @@ _HAS_KIN = frozenset(
         ),
     )
 )
-"""Parts that may be of an animal."""
+"""Parts that may be those of an animal."""
 _CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
 
 
 @dataclass
 class ParsedText:
-    """What a field says. ``items`` in the order of the text: heads, and tags with the kind they are of."""
+    """The parsed field. ``items`` are in the order of the text: noun phrases, and concepts with their
+    position."""
 
     items: list[NounPhrase | tuple[Concept, int]] = field(
         default_factory=list[NounPhrase | tuple[Concept, int]]
     )
     body: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     persons: list[tuple[Concept, str]] = field(default_factory=list[tuple[Concept, str]])
-    """Words for people, with the gender of their form."""
+    """Words for people, with the gender of the word form."""
     sexes: list[str] = field(default_factory=list[str])
-    """Of adjectives that are the person's."""
+    """Genders of the adjectives that describe the person."""
     unknown: list[Unit] = field(default_factory=list[Unit])
 
     @property
@@ -236,9 +238,9 @@ class ParsedText:
 
 
 def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> ParsedText:
-    """``attire``: adjectives without a noun say nothing; ``species``: an animal is one."""
+    """Parse a field. ``attire``: ignore adjectives without a noun. ``species``: an animal is a species."""
     reader = _Reader(language, attire=attire, species=species)
-    every = units(text, language)
+    every = split_units(text, language)
     for index, unit in enumerate(every):
         reader.take(unit, every[index + 1] if index + 1 < len(every) else None)
     reader.flush()
@@ -255,13 +257,13 @@ class _Reader:
         self._entry: LexiconEntry | None = None
         self._pending: list[Concept] = []
         self._negated = False
-        self._spent = False
-        """The negation has had its noun."""
+        self._negation_used = False
+        """Whether the negation already applies to a noun."""
         self._link = ""
         self._comma = False
-        """Since the noun."""
-        self._near = False
-        """The unit before was the noun or an adjective of it."""
+        """Whether there was a pause since the noun."""
+        self._is_adjacent = False
+        """Whether the unit before was the noun or one of its adjectives."""
         self._likening = False
         self._order = 0
         self._unit = Unit("")
@@ -270,37 +272,37 @@ class _Reader:
         self._order += 1
         self._unit = unit
         if unit.pause:
-            self._rest(unit.pause)
+            self._end_segment(unit.pause)
         if self._likening and unit.role not in ("and", "with"):
             return
-        entry = self._chosen(unit, after)
+        entry = self._choose(unit, after)
         if entry is None:
-            self._play(unit, after)
+            self._apply_role(unit, after)
             return
         self._likening = False
         kind = entry.concept.kind
         if kind in _MODIFIERS:
             self._modify(entry, after)
         elif kind in _NOUNS:
-            self._name(entry)
+            self._add_noun(entry)
         else:
-            self._tag(entry)
+            self._add_tag(entry)
 
     def flush(self) -> None:
-        """Adjectives no noun came for are the last noun's, or the person's."""
+        """Assign adjectives without a following noun to the last noun or to the person."""
         pending, self._pending = self._pending, []
         for concept in pending:
             self._attach(LexiconEntry(concept))
 
-    def _rest(self, pause: str) -> None:
+    def _end_segment(self, pause: str) -> None:
         self.flush()
-        self._negated = self._spent = self._likening = self._near = False
+        self._negated = self._negation_used = self._likening = self._is_adjacent = False
         self._link, self._comma = "", True
         if pause == "." or (self._head is not None and self._head.concept is None):
             self._head = self._entry = None
 
-    def _chosen(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
-        """Which meaning it has here."""
+    def _choose(self, unit: Unit, after: Unit | None) -> LexiconEntry | None:
+        """Return the unit's meaning in this context."""
         entries = [entry for entry in unit.entries if entry.concept.kind in _APPEARANCE]
         if not entries or (unit.role in ("not", "at", "with", "and", "of") and len(unit.words) == 1):
             return None
@@ -317,7 +319,7 @@ class _Reader:
         others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
         if not others:
             return None
-        if self._language == "en" and self._leads(after):
+        if self._language == "en" and self._precedes_noun(after):
             # "a fur cloak", but "white fur"
             others.sort(key=lambda entry: entry.concept.kind not in _MODIFIERS)
             return others[0]
@@ -326,21 +328,21 @@ class _Reader:
         return next((entry for entry in others if self._fits(entry)), others[0])
 
     def _fits(self, entry: LexiconEntry) -> bool:
-        """An adjective only behind its noun: "cabelos presos", but "presas afiadas"."""
+        """Whether the meaning fits here: an adjective only after its noun, as in "cabelos presos"."""
         concept = entry.concept
         if concept.name == "tips":
             return self._head is not None and self._head.kind == "hair"
         if concept.kind not in _MODIFIERS:
             return not (self._link == "of" and concept.kind == "species")
-        return self._head is not None and self._near and self._head.reads(concept) is not None
+        return self._head is not None and self._is_adjacent and self._head.reads(concept) is not None
 
-    def _play(self, unit: Unit, after: Unit | None) -> None:
+    def _apply_role(self, unit: Unit, after: Unit | None) -> None:
         role = unit.role
         if role == "not":
             self.flush()
-            if self._head is not None and self._near and (after is None or after.pause):
+            if self._head is not None and self._is_adjacent and (after is None or after.pause):
                 self._head.negated = True  # "barba: não"
-            self._negated, self._spent = True, False
+            self._negated, self._negation_used = True, False
         elif role == "with":
             self.flush()
             self._negated = False
@@ -352,19 +354,19 @@ class _Reader:
                 self.flush()
             self._link = role
         elif role == "nonvisual" or not role:
-            self._meet(unit)
+            self._add_unknown(unit)
         if role == "stop" and self._head is not None and _CONTRAST.intersection(unit.words):
             self._head.contrast = True
         if role != "stop":
-            self._near = False
+            self._is_adjacent = False
 
-    def _meet(self, unit: Unit) -> None:
-        """A word without a tag. In a noun's place it takes the adjectives that follow."""
+    def _add_unknown(self, unit: Unit) -> None:
+        """Note a word without a tag. In the place of a noun it takes the adjectives that follow."""
         is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
         if not is_known and len(unit.raw) > 1:
             self.found.unknown.append(unit)
         named = self._link == "of" and self._head is not None and not unit.role
-        if self._language != "en" and not self._near and not named:
+        if self._language != "en" and not self._is_adjacent and not named:
             self._head, self._entry = NounPhrase(None), None
         self._link = ""
 
@@ -374,15 +376,17 @@ class _Reader:
             self.found.items.append((concept, self._order))
             self.found.persons.append((concept, entry.sex))
             return
-        before = self._language == "en" or (not self._near and self._link != "of" and self._leads(after))
+        before = self._language == "en" or (
+            not self._is_adjacent and self._link != "of" and self._precedes_noun(after)
+        )
         self._link = "" if self._link != "and" else "and"
         if before:
             self._pending.append(concept)
-        elif not (self._negated and not self._spent):
+        elif not (self._negated and not self._negation_used):
             self._attach(entry)
 
-    def _leads(self, after: Unit | None) -> bool:
-        """Whether a noun follows at once."""
+    def _precedes_noun(self, after: Unit | None) -> bool:
+        """Whether the unit after is a noun."""
         if after is None or after.pause:
             return False
         return any(entry.concept.kind in _NOUNS for entry in after.entries) and after.role not in (
@@ -394,52 +398,53 @@ class _Reader:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
-        agrees = not self._comma or (self._agrees(entry) and not self._is_theirs())
+        agrees = not self._comma or (self._agrees(entry) and not self._belongs_to_person())
         if head is not None and reading is not None and (agrees or body is None):
             head.modifiers.append(concept)
             if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
                 head.shares.modifiers.append(concept)
-            self._near = True
+            self._is_adjacent = True
         elif body is not None and not self._negated:
             self.found.body.append((body.rstrip("!"), self._order))
             if entry.sex:
                 self.found.sexes.append(entry.sex)
 
-    def _is_theirs(self) -> bool:
-        """In English, behind a comma: "freckles, athletic build", but "hair: blonde, short"."""
+    def _belongs_to_person(self) -> bool:
+        """Whether an English adjective after a comma describes the person, as in "freckles, athletic build";
+        in "hair: blonde, short" it does not."""
         slot = self._head.slot if self._head is not None else ""
         return self._language == "en" and slot in ("part", "garment", "eyes")
 
     def _agrees(self, entry: LexiconEntry) -> bool:
-        """In gender and number, as far as both forms tell."""
+        """Whether the adjective agrees with the noun in gender and number, as far as both forms show them."""
         noun = self._entry
         if noun is None or not entry.sex or not noun.sex:
             return True
         return entry.sex == noun.sex and entry.many == noun.many
 
-    def _name(self, entry: LexiconEntry) -> None:
+    def _add_noun(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if self._link == "at" and concept.kind in ("part", "hair", "eyes", "skin", "body"):
-            self._place(concept.name)
+            self._set_place(concept.name)
             return
-        if self._negated and self._spent and concept.kind in ("hair", "eyes", "skin"):
+        if self._negated and self._negation_used and concept.kind in ("hair", "eyes", "skin"):
             self._negated = False
         head = NounPhrase(concept, self._language, negated=self._negated, rank=self._order)
         head.modifiers, self._pending = self._pending, []
         if self._link == "and" and self._head is not None:
             self._join(self._head, head)
-        self._spent = True
-        self._begin(head, entry)
+        self._negation_used = True
+        self._set_head(head, entry)
         self.found.items.append(head)
 
-    def _place(self, name: str) -> None:
+    def _set_place(self, name: str) -> None:
         head = self._head
         if head is not None and name != "body" and not head.place:
             head.place = name
         self._link = ""
 
     def _join(self, former: NounPhrase, head: NounPhrase) -> None:
-        """Two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
+        """Join two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
         if self._language == "en":
             if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
                 head.modifiers = [m for m in former.modifiers if m.kind in ("colour", "shade")]
@@ -448,11 +453,11 @@ class _Reader:
         ):
             head.shares = former
 
-    def _begin(self, head: NounPhrase, entry: LexiconEntry) -> None:
-        self._head, self._entry = head, _formed(entry, self._unit)
-        self._comma, self._near, self._link = False, True, ""
+    def _set_head(self, head: NounPhrase, entry: LexiconEntry) -> None:
+        self._head, self._entry = head, _with_gender(entry, self._unit)
+        self._comma, self._is_adjacent, self._link = False, True, ""
 
-    def _tag(self, entry: LexiconEntry) -> None:
+    def _add_tag(self, entry: LexiconEntry) -> None:
         concept = entry.concept
         if concept.kind in ("person", "youth", "species", "age"):
             self.found.persons.append((concept, entry.sex))
@@ -466,32 +471,32 @@ class _Reader:
         pending, self._pending = self._pending, []
         head = NounPhrase(concept, self._language, self._negated, silent=True, rank=self._order)
         if concept.kind in ("person", "species"):
-            self._begin(head, entry)
+            self._set_head(head, entry)
             self.found.items.append(head)
             for modifier in pending:
                 self._attach(LexiconEntry(modifier))
         else:
-            self._begin(head, entry)
+            self._set_head(head, entry)
             self._pending = pending if self._language != "en" else []
             for modifier in pending if self._language == "en" else []:
                 self._attach(LexiconEntry(modifier))
-        self._spent = True
+        self._negation_used = True
 
     def _hairstyle(self, entry: LexiconEntry) -> None:
-        """Colours that follow are the hair's."""
+        """Add a hairstyle; colours that follow describe the hair."""
         head = self._head
         if head is None or head.kind != "hair":
             hair = Concept("hair", "hair", ())
             head = NounPhrase(hair, self._language, self._negated, rank=self._order)
             self.found.items.append(head)
-            self._begin(head, entry)
+            self._set_head(head, entry)
         head.modifiers.extend(self._pending)
         self._pending = []
-        self._near, self._link, self._spent = True, "", True
+        self._is_adjacent, self._link, self._negation_used = True, "", True
 
 
-def _formed(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
-    """With the gender that a noun's ending tells."""
+def _with_gender(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
+    """Return the entry with the gender shown by the noun's ending."""
     word = unit.words[0]
     sex = {"o": "m", "a": "f"}.get(word.rstrip("s")[-1:], "")
     return (
@@ -499,13 +504,13 @@ def _formed(entry: LexiconEntry, unit: Unit) -> LexiconEntry:
     )
 
 
-def words(found: ParsedText) -> Iterator[tuple[str, str, int]]:
-    """All tags: (kind, tag, order)."""
+def all_tags(found: ParsedText) -> Iterator[tuple[str, str, int]]:
+    """Yield all tags as (kind, tag, position)."""
     for tag, order in found.body:
         yield "body", tag, order
     for item in found.items:
         if isinstance(item, NounPhrase):
-            for tag in tags(item):
+            for tag in noun_tags(item):
                 kind = "garment" if item.kind in ("garment", "detail") else item.kind
                 yield kind, tag, item.rank
         else:

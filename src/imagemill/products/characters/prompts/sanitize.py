@@ -1,4 +1,5 @@
-"""What may stand in a prompt: tags, names and free text without weights of their own."""
+"""Sanitizing of prompt parts: tags, names and free text without weights, and the filter that keeps English
+words."""
 
 import re
 import unicodedata
@@ -7,7 +8,7 @@ from functools import cache
 from itertools import groupby
 
 from imagemill.products.characters.prompts.lexicon import Language, lexicons
-from imagemill.products.characters.prompts.tokenizer import Unit, units
+from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
 MOST_TAG_CHARS = 40
 MOST_NAME_CHARS = 60
@@ -27,14 +28,26 @@ _BAD = re.compile(
     r"|topless|bottomless|nipples?|pussy|penis|vagina|genital\w*|lingerie|undress\w*|cleavage|breasts?|panties"
     r"|underwear|rating explicit|explicit|lewd|erotic\w*|chibi)\b"
 )
-"""Tags no look has: of the young, and sexual ones. What is asked for besides is the safety checks' matter."""
+"""Tags that are never used: of young people, and sexual ones. The safety checks handle the texts themselves.
+"""
 _QUALITY = re.compile(
     r"\b(?:break|masterpiece|best quality|score \d\w*|high ?res|absurdres|\d?k|watermark\w*|signature)\b"
 )
 
 
+_MOST_WORDS = 5
+_WORD = re.compile(r"[a-z0-9]+")
+_FOREIGN = re.compile(
+    r"(?:[aiou]|[ao]s|[ai]r|[ei]z|mente|[aeiou]ndo|ção|cion|dad|dade|agem|vel|[aeio]nte|ns)$"
+)
+"""Endings of Portuguese and Spanish words that few English ones have."""
+
+
+# Characters
+
+
 def tag(text: str) -> str:
-    """A visual tag in the charset of tags, or "" for what may not be one."""
+    """Return a visual tag in the charset of tags, or an empty text if it may not be one."""
     text = _BLANKS.sub(" ", text.lower().replace("_", " ")).strip(" .-")
     if not text or len(text) > MOST_TAG_CHARS or not _TAG.fullmatch(text):
         return ""
@@ -44,40 +57,41 @@ def tag(text: str) -> str:
 
 
 def distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts in order, without empty ones and duplicates."""
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def name(text: str) -> str:
-    """A character's or LoRA's name as it stands inside ``(name:1.2)``: no signs that weigh."""
-    return escaped(_plain(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
+    """Return the name of a character or LoRA for use in ``(name:1.2)``, without weight syntax."""
+    return escaped(_clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
 
 
 def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
-    """Free text of a user as part of a prompt: parentheses escaped, nothing else that weighs."""
-    return escaped(_plain(text, most))
+    """Return a user's free text as part of a prompt: parentheses escaped, without weight syntax."""
+    return escaped(_clean(text, most))
 
 
 def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
-    """The same, to be escaped when it becomes part of a prompt."""
-    return _plain(text, most)
+    """Return the same without escapes, for a text that is escaped when it becomes part of a prompt."""
+    return _clean(text, most)
 
 
 def is_bad(text: str) -> bool:
-    """Whether it speaks of the young or of sex."""
+    """Whether the text is sexual or about young people."""
     return bool(_BAD.search(text.lower()))
 
 
 def shown(text: str) -> str:
-    """A word of the sheet for a report."""
-    return _plain(text, MOST_TAG_CHARS)
+    """Return a word of the sheet for a report to the user."""
+    return _clean(text, MOST_TAG_CHARS)
 
 
 def escaped(text: str) -> str:
-    """ComfyUI and A1111 read a bare parenthesis as a weight."""
+    """Escape parentheses, which ComfyUI and A1111 read as weights."""
     return text.replace("\\", "").replace("(", "\\(").replace(")", "\\)")
 
 
-def _plain(text: str, most: int) -> str:
+def _clean(text: str, most: int) -> str:
     text = unicodedata.normalize("NFKC", text[: 4 * most])
     text = "".join(
         " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _UNSEEN
@@ -96,25 +110,22 @@ def _is_balanced(text: str) -> bool:
 
 
 def as_tag(text: str) -> str:
-    """The nearest tag to what a person or a model wrote."""
+    """Return the nearest valid tag for a text of a user or a model."""
     plain = unicodedata.normalize("NFKD", text.lower())
     return tag(_NOT_TAG.sub("", plain.replace("_", " ").replace("'", "")))
 
 
-_MOST_WORDS = 5
-_WORD = re.compile(r"[a-z0-9]+")
-_FOREIGN = re.compile(
-    r"(?:[aiou]|[ao]s|[ai]r|[ei]z|mente|[aeiou]ndo|ção|cion|dad|dade|agem|vel|[aeio]nte|ns)$"
-)
-"""How words of Portuguese and Spanish end, and few of English."""
+# Language
 
 
 def keep_english(text: str, language: Language, *, strictly: bool = False) -> Iterator[str]:
-    """Parts between commas with a word that is not known, where all of it reads as English. ``strictly``:
-    only beside a noun or an adjective that is known, in a text that is English as a whole."""
+    """Yield tags for the parts between pauses that have an unknown word and seem to be English.
+
+    ``strictly``: only parts that also have a known noun or adjective, and only in an English text.
+    """
     if strictly and language != "en":
         return
-    for _, group in groupby(units(text, language), key=lambda unit: unit.segment):
+    for _, group in groupby(split_units(text, language), key=lambda unit: unit.segment):
         part = list(group)
         if _is_unknown(part) and _is_english(part) and not (strictly and not any(u.entries for u in part)):
             raw = " ".join(unit.raw for unit in part if unit.raw.lower() not in ("a", "an", "the"))
@@ -131,23 +142,24 @@ def _is_english(part: list[Unit]) -> bool:
     if len(words) > _MOST_WORDS or not " ".join(unit.raw for unit in part).isascii():
         return False
     english = lexicons()["en"]
-    return all(english.knows(word) or _may_be(word) for word in words) and all(
+    return all(english.knows(word) or _looks_english(word) for word in words) and all(
         unit.role not in ("not", "nonvisual") for unit in part
     )
 
 
 def is_foreign(word: str) -> bool:
-    """A word of the Portuguese or Spanish lists that no English one is written like."""
+    """Whether a word is in the Portuguese or Spanish list and not in the English one."""
     own = english_words()
     return word not in own and any(lexicons()[other].knows(word) for other in ("pt", "es"))
 
 
 @cache
 def english_words() -> frozenset[str]:
+    """Return all words of the English list."""
     return lexicons()["en"].forms
 
 
-def _may_be(word: str) -> bool:
+def _looks_english(word: str) -> bool:
     if any(lexicons()[other].knows(word) for other in ("pt", "es")) or _FOREIGN.search(word):
         return False
     return bool(_WORD.fullmatch(word)) and len(word) > 1 and any(c in "aeiouy" for c in word)

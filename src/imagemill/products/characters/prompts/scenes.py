@@ -1,4 +1,4 @@
-"""Stories reduced to what can be seen of them: places, times, weather, what people do, mood."""
+"""Visual tags of stories (places, times, weather, actions, mood) and of emotions."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,31 +6,34 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.glossary import user_tags
 from imagemill.products.characters.prompts.lexicon import Language
-from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, units
+from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, split_units
 from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, SceneDescription, StoryContext
 
 MOST_SCENERY = 8
-"""Tags of a scene besides those of its people."""
+"""Maximum number of tags of a scene, without those of its people."""
 _MESSAGES = 6
-"""The last ones; what was said earlier is over."""
+"""Number of last messages that are read; earlier ones describe former scenes."""
 
 
-def setting(telling: StoryContext) -> SceneDescription:
-    """Never raises. Of place and mood unknown words are reported; a story is full of what cannot be seen."""
-    language = detect_language((telling.summary, *telling.messages[-_MESSAGES:], telling.place, telling.mood))
-    named = [*_seen(telling.place, "place", language), *_seen(telling.mood, "mood", language)]
-    told: list[str] = []
-    for text in (telling.summary, *reversed(telling.messages[-_MESSAGES:]), telling.title):
-        told.extend(_seen(text, "place", language))
-    feeling = [] if telling.mood.strip() else list(_seen(telling.summary, "mood", language))[:2]
-    tags = sanitize.distinct(map(sanitize.tag, [*named, *told, *feeling]))
-    unknown = [*_unseen(telling.place, language), *_unseen(telling.mood, language)]
+def describe_scene(story: StoryContext) -> SceneDescription:
+    """Translate a story into tags by the glossary; never raises.
+
+    Unknown words are reported only for place and mood, as most words of a story are not visual.
+    """
+    language = detect_language((story.summary, *story.messages[-_MESSAGES:], story.place, story.mood))
+    named = [*_find_tags(story.place, "place", language), *_find_tags(story.mood, "mood", language)]
+    found: list[str] = []
+    for text in (story.summary, *reversed(story.messages[-_MESSAGES:]), story.title):
+        found.extend(_find_tags(text, "place", language))
+    moods = [] if story.mood.strip() else list(_find_tags(story.summary, "mood", language))[:2]
+    tags = sanitize.distinct(map(sanitize.tag, [*named, *found, *moods]))
+    unknown = [*_find_unknown(story.place, language), *_find_unknown(story.mood, language)]
     return SceneDescription(tags[:MOST_SCENERY], untranslated=sanitize.distinct(unknown)[:MOST_UNTRANSLATED])
 
 
-def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
+def _find_tags(text: str, kind: str, language: Language) -> Iterator[str]:
     negated = False
-    for unit in units(text, language):
+    for unit in split_units(text, language):
         negated = (negated and not unit.pause) or unit.role == "not"
         for entry in unit.entries:
             if entry.concept.kind == kind and not negated:
@@ -38,11 +41,11 @@ def _seen(text: str, kind: str, language: Language) -> Iterator[str]:
                 break
 
 
-def _unseen(text: str, language: Language) -> Iterator[str]:
+def _find_unknown(text: str, language: Language) -> Iterator[str]:
     def is_unknown(unit: Unit) -> bool:
         return not unit.entries and not unit.role and len(unit.raw) > 1
 
-    return (sanitize.shown(unit.raw) for unit in units(text, language) if is_unknown(unit))
+    return (sanitize.shown(unit.raw) for unit in split_units(text, language) if is_unknown(unit))
 
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
@@ -61,8 +64,10 @@ _MOST_EMOTION_CHARS = 40
 
 
 def actions(emotion: str, action_tag: str = "") -> tuple[str, ...]:
-    """Tags of an emotion. A custom one needs ``action_tag``; a known one may have it, too: it goes first.
-    Raises `InvalidInput` at ``emotion`` or ``actionTag``."""
+    """Return the tags of an emotion. ``action_tag`` comes first; a custom emotion requires it.
+
+    Raises `InvalidInput` at ``emotion`` or ``actionTag``.
+    """
     key = emotion.strip().lower()
     if not key or len(key) > _MOST_EMOTION_CHARS:
         raise InvalidInput.at("emotion", f"should be of 1 to {_MOST_EMOTION_CHARS} characters")
@@ -72,11 +77,11 @@ def actions(emotion: str, action_tag: str = "") -> tuple[str, ...]:
     if not given:
         known = ", ".join(EMOTIONS)
         raise InvalidInput.at(
-            "actionTag", f"should say in English how it looks, as the emotion is none of {known}"
+            "actionTag", f"should describe the emotion's look in English, as it is not one of {known}"
         )
     return given
 
 
 def given_actions(text: str) -> tuple[str, ...]:
-    """Action tags as a client wrote them, in English, or what the glossary knows of them."""
+    """Return a client's action tags: English ones unchanged, others translated by the glossary."""
     return user_tags(text)[0][:_MOST_ACTIONS]

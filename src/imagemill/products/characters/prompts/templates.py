@@ -1,4 +1,4 @@
-"""Prompts of character pictures: the fixed order of each type, and what each must not show."""
+"""Prompt templates of character pictures: the order of the tags, and the negative prompt, of each type."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.types import Appearance, Gender, SceneDescription
 
 SCORES = ("score_9", "score_8_up", "score_7_up")
-"""What models of the Pony family were taught quality by; others read it as text."""
+"""Quality tags of the Pony family of models; other models read them as text."""
 QUALITY = ("masterpiece", "best quality", "ultra-detailed")
 DEFAULT_STYLE = "digital illustration"
 _PEOPLE = {"female": "1girl", "male": "1boy", "unknown": "1person"}
@@ -19,9 +19,9 @@ _LAYOUT = ("grid", "collage", "chibi", "clone", "cropped")
 _FLAWS = ("(low quality:1.2)", "(worst quality:1.2)", "watermark", "signature", "text", "speech bubble")
 _BODY = ("bad anatomy", "bad hands", "extra fingers", "missing fingers", "extra limbs", "missing limbs")
 MOST_EXTRAS = 10
-"""Tags a client's own wishes may add."""
+"""Maximum number of tags from the user's own text."""
 MOST_CAST = 3
-"""People whose looks stand in one prompt; further ones are counted only. Models mix up more."""
+"""Maximum number of people described in a prompt; further ones are only counted, as models mix up more."""
 _CAST_TAGS = 6
 COLOURS = ("red", "orange", "green", "blue", "magenta")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
@@ -35,20 +35,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in a picture. ``lora``: ``name|trigger`` or a name; its name goes before the character's."""
+    """A person in a picture. ``lora`` is ``name|trigger`` or a name; the prompt prefers its name."""
 
     look: Appearance
     name: str = ""
     lora: str = ""
 
     @property
-    def called(self) -> str:
-        """Fit for a prompt; may be ""."""
+    def prompt_name(self) -> str:
+        """The name in the prompt; may be empty."""
         return sanitize.name(self.lora.partition("|")[0]) or sanitize.name(self.name)
 
 
 def avatar(person: Person, *, extra: Sequence[str] = (), pony: bool = False) -> Prompt:
-    """A portrait. ``extra`` tags of the client's own come last."""
+    """Return the prompt of a portrait; ``extra`` tags of the user come last."""
     look = person.look
     return _prompt(
         (
@@ -62,9 +62,9 @@ def avatar(person: Person, *, extra: Sequence[str] = (), pony: bool = False) -> 
             "headshot",
             "solo",
             _PEOPLE[look.gender],
-            _weighed(person),
+            _weighted_name(person),
             *_tags(look),
-            *_own(extra),
+            *_extra_tags(extra),
         ),
         (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "full body", "wide angle"),
     )
@@ -73,7 +73,10 @@ def avatar(person: Person, *, extra: Sequence[str] = (), pony: bool = False) -> 
 def sticker(
     person: Person, actions: Sequence[str], backdrop: str, *, extra: Sequence[str] = (), pony: bool = False
 ) -> Prompt:
-    """A full figure on a flat background. ``actions`` by `emotions.actions`, ``backdrop`` by `chroma`."""
+    """Return the prompt of a full figure on a flat background.
+
+    ``actions`` are from `scenes.actions`, ``backdrop`` is from `chroma`.
+    """
     look = person.look
     return _prompt(
         (
@@ -81,10 +84,10 @@ def sticker(
             *QUALITY,
             "solo",
             "full body",
-            _weighed(person),
+            _weighted_name(person),
             _PEOPLE[look.gender],
             *_tags(look),
-            *_own((*actions, *extra)),
+            *_extra_tags((*actions, *extra)),
             backdrop,
         ),
         (*_CROWD, *_LAYOUT, *_FLAWS, *_BODY, "scenery", "gradient background", "shadow", "close-up"),
@@ -94,19 +97,19 @@ def sticker(
 def cover(
     setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
 ) -> Prompt:
-    """A story's cover, without lettering: titles are set by who shows it."""
-    return _staged(("book cover illustration", "dynamic composition"), setting, people, style, pony)
+    """Return the prompt of a story's cover, without lettering: the application adds the title."""
+    return _story_prompt(("book cover illustration", "dynamic composition"), setting, people, style, pony)
 
 
 def scene(
     setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
 ) -> Prompt:
-    """A moment of a story."""
-    return _staged(("scene", "detailed background"), setting, people, style, pony)
+    """Return the prompt of a moment in a story."""
+    return _story_prompt(("scene", "detailed background"), setting, people, style, pony)
 
 
 def chroma(colour: str, code: str) -> str:
-    """The phrase that asks for a background to be keyed out: a name of `COLOURS` and ``#RRGGBB``."""
+    """Return the phrase for a chroma key background, from a name in `COLOURS` and its ``#RRGGBB``."""
     if colour not in COLOURS:
         raise InvalidInput.at("colour", f"should be one of {', '.join(COLOURS)}")
     if not _HEX.fullmatch(code):
@@ -114,11 +117,13 @@ def chroma(colour: str, code: str) -> str:
     return f"simple background, (flat solid {colour} background:1.3), {code.upper()} background, chroma key"
 
 
-def _staged(
+def _story_prompt(
     kind: Iterable[str], setting: SceneDescription, people: Sequence[Person], style: str, pony: bool
 ) -> Prompt:
     cast = people[:MOST_CAST]
-    looks = [part for person in cast for part in (_weighed(person), *_short(person.look, len(cast)))]
+    looks = [
+        part for person in cast for part in (_weighted_name(person), *_short_tags(person.look, len(cast)))
+    ]
     told = sanitize.phrase(setting.description)
     said = next((look.style[0] for look in (person.look for person in people) if look.style), DEFAULT_STYLE)
     alone = ("solo",) if len(people) == 1 else ()
@@ -129,7 +134,7 @@ def _staged(
             *kind,
             f"({sanitize.escaped(sanitize.tag(style) or said)})",
             *alone,
-            *_counted([person.look.gender for person in people]),
+            *_count_people([person.look.gender for person in people]),
             *looks,
             *map(sanitize.escaped, setting.tags),
             told,
@@ -138,8 +143,8 @@ def _staged(
     )
 
 
-def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
-    """As danbooru counts them: 1girl, 2boys."""
+def _count_people(genders: Sequence[Gender]) -> tuple[str, ...]:
+    """Return danbooru's counting tags, such as 1girl and 2boys."""
     counts = Counter(genders)
     nouns = {"female": "girl", "male": "boy", "unknown": "person"}
     many = {"female": "girls", "male": "boys", "unknown": "people"}
@@ -150,15 +155,15 @@ def _counted(genders: Sequence[Gender]) -> tuple[str, ...]:
     )
 
 
-def _short(look: Appearance, people: int) -> tuple[str, ...]:
-    """Among others a person gets the tags that tell it from them."""
+def _short_tags(look: Appearance, people: int) -> tuple[str, ...]:
+    """Return a person's tags; with several people, only the first ones, so that models do not mix them up."""
     if people == 1:
         return _tags(look)
     return _tags(replace(look, physical=look.physical[:_CAST_TAGS], attire=look.attire[: _CAST_TAGS // 2]))
 
 
 def _tags(look: Appearance) -> tuple[str, ...]:
-    """Tags such as "bow (weapon)" have parentheses of their own."""
+    """Return the tags with escaped parentheses, which tags such as "bow (weapon)" have."""
     return tuple(map(sanitize.escaped, (*look.physical, *look.attire)))
 
 
@@ -166,11 +171,11 @@ def _style(look: Appearance) -> str:
     return sanitize.escaped(", ".join(look.style)) or DEFAULT_STYLE
 
 
-def _weighed(person: Person) -> str:
-    return f"({person.called}:1.2)" if person.called else ""
+def _weighted_name(person: Person) -> str:
+    return f"({person.prompt_name}:1.2)" if person.prompt_name else ""
 
 
-def _own(extra: Iterable[str]) -> tuple[str, ...]:
+def _extra_tags(extra: Iterable[str]) -> tuple[str, ...]:
     return sanitize.distinct(sanitize.phrase(text, sanitize.MOST_TAG_CHARS) for text in extra)[:MOST_EXTRAS]
 
 

@@ -1,4 +1,4 @@
-"""Text as units of meaning: words and phrases that are known, words that are not, the breaks between."""
+"""The tokenizer: splits a text into known words and phrases, unknown words, and the pauses between them."""
 
 import re
 import unicodedata
@@ -11,12 +11,12 @@ from imagemill.products.characters.prompts.lexicon import (
     Language,
     LexiconEntry,
     Match,
-    folded,
+    fold,
     lexicons,
 )
 
 MOST_CHARS = 2000
-"""Of a field that are read."""
+"""Maximum number of characters read from a field."""
 _WORD = re.compile(r"[^\W_]+")
 _HARD = re.compile(r"[.;!?\n\r\u2022|]")
 _APOSTROPHES = re.compile("['\u2019`\u00b4]")
@@ -24,15 +24,17 @@ _APOSTROPHES = re.compile("['\u2019`\u00b4]")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
+    """A known phrase, or an unknown word."""
+
     raw: str
     words: tuple[str, ...] = ()
     entries: tuple[LexiconEntry, ...] = ()
     role: str = ""
     language: Language | None = None
     pause: str = ""
-    """What stands before it: "," or ".", or nothing."""
+    """The pause before it: ",", "." or none."""
     segment: int = 0
-    """Which part between commas it is in."""
+    """Number of the part between pauses to which it belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,14 @@ class _Token:
     segment: int
 
 
-def units(text: str, language: Language) -> list[Unit]:
+def split_units(text: str, language: Language) -> list[Unit]:
+    """Split a text into units; words of the given language take precedence."""
     tokens = _tokens(text)
     words = tuple(token.word for token in tokens)
     found: list[Unit] = []
     index = 0
     while index < len(tokens):
-        match, spoken = _matched(tokens, words, index, language)
+        match, spoken = _match(tokens, words, index, language)
         length = match.length if match else 1
         part = tokens[index : index + length]
         found.append(
@@ -68,16 +71,16 @@ def units(text: str, language: Language) -> list[Unit]:
 
 
 def detect_language(texts: Sequence[str]) -> Language:
-    """The language most words of which are known; Portuguese where it may be several."""
+    """Return the language with the most known words; Portuguese when several have the same number."""
     words = [token.word for text in texts for token in _tokens(text)]
     known = {name: sum(map(lexicon.knows, words)) for name, lexicon in lexicons().items()}
     return max(LANGUAGES, key=lambda language: known[language])
 
 
-def _matched(
+def _match(
     tokens: tuple[_Token, ...], words: tuple[str, ...], index: int, language: Language
 ) -> tuple[Match | None, Language | None]:
-    # A phrase does not go past a comma.
+    # A phrase does not extend over a pause.
     end = index + 1
     while end < len(tokens) and end < index + 6 and not tokens[end].pause:
         end += 1
@@ -92,8 +95,8 @@ def _matched(
 
 @lru_cache(maxsize=32)
 def _tokens(text: str) -> tuple[_Token, ...]:
-    """A sheet's fields are asked for their language, then read: the same texts a few times in a row."""
-    # Cut again, as one sign may stand for eighteen.
+    """Split a text into words. Cached, as the language is detected before the parsing."""
+    # Cut again, as normalisation may turn one character into eighteen.
     text = unicodedata.normalize("NFKC", text[:MOST_CHARS])[:MOST_CHARS]
     text = _APOSTROPHES.sub("", text)
     found: list[_Token] = []
@@ -105,6 +108,6 @@ def _tokens(text: str) -> tuple[_Token, ...]:
             gap = " "  # 7/8
         pause = "." if _HARD.search(gap) else "," if any(c in gap for c in ",/+()[]") else ""
         segment += bool(pause)
-        if word := folded(match[0]):
+        if word := fold(match[0]):
             found.append(_Token(match[0], word, pause, segment))
     return tuple(found)

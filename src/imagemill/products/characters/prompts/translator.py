@@ -1,6 +1,8 @@
-"""Sheets and stories into visual English: by a language model where there is one, else by the glossary.
+"""Translation of sheets and stories into visual English, by a language model if there is one, else by the
+glossary.
 
-Whatever the model says is filtered as if a stranger had said it: text in a sheet may have talked to it.
+The model's answer is filtered like any user input, as a text in the sheet may contain instructions to the
+model.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ from imagemill.products.characters.prompts import glossary, sanitize
 from imagemill.products.characters.prompts.glossary import allowed_tags, truncated_tags
 from imagemill.products.characters.prompts.llm_client import LlmClient, LlmFailed
 from imagemill.products.characters.prompts.sanitize import is_foreign
-from imagemill.products.characters.prompts.scenes import MOST_SCENERY, setting
+from imagemill.products.characters.prompts.scenes import MOST_SCENERY, describe_scene
 from imagemill.products.characters.prompts.types import (
     MOST_UNTRANSLATED,
     Appearance,
@@ -28,30 +30,46 @@ from imagemill.products.characters.prompts.types import (
     StoryContext,
 )
 
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Version of the instructions and of the filter; raised when they change, so that cached answers are not
+used."""
 _MOST_READ = 60
-"""Items of a list that are looked at."""
+"""Maximum number of items read from a list."""
 _DESCRIPTION_CHARS = 400
+_FIELD_CHARS = 2000
+_MESSAGES = 6
 _GENDERS: Mapping[object, Gender] = {"female": "female", "male": "male"}
+_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+
+
+# The filter of the model's answers
 
 
 def parse_appearance(
     answer: Mapping[str, Any], sheet: CharacterSheet, known: Appearance
 ) -> Appearance | None:
-    """None where nothing can be used though the glossary found something, or lists are no lists."""
+    """Return the usable part of an answer.
+
+    None when its lists are not lists, or when nothing in it is usable although the glossary found something.
+    """
     lists = {name: answer.get(name, []) for name in ("physical", "attire", "style")}
     if not all(isinstance(value, (list, tuple)) for value in lists.values()):
         return None
     physical, attire, style = (allowed_tags(_tags(value), sheet) for value in lists.values())
     if not (physical or attire) and (known.physical or known.attire):
         return None
-    # A model that answers with one list has not understood; its tags are still tags.
+    # Some models repeat one list; its tags are still valid.
     attire = tuple(tag for tag in attire if tag not in physical)
     gender = _GENDERS.get(_hashable(answer.get("gender")), known.gender)
-    return Appearance(gender, *truncated_tags(physical, attire, style), untranslated=_reported(answer, sheet))
+    return Appearance(
+        gender, *truncated_tags(physical, attire, style), untranslated=_untranslated(answer, sheet)
+    )
 
 
 def parse_scene(answer: Mapping[str, Any], known: SceneDescription) -> SceneDescription | None:
-    """None where there is neither a tag nor a description to use."""
+    """Return the usable part of an answer; None when it has neither a usable tag nor a description."""
     given = answer.get("tags", [])
     tags = sanitize.distinct(_tags(given if isinstance(given, (list, tuple)) else []))[:MOST_SCENERY]
     text = described(answer.get("description"))
@@ -61,7 +79,7 @@ def parse_scene(answer: Mapping[str, Any], known: SceneDescription) -> SceneDesc
 
 
 def described(text: object) -> str:
-    """An English description, or "" for anything else."""
+    """Return a description if it is a usable English text, else an empty text."""
     if not isinstance(text, str):
         return ""
     plain = unicodedata.normalize("NFKD", text[: 4 * _DESCRIPTION_CHARS])
@@ -87,8 +105,8 @@ def _hashable(value: object) -> object:
     return value if isinstance(value, str) else None
 
 
-def _reported(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ...]:
-    """Words that do stand in the sheet."""
+def _untranslated(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ...]:
+    """Return the answer's untranslated words that really are in the sheet."""
     given = answer.get("untranslated", [])
     if not isinstance(given, (list, tuple)):
         return ()
@@ -99,13 +117,7 @@ def _reported(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str, ..
     ]
 
 
-log = logging.getLogger(__name__)
-
-VERSION = 1
-"""Of the questions and the filter: raised when they change, so that no former answer is taken."""
-_FIELD_CHARS = 2000
-_MESSAGES = 6
-_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+# The translator
 
 _LOOK = (
     "You turn character sheets into English danbooru-style tags for an image model. The user's message is "
@@ -126,14 +138,14 @@ _SCENE = (
 
 
 class Cache(Protocol):
-    """Translations by the hash of what was translated."""
+    """Translations by the hash of the translated text."""
 
     def get(self, key: str) -> str | None: ...
     def put(self, key: str, text: str) -> None: ...
 
 
 class MemoryCache:
-    """The latest in this process."""
+    """The latest translations of this process."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
@@ -156,7 +168,7 @@ class MemoryCache:
 
 @dataclass(frozen=True, slots=True)
 class TranslatorHealth:
-    """``source`` of translations, the model where there is one, and why it last failed, or ""."""
+    """The source of translations, the language model if there is one, and its last problem, if any."""
 
     source: str
     model: str
@@ -164,7 +176,7 @@ class TranslatorHealth:
 
 
 class Translator:
-    """May be used by several threads at once. Raises nothing but the cache's errors."""
+    """Thread-safe. Its methods raise only errors of the cache."""
 
     def __init__(self, chat: LlmClient | None, cache: Cache) -> None:
         self._chat = chat
@@ -174,11 +186,11 @@ class Translator:
     def health(self) -> TranslatorHealth:
         if self._chat is None:
             return TranslatorHealth("glossary", "", "")
-        return TranslatorHealth("llm", self._chat.rules.model, self._chat.problem)
+        return TranslatorHealth("llm", self._chat.model, self._chat.problem)
 
     def look(self, sheet: CharacterSheet) -> Appearance:
-        """Where the model fails the glossary answers, and ``problem`` says why."""
-        known = glossary.look(sheet)
+        """Translate a sheet. When the model fails, the glossary is used and ``problem`` gives the reason."""
+        known = glossary.describe_appearance(sheet)
         if self._chat is None or not any(_content(sheet).values()):
             return known
         key = _key(self._chat, "look", _content(sheet))
@@ -186,19 +198,19 @@ class Translator:
         if kept is not None and (look := parse_appearance(kept, sheet, known)):
             return replace(look, by="cache")
         try:
-            look = parse_appearance(_asked(self._chat, _LOOK, _content(sheet)), sheet, known)
+            look = parse_appearance(_ask(self._chat, _LOOK, _content(sheet)), sheet, known)
             if look is None:
                 raise LlmFailed("the language model's answer has no usable tags")
         except LlmFailed as error:
             log.warning("a character sheet was translated by the glossary: %s", error)
             return replace(known, problem=str(error))
-        self._cache.put(key, json.dumps(_kept(look)))
+        self._cache.put(key, json.dumps(_dump(look)))
         return replace(look, by="llm")
 
-    def scene(self, telling: StoryContext) -> SceneDescription:
-        """As `look`."""
-        known = setting(telling)
-        content = _story(telling)
+    def scene(self, story: StoryContext) -> SceneDescription:
+        """Translate a scene, in the same way as `look`."""
+        known = describe_scene(story)
+        content = _story(story)
         if self._chat is None or not any(content.values()):
             return known
         key = _key(self._chat, "scene", content)
@@ -206,7 +218,7 @@ class Translator:
         if kept is not None and (scene := parse_scene(kept, known)):
             return replace(scene, by="cache")
         try:
-            scene = parse_scene(_asked(self._chat, _SCENE, content), known)
+            scene = parse_scene(_ask(self._chat, _SCENE, content), known)
             if scene is None:
                 raise LlmFailed("the language model's answer has no usable description")
         except LlmFailed as error:
@@ -217,35 +229,35 @@ class Translator:
 
 
 def _content(sheet: CharacterSheet) -> dict[str, str]:
-    """What is asked about: no names, as they cannot be seen and are nobody else's business."""
+    """Return the fields that are sent to the model: no names, as they are not visible and are private."""
     fields = {name: text for name, text in asdict(sheet).items() if name not in ("name", "lora")}
     return {name: " ".join(text[:_FIELD_CHARS].split()) for name, text in fields.items()}
 
 
-def _story(telling: StoryContext) -> dict[str, Any]:
+def _story(story: StoryContext) -> dict[str, Any]:
     return {
-        "title": telling.title[:_FIELD_CHARS],
-        "summary": telling.summary[:_FIELD_CHARS],
-        "messages": [message[:_FIELD_CHARS] for message in telling.messages[-_MESSAGES:]],
-        "place": telling.place[:_FIELD_CHARS],
-        "mood": telling.mood[:_FIELD_CHARS],
+        "title": story.title[:_FIELD_CHARS],
+        "summary": story.summary[:_FIELD_CHARS],
+        "messages": [message[:_FIELD_CHARS] for message in story.messages[-_MESSAGES:]],
+        "place": story.place[:_FIELD_CHARS],
+        "mood": story.mood[:_FIELD_CHARS],
     }
 
 
 def _key(chat: LlmClient, kind: str, content: Mapping[str, Any]) -> str:
-    whole = {"kind": kind, "version": VERSION, "model": chat.rules.model, "content": content}
+    whole = {"kind": kind, "version": VERSION, "model": chat.model, "content": content}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def _asked(chat: LlmClient, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _ask(chat: LlmClient, system: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = _read(chat.ask(system, json.dumps(content, ensure_ascii=False)))
     if answer is None:
-        raise LlmFailed("the language model's answer is no JSON object")
+        raise LlmFailed("the language model's answer is not a JSON object")
     return answer
 
 
 def _read(text: str) -> Mapping[str, Any] | None:
-    """A JSON object, in a code fence or not; nothing around it."""
+    """Parse a JSON object, with or without a code fence; None for anything else."""
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
@@ -254,6 +266,6 @@ def _read(text: str) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _kept(look: Appearance) -> dict[str, Any]:
+def _dump(look: Appearance) -> dict[str, Any]:
     names = ("gender", "physical", "attire", "style", "untranslated")
     return {name: getattr(look, name) for name in names}

@@ -1,4 +1,4 @@
-"""Character sheets as people write them, and looks as image models read them."""
+"""Character sheets and stories as users write them, and their translations for image models."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,8 @@ Gender = Literal["female", "male", "unknown"]
 Source = Literal["glossary", "llm", "cache"]
 
 MOST_TAGS = 15
-"""Of a look: physical, attire and style together. More of them water each other down."""
+"""Maximum number of tags of an appearance, physical, attire and style together. More would weaken each other.
+"""
 MOST_UNTRANSLATED = 20
 
 
@@ -27,17 +28,17 @@ class CharacterSheet:
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What can be seen of a character: English tags in the style of danbooru, at most `MOST_TAGS`."""
+    """The visible traits of a character: English tags in the style of danbooru, at most `MOST_TAGS`."""
 
     gender: Gender = "unknown"
     physical: tuple[str, ...] = ()
     attire: tuple[str, ...] = ()
     style: tuple[str, ...] = ()
     untranslated: tuple[str, ...] = ()
-    """Words of the sheet that look visual and are in no tag, as they were written."""
+    """Words of the sheet that seem visual but are in no tag, as they were written."""
     by: Source = "glossary"
     problem: str = ""
-    """Why the glossary had to answer where a language model was asked; holds no text of the sheet."""
+    """The reason why the glossary was used instead of the language model; contains no text of the sheet."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -46,7 +47,7 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class StoryContext:
-    """What a picture of a story is made from, in any language. ``messages``: the last of a conversation."""
+    """The texts for a picture of a story, in any language. ``messages``: the last ones of a conversation."""
 
     title: str = ""
     summary: str = ""
@@ -58,11 +59,11 @@ class StoryContext:
 
 @dataclass(frozen=True, slots=True)
 class SceneDescription:
-    """Where a scene is, what happens and how it feels, without its people."""
+    """The place, time, action and mood of a scene, without its people."""
 
     tags: tuple[str, ...] = ()
     description: str = ""
-    """English, by a language model only; it may tell what the people do."""
+    """English text, only from a language model; it may describe the people's actions."""
     untranslated: tuple[str, ...] = ()
     by: Source = "glossary"
     problem: str = ""

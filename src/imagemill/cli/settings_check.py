@@ -1,0 +1,120 @@
+"""What is wrong with given settings, in sentences that hold no secret."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from imagemill.config import ALIASES, ENV_FILE, FIXED, PREFIX, TOML_FILE, aliases, setting_names
+from imagemill.settings import SecretUrl, mask_url
+
+CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
+"""Variables of the client commands: the server's address and a token."""
+
+
+def variables() -> Iterator[str]:
+    """The names in the environment, ``.env`` and ``imagemill.toml``, as environment names."""
+    for names in given_names().values():
+        yield from names
+
+
+def given_names() -> dict[str, list[str]]:
+    """The names that each source sets, as environment names; in the environment those of other programs, too.
+
+    Raises `OSError` or `ValueError` for a file that cannot be read.
+    """
+    found = {"environment": [name.upper() for name, value in os.environ.items() if value]}
+    if Path(ENV_FILE).is_file():
+        from dotenv import dotenv_values
+
+        found[ENV_FILE] = [name.upper() for name, value in dotenv_values(ENV_FILE).items() if value]
+    if Path(TOML_FILE).is_file():
+        table = tomllib.loads(Path(TOML_FILE).read_text(encoding="utf-8"))
+        found[TOML_FILE] = list(_flat(table, PREFIX))
+    return found
+
+
+_LEAVES = frozenset(name for name, _ in setting_names())
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, value in table.items():
+        whole = f"{prefix}{name.upper()}"
+        if isinstance(value, Mapping) and whole not in _LEAVES:
+            yield from _flat(value, f"{whole}__")  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            yield whole
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """A sentence for each variable that looks like a setting of ours and is none, or is one no more."""
+    names = [name for name, _ in setting_names()]
+    known = [*names, *(alias for alias in ALIASES if alias.startswith(PREFIX))]
+    groups = {name.rpartition("__")[0] for name in known}
+    combined = tuple(f"{name}__" for name in names)
+    lines: list[str] = []
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper in groups or upper in CLIENT_NAMES:
+            continue
+        if upper in FIXED:
+            lines.append(f"{name} is ignored: it is no setting any more, its value is always {FIXED[upper]}")
+        elif not upper.startswith(combined):
+            near = difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
+            lines.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def format_errors(error: ValidationError) -> list[str]:
+    """A sentence for each wrong setting, with the name it was set by and no secret."""
+    others = aliases()
+    fields = dict(setting_names())
+    lines: list[str] = []
+    for fault in error.errors():
+        reason = fault["msg"].removeprefix("Value error, ") if not fault["loc"] else fault["msg"]
+        path = [str(part).upper() for part in fault["loc"]]
+        shown = "__".join(path)
+        shown = shown if shown.startswith(PREFIX) else f"{PREFIX}{shown}"
+        setting = next((name for name in fields if shown == name or shown.startswith(f"{name}__")), "")
+        also = f" (or {', '.join(others[shown])})" if shown in others else ""
+        if not path:
+            lines.append(reason)
+        elif fault["type"] == "extra_forbidden":
+            lines.extend(unknown_variables([shown]) or [f"{shown} is not a setting"])
+        elif not setting or holds_secret(fields[setting].annotation):
+            lines.append(f"{shown}{also}: {reason}{_masked_input(fields.get(setting), fault['input'])}")
+        else:
+            lines.append(f"{shown}{also}: {reason} (it is {_shown(fault['input'])})")
+    return lines
+
+
+def holds_secret(annotation: Any) -> bool:
+    """Whether a type is, or contains, one whose values are never shown."""
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr):
+        return True
+    return any(map(holds_secret, get_args(annotation)))
+
+
+def _masked_input(field: FieldInfo | None, value: Any) -> str:
+    """A URL without its password; nothing of other secrets, nor of whole groups, which may hold some."""
+    is_url = field is not None and SecretUrl in _types(field.annotation)
+    if not is_url or not isinstance(value, (str, SecretUrl)):
+        return ""
+    text = value.get_secret_value() if isinstance(value, SecretUrl) else value
+    return f" (it is {_shown(text)})" if "://" in text else ""
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
+
+
+def _shown(value: Any) -> str:
+    text = repr(mask_url(value)) if isinstance(value, str) else mask_url(repr(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,123 @@
+"""The hook of a product: recipes, tables, routes, settings and commands of one application, in one folder.
+
+An entry point of the group ``imagemill.products`` names an instance of `Product`. Its module is imported by
+every process and by the command line, so it imports nothing heavy at the top: the methods do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import typer
+    from pydantic import BaseModel
+
+    from imagemill.api.base import ApiModule, Services
+    from imagemill.blobs.base import BlobStore
+    from imagemill.db.database import Database
+    from imagemill.jobs.store.finish import RecordWriters
+    from imagemill.jobs.store.store import FileReferences, JobStore
+    from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
+    from imagemill.recipes.base import Recipe
+    from imagemill.safety.chain import Check
+
+
+@dataclass(frozen=True, slots=True)
+class ProductContext:
+    """The components of a process that a product builds on."""
+
+    settings: Mapping[str, Any]
+    """The product's own settings groups, by the names in `Product.settings`."""
+    owner: str
+    """The owner of what this installation makes on nobody's request."""
+    database: "Database"
+    jobs: "JobStore"
+    blobs: "BlobStore"
+    load_input: Callable[[str], bytes]
+    """Return an input image by its source; see `imagemill.jobs.inputs.InputPictures.load`."""
+    run_transform: "Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]"
+    """Run a transform in a confined process."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What tasks that arrive by Celery may use besides `ProductContext`."""
+
+    services: "Services"
+    base_url: str
+    """The address that links to this installation begin with."""
+    time_limit_s: float
+    """Seconds after which a task should have answered."""
+
+
+class TaskRunner(Protocol):
+    """Runs a product's Celery tasks. Raises `ShuttingDown` once it accepts no more."""
+
+    def run(self, name: str, task_id: str, arguments: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def stop_accepting(self, patience_s: float) -> None:
+        """Let running tasks end with `ShuttingDown`, wait for them at most so many seconds."""
+        ...
+
+
+class ProductParts:
+    """A product in one process. Subclasses override what they have."""
+
+    recipes: "Sequence[Recipe]" = ()
+
+    def api(self) -> "ApiModule | None":
+        """The routes. Called only in a process that answers HTTP or writes callbacks."""
+        return None
+
+    def tasks(self, context: TaskContext) -> TaskRunner:
+        """The runner of `Product.celery_tasks`."""
+        raise NotImplementedError
+
+    def prune(self) -> None:
+        """Delete rows that have grown old. Called about once an hour, by one process of all."""
+
+    def close(self) -> None:
+        """Close threads and connections."""
+
+
+class Product:
+    """A product as it is registered. Subclasses override what they have."""
+
+    name: ClassVar[str]
+    settings: "ClassVar[Mapping[str, type[BaseModel]]]" = {}
+    """Settings groups by name: ``books`` is read from ``IMAGEMILL_BOOKS__*`` and the table ``[books]``."""
+    blob_prefix: ClassVar[str] = ""
+    """Where the product keeps files that outlive their jobs, such as ``books/``; empty: nowhere.
+
+    A file there that `file_references` does not know is deleted as an orphan.
+    """
+    celery_tasks: ClassVar[tuple[str, ...]] = ()
+    """Names of tasks that applications send to ``generator_queue``."""
+    check_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the checks of prompts that `checks` may return."""
+    migrations: ClassVar[Path | None] = None
+    """A folder with Alembic's ``versions`` of the product's own tables, in a version table of their own:
+    ``alembic_version_{name}``. None: the product has no tables, or they are part of the core's schema."""
+
+    def record_writers(self) -> "RecordWriters":
+        """Writers of the records of successes, by the type of `imagemill.recipes.base.Plan.record`."""
+        return {}
+
+    def file_references(self) -> "FileReferences | None":
+        """A query that returns which of some blob keys the product's rows refer to."""
+        return None
+
+    def checks(self, settings: Mapping[str, Any]) -> "Mapping[str, Check]":
+        """Checks of prompts that ``IMAGEMILL_SAFETY__CHECKS`` may name, as the settings ask for them."""
+        del settings
+        return {}
+
+    def commands(self) -> "Mapping[str, typer.Typer]":
+        """Groups of commands by the name they get below ``imagemill``."""
+        return {}
+
+    def build(self, context: ProductContext) -> ProductParts:
+        """Build the product for this process."""
+        del context
+        return ProductParts()
