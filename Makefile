@@ -54,7 +54,7 @@ proof: $(VENV)/.dev
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	cd requirements && for set in base dev docs build image; do ./compile $$set; done
+	cd requirements && for set in base dev docs build image client; do ./compile $$set; done
 
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

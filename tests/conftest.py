@@ -23,6 +23,7 @@ from imagemill.config import Settings
 from imagemill.db.engine import normalise, open_engines
 from imagemill.web import websockets
 from tests import databases
+from tests.answers import AnswerCheck
 from tests.postgres import server_url
 
 pytest_plugins = ["tests.spreading"]
@@ -166,7 +167,7 @@ def running_server(
     mill = Application(settings, roles)
     prepare(mill)
     wire = websockets.wire() | {"proxy_headers": False}
-    app = application(mill)
+    app = AnswerCheck(application(mill))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = _Uvicorn(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -181,6 +182,7 @@ def running_server(
     server.end()
     thread.join(20)
     assert not thread.is_alive(), "the server did not stop"
+    assert not app.wrong, "\n".join(app.wrong[:5])
 
 
 @pytest.fixture

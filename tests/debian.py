@@ -14,6 +14,8 @@ import pytest
 
 _FETCH_S = 300
 """RabbitMQ with Erlang is 40 MB."""
+_LIBRARIES = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/pulseaudio")
+"""The second holds a part of PulseAudio's library that it looks for where an installed machine has it."""
 
 
 def unpacked(*packages: str) -> Path:
@@ -36,7 +38,7 @@ def unpacked(*packages: str) -> Path:
 
 def environment(root: Path) -> dict[str, str]:
     """What a program of `root` needs to find its libraries and the programs it calls."""
-    libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]
+    libraries = [str(folder) for place in _LIBRARIES for folder in root.glob(place)]
     programs = [str(root / "usr/sbin"), str(root / "usr/bin")]
     return {
         **os.environ,

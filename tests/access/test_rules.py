@@ -13,11 +13,12 @@ from imagemill.accounts.passwords import check_password
 from imagemill.accounts.throttle import network
 from imagemill.accounts.tokens import Tokens, UnusableKey
 from imagemill.accounts.users import check_email
+from imagemill.api.app import PUBLIC
 from imagemill.domain import access
 from imagemill.domain.access import Role, Scope, check_account, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, Unauthenticated
-from imagemill.web.permissions import PUBLIC, RoutePermission, RoutePermissions
+from imagemill.web.policies import PathPolicies, PathPolicy
 
 SECRET, FORMER = "s" * 40, "f" * 40
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
@@ -179,11 +180,11 @@ def test_a_poor_password_is_refused(password: str) -> None:
 
 
 def test_the_longest_permit_decides_and_what_nobody_declared_is_for_administrators() -> None:
-    permits = RoutePermissions(
+    permits = PathPolicies(
         [
             *PUBLIC,
-            RoutePermission("/a/", Scope.JOBS_READ, Scope.JOBS_WRITE),
-            RoutePermission("/a/{b}/c", Scope.NODES_READ),
+            PathPolicy("/a/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+            PathPolicy("/a/{b}/c", Scope.NODES_READ),
         ]
     )
     assert permits.of("/a/x").scope("GET") is Scope.JOBS_READ

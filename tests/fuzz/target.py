@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from tests.cli.programs import Program, image_job, running
+from tests.documents import whole_document
 from tests.graphs import graph
 
 ADMIN_KEY = "the-key-of-whoever-looks-after-the-fuzzed-server"
@@ -62,7 +63,7 @@ def target(folder: Path, database_url: str = "") -> Iterator[Target]:
             user = Caller("user", _key(http, "fuzz"))
             for caller in (admin, user):
                 caller.things = _things(http, caller)
-            document = _ok(http.get("/openapi.json", headers=admin.headers))
+            document = whole_document(program.url, admin.headers)
         yield Target(program, program.url, document, [admin, user])
         assert program.process.poll() is None, program.log.read_text()[-3000:]
 

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from imagemill.web import problems
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules
+from imagemill.web.policies import Cors, PathPolicies, PathPolicy
 from tests.conftest import Server, image_job
 from tests.http.support import count_jobs, events_of, first, formats, problem
 from tests.http.test_bad_requests import raw_answer
@@ -206,8 +207,10 @@ def test_a_bug_is_a_problem_that_tells_nothing() -> None:
     async def broken() -> None:
         raise RuntimeError("the password is hunter2")
 
+    policies = PathPolicies([PathPolicy("/v1/", None, cors=Cors.CONTRACT)])
     client = TestClient(
-        EdgeMiddleware(app, EdgeRules(hosts=["testserver"], body_bytes=1000)), raise_server_exceptions=False
+        EdgeMiddleware(app, EdgeRules(hosts=["testserver"], body_bytes=1000), policies),
+        raise_server_exceptions=False,
     )
     answer: Any = client.get("/v1/broken")
 

@@ -204,7 +204,7 @@ BAD: list[tuple[Any, str, str]] = [
     ({"recipe": "textToImage"}, "input", "required"),
     (request() | {"recipe": "textToImge"}, "recipe", "did you mean 'textToImage'"),
     (request() | {"recipe": 5}, "recipe", "string"),
-    (request() | {"input": []}, "input", "dictionary"),
+    (request() | {"input": []}, "input", "object"),
     (request() | {"inputs": {}}, "inputs", "did you mean 'input'"),
     (request(priority=101), "priority", "100"),
     (request(timeoutS=0), "timeoutS", "greater than 0"),

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tests.conftest import Server, image_job
+from tests.documents import ADDRESSES, whole_document
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 ROUTES = {
@@ -60,9 +61,7 @@ ROUTES = {
 
 @pytest.fixture(scope="module")
 def document(server: Server) -> dict[str, Any]:
-    answer = httpx2.get(f"{server.url}/openapi.json", verify=False)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return whole_document(server.url)
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -197,7 +196,16 @@ def test_the_fields_of_a_job_are_those_that_are_read(document: dict[str, Any], s
     assert server.submit(image_job(), whatif="true").status_code == 200
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_every_document_names_no_schema_that_it_lacks(server: Server, address: str) -> None:
+    document = server.client.get(address).json()
+    assert all(
+        path.startswith(("/v1/", "/fal")) is (address != "/openapi.json") for path in document["paths"]
+    )
+    test_every_reference_leads_somewhere(document)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/fal", "/docs/civitai-v1"])
 def test_a_documentation_page_needs_no_internet(server: Server, page: str) -> None:
     text = httpx2.get(server.url + page, verify=False).text
 

@@ -283,7 +283,7 @@ BAD: list[tuple[Any, str, str]] = [
     ({"size": 2**60}, "size", "9007199254740992"),
     ({"size": "big"}, "size", "integer"),
     ({"hashes": {"MD5": "x"}}, "hashes.MD5", "SHA256"),
-    ({"hashes": []}, "hashes", "dictionary"),
+    ({"hashes": []}, "hashes", "object"),
     ({"hashes": {"SHA256": 5}}, "hashes.SHA256", "string"),
     ({"fileFormat": "safetensorz"}, "fileFormat", "did you mean 'safeTensor'"),
     ({"fileName": "../../etc/passwd"}, "fileName", "relative"),
@@ -295,8 +295,8 @@ BAD: list[tuple[Any, str, str]] = [
     ({"allowCommercialUse": {}}, "allowCommercialUse", "Sell"),
     ({"downloadUrls": "x"}, "downloadUrls", "list"),
     ({"trainedWords": [["x"]]}, "trainedWords[0]", "string"),
-    ([], "body", "dictionary"),
-    ("text", "body", "dictionary"),
+    ([], "body", "object"),
+    ("text", "body", "object"),
 ]
 
 

@@ -287,7 +287,7 @@ def test_a_removed_workflow_cannot_be_run_but_its_versions_can_be_read(server: S
         ("graph", "no nodes", {"graph": {}, "manifest": None}),
         ("graph", "class_type", {"graph": {"1": {}}, "manifest": None}),
         ("graph", "Export (API)", {"graph": UI_FORMAT, "manifest": None}),
-        ("graph", "dictionary", {"graph": [1], "manifest": None}),
+        ("graph", "object", {"graph": [1], "manifest": None}),
         ("manifest", "not TOML", {"manifest": "= 1"}),
         ("manifest", "steps", {"manifest": MANIFEST.replace('type = "integer"', 'type = "whole"')}),
         ("manifest", "has no node", {"manifest": MANIFEST.replace('"5", "steps"', '"99", "steps"')}),

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
+from imagemill.api.app import PUBLIC
 from imagemill.config import Settings
 from imagemill.domain.access import Role, Scope
-from imagemill.web.permissions import PUBLIC, RoutePermissions
+from imagemill.web.policies import PathPolicies
 from tests.conftest import Server, running_server
-from tests.isolation.operations import Operation, document, operations
+from tests.documents import whole_document
+from tests.isolation.operations import Operation, operations
 from tests.isolation.owners import ADMIN_KEY, JWT_SECRET, Belongings, Party, bearer, make_key, settle
 
 
@@ -19,7 +21,7 @@ class Stage:
     server: Server
     http: httpx2.Client
     operations: list[Operation]
-    permits: RoutePermissions
+    permits: PathPolicies
     alice: Belongings
     """An account."""
     ann: Belongings
@@ -53,7 +55,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         running_server(settings) as server,
         httpx2.Client(base_url=server.url, timeout=30, verify=False) as http,
     ):
-        offered = operations(document(server.url))
+        offered = operations(whole_document(server.url))
         paths = {operation.path for operation in offered}
         shop = make_key(server, "shop", is_service=True)
 
@@ -73,9 +75,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "an end user called like the account": party("shop", shop, "alice"),
         }
         dialects = server.app.dialects
-        permits = RoutePermissions(
-            [*PUBLIC, *(permit for dialect in dialects for permit in dialect.permissions)]
-        )
+        permits = PathPolicies([*PUBLIC, *(policy for module in dialects for policy in module.policies)])
         yield Stage(server, http, offered, permits, alice, ann, unknown_keys, eve, empty)
 
 
@@ -96,5 +96,5 @@ def look_round(party: Party, offered: list[Operation]) -> dict[str, object]:
             seen[operation.path] = (answer.status_code, body)
     query = party.ask("POST", "/v1/consumer/jobs/query", json={})
     seen["query"] = (query.status_code, query.json())
-    seen["document"] = document(party.server.url, party.headers)["paths"]
+    seen["document"] = whole_document(party.server.url, party.headers)["paths"]
     return seen

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
-
 METHODS = ("get", "put", "post", "patch", "delete", "head")
 
 
@@ -47,9 +45,3 @@ def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 query = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
                 body = operation.get("requestBody", {}).get("content", {})
                 yield Operation(method.upper(), path, tuple(query), tuple(body))
-
-
-def document(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    answer = httpx2.get(f"{url}/openapi.json", headers=dict(headers or {}), verify=False)
-    assert answer.status_code == 200, answer.text
-    return answer.json()

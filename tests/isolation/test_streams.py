@@ -6,10 +6,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from fastapi import APIRouter
 from fastapi.routing import APIWebSocketRoute
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from imagemill.api.base import ApiModule
+from imagemill.bootstrap.application import Application
 from imagemill.bootstrap.build import signing_key
 from imagemill.domain.signing import UrlSigner
 from imagemill.web.auth import FORBIDDEN, UNAUTHENTICATED
@@ -30,8 +33,14 @@ def things(request: pytest.FixtureRequest, stage: Stage) -> Belongings:
 def sockets(stage: Stage) -> list[Operation]:
     """Every route for WebSockets that the running server has."""
     app = stage.server.app
-    found = [path for dialect in app.dialects for path in _sockets(dialect.router(app.services).routes)]
+    found = [path for dialect in app.dialects for path in _sockets(_router(app, dialect).routes)]
     return [Operation("GET", path, ()) for path in found]
+
+
+def _router(app: Application, module: ApiModule) -> APIRouter:
+    settings = app.settings_group(module.settings) if module.settings is not None else None
+    router = module.router
+    return router if isinstance(router, APIRouter) else router(app.services, settings)
 
 
 def _sockets(routes: Any) -> Iterator[str]:

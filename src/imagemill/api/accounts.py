@@ -38,7 +38,7 @@ from imagemill.web import openapi
 from imagemill.web.auth import audit_target, caller
 from imagemill.web.http import cursor, json_response, number
 from imagemill.web.middleware import client_address
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 
 _MOST = 500
 _LIMIT = (openapi.whole(1, _MOST, 50), "How many")
@@ -302,7 +302,7 @@ def _add(
 _AUTH = "/api/v1/auth"
 
 
-def _router(services: Services) -> APIRouter:
+def _router(services: Services, _: object) -> APIRouter:
     routes = APIRouter()
     routes.include_router(AdminRoutes(services).router())
     routes.include_router(AuthRoutes(services.users).router())
@@ -313,20 +313,20 @@ DIALECT = ApiModule(
     name="accounts",
     router=_router,
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/keys", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        RoutePermission("/api/v1/keys/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        RoutePermission("/api/v1/owners", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/owners/", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/users", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/users/", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/audit", Scope.ADMIN, Scope.ADMIN),
+    policies=(
+        PathPolicy("/api/v1/keys", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        PathPolicy("/api/v1/keys/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        PathPolicy("/api/v1/owners", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/owners/", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/users", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/users/", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/audit", Scope.ADMIN, Scope.ADMIN),
         *(
-            RoutePermission(f"{_AUTH}/{name}", None)
+            PathPolicy(f"{_AUTH}/{name}", None)
             for name in ("sign-up", "login", "refresh", "forgot-password", "reset-password")
         ),
-        RoutePermission(f"{_AUTH}/change-password", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
-        RoutePermission(f"{_AUTH}/logout", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        RoutePermission(f"{_AUTH}/me", Scope.ACCOUNT_READ),
+        PathPolicy(f"{_AUTH}/change-password", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
+        PathPolicy(f"{_AUTH}/logout", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        PathPolicy(f"{_AUTH}/me", Scope.ACCOUNT_READ),
     ),
 )

@@ -1,7 +1,7 @@
-"""Everything a dialect may use, built once by `imagemill.bootstrap.application`."""
+"""What a part of the HTTP API declares (`ApiModule`) and may use (`Services`)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagemill.accounts.access import Access
@@ -26,7 +26,7 @@ from imagemill.nodes.registry import NodeRegistry
 from imagemill.quotas.service import RequestLimiter
 from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.outbox import Delivery
@@ -75,27 +75,37 @@ class Services:
     prompt_chars: int
     wait_s: float
     response_config: ResponseConfig
-    options: Mapping[str, Any]
-    """The settings of dialects that have some, by the dialect's name."""
     secret: Callable[[str], bytes]
-    """A secret of this installation by its name, drawn when it is first asked for; may block."""
+    """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiModule:
+    """A part of the HTTP API: our own, a product's, or a foreign protocol's. See `imagemill.api.jobs`."""
+
     name: str
-    """Kept on each job that came in by it."""
-    router: "Callable[[Services], APIRouter]"
+    """Stored with each job that was submitted by it."""
+    router: "APIRouter | Callable[[Services, Any], APIRouter]"
+    """A router at module level, or a function that builds one from the services and the module's settings."""
     callback: Format
-    webhook_format: Callable[[Services], Format] | None = None
-    """In place of ``callback``, where the words of callbacks need more than the delivery."""
-    permissions: tuple[RoutePermission, ...] = ()
-    """What its routes need; what none of them names is for admins only."""
+    context: Callable[[Services, Any], Any] | None = None
+    """Builds, once a process, the object that handlers receive by `imagemill.api.dependencies.context`."""
+    settings: str | None = None
+    """The name of the settings group that ``router``, ``context`` and ``webhook_format`` receive."""
+    webhook_format: Callable[[Services, Any], Format] | None = None
+    """Replaces ``callback`` where the body needs more than the delivery."""
+    policies: tuple[PathPolicy, ...] = ()
+    """Permissions, caching and CORS of its paths; a path without a policy is for administrators only."""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Each tag of its routes with a sentence for the documentation."""
+    document: str | None = None
+    """The name of the OpenAPI document its routes stand in, served as ``/openapi/NAME.json``; None means
+    ``/openapi.json``, our own API's."""
     extra_openapi: Callable[[Services, Caller | None], Mapping[str, Any]] | None = None
-    """Further paths of the OpenAPI document as this caller sees it, None for nobody we know; they come and go
-    while the server runs. May block."""
+    """Returns further paths of the OpenAPI document as this caller sees it, None for an unknown one. They may
+    change while the server runs. May block."""
 
 
 def no_callback(delivery: Delivery) -> Mapping[str, Any]:
-    """For dialects that accept no jobs."""
-    raise NotFound(f"job {delivery.job.id} was not submitted by this dialect")
+    """Refuse a callback; for modules that accept no jobs."""
+    raise NotFound(f"job {delivery.job.id} was not submitted by this API")

@@ -1,17 +1,17 @@
-"""``/api/v1/prices`` and ``/api/v1/credits``."""
+"""``/api/v1/prices`` and ``/api/v1/credits``: what jobs cost, balances, statements and transfers."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.credits.ledger import Balance, LedgerEntry, StatementPage
-from imagemill.credits.pricing import Prices
+from imagemill.api.base import ApiModule, no_callback
+from imagemill.api.dependencies import ServicesDep
+from imagemill.credits.ledger import Balance, EntryKind, LedgerEntry, StatementPage
 from imagemill.credits.service import CreditService, LedgerRequest
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, to_datetime
@@ -21,37 +21,129 @@ from imagemill.domain.images import RenderSize
 from imagemill.domain.jobs import Draft
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
-from imagemill.web.http import Real, idempotency_key, json_body, json_response, number
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors, suggestion
+from imagemill.web.http import Real, idempotency_key, json_response
+from imagemill.web.policies import PathPolicy
+from imagemill.web.problems import suggestion
+from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 
 _MOST = MAX_AMOUNT / CREDIT
 _Owner = Annotated[str, Field(min_length=1, max_length=64, description="Account, or account:user.")]
 _Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+_BALANCE = {"owner": "local", "available": 120.5, "held": 0.0, "exempt": False, "charged": True}
+_ENTRY = {
+    "owner": "local",
+    "number": 7,
+    "at": "2026-01-31T12:00:00+00:00",
+    "kind": "grant",
+    "available": 100.0,
+    "held": 0.0,
+    "balance": 120.5,
+    "job": None,
+    "actor": "local",
+    "note": "January",
+}
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class GrantBody(RequestModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"owner": "local", "amount": 100, "note": "January"}]}
+    )
 
-
-class GrantBody(_Body):
     owner: _Owner
     amount: Real = Field(
-        ge=-_MOST, le=_MOST, allow_inf_nan=False, description="Credits; less than 0 takes them away."
+        ge=-_MOST, le=_MOST, allow_inf_nan=False, description="Credits; a number below 0 takes them away."
     )
     note: _Note = ""
 
 
-class TransferBody(_Body):
+class TransferBody(RequestModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"from": "local", "to": "local:ann", "amount": 5}]}
+    )
+
     sender: _Owner = Field(alias="from")
     to: _Owner
     amount: Real = Field(gt=0, le=_MOST, allow_inf_nan=False, description="Credits.")
     note: _Note = ""
 
 
-class AccountBody(_Body):
-    exempt: bool = Field(description="Whether the owner's jobs cost nothing.")
+class AccountBody(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"exempt": True}]})
+
+    exempt: bool = Field(description="The owner's jobs cost nothing.")
     note: _Note = ""
+
+
+class Price(ResponseModel):
+    """Credits of a picture: the sum of its parts, and at least the minimum."""
+
+    base: float
+    megapixel: float
+    step: float
+    megapixel_step: float = Field(description="Credits of a million pixels and a step.")
+    minimum: float
+
+
+class PriceList(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "charged": False,
+                    "recipes": {
+                        "textToImage": {
+                            "base": 0.0,
+                            "megapixel": 0.0,
+                            "step": 0.0,
+                            "megapixelStep": 0.1220703125,
+                            "minimum": 0.0,
+                        }
+                    },
+                    "backends": {},
+                    "estimate": 0.64,
+                }
+            ]
+        }
+    )
+
+    charged: bool = Field(description="Jobs are paid for on this server.")
+    recipes: dict[str, Price]
+    backends: dict[str, float] = Field(description="Factors of the price, by the backend that renders.")
+    estimate: float | None = Field(None, description="Credits of what the query describes.")
+
+
+class BalanceInfo(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [_BALANCE]})
+
+    owner: str
+    available: float
+    held: float = Field(description="Credits of jobs that have not finished.")
+    exempt: bool
+    charged: bool = Field(description="Jobs are paid for on this server.")
+
+
+class EntryInfo(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENTRY]})
+
+    owner: str
+    number: int = Field(description="Number of the entry within its owner's ledger.")
+    at: datetime
+    kind: EntryKind
+    available: float = Field(description="Change of what is available.")
+    held: float = Field(description="Change of what is held.")
+    balance: float = Field(description="What was available afterwards.")
+    job: str | None
+    actor: str | None
+    note: str
+
+
+class Statement(ResponseModel):
+    items: list[EntryInfo]
+    next: int | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class EntryList(ResponseModel):
+    entries: list[EntryInfo]
 
 
 def balance_body(balance: Balance, *, is_charged: bool) -> dict[str, Any]:
@@ -79,144 +171,121 @@ def entry_body(entry: LedgerEntry) -> dict[str, Any]:
     }
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
 _LAST = 2**53
 """The largest number of an entry that every client of JSON can send back."""
 _LONGEST_SIDE = 65_536
-_OWNER = (openapi.TEXT, "Another one than who asks: for administrators, and for accounts of their end users")
-_PRICE = openapi.query(
-    recipe=(openapi.TEXT, "Also say what pictures of this recipe cost"),
-    width=(openapi.whole(1, _LONGEST_SIDE, 512), "Pixels"),
-    height=(openapi.whole(1, _LONGEST_SIDE, 512), "Pixels"),
-    steps=(openapi.whole(0, 10_000, 20), "Sampling steps"),
-    quantity=(openapi.whole(1, 10_000, 1), "Pictures"),
-    backend=(openapi.TEXT, "The only backend that may make them"),
+_Pixels = Annotated[int, Query(ge=1, le=_LONGEST_SIDE, description="Pixels.")]
+OfOwner = Annotated[
+    str | None,
+    Query(
+        description="Another owner than who asks: for administrators, and for accounts of their end users."
+    ),
+]
+router = APIRouter(prefix="/api/v1", tags=["credits"], route_class=ApiRoute)
+
+
+@router.get("/prices", summary="Read what jobs cost", response_model=PriceList)
+async def get_prices(
+    services: ServicesDep,
+    recipe: Annotated[str | None, Query(description="Estimate pictures of this recipe too.")] = None,
+    width: _Pixels = 512,
+    height: _Pixels = 512,
+    steps: Annotated[int, Query(ge=0, le=10_000, description="Sampling steps.")] = 20,
+    quantity: Annotated[int, Query(ge=1, le=10_000, description="Number of pictures.")] = 1,
+    backend: Annotated[str | None, Query(description="The only backend that may make them.")] = None,
+) -> Response:
+    prices = services.credits.prices
+    body = prices.table()
+    if recipe is not None:
+        if not prices.knows(recipe):
+            raise InvalidInput.at("recipe", f"is {recipe[:64]!r}{suggestion(recipe, body['recipes'])}")
+        size = RenderSize(width * height / 1e6, steps, quantity)
+        body["estimate"] = prices.of(recipe, size, [backend] if backend else [])
+    return json_response(body)
+
+
+@router.get("/credits", summary="Read a balance", response_model=BalanceInfo)
+async def get_balance(request: Request, services: ServicesDep, owner: OfOwner = None) -> Response:
+    found = await asyncio.to_thread(services.credits.balance, caller(request), owner)
+    return json_response(balance_body(found, is_charged=services.credits.prices.is_charged))
+
+
+@router.get(
+    "/credits/statement",
+    summary="List the entries of a ledger, newest first",
+    response_model=Statement,
+    responses={200: {"description": "A page of JSON, or everything as CSV.", "content": {"text/csv": {}}}},
 )
-_STATEMENT: dict[str, Any] = openapi.query(
-    owner=_OWNER,
-    format=({"type": "string", "enum": ["json", "csv"], "default": "json"}, "A page of JSON, or all as CSV"),
-    limit=(openapi.whole(1, 500, 100), "How many, as JSON"),
-    cursor=(openapi.whole(1, _LAST, _LAST), "`next` of the last answer"),
-    since=(openapi.INSTANT, "Entries from then on"),
-    until=(openapi.INSTANT, "Entries before then"),
-) | openapi.answered(200, "A page, or all", openapi.JSON, "text/csv")
-_KEY = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": True,
-            "description": "The same key again changes nothing and is answered alike",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
-        }
-    ]
-}
+async def get_statement(
+    request: Request,
+    services: ServicesDep,
+    owner: OfOwner = None,
+    format_: Annotated[
+        Literal["json", "csv"], Query(alias="format", description="A page of JSON, or everything as CSV.")
+    ] = "json",
+    limit: Annotated[int, Query(ge=1, le=500, description="Most entries of a page of JSON.")] = 100,
+    cursor: Annotated[int, Query(ge=1, le=_LAST, description="`next` of the last answer.")] = _LAST,
+    since: Annotated[str | None, Query(description="Entries from then on; ISO 8601.")] = None,
+    until: Annotated[str | None, Query(description="Entries before then; ISO 8601.")] = None,
+) -> Response:
+    page = StatementPage(
+        owner or caller(request).owner,
+        cursor if cursor < _LAST else None,
+        _instant("since", since),
+        _instant("until", until),
+        limit + 1,
+    )
+    if format_ == "csv":
+        return _file(await asyncio.to_thread(services.credits.csv, caller(request), page))
+    found = await asyncio.to_thread(services.credits.statement, caller(request), page)
+    more = found[limit - 1].number if len(found) > limit else None
+    return json_response({"items": [entry_body(entry) for entry in found[:limit]], "next": more})
 
 
-class CreditRoutes:
-    def __init__(self, services: Services) -> None:
-        self._credits = services.credits
+@router.post(
+    "/credits/grants",
+    summary="Give credits",
+    status_code=201,
+    response_model=EntryList,
+    openapi_extra=openapi.REQUIRED_IDEMPOTENCY_KEY,
+)
+async def grant_credits(request: Request, services: ServicesDep, body: GrantBody) -> Response:
+    order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
+    return await _posted(services.credits.grant, caller(request), body.owner, order)
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(prefix="/api/v1", tags=["credits"])
-        owner = openapi.query(owner=_OWNER)
-        for method, path, handler, summary, status, extra in (
-            ("GET", "/prices", self.prices, "What jobs cost", 200, _PRICE),
-            ("GET", "/credits", self.balance, "What is available and what is held", 200, owner),
-            ("GET", "/credits/statement", self.statement, "What was paid, newest first", 200, _STATEMENT),
-            ("POST", "/credits/grants", self.grant, "Give credits", 201, openapi.body(GrantBody) | _KEY),
-            (
-                "POST",
-                "/credits/transfers",
-                self.transfer,
-                "Move credits",
-                201,
-                openapi.body(TransferBody) | _KEY,
-            ),
-            (
-                "PUT",
-                "/credits/accounts/{owner}",
-                self.exempt,
-                "Whether an owner pays",
-                200,
-                openapi.body(AccountBody) | _KEY,
-            ),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
 
-    async def prices(self, request: Request) -> Response:
-        prices = self._credits.prices
-        body = prices.table()
-        recipe = request.query_params.get("recipe")
-        if recipe:
-            if not prices.knows(recipe):
-                raise InvalidInput.at("recipe", f"is {recipe[:64]!r}{suggestion(recipe, body['recipes'])}")
-            backend = request.query_params.get("backend")
-            size = RenderSize(
-                number(request, "width", 512, 1, _LONGEST_SIDE)
-                * number(request, "height", 512, 1, _LONGEST_SIDE)
-                / 1e6,
-                number(request, "steps", 20, 0, 10_000),
-                number(request, "quantity", 1, 1, 10_000),
-            )
-            body["estimate"] = prices.of(recipe, size, [backend] if backend else [])
-        return json_response(body)
+@router.post(
+    "/credits/transfers",
+    summary="Move credits",
+    status_code=201,
+    response_model=EntryList,
+    openapi_extra=openapi.REQUIRED_IDEMPOTENCY_KEY,
+)
+async def transfer_credits(request: Request, services: ServicesDep, body: TransferBody) -> Response:
+    order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
+    return await _posted(services.credits.transfer, caller(request), body.sender, body.to, order)
 
-    async def balance(self, request: Request) -> Response:
-        owner = request.query_params.get("owner") or None
-        found = await asyncio.to_thread(self._credits.balance, caller(request), owner)
-        return json_response(balance_body(found, is_charged=self._credits.prices.is_charged))
 
-    async def statement(self, request: Request) -> Response:
-        form = request.query_params.get("format") or "json"
-        if form not in ("json", "csv"):
-            raise InvalidInput.at("format", f"is {form[:40]!r}; write json or csv")
-        limit = number(request, "limit", 100, 1, 500)
-        before = number(request, "cursor", _LAST, 1, _LAST)
-        stretch = StatementPage(
-            request.query_params.get("owner") or caller(request).owner,
-            before if before < _LAST else None,
-            _instant(request, "since"),
-            _instant(request, "until"),
-            limit + 1,
-        )
-        if form == "csv":
-            return _file(await asyncio.to_thread(self._credits.csv, caller(request), stretch))
-        found = await asyncio.to_thread(self._credits.statement, caller(request), stretch)
-        more = found[limit - 1].number if len(found) > limit else None
-        return json_response({"items": [entry_body(entry) for entry in found[:limit]], "next": more})
+@router.put(
+    "/credits/accounts/{owner}",
+    summary="Exempt an owner from paying, or not",
+    response_model=EntryList,
+    openapi_extra=openapi.REQUIRED_IDEMPOTENCY_KEY,
+)
+async def exempt_owner(
+    request: Request,
+    services: ServicesDep,
+    owner: Annotated[str, Path(description="Account, or account:user.", examples=["local"])],
+    body: AccountBody,
+) -> Response:
+    order = LedgerRequest(_key(request), note=body.note)
+    audit_change(request, f"exempt={str(body.exempt).lower()}")
+    return await _posted(services.credits.exempt, caller(request), owner, body.exempt, order, status=200)
 
-    async def grant(self, request: Request) -> Response:
-        body = await _read(request, GrantBody)
-        order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
-        return await self._posted(self._credits.grant, caller(request), body.owner, order)
 
-    async def transfer(self, request: Request) -> Response:
-        body = await _read(request, TransferBody)
-        order = LedgerRequest(_key(request), _thousandths(body.amount), body.note)
-        return await self._posted(self._credits.transfer, caller(request), body.sender, body.to, order)
-
-    async def exempt(self, request: Request, owner: str) -> Response:
-        body = await _read(request, AccountBody)
-        order = LedgerRequest(_key(request), note=body.note)
-        found = self._credits.exempt
-        audit_change(request, f"exempt={str(body.exempt).lower()}")
-        return await self._posted(found, caller(request), owner, body.exempt, order, status=200)
-
-    async def _posted(
-        self, post: Callable[..., tuple[LedgerEntry, ...]], *args: Any, status: int = 201
-    ) -> Response:
-        entries = await asyncio.to_thread(post, *args)
-        return json_response({"entries": [entry_body(entry) for entry in entries]}, status)
+async def _posted(post: Callable[..., tuple[LedgerEntry, ...]], *args: Any, status: int = 201) -> Response:
+    entries = await asyncio.to_thread(post, *args)
+    return json_response({"entries": [entry_body(entry) for entry in entries]}, status)
 
 
 def _thousandths(credits_: float) -> int:
@@ -235,9 +304,8 @@ def _key(request: Request) -> str:
     return key
 
 
-def _instant(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name)
-    if not text:
+def _instant(name: str, text: str | None) -> int | None:
+    if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
@@ -251,30 +319,24 @@ def _file(parts: Iterator[str]) -> Response:
     return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-async def _read(request: Request, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
-
-
 DIALECT = ApiModule(
     name="credits",
-    router=lambda services: CreditRoutes(services).router(),
+    router=router,
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/prices", Scope.JOBS_READ),
-        RoutePermission("/api/v1/credits", Scope.ACCOUNT_READ),
-        RoutePermission("/api/v1/credits/statement", Scope.ACCOUNT_READ),
-        RoutePermission("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
-        RoutePermission("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
-        RoutePermission("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
+    policies=(
+        PathPolicy("/api/v1/prices", Scope.JOBS_READ),
+        PathPolicy("/api/v1/credits", Scope.ACCOUNT_READ),
+        PathPolicy("/api/v1/credits/statement", Scope.ACCOUNT_READ),
+        PathPolicy("/api/v1/credits/grants", Scope.ADMIN, Scope.ADMIN),
+        PathPolicy("/api/v1/credits/transfers", Scope.ACCOUNT_WRITE, Scope.ACCOUNT_WRITE),
+        PathPolicy("/api/v1/credits/accounts/", Scope.ADMIN, Scope.ADMIN),
     ),
+    tags={"credits": "Prices, balances and a ledger with an entry for everything that changes one."},
 )
 
 
 async def estimate(request: Request, credits_: CreditService, drafts: Sequence[Draft]) -> dict[str, Any]:
-    """What an answer to ``whatif`` says; nothing is stored."""
+    """Return the answer to ``whatif``; nothing is stored."""
     is_charged = credits_.prices.is_charged
     needed = sum(amount_of(draft.cost) for draft in drafts)
     body: dict[str, Any] = {
@@ -287,8 +349,3 @@ async def estimate(request: Request, credits_: CreditService, drafts: Sequence[D
     balance = await asyncio.to_thread(credits_.balance, caller(request))
     affordable = balance.is_exempt or needed <= balance.available
     return {**body, "available": credits_of(balance.available), "affordable": affordable}
-
-
-def price_docs(prices: Prices) -> dict[str, Any]:
-    """The prices, as an extension of a submitting route in the OpenAPI document."""
-    return {"x-price": prices.table()}

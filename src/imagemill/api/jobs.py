@@ -1,310 +1,108 @@
-"""``/api/v1/jobs``: list, look, follow, cancel, replay, submit."""
+"""``/api/v1/jobs``: submit, list, read, follow, cancel and replay jobs.
+
+The example for other modules: functions with typed parameters at module level, what they share in a context.
+"""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response, WebSocket
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from fastapi import APIRouter, Path, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import ApiModule, Services
-from imagemill.api.credits import estimate, price_docs
-from imagemill.backends.base import Progress
+from imagemill.api.credits import estimate
+from imagemill.api.dependencies import context
+from imagemill.api.jobs_schemas import (
+    Estimate,
+    EventList,
+    JobBody,
+    JobPage,
+    JobSubmission,
+    error_body,
+    job_body,
+    moment,
+)
 from imagemill.domain.access import Scope
-from imagemill.domain.clock import now_us, to_datetime
+from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
-from imagemill.domain.jobs import Artifact, Draft, Job, JobStatus
+from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.placement import explain_wait
-from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.finish import Cancel
-from imagemill.jobs.store.queries import Filter, View
+from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.blobs import picture_url
 from imagemill.web.http import (
-    Real,
-    Whole,
+    base_url,
     checked,
     cursor,
     digest,
-    flag,
     idempotency_key,
-    json_body,
     json_response,
-    number,
     request_trace,
 )
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors, suggestion
-from imagemill.web.sse import EventStream, event_body, progress_body
+from imagemill.web.policies import PathPolicy
+from imagemill.web.problems import suggestion
+from imagemill.web.routing import ApiRoute, Cursor, Flag
+from imagemill.web.sse import EventStream, event_body
 from imagemill.web.websockets import EventSocket, EventSubscription, previews_of
 from imagemill.webhooks.outbox import Delivery
 
-LABEL = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
-Label = Annotated[str, Field(pattern=f"^{LABEL.pattern}$")]
-"""Labels are part of the key that jobs are queued under, and an index holds no long keys."""
-
-
-class JobSubmission(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
-    )
-
-    recipe: str = Field(max_length=64)
-    input: dict[str, Any]
-    name: str | None = Field(None, max_length=200)
-    priority: Whole = Field(0, ge=-100, le=100, description="Smaller is more urgent.")
-    timeout_s: Real | None = Field(None, gt=0, le=86_400, allow_inf_nan=False)
-    properties: dict[str, Any] = Field(default={}, max_length=50)
-    callback_url: str | None = None
-    labels: list[Label] = Field(default=[], max_length=20, description="Labels the node must carry.")
-    private: bool = Field(False, description="Made on local nodes only, never by a paid provider.")
-
-
-def job_body(
-    view: View,
-    signer: UrlSigner,
-    base_url: str,
-    *,
-    progress: Progress | None = None,
-    waits: str | None = None,
-) -> dict[str, Any]:
-    job = view.job
-    body: dict[str, Any] = {
-        "id": job.id,
-        "batch": job.batch,
-        "name": job.name,
-        "recipe": job.recipe,
-        "status": job.status.value,
-        "queue": job.queue,
-        "priority": job.priority,
-        "cost": job.cost,
-        "attempt": job.attempt,
-        "failures": job.failures,
-        "maxFailures": job.max_failures,
-        "node": job.node,
-        "worker": job.worker,
-        "reason": job.reason,
-        "cancelRequested": job.cancel_requested_at is not None,
-        "trace": job.trace,
-        "input": job.input,
-        "properties": job.properties,
-        "error": error_body(job),
-        "createdAt": moment(job.created_at),
-        "startedAt": moment(job.started_at),
-        "finishedAt": moment(job.finished_at),
-        "expiresAt": moment(job.expires_at),
-        "retryAt": moment(job.run_after),
-        "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
-        "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
-    }
-    flags = [*job.client.get("safety", {}).get("flags", ()), *view.last_event.data.get("flags", ())]
-    if flags or job.client.get("safety"):
-        body["safety"] = {"rewritten": bool(job.client.get("safety", {}).get("rewritten")), "flags": flags}
-    if job.status is JobStatus.QUEUED:
-        body["waits"] = waits
-    if progress is not None:
-        body["progress"] = progress_body(progress)
-    return body
-
-
-def _artifact_body(artifact: Artifact, signer: UrlSigner, base_url: str) -> dict[str, Any]:
-    return {
-        "id": artifact.id,
-        "mediaType": artifact.media_type,
-        "size": artifact.size,
-        "width": artifact.width,
-        "height": artifact.height,
-        "sha256": artifact.sha256,
-        "seed": artifact.seed,
-        "available": artifact.available,
-        "url": picture_url(signer, base_url, artifact).url if artifact.available else None,
-    }
-
-
-def error_body(job: Job) -> dict[str, Any] | None:
-    if job.error is None:
-        return None
-    return {
-        "code": job.error.code.value,
-        "message": job.error.message,
-        "advice": job.error.policy.advice,
-    }
-
-
-def moment(instant_us: int | None) -> str | None:
-    return None if instant_us is None else to_datetime(instant_us).isoformat()
-
-
 NAME = "native"
-_PAGE = openapi.query(
-    limit=(openapi.whole(1, 500, 50), "How many"),
-    cursor=(openapi.TEXT, "`next` of the last answer"),
-    status=(openapi.TEXTS, "Only these, repeated or separated by commas"),
-    recipe=(openapi.TEXT, "Only this one"),
-    batch=(openapi.TEXT, "Only the jobs of one submission"),
-)
-_EVENTS = openapi.query(
-    after=(
-        openapi.whole(0, 999_999_999, 0),
-        "Events after this number; the header Last-Event-ID goes before",
-    ),
-    stream=(openapi.FLAG, "false: those there are, as a list"),
-) | openapi.answered(200, "As they happen, or those there are", "text/event-stream", "application/json")
-
-_SUBMIT = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make no job"))
 
 
-_AGAIN = openapi.answered(200, "The same request had made it before, or what it costs", openapi.JSON)
+class Jobs:
+    """What the handlers share: jobs as this API reads and shows them."""
 
+    def __init__(self, services: Services, _: object = None) -> None:
+        self.services = services
+        self.sockets = EventSocket(services.jobs, services.hub)
 
-class JobRoutes:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._sockets = EventSocket(services.jobs, services.hub)
-
-    def router(self) -> APIRouter:
-        routes = APIRouter(prefix="/api/v1", tags=["jobs"])
-        one = "/jobs/{job_id}"
-        submission = (
-            openapi.body(JobSubmission) | _SUBMIT | _AGAIN | price_docs(self._services.credits.prices)
-        )
-        for method, path, handler, summary, status, extra in (
-            ("GET", "/jobs", self.page, "List jobs, newest first", 200, _PAGE),
-            ("POST", "/jobs", self.submit, "Submit a job", 201, submission),
-            ("GET", one, self.get, "One job", 200, None),
-            ("POST", f"{one}/cancel", self.cancel, "Cancel a job", 200, None),
-            ("POST", f"{one}/replay", self.replay, "Submit a finished job again", 201, None),
-            ("GET", f"{one}/events", self.events, "Follow a job (SSE)", 200, _EVENTS),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        routes.add_api_websocket_route(f"{one}/ws", self.socket)
-        return routes
-
-    async def page(self, request: Request) -> Response:
-        limit = number(request, "limit", 50, 1, 500)
-        wanted = Filter(
-            owner=caller(request).owner,
-            statuses=_statuses(request.query_params.getlist("status")),
-            recipe=request.query_params.get("recipe") or None,
-            batch=request.query_params.get("batch") or None,
-            before=cursor(request.query_params.get("cursor"), "cursor", "next"),
-            limit=limit + 1,
-        )
-        jobs = await asyncio.to_thread(self._services.jobs.list_jobs, wanted)
-        items = await self.bodies(request, jobs[:limit])
-        return json_response({"items": items, "next": jobs[limit - 1].id if len(jobs) > limit else None})
-
-    async def submit(self, request: Request) -> Response:
-        body = await json_body(request)
-        job_request = self._wish(body)
-        drafts = await checked(
-            request, self._drafts, caller(request).owner, job_request, request_trace(request)
-        )
-        if flag(request, "whatif"):
-            return json_response(await estimate(request, self._services.credits, drafts))
-        key = idempotency_key(request)
-        future = self._services.submitter.submit_async(
-            caller(request).owner, drafts, key=key, digest=digest(body) if key else ""
-        )  # fmt: skip
-        accepted = await asyncio.wrap_future(future)
-        if not accepted.jobs:
-            raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
-        bodies = await self.bodies(request, accepted.jobs)
-        return json_response(bodies[0], 200 if accepted.repeated else 201)
-
-    def _wish(self, body: Any) -> JobRequest:
-        try:
-            wanted = JobSubmission.model_validate(body)
-        except ValidationError as error:
-            raise InvalidInput(field_errors(error, JobSubmission)) from error
-        if wanted.recipe not in self._services.recipes:
-            near = suggestion(wanted.recipe, self._services.recipes)
-            raise InvalidInput.at("recipe", f"is {wanted.recipe!r}{near}")
-        if wanted.callback_url is not None:
-            self._services.guard.check_url("callbackUrl", wanted.callback_url)
-        if any(len(key) > MAX_KEY for key in wanted.properties):
+    def request(self, body: JobSubmission) -> JobRequest:
+        """Raises `InvalidInput`."""
+        if body.recipe not in self.services.recipes:
+            near = suggestion(body.recipe, self.services.recipes)
+            raise InvalidInput.at("recipe", f"is {body.recipe!r}{near}")
+        if body.callback_url is not None:
+            self.services.guard.check_url("callbackUrl", body.callback_url)
+        if any(len(key) > MAX_KEY for key in body.properties):
             raise InvalidInput.at("properties", f"has a key of more than {MAX_KEY} characters")
         return JobRequest(
-            recipe=wanted.recipe,
-            input=wanted.input,
+            recipe=body.recipe,
+            input=body.input,
             path="input.",
-            name=wanted.name,
-            priority=wanted.priority,
-            timeout_s=wanted.timeout_s,
-            properties=wanted.properties,
-            callback_url=wanted.callback_url,
-            labels=tuple(wanted.labels),
-            private=wanted.private,
+            name=body.name,
+            priority=body.priority,
+            timeout_s=body.timeout_s,
+            properties=body.properties,
+            callback_url=body.callback_url,
+            labels=tuple(body.labels),
+            private=body.private,
         )
 
-    def _drafts(self, owner: str, job_request: JobRequest, trace: str | None) -> tuple[Draft, ...]:
+    def drafts(self, owner: str, job_request: JobRequest, trace: str | None) -> tuple[Draft, ...]:
         try:
-            return self._services.submitter.prepare(owner, [job_request], dialect=NAME, trace=trace)
+            return self.services.submitter.prepare(owner, [job_request], dialect=NAME, trace=trace)
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             raise error.renamed(_own_path) from error
 
-    async def get(self, request: Request, job_id: str) -> Response:
-        bodies = await self.bodies(request, [await self._job(request, job_id)])
-        return json_response(bodies[0])
+    async def job(self, request: HTTPConnection, job_id: str) -> Job:
+        return await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
 
-    async def cancel(self, request: Request, job_id: str) -> Response:
-        job_request = Cancel(job_id, caller(request).owner, now_us())
-        await asyncio.to_thread(self._services.jobs.cancel, job_request)
-        return await self.get(request, job_id)
-
-    async def replay(self, request: Request, job_id: str) -> Response:
-        job = await self._job(request, job_id)
-        if not job.status.is_terminal:
-            raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-        again = await asyncio.to_thread(self._services.submitter.resubmit, job, request_trace(request))
-        bodies = await self.bodies(request, [again])
-        return json_response(bodies[0], 201)
-
-    async def events(self, request: Request, job_id: str) -> Response:
-        job, after = await self._reader(request, job_id)
-        if not flag(request, "stream", default=True):
-            events = await asyncio.to_thread(self._services.jobs.events_after, job.id, after)
-            return json_response({"items": [event_body(event) for event in events]})
-        return EventStream(self._services.jobs, self._services.hub, job.id, after)
-
-    async def socket(self, socket: WebSocket, job_id: str) -> None:
-        async def admit() -> EventSubscription:
-            job, after = await self._reader(socket, job_id)
-            return EventSubscription(job.id, after, previews_of(socket))
-
-        await self._sockets.serve(socket, admit)
-
-    async def _reader(self, request: HTTPConnection, job_id: str) -> tuple[Job, int]:
-        """Who may follow a job, however they do, and from where on."""
-        job = await self._job(request, job_id)
-        # A reader that is ahead of the log, of a restored database say, reads on from its end.
-        return job, min(_last_event_id(request), job.last_seq)
-
-    async def _job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self._services.jobs.job, job_id, caller(request).owner)
+    async def followed(self, request: HTTPConnection, job_id: str, after: int) -> tuple[Job, int]:
+        """Return the job that the caller may follow, and the event after which its log is read on."""
+        job = await self.job(request, job_id)
+        # A reader may be ahead of the log, say of a restored database.
+        return job, min(_last_event_id(request, after), job.last_seq)
 
     async def bodies(self, request: Request, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        """The jobs as they are now, as this API shows them."""
-        services = self._services
+        """Return the jobs as they are now, as this API shows them."""
+        services = self.services
         views = await services.views.load([job.id for job in jobs])
-        base = (
-            services.response_config.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
-        )
+        base = base_url(request, services.response_config.public_url)
         return [
             job_body(
                 view,
@@ -317,25 +115,151 @@ class JobRoutes:
         ]
 
     def _waits(self, job: Job) -> str | None:
-        """Why a queued job is not running yet."""
+        """Return why a queued job does not run yet."""
         if job.status is not JobStatus.QUEUED:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
-        offers, store = self._services.offers(), self._services.jobs
-        if not offers and (troubles := self._troubles()):
-            return f"no node takes jobs now: {'; '.join(troubles)}"
+        offers, store = self.services.offers(), self.services.jobs
+        if not offers and (problems := self._node_problems()):
+            return f"no node takes jobs now: {'; '.join(problems)}"
         return explain_wait(offers, store.lane(job.lane), store.queue_position(job, now_us()))
 
-    def _troubles(self) -> list[str]:
-        """Why the nodes this process knows take nothing; of those at rest, that they are drained."""
-        nodes = [node for backend in self._services.backends.values() for node in backend.nodes()]
-        troubled = [node.problem for node in nodes if node.problem]
-        return troubled or [f"{node.name} is drained" for node in nodes if node.draining]
+    def _node_problems(self) -> list[str]:
+        """Return why the nodes of this process take no jobs; of healthy ones, that they are drained."""
+        nodes = [node for backend in self.services.backends.values() for node in backend.nodes()]
+        problems = [node.problem for node in nodes if node.problem]
+        return problems or [f"{node.name} is drained" for node in nodes if node.draining]
+
+
+JobsDep = Annotated[Jobs, context(NAME)]
+JobId = Annotated[str, Path(description="`id` of the job.")]
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=ApiRoute)
+
+
+@router.get("", summary="List jobs, newest first", response_model=JobPage)
+async def list_jobs(
+    request: Request,
+    jobs: JobsDep,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most jobs of a page.")] = 50,
+    cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
+    status: Annotated[
+        list[str] | None,
+        Query(description="Only jobs in these statuses: repeated, or separated by commas."),
+    ] = None,
+    recipe: Annotated[str | None, Query(description="Only jobs of this recipe.")] = None,
+    batch: Annotated[str | None, Query(description="Only the jobs of one submission.")] = None,
+) -> Response:
+    wanted = Filter(
+        owner=caller(request).owner,
+        statuses=_statuses(status or []),
+        recipe=recipe,
+        batch=batch,
+        before=cursor(cursor_, "cursor", "next"),
+        limit=limit + 1,
+    )
+    found = await asyncio.to_thread(jobs.services.jobs.list_jobs, wanted)
+    items = await jobs.bodies(request, found[:limit])
+    return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+
+
+@router.post(
+    "",
+    summary="Submit a job",
+    status_code=201,
+    response_model=JobBody,
+    responses={
+        200: {
+            "model": JobBody | Estimate,
+            "description": "The same request had made the job before; or, with `whatif`, what it costs.",
+        }
+    },
+    openapi_extra=openapi.PRICED | openapi.IDEMPOTENCY_KEY,
+)
+async def submit_job(
+    request: Request,
+    jobs: JobsDep,
+    body: JobSubmission,
+    whatif: Annotated[Flag, Query(description="Only return what the job would cost.")] = False,
+) -> Response:
+    owner = caller(request).owner
+    drafts = await checked(request, jobs.drafts, owner, jobs.request(body), request_trace(request))
+    if whatif:
+        return json_response(await estimate(request, jobs.services.credits, drafts))
+    key = idempotency_key(request)
+    future = jobs.services.submitter.submit_async(
+        owner, drafts, key=key, digest=digest(await request.json()) if key else ""
+    )
+    accepted = await asyncio.wrap_future(future)
+    if not accepted.jobs:
+        raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
+    bodies = await jobs.bodies(request, accepted.jobs)
+    return json_response(bodies[0], 200 if accepted.repeated else 201)
+
+
+@router.get("/{job_id}", summary="Read a job", response_model=JobBody)
+async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
+    bodies = await jobs.bodies(request, [await jobs.job(request, job_id)])
+    return json_response(bodies[0])
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)
+async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
+    cancel = Cancel(job_id, caller(request).owner, now_us())
+    await asyncio.to_thread(jobs.services.jobs.cancel, cancel)
+    return await get_job(request, jobs, job_id)
+
+
+@router.post(
+    "/{job_id}/replay", summary="Submit a finished job again", status_code=201, response_model=JobBody
+)
+async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
+    job = await jobs.job(request, job_id)
+    if not job.status.is_terminal:
+        raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
+    again = await asyncio.to_thread(jobs.services.submitter.resubmit, job, request_trace(request))
+    bodies = await jobs.bodies(request, [again])
+    return json_response(bodies[0], 201)
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Follow a job by server-sent events",
+    response_model=EventList,
+    responses={
+        200: {"description": "Events as they happen, or a list.", "content": {"text/event-stream": {}}}
+    },
+)
+async def follow_job(
+    request: Request,
+    jobs: JobsDep,
+    job_id: JobId,
+    after: Annotated[
+        int,
+        Query(
+            ge=0, le=999_999_999, description="Only later events; the header Last-Event-ID has precedence."
+        ),
+    ] = 0,
+    stream: Annotated[Flag, Query(description="False returns the events there are, as a list.")] = True,
+) -> Response:
+    job, seen = await jobs.followed(request, job_id, after)
+    if stream:
+        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen)
+    events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
+    return json_response({"items": [event_body(event) for event in events]})
+
+
+@router.websocket("/{job_id}/ws")
+async def follow_job_by_websocket(socket: WebSocket, jobs: JobsDep, job_id: JobId) -> None:
+    async def admit() -> EventSubscription:
+        job, after = await jobs.followed(socket, job_id, 0)
+        return EventSubscription(job.id, after, previews_of(socket))
+
+    await jobs.sockets.serve(socket, admit)
 
 
 def _own_path(path: str) -> str:
-    if path == "input.private":  # which is beside the recipe's input here
+    if path == "input.private":  # which stands beside the recipe's input here
         return "private"
     return path.replace("input.workflow", "input.graph", 1)
 
@@ -351,8 +275,8 @@ def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
     return frozenset(found)
 
 
-def _last_event_id(request: HTTPConnection) -> int:
-    text = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+def _last_event_id(request: HTTPConnection, after: int) -> int:
+    text = request.headers.get("last-event-id") or request.query_params.get("after") or str(after)
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInput.at("Last-Event-ID", f"is {text[:40]!r}; write the number of the last event seen")
     return int(text)
@@ -364,10 +288,12 @@ def _callback(delivery: Delivery) -> Mapping[str, Any]:
 
 DIALECT = ApiModule(
     name=NAME,
-    router=lambda services: JobRoutes(services).router(),
+    router=router,
+    context=Jobs,
     callback=_callback,
-    permissions=(
-        RoutePermission("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
-        RoutePermission("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+    policies=(
+        PathPolicy("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        PathPolicy("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
     ),
+    tags={"jobs": "Submit a recipe's input, follow its progress, and fetch the pictures it made."},
 )

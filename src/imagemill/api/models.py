@@ -1,41 +1,26 @@
 """The model registry over HTTP: ``/v2/resources``. Reading one by AIR is Civitai's, the rest is ours."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
-from pydantic import (
-    AfterValidator,
-    AliasGenerator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-)
-from pydantic.alias_generators import to_camel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
-from imagemill.web import openapi
-from imagemill.web.http import Whole, json_body, json_response, number, one_of
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors
+from imagemill.web.http import Whole, json_response, one_of
+from imagemill.web.policies import Cors, PathPolicy
+from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel, immutable
 
-_Model = TypeVar("_Model", bound=BaseModel)
 Word = Annotated[str, Field(max_length=200)]
 FILE_FORMATS = ("unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar")
 _MOST_USES = 20
-_PAGE = openapi.query(
-    limit=(openapi.whole(1, 100, 20), "How many a page"),
-    page=(openapi.whole(1, 1_000_000, 1), "Which page"),
-    q=(openapi.TEXT, "A part of the AIR, a name or a tag, in any case"),
-)
+_AIR = "urn:air:sdxl:lora:civitai:300001@400001"
 
 
 def _relative(name: str) -> str:
@@ -72,12 +57,8 @@ class Hashes(BaseModel):
     BLAKE3: Word | None = None
 
 
-class ResourceFields(BaseModel):
-    """A resource without its AIR; what a PATCH may change."""
-
-    model_config = ConfigDict(
-        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
-    )
+class ResourceFields(RequestModel):
+    """A resource without its AIR."""
 
     model_name: Word | None = None
     version_name: Word | None = None
@@ -97,11 +78,91 @@ class ResourceFields(BaseModel):
 
 
 class ResourceBody(ResourceFields):
-    air: str = Field(max_length=512)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"air": _AIR, "modelName": "Ink lines", "versionName": "1.0", "tags": ["ink"]}]
+        }
+    )
+
+    air: str = Field(max_length=512, description="`urn:air:{ecosystem}:{type}:{source}:{id}@{version}`")
+
+
+class ResourceChange(ResourceFields):
+    """A change of a resource; null puts a field back to its default."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["ink", "lines"]}]})
+
+    air: immutable("cannot be changed; register the model under its new AIR instead") = None  # pyright: ignore[reportInvalidTypeForm]
+
+
+class ResourceInfo(ResponseModel):
+    """A resource as Civitai answers it, with our additional fields."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "air": _AIR,
+                    "type": "lora",
+                    "modelName": "Ink lines",
+                    "versionName": "1.0",
+                    "resourceName": "Ink lines",
+                    "description": None,
+                    "size": 0,
+                    "hashes": {},
+                    "downloadUrls": [],
+                    "checkPermission": False,
+                    "canGenerate": True,
+                    "fileFormat": "unknown",
+                    "fileName": None,
+                    "path": None,
+                    "hasMatureContentRestriction": False,
+                    "hasNSFWContentRestriction": False,
+                    "nsfw": False,
+                    "allowCommercialUse": None,
+                    "tags": ["ink"],
+                    "trainedWords": [],
+                    "publishedAt": None,
+                    "createdAt": "2026-01-31T12:00:00+00:00",
+                    "updatedAt": None,
+                }
+            ]
+        }
+    )
+
+    air: str
+    type: str
+    model_name: str | None
+    version_name: str | None
+    resource_name: str | None
+    description: str | None
+    size: int = Field(description="Bytes.")
+    hashes: Hashes
+    download_urls: list[str]
+    check_permission: bool
+    can_generate: bool
+    file_format: str
+    file_name: str | None
+    path: str | None = Field(description="Where the file lies below a node's model folder.")
+    has_mature_content_restriction: bool
+    has_nsfw_content_restriction: bool = Field(alias="hasNSFWContentRestriction")
+    nsfw: bool
+    allow_commercial_use: Uses | None
+    tags: list[str]
+    trained_words: list[str]
+    published_at: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+class ResourcePage(ResponseModel):
+    page: int
+    limit: int
+    total: int
+    items: list[ResourceInfo]
 
 
 def resource_info(resource: Resource) -> dict[str, Any]:
-    """As Civitai answers, with our additional fields."""
     body = resource.body
     return {
         "air": str(resource.air),
@@ -130,92 +191,67 @@ def resource_info(resource: Resource) -> dict[str, Any]:
     }
 
 
-class ModelRoutes:
-    def __init__(self, services: Services) -> None:
-        self._registry = services.registry
-
-    def router(self) -> APIRouter:
-        routes = APIRouter(tags=["resources"])
-        all_, one = "/v2/resources", "/v2/resources/{air:path}"
-        for method, path, handler, summary, status, extra in (
-            ("GET", all_, self.page, "List and search models", 200, _PAGE),
-            ("POST", all_, self.create, "Register a model", 201, openapi.body(ResourceBody)),
-            ("GET", one, self.get, "One model, by its AIR", 200, None),
-            ("PUT", one, self.put, "Replace a model", 200, openapi.body(ResourceBody)),
-            ("PATCH", one, self.patch, "Change fields of a model", 200, openapi.body(ResourceFields)),
-            ("DELETE", one, self.delete, "Remove a model", 204, None),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
-
-    async def page(self, request: Request) -> Response:
-        limit = number(request, "limit", 20, 1, 100)
-        page = number(request, "page", 1, 1, 1_000_000)
-        query = request.query_params.get("q", "")
-        if len(query) > 200 or "\0" in query:
-            raise InvalidInput.at("q", "must be at most 200 characters of text")
-        total, found = await asyncio.to_thread(self._registry.page, query, page, limit)
-        items = [resource_info(resource) for resource in found]
-        return json_response({"page": page, "limit": limit, "total": total, "items": items})
-
-    async def create(self, request: Request) -> Response:
-        resource = _resource(await _read(request, ResourceBody))
-        return json_response(resource_info(await asyncio.to_thread(self._registry.add, resource)), 201)
-
-    async def get(self, request: Request, air: str) -> Response:
-        return json_response(resource_info(await self._find(air)))
-
-    async def put(self, request: Request, air: str) -> Response:
-        resource = _resource(await _read(request, ResourceBody))
-        there = await self._find(air)
-        if resource.air.key != there.air.key:
-            raise InvalidInput.at(
-                "air", f"is {resource.air}, but the path names {there.air}; they must be equal"
-            )
-        return json_response(resource_info(await asyncio.to_thread(self._registry.replace, resource)))
-
-    async def patch(self, request: Request, air: str) -> Response:
-        body = await json_body(request)
-        there = await self._find(air)
-        if isinstance(body, Mapping) and "air" in body:
-            raise InvalidInput.at("air", "cannot be changed; register the model under its new AIR instead")
-        fields = _validated(body, ResourceFields).model_dump(by_alias=True, exclude_unset=True, mode="json")
-        # null puts a field back to its default.
-        kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
-        changed = Resource(there.air, kept, there.created_at)
-        return json_response(resource_info(await asyncio.to_thread(self._registry.replace, changed)))
-
-    async def delete(self, request: Request, air: str) -> Response:
-        there = await self._find(air)
-        await asyncio.to_thread(self._registry.remove, str(there.air))
-        return Response(status_code=204)
-
-    async def _find(self, air: str) -> Resource:
-        if not short_version(air):
-            try:
-                parse(air)
-            except InvalidAir as error:
-                raise InvalidInput.at("air", str(error)) from error
-        return await asyncio.to_thread(self._registry.get, air)
+router = APIRouter(prefix="/v2/resources", tags=["models"], route_class=ApiRoute)
+Air = Annotated[str, Path(description="The AIR of the model, or only its version.")]
 
 
-async def _read(request: Request, model: type[_Model]) -> _Model:
-    return _validated(await json_body(request), model)
+@router.get("", summary="List and search models", response_model=ResourcePage)
+async def list_resources(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most models of a page.")] = 20,
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="Number of the page.")] = 1,
+    q: Annotated[str, Query(description="A part of the AIR, a name or a tag, in any case.")] = "",
+) -> Response:
+    if len(q) > 200 or "\0" in q:
+        raise InvalidInput.at("q", "must be at most 200 characters of text")
+    total, found = await asyncio.to_thread(services.registry.page, q, page, limit)
+    items = [resource_info(resource) for resource in found]
+    return json_response({"page": page, "limit": limit, "total": total, "items": items})
 
 
-def _validated(body: Any, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
+@router.post("", summary="Register a model", status_code=201, response_model=ResourceInfo)
+async def add_resource(services: ServicesDep, body: ResourceBody) -> Response:
+    added = await asyncio.to_thread(services.registry.add, _resource(body))
+    return json_response(resource_info(added), 201)
+
+
+@router.get("/{air:path}", summary="Read a model", response_model=ResourceInfo)
+async def get_resource(services: ServicesDep, air: Air) -> Response:
+    return json_response(resource_info(await _find(services, air)))
+
+
+@router.put("/{air:path}", summary="Replace a model", response_model=ResourceInfo)
+async def replace_resource(services: ServicesDep, air: Air, body: ResourceBody) -> Response:
+    resource, there = _resource(body), await _find(services, air)
+    if resource.air.key != there.air.key:
+        raise InvalidInput.at("air", f"is {resource.air}, but the path names {there.air}; they must be equal")
+    return json_response(resource_info(await asyncio.to_thread(services.registry.replace, resource)))
+
+
+@router.patch("/{air:path}", summary="Change fields of a model", response_model=ResourceInfo)
+async def change_resource(services: ServicesDep, air: Air, body: ResourceChange) -> Response:
+    there = await _find(services, air)
+    fields = body.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    # null puts a field back to its default.
+    kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
+    changed = Resource(there.air, kept, there.created_at)
+    return json_response(resource_info(await asyncio.to_thread(services.registry.replace, changed)))
+
+
+@router.delete("/{air:path}", summary="Remove a model", status_code=204)
+async def remove_resource(services: ServicesDep, air: Air) -> Response:
+    there = await _find(services, air)
+    await asyncio.to_thread(services.registry.remove, str(there.air))
+    return Response(status_code=204)
+
+
+async def _find(services: Services, air: str) -> Resource:
+    if not short_version(air):
+        try:
+            parse(air)
+        except InvalidAir as error:
+            raise InvalidInput.at("air", str(error)) from error
+    return await asyncio.to_thread(services.registry.get, air)
 
 
 def _resource(body: ResourceBody) -> Resource:
@@ -231,10 +267,15 @@ def _resource(body: ResourceBody) -> Resource:
 
 DIALECT = ApiModule(
     name="registry",
-    router=lambda services: ModelRoutes(services).router(),
+    router=router,
     callback=no_callback,
-    permissions=(
-        RoutePermission("/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
-        RoutePermission("/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True),
+    policies=(
+        PathPolicy(
+            "/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+        ),
+        PathPolicy(
+            "/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+        ),
     ),
+    tags={"models": "The registry of checkpoints and LoRAs by AIR, with the files that nodes have of them."},
 )

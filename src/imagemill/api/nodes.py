@@ -1,132 +1,219 @@
-"""``/api/v1/nodes``: the ComfyUI nodes of an installation, for whoever looks after it."""
+"""``/api/v1/nodes``: the ComfyUI nodes of an installation, for its operators."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from fastapi import APIRouter, Path, Response
+from pydantic import ConfigDict, Field
 
 from imagemill.api.base import ApiModule, no_callback
-from imagemill.api.jobs import Label, moment
+from imagemill.api.dependencies import ServicesDep
+from imagemill.api.jobs_schemas import Label, moment
 from imagemill.domain.access import Scope
-from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.errors import InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
-from imagemill.nodes.registry import MAX_SLOTS, NodeRegistry, NodeView
-from imagemill.web import openapi
-from imagemill.web.http import Whole, json_body, json_response
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors
+from imagemill.nodes.registry import MAX_SLOTS, NodeView
+from imagemill.web.http import Whole, json_response
+from imagemill.web.policies import PathPolicy
+from imagemill.web.routing import WRITE_ONLY, ApiRoute, RequestModel, ResponseModel, immutable
 
-_Model = TypeVar("_Model", bound=BaseModel)
 _Secret = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
-class NodeFields(BaseModel):
-    """What a PATCH may change; null puts a field back to its default."""
+class NodeFields(RequestModel):
+    """A change of a node; null puts a field back to its default."""
 
-    model_config = ConfigDict(
-        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"labels": ["fast"], "slots": 1}]})
 
     url: str = Field("", max_length=500, description="http(s)://host[:port][/prefix]")
-    labels: list[Label] | None = Field(None, max_length=20, description="What jobs may ask for.")
+    labels: list[Label] | None = Field(None, max_length=20, description="Labels that jobs may ask for.")
     queues: list[Label] | None = Field(None, max_length=20, description="Default: gpu.")
     slots: Whole | None = Field(
         None, ge=1, le=MAX_SLOTS, description=f"Prompts in flight at once; default: {SLOTS}."
     )
     memory_mb: Whole | None = Field(
-        None, ge=1, le=2**31 - 1, description="Overrides what the node says of its first device."
+        None,
+        ge=1,
+        le=2**31 - 1,
+        description="Overrides the memory that the node reports of its first device.",
     )
     headers: dict[str, _Secret] | None = Field(
         None,
         max_length=20,
-        description="Sent with every request to the node. Secret: answers show the names.",
+        description="Headers of every request to the node. Secret: answers show the names.",
+        json_schema_extra=WRITE_ONLY,
     )
     token: _Secret | None = Field(
-        None, description="Short for the header 'Authorization: Bearer <token>'. Secret."
+        None,
+        description="Short for the header 'Authorization: Bearer <token>'. Secret.",
+        json_schema_extra=WRITE_ONLY,
     )
-    verify_tls: bool | None = Field(None, description="false: any certificate will do. Default: true.")
+    verify_tls: bool | None = Field(None, description="false accepts any certificate. Default: true.")
     ca_file: str | None = Field(
-        None, max_length=1000, description="PEM file, on the server, of who signed the node's certificate."
+        None,
+        max_length=1000,
+        description="A PEM file on the server with the authority that signed the node's certificate.",
     )
-    draining: bool | None = Field(None, description="Finishes what it has and gets no more.")
+    draining: bool | None = Field(None, description="The node finishes its jobs and gets no more.")
+
+
+class NodeChange(NodeFields):
+    name: immutable("cannot be changed; add the node under its new name instead") = None  # pyright: ignore[reportInvalidTypeForm]
 
 
 class NodeBody(NodeFields):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "gpu-1", "url": "http://192.168.1.20:8188"}]}
+    )
+
     name: str = Field(max_length=64)
     url: str = Field(max_length=500, description="http(s)://host[:port][/prefix]")
 
 
-class NodeRoutes:
-    def __init__(self, registry: NodeRegistry) -> None:
-        self._registry = registry
+class NodeSeen(ResponseModel):
+    """The last report of a node."""
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(prefix="/api/v1", tags=["nodes"])
-        one = "/nodes/{name}"
-        for method, path, handler, summary, status, extra in (
-            ("GET", "/nodes", self.list, "The nodes, and how they are", 200, None),
-            ("POST", "/nodes", self.add, "Add a node", 201, openapi.body(NodeBody)),
-            ("GET", one, self.get, "One node", 200, None),
-            ("PATCH", one, self.patch, "Change a node", 200, openapi.body(NodeFields)),
-            ("DELETE", one, self.remove, "Remove a node", 204, None),
-            ("POST", f"{one}/drain", self.drain, "Give a node no more jobs", 200, None),
-            ("DELETE", f"{one}/drain", self.undrain, "Give a node jobs again", 200, None),
-            ("POST", f"{one}/doctor", self.examine, "Examine a node; takes seconds", 200, None),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
+    version: str
+    device: str
+    memory_mb: int | None
+    memory_free_mb: int | None
+    checkpoints: int
+    loras: int
+    classes: int = Field(description="Node classes that ComfyUI offers.")
+    running: int
+    queue_remaining: int | None
+    resident: list[str] = Field(description="Models in the node's memory.")
+    at: datetime | None
 
-    async def list(self, request: Request) -> Response:
-        views = await asyncio.to_thread(self._registry.views)
-        return json_response({"items": [node_body(view) for view in views]})
 
-    async def add(self, request: Request) -> Response:
-        body = _read(await json_body(request), NodeBody)
-        config = NodeConfig(name=body.name, **_changes(body, {}))
-        return json_response(node_body(await asyncio.to_thread(self._registry.add, config)), 201)
+class NodeInfo(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "gpu-1",
+                    "url": "http://192.168.1.20:8188",
+                    "source": "added",
+                    "state": "unknown",
+                    "trouble": "",
+                    "labels": [],
+                    "queues": ["gpu"],
+                    "slots": 1,
+                    "memoryMb": None,
+                    "headers": [],
+                    "verifyTls": True,
+                    "caFile": None,
+                    "draining": False,
+                    "createdAt": "2026-01-31T12:00:00+00:00",
+                    "updatedAt": "2026-01-31T12:00:00+00:00",
+                    "seen": None,
+                }
+            ]
+        }
+    )
 
-    async def get(self, request: Request, name: str) -> Response:
-        return json_response(node_body(await asyncio.to_thread(self._registry.get, name)))
+    name: str
+    url: str
+    source: Literal["settings", "added"]
+    state: Literal["unknown", "troubled", "draining", "healthy"]
+    trouble: str = Field(description="Why the node takes no jobs; empty when it does.")
+    labels: list[str]
+    queues: list[str]
+    slots: int
+    memory_mb: int | None
+    headers: list[str] = Field(description="Names of the headers; their values are secret.")
+    verify_tls: bool
+    ca_file: str | None
+    draining: bool
+    created_at: datetime | None
+    updated_at: datetime | None
+    seen: NodeSeen | None
 
-    async def patch(self, request: Request, name: str) -> Response:
-        raw = await json_body(request)
-        if isinstance(raw, Mapping) and "name" in raw:
-            raise InvalidInput.at("name", "cannot be changed; add the node under its new name instead")
-        body = _read(raw, NodeFields)
-        view = await asyncio.to_thread(self._registry.get, name)
-        changes = _changes(body, view.config.headers)
-        return json_response(node_body(await asyncio.to_thread(self._registry.update, name, changes)))
 
-    async def remove(self, request: Request, name: str) -> Response:
-        await asyncio.to_thread(self._registry.remove, name)
-        return Response(status_code=204)
+class NodeList(ResponseModel):
+    items: list[NodeInfo]
 
-    async def drain(self, request: Request, name: str) -> Response:
-        return json_response(node_body(await asyncio.to_thread(self._registry.drain, name)))
 
-    async def undrain(self, request: Request, name: str) -> Response:
-        return json_response(node_body(await asyncio.to_thread(self._registry.drain, name, False)))
+class NodeFinding(ResponseModel):
+    level: Level
+    subject: str
+    message: str
 
-    async def examine(self, request: Request, name: str) -> Response:
-        findings = await asyncio.to_thread(self._registry.examine, name)
-        return json_response(
-            {
-                "name": name,
-                "ok": all(finding.level is not Level.ERROR for finding in findings),
-                "findings": [_finding_body(finding) for finding in findings],
-            }
-        )
+
+class NodeExamination(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "gpu-1",
+                    "ok": True,
+                    "findings": [{"level": "ok", "subject": "connection", "message": "answers in 3 ms"}],
+                }
+            ]
+        }
+    )
+
+    name: str
+    ok: bool
+    findings: list[NodeFinding]
+
+
+router = APIRouter(prefix="/api/v1/nodes", tags=["nodes"], route_class=ApiRoute)
+NodeName = Annotated[str, Path(description="`name` of the node.")]
+
+
+@router.get("", summary="List the nodes and their state", response_model=NodeList)
+async def list_nodes(services: ServicesDep) -> Response:
+    views = await asyncio.to_thread(services.nodes.views)
+    return json_response({"items": [node_body(view) for view in views]})
+
+
+@router.post("", summary="Add a node", status_code=201, response_model=NodeInfo)
+async def add_node(services: ServicesDep, body: NodeBody) -> Response:
+    config = NodeConfig(name=body.name, **_changes(body, {}))
+    return json_response(node_body(await asyncio.to_thread(services.nodes.add, config)), 201)
+
+
+@router.get("/{name}", summary="Read a node", response_model=NodeInfo)
+async def get_node(services: ServicesDep, name: NodeName) -> Response:
+    return json_response(node_body(await asyncio.to_thread(services.nodes.get, name)))
+
+
+@router.patch("/{name}", summary="Change a node", response_model=NodeInfo)
+async def change_node(services: ServicesDep, name: NodeName, body: NodeChange) -> Response:
+    view = await asyncio.to_thread(services.nodes.get, name)
+    changes = _changes(body, view.config.headers)
+    return json_response(node_body(await asyncio.to_thread(services.nodes.update, name, changes)))
+
+
+@router.delete("/{name}", summary="Remove a node", status_code=204)
+async def remove_node(services: ServicesDep, name: NodeName) -> Response:
+    await asyncio.to_thread(services.nodes.remove, name)
+    return Response(status_code=204)
+
+
+@router.post("/{name}/drain", summary="Give a node no more jobs", response_model=NodeInfo)
+async def drain_node(services: ServicesDep, name: NodeName) -> Response:
+    return json_response(node_body(await asyncio.to_thread(services.nodes.drain, name)))
+
+
+@router.delete("/{name}/drain", summary="Give a node jobs again", response_model=NodeInfo)
+async def undrain_node(services: ServicesDep, name: NodeName) -> Response:
+    return json_response(node_body(await asyncio.to_thread(services.nodes.drain, name, False)))
+
+
+@router.post("/{name}/doctor", summary="Examine a node, which takes seconds", response_model=NodeExamination)
+async def examine_node(services: ServicesDep, name: NodeName) -> Response:
+    findings = await asyncio.to_thread(services.nodes.examine, name)
+    return json_response(
+        {
+            "name": name,
+            "ok": all(finding.level is not Level.ERROR for finding in findings),
+            "findings": [_finding_body(finding) for finding in findings],
+        }
+    )
 
 
 def node_body(view: NodeView) -> dict[str, Any]:
@@ -215,25 +302,13 @@ def _headers(body: NodeFields, there: Mapping[str, str]) -> dict[str, str]:
     return headers
 
 
-def _read(body: Any, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise InvalidInput([_discreet(each) for each in field_errors(error, model)]) from None
-
-
-def _discreet(error: FieldError) -> FieldError:
-    """Without the value, where it may be a secret."""
-    is_secret = error.path.startswith(("headers", "token"))
-    return FieldError(error.path, error.message.partition("; it is ")[0]) if is_secret else error
-
-
 DIALECT = ApiModule(
     name="nodes",
-    router=lambda services: NodeRoutes(services.nodes).router(),
+    router=router,
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
-        RoutePermission("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+    policies=(
+        PathPolicy("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+        PathPolicy("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
     ),
+    tags={"nodes": "The ComfyUI servers that render: add, drain, examine and remove them."},
 )

@@ -16,7 +16,7 @@ from imagemill.quotas.store import OwnerLimits, is_kind
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
 from imagemill.web.http import Real, json_body, json_response
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import field_errors
 
 _Amount = Annotated[Real, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -104,10 +104,10 @@ def _shown(its: Limits) -> dict[str, float | None]:
 
 DIALECT = ApiModule(
     name="limits",
-    router=lambda services: LimitRoutes(services).router(),
+    router=lambda services, _: LimitRoutes(services).router(),
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/limits", Scope.ACCOUNT_READ),
-        RoutePermission("/api/v1/limits/", Scope.ADMIN, Scope.ADMIN),
+    policies=(
+        PathPolicy("/api/v1/limits", Scope.ACCOUNT_READ),
+        PathPolicy("/api/v1/limits/", Scope.ADMIN, Scope.ADMIN),
     ),
 )

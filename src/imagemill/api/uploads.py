@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.jobs import moment
+from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
@@ -23,7 +23,7 @@ from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import PathPolicy
 
 PATH = "/api/v1/uploads"
 _SERVED = "/blobs/inputs/{mark}/{digest}/{name}"
@@ -179,7 +179,7 @@ class UploadRoutes:
 
 DIALECT = ApiModule(
     name="uploads",
-    router=lambda services: UploadRoutes(services).router(),
+    router=lambda services, _: UploadRoutes(services).router(),
     callback=no_callback,
-    permissions=(RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
+    policies=(PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
 )

@@ -1,55 +1,138 @@
-"""``/api/v1/webhooks``: endpoints, their secrets, and what became of each message."""
+"""``/api/v1/webhooks``: endpoints, their secrets, and the deliveries of their messages."""
 
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AwareDatetime, ConfigDict, Field
 from pydantic_core import from_json
 
 from imagemill.api.base import ApiModule, no_callback
-from imagemill.api.jobs import job_body, moment
+from imagemill.api.dependencies import ServicesDep
+from imagemill.api.jobs_schemas import job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
-from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import flag, json_body, json_response, number
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors
+from imagemill.web.http import json_response
+from imagemill.web.policies import PathPolicy
+from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
-from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.messages import WebhookEvent
 from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 
 _EventName = Annotated[str, Field(max_length=64, json_schema_extra={"enum": list(CHOICES)})]
 _Events = Annotated[list[_EventName], Field(min_length=1, max_length=20)]
 _Description = Annotated[str, Field(max_length=200)]
+_URL = "http(s)://host[:port]/path, of a public address."
+_ENDPOINT = {
+    "id": "01a2238c-4a37-7e4e-8fe9-c660c98ffd26",
+    "url": "https://example.com/hooks/imagemill",
+    "description": "Orders",
+    "events": ["job.succeeded", "job.failed"],
+    "state": "active",
+    "failingSince": None,
+    "pausedAt": None,
+    "pauseReason": None,
+    "formerSecretsUntil": [],
+    "createdAt": "2026-01-31T12:00:00+00:00",
+    "updatedAt": "2026-01-31T12:00:00+00:00",
+}
 
 
-class EndpointChange(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class EndpointChange(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Orders"}]})
 
-    url: str = Field("", description="http(s)://host[:port]/path, of a public address.")
+    url: str = Field("", description=_URL)
     description: _Description = ""
-    events: _Events = Field(list(ENDS), description="What it is told of; default: how each job ended.")
+    events: _Events = Field(list(ENDS), description="The events it receives; default: how each job ended.")
 
 
 class EndpointBody(EndpointChange):
-    url: str = Field(description="http(s)://host[:port]/path, of a public address.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"url": "https://example.com/hooks/imagemill", "description": "Orders"}]
+        }
+    )
+
+    url: str = Field(description=_URL)
 
 
-class Since(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Since(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"since": "2026-01-31T00:00:00Z"}]})
 
     since: AwareDatetime = Field(description="Messages written since then; ISO 8601 with its offset.")
 
 
+class EndpointInfo(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENDPOINT]})
+
+    id: str
+    url: str
+    description: str
+    events: list[str]
+    state: Literal["active", "failing", "paused"]
+    failing_since: datetime | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    former_secrets_until: list[datetime] = Field(
+        description="When each replaced secret ends; until then messages are signed with it too."
+    )
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+class EndpointSecret(EndpointInfo):
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_ENDPOINT, "secret": "whsec_MfKQ9r8..."}]})
+
+    secret: str = Field(description="Shown only now.")
+
+
+class EndpointList(ResponseModel):
+    items: list[EndpointInfo]
+
+
+class AttemptInfo(ResponseModel):
+    number: int
+    at: datetime | None
+    status: int | None = Field(description="The HTTP status of the answer; null where there was none.")
+    error: str | None
+    ms: int | None = Field(description="How long it took, in milliseconds.")
+
+
+class MessageInfo(ResponseModel):
+    id: str
+    type: str
+    job: str | None
+    seq: int | None
+    state: Literal["waiting", "delivered", "failed"]
+    tries: int
+    created_at: datetime | None
+    due_at: datetime | None = Field(description="When it is sent next.")
+    delivered_at: datetime | None
+    last_attempt: AttemptInfo | None
+
+
+class MessageList(ResponseModel):
+    items: list[MessageInfo]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class MessageWhole(MessageInfo):
+    body: Any = Field(description="The JSON that was sent last.")
+    attempts: list[AttemptInfo]
+
+
+class RedeliveredCount(ResponseModel):
+    messages: int = Field(description="Messages that are sent again.")
+
+
 def endpoint_body(endpoint: Endpoint, *, secret: bool = False) -> dict[str, Any]:
-    """``secret``: show the present one, which is done once."""
+    """``secret`` shows the present one, which is done once."""
     body: dict[str, Any] = {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -94,7 +177,7 @@ def message_body(message: Message, last: DeliveryAttempt | None = None) -> dict[
 
 
 def whole_message_body(message: Message, attempts: Sequence[DeliveryAttempt]) -> dict[str, Any]:
-    """With what was sent last, and every attempt."""
+    """Return a message with the body that was sent last, and every attempt."""
     return message_body(message, attempts[-1] if attempts else None) | {
         "body": from_json(message.body) if message.body else None,
         "attempts": [attempt_body(attempt) for attempt in attempts],
@@ -118,131 +201,144 @@ def attempt_body(attempt: DeliveryAttempt) -> dict[str, Any]:
 
 
 def renderer(signer: UrlSigner, base_url: str) -> Callable[[WebhookEvent], Mapping[str, Any]]:
-    """``base_url``: where pictures can be fetched from outside."""
+    """Return the function that writes the body of an event; pictures are addressed below ``base_url``."""
 
-    def render(told: WebhookEvent) -> Mapping[str, Any]:
+    def render(event_: WebhookEvent) -> Mapping[str, Any]:
         return {
-            "type": told.type,
-            "timestamp": moment(told.event.at),
+            "type": event_.type,
+            "timestamp": moment(event_.event.at),
             "data": {
-                "user": told.user,
-                "event": event_body(told.event),
-                "job": job_body(told.view, signer, base_url),
+                "user": event_.user,
+                "event": event_body(event_.event),
+                "job": job_body(event_.view, signer, base_url),
             },
         }
 
     return render
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
+router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"], route_class=ApiRoute)
+WebhookId = Annotated[str, Path(description="`id` of the endpoint.")]
+MessageId = Annotated[str, Path(description="`id` of the message.")]
 _MESSAGE = re.compile(r"msg_[0-9a-f-]{36}")
-_PAGE = openapi.query(
-    limit=(openapi.whole(1, 500, 50), "How many"),
-    cursor=(openapi.TEXT, "`next` of the last answer"),
-    failed=(openapi.FLAG, "true: only those that were given up"),
+
+
+@router.get("", summary="List your endpoints", response_model=EndpointList)
+async def list_webhooks(request: Request, services: ServicesDep) -> Response:
+    endpoints = await asyncio.to_thread(services.webhooks.list, caller(request).owner)
+    return json_response({"items": [endpoint_body(endpoint) for endpoint in endpoints]})
+
+
+@router.post("", summary="Add an endpoint", status_code=201, response_model=EndpointSecret)
+async def add_webhook(request: Request, services: ServicesDep, body: EndpointBody) -> Response:
+    owner = caller(request).owner
+    added = await asyncio.to_thread(services.webhooks.add, owner, body.url, body.description, body.events)
+    return json_response(endpoint_body(added, secret=True), 201)
+
+
+@router.get("/{webhook_id}", summary="Read an endpoint", response_model=EndpointInfo)
+async def get_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    endpoint = await asyncio.to_thread(services.webhooks.get, caller(request).owner, webhook_id)
+    return json_response(endpoint_body(endpoint))
+
+
+@router.patch("/{webhook_id}", summary="Change an endpoint", response_model=EndpointInfo)
+async def change_webhook(
+    request: Request, services: ServicesDep, webhook_id: WebhookId, body: EndpointChange
+) -> Response:
+    values: dict[str, Any] = {"url": body.url, "description": body.description, "types": body.events}
+    given = {"types" if name == "events" else name for name in body.model_fields_set}
+    changes = {name: value for name, value in values.items() if name in given}
+    changed = await asyncio.to_thread(services.webhooks.update, caller(request).owner, webhook_id, changes)
+    return json_response(endpoint_body(changed))
+
+
+@router.delete("/{webhook_id}", summary="Delete an endpoint and its messages", status_code=204)
+async def remove_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    await asyncio.to_thread(services.webhooks.remove, caller(request).owner, webhook_id)
+    return Response(status_code=204)
+
+
+@router.post("/{webhook_id}/rotate", summary="Draw a new secret", response_model=EndpointSecret)
+async def rotate_webhook_secret(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    endpoint = await asyncio.to_thread(services.webhooks.rotate, caller(request).owner, webhook_id)
+    return json_response(endpoint_body(endpoint, secret=True))
+
+
+@router.post(
+    "/{webhook_id}/pause", summary="Hold back the messages of an endpoint", response_model=EndpointInfo
 )
+async def pause_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    endpoint = await asyncio.to_thread(services.webhooks.pause, caller(request).owner, webhook_id)
+    return json_response(endpoint_body(endpoint))
 
 
-class WebhookRoutes:
-    def __init__(self, webhooks: EndpointService) -> None:
-        self._webhooks = webhooks
+@router.post("/{webhook_id}/resume", summary="Send what was held back", response_model=EndpointInfo)
+async def resume_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    endpoint = await asyncio.to_thread(services.webhooks.resume, caller(request).owner, webhook_id)
+    return json_response(endpoint_body(endpoint))
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(prefix="/api/v1", tags=["webhooks"])
-        one = "/webhooks/{webhook_id}"
-        message = f"{one}/messages/{{message_id}}"
-        change, since = openapi.body(EndpointChange), openapi.body(Since)
-        for method, path, handler, summary, status, extra in (
-            ("GET", "/webhooks", self.list, "Your endpoints", 200, None),
-            ("POST", "/webhooks", self.add, "Add an endpoint", 201, openapi.body(EndpointBody)),
-            ("GET", one, self.get, "One endpoint", 200, None),
-            ("PATCH", one, self.patch, "Change an endpoint", 200, change),
-            ("DELETE", one, self.remove, "Delete an endpoint and its messages", 204, None),
-            ("POST", f"{one}/rotate", self.rotate, "Draw a new secret", 200, None),
-            ("POST", f"{one}/pause", self.pause, "Keep messages back", 200, None),
-            ("POST", f"{one}/resume", self.resume, "Send what was kept back", 200, None),
-            ("POST", f"{one}/test", self.test, "Send a test message", 202, None),
-            ("POST", f"{one}/redeliver", self.redeliver_failed, "Send failed messages again", 202, since),
-            ("GET", f"{one}/messages", self.messages, "Messages, newest first", 200, _PAGE),
-            ("GET", message, self.message, "One message and its attempts", 200, None),
-            ("POST", f"{message}/redeliver", self.redeliver, "Send a message again", 202, None),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
 
-    async def list(self, request: Request) -> Response:
-        endpoints = await asyncio.to_thread(self._webhooks.list, caller(request).owner)
-        return json_response({"items": [endpoint_body(endpoint) for endpoint in endpoints]})
+@router.post("/{webhook_id}/test", summary="Send a test message", status_code=202, response_model=MessageInfo)
+async def test_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
+    message = await asyncio.to_thread(services.webhooks.test, caller(request).owner, webhook_id)
+    return json_response(message_body(message), 202)
 
-    async def add(self, request: Request) -> Response:
-        body = _read(await json_body(request), EndpointBody)
-        owner = caller(request).owner
-        added = await asyncio.to_thread(self._webhooks.add, owner, body.url, body.description, body.events)
-        return json_response(endpoint_body(added, secret=True), 201)
 
-    async def get(self, request: Request, webhook_id: str) -> Response:
-        endpoint = await asyncio.to_thread(self._webhooks.get, caller(request).owner, webhook_id)
-        return json_response(endpoint_body(endpoint))
+@router.post(
+    "/{webhook_id}/redeliver",
+    summary="Send failed messages again",
+    status_code=202,
+    response_model=RedeliveredCount,
+)
+async def redeliver_failed_messages(
+    request: Request, services: ServicesDep, webhook_id: WebhookId, body: Since
+) -> Response:
+    owner, since = caller(request).owner, from_datetime(body.since)
+    count = await asyncio.to_thread(services.webhooks.redeliver_failed, owner, webhook_id, since)
+    return json_response({"messages": count}, 202)
 
-    async def patch(self, request: Request, webhook_id: str) -> Response:
-        body = _read(await json_body(request), EndpointChange)
-        values: dict[str, Any] = {"url": body.url, "description": body.description, "types": body.events}
-        given = {"types" if name == "events" else name for name in body.model_fields_set}
-        changes = {name: value for name, value in values.items() if name in given}
-        changed = await asyncio.to_thread(self._webhooks.update, caller(request).owner, webhook_id, changes)
-        return json_response(endpoint_body(changed))
 
-    async def remove(self, request: Request, webhook_id: str) -> Response:
-        await asyncio.to_thread(self._webhooks.remove, caller(request).owner, webhook_id)
-        return Response(status_code=204)
+@router.get("/{webhook_id}/messages", summary="List messages, newest first", response_model=MessageList)
+async def list_messages(
+    request: Request,
+    services: ServicesDep,
+    webhook_id: WebhookId,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most messages of a page.")] = 50,
+    cursor: Cursor = None,
+    failed: Annotated[Flag, Query(description="Only messages whose last attempt has failed.")] = False,
+) -> Response:
+    page = MessagePage(webhook_id, _cursor(cursor), failed, limit + 1)
+    found = await asyncio.to_thread(services.webhooks.messages, caller(request).owner, page)
+    items = [message_body(message, last) for message, last in found[:limit]]
+    return json_response({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
-    async def rotate(self, request: Request, webhook_id: str) -> Response:
-        endpoint = await asyncio.to_thread(self._webhooks.rotate, caller(request).owner, webhook_id)
-        return json_response(endpoint_body(endpoint, secret=True))
 
-    async def pause(self, request: Request, webhook_id: str) -> Response:
-        endpoint = await asyncio.to_thread(self._webhooks.pause, caller(request).owner, webhook_id)
-        return json_response(endpoint_body(endpoint))
+@router.get(
+    "/{webhook_id}/messages/{message_id}",
+    summary="Read a message and its attempts",
+    response_model=MessageWhole,
+)
+async def get_message(
+    request: Request, services: ServicesDep, webhook_id: WebhookId, message_id: MessageId
+) -> Response:
+    owner = caller(request).owner
+    message, attempts = await asyncio.to_thread(services.webhooks.message, owner, webhook_id, message_id)
+    return json_response(whole_message_body(message, attempts))
 
-    async def resume(self, request: Request, webhook_id: str) -> Response:
-        endpoint = await asyncio.to_thread(self._webhooks.resume, caller(request).owner, webhook_id)
-        return json_response(endpoint_body(endpoint))
 
-    async def test(self, request: Request, webhook_id: str) -> Response:
-        message = await asyncio.to_thread(self._webhooks.test, caller(request).owner, webhook_id)
-        return json_response(message_body(message), 202)
-
-    async def redeliver(self, request: Request, webhook_id: str, message_id: str) -> Response:
-        owner = caller(request).owner
-        message = await asyncio.to_thread(self._webhooks.redeliver, owner, webhook_id, message_id)
-        return json_response(message_body(message), 202)
-
-    async def redeliver_failed(self, request: Request, webhook_id: str) -> Response:
-        owner, body = caller(request).owner, _read(await json_body(request), Since)
-        since = from_datetime(body.since)
-        count = await asyncio.to_thread(self._webhooks.redeliver_failed, owner, webhook_id, since)
-        return json_response({"messages": count}, 202)
-
-    async def messages(self, request: Request, webhook_id: str) -> Response:
-        limit = number(request, "limit", 50, 1, 500)
-        failed = flag(request, "failed")
-        page = MessagePage(webhook_id, _cursor(request.query_params.get("cursor")), failed, limit + 1)
-        found = await asyncio.to_thread(self._webhooks.messages, caller(request).owner, page)
-        items = [message_body(message, last) for message, last in found[:limit]]
-        return json_response({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
-
-    async def message(self, request: Request, webhook_id: str, message_id: str) -> Response:
-        owner = caller(request).owner
-        message, attempts = await asyncio.to_thread(self._webhooks.message, owner, webhook_id, message_id)
-        return json_response(whole_message_body(message, attempts))
+@router.post(
+    "/{webhook_id}/messages/{message_id}/redeliver",
+    summary="Send a message again",
+    status_code=202,
+    response_model=MessageInfo,
+)
+async def redeliver_message(
+    request: Request, services: ServicesDep, webhook_id: WebhookId, message_id: MessageId
+) -> Response:
+    owner = caller(request).owner
+    message = await asyncio.to_thread(services.webhooks.redeliver, owner, webhook_id, message_id)
+    return json_response(message_body(message), 202)
 
 
 def _cursor(text: str | None) -> str | None:
@@ -253,19 +349,13 @@ def _cursor(text: str | None) -> str | None:
     return text or None
 
 
-def _read(body: Any, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
-
-
 DIALECT = ApiModule(
     name="webhooks",
-    router=lambda services: WebhookRoutes(services.webhooks).router(),
+    router=router,
     callback=no_callback,
-    permissions=(
-        RoutePermission("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        RoutePermission("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+    policies=(
+        PathPolicy("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        PathPolicy("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
     ),
+    tags={"webhooks": "Signed messages to your own server about jobs, with retries and a log of deliveries."},
 )

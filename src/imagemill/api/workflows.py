@@ -3,184 +3,81 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.credits import estimate, price_docs
-from imagemill.api.jobs import LABEL, NAME, JobRoutes, moment
+from imagemill.api.credits import estimate
+from imagemill.api.dependencies import context
+from imagemill.api.jobs import NAME as JOBS
+from imagemill.api.jobs import Jobs
+from imagemill.api.jobs_schemas import LABEL, Estimate, JobBody
+from imagemill.api.workflows_schemas import (
+    MOST_VERSIONS,
+    RunQuery,
+    WorkflowBody,
+    WorkflowChange,
+    WorkflowInfo,
+    WorkflowList,
+    example_of,
+    summary_body,
+    whole_body,
+)
 from imagemill.domain.access import Caller, Role, Scope
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput
 from imagemill.domain.jobs import Draft, Job
 from imagemill.graphs import manifest
-from imagemill.graphs.manifest import Input
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import digest, flag, idempotency_key, json_body, json_response, number, request_trace
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors
+from imagemill.web.http import digest, idempotency_key, json_response, request_trace
+from imagemill.web.policies import PathPolicy
+from imagemill.web.routing import ApiRoute, Flag
 from imagemill.workflows.service import SHARED, WorkflowVersion, spaces_of
 
-_Model = TypeVar("_Model", bound=BaseModel)
-_MOST_VERSIONS = 2**31 - 1
 _MOST_LABELS = 20
-_RUN: dict[str, tuple[dict[str, Any], str]] = {
-    "version": (openapi.whole(0, _MOST_VERSIONS, 0), "Which version; absent: the newest"),
-    "wait": (openapi.FLAG, "Answer when the job is finished, or after the longest wait: then 202"),
-    "whatif": (openapi.FLAG, "Say what it would cost, and make no job"),
-    "name": (openapi.TEXT, "A name of your own for the job"),
-    "priority": (openapi.whole(-100, 100, 0), "Smaller is more urgent"),
-    "label": (openapi.TEXTS, "Labels the node must carry, repeated"),
-    "callbackUrl": (openapi.TEXT, "Where events of the job are sent"),
-}
-_ANSWERS = {
-    "201": {"description": "The job was accepted"},
-    "200": {"description": "The job is finished, or the same request had made it before, or what it costs"},
-    "202": {"description": "The job goes on; the wait is over"},
-    "400": {"description": "A value is wrong; `errors` names its input"},
-}
-_VERSION = openapi.query(version=_RUN["version"])
-_SHARED = openapi.query(
-    shared=(openapi.FLAG, "Everybody's instead of one's own; for operators. Always so where no key is needed")
-)
+_PATH = "/api/v1/workflows"
 
 
-class WorkflowChange(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class WorkflowRuns:
+    """What the handlers share: jobs from values for a workflow's inputs."""
 
-    graph: dict[str, Any] | None = Field(
-        None, description="As ComfyUI exports it: Export (API); or its UI format, when a node is known."
-    )
-    manifest: Annotated[str, Field(max_length=2 * 2**20)] | None = Field(
-        None, description="TOML: the inputs, for people to edit, with the graph in it."
-    )
+    def __init__(self, services: Services, _: object) -> None:
+        self.services = services
+        self.workflows = services.workflows
+        self.jobs = Jobs(services)
 
-
-class WorkflowBody(WorkflowChange):
-    name: str = Field(max_length=64)
-
-
-class WorkflowRoutes:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._workflows = services.workflows
-        self._jobs = JobRoutes(services)
-
-    def router(self) -> APIRouter:
-        routes = APIRouter(prefix="/api/v1", tags=["workflows"])
-        one = "/workflows/{name}"
-        run = (
-            openapi.query(**_RUN)
-            | _any_inputs()
-            | price_docs(self._services.credits.prices)
-            | {"responses": _ANSWERS}
-        )
-        change = openapi.body(WorkflowChange) | _SHARED
-        for method, path, handler, summary, status, extra in (
-            ("GET", "/workflows", self.list, "The workflows and their inputs", 200, None),
-            ("POST", "/workflows", self.add, "Add a workflow", 201, openapi.body(WorkflowBody) | _SHARED),
-            ("GET", one, self.get, "One workflow, with its manifest", 200, _VERSION),
-            ("PUT", one, self.put, "Change a workflow: a new version", 200, change),
-            ("DELETE", one, self.remove, "Remove a workflow", 204, _SHARED),
-            ("GET", f"{one}/versions", self.versions, "All versions of a workflow", 200, None),
-            ("POST", one, self.run, "Run a workflow with values for its inputs", 201, run),
-        ):
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
-
-    async def list(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._workflows.views, spaces_of(caller(request)))
-        return json_response({"items": [summary_body(kept) for kept in found]})
-
-    async def add(self, request: Request) -> Response:
-        body = await _read(request, WorkflowBody)
-        what = body.name, body.graph, body.manifest
-        kept = await asyncio.to_thread(self._workflows.add, *what, _space(request))
-        return json_response(whole_body(kept), 201)
-
-    async def get(self, request: Request, name: str) -> Response:
-        which = name, _version(request), spaces_of(caller(request))
-        return json_response(whole_body(await asyncio.to_thread(self._workflows.get, *which)))
-
-    async def put(self, request: Request, name: str) -> Response:
-        body = await _read(request, WorkflowChange)
-        what = name, body.graph, body.manifest
-        kept = await asyncio.to_thread(self._workflows.change, *what, _space(request))
-        return json_response(whole_body(kept))
-
-    async def remove(self, request: Request, name: str) -> Response:
-        await asyncio.to_thread(self._workflows.remove, name, _space(request))
-        return Response(status_code=204)
-
-    async def versions(self, request: Request, name: str) -> Response:
-        found = await asyncio.to_thread(self._workflows.versions, name, spaces_of(caller(request)))
-        return json_response({"items": [summary_body(kept) for kept in found]})
-
-    async def run(self, request: Request, name: str) -> Response:
-        values = await json_body(request)
-        if not isinstance(values, Mapping):
-            raise InvalidInput.at("", "should be an object with values for the workflow's inputs")
-        wait = flag(request, "wait")
-        drafts = await asyncio.to_thread(self._drafts, request, name, values)
-        if flag(request, "whatif"):
-            return json_response(await estimate(request, self._services.credits, drafts))
-        if not wait:
-            job, repeated = await self._accept(request, name, values, drafts)
-            bodies = await self._jobs.bodies(request, [job])
-            return json_response(bodies[0], 200 if repeated else 201)
-        # The watch comes first: when there are too many, nothing has been accepted yet.
-        with self._services.hub.watch(draft.id for draft in drafts) as watcher:
-            job, repeated = await self._accept(request, name, values, drafts)
-            done = not repeated and await watcher.wait_finished(self._services.wait_s)
-        if repeated:
-            with self._services.hub.watch([job.id]) as watcher:
-                now = await asyncio.to_thread(self._services.jobs.job, job.id)
-                done = now.status.is_terminal or await watcher.wait_finished(self._services.wait_s)
-        bodies = await self._jobs.bodies(request, [job])
-        return json_response(bodies[0], 200 if done else 202)
-
-    def _drafts(self, request: Request, name: str, values: Mapping[str, Any]) -> tuple[Draft, ...]:
-        query = request.query_params
-        labels = query.getlist("label")
+    def drafts(
+        self, request: Request, name: str, values: Mapping[str, Any], query: RunQuery
+    ) -> tuple[Draft, ...]:
+        """Raises `InvalidInput`."""
+        labels = query.label
         if len(labels) > _MOST_LABELS or not all(LABEL.fullmatch(label) for label in labels):
             raise InvalidInput.at(
                 "label", f"should be letters, digits or any of . _ : / -; at most {_MOST_LABELS}"
             )
-        callback = query.get("callbackUrl") or None
-        if callback is not None:
-            self._services.guard.check_url("callbackUrl", callback)
-        job_name = query.get("name") or None
-        if job_name is not None and (len(job_name) > 200 or "\0" in job_name):
+        if query.callback_url is not None:
+            self.services.guard.check_url("callbackUrl", query.callback_url)
+        if query.name is not None and (len(query.name) > 200 or "\0" in query.name):
             raise InvalidInput.at("name", "should be at most 200 characters of text")
+        found = caller(request)
         job_request = replace(
-            self._workflows.job_request(name, _version(request), values, spaces_of(caller(request))),
-            name=job_name,
-            priority=number(request, "priority", 0, -100, 100),
+            self.workflows.job_request(name, query.version, values, spaces_of(found)),
+            name=query.name,
+            priority=query.priority,
             labels=tuple(labels),
-            callback_url=callback,
+            callback_url=query.callback_url,
         )
         trace = request_trace(request)
-        return self._services.submitter.prepare(
-            caller(request).owner, [job_request], dialect=NAME, trace=trace
-        )
+        return self.services.submitter.prepare(found.owner, [job_request], dialect=JOBS, trace=trace)
 
-    async def _accept(
+    async def accept(
         self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]
     ) -> tuple[Job, bool]:
-        """The job, and whether the same request had made it before."""
+        """Return the job, and whether the same request had made it before."""
         key = idempotency_key(request)
         asked = {"workflow": name, "query": sorted(request.query_params.multi_items()), "values": values}
-        future = self._services.submitter.submit_async(
+        future = self.services.submitter.submit_async(
             caller(request).owner, drafts, key=key, digest=digest(asked) if key else ""
         )
         accepted = await asyncio.wrap_future(future)
@@ -188,75 +85,156 @@ class WorkflowRoutes:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted.jobs[0], accepted.repeated
 
-
-def summary_body(kept: WorkflowVersion) -> dict[str, Any]:
-    workflow = kept.workflow
-    return {
-        "name": workflow.name,
-        "version": kept.version,
-        "source": "built-in" if kept.is_built_in else "added",
-        "shared": kept.space == SHARED,
-        "title": workflow.title,
-        "description": workflow.description,
-        "inputs": [_input_body(one) for one in workflow.inputs],
-        "createdAt": moment(kept.created_at),
-        "deletedAt": moment(kept.deleted_at),
-    }
-
-
-def whole_body(kept: WorkflowVersion) -> dict[str, Any]:
-    return summary_body(kept) | {"schema": manifest.schema(kept.workflow), "manifest": kept.text}
+    async def accept_and_wait(
+        self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]
+    ) -> tuple[Job, bool]:
+        """Return the job, and whether it is finished."""
+        services = self.services
+        # The watch comes first: when there are too many, nothing has been accepted yet.
+        with services.hub.watch(draft.id for draft in drafts) as watcher:
+            job, repeated = await self.accept(request, name, values, drafts)
+            done = not repeated and await watcher.wait_finished(services.wait_s)
+        if repeated:
+            with services.hub.watch([job.id]) as watcher:
+                now = await asyncio.to_thread(services.jobs.job, job.id)
+                done = now.status.is_terminal or await watcher.wait_finished(services.wait_s)
+        return job, done
 
 
-def _input_body(one: Input) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": one.name, "type": one.type, "required": one.required}
-    further = {
-        "default": one.default,
-        "minimum": one.minimum,
-        "maximum": one.maximum,
-        "step": one.step,
-        "choices": list(one.choices) or None,
-        "help": one.help or None,
-    }
-    return body | {name: value for name, value in further.items() if value is not None}
+RunsDep = Annotated[WorkflowRuns, context("workflows")]
+WorkflowName = Annotated[str, Path(description="`name` of the workflow.", examples=["my-lighthouse"])]
+Version = Annotated[
+    int | None, Query(ge=0, le=MOST_VERSIONS, description="Number of a version; default: the newest.")
+]
+Shared = Annotated[
+    Flag,
+    Query(
+        description="Changes everybody's workflow instead of one's own; for operators. Without keys it is "
+        "always everybody's."
+    ),
+]
+router = APIRouter(prefix=_PATH, tags=["workflows"], route_class=ApiRoute)
+
+
+@router.get("", summary="List the workflows and their inputs", response_model=WorkflowList)
+async def list_workflows(request: Request, runs: RunsDep) -> Response:
+    found = await asyncio.to_thread(runs.workflows.views, spaces_of(caller(request)))
+    return json_response({"items": [summary_body(kept) for kept in found]})
+
+
+@router.post("", summary="Add a workflow", status_code=201, response_model=WorkflowInfo)
+async def add_workflow(
+    request: Request, runs: RunsDep, body: WorkflowBody, shared: Shared = False
+) -> Response:
+    what = body.name, body.graph, body.manifest
+    kept = await asyncio.to_thread(runs.workflows.add, *what, _space(request, shared))
+    return json_response(whole_body(kept), 201)
+
+
+@router.get("/{name}", summary="Read a workflow with its manifest", response_model=WorkflowInfo)
+async def get_workflow(
+    request: Request, runs: RunsDep, name: WorkflowName, version: Version = None
+) -> Response:
+    which = name, version, spaces_of(caller(request))
+    return json_response(whole_body(await asyncio.to_thread(runs.workflows.get, *which)))
+
+
+@router.put("/{name}", summary="Change a workflow, as a new version", response_model=WorkflowInfo)
+async def change_workflow(
+    request: Request, runs: RunsDep, name: WorkflowName, body: WorkflowChange, shared: Shared = False
+) -> Response:
+    what = name, body.graph, body.manifest
+    kept = await asyncio.to_thread(runs.workflows.change, *what, _space(request, shared))
+    return json_response(whole_body(kept))
+
+
+@router.delete("/{name}", summary="Remove a workflow", status_code=204)
+async def remove_workflow(
+    request: Request, runs: RunsDep, name: WorkflowName, shared: Shared = False
+) -> Response:
+    await asyncio.to_thread(runs.workflows.remove, name, _space(request, shared))
+    return Response(status_code=204)
+
+
+@router.get("/{name}/versions", summary="List all versions of a workflow", response_model=WorkflowList)
+async def list_workflow_versions(request: Request, runs: RunsDep, name: WorkflowName) -> Response:
+    found = await asyncio.to_thread(runs.workflows.versions, name, spaces_of(caller(request)))
+    return json_response({"items": [summary_body(kept) for kept in found]})
+
+
+_FINISHED = "The job is finished; or the same request had made it before; or, with `whatif`, what it costs."
+_GOES_ON = "The longest wait is over and the job goes on."
+_ACCEPTED = "The job is accepted."
+
+
+@router.post(
+    "/{name}",
+    summary="Run a workflow with values for its inputs",
+    status_code=201,
+    response_model=JobBody,
+    response_description=_ACCEPTED,
+    responses={
+        200: {"model": JobBody | Estimate, "description": _FINISHED},
+        202: {"model": JobBody, "description": _GOES_ON},
+    },
+    openapi_extra=openapi.PRICED | openapi.IDEMPOTENCY_KEY,
+)
+async def run_workflow(
+    request: Request,
+    runs: RunsDep,
+    name: WorkflowName,
+    values: Annotated[
+        dict[str, Any],
+        Body(
+            description="Values by the names of inputs. Each workflow's own path has their schema.",
+            examples=[{"prompt": "a fox in the snow"}],
+        ),
+    ],
+    query: Annotated[RunQuery, Query()],
+) -> Response:
+    drafts = await asyncio.to_thread(runs.drafts, request, name, values, query)
+    if query.whatif:
+        return json_response(await estimate(request, runs.services.credits, drafts))
+    if query.wait:
+        job, done = await runs.accept_and_wait(request, name, values, drafts)
+        status = 200 if done else 202
+    else:
+        job, repeated = await runs.accept(request, name, values, drafts)
+        status = 200 if repeated else 201
+    bodies = await runs.jobs.bodies(request, [job])
+    return json_response(bodies[0], status)
 
 
 def described_paths(services: Services, reader: Caller | None) -> dict[str, Any]:
-    """A path for each workflow the reader may run, with the schema of its inputs, for the OpenAPI document.
-    Reads the store."""
+    """Return a path for each workflow the reader may run, with the schema of its inputs. Reads the store."""
     spaces = (SHARED,) if reader is None else spaces_of(reader)
     return {
-        f"/api/v1/workflows/{kept.workflow.name}": {"post": _operation(kept)}
+        f"{_PATH}/{kept.workflow.name}": {"post": _operation(kept)}
         for kept in services.workflows.views(spaces)
     }
 
 
 def _operation(kept: WorkflowVersion) -> dict[str, Any]:
     workflow = kept.workflow
-    title = workflow.title or workflow.name
-    content = {"application/json": {"schema": manifest.schema(workflow)}}
+    content = {"schema": manifest.schema(workflow), "example": example_of(workflow)}
     return {
         "tags": ["workflows"],
-        "summary": f"Run {title}",
+        "summary": f"Run {workflow.title or workflow.name}",
         "description": workflow.description,
         "operationId": f"run_workflow_{workflow.name}",
-        **openapi.query(**_RUN),
-        "requestBody": {"required": True, "content": content},
-        "responses": _ANSWERS,
+        "parameters": openapi.query_of(RunQuery),
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "201": openapi.referred("JobBody", _ACCEPTED),
+            "200": openapi.referred("JobBody", _FINISHED),
+            "202": openapi.referred("JobBody", _GOES_ON),
+        },
     }
 
 
-def _any_inputs() -> dict[str, Any]:
-    content = {
-        "application/json": {"schema": {"type": "object", "description": "See the workflow's own path."}}
-    }
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _space(request: Request) -> str:
-    """Where the request changes workflows."""
+def _space(request: Request, shared: bool) -> str:
+    """Return where the request changes workflows."""
     found = caller(request)
-    shared = flag(request, "shared")
     if found.is_unauthenticated_local:
         return SHARED
     if not shared:
@@ -266,32 +244,16 @@ def _space(request: Request) -> str:
     return SHARED
 
 
-def _version(request: Request) -> int | None:
-    if not request.query_params.get("version"):
-        return None
-    return number(request, "version", 0, 0, _MOST_VERSIONS)
-
-
-async def _read(request: Request, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(await json_body(request))
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
-
-
 DIALECT = ApiModule(
     name="workflows",
-    router=lambda services: WorkflowRoutes(services).router(),
+    router=router,
+    context=WorkflowRuns,
     callback=no_callback,
     extra_openapi=described_paths,
-    permissions=(
-        RoutePermission(
-            "/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
-        ),
-        RoutePermission(
-            "/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True
-        ),
-        RoutePermission(
+    policies=(
+        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,
@@ -299,4 +261,5 @@ DIALECT = ApiModule(
             requires_token=True,
         ),
     ),
+    tags={"workflows": "Graphs of ComfyUI with named, typed inputs, each of which is an API of its own."},
 )

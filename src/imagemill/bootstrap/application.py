@@ -338,7 +338,7 @@ class Application:
 
     def _notifier(self) -> CallbackDispatcher:
         deliveries = self.settings.webhook
-        formats = CallbackFormats(lambda: self.dialects, lambda: self.services)
+        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
         leads, seen = self.leader.leads, self.observer
         told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
         return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
@@ -393,9 +393,12 @@ class Application:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
-            options={"fal": settings.fal_api},
             secret=partial(build.secret, settings),
         )
+
+    def settings_group(self, name: str) -> Any:
+        """Return the settings group of this name."""
+        return getattr(self.settings, name)
 
     def _some_backend_has(self, key: str) -> bool:
         return any(
@@ -412,17 +415,11 @@ def application(app: Application) -> Any:
     settings = app.settings
     return create_app(
         app.services,
-        [dialect.router(app.services) for dialect in app.dialects],
-        [permit for dialect in app.dialects for permit in dialect.permissions],
+        app.dialects,
+        app.settings_group,
         edge=build.edge_rules(settings),
         redirect_to_blobs=settings.s3.delivery == "redirect",
         lifespan=app.running,
         meters=app.observer.metrics,
         tracer=app.observer.tracer,
-        paths=lambda reader: {
-            path: operations
-            for dialect in app.dialects
-            if dialect.extra_openapi is not None
-            for path, operations in dialect.extra_openapi(app.services, reader).items()
-        },
     )

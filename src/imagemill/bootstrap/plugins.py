@@ -46,10 +46,14 @@ class CallbackFormats(Mapping[str, "Format"]):
     """How each dialect writes its callbacks; they are loaded when the first callback is written."""
 
     def __init__(
-        self, dialects: "Callable[[], Sequence[ApiModule]]", services: "Callable[[], Services]"
+        self,
+        dialects: "Callable[[], Sequence[ApiModule]]",
+        services: "Callable[[], Services]",
+        settings: Callable[[str], Any],
     ) -> None:
         self._dialects = dialects
         self._services = services
+        self._settings = settings
 
     def __getitem__(self, name: str) -> "Format":
         return self._all[name]
@@ -62,10 +66,13 @@ class CallbackFormats(Mapping[str, "Format"]):
 
     @cached_property
     def _all(self) -> "Mapping[str, Format]":
-        return {
-            each.name: each.callback if each.webhook_format is None else each.webhook_format(self._services())
-            for each in self._dialects()
-        }
+        return {each.name: self._format(each) for each in self._dialects()}
+
+    def _format(self, module: "ApiModule") -> "Format":
+        if module.webhook_format is None:
+            return module.callback
+        settings = self._settings(module.settings) if module.settings is not None else None
+        return module.webhook_format(self._services(), settings)
 
 
 @cache

@@ -20,7 +20,7 @@ from imagemill.domain.errors import (
 from imagemill.quotas.service import RequestLimiter
 from imagemill.web.http import is_same_site
 from imagemill.web.middleware import client_address
-from imagemill.web.permissions import AUDITED, SAFE, WORDS, RoutePermission, RoutePermissions
+from imagemill.web.policies import AUDITED, ERROR_SHAPE, POLICY, SAFE, UNDECLARED, Cors, PathPolicy
 from imagemill.web.problems import STATUSES, problem_of
 from imagemill.web.rate_limit import counted
 
@@ -66,33 +66,31 @@ class AuthMiddleware:
         self,
         app: ASGIApp,
         access: Access,
-        permits: RoutePermissions,
         audit: Audit,
         throttle: RequestLimiter | None = None,
     ) -> None:
         self._app = app
         self._throttle = throttle
         self._access = access
-        self._permits = permits
         self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            permit = self._permits.of(scope["path"])
-            scope[WORDS] = permit.error_body
+            policy: PathPolicy = scope[POLICY]
+            scope[ERROR_SHAPE] = policy.errors
             try:
-                await self._admit(scope, permit)
+                await self._admit(scope, policy)
                 send = await counted(self._throttle, scope, send)
             except ImagemillError as error:
                 await _refuse(scope, receive, send, error)
                 return
-            if scope["type"] == "http" and _is_audited(scope["method"], permit):
+            if scope["type"] == "http" and _is_audited(scope["method"], policy):
                 send = self._auditing(scope, send)
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, permit: RoutePermission) -> None:
+    async def _admit(self, scope: Scope, policy: PathPolicy) -> None:
         method = scope.get("method", "GET")
-        needed = permit.scope(method)
+        needed = policy.scope(method)
         if needed is None:
             _check_site(scope, method)
             return
@@ -101,9 +99,9 @@ class AuthMiddleware:
         if found is None:
             found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
         if found.is_unauthenticated_local:
-            _check_open(scope, method, permit.requires_token, credentials)
+            _check_open(scope, method, policy.requires_token, credentials)
         if not found.may(needed):
-            if not self._permits.declares(scope["path"]):
+            if policy is UNDECLARED:
                 raise NotFound(
                     f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
                 )
@@ -142,9 +140,9 @@ def _shown(path: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
 
 
-def _is_audited(method: str, permit: RoutePermission) -> bool:
-    needed = permit.scope(method)
-    return method not in SAFE and needed is not None and (permit.audited or needed in AUDITED)
+def _is_audited(method: str, policy: PathPolicy) -> bool:
+    needed = policy.scope(method)
+    return method not in SAFE and needed is not None and (policy.audited or needed in AUDITED)
 
 
 def _credentials(scope: Scope) -> Credentials:
@@ -183,7 +181,7 @@ def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials)
 
 def _check_site(scope: Scope, method: str) -> None:
     acts = method not in SAFE or scope["type"] == "websocket"
-    if acts and scope["path"].startswith("/api/") and not is_same_site(HTTPConnection(scope)):
+    if acts and scope[POLICY].cors is Cors.OWN and not is_same_site(HTTPConnection(scope)):
         raise Forbidden("this route may not be called from another site's page")
 
 

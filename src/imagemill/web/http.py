@@ -177,6 +177,12 @@ def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
+def base_url(request: HTTPConnection, public_url: str | None) -> str:
+    """Return this server's public address, or the one the request was sent to, without a slash at its end."""
+    scheme = request.url.scheme.replace("ws", "http", 1)
+    return public_url or f"{scheme}://{request.headers.get('host', '')}"
+
+
 def json_response(body: Any, status: int = 200) -> Response:
     return Response(to_json(body), status, media_type="application/json")
 

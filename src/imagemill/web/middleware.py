@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imagemill.observability.tracing import Tracer
 from imagemill.web.http import CORS_ALLOWED, REWRITTEN_PREFIX, inbound_trace, trace_of
+from imagemill.web.policies import POLICY, PathPolicies
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import Cors, secured
 
@@ -66,14 +67,22 @@ class EdgeRules:
     larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
     """Bytes of a body by path, where more than ``body_bytes`` are taken."""
     prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """By host: the path below which its requests are served, but for those of pictures."""
+    """By host: the path below which its requests are served, but for paths that are on every host."""
 
 
 class EdgeMiddleware:
     """Pure ASGI, as it is passed by every request."""
 
-    def __init__(self, app: ASGIApp, rules: EdgeRules, *, told: Told = _nobody) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        rules: EdgeRules,
+        policies: PathPolicies | None = None,
+        *,
+        told: Told = _nobody,
+    ) -> None:
         self._app = app
+        self._policies = policies or PathPolicies()
         self._hosts = tuple(host.lower() for host in rules.hosts)
         self._known: set[bytes] = set()
         self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
@@ -88,6 +97,7 @@ class EdgeMiddleware:
             return
         if self._prefixes:
             self._place(scope)
+        scope[POLICY] = self._policies.of(scope["path"])
         trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         scope[CORS_ALLOWED] = self._cors.lists(scope)
         if scope["type"] == "http":
@@ -106,7 +116,7 @@ class EdgeMiddleware:
     def _place(self, scope: Scope) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         prefix = self._prefixes.get(_name(host.decode("latin-1")))
-        if prefix is not None and not scope["path"].startswith("/blobs/"):
+        if prefix is not None and not self._policies.of(scope["path"]).on_every_host:
             scope["path"] = prefix + scope["path"]
             scope["raw_path"] = prefix.encode() + (scope.get("raw_path") or b"")
             scope[REWRITTEN_PREFIX] = prefix
@@ -218,19 +228,16 @@ def _literal_brackets(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-_QUIET = ("/health", "/metrics")
-"""Asked every few seconds by machines, and part of no job's life."""
-
-
 class Traced:
     """Pure ASGI. The span lasts until the answer is complete, so a stream's is as long as the stream."""
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+    def __init__(self, app: ASGIApp, tracer: Tracer, policies: PathPolicies) -> None:
         self._app = app
         self._tracer = tracer
+        self._policies = policies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_QUIET):
+        if scope["type"] != "http" or not self._policies.of(scope["path"]).traced:
             await self._app(scope, receive, send)
             return
         given = inbound_trace(scope["headers"])

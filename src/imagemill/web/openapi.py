@@ -1,68 +1,173 @@
-"""What the OpenAPI document says of every route alike: who may call it, and how it refuses."""
+"""The OpenAPI documents: FastAPI's, completed with the scope and the refusals of every route."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import BaseRoute
 
+import imagemill
 from imagemill.domain.access import Scope
-from imagemill.web.permissions import SAFE, RoutePermissions
+from imagemill.web.policies import SAFE, ErrorShape, PathPolicies
 
 _BODY_METHODS = {"post", "put", "patch"}
 _METHODS = {"get", "head", "delete", *_BODY_METHODS}
 _NAMED_ELSEWHERE = {"token", "owner"}
 """Query parameters that name what may not be there."""
-_REFUSALS = {
-    400: "A field is wrong; `errors` names it",
-    401: "No key, or one that is not valid any more",
-    402: "The credits do not suffice",
-    403: "The key lacks the scope, or this is not yours to change",
-    404: "It is not there, or it is not yours",
-    409: "What is there does not allow it",
-    413: "The body is larger than is accepted",
-    429: "Too many requests; Retry-After says when to try again",
-    503: "Too busy, or a part is away; Retry-After says when to try again",
-}
-_STRAY = "HTTPValidationError"
-"""The framework's own refusal, which is never sent: see `imagemill.web.problems`."""
+_FRAMEWORK_SCHEMAS = {"HTTPValidationError", "ValidationError"}
+"""The framework's own refusals, which are never sent: see `imagemill.web.problems`."""
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
-PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail", "traceId"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong and what to do, in a sentence."},
-        "traceId": {"type": "string", "description": "Finds the request in the server's log."},
-        "errors": {
-            "type": "object",
-            "description": "By the paths of the fields that are wrong.",
-            "additionalProperties": {"type": "array", "items": {"type": "string"}},
-        },
-    },
+
+class Problem(BaseModel):
+    """What is wrong with a request (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`urn:imagemill:problem:` and a code that does not change.")
+    title: str = Field(description="The name of the status.")
+    status: int
+    detail: str = Field(description="A sentence that says what is wrong and what to do.")
+    trace_id: str = Field(alias="traceId", description="Finds the request in the server's log.")
+    errors: dict[str, list[str]] = Field({}, description="What is wrong with each field, by its path.")
+    needed: float | None = Field(None, description="Of a 402: the credits that are needed.")
+    available: float | None = Field(None, description="Of a 402: the credits that are there.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    name: str
+    description: str
+    code: str
+    detail: str
+    errors: Mapping[str, list[str]] | None = None
+    more: Mapping[str, Any] | None = None
+    retry: bool = False
+
+    def component(self, status: int) -> dict[str, Any]:
+        example: dict[str, Any] = {
+            "type": f"urn:imagemill:problem:{self.code}",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": self.detail,
+            "traceId": _TRACE,
+            **({"errors": self.errors} if self.errors else {}),
+            **(self.more or {}),
+        }
+        found: dict[str, Any] = {
+            "description": self.description,
+            "content": {"application/problem+json": {"schema": PROBLEM_REF, "example": example}},
+        }
+        return found | {"headers": _RETRY_AFTER} if self.retry else found
+
+
+PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+}
+_REFUSALS = {
+    400: _Refusal(
+        "InvalidInput",
+        "A field is wrong; `errors` names it.",
+        "invalid_input",
+        "limit: is '0'; write a whole number from 1 to 500",
+        {"limit": ["is '0'; write a whole number from 1 to 500"]},
+    ),
+    401: _Refusal(
+        "Unauthenticated",
+        "There is no key, or one that is no longer valid.",
+        "unauthenticated",
+        "send the header 'Authorization: Bearer <key>'",
+    ),
+    402: _Refusal(
+        "CreditsInsufficient",
+        "The credits do not suffice.",
+        "credits_insufficient",
+        "this needs 12 credits, 3.5 are available",
+        more={"needed": 12.0, "available": 3.5},
+    ),
+    403: _Refusal(
+        "Forbidden",
+        "The key lacks the scope, or this is not yours to change.",
+        "forbidden",
+        "this needs the scope 'jobs:write', which the key or session does not have",
+    ),
+    404: _Refusal(
+        "NotFound",
+        "There is no such thing, or it is not yours.",
+        "not_found",
+        "there is no job 0192f3a4-0000-7000-8000-000000000000",
+    ),
+    409: _Refusal(
+        "Conflict",
+        "The present state does not allow it.",
+        "conflict",
+        "the jobs of the idempotency key 'a1' are gone; use another key",
+    ),
+    413: _Refusal(
+        "TooLarge",
+        "The body is larger than is accepted.",
+        "too_large",
+        "the body is larger than the 1048576 bytes that are accepted",
+    ),
+    429: _Refusal(
+        "RateLimited",
+        "There were too many requests; Retry-After says when to try again.",
+        "rate_limited",
+        "more than 60 requests in a minute; try again in 12 s",
+        retry=True,
+    ),
+    503: _Refusal(
+        "Unavailable",
+        "The server is too busy, or a part of it does not answer; Retry-After says when to try again.",
+        "busy",
+        "the database is busy; try again",
+        retry=True,
+    ),
 }
 _SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, or a login's token."}}
 
 
-def components(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The document's ``components`` with ours."""
-    schemas = {name: each for name, each in found.get("schemas", {}).items() if name not in (_STRAY, _FAULT)}
-    return {**found, "schemas": {**schemas, "Problem": PROBLEM}, "securitySchemes": _SCHEMES}
+def document(
+    routes: Sequence[BaseRoute],
+    policies: PathPolicies,
+    *,
+    title: str,
+    description: str,
+    tags: Iterable[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Return the OpenAPI document of the routes."""
+    made = get_openapi(
+        title=title,
+        version=imagemill.__version__,
+        description=description,
+        license_info={"name": "Apache-2.0"},
+        routes=routes,
+        tags=[dict(tag) for tag in tags] or None,
+    )
+    found = made.get("components", {})
+    kept = {name: each for name, each in found.get("schemas", {}).items() if name not in _FRAMEWORK_SCHEMAS}
+    problem = Problem.model_json_schema(by_alias=True)
+    made["components"] = {
+        **found,
+        "schemas": {**kept, "Problem": problem},
+        "responses": {each.name: each.component(status) for status, each in _REFUSALS.items()},
+        "securitySchemes": _SCHEMES,
+    }
+    made["paths"] = complete(made["paths"], policies)
+    return made
 
 
-_FAULT = "ValidationError"
-
-
-def complete(paths: Mapping[str, Any], permits: RoutePermissions) -> dict[str, Any]:
-    """The paths with every refusal. What a route says of a status itself stays."""
+def complete(paths: Mapping[str, Any], policies: PathPolicies) -> dict[str, Any]:
+    """Return the paths with every refusal. A status that a route describes itself is kept."""
     return {
         path: {
-            method: _operation(path, method, each, permits) if method in _METHODS else each
+            method: _operation(path, method, each, policies) if method in _METHODS else each
             for method, each in item.items()
         }
         for path, item in paths.items()
@@ -70,21 +175,24 @@ def complete(paths: Mapping[str, Any], permits: RoutePermissions) -> dict[str, A
 
 
 def _operation(
-    path: str, method: str, operation: Mapping[str, Any], permits: RoutePermissions
+    path: str, method: str, operation: Mapping[str, Any], policies: PathPolicies
 ) -> dict[str, Any]:
-    permit = permits.of(path)
-    scope, shaped = permit.scope(method.upper()), permit.error_body is not None
+    policy = policies.of(path)
+    scope = policy.scope(method.upper())
     own = {
-        status: _answer(int(status), each, shaped)
+        status: _answer(int(status), each, policy.errors)
         for status, each in operation.get("responses", {}).items()
-        if _STRAY not in str(each)
+        if "HTTPValidationError" not in str(each)
     }
     refusals = {
-        str(status): _refusal(_REFUSALS[status], shaped)
-        for status in _statuses(path, method, operation, scope)
+        str(status): _refusal(status, policy.errors) for status in _statuses(path, method, operation, scope)
     }
     security = {"security": [{"key": [scope.value]}]} if scope is not None else {}
-    return {**operation, "responses": {**refusals, **own}, **security}
+    return {
+        **operation,
+        "responses": {**own, **{k: v for k, v in refusals.items() if k not in own}},
+        **security,
+    }
 
 
 def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope | None) -> list[int]:
@@ -104,23 +212,51 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope
     return [status for status, does in applies.items() if does]
 
 
-def _answer(status: int, said: Mapping[str, Any], shaped: bool) -> dict[str, Any]:
-    """JSON, unless the route says otherwise of its answer, or has none."""
-    if "content" in said or status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
+def _answer(status: int, said: Mapping[str, Any], shape: ErrorShape | None) -> dict[str, Any]:
+    """Complete a response that a route describes: JSON, unless it says otherwise or has no body."""
+    if "content" in said:
+        return {**said, "content": {kind: _typed(kind, each) for kind, each in said["content"].items()}}
+    if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) or 300 <= status < 400:
         return dict(said)
     if status >= 400:
-        return _refusal(said["description"], shaped)
+        return {"description": said["description"], "content": _error_content(shape)}
     return {**said, "content": {"application/json": {"schema": {}}}}
 
 
-def _refusal(description: str, shaped: bool) -> dict[str, Any]:
-    """``shaped``: the route has `Words` of its own. What is refused before it is reached is a problem too."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    if shaped:
-        content["application/json"] = {"schema": {}}
-    return {"description": description, "content": content}
+def _typed(media_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the content of a response that is text or a file and has no schema."""
+    if content.get("schema") or media_type == JSON:
+        return dict(content)
+    is_text = media_type.startswith("text/")
+    return {**content, "schema": TEXT if is_text else {"type": "string", "format": "binary"}}
 
 
+def _refusal(status: int, shape: ErrorShape | None) -> dict[str, Any]:
+    refusal = _REFUSALS[status]
+    if shape is None:
+        return {"$ref": f"#/components/responses/{refusal.name}"}
+    return {"description": refusal.description, "content": _error_content(shape)}
+
+
+def _error_content(shape: ErrorShape | None) -> dict[str, Any]:
+    """A request that is refused before its route is known is answered with a problem in any case."""
+    content: dict[str, Any] = {"application/problem+json": {"schema": PROBLEM_REF}}
+    if shape is not None:
+        content["application/json"] = {"schema": _schema(shape.model)}
+    return content
+
+
+PRICE = "x-price"
+PRICED = {PRICE: {}}
+"""Marks a route that submits jobs: the document gives the prices there."""
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key again, with the same request, has no further effect and is answered alike.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {"parameters": [_KEY | {"required": False}]}
+REQUIRED_IDEMPOTENCY_KEY: dict[str, Any] = {"parameters": [_KEY | {"required": True}]}
 FLAG: dict[str, Any] = {"type": "boolean"}
 TEXT: dict[str, Any] = {"type": "string"}
 TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
@@ -132,12 +268,26 @@ def whole(low: int, high: int, default: int) -> dict[str, Any]:
 
 
 def query(*required: str, **parameters: tuple[dict[str, Any], str]) -> dict[str, Any]:
-    """Query parameters: the schema and the description of each."""
+    """Return query parameters, each given by its schema and its description."""
     listed: list[dict[str, Any]] = []
     for name, (schema, text) in parameters.items():
         parameter = {"name": name, "in": "query", "description": text, "schema": schema}
         listed.append(parameter | {"required": True} if name in required else parameter)
     return {"parameters": listed}
+
+
+def query_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the query parameters that the fields of a model are."""
+    return [
+        {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
+        for name, schema in model.model_json_schema(by_alias=True)["properties"].items()
+    ]
+
+
+def referred(schema: str, description: str) -> dict[str, Any]:
+    """Return a JSON answer by the name of its schema."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
 
 
 JSON = "application/json"

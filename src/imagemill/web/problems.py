@@ -5,6 +5,7 @@ import logging
 import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -18,7 +19,7 @@ from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, TryLater
 from imagemill.web import rate_limit
-from imagemill.web.permissions import WORDS
+from imagemill.web.policies import ERROR_SHAPE, ErrorShape
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +84,9 @@ def problem(
             fields.setdefault(path, []).append(_clipped(error.message, _LONGEST_MESSAGE))
         body["errors"] = fields
     media_type = "application/problem+json"
-    if (words := request.scope.get(WORDS)) is not None:
-        body, media_type = words({"code": name, **body}), "application/json"
+    shape: ErrorShape | None = request.scope.get(ERROR_SHAPE)
+    if shape is not None:
+        body, media_type = dict(shape.body({"code": name, **body})), "application/json"
     return Response(to_json(body, inf_nan_mode="null"), status, media_type=media_type, headers=headers)
 
 
@@ -108,6 +110,7 @@ def install(app: FastAPI) -> None:
         return problem(request, error.status_code, _told(request, error), headers=headers)
 
     async def parameters(request: Request, error: Exception) -> Response:
+        """Answer for routes of another class than `imagemill.web.routing.ApiRoute`."""
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
         fields = [
             FieldError(".".join(str(part) for part in fault["loc"][1:]), fault["msg"])
@@ -173,8 +176,32 @@ def _clipped(text: str, length: int) -> str:
 
 def field_errors(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[FieldError]:
     """Pydantic's faults of a ``model``: JavaScript-like paths below ``prefix``, and what would be right."""
-    faults = error.errors(include_url=False, include_context=False)
-    return [FieldError(_path(fault, prefix), _message(fault, model)) for fault in faults[: _MOST_ERRORS + 1]]
+    return body_errors(error.errors(include_url=False, include_context=False), model, prefix)
+
+
+def body_errors(
+    faults: Sequence[ErrorDetails], model: type[BaseModel] | None, prefix: str = ""
+) -> list[FieldError]:
+    """Return the errors of a body. Values of fields that are write-only are secrets and not repeated."""
+    secrets = _write_only(model)
+    found: list[FieldError] = []
+    for fault in faults[: _MOST_ERRORS + 1]:
+        message = _message(fault, model)
+        if secrets and (not fault["loc"] or fault["loc"][0] in secrets):
+            message = message.partition("; it is ")[0]
+        found.append(FieldError(_path(fault, prefix), message))
+    return found
+
+
+@cache
+def _write_only(model: type[BaseModel] | None) -> frozenset[str]:
+    if model is None or not hasattr(model, "model_fields"):
+        return frozenset()
+    return frozenset(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writeOnly")
+    )
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -196,15 +223,17 @@ def _path(fault: ErrorDetails, prefix: str) -> str:
     return path
 
 
-def _message(fault: ErrorDetails, model: type[BaseModel]) -> str:
+def _message(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
     if fault["type"] == "extra_forbidden":
         *parents, name = fault["loc"]
-        known = _fields(model, parents)
+        known = _fields(model, parents) if model is not None else []
         return "is not a field of this object" + (suggestion(str(name), known) if known else "")
     if fault["type"] == "missing":
         return "is required"
     if fault["type"] == "value_error":
         return fault["msg"].removeprefix("Value error, ")
+    if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"should be an object; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
     message = fault["msg"].replace("Input should", "should", 1)
     return f"{message}; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
 

@@ -1,13 +1,13 @@
-"""What every answer tells the browser it may do with it."""
+"""Headers that tell a browser what it may do with an answer: CORS, CSP, caching. A path's policy decides."""
 
 from collections.abc import Iterable, Sequence
 
 from starlette.types import Scope
 
-_Pairs = list[tuple[bytes, bytes]]
+from imagemill.web import policies
+from imagemill.web.policies import POLICY, PathPolicy
 
-_CONTRACT = ("/v1/", "/v2/", "/blobs/")
-"""What Civitai's browser clients call from any site, by its contract."""
+_Pairs = list[tuple[bytes, bytes]]
 _ALLOWED = b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID, X-Imagemill-User"
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -27,11 +27,8 @@ _DATA = b"default-src 'none'; frame-ancestors 'none'"
 _PAGE = b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
 _REST = b"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 _OWN_PAGE = _PAGE + b"script-src 'self'; " + _REST
-_DOCS_PAGE = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; " + _REST
-"""The documentation pages begin with a script of a line, written into them."""
-_DOCS = ("/docs", "/redoc")
-_PERSONAL = ("/api/", "/v1/", "/v2/", "/fal/", "/fal-run/")
-"""What is answered there depends on who asks, and may hold secrets or signed addresses."""
+INLINE_SCRIPT_CSP = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; " + _REST
+"""The policy of pages that begin with a script of their own, as the documentation does."""
 
 
 class Cors:
@@ -42,28 +39,28 @@ class Cors:
         self._contract = _Origins(contract_origins)
 
     def headers(self, scope: Scope) -> _Pairs:
-        """What lets a page of another site read an answer; empty where none may."""
-        origins = self._of(scope["path"])
+        """Return the headers that let a page of another site read an answer; empty where none may."""
+        origins = self._of(_policy(scope))
         if origins is None:
             return []
         found = origins.headers(scope)
         return [*found, _VARY] if origins.vary else found
 
     def lists(self, scope: Scope) -> bool:
-        """Whether the request is of a page that may call our own API."""
+        """Return whether the request comes from a page that may call our own API."""
         return bool(self._own.headers(scope))
 
     def preflight(self, scope: Scope) -> _Pairs | None:
-        """The answer to OPTIONS, or None where no page of another site may call."""
+        """Return the answer to OPTIONS, or None where no page of another site may call."""
         if scope["method"] != "OPTIONS":
             return None
-        origins = self._of(scope["path"])
+        origins = self._of(_policy(scope))
         return _PREFLIGHT if origins is not None and origins.headers(scope) else None
 
-    def _of(self, path: str) -> "_Origins | None":
-        if path.startswith(_CONTRACT):
+    def _of(self, policy: PathPolicy) -> "_Origins | None":
+        if policy.cors is policies.Cors.CONTRACT:
             return self._contract
-        return self._own if path.startswith("/api/v1/") else None
+        return self._own if policy.cors is policies.Cors.OWN else None
 
 
 class _Origins:
@@ -74,7 +71,7 @@ class _Origins:
 
     @property
     def vary(self) -> bool:
-        """Whether answers differ by the origin that asks."""
+        """Answers differ by the origin that asks."""
         return bool(self._listed) and not self._any
 
     def headers(self, scope: Scope) -> _Pairs:
@@ -89,21 +86,27 @@ class _Origins:
 
 
 def secured(scope: Scope, headers: Iterable[tuple[bytes, bytes]], added: _Pairs) -> _Pairs:
-    """The headers of an answer with ours: what it says itself of caching and its policy holds."""
+    """Return the headers of an answer with ours added; its own Cache-Control and policy are kept."""
     names = {name for name, _ in added} - {b"vary"}
     kept = [(name.lower(), value) for name, value in headers]
     own = dict(kept)
     result = [pair for pair in kept if pair[0] not in names]
     result += added
     result += [pair for pair in _ALWAYS if pair[0] not in own]
+    policy = _policy(scope)
     if b"content-security-policy" not in own:
-        result.append((b"content-security-policy", _policy(scope["path"], own.get(b"content-type", b""))))
-    if b"cache-control" not in own and scope["path"].startswith(_PERSONAL):
-        result.append((b"cache-control", b"no-store"))
+        result.append((b"content-security-policy", _csp(policy, own.get(b"content-type", b""))))
+    if b"cache-control" not in own and policy.caching is not None:
+        result.append((b"cache-control", policy.caching.encode()))
     return result
 
 
-def _policy(path: str, kind: bytes) -> bytes:
+def _policy(scope: Scope) -> PathPolicy:
+    policy: PathPolicy = scope[POLICY]
+    return policy
+
+
+def _csp(policy: PathPolicy, kind: bytes) -> bytes:
     if not kind.startswith(b"text/html"):
         return _DATA
-    return _DOCS_PAGE if path.startswith(_DOCS) else _OWN_PAGE
+    return policy.page_csp or _OWN_PAGE

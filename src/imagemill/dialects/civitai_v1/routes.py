@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from imagemill.api.base import ApiModule, Services
-from imagemill.api.credits import price_docs
 from imagemill.backends.base import Backend
 from imagemill.dialects.civitai_v1 import openapi, requests
 from imagemill.dialects.civitai_v1.responses import (
@@ -44,14 +43,16 @@ from imagemill.web.http import (
     number,
     request_trace,
 )
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.openapi import PRICED
+from imagemill.web.policies import Cors, PathPolicy
 from imagemill.web.problems import field_errors
 
 NAME = "civitai.v1"
-PERMITS = (
-    RoutePermission("/v1/consumer/jobs/query", Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True),
-    RoutePermission("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
-    RoutePermission("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
+_QUERY = "/v1/consumer/jobs/query"
+POLICIES = (
+    PathPolicy(_QUERY, Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True, cors=Cors.CONTRACT),
+    PathPolicy("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.CONTRACT),
+    PathPolicy("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.CONTRACT),
 )
 _PAGE = 50
 
@@ -71,7 +72,7 @@ class CivitaiJobRoutes:
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
-        submission = openapi.SUBMIT | price_docs(self._services.credits.prices)
+        submission = openapi.SUBMIT | PRICED
         history = "/v1/producer/jobs/{job_id}/events"
         for method, path, handler, summary, extra in (
             ("POST", all_, self.submit, "Submit jobs", submission),
@@ -418,7 +419,7 @@ def _instant(request: Request, name: str, default: int) -> int:
         raise InvalidInput.at(name, f"is {text[:40]!r}; write a date such as 2026-01-31T00:00:00Z") from error
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, _: object) -> APIRouter:
     wire = services.response_config
     jobs = CivitaiJobRoutes(services, ResponseOptions(wire.signer, wire.v1_result), wire.public_url)
     routes = APIRouter()
@@ -427,4 +428,11 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-DIALECT = ApiModule(name=NAME, router=router, callback=callback, permissions=PERMITS)
+DIALECT = ApiModule(
+    name=NAME,
+    router=router,
+    callback=callback,
+    policies=POLICIES,
+    document="civitai-v1",
+    tags={"civitai v1": "The jobs API of Civitai's orchestration service, as its clients call it."},
+)

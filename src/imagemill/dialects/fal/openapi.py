@@ -5,7 +5,7 @@ from typing import Any
 from imagemill.dialects.fal.errors import CLIENT_CLOSED
 from imagemill.dialects.fal.schemas import FalInput
 from imagemill.web import openapi
-from imagemill.web.openapi import PROBLEM
+from imagemill.web.openapi import PROBLEM_REF
 
 _DETAIL: dict[str, Any] = {
     "type": "object",
@@ -52,7 +52,7 @@ _ERRORS = {
 
 def _errors() -> dict[str, Any]:
     """Both media types, as what is refused before a route is reached is a problem as everywhere here."""
-    content = {"application/json": {"schema": _DETAIL}, "application/problem+json": {"schema": PROBLEM}}
+    content = {"application/json": {"schema": _DETAIL}, "application/problem+json": {"schema": PROBLEM_REF}}
     return {str(status): {"description": text, "content": content} for status, text in _ERRORS.items()}
 
 

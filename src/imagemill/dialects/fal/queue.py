@@ -27,7 +27,7 @@ from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import View
 from imagemill.web.auth import caller
 from imagemill.web.http import flag, json_response
-from imagemill.web.permissions import RoutePermission
+from imagemill.web.policies import Cors, PathPolicy
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
@@ -36,8 +36,11 @@ KEYS = f"{QUEUE}/.well-known/jwks.json"
 
 
 class QueueRoutes:
-    def __init__(self, services: Services, apps: Apps, submitter: RequestSubmitter) -> None:
+    def __init__(
+        self, services: Services, apps: Apps, submitter: RequestSubmitter, settings: FalApiSettings
+    ) -> None:
         self._services = services
+        self._settings = settings
         self._apps = apps
         self._submitter = submitter
 
@@ -64,7 +67,7 @@ class QueueRoutes:
         return routes
 
     async def keys(self) -> Response:
-        body = await asyncio.to_thread(webhooks.key_set, self._services)
+        body = await asyncio.to_thread(webhooks.key_set, self._services, self._settings)
         response = json_response(body)
         response.headers["Cache-Control"] = "public, max-age=3600"
         return response
@@ -185,11 +188,10 @@ class _Statuses(Response):
             await response(scope, receive, send)
 
 
-def router(services: Services) -> APIRouter:
-    options: FalApiSettings = services.options[NAME]
+def router(services: Services, options: FalApiSettings) -> APIRouter:
     apps, submitter = Apps(options.offered), RequestSubmitter(services)
     routes = APIRouter()
-    routes.include_router(QueueRoutes(services, apps, submitter).router())
+    routes.include_router(QueueRoutes(services, apps, submitter, options).router())
     routes.include_router(DirectRoutes(services, apps, submitter, options.run_s).router())
     return routes
 
@@ -199,9 +201,12 @@ DIALECT = ApiModule(
     router=router,
     callback=unsigned,
     webhook_format=webhook_format,
-    permissions=(
-        RoutePermission(KEYS, None),
-        RoutePermission(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
-        RoutePermission(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True),
+    settings="fal_api",
+    document="fal",
+    tags={"fal": "The queue and the direct calls of fal.ai, as its clients call them."},
+    policies=(
+        PathPolicy(KEYS, None, cors=Cors.NONE),
+        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.NONE),
+        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.NONE),
     ),
 )

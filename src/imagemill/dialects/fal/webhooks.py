@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _SECRET = "fal-webhook"  # noqa: S105 - its name
 
 
-def webhook_format(services: Services) -> Format:
-    sign = signer(services)
+def webhook_format(services: Services, settings: FalApiSettings) -> Format:
+    sign = signer(services, settings)
 
     def letter(delivery: Delivery) -> SignedPayload | None:
         job = delivery.job
@@ -43,13 +43,13 @@ def webhook_format(services: Services) -> Format:
     return letter
 
 
-def signer(services: Services) -> Callable[[str, str, bytes], Mapping[str, str]]:
+def signer(services: Services, settings: FalApiSettings) -> Callable[[str, str, bytes], Mapping[str, str]]:
     """Makes the headers of a delivery, at the moment it is sent."""
     key: list[Ed25519PrivateKey] = []
 
     def headers(request_id: str, user: str, content: bytes) -> Mapping[str, str]:
         if not key:
-            key.append(private_key(services))
+            key.append(private_key(services, settings))
         timestamp = str(int(time.time()))
         signed = "\n".join([request_id, user, timestamp, hashlib.sha256(content).hexdigest()])
         return {
@@ -62,20 +62,19 @@ def signer(services: Services) -> Callable[[str, str, bytes], Mapping[str, str]]
     return headers
 
 
-def private_key(services: Services) -> "Ed25519PrivateKey":
+def private_key(services: Services, settings: FalApiSettings) -> "Ed25519PrivateKey":
     """Of the settings, where several machines share one; else this installation's own. May block."""
     MissingExtra.check("cryptography", "crypto", "a signed webhook")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    options: FalApiSettings = services.options["fal"]
-    given = options.webhook_key
+    given = settings.webhook_key
     secret = services.secret(_SECRET) if given is None else given.get_secret_value().encode()
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret).digest())
 
 
-def key_set(services: Services) -> dict[str, Any]:
+def key_set(services: Services, settings: FalApiSettings) -> dict[str, Any]:
     """Whom a receiver checks signatures by, as a JWK set. May block."""
-    public = private_key(services).public_key().public_bytes_raw()
+    public = private_key(services, settings).public_key().public_bytes_raw()
     x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
     kid = hashlib.sha256(public).hexdigest()[:16]
     return {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA", "kid": kid}]}

@@ -39,7 +39,9 @@ class LoraInput(_Input):
     path: str | None = Field(None, description="The LoRA's file on a node; set when the job is accepted.")
 
 
-class CharacterInput(_Input):
+class SheetFields(_Input):
+    """The texts that describe a character, in any language."""
+
     name: Short = ""
     gender: Short = ""
     species: Short = ""
@@ -47,20 +49,15 @@ class CharacterInput(_Input):
     attire: Text = ""
     style: Short = ""
     description: Text = ""
+
+
+class CharacterInput(SheetFields):
     loras: list[LoraInput] = Field(default=[], max_length=MOST_LORAS)
 
     @property
     def sheet(self) -> CharacterSheet:
-        return CharacterSheet(
-            self.name,
-            self.gender,
-            self.species,
-            self.physical,
-            self.attire,
-            self.style,
-            self.description,
-            next((lora.name for lora in self.loras if lora.name), ""),
-        )
+        lora = next((lora.name for lora in self.loras if lora.name), "")
+        return CharacterSheet(**self.model_dump(include=set(SheetFields.model_fields)), lora=lora)
 
 
 class AppearanceInput(_Input):

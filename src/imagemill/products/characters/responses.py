@@ -1,10 +1,13 @@
-"""What the API of characters answers of jobs and pictures."""
+"""Answers of the API of characters: their models, and how jobs and pictures become bodies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from imagemill.api.jobs import moment
+from pydantic import ConfigDict, Field
+
+from imagemill.api.jobs_schemas import moment
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import now_us
 from imagemill.domain.events import EventType
@@ -13,6 +16,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.products.characters.store import StoredImage
 from imagemill.web.blobs import picture_url
+from imagemill.web.routing import ResponseModel
 
 STICKER = {
     "waiting": "PENDING",
@@ -28,6 +32,219 @@ _ENDED = {
     JobStatus.CANCELED: ("canceled", "it was canceled"),
     JobStatus.EXPIRED: ("expired", "it was not started in time; submit it again"),
 }
+
+
+_JOB = "01a2238c-4a37-7e4e-8fe9-c660c98ffd26"
+_IMAGE = "01a2238c-4a37-7e4e-8fe9-c660c98ffd27"
+_BATCH = "01a2238c-4a3f-7fdc-b438-f7fe2b2d3d8d"
+_ADDRESS = "http://localhost:8000/blobs/characters/a1b2c3/lia/avatar"
+_ADDRESSES = {
+    "imageUrl": f"{_ADDRESS}/1767225600000.webp?exp=1767229200&sig=...",
+    "thumbnailUrl": f"{_ADDRESS}/1767225600000-thumbnail.webp?exp=1767229200&sig=...",
+}
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class PictureAccepted(ResponseModel):
+    model_config = _example(success=True, jobId=_JOB, reused=False, message="the avatar is queued")
+
+    success: Literal[True]
+    job_id: str
+    reused: bool = Field(description="The job of an equal request answers this one.")
+    message: str
+
+
+class StickersAccepted(ResponseModel):
+    model_config = _example(
+        success=True,
+        jobIds=[_JOB, "01a2238c-4a37-7e4e-8fe9-c660c98ffd28"],
+        batchId=_BATCH,
+        emotionCount=2,
+        reused=[],
+        message="2 stickers are queued",
+    )
+
+    success: Literal[True]
+    job_ids: list[str] = Field(description="One for each emotion, in their order.")
+    batch_id: str
+    emotion_count: int
+    reused: list[str] = Field(description="The ids of jobs of equal requests that answer this one.")
+    message: str
+
+
+class PictureSubject(ResponseModel):
+    """The picture that the job makes."""
+
+    type: Literal["avatar", "sticker", "cover", "scene"]
+    character_id: str | None = None
+    story_id: str | None = None
+    batch_id: str | None = None
+    emotion: str | None = None
+    status: Literal["PENDING", "GENERATING", "COMPLETED", "FAILED"] | None = Field(
+        None, description="Of a sticker."
+    )
+
+
+class PictureResult(ResponseModel):
+    """The picture; after its deletion the addresses are null."""
+
+    image_id: str | None
+    image_url: str | None
+    thumbnail_url: str | None
+    width: int | None = Field(None, description="Pixels.")
+    height: int | None = Field(None, description="Pixels.")
+    size: int | None = Field(None, description="Bytes.")
+    media_type: str | None = None
+    seed: int | None = None
+    translated_by: list[Literal["glossary", "llm", "cache"]] | None = Field(
+        None, description="What has translated the texts."
+    )
+    translation_problem: str | None = Field(
+        None, description="Why the glossary translated where a language model was asked."
+    )
+    untranslated: list[str] | None = Field(None, description="Words that are in no tag of the prompt.")
+    dominant_colour: str | None = Field(None, description="Of the reference picture.")
+    key_colour: str | None = Field(None, description="The background that was removed from a sticker.")
+
+
+class PictureFailure(ResponseModel):
+    code: str = Field(description="In capitals, such as CANCELED or EXPIRED.")
+    advice: str | None = Field(None, description="What to do about it.")
+
+
+class PictureStatus(ResponseModel):
+    model_config = _example(
+        jobId=_JOB,
+        state="completed",
+        progress=100,
+        data={"type": "avatar", "characterId": "lia", "batchId": _BATCH},
+        result={
+            "imageId": _IMAGE,
+            **_ADDRESSES,
+            "width": 768,
+            "height": 768,
+            "size": 91337,
+            "mediaType": "image/webp",
+            "seed": 42,
+            "translatedBy": ["glossary"],
+            "untranslated": [],
+        },
+        failedReason=None,
+        error=None,
+        createdAt="2026-01-31T12:00:00+00:00",
+        finishedAt="2026-01-31T12:00:05+00:00",
+    )
+
+    job_id: str
+    state: Literal["waiting", "delayed", "active", "completed", "failed"] = Field(
+        description="A delayed job waits for a retry."
+    )
+    progress: int = Field(description="0 to 100.")
+    data: PictureSubject
+    result: PictureResult | None = Field(description="Null until the job is completed.")
+    failed_reason: str | None
+    error: PictureFailure | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class CharacterPicture(ResponseModel):
+    model_config = _example(
+        id=_IMAGE,
+        type="avatar",
+        emotion=None,
+        active=True,
+        **_ADDRESSES,
+        mediaType="image/webp",
+        width=768,
+        height=768,
+        size=91337,
+        seed=42,
+        jobId=_JOB,
+        createdAt="2026-01-31T12:00:05+00:00",
+    )
+
+    id: str
+    type: Literal["avatar", "sticker", "cover"]
+    emotion: str | None = Field(description="Of a sticker.")
+    active: bool = Field(
+        description="Whether it is the one in use: the avatar, or the sticker of its emotion."
+    )
+    image_url: str
+    thumbnail_url: str
+    media_type: str
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    size: int = Field(description="Bytes.")
+    seed: int | None
+    job_id: str
+    created_at: datetime
+
+
+class CharacterPicturePage(ResponseModel):
+    items: list[CharacterPicture]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class OpenPictures(ResponseModel):
+    waiting: int
+    active: int
+
+
+class CharacterHealth(ResponseModel):
+    model_config = _example(
+        comfyui="healthy", queue={"waiting": 3, "active": 1}, timestamp="2026-01-31T12:00:00+00:00"
+    )
+
+    comfyui: Literal["healthy", "unhealthy"] = Field(description="Whether a node takes jobs.")
+    queue: OpenPictures | None = Field(description="The jobs of the caller; null without a key.")
+    timestamp: datetime
+
+
+class CharacterError(ResponseModel):
+    """The reason why a request was refused."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": False,
+                    "code": "INVALID_INPUT",
+                    "message": "emotion: is required",
+                    "traceId": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+                    "errors": {"emotion": ["is required"]},
+                }
+            ]
+        },
+    )
+
+    success: Literal[False]
+    code: str
+    message: str
+    trace_id: str = Field(description="Finds the request in the server's log.")
+    errors: dict[str, list[str]] = Field({}, description="The faults of each field, by its path.")
+    needed: float | None = Field(None, description="Of CREDITS_INSUFFICIENT: the credits that are needed.")
+    available: float | None = Field(None, description="Of CREDITS_INSUFFICIENT: the available credits.")
+
+
+_CODES = {"rate_limited": "RATE_LIMIT_EXCEEDED", "unauthenticated": "UNAUTHORIZED"}
+_OF_PROBLEMS = frozenset({"type", "title", "status", "detail", "code"})
+
+
+def character_error(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of an error. The fields of a problem that RFC 9457 does not name are kept."""
+    more = {name: value for name, value in problem.items() if name not in _OF_PROBLEMS}
+    code = str(problem["code"])
+    return {
+        "success": False,
+        "code": _CODES.get(code, code.upper()),
+        "message": problem["detail"],
+        **more,
+    }
 
 
 @dataclass(frozen=True, slots=True)

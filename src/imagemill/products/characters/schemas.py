@@ -1,69 +1,67 @@
-"""What the API of characters reads."""
+"""Bodies of the requests for pictures of characters."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import Request
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
-from imagemill.products.characters.inputs import ID, LONGEST_TEXT, MOST_LORAS
+from imagemill.products.characters.inputs import ID, LONGEST_TEXT, MOST_LORAS, SheetFields, Short, Text
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
-from imagemill.web.http import Real, Whole, json_body
-from imagemill.web.problems import field_errors
-
-_Model = TypeVar("_Model", bound=BaseModel)
+from imagemill.web.http import Real, Whole
+from imagemill.web.routing import RequestModel
 
 Id = Annotated[str, Field(pattern=f"^(?:{ID})$", description="1 to 64 of A-Z, a-z, 0-9, - and _.")]
-Short = Annotated[str, Field(max_length=200)]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
-Side = Annotated[Whole, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP)]
+Side = Annotated[
+    Whole, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP, description="Pixels.")
+]
 MOST_EMOTIONS = 16
 """Of one set: twice as many as there are of our own."""
+_LIA: dict[str, Any] = {
+    "name": "Lia",
+    "gender": "female",
+    "physical": "long red hair, green eyes, freckles",
+    "attire": "white summer dress",
+}
 
 
-class CharacterModel(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
-    )
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
-class CharacterLora(CharacterModel):
-    air: str = Field(max_length=512, description="Its AIR, or the short form @civitai/{version}.")
+class CharacterLora(RequestModel):
+    air: str = Field(max_length=512, description="The AIR of the LoRA, or the short form @civitai/{version}.")
     name: Short | None = Field(
-        None, description="What the prompt calls it; up to a |. Default: as registered."
+        None, description="The name the prompt gives it; up to a |. The default is the registered name."
     )
-    strength: Real = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="On model and text encoder.")
+    strength: Real = Field(
+        1.0, ge=-4, le=4, allow_inf_nan=False, description="The weight on the model and the text encoder."
+    )
 
 
-class Character(CharacterModel):
-    """A sheet, in any language."""
+class Character(RequestModel, SheetFields):
+    """The sheet of a character, in any language."""
 
-    name: Short = ""
-    gender: Short = ""
-    species: Short = ""
-    physical: Text = ""
-    attire: Text = ""
-    style: Short = ""
-    description: Text = ""
     lora: str | CharacterLora | list[str | CharacterLora] | None = Field(
-        None, description=f"At most {MOST_LORAS}."
+        None, description=f"At most {MOST_LORAS} LoRAs."
     )
 
 
-class RenderOptions(CharacterModel):
-    """What every request may say."""
+class RenderOptions(RequestModel):
+    """Options of every request."""
 
-    seed: Whole | None = Field(None, ge=-1, le=MAX_SEED, description="-1 or absent: drawn.")
+    seed: Whole | None = Field(None, ge=-1, le=MAX_SEED, description="With -1 or none, a seed is drawn.")
     reuse: bool = Field(
         False,
-        description="Answer from an equal request's pictures, where this server allows it; no seed: one.",
+        description="Answer from the pictures of an equal request, where this server allows it; an absent "
+        "seed counts as equal.",
     )
 
 
 class AvatarRequest(RenderOptions):
+    model_config = _example(characterId="lia", prompt="smiling, at the beach", character=_LIA)
+
     character_id: Id
     prompt: Text = ""
     character: Character | None = None
@@ -71,28 +69,43 @@ class AvatarRequest(RenderOptions):
 
 
 class StickerRequest(RenderOptions):
+    model_config = _example(characterId="lia", emotion="happy", character=_LIA)
+
     character_id: Id
     emotion: Short
-    action_tag: Short | None = Field(None, description="What it does; needed for an emotion of your own.")
+    action_tag: Short | None = Field(
+        None, description="The action shown; it is required for an emotion of your own."
+    )
     custom_instructions: Text = ""
     character: Character | None = None
     reference_image_url: str | None = Field(
-        None, min_length=1, description="Whose colours it has; absent: the active avatar's."
+        None,
+        min_length=1,
+        description="The picture whose colours are kept off the background; by default the active avatar.",
     )
 
 
-class Emotion(CharacterModel):
+class Emotion(RequestModel):
     emotion: Short
     action_tag: Short | None = None
 
 
 class StickersRequest(RenderOptions):
+    model_config = _example(characterId="lia", emotions=["happy", "sad"], character=_LIA)
+
     character_id: Id
     emotions: list[str | Emotion] | None = Field(
-        None, min_length=1, max_length=MOST_EMOTIONS, description="Default: all eight."
+        None, min_length=1, max_length=MOST_EMOTIONS, description="The default is all eight."
     )
     custom_instructions: Text = ""
     character: Character | None = None
+
+
+_COVER: dict[str, Any] = {
+    "title": "The Lighthouse",
+    "synopsis": "A keeper finds a message in a bottle and rows out at night.",
+    "characters": [_LIA],
+}
 
 
 class CoverFields(RenderOptions):
@@ -102,39 +115,48 @@ class CoverFields(RenderOptions):
 
 
 class CoverRequest(CoverFields):
+    model_config = _example(storyId="lighthouse", **_COVER)
+
     story_id: Id
 
 
 class StoryCoverRequest(CoverFields):
-    story_id: Id | None = Field(None, description="As the path says.")
+    model_config = _example(**_COVER)
+
+    story_id: Id | None = Field(None, description="The same id as in the path.")
 
 
-class StoryMessage(CharacterModel):
+class StoryMessage(RequestModel):
     author: Short = ""
     text: Text = ""
 
 
-class Context(CharacterModel):
+class Context(RequestModel):
     summary: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-    messages: list[Text | StoryMessage] = Field(default=[], max_length=20)
+    messages: list[Text | StoryMessage] = Field(
+        default=[], max_length=20, description="The latest messages of the conversation."
+    )
     characters: list[Character] = Field(max_length=8)
     place: Short
     mood: Short
 
 
 class SceneRequest(RenderOptions):
+    model_config = _example(
+        context={
+            "summary": "Lia rows towards the lighthouse at night.",
+            "messages": [{"author": "Lia", "text": "I can see the light!"}],
+            "characters": [_LIA],
+            "place": "a rowing boat on the sea",
+            "mood": "tense",
+        },
+        width=1024,
+        height=768,
+    )
+
     context: Context
     width: Side | None = None
     height: Side | None = None
-
-
-async def read(request: Request, model: type[_Model]) -> tuple[_Model, Any]:
-    """The body, and as it was sent. Raises `InvalidInput`."""
-    body = await json_body(request)
-    try:
-        return model.model_validate(body), body
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
 
 
 def checked_id(path: str, text: str) -> str:

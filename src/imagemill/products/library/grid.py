@@ -3,15 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import product
+from typing import Literal, get_args
 
 from imagemill.domain.errors import FieldError, InvalidInput
 
+Gender = Literal["male", "female"]
+AgeRange = Literal["20-30", "30-40", "40-50"]
+BodyType = Literal["slim", "average", "athletic", "plus-size"]
+Pose = Literal["front standing", "side", "walking", "sitting"]
+Style = Literal["professional", "casual", "editorial"]
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "gender": ("male", "female"),
-    "age_range": ("20-30", "30-40", "40-50"),
-    "body_type": ("slim", "average", "athletic", "plus-size"),
-    "pose": ("front standing", "side", "walking", "sitting"),
-    "style": ("professional", "casual", "editorial"),
+    "gender": get_args(Gender),
+    "age_range": get_args(AgeRange),
+    "body_type": get_args(BodyType),
+    "pose": get_args(Pose),
+    "style": get_args(Style),
 }
 """Parameter -> allowed values; in the order of the prompt, of template ids and of the grid."""
 TAIL = (

@@ -1,16 +1,18 @@
-"""``/api/v1/models``: order, edit, list, look at."""
+"""``/api/v1/models``: order, edit, list and read the models of the library."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.api.credits import estimate, price_docs
+from imagemill.api.credits import estimate
+from imagemill.api.dependencies import ServicesDep, context
+from imagemill.api.jobs_schemas import Estimate
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
@@ -18,9 +20,16 @@ from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.products.library.grid import PARAMETERS, Cell
 from imagemill.products.library.schemas import (
     SHOWN,
+    BatchOrder,
+    BatchProgress,
+    BatchQuote,
     BatchRequest,
     EditRequest,
+    LibraryModel,
+    LibraryPage,
+    ModelOrder,
     ModelRequest,
+    TemplateVersions,
     allowed,
     cell_body,
     counted,
@@ -33,142 +42,59 @@ from imagemill.products.library.store import ModelFilter, ModelStore, StoredMode
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import (
+    base_url,
     cursor,
     digest,
-    flag,
     idempotency_key,
-    json_body,
     json_response,
-    number,
     request_trace,
 )
-from imagemill.web.permissions import RoutePermission
-from imagemill.web.problems import field_errors
+from imagemill.web.policies import PathPolicy
+from imagemill.web.routing import ApiRoute, Cursor, Flag
 
 NAME = "library"
 PATH = "/api/v1/models"
-_SERVED = "/blobs/library/{template}/{name}"
-_Body = TypeVar("_Body", bound=BaseModel)
-
-_PAGE = openapi.query(
-    limit=(openapi.whole(1, 500, 50), "How many"),
-    cursor=(openapi.TEXT, "`next` of the last answer"),
-    latest=(openapi.FLAG, "Only the newest version of each template"),
-    **{
-        shown: (
-            {"type": "array", "items": {"type": "string", "enum": list(PARAMETERS[name])}},
-            "Only these, repeated or separated by commas",
-        )
-        for name, shown in SHOWN.items()
-    },
-)
-_AGAIN = openapi.answered(200, "It was ordered before, or only a price was asked for", openapi.JSON)
-_MOVED = openapi.answered(307, "Where the picture is, signed")
-_WHATIF = openapi.query(whatif=(openapi.FLAG, "Say what it would cost, and make no job"))
+_SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
 
 
-class LibraryRoutes:
-    def __init__(self, services: Services, library: LibraryService, models: ModelStore) -> None:
-        self._services = services
-        self._library = library
-        self._models = models
+class LibraryApi:
+    """What the handlers share: models as this API orders and shows them."""
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(tags=["model library"])
-        one, prices = f"{PATH}/{{model_id}}", price_docs(self._services.credits.prices)
-        for method, path, handler, summary, status, extra in (
-            ("GET", PATH, self.page, "List models, newest first", 200, _PAGE),
-            ("POST", PATH, self.create, "Make one model", 201,
-             openapi.body(ModelRequest) | _WHATIF | _AGAIN | prices),
-            ("POST", f"{PATH}/batch", self.batch, "Make the missing models of a grid", 201,
-             openapi.body(BatchRequest) | _AGAIN | prices),
-            ("GET", f"{PATH}/batch/{{batch}}", self.progress, "How far a batch is", 200, None),
-            ("GET", one, self.get, "One model", 200, None),
-            ("GET", f"{one}/versions", self.versions, "All versions of its template", 200, None),
-            ("POST", f"{one}/edit", self.edit, "Make the next version of its template", 201,
-             openapi.body(EditRequest) | _WHATIF | _AGAIN | prices),
-            ("GET", f"{one}/image", self.image, "Its picture, at a lasting address", 307, _MOVED),
-            ("GET", f"{one}/thumbnail", self.thumbnail, "Its thumbnail, at a lasting address", 307, _MOVED),
-            ("GET", _SERVED, self.served, "A picture of the library, by a signed URL", 200,
-             openapi.answered(200, "The picture", *EXTENSIONS)),
-        ):  # fmt: skip
-            routes.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                summary=summary,
-                status_code=status,
-                response_class=Response,
-                openapi_extra=extra,
-            )
-        return routes
+    def __init__(self, services: Services, service: LibraryService, models: ModelStore) -> None:
+        self.services = services
+        self.service = service
+        self.models = models
 
-    async def page(self, request: Request) -> Response:
-        limit = number(request, "limit", 50, 1, 500)
-        wanted = ModelFilter(
-            owner=caller(request).owner,
-            values=_filters(request),
-            latest=flag(request, "latest"),
-            before=cursor(request.query_params.get("cursor"), "cursor", "next"),
-            limit=limit + 1,
-        )
-        found = await asyncio.to_thread(self._models.page, wanted)
-        items = [self._body(request, model) for model in found[:limit]]
-        return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+    async def client(self, request: Request, place: str = "") -> OrderContext:
+        """Return who orders; a repeated idempotency key must come with the same path, ``place`` and body."""
+        key = idempotency_key(request)
+        said = digest([place, request.url.path, await request.json()]) if key else ""
+        return OrderContext(caller(request).owner, request_trace(request), key, said)
 
-    async def create(self, request: Request) -> Response:
-        body = await json_body(request)
-        wanted, client = _read(body, ModelRequest), _client(request, body)
-        planned = await asyncio.to_thread(
-            self._library.planned_one, client, wanted.look, save=wanted.save, seed=wanted.seed
-        )
-        return await self._ordered(request, client, planned)
-
-    async def edit(self, request: Request, model_id: str) -> Response:
-        body = await json_body(request)
-        wanted, client = _read(body, EditRequest), _client(request, body, model_id)
-        most = self._services.prompt_chars
-        if wanted.prompt is not None and len(wanted.prompt) > most:
-            raise InvalidInput.at("prompt", f"has {len(wanted.prompt)} characters; at most {most} are read")
-        planned = await asyncio.to_thread(self._library.planned_edit, client, model_id, wanted.change)
-        return await self._ordered(request, client, planned)
-
-    async def _ordered(self, request: Request, client: OrderContext, planned: OrderPlan) -> Response:
-        """The one job of an order, or the one that makes the same already."""
-        if flag(request, "whatif"):
-            return json_response(await estimate(request, self._services.credits, planned.drafts))
-        placed = await asyncio.to_thread(self._library.place, client, planned)
-        look = planned.chosen[0]
+    async def ordered(
+        self, request: Request, client: OrderContext, planned: OrderPlan, *, whatif: bool
+    ) -> Response:
+        """Answer with the one job of an order, or with the job that makes the same already."""
+        if whatif:
+            return json_response(await estimate(request, self.services.credits, planned.drafts))
+        placed = await asyncio.to_thread(self.service.place, client, planned)
         made = [*placed.accepted, *placed.stock.under_way.values()]
         if not made:
             raise NotFound("what this idempotency key ordered is gone; use another key")
         is_new = bool(placed.jobs) and not placed.repeated
-        template = planned.drafts[0].name  # of an edit the old one's, whatever the parameters are now
-        body = {**look_body(look), "templateId": template, "jobId": made[0]}
-        body["state"] = "new" if is_new else "under_way"
-        return json_response({**body, "batch": placed.batch or None}, 201 if is_new else 200)
+        body = {
+            **look_body(planned.chosen[0]),
+            # An edit keeps the template of the old picture, whatever the parameters are now.
+            "templateId": planned.drafts[0].name,
+            "jobId": made[0],
+            "state": "new" if is_new else "under_way",
+            "batch": placed.batch or None,
+        }
+        return json_response(body, 201 if is_new else 200)
 
-    async def batch(self, request: Request) -> Response:
-        body = await json_body(request)
-        wanted, client = _read(body, BatchRequest), _client(request, body)
-        if wanted.count is None and wanted.grid is None:
-            raise InvalidInput.at("count", 'is required, or a grid; {"grid": {}} is all of it')
-        cells = wanted.cells
-        planned = await asyncio.to_thread(
-            self._library.plan, client, cells, count=wanted.count, save=wanted.save
-        )
-        if wanted.dry_run:
-            return await self._quoted(request, cells, planned)
-        placed = await asyncio.to_thread(self._library.place, client, planned)
-        batches = await asyncio.to_thread(self._library.batches, client.owner, placed)
-        listed = [cell_body(cell, placed) for cell in cells]
-        is_new = bool(placed.jobs) and not placed.repeated
-        told = {"batch": placed.batch or None, "batches": batches, **counted(listed), "cells": listed}
-        return json_response(told, 201 if is_new else 200)
-
-    async def _quoted(self, request: Request, cells: tuple[Cell, ...], planned: OrderPlan) -> Response:
-        """Every prompt, what is there already, and the price; nothing is sent."""
-        price = await estimate(request, self._services.credits, planned.drafts)
+    async def quoted(self, request: Request, cells: tuple[Cell, ...], planned: OrderPlan) -> Response:
+        """Answer with every prompt, what is present already, and the price; nothing is stored."""
+        price = await estimate(request, self.services.credits, planned.drafts)
         price.pop("jobs")
         chosen = {cell.template_id for cell in planned.chosen}
         nothing = PlacedOrder("", {}, planned.stock)
@@ -182,92 +108,239 @@ class LibraryRoutes:
         ]
         return json_response({"dryRun": True, **price, **counted(listed), "cells": listed})
 
-    async def progress(self, request: Request, batch: str) -> Response:
-        outcome = await asyncio.to_thread(self._library.batch, caller(request).owner, batch)
-        return json_response(outcome_body(outcome, batch))
+    async def model(self, request: Request, model_id: str) -> StoredModel:
+        return await asyncio.to_thread(self.models.get, model_id, caller(request).owner)
 
-    async def get(self, request: Request, model_id: str) -> Response:
-        return json_response(self._body(request, await self._model(request, model_id)))
+    def body(self, request: Request, model: StoredModel) -> dict[str, Any]:
+        return model_body(model, self.services.response_config.signer, self._base(request))
 
-    async def versions(self, request: Request, model_id: str) -> Response:
-        model = await self._model(request, model_id)
-        found = await asyncio.to_thread(self._models.versions, model.template_id, caller(request).owner)
-        return json_response(
-            {"templateId": model.template_id, "items": [self._body(request, each) for each in found]}
-        )
-
-    async def image(self, request: Request, model_id: str) -> Response:
-        return self._moved(request, (await self._model(request, model_id)).image_key)
-
-    async def thumbnail(self, request: Request, model_id: str) -> Response:
-        return self._moved(request, (await self._model(request, model_id)).thumbnail_key)
-
-    def _moved(self, request: Request, key: str) -> Response:
-        query = self._services.response_config.signer.sign(key).query
+    def redirect(self, request: Request, key: str) -> Response:
+        query = self.services.response_config.signer.sign(key).query
         return RedirectResponse(
             f"{self._base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
         )
 
-    async def served(self, template: str, name: str, exp: str = "", sig: str = "") -> Response:
-        key = f"library/{template}/{name}"
-        if not self._services.response_config.signer.check(key, exp, sig):
-            raise HTTPException(
-                403, "this URL is wrong or has expired; ask for the model again for a new one"
-            )
-        headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
-        media_type, blobs = media_type_of(name), self._services.blobs
-        if (path := await asyncio.to_thread(blobs.location, key)) is not None:
-            return FileResponse(path, media_type=media_type, headers=headers)
-        try:
-            data = await asyncio.to_thread(blobs.get, key)
-        except NotFound as error:
-            raise HTTPException(404, "the picture is gone: it was deleted") from error
-        return Response(data, media_type=media_type, headers=headers)
-
-    async def _model(self, request: Request, model_id: str) -> StoredModel:
-        return await asyncio.to_thread(self._models.get, model_id, caller(request).owner)
-
-    def _body(self, request: Request, model: StoredModel) -> dict[str, Any]:
-        return model_body(model, self._services.response_config.signer, self._base(request))
-
     def _base(self, request: Request) -> str:
-        host = request.headers.get("host", "")
-        return self._services.response_config.public_url or f"{request.url.scheme}://{host}"
+        return base_url(request, self.services.response_config.public_url)
 
 
-def _client(request: Request, body: Any, place: str = "") -> OrderContext:
-    key = idempotency_key(request)
-    said = digest([place, request.url.path, body]) if key else ""
-    return OrderContext(caller(request).owner, request_trace(request), key, said)
+LibraryDep = Annotated[LibraryApi, context(NAME)]
+ModelId = Annotated[str, Path(description="`id` of the model.")]
+WhatIf = Annotated[Flag, Query(description="Only return what the job would cost.")]
 
 
-def _read(body: Any, model: type[_Body]) -> _Body:
+def _values(name: str) -> Any:
+    one = Annotated[str, WithJsonSchema({"type": "string", "enum": list(PARAMETERS[name])})]
+    text = "Only models with one of these values: repeated, or separated by commas."
+    return Annotated[list[one] | None, Query(alias=SHOWN[name], description=text)]
+
+
+async def _filters(
+    gender: _values("gender") = None,  # pyright: ignore[reportInvalidTypeForm] - made of the closed set
+    age_range: _values("age_range") = None,  # pyright: ignore[reportInvalidTypeForm]
+    body_type: _values("body_type") = None,  # pyright: ignore[reportInvalidTypeForm]
+    pose: _values("pose") = None,  # pyright: ignore[reportInvalidTypeForm]
+    style: _values("style") = None,  # pyright: ignore[reportInvalidTypeForm]
+) -> Mapping[str, list[str]]:
+    """Return the wanted values by parameter. Raises `InvalidInput`."""
+    given = zip(PARAMETERS, (gender, age_range, body_type, pose, style), strict=True)
+    return {name: found for name, texts in given if (found := _split(name, texts or []))}
+
+
+def _split(name: str, texts: list[str]) -> list[str]:
     try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise InvalidInput(field_errors(error, model)) from error
+        return [allowed(name, part) for text in texts for part in text.split(",") if part]
+    except ValueError as error:
+        raise InvalidInput.at(SHOWN[name], str(error)) from None
 
 
-def _filters(request: Request) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, shown in SHOWN.items():
-        given = [part for text in request.query_params.getlist(shown) for part in text.split(",") if part]
-        try:
-            values = [allowed(name, each) for each in given]
-        except ValueError as error:
-            raise InvalidInput.at(shown, str(error)) from None
-        if values:
-            found[name] = values
-    return found
+router = APIRouter(prefix=PATH, tags=["model library"], route_class=ApiRoute)
+
+
+@router.get("", summary="List models, newest first", response_model=LibraryPage)
+async def list_library_models(
+    request: Request,
+    library: LibraryDep,
+    values: Annotated[Mapping[str, list[str]], Depends(_filters)],
+    limit: Annotated[int, Query(ge=1, le=500, description="Most models of a page.")] = 50,
+    cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
+    latest: Annotated[Flag, Query(description="Only the newest version of each template.")] = False,
+) -> Response:
+    wanted = ModelFilter(
+        owner=caller(request).owner,
+        values=values,
+        latest=latest,
+        before=cursor(cursor_, "cursor", "next"),
+        limit=limit + 1,
+    )
+    found = await asyncio.to_thread(library.models.page, wanted)
+    items = [library.body(request, model) for model in found[:limit]]
+    return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+
+
+@router.post(
+    "",
+    summary="Make one model",
+    status_code=201,
+    response_model=ModelOrder,
+    responses={
+        200: {
+            "model": ModelOrder | Estimate,
+            "description": "It was ordered before; or, with `whatif`, what it costs.",
+        }
+    },
+    openapi_extra=_SUBMITS,
+)
+async def make_library_model(
+    request: Request, library: LibraryDep, body: ModelRequest, whatif: WhatIf = False
+) -> Response:
+    client = await library.client(request)
+    planned = await asyncio.to_thread(
+        library.service.planned_one, client, body.look, save=body.save, seed=body.seed
+    )
+    return await library.ordered(request, client, planned, whatif=whatif)
+
+
+@router.post(
+    "/batch",
+    summary="Make the missing models of a grid",
+    status_code=201,
+    response_model=BatchOrder,
+    responses={
+        200: {
+            "model": BatchOrder | BatchQuote,
+            "description": "Nothing was missing; or, of a dry run, what would be made and its price.",
+        }
+    },
+    openapi_extra=_SUBMITS,
+)
+async def make_library_batch(request: Request, library: LibraryDep, body: BatchRequest) -> Response:
+    client = await library.client(request)
+    if body.count is None and body.grid is None:
+        raise InvalidInput.at("count", 'is required, or a grid; {"grid": {}} is all of it')
+    cells = body.cells
+    planned = await asyncio.to_thread(library.service.plan, client, cells, count=body.count, save=body.save)
+    if body.dry_run:
+        return await library.quoted(request, cells, planned)
+    placed = await asyncio.to_thread(library.service.place, client, planned)
+    batches = await asyncio.to_thread(library.service.batches, client.owner, placed)
+    listed = [cell_body(cell, placed) for cell in cells]
+    is_new = bool(placed.jobs) and not placed.repeated
+    answer = {"batch": placed.batch or None, "batches": batches, **counted(listed), "cells": listed}
+    return json_response(answer, 201 if is_new else 200)
+
+
+@router.get("/batch/{batch}", summary="Read how far a batch is", response_model=BatchProgress)
+async def get_library_batch(
+    request: Request, library: LibraryDep, batch: Annotated[str, Path(description="`batch` of the order.")]
+) -> Response:
+    outcome = await asyncio.to_thread(library.service.batch, caller(request).owner, batch)
+    return json_response(outcome_body(outcome, batch))
+
+
+@router.get("/{model_id}", summary="Read a model", response_model=LibraryModel)
+async def get_library_model(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
+    return json_response(library.body(request, await library.model(request, model_id)))
+
+
+@router.get(
+    "/{model_id}/versions", summary="List all versions of the template", response_model=TemplateVersions
+)
+async def list_library_versions(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
+    model = await library.model(request, model_id)
+    found = await asyncio.to_thread(library.models.versions, model.template_id, caller(request).owner)
+    items = [library.body(request, each) for each in found]
+    return json_response({"templateId": model.template_id, "items": items})
+
+
+@router.post(
+    "/{model_id}/edit",
+    summary="Make the next version of the template",
+    status_code=201,
+    response_model=ModelOrder,
+    responses={
+        200: {
+            "model": ModelOrder | Estimate,
+            "description": "It was ordered before; or, with `whatif`, what it costs.",
+        }
+    },
+    openapi_extra=_SUBMITS,
+)
+async def edit_library_model(
+    request: Request, library: LibraryDep, model_id: ModelId, body: EditRequest, whatif: WhatIf = False
+) -> Response:
+    client = await library.client(request, model_id)
+    most = library.services.prompt_chars
+    if body.prompt is not None and len(body.prompt) > most:
+        raise InvalidInput.at("prompt", f"has {len(body.prompt)} characters; at most {most} are read")
+    planned = await asyncio.to_thread(library.service.planned_edit, client, model_id, body.change)
+    return await library.ordered(request, client, planned, whatif=whatif)
+
+
+@router.get(
+    "/{model_id}/image",
+    summary="Fetch the picture, at a lasting address",
+    status_code=307,
+    response_class=RedirectResponse,
+    response_description="The signed address of the picture.",
+)
+async def get_library_image(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
+    return library.redirect(request, (await library.model(request, model_id)).image_key)
+
+
+@router.get(
+    "/{model_id}/thumbnail",
+    summary="Fetch the thumbnail, at a lasting address",
+    status_code=307,
+    response_class=RedirectResponse,
+    response_description="The signed address of the thumbnail.",
+)
+async def get_library_thumbnail(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
+    return library.redirect(request, (await library.model(request, model_id)).thumbnail_key)
+
+
+files = APIRouter(tags=["files"])
+
+
+@files.get(
+    "/blobs/library/{template}/{name}",
+    summary="Fetch a picture of the library by a signed URL",
+    response_class=Response,
+    openapi_extra=openapi.answered(200, "The picture.", *EXTENSIONS),
+)
+async def get_library_file(
+    services: ServicesDep, template: str, name: str, exp: str = "", sig: str = ""
+) -> Response:
+    key = f"library/{template}/{name}"
+    if not services.response_config.signer.check(key, exp, sig):
+        raise HTTPException(403, "this URL is wrong or has expired; ask for the model again for a new one")
+    headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
+    media_type, blobs = media_type_of(name), services.blobs
+    if (path := await asyncio.to_thread(blobs.location, key)) is not None:
+        return FileResponse(path, media_type=media_type, headers=headers)
+    try:
+        data = await asyncio.to_thread(blobs.get, key)
+    except NotFound as error:
+        raise HTTPException(404, "the picture is gone: it was deleted") from error
+    return Response(data, media_type=media_type, headers=headers)
+
+
+_routes = APIRouter()
+_routes.include_router(router)
+_routes.include_router(files)
 
 
 def api_module(service: Callable[[Services], LibraryService], models: ModelStore) -> ApiModule:
     return ApiModule(
         name=NAME,
-        router=lambda services: LibraryRoutes(services, service(services), models).router(),
+        router=_routes,
+        context=lambda services, _: LibraryApi(services, service(services), models),
         callback=no_callback,
-        permissions=(
-            RoutePermission(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
-            RoutePermission(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        policies=(
+            PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
+            PathPolicy(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
         ),
+        tags={
+            "model library": "Fashion models from a closed set of parameters, and the grid that they span."
+        },
     )

@@ -1,18 +1,22 @@
-"""What the model library reads and answers."""
+"""Bodies of the model library: what its requests may have, and how models and orders are answered."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from imagemill.api.jobs import error_body, moment
+from imagemill.api.jobs_schemas import JobError, error_body, moment
 from imagemill.domain.images import MAX_SEED
+from imagemill.domain.jobs import JobStatus
 from imagemill.domain.signing import UrlSigner
+from imagemill.products.library import grid
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.service import ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
 from imagemill.web.http import Real, Whole
+from imagemill.web.routing import RequestModel, ResponseModel
 
 SHOWN: Mapping[str, str] = {name: to_camel(name) for name in PARAMETERS}
 """Each parameter's name in JSON."""
@@ -29,66 +33,87 @@ def allowed(name: str, value: Any) -> str:
     raise ValueError(f"is {shown}; allowed are {', '.join(values)}")
 
 
-def _one_of(name: str) -> Any:
-    schema = WithJsonSchema({"type": "string", "enum": list(PARAMETERS[name])})
-    return Annotated[str, BeforeValidator(lambda value: allowed(name, value)), schema]
+def _one(name: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: allowed(name, value))
 
 
-def _some_of(name: str) -> Any:
+def _some(name: str, one: Any) -> BeforeValidator:
+    """Reads a value, or a list of values, as a list."""
+
     def check(value: Any) -> list[str]:
         values = value if isinstance(value, list) else [value]
         if not 1 <= len(values) <= len(PARAMETERS[name]):
             raise ValueError(f"should be a list of {', '.join(PARAMETERS[name])}, each at most once")
         return [allowed(name, each) for each in values]
 
-    one = {"type": "string", "enum": list(PARAMETERS[name])}
-    schema = WithJsonSchema({"anyOf": [one, {"type": "array", "items": one}]})
-    return Annotated[list[str], BeforeValidator(check), schema]
+    return BeforeValidator(check, json_schema_input_type=one | list[one])
 
 
-_CONFIG = ConfigDict(extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True)
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED, description="Drawn when absent.")]
+Gender = Annotated[grid.Gender, _one("gender")]
+AgeRange = Annotated[grid.AgeRange, _one("age_range")]
+BodyType = Annotated[grid.BodyType, _one("body_type")]
+Pose = Annotated[grid.Pose, _one("pose")]
+Style = Annotated[grid.Style, _one("style")]
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED, description="A seed is drawn when it is absent.")]
+_LOOK = {
+    "gender": "female",
+    "ageRange": "30-40",
+    "bodyType": "athletic",
+    "pose": "walking",
+    "style": "editorial",
+}
+_TEMPLATE = "female-30-40-athletic-walking-editorial"
+_MODEL = "01a2238c-4a37-7e4e-8fe9-c660c98ffd26"
+_JOB = "01a2238c-4a37-7e4e-8fe9-c660c98ffd27"
+_BATCH = "01a2238c-4a3f-7fdc-b438-f7fe2b2d3d8d"
+_PROMPT = "fashion model, female, 30-40 years old, athletic body type, walking pose, editorial style photo"
 
 
-class ModelRequest(BaseModel):
-    model_config = _CONFIG
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
-    gender: _one_of("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
-    age_range: _one_of("age_range")  # pyright: ignore[reportInvalidTypeForm]
-    body_type: _one_of("body_type")  # pyright: ignore[reportInvalidTypeForm]
-    pose: _one_of("pose")  # pyright: ignore[reportInvalidTypeForm]
-    style: _one_of("style")  # pyright: ignore[reportInvalidTypeForm]
+
+class ModelRequest(RequestModel):
+    model_config = _example(**_LOOK)
+
+    gender: Gender
+    age_range: AgeRange
+    body_type: BodyType
+    pose: Pose
+    style: Style
     seed: Seed | None = None
-    save: bool = Field(True, description="false: no row of the library, the files stay with the job.")
+    save: bool = Field(True, description="False adds no row to the library; the files stay with the job.")
 
     @property
     def look(self) -> Cell:
         return Cell(**{name: getattr(self, name) for name in PARAMETERS})
 
 
-class Grid(BaseModel):
-    """A value, or several, for each parameter; what is absent takes all it has."""
+class Grid(RequestModel):
+    """A value, or several, for each parameter; an absent one stands for all its values."""
 
-    model_config = _CONFIG
-
-    gender: _some_of("gender") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    age_range: _some_of("age_range") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    body_type: _some_of("body_type") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    pose: _some_of("pose") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    style: _some_of("style") | None = None  # pyright: ignore[reportInvalidTypeForm]
+    gender: Annotated[list[grid.Gender], _some("gender", grid.Gender)] | None = None
+    age_range: Annotated[list[grid.AgeRange], _some("age_range", grid.AgeRange)] | None = None
+    body_type: Annotated[list[grid.BodyType], _some("body_type", grid.BodyType)] | None = None
+    pose: Annotated[list[grid.Pose], _some("pose", grid.Pose)] | None = None
+    style: Annotated[list[grid.Style], _some("style", grid.Style)] | None = None
 
     @property
     def chosen(self) -> dict[str, list[str]]:
         return {name: values for name in PARAMETERS if (values := getattr(self, name)) is not None}
 
 
-class BatchRequest(BaseModel):
-    model_config = _CONFIG
+class BatchRequest(RequestModel):
+    model_config = _example(
+        count=2, grid={"gender": "female", "pose": ["walking", "sitting"], "style": "casual"}, dryRun=False
+    )
 
-    count: Whole | None = Field(None, ge=1, le=1000, description="The first so many cells that are missing.")
-    grid: Grid | None = Field(None, description="Which cells; {}: all of them.")
-    dry_run: bool = Field(False, description="Say what would be made and what it costs; make nothing.")
-    save: bool = Field(True, description="false: all cells asked for, without rows of the library.")
+    count: Whole | None = Field(
+        None, ge=1, le=1000, description="The number of missing cells to make, from the first."
+    )
+    grid: Grid | None = Field(None, description="The cells to make; {} stands for all of them.")
+    dry_run: bool = Field(False, description="Return what would be made and what it costs; make nothing.")
+    save: bool = Field(True, description="False makes all cells asked for, without rows of the library.")
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -100,22 +125,186 @@ class BatchRequest(BaseModel):
         )
 
 
-class EditRequest(BaseModel):
-    model_config = _CONFIG
+class EditRequest(RequestModel):
+    model_config = _example(style="casual")
 
-    gender: _one_of("gender") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    age_range: _one_of("age_range") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    body_type: _one_of("body_type") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    pose: _one_of("pose") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    style: _one_of("style") | None = None  # pyright: ignore[reportInvalidTypeForm]
-    prompt: str | None = Field(None, min_length=1, description="With the same parameters: drawn anew by it.")
-    denoise: Real | None = Field(None, ge=0, le=1, description="How much of the old picture is drawn anew.")
+    gender: Gender | None = None
+    age_range: AgeRange | None = None
+    body_type: BodyType | None = None
+    pose: Pose | None = None
+    style: Style | None = None
+    prompt: str | None = Field(
+        None,
+        min_length=1,
+        description="With the same parameters, the old picture is drawn anew by this prompt.",
+    )
+    denoise: Real | None = Field(
+        None, ge=0, le=1, description="The share of the old picture that is drawn anew, from 0 to 1."
+    )
     seed: Seed | None = None
 
     @property
     def change(self) -> ModelEdit:
         values = {name: value for name in PARAMETERS if (value := getattr(self, name)) is not None}
         return ModelEdit(values, self.prompt, self.denoise, self.seed)
+
+
+class ModelLook(ResponseModel):
+    """The template of a model, and its five parameters."""
+
+    template_id: str
+    gender: grid.Gender
+    age_range: grid.AgeRange
+    body_type: grid.BodyType
+    pose: grid.Pose
+    style: grid.Style
+
+
+class SignedPictures(ResponseModel):
+    """Addresses that need no key, for a limited time."""
+
+    image_url: str
+    thumbnail_url: str
+    expires_at: datetime
+
+
+_MODEL_EXAMPLE: dict[str, Any] = {
+    "id": _MODEL,
+    "templateId": _TEMPLATE,
+    "version": 1,
+    **_LOOK,
+    "prompt": _PROMPT,
+    "imageUrl": f"http://localhost:8000/api/v1/models/{_MODEL}/image",
+    "thumbnailUrl": f"http://localhost:8000/api/v1/models/{_MODEL}/thumbnail",
+    "signed": {
+        "imageUrl": f"http://localhost:8000/blobs/library/{_TEMPLATE}/1767225600000-a1.webp?exp=1767229200&sig=...",
+        "thumbnailUrl": f"http://localhost:8000/blobs/library/{_TEMPLATE}/1767225600000-a1-thumbnail.webp?exp=1767229200&sig=...",
+        "expiresAt": "2026-01-31T13:00:00+00:00",
+    },
+    "metadata": {
+        "model": "urn:air:flux1:checkpoint:huggingface:dev@1",
+        "seed": 42,
+        "width": 1024,
+        "height": 1536,
+    },
+    "falRequestId": None,
+    "processingTimeMs": 4120,
+    "jobId": _JOB,
+    "createdAt": "2026-01-31T12:00:00+00:00",
+}
+
+
+class LibraryModel(ModelLook):
+    """A version of a template."""
+
+    model_config = _example(**_MODEL_EXAMPLE)
+
+    id: str
+    version: int = Field(description="1 for the first picture of the template.")
+    prompt: str
+    image_url: str = Field(description="A lasting address of the picture; it needs a key.")
+    thumbnail_url: str = Field(description="A lasting address of the thumbnail; it needs a key.")
+    signed: SignedPictures
+    metadata: dict[str, Any] = Field(
+        description="The checkpoint, seed, size in pixels and steps; of an edit also what it is made from."
+    )
+    fal_request_id: str | None = Field(description="The id of the request at the paid provider.")
+    processing_time_ms: int | None = Field(description="Milliseconds that the picture took.")
+    job_id: str
+    created_at: datetime
+
+
+class LibraryPage(ResponseModel):
+    model_config = _example(items=[_MODEL_EXAMPLE], next=None)
+
+    items: list[LibraryModel]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class TemplateVersions(ResponseModel):
+    model_config = _example(templateId=_TEMPLATE, items=[_MODEL_EXAMPLE])
+
+    template_id: str
+    items: list[LibraryModel]
+
+
+class ModelOrder(ModelLook):
+    """The job that makes a model."""
+
+    model_config = _example(templateId=_TEMPLATE, **_LOOK, jobId=_JOB, state="new", batch=_BATCH)
+
+    job_id: str
+    state: Literal["new", "under_way"] = Field(description="`under_way` if it was ordered before.")
+    batch: str | None = Field(description="Null if this request has made no job.")
+
+
+class GridCell(ModelLook):
+    """A cell of the grid, and what becomes of it."""
+
+    state: Literal["new", "present", "under_way", "missing"]
+    job_id: str | None = Field(None, description="The job that makes it; of a new cell or one under way.")
+    model_id: str | None = Field(None, description="The newest version; of a cell that is present.")
+    prompt: str | None = Field(None, description="Of a dry run.")
+
+
+class CellCounts(ResponseModel):
+    new: int
+    present: int
+    under_way: int
+    missing: int
+
+
+_CELL = {"templateId": _TEMPLATE, **_LOOK, "state": "new"}
+_COUNTS = {"new": 1, "present": 0, "underWay": 0, "missing": 0}
+
+
+class BatchOrder(CellCounts):
+    model_config = _example(batch=_BATCH, batches=[_BATCH], **_COUNTS, cells=[{**_CELL, "jobId": _JOB}])
+
+    batch: str | None = Field(description="Null if this request has made no job.")
+    batches: list[str] = Field(description="All batches that make the cells, with those begun before.")
+    cells: list[GridCell]
+
+
+class BatchQuote(CellCounts):
+    """The answer to a dry run; nothing is stored."""
+
+    model_config = _example(
+        dryRun=True, cost=1.0, charged=False, **_COUNTS, cells=[{**_CELL, "prompt": _PROMPT}]
+    )
+
+    dry_run: Literal[True]
+    cost: float = Field(description="Credits.")
+    charged: bool = Field(description="Jobs are paid for on this server.")
+    available: float | None = Field(None, description="The credits there are, where jobs are charged.")
+    affordable: bool | None = Field(None, description="Whether the credits suffice, where jobs are charged.")
+    cells: list[GridCell]
+
+
+class FailedModel(ResponseModel):
+    job_id: str
+    name: str | None = Field(description="The template.")
+    error: JobError
+
+
+class BatchProgress(ResponseModel):
+    model_config = _example(
+        batch=_BATCH,
+        total=2,
+        finished=False,
+        counts={"running": 1, "succeeded": 1},
+        jobs={_JOB: "succeeded", "01a2238c-4a37-7e4e-8fe9-c660c98ffd28": "running"},
+        failures=[],
+        models=[_MODEL],
+    )
+
+    batch: str
+    total: int = Field(description="The number of jobs.")
+    finished: bool = Field(description="Whether every job has ended.")
+    counts: dict[JobStatus, int] = Field(description="The number of jobs in each status that occurs.")
+    jobs: dict[str, JobStatus] = Field(description="The status of each job, by its id.")
+    failures: list[FailedModel]
+    models: list[str] = Field(description="The ids of the models that are made.")
 
 
 def model_body(model: StoredModel, signer: UrlSigner, base_url: str) -> dict[str, Any]:

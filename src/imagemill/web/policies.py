@@ -1,0 +1,101 @@
+"""The policy of a path: who may call it, from which sites' pages, and how its answers may be cached.
+
+A module declares the policies of its routes (`imagemill.api.base.ApiModule.policies`). A route without one is
+for administrators only.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from pydantic import BaseModel
+
+from imagemill.domain.access import Scope
+
+ERROR_SHAPE = "imagemill.error_shape"
+"""The key of a route's `ErrorShape` in the scope of a request that has passed the outermost checks."""
+POLICY = "imagemill.policy"
+"""The key of a request's `PathPolicy` in its scope."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorShape:
+    """The body of errors, where clients do not expect a problem of RFC 9457."""
+
+    body: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """Turns a problem, with its ``status`` and ``code``, into the body."""
+    model: type[BaseModel]
+
+
+class Cors(Enum):
+    """Which pages of other sites may read the answers."""
+
+    NONE = auto()
+    OWN = auto()
+    """Pages of the sites in ``cors.origins``. Pages of all others may not change anything here either."""
+    CONTRACT = auto()
+    """Pages of the sites in ``cors.contract_origins``; by default all, as Civitai's API has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathPolicy:
+    """``path`` is a route's path or, with a slash at its end, stands for all paths below it."""
+
+    path: str
+    read: Scope | None
+    """The scope that reading needs; None means that no key is needed."""
+    write: Scope | None = None
+    methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
+    """The scopes of methods that need another one."""
+    requires_token: bool = False
+    """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
+    audited: bool = False
+    """Changes are written to the audit log, as are all that need a scope of `AUDITED`."""
+    errors: ErrorShape | None = None
+    """None means problems of RFC 9457."""
+    cors: Cors = Cors.OWN
+    caching: str | None = "no-store"
+    """The Cache-Control of answers that set none; None sends no such header."""
+    page_csp: bytes | None = None
+    """The Content-Security-Policy of HTML pages, where they need more than scripts from their own files."""
+    traced: bool = True
+    """Requests are spans of a trace. False suits probes that machines send every few seconds."""
+    on_every_host: bool = False
+    """The path is kept also at hosts whose requests are served below a prefix."""
+
+    def scope(self, method: str) -> Scope | None:
+        """Return the scope that a method needs; None for no key. Without a ``write`` it is ``admin``."""
+        written = Scope.ADMIN if self.write is None and self.read is not None else self.write
+        return self.methods.get(method, self.read if method in SAFE else written)
+
+
+AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
+"""Scopes to change what belongs to everybody."""
+
+UNDECLARED = PathPolicy("", Scope.ADMIN, Scope.ADMIN, cors=Cors.NONE, caching=None)
+
+
+class PathPolicies:
+    """Finds the policy of a request's path: the longest declared path that fits decides."""
+
+    def __init__(self, policies: Iterable[PathPolicy] = ()) -> None:
+        longest_first = sorted(policies, key=lambda policy: -len(policy.path))
+        self._patterns = [(_pattern(policy.path), policy) for policy in longest_first]
+
+    def of(self, path: str) -> PathPolicy:
+        return next((policy for pattern, policy in self._patterns if pattern.match(path)), UNDECLARED)
+
+    def declares(self, path: str) -> bool:
+        return self.of(path) is not UNDECLARED
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
+    return re.compile(text if path.endswith("/") else rf"{text}\Z")
+
+
+_PARTS = re.compile(r"(\{[^}]*\})")

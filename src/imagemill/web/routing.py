@@ -1,0 +1,160 @@
+"""The routes of our own API: FastAPI's, with bodies read as hostile input and errors in our own words.
+
+A module declares ``router = APIRouter(prefix=..., tags=[...], route_class=ApiRoute)`` and decorates functions
+with typed parameters. A field of the query that no parameter names is refused; an empty one counts as absent.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Query, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import QueryParams
+
+from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.web.http import json_body
+from imagemill.web.problems import body_errors, suggestion
+
+_JSON_TYPE = (b"content-type", b"application/json")
+
+
+WRITE_ONLY: dict[str, Any] = {"writeOnly": True}
+"""The ``json_schema_extra`` of a secret: no error repeats its value."""
+
+
+class RequestModel(BaseModel):
+    """A request's body: names in camel case, and no field that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class ResponseModel(BaseModel):
+    """A JSON answer. Handlers send a dictionary; the tests hold every answer against its model."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, serialize_by_alias=True)
+
+
+def immutable(message: str) -> Any:
+    """Return the type of a field that a change may not have; its error says why. The schema leaves it out."""
+
+    def refuse(value: Any) -> None:
+        del value
+        raise ValueError(message)
+
+    return Annotated[SkipJsonSchema[None], BeforeValidator(refuse)]
+
+
+class ApiRequest(Request):
+    """A request whose JSON is at most `imagemill.web.http.MAX_DEPTH` deep, without NUL, NaN and infinity."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = await json_body(self)
+        return self._json
+
+
+class ApiRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        fields = dict(_query_fields(self.dependant))
+        has_body = self.body_field is not None
+        model: Any = self.body_field.field_info.annotation if self.body_field is not None else None
+
+        async def handled(request: Request) -> Response:
+            scope = request.scope
+            if scope["query_string"]:
+                _check_query(scope, fields)
+            request = ApiRequest(scope, request.receive)
+            if has_body:
+                # Read here, where it is refused with our words, and as JSON whatever its type is said to be.
+                await request.json()
+                scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+                scope["headers"].append(_JSON_TYPE)
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                raise InvalidInput(_field_errors(error.errors(), fields, model)) from None
+
+        return handled
+
+
+def _query_fields(dependant: Dependant) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every field of a route's query by its name, those of a model that is the query too."""
+    for field in dependant.query_params:
+        model: Any = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from ((each.alias or name, each) for name, each in model.model_fields.items())
+        else:
+            yield field.alias, field.field_info
+    for dependency in dependant.dependencies:
+        yield from _query_fields(dependency)
+
+
+def _check_query(scope: Any, fields: Mapping[str, FieldInfo]) -> None:
+    given = QueryParams(scope["query_string"]).multi_items()
+    unknown = dict.fromkeys(name for name, _ in given if name not in fields)
+    if unknown:
+        raise InvalidInput([FieldError(name, _unknown(name, fields)) for name in list(unknown)[:20]])
+    if not all(value for _, value in given):
+        scope["query_string"] = urlencode([(name, value) for name, value in given if value]).encode()
+
+
+def _unknown(name: str, fields: Mapping[str, FieldInfo]) -> str:
+    if not fields:
+        return "is not a field of this query, which has none"
+    return "is not a field of this query" + suggestion(name, fields)
+
+
+def _field_errors(
+    faults: Sequence[Any], fields: Mapping[str, FieldInfo], model: type[BaseModel] | None
+) -> list[FieldError]:
+    in_body: list[Any] = [{**fault, "loc": fault["loc"][1:]} for fault in faults if fault["loc"][0] == "body"]
+    others = [fault for fault in faults if fault["loc"][0] != "body"]
+    return [
+        *(FieldError(str(fault["loc"][1]), _message(fault, fields)) for fault in others),
+        *body_errors(in_body, model),
+    ]
+
+
+def _message(fault: Any, fields: Mapping[str, FieldInfo]) -> str:
+    """The words for a fault in the query or the path: ``is '0'; write a whole number from 1 to 500``."""
+    kind, text = fault["type"], str(fault["input"])[:40]
+    if kind == "missing":
+        return "is required"
+    if kind == "value_error":
+        return fault["msg"].removeprefix("Value error, ")
+    if kind in ("literal_error", "enum"):
+        return f"is {text!r}; write {fault['ctx']['expected'].replace(chr(39), '')}"
+    if kind.startswith("int_") or kind in ("greater_than_equal", "less_than_equal"):
+        field = fields.get(str(fault["loc"][1]))
+        low, high = _bounds(field) if field is not None else (None, None)
+        return f"is {text!r}; write a whole number from {low} to {high}"
+    if kind.startswith("datetime"):
+        return f"is {text!r}; write a date such as 2026-01-31T00:00:00Z"
+    return f"{fault['msg'].replace('Input should', 'should', 1)}; it is {text!r}"
+
+
+def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    low = next((each.ge for each in field.metadata if hasattr(each, "ge")), None)
+    high = next((each.le for each in field.metadata if hasattr(each, "le")), None)
+    return low, high
+
+
+def _flag(value: Any) -> Any:
+    if isinstance(value, str):
+        if value.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(f"is {value[:40]!r}; write true or false")
+        return value.lower() in ("true", "1")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""A boolean of a query: true, false, 1 or 0, in any case."""
+Cursor = Annotated[str | None, Query(description="`next` of the last answer.")]
