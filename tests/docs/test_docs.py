@@ -25,6 +25,7 @@ PAGES = [
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`[^`\n]+`")
+FORMER = "## Former settings"
 
 
 def each_page():
@@ -94,9 +95,13 @@ def test_json_parses(page: Path):
 
 @each_page()
 def test_settings_exist(page: Path):
-    listed = set(re.findall(r"`(IMAGEMILL_\w+)`", (ROOT / "docs/settings.md").read_text(encoding="utf-8")))
-    named = set(re.findall(r"\bIMAGEMILL_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
-    assert named <= listed | CLIENT_NAMES
+    text = page.read_text(encoding="utf-8")
+    reference = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    # Only the reference itself and the changelog may name former settings.
+    current = reference if page.name in ("settings.md", "CHANGELOG.md") else reference.partition(FORMER)[0]
+    listed = set(re.findall(r"`(IMAGEMILL_\w+)`", current))
+    named = set(re.findall(r"\bIMAGEMILL_[A-Z_]*[A-Z]\b", text))
+    assert named <= listed | CLIENT_NAMES | {"IMAGEMILL_POSTCARDS__STEPS"}  # the example in docs/products.md
 
 
 def test_the_simulators_page_names_every_fault_and_no_other():
