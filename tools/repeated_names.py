@@ -33,6 +33,7 @@ ALLOWED_MODULES = {
     "openapi": "the OpenAPI document of each dialect, and the helpers for it in `web`",
     "quotas": _FEATURE,
     "recipes": "the recipes of each product",
+    "records": "the rows that each product writes with a job",
     "registry": "the registry service of models and that of nodes",
     "requests": "the reading of requests, in each dialect and product",
     "responses": "the writing of responses, in each dialect and product",

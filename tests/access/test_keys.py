@@ -12,7 +12,7 @@ from tests.http.support import job_ids, problem
 
 
 @pytest.fixture(scope="module")
-def mill(tmp_path_factory: pytest.TempPathFactory) -> "object":
+def app(tmp_path_factory: pytest.TempPathFactory) -> "object":
     from imagemill.config import Settings
     from tests.conftest import running_server
 

@@ -24,7 +24,7 @@ NEW = "a much newer password"
 
 
 @pytest.fixture(scope="module")
-def mill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     from imagemill.config import Settings
 
     folder = tmp_path_factory.mktemp("logins")

@@ -43,7 +43,7 @@ def secured(settings: Settings, folder: Path) -> Iterator[Secured]:
         proxy_headers=False,
         ssl_certfile=folder / "own.pem",
         ssl_keyfile=folder / "own.key",
-        **websockets.wire(app.services.sockets),
+        **websockets.wire(),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -72,11 +72,12 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def values(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a document."""
+    """Every object in a document but for those of examples."""
     if isinstance(value, dict):
         yield value
-        for item in value.values():
-            yield from values(item)
+        for name, item in value.items():
+            if name not in ("example", "examples"):
+                yield from values(item)
     elif isinstance(value, list):
         for item in value:
             yield from values(item)

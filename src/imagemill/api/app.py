@@ -90,7 +90,7 @@ def create_app(
     signer, redirect = services.response_config.signer, redirect_to_blobs
     for router in (
         blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect),
-        health.health_router(services),
+        health.router,
         health.metrics_router(meters.registry),
     ):
         documents.add(_OWN, router.routes)

@@ -1,43 +1,89 @@
-"""Health: one page for people, two probes for machines."""
+"""Health: a page for people, probes for machines, figures for Prometheus."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic_core import to_json
+from pydantic import ConfigDict, Field
 
 from imagemill.api.base import Services
+from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import StorageError
 from imagemill.web.auth import optional_caller
+from imagemill.web.http import json_response
+from imagemill.web.routing import ContractRoute, ResponseModel
 
 
-def health_router(services: Services) -> APIRouter:
-    routes = APIRouter(tags=["health"])
+class NodeHealth(ResponseModel):
+    name: str
+    backend: str
+    healthy: bool
+    draining: bool
+    trouble: str = Field(description="Why the node takes no jobs; empty when it does.")
+    slots: int
+    resident: list[str] = Field(description="Models in the node's memory.")
 
-    @routes.get("/health", summary="Database, blobs, queues and nodes")
-    async def health(request: Request) -> Response:
-        return await report(request)
 
-    @routes.get("/health/live", summary="The process answers")
-    async def live() -> dict[str, bool]:
-        return {"ok": True}
+class Health(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "ok": True,
+                    "database": "ok",
+                    "blobs": "ok",
+                    "queue": {"waiting": 0, "queued": 2, "running": 1},
+                    "nodes": [],
+                }
+            ]
+        }
+    )
 
-    @routes.get("/health/ready", summary="The process can do its work")
-    async def ready(request: Request) -> Response:
-        return await report(request)
+    ok: bool
+    database: str = Field(description="`ok`, or what is wrong.")
+    blobs: str = Field(description="`ok`, or what is wrong.")
+    queue: dict[str, int] | None = Field(None, description="Jobs by status, for callers with nodes:read.")
+    nodes: list[NodeHealth] | None = Field(None, description="The nodes, for callers with nodes:read.")
 
-    async def report(request: Request) -> Response:
-        found = await optional_caller(request, services.access)
-        sees_all = found is not None and found.may(Scope.NODES_READ)
-        return await asyncio.to_thread(_report, services, sees_all)
 
-    return routes
+class Live(ResponseModel):
+    ok: Literal[True]
+
+
+router = APIRouter(tags=["health"], route_class=ContractRoute)
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Health, "description": "A part of the server does not work."}
+}
+
+
+@router.get(
+    "/health",
+    summary="Check the database, the blob store, the queue and the nodes",
+    response_model=Health,
+    responses=_NOT_READY,
+)
+async def get_health(request: Request, services: ServicesDep) -> Response:
+    found = await optional_caller(request, services.access)
+    sees_all = found is not None and found.may(Scope.NODES_READ)
+    return await asyncio.to_thread(_report, services, sees_all)
+
+
+@router.get("/health/live", summary="Check that the process answers", response_model=Live)
+async def get_liveness() -> Response:
+    return json_response({"ok": True})
+
+
+@router.get(
+    "/health/ready", summary="Check that the process can work", response_model=Health, responses=_NOT_READY
+)
+async def get_readiness(request: Request, services: ServicesDep) -> Response:
+    return await get_health(request, services)
 
 
 def _report(services: Services, sees_all: bool) -> Response:
-    """Strangers are told which part is ill, and no name of a machine, no number of jobs."""
+    """Return what works. Names of machines and numbers of jobs are for callers with ``nodes:read``."""
     body: dict[str, Any] = {"ok": True}
     for name, check in (("database", services.database.ping), ("blobs", services.blobs.ping)):
         try:
@@ -45,11 +91,15 @@ def _report(services: Services, sees_all: bool) -> Response:
             body[name] = "ok"
         except StorageError as error:
             body |= {"ok": False, name: str(error) if sees_all else "failing"}
-    if not sees_all:
-        return _answer(body)
-    if body["database"] == "ok":
-        body["queue"] = services.jobs.depths()
-    body["nodes"] = [
+    if sees_all:
+        if body["database"] == "ok":
+            body["queue"] = services.jobs.depths()
+        body["nodes"] = _nodes(services)
+    return json_response(body, 200 if body["ok"] else 503)
+
+
+def _nodes(services: Services) -> list[dict[str, Any]]:
+    return [
         {
             "name": node.name,
             "backend": node.backend,
@@ -62,22 +112,24 @@ def _report(services: Services, sees_all: bool) -> Response:
         for backend in services.backends.values()
         for node in backend.nodes()
     ]
-    return _answer(body)
 
 
-def _answer(body: dict[str, Any]) -> Response:
-    return Response(to_json(body), 200 if body["ok"] else 503, media_type="application/json")
-
-
-_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "Figures", "content": {"text/plain": {}}}}
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The figures as text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
-    @routes.get("/metrics", summary="What Prometheus scrapes", response_class=Response, responses=_TEXT)
-    async def metrics() -> Response:
-        # In a thread, as it may look into the database.
+    @routes.get(
+        "/metrics",
+        summary="Read the figures that Prometheus scrapes",
+        response_class=Response,
+        responses=_TEXT,
+    )
+    async def get_metrics() -> Response:
+        # In a thread, as it may read from the database.
         text = await asyncio.to_thread(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

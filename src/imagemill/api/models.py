@@ -15,7 +15,7 @@ from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.web.http import Whole, json_response, one_of
 from imagemill.web.policies import Cors, PathPolicy
-from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel, immutable
+from imagemill.web.routing import ContractRoute, RequestModel, ResponseModel, immutable
 
 Word = Annotated[str, Field(max_length=200)]
 FILE_FORMATS = ("unknown", "safeTensor", "pickleTensor", "diffusers", "coreML", "onnx", "tar")
@@ -191,7 +191,7 @@ def resource_info(resource: Resource) -> dict[str, Any]:
     }
 
 
-router = APIRouter(prefix="/v2/resources", tags=["models"], route_class=ApiRoute)
+router = APIRouter(prefix="/v2/resources", tags=["models"], route_class=ContractRoute)
 Air = Annotated[str, Path(description="The AIR of the model, or only its version.")]
 
 

@@ -105,7 +105,8 @@ class Application:
             relay=self.pubsub,
         )
         self.guard = UrlGuard(settings.allow_networks)
-        self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings))
+        own = frozenset(backend.name for backend in self.backends.values() if backend.renders_in_process)
+        self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings), own)
         self.inputs = self.safety.inputs(self.stores.jobs, self.blobs, self.guard)
         self.products = self._products()
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]

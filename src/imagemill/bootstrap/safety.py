@@ -26,7 +26,13 @@ from imagemill.safety.words import BlockedWords, Profanity
 class SafetyComponents:
     """Raises `InvalidSafety`."""
 
-    def __init__(self, settings: Settings, decisions: Decisions, product_checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        decisions: Decisions,
+        product_checks: Mapping[str, Check],
+        own_backends: frozenset[str] = frozenset(),
+    ) -> None:
         limit, safety = settings.limit, settings.safety
         self.intake = InputSanitizer(
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
@@ -39,14 +45,11 @@ class SafetyComponents:
         self.prompts = PromptGate(CheckChain(checks), decisions)
         pictures = PictureGate(classifiers, decisions, self.intake.raster)
         self.output_checks = OutputChecks(
-            self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=_OWN
+            self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=own_backends
         )
 
     def inputs(self, store: JobStore, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
-
-
-_OWN = frozenset({"simulator"})
 
 
 class InvalidSafety(ImagemillError):

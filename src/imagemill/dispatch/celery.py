@@ -87,7 +87,7 @@ class CeleryWorkerProcess:
         return app.work(queue) if app is not None else 0
 
     def run_task(self, product: str, name: str, task_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Raises `ShuttingDown` in a process that ends."""
+        """Run a product's task. Raises `ShuttingDown` in a process that is ending."""
         self.start()
         with self._lock:
             if self._app is None:

@@ -219,10 +219,10 @@ class Runner:
         reference = backend.send(request)
         if reference != job.backend_ref:
             self._store.sent(attempt.claim, reference)
-        comfy = job.backend == "comfyui"
-        attempt.pass_stage(Stage.SENT_TO_COMFY if comfy else Stage.SENT_TO_BACKEND, 3)
+        sent, received = backend.stage_names
+        attempt.pass_stage(sent, 3)
         rendered = backend.follow(request, reference, attempt.control)
-        attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
+        attempt.pass_stage(received, 4)
         if attempt.control.stopped:
             raise RenderCanceled
         limits, control, seen = self._options.limits, attempt.control, self._options.output_checks

@@ -42,13 +42,13 @@ class ProductContext:
 
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """What tasks that arrive by Celery may use besides `ProductContext`."""
+    """The additions to `ProductContext` for tasks that arrive by Celery."""
 
     services: "Services"
     base_url: str
-    """The address that links to this installation begin with."""
+    """Base of the URLs of this installation."""
     time_limit_s: float
-    """Seconds after which a task should have answered."""
+    """Seconds after which a task should have returned."""
 
 
 class TaskRunner(Protocol):

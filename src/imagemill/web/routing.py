@@ -61,16 +61,19 @@ class ApiRequest(Request):
 
 
 class ApiRoute(APIRoute):
+    refuses_unknown_query = True
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         fields = dict(_query_fields(self.dependant))
+        refuses_unknown = self.refuses_unknown_query
         has_body = self.body_field is not None
         model: Any = self.body_field.field_info.annotation if self.body_field is not None else None
 
         async def handled(request: Request) -> Response:
             scope = request.scope
             if scope["query_string"]:
-                _check_query(scope, fields)
+                _check_query(scope, fields, refuses_unknown=refuses_unknown)
             request = ApiRequest(scope, request.receive)
             if has_body:
                 # Read here, where it is refused with our words, and as JSON whatever its type is said to be.
@@ -85,6 +88,12 @@ class ApiRoute(APIRoute):
         return handled
 
 
+class ContractRoute(ApiRoute):
+    """A route that clients of another service call too, with further fields in the query."""
+
+    refuses_unknown_query = False
+
+
 def _query_fields(dependant: Dependant) -> Iterator[tuple[str, FieldInfo]]:
     """Yield every field of a route's query by its name, those of a model that is the query too."""
     for field in dependant.query_params:
@@ -97,10 +106,10 @@ def _query_fields(dependant: Dependant) -> Iterator[tuple[str, FieldInfo]]:
         yield from _query_fields(dependency)
 
 
-def _check_query(scope: Any, fields: Mapping[str, FieldInfo]) -> None:
+def _check_query(scope: Any, fields: Mapping[str, FieldInfo], *, refuses_unknown: bool) -> None:
     given = QueryParams(scope["query_string"]).multi_items()
     unknown = dict.fromkeys(name for name, _ in given if name not in fields)
-    if unknown:
+    if unknown and refuses_unknown:
         raise InvalidInput([FieldError(name, _unknown(name, fields)) for name in list(unknown)[:20]])
     if not all(value for _, value in given):
         scope["query_string"] = urlencode([(name, value) for name, value in given if value]).encode()

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import httpx2
 
 from imagemill.domain.errors import StorageError
+from imagemill.net.backoff import doubled_s
 from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 
 # Delivery slots are limited so that a slow or dead receiver delays nobody else.
@@ -111,7 +112,7 @@ class DeliverySlots:
             record.is_slow = took_s > _SLOW_S
             record.failures = 0 if well else record.failures + 1
             over = record.failures - _RESTS_AFTER
-            rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** max(0, min(over, 30)))
+            rest_s = doubled_s(self._rest_s, over, _LONGEST_REST_S)
             record.rests_until = now + rest_s if over >= 0 else 0.0
 
     def reset_backoff(self, target: DeliveryTarget) -> None:

@@ -158,7 +158,7 @@ class AvatarInput(CharacterPictureInput):
     prompt: Text = ""
 
     @property
-    def wish(self) -> str:
+    def request(self) -> str:
         return self.prompt
 
 
@@ -182,7 +182,7 @@ class StickerInput(CharacterPictureInput):
         return self
 
     @property
-    def wish(self) -> str:
+    def request(self) -> str:
         return self.custom_instructions
 
 
@@ -209,7 +209,7 @@ class CoverInput(StoryPictureInput):
     synopsis: str = Field(min_length=1, max_length=LONGEST_TEXT)
 
     @property
-    def telling(self) -> StoryContext:
+    def story(self) -> StoryContext:
         return StoryContext(
             self.title, self.synopsis, characters=tuple(each.sheet for each in self.characters)
         )
@@ -224,7 +224,7 @@ class SceneInput(StoryPictureInput):
     height: int = Field(1024, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
 
     @property
-    def telling(self) -> StoryContext:
+    def story(self) -> StoryContext:
         sheets = tuple(each.sheet for each in self.characters)
         return StoryContext("", self.summary, tuple(self.messages), sheets, self.place, self.mood)
 
