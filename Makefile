@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos fuzz proof lock clean format
+.PHONY: demo test serve check bench chaos docs fuzz proof lock clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -32,12 +32,17 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the blows;
+# The documentation as a site with a search, built from the same Markdown into site/; it loads nothing from elsewhere.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "to read it: $(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory site"
+
+# A fleet as real processes, killed at random for CHAOS_SECONDS; CHAOS_SEED repeats the order of the faults;
 # CHAOS_BROKER is redis or rabbitmq.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.storm
 
-# Requests made up from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES says how many,
+# Requests generated from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES is their number,
 # FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.campaign
@@ -49,7 +54,7 @@ proof: $(VENV)/.dev
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	cd requirements && for set in base dev build image client; do ./compile $$set; done
+	cd requirements && for set in base dev docs build image client; do ./compile $$set; done
 
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -61,5 +66,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	$(PIP) --require-hashes -r requirements/dev.txt
 	touch $@
 
+$(VENV)/.docs: requirements/docs.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements/docs.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
-"""The tour of the model library, line by line as it is written."""
+"""Run the tour of the model library, line by line as it is written."""
 
+import json
 import os
 import re
 import subprocess
@@ -22,10 +23,10 @@ BLOCKS = [body for language, body in FENCE.findall(TOUR) if language == "sh"]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """As the first block starts it, on a free port."""
-    given = re.findall(r"IMAGEMILL_LIBRARY__(\w+)=(\d+)", BLOCKS[0])
+    """Start the server with the settings of the first block, on a free port."""
+    given = re.findall(r"IMAGEMILL_LIBRARY__(\w+)='([^']+)'", BLOCKS[0])
     assert BLOCKS[0].rstrip().endswith("imagemill serve")
-    library = {name.lower(): int(value) for name, value in given}
+    library = {name.lower(): json.loads(value) for name, value in given}
     with running_server(
         Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("tour"), library=library)
     ) as server:
