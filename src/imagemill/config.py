@@ -55,6 +55,9 @@ from imagemill.settings import (
     SecretUrl,
     SettingsGroup,
     WebhookSettings,
+    check_broker_url,
+    check_database_url,
+    check_redis_url,
 )
 
 ALIASES = {
@@ -232,31 +235,6 @@ def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _database(value: SecretUrl) -> SecretUrl:
-    """Refuse an address that no driver of ours can read, before one is loaded."""
-    scheme, separator, rest = value.get_secret_value().partition("://")
-    if separator and scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
-        raise ValueError("should be sqlite:///path or postgresql://user@host/name")
-    if not rest.startswith("/") and rest.count("@") > 1:
-        raise ValueError("holds more than one @: write an @ in the user name or the password as %40")
-    return value
-
-
-def _redis(value: SecretUrl) -> SecretUrl:
-    if not value.get_secret_value().startswith(_REDIS):
-        raise ValueError("should be redis://host:6379/0, or rediss:// for TLS")
-    return value
-
-
-def _broker(value: SecretUrl) -> SecretUrl:
-    if not value.get_secret_value().startswith((*_REDIS, "amqp://", "amqps://")):
-        raise ValueError("should be redis://host:6379/0, rediss:// or amqp://user@host, amqps://")
-    return value
-
-
-_REDIS = ("redis://", "rediss://")
-
-
 class CoreSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -298,7 +276,7 @@ class CoreSettings(BaseSettings):
     data_dir: Path = Field(
         default=Path("imagemill-data"), description="Folder for the database, pictures and secrets."
     )
-    database_url: Annotated[SecretUrl, AfterValidator(_database)] | None = Field(
+    database_url: Annotated[SecretUrl, AfterValidator(check_database_url)] | None = Field(
         default=None,
         description="Database: postgresql://user:password@host/name or sqlite:///path; none: an SQLite "
         "file in data_dir.",
@@ -308,7 +286,7 @@ class CoreSettings(BaseSettings):
         description="PostgreSQL is behind a pooler in transaction mode, such as PgBouncer: statements are "
         "not prepared.",
     )
-    database_direct_url: Annotated[SecretUrl, AfterValidator(_database)] | None = Field(
+    database_direct_url: Annotated[SecretUrl, AfterValidator(check_database_url)] | None = Field(
         default=None,
         description="Address of the same database past its pooler, for LISTEN; none: Redis or polling is "
         "used.",
@@ -318,12 +296,12 @@ class CoreSettings(BaseSettings):
         description="Make SQLite survive a power failure, not only a crash; each commit then waits for the "
         "disk.",
     )
-    broker_url: Annotated[SecretUrl, AfterValidator(_broker)] | None = Field(
+    broker_url: Annotated[SecretUrl, AfterValidator(check_broker_url)] | None = Field(
         default=None,
         description="Redis or RabbitMQ that wakes workers on other machines: redis://host:6379/0 or "
         "amqp://...; none: workers poll the database.",
     )
-    redis_url: Annotated[SecretUrl, AfterValidator(_redis)] | None = Field(
+    redis_url: Annotated[SecretUrl, AfterValidator(check_redis_url)] | None = Field(
         default=None,
         description="Redis for live progress and events between processes; none: broker_url, if that is "
         "Redis.",
@@ -427,7 +405,7 @@ class CoreSettings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         broker = self.broker or ""
-        return broker if broker.startswith(_REDIS) else None
+        return broker if broker.startswith(("redis://", "rediss://")) else None
 
     @property
     def pubsub_postgres_url(self) -> str | None:

@@ -540,3 +540,28 @@ class CelerySettings(SettingsGroup):
     def time_limit_s(self) -> float:
         """Seconds after which a pool process is killed."""
         return self.soft_time_limit_s + self.kill_after_s
+
+
+_REDIS = ("redis://", "rediss://")
+
+
+def check_database_url(value: SecretUrl) -> SecretUrl:
+    """Refuse an address that no driver of ours can read, before one is loaded."""
+    scheme, separator, rest = value.get_secret_value().partition("://")
+    if separator and scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError("should be sqlite:///path or postgresql://user@host/name")
+    if not rest.startswith("/") and rest.count("@") > 1:
+        raise ValueError("holds more than one @: write an @ in the user name or the password as %40")
+    return value
+
+
+def check_redis_url(value: SecretUrl) -> SecretUrl:
+    if not value.get_secret_value().startswith(_REDIS):
+        raise ValueError("should be redis://host:6379/0, or rediss:// for TLS")
+    return value
+
+
+def check_broker_url(value: SecretUrl) -> SecretUrl:
+    if not value.get_secret_value().startswith((*_REDIS, "amqp://", "amqps://")):
+        raise ValueError("should be redis://host:6379/0, rediss:// or amqp://user@host, amqps://")
+    return value

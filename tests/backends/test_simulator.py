@@ -47,7 +47,8 @@ def render_models(simulator: Simulator, *models: str) -> list[bool]:
 
 def test_settings_are_read_without_loading_pillow() -> None:
     code = (
-        "import sys, imagemill.backends.simulator as s; s.SimulatorSettings(); sys.exit('PIL' in sys.modules)"
+        "import sys, imagemill.backends.simulator.settings as s; s.SimulatorSettings();"
+        "sys.exit('PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -26,7 +26,7 @@ class EverySecond:
 def classified(app: Application) -> None:
     gate = PictureGate([EverySecond()], app.stores.decisions, app.safety.intake.raster)
     seen = OutputChecks(app.safety.intake.inspect, gate.judge)
-    app.runner._rules = replace(app.runner._rules, output_checks=seen)  # pyright: ignore[reportPrivateUsage]
+    app.runner._options = replace(app.runner._options, output_checks=seen)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_flags_are_those_of_each_picture(make_server: Any) -> None:

@@ -97,8 +97,9 @@ class Product:
     check_names: ClassVar[tuple[str, ...]] = ()
     """Names of the checks of prompts that `checks` may return."""
     migrations: ClassVar[Path | None] = None
-    """A folder with Alembic's ``versions`` of the product's own tables, in a version table of their own:
-    ``alembic_version_{name}``. None: the product has no tables, or they are part of the core's schema."""
+    """The folder with the Alembic versions of the product's own tables. They have a version table of their
+    own, ``alembic_version_{name}``. None: the product has no tables, or they are part of the core's schema.
+    """
 
     def settings_groups(self) -> "Mapping[str, type[BaseModel]]":
         """The settings groups by name; a group's docstring is its title.

@@ -102,7 +102,7 @@ def test_a_damaged_picture_is_a_failure_of_the_picture(
     assert job["status"] == "failed"
     # Two pictures were paid for; a third would be above the job's ceiling.
     assert fal.submits == 2
-    assert "ceiling" in job["error"]["message"]
+    assert "limit" in job["error"]["message"]
 
 
 def test_a_full_minute_makes_jobs_wait_and_fails_none(serve: Callable[..., Server], fal: FalServer) -> None:
