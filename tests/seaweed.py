@@ -14,6 +14,7 @@ from pathlib import Path
 from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import S3Settings
 from imagemill.domain.errors import StorageError
+from tests.tuning import tuned
 
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 _START_S = 60
@@ -34,7 +35,7 @@ class Seaweed:
             "access_key_id": self.key,
             "secret_access_key": self.secret,
         }
-        return S3Settings.model_validate({**given, **changes})
+        return tuned(S3Settings, **{**given, **changes})
 
 
 class SeaweedServer:

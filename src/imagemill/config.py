@@ -5,10 +5,11 @@ its name in capitals, with two underscores after a group (``IMAGEMILL_SIMULATOR_
 names as well.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
+    create_model,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -35,8 +37,7 @@ from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
-from imagemill.products.characters.settings import CharacterSettings, LlmSettings
-from imagemill.products.library.settings import LibrarySettings
+from imagemill.products.base import installed_products
 from imagemill.settings import (
     AuthSettings,
     CelerySettings,
@@ -256,7 +257,7 @@ def _broker(value: SecretUrl) -> SecretUrl:
 _REDIS = ("redis://", "rediss://")
 
 
-class Settings(BaseSettings):
+class CoreSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
@@ -382,19 +383,14 @@ class Settings(BaseSettings):
     safety: SafetySettings = Field(
         default=SafetySettings(), description="Checks of prompts and classifiers of pictures."
     )
-    llm: LlmSettings = Field(default=LlmSettings(), description="Language model for translations.")
     credits: CreditSettings = Field(default=CreditSettings(), description="Credits.")
     quota: QuotaSettings = Field(default=QuotaSettings(), description="Quotas.")
     webhook: WebhookSettings = Field(default=WebhookSettings(), description="Webhooks and callbacks.")
     celery: CelerySettings = Field(default=CelerySettings(), description="Celery, with a broker.")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Metrics for Prometheus.")
     otel: OtelSettings = Field(default=OtelSettings(), description="Tracing with OpenTelemetry.")
-    library: LibrarySettings = Field(default=LibrarySettings(), description="Model library.")
     resources: ResourceSettings = Field(default=ResourceSettings(), description="Model registry.")
     civitai: CivitaiSettings = Field(default=CivitaiSettings(), description="Civitai's API.")
-    characters: CharacterSettings = Field(
-        default=CharacterSettings(), description="Avatars, stickers, covers and scenes of characters."
-    )
     fal_api: FalApiSettings = Field(default=FalApiSettings(), description="fal's API, served here.")
     blobs: BlobSettings = Field(default=BlobSettings(), description="Retention of files.")
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or the like.")
@@ -575,6 +571,22 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
             return
         tree[group] = tree = dict(inner)
     tree.setdefault(last, value)
+
+
+def _with_products(core: type[CoreSettings]) -> type[CoreSettings]:
+    """Return the settings of the core and of the installed products; see `Product.settings_groups`."""
+    groups: dict[str, Any] = {
+        name: (group, Field(default=group(), description=inspect.getdoc(group)))
+        for product in installed_products()
+        for name, group in product.settings_groups().items()
+    }
+    return create_model("Settings", __base__=core, __module__=__name__, **groups)
+
+
+if TYPE_CHECKING:
+    Settings = CoreSettings
+else:
+    Settings = _with_products(CoreSettings)
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:

@@ -25,8 +25,8 @@ from imagemill.backends.base import (
 )
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.fal.backend import FalBackend
-from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
+from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec

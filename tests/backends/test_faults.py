@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
-from imagemill.backends.simulator import Fault, FaultRule, SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.faults import InvalidScenario, check_hint, load_scenario
+from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec

@@ -14,9 +14,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
-from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.plan import request_of
+from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec

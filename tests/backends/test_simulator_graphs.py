@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest, RenderResult
-from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.graphs import read_graph
 from imagemill.backends.simulator.plan import request_of
+from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec

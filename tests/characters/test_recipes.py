@@ -44,7 +44,7 @@ class Shelf:
 
 
 def maker(kind: str, tools: Any = None, **settings: Any) -> Recipe:
-    studio = recipes.planner(CharacterSettings.model_validate(settings))
+    studio = recipes.make_planner(CharacterSettings.model_validate(settings))
     return MAKERS[kind](studio, lambda _: tools)
 
 
@@ -82,10 +82,10 @@ def test_a_style_may_be_rendered_otherwise():
 
 
 def test_what_is_complete_does_not_change_with_the_settings():
-    recipe = maker("avatar", steps=10)
+    recipe = maker("avatar", sampling={"steps": 10})
     completed = recipe.complete(recipe.input.model_validate(INPUTS["avatar"]), Shelf(), "")
     kept = recipe.input.model_validate(completed.model_dump(exclude_defaults=True))
-    later = maker("avatar", steps=50, checkpoint=SD1).plan(kept).work
+    later = maker("avatar", sampling={"steps": 50}, checkpoint=SD1).plan(kept).work
     assert isinstance(later, ImageSpec)
     assert (later.steps, later.model, later.seed) == (10, SDXL, completed.seed)
 

@@ -34,7 +34,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """To its end."""
+    """Run a command until it ends."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=cwd,
@@ -48,7 +48,7 @@ def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedPro
 
 @dataclass
 class Program:
-    """A running one that logs JSON into a file."""
+    """A running process that logs JSON to a file."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -57,7 +57,7 @@ class Program:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def line(self, part: str) -> dict[str, Any]:
-        """The first line whose event has this part, waited for."""
+        """Wait for a line whose event contains ``part``; return the first."""
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             for line in self.lines():
@@ -101,8 +101,10 @@ def running(
     constants: Mapping[str, float] | None = None,
     **settings: str,
 ) -> Iterator[Program]:
-    """Killed at the end, if it still runs then. ``fresh``: it makes its database itself. ``constants``: see
-    `tests.tuning.program`."""
+    """Start a process and kill it at the end if it still runs.
+
+    With ``fresh`` it creates its own database; ``constants``: see `tests.tuning.program`.
+    """
     elsewhere = {"DATABASE_URL", "IMAGEMILL_DATABASE_URL"} & settings.keys()
     if arguments[0] in _SERVERS and not fresh and not elsewhere:
         sqlite_database(_data_folder(arguments, cwd, settings) / "imagemill.db")

@@ -1,4 +1,4 @@
-"""The commands that ask a server, against a real one."""
+"""Client commands against a real server."""
 
 import json
 import threading
@@ -43,7 +43,7 @@ def test_health(served: Program) -> None:
 @pytest.mark.parametrize(
     "command", [["health"], ["jobs", "list"], ["jobs", "watch", "x"], ["resources", "show", "urn:air:a:b"]]
 )
-def test_an_absent_server_is_a_line_that_says_how_to_start_it(command: list[str]) -> None:
+def test_an_unreachable_server_is_one_line_that_says_how_to_start_one(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--url", "http://127.0.0.1:1"])
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
@@ -59,7 +59,7 @@ def test_the_port_of_the_settings_is_asked(tmp_path: Path, served: Program) -> N
     assert run("health", cwd=tmp_path, IMAGEMILL_URL=served.url).returncode == 0
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     result = CliRunner().invoke(app, ["health", "--url", "localhost:8700"])
     assert result.exit_code == 2
     assert "one looks like http://127.0.0.1:8700" in result.stderr
@@ -142,7 +142,7 @@ def test_resources_are_added_found_shown_and_removed(served: Program) -> None:
 
 @contextmanager
 def breaking_server(bodies: list[bytes]) -> Iterator[tuple[str, list[str]]]:
-    """Answers each request for events with the next body and hangs up; notes each Last-Event-ID."""
+    """Serve each request for events with the next body, then break off; collect each Last-Event-ID."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The main job on a fresh machine, whole."""
+"""``imagemill demo`` on a fresh machine, from start to picture."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from imagemill.cli import demo_server
 from tests.cli.programs import run
 
 
-def test_the_demo_makes_a_picture_and_tells_where_its_time_went(tmp_path: Path) -> None:
+def test_the_demo_makes_a_picture_and_shows_its_timeline(tmp_path: Path) -> None:
     # Settings of whoever runs it, even wrong ones, do not reach the demo.
     (tmp_path / ".env").write_text("PORT=abc\n")
     done = run("demo", cwd=tmp_path, DATABASE_URL="nonsense://", IMAGEMILL_JOB__LEASE_S="0")
@@ -28,20 +28,20 @@ def test_the_demo_makes_a_picture_and_tells_where_its_time_went(tmp_path: Path) 
     assert last["event"] == "stopped"
 
 
-def test_the_demo_in_json_keeps_what_it_is_told_to(tmp_path: Path) -> None:
+def test_the_demo_prints_json_and_keeps_its_data_folder(tmp_path: Path) -> None:
     done = run("demo", "--json", "--keep", "--output", "here", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    assert told["path"] == "here/imagemill-demo.png"
-    assert told["mediaType"] == "image/png"
-    assert [stage["stage"] for stage in told["stages"]][-1] == "STORED"
+    result = json.loads(done.stdout)
+    assert result["path"] == "here/imagemill-demo.png"
+    assert result["mediaType"] == "image/png"
+    assert [stage["stage"] for stage in result["stages"]][-1] == "STORED"
     assert len(list((tmp_path / "here").glob("data-*/imagemill.db"))) == 1
 
 
 def test_a_demo_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(demo_server._PACE, "IMAGEMILL_JOB__LEASE_S", "0")
+    monkeypatch.setitem(demo_server._SETTINGS, "IMAGEMILL_JOB__LEASE_S", "0")
     with (
-        pytest.raises(demo_server.CliError, match="ended at its start") as caught,
+        pytest.raises(demo_server.CliError, match="did not start") as caught,
         demo_server.demo_server(tmp_path, keep=False),
     ):
         pass
@@ -49,7 +49,7 @@ def test_a_demo_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
 
 
-def test_an_output_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_an_output_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = run("demo", "--output", "taken", cwd=tmp_path)
     assert done.returncode == 1

@@ -17,7 +17,7 @@ STAGE: dict[str, Any] = {"job": "019a0000-0000-7000-8000-000000000000", "trace":
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Logging is of the whole process: put it back."""
+    """Restore the logging of the process."""
     names = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile")
     kept = {name: logging.__dict__[name] for name in names if name in logging.__dict__}
     root, ours = logging.getLogger(), logging.getLogger("imagemill")
@@ -132,7 +132,7 @@ def test_other_packages_speak_from_warnings_on() -> None:
 def test_the_level_holds() -> None:
     stream = io.StringIO()
     logs.configure("error", "text", stream)
-    logging.getLogger("imagemill").warning("not told")
+    logging.getLogger("imagemill").warning("not logged")
     assert not stream.getvalue()
 
 

@@ -52,8 +52,8 @@ def add(server: Server, *options: str, **more: Any) -> Result:
 
 
 def test_a_node_is_added_listed_and_removed(server: Server) -> None:
-    told = add(server, "--label", "big", "--label", "flux", "--slots", "3", "--memory-mb", "8000")
-    assert "imagemill nodes doctor attic" in told.stdout
+    result = add(server, "--label", "big", "--label", "flux", "--slots", "3", "--memory-mb", "8000")
+    assert "imagemill nodes doctor attic" in result.stdout
     row = next(line for line in ask(server, "list").stdout.splitlines() if line.startswith("attic"))
     for part in ("healthy", "0.33.0", "10.0 of 24.0 GB", "12", "1/3", "sdxl/base.safetensors", "big, flux"):
         assert part in row
@@ -61,7 +61,7 @@ def test_a_node_is_added_listed_and_removed(server: Server) -> None:
     assert [node["name"] for node in answer(server, "list")["items"]] == ["fixed"]
 
 
-def test_a_sick_node_is_listed_with_its_trouble(server: Server) -> None:
+def test_an_unhealthy_node_is_listed_with_its_problem(server: Server) -> None:
     ask(server, "add", "sick", "http://sick")
     row = next(line for line in ask(server, "list").stdout.splitlines() if line.startswith("sick"))
     assert "troubled" in row
@@ -70,7 +70,7 @@ def test_a_sick_node_is_listed_with_its_trouble(server: Server) -> None:
     assert "troubled, draining" in ask(server, "list").stdout
 
 
-def test_a_node_is_drained_and_taken_back(server: Server) -> None:
+def test_a_node_is_drained_and_undrained(server: Server) -> None:
     assert "it finishes 1 in flight" in ask(server, "drain", "fixed").stdout
     assert answer(server, "list")["items"][0]["state"] == "draining"
     assert answer(server, "undrain", "fixed")["state"] == "healthy"
@@ -79,7 +79,7 @@ def test_a_node_is_drained_and_taken_back(server: Server) -> None:
 
 def test_secrets_come_from_the_environment_a_file_or_the_input(server: Server, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of-file\n")
-    told = add(
+    result = add(
         server,
         "--header", f"X-File=file:{tmp_path / 'secret'}",
         "--header", "X-Env=env:NODE_SECRET",
@@ -94,7 +94,7 @@ def test_secrets_come_from_the_environment_a_file_or_the_input(server: Server, t
         "X-Plain": "a=b",
         "Authorization": "Bearer of-input",
     }
-    assert "of-" not in told.output
+    assert "of-" not in result.output
     assert "of-" not in ask(server, "list", "--json").output
 
 
@@ -108,14 +108,14 @@ def test_secrets_come_from_the_environment_a_file_or_the_input(server: Server, t
         (["--header", "X-A=env:NOT_SET_ANYWHERE"], "--header X-A: the variable"),
     ],
 )
-def test_a_secret_that_is_not_there_is_said_so(server: Server, options: list[str], message: str) -> None:
+def test_a_secret_that_does_not_exist_is_an_error(server: Server, options: list[str], message: str) -> None:
     result = ask(server, "add", "attic", "http://attic", *options)
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(answer(server, "list")["items"]) == 1
 
 
-def test_tls_may_be_loosened_or_told_whom_to_trust(server: Server) -> None:
+def test_tls_may_be_unverified_or_use_a_ca_file(server: Server) -> None:
     add(server, "--insecure-tls")
     assert server.app.nodes.get("attic").config.verify_tls is False
     ask(server, "remove", "attic")
@@ -124,28 +124,31 @@ def test_tls_may_be_loosened_or_told_whom_to_trust(server: Server) -> None:
 
 
 def test_the_doctor_ends_with_one_for_an_error(server: Server) -> None:
-    well = ask(server, "doctor", "fixed")
-    assert well.exit_code == 0
-    assert "! warning  models" in well.stdout
+    healthy = ask(server, "doctor", "fixed")
+    assert healthy.exit_code == 0
+    assert "! warning  models" in healthy.stdout
     ask(server, "add", "sick", "http://sick")
     sick = ask(server, "doctor")
     assert sick.exit_code == 1
     assert "✗ error    socket" in sick.stdout
     assert "node fixed" in sick.stdout
-    told = ask(server, "doctor", "--json")
-    assert told.exit_code == 1
-    assert [report["name"] for report in json.loads(told.stdout)["items"]] == ["fixed", "sick"]
+    result = ask(server, "doctor", "--json")
+    assert result.exit_code == 1
+    assert [report["name"] for report in json.loads(result.stdout)["items"]] == ["fixed", "sick"]
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         (["add", "a b", "http://a"], "error: name: should be 1 to 64"),
-        (["add", "a", "attic"], "error: url: is 'attic', no address of a node; one looks like http://"),
+        (
+            ["add", "a", "attic"],
+            "error: url: is 'attic', which is not the address of a node; one looks like http://",
+        ),
         (["add", "fixed", "http://a"], "error: a node named fixed is in the settings"),
-        (["drain", "nobody"], "error: there is no node 'nobody'; `imagemill nodes list` names those"),
+        (["drain", "nobody"], "error: there is no node 'nobody'; `imagemill nodes list` lists all"),
         (["doctor", "nobody"], "error: there is no node 'nobody'"),
-        (["remove", "fixed"], "error: fixed is of the settings"),
+        (["remove", "fixed"], "error: fixed is from the settings"),
     ],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do(server: Server, command: list[str], message: str) -> None:
@@ -156,7 +159,7 @@ def test_a_refusal_is_one_line_that_says_what_to_do(server: Server, command: lis
 
 
 def completed(words: str, cwd: Path, url: str) -> list[str]:
-    """What a shell is offered at the end of ``words``, whose last one is begun."""
+    """Return the completions a shell offers for the last word of ``words``."""
     program = Path(sys.executable).parent / "imagemill"
     settings = {
         "_IMAGEMILL_COMPLETE": "complete_bash",

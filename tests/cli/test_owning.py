@@ -52,14 +52,14 @@ def ask(server: Server, *arguments: str, token: str = ADMIN_KEY) -> Result:
     return CliRunner().invoke(app, [*arguments, "--url", server.url, "--token", token])
 
 
-def told(server: Server, *arguments: str, token: str = ADMIN_KEY) -> str:
+def output_of(server: Server, *arguments: str, token: str = ADMIN_KEY) -> str:
     result = ask(server, *arguments, token=token)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def answer(server: Server, *arguments: str, token: str = ADMIN_KEY) -> Any:
-    return json.loads(told(server, *arguments, "--json", token=token))
+    return json.loads(output_of(server, *arguments, "--json", token=token))
 
 
 def refused(server: Server, *arguments: str, token: str = ADMIN_KEY) -> str:
@@ -69,7 +69,7 @@ def refused(server: Server, *arguments: str, token: str = ADMIN_KEY) -> str:
 
 
 def shown(page: str, command: str) -> list[str]:
-    """Lines of a page that call one of the commands."""
+    """Return the lines of a page that call one of the commands."""
     text = (DOCS / page).read_text(encoding="utf-8")
     lines = "\n".join(BLOCK.findall(text)).splitlines()
     found = [line for line in lines if line.startswith(f"imagemill {command} ")]
@@ -82,19 +82,21 @@ def shown(page: str, command: str) -> list[str]:
 )
 def test_what_a_page_shows_works(server: Server, receiver: Receiver, page: str, command: str) -> None:
     for line in shown(page, command):
-        told(server, *shlex.split(line.replace(HOOK, receiver.url))[1:])
+        output_of(server, *shlex.split(line.replace(HOOK, receiver.url))[1:])
 
 
 def test_credits_are_given_moved_and_listed(server: Server) -> None:
-    assert "bob: +100, now 100 available" in told(server, "credits", "grant", "bob", "100", "--key", "may")
-    assert "now 100 available" in told(server, "credits", "grant", "bob", "100", "--key", "may")
-    assert "bob:zoe: +20" in told(server, "credits", "transfer", "bob", "bob:zoe", "20")
+    assert "bob: +100, now 100 available" in output_of(
+        server, "credits", "grant", "bob", "100", "--key", "may"
+    )
+    assert "now 100 available" in output_of(server, "credits", "grant", "bob", "100", "--key", "may")
+    assert "bob:zoe: +20" in output_of(server, "credits", "transfer", "bob", "bob:zoe", "20")
     assert answer(server, "credits", "balance", "--owner", "bob")["available"] == 80
-    assert "bob: 80 available, 0 held" in told(server, "credits", "balance", "--owner", "bob")
+    assert "bob: 80 available, 0 held" in output_of(server, "credits", "balance", "--owner", "bob")
     rows = answer(server, "credits", "statement", "--owner", "bob")["items"]
     assert [(row["kind"], row["available"]) for row in rows] == [("sent", -20), ("grant", 100)]
-    assert told(server, "credits", "statement", "--owner", "bob", "--csv").count("\n") == 3
-    assert "80" in told(server, "credits", "statement", "--owner", "bob")
+    assert output_of(server, "credits", "statement", "--owner", "bob", "--csv").count("\n") == 3
+    assert "80" in output_of(server, "credits", "statement", "--owner", "bob")
     assert "there is no owner nobody" in refused(server, "credits", "grant", "nobody", "1")
     assert "three decimals" in refused(server, "credits", "grant", "bob", "0.00001")
 
@@ -103,8 +105,10 @@ def test_whoever_is_exempt_pays_nothing_and_the_audit_log_says_who_did_it(server
     carl = key(server, "carl")
     headers = {"Authorization": f"Bearer {carl}"}
     assert server.client.post("/v1/consumer/jobs", json=image_job(), headers=headers).status_code == 402
-    assert "carl pays nothing" in told(server, "credits", "account", "carl", "--exempt", "--note", "ours")
-    assert "pays nothing" in told(server, "credits", "balance", "--owner", "carl")
+    assert "carl pays nothing" in output_of(
+        server, "credits", "account", "carl", "--exempt", "--note", "ours"
+    )
+    assert "pays nothing" in output_of(server, "credits", "balance", "--owner", "carl")
     assert server.client.post("/v1/consumer/jobs", json=image_job(), headers=headers).status_code == 200
     (entry,) = answer(server, "credits", "account", "carl", "--paying")["entries"]
     assert entry["kind"] == "billed"
@@ -119,14 +123,14 @@ def test_whoever_is_exempt_pays_nothing_and_the_audit_log_says_who_did_it(server
 def test_limits_are_set_shown_and_written_down(server: Server) -> None:
     body = answer(server, "limits", "set", "bob", "jobs=20", "requests=none", "cooldown:comfy=5")
     assert body["own"] == {"jobs": 20, "requests": None, "cooldown:comfy": 5}
-    text = told(server, "limits", "show", "bob")
+    text = output_of(server, "limits", "show", "bob")
     assert re.search(r"jobs +20, 0 used \(its own\)", text)
     assert re.search(r"requests +none \(its own\)", text)
     line = server.client.get("/api/v1/audit").json()["items"][0]
     assert (line["action"], line["target"]) == ("PUT /api/v1/limits/{owner}", "/api/v1/limits/bob")
     assert line["detail"] == "jobs=20 requests=none cooldown:comfy=5"
-    assert "its own" not in told(server, "limits", "set", "bob")
-    assert "requests" in told(server, "limits", "show", token=key(server, "bob"))
+    assert "its own" not in output_of(server, "limits", "set", "bob")
+    assert "requests" in output_of(server, "limits", "show", token=key(server, "bob"))
     for wrong, part in (
         ("jobs", "a number or none"),
         ("jobs=-1", "greater"),
@@ -141,25 +145,25 @@ def test_an_endpoint_is_added_tested_and_its_messages_are_sent_again(
 ) -> None:
     url, before = f"{receiver.url}/again", len(receiver.got)
     ops = key(server, "ops", Role.OPERATOR)
-    assert told(server, "webhooks", "list", token=ops).startswith("no endpoints yet")
-    text = told(server, "webhooks", "create", url, "--event", "job.created", token=ops)
+    assert output_of(server, "webhooks", "list", token=ops).startswith("no endpoints yet")
+    text = output_of(server, "webhooks", "create", url, "--event", "job.created", token=ops)
     assert "whsec_" in text
-    assert url in told(server, "webhooks", "list", token=ops)
-    assert "was delivered in" in told(server, "webhooks", "test", url, token=ops)
+    assert url in output_of(server, "webhooks", "list", token=ops)
+    assert "was delivered in" in output_of(server, "webhooks", "test", url, token=ops)
     (sent,) = answer(server, "webhooks", "messages", url, token=ops)["items"]
-    assert "sent again" in told(server, "webhooks", "resend", url, "--message", sent["id"], token=ops)
+    assert "sent again" in output_of(server, "webhooks", "resend", url, "--message", sent["id"], token=ops)
     until(lambda: [got.id for got in receiver.got[before:]] == [sent["id"]] * 2)
     receiver.answers.append(410)
     assert "answered 410" in refused(server, "webhooks", "test", url, token=ops)
-    assert "paused" in told(server, "webhooks", "list", token=ops)
-    assert "410" in told(server, "webhooks", "messages", url, token=ops)
-    assert "is active" in told(server, "webhooks", "resume", url, token=ops)
+    assert "paused" in output_of(server, "webhooks", "list", token=ops)
+    assert "410" in output_of(server, "webhooks", "messages", url, token=ops)
+    assert "is active" in output_of(server, "webhooks", "resume", url, token=ops)
     until(lambda: len(receiver.got) == before + 4)
     since = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    assert "0 messages" in told(server, "webhooks", "resend", url, "--since", since, token=ops)
-    assert "no such messages" in told(server, "webhooks", "messages", url, "--failed", token=ops)
+    assert "0 messages" in output_of(server, "webhooks", "resend", url, "--since", since, token=ops)
+    assert "no such messages" in output_of(server, "webhooks", "messages", url, "--failed", token=ops)
     (endpoint,) = answer(server, "webhooks", "list", token=ops)["items"]
-    assert "say which" in refused(server, "webhooks", "resend", endpoint["id"], token=ops)
-    assert endpoint["id"] in told(server, "webhooks", "delete", endpoint["id"], token=ops)
+    assert "give either" in refused(server, "webhooks", "resend", endpoint["id"], token=ops)
+    assert endpoint["id"] in output_of(server, "webhooks", "delete", endpoint["id"], token=ops)
     assert "none of your endpoints" in refused(server, "webhooks", "delete", url, token=ops)
     assert "there is no webhook" in refused(server, "webhooks", "test", endpoint["id"], token=ops)

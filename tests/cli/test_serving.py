@@ -144,7 +144,7 @@ def test_an_unknown_queue_is_refused(tmp_path: Path) -> None:
     assert "no such queue: gpo" in done.stderr
 
 
-def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_an_error_without_its_password(tmp_path: Path) -> None:
     url = "postgresql://mill:a-secret@127.0.0.1:1/mill"
     for command in (["serve", "--port", "0"], ["migrate"]):
         done = run(*command, cwd=tmp_path, DATABASE_URL=url)
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
     first = run("migrate", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "went from empty to revision" in first.stdout
+    assert "upgraded from an empty database to revision" in first.stdout
     assert "already" in run("migrate", cwd=tmp_path).stdout
     assert '"from": "' in run("migrate", "--json", cwd=tmp_path).stdout
 

@@ -225,7 +225,7 @@ def test_a_setting_s_own_name_goes_before_its_former_one(
         (
             "DATABASE_URL",
             "mysql://mill@host/x",
-            "IMAGEMILL_DATABASE_URL (or DATABASE_URL): Value error, should",
+            "IMAGEMILL_DATABASE_URL (or DATABASE_URL): should",
         ),
         ("IMAGEMILL_ALLOW_NETWORKS", "home", "IMAGEMILL_ALLOW_NETWORKS__0"),
         ("IMAGEMILL_FAL_API__HOSTS", "127.0.0.1", "fal_api.hosts: nothing but fal's API"),

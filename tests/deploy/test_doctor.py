@@ -1,4 +1,4 @@
-"""`imagemill doctor`: what it looks at, what it says, and how it ends."""
+"""`imagemill doctor`: its checks, its findings and its exit status."""
 
 import json
 import stat
@@ -37,7 +37,7 @@ def levels(findings: Iterator[Finding]) -> list[str]:
     return [finding.level.value for finding in findings]
 
 
-def said(text: str) -> Mapping[str, list[dict[str, str]]]:
+def findings_of(text: str) -> Mapping[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for finding in json.loads(text)["findings"]:
         found.setdefault(finding["subject"], []).append(finding)
@@ -47,13 +47,13 @@ def said(text: str) -> Mapping[str, list[dict[str, str]]]:
 @pytest.mark.parametrize(
     ("revision", "level", "remedy"),
     [
-        ("0004", Level.OK, "as this version wants"),
+        ("0004", Level.OK, "the revision of this version"),
         (None, Level.WARNING, "imagemill migrate"),
         ("0003", Level.WARNING, "imagemill migrate"),
         ("0005", Level.ERROR, "update this machine"),
     ],
 )
-def test_the_databases_revision_is_judged(revision: str | None, level: Level, remedy: str) -> None:
+def test_the_databases_revision_is_checked(revision: str | None, level: Level, remedy: str) -> None:
     finding = database(Seen(revision=revision))["revision"]
     assert finding.level is level
     assert remedy in finding.message
@@ -67,7 +67,7 @@ def test_the_databases_revision_is_judged(revision: str | None, level: Level, re
         (30, Level.ERROR, "time synchronisation"),
     ],
 )
-def test_clocks_that_differ_are_told_by_what_it_breaks(ahead_s: float, level: Level, text: str) -> None:
+def test_different_clocks_are_a_finding_by_their_effect(ahead_s: float, level: Level, text: str) -> None:
     finding = database(Seen(clock_ahead_s=ahead_s))["clock"]
     assert finding.level is level
     assert text in finding.message
@@ -77,7 +77,7 @@ def test_the_clocks_of_one_machine_are_one() -> None:
     assert "clock" not in database(Seen(kind="sqlite"))
 
 
-def test_a_real_database_is_seen_as_it_is(empty_database_url: str) -> None:
+def test_a_real_database_is_inspected(empty_database_url: str) -> None:
     assert inspect_database(empty_database_url).revision is None
     migrate.upgrade(empty_database_url)
     seen = inspect_database(empty_database_url)
@@ -85,7 +85,7 @@ def test_a_real_database_is_seen_as_it_is(empty_database_url: str) -> None:
     assert abs(seen.clock_ahead_s) < 1
 
 
-def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:
+def test_inspecting_a_database_creates_none(tmp_path: Path) -> None:
     assert inspect_database(f"sqlite:///{tmp_path / 'none.db'}").revision is None
     assert list(tmp_path.iterdir()) == []
 
@@ -112,7 +112,7 @@ def test_a_store_that_changes_bytes_is_an_error(tmp_path: Path) -> None:
 
 def test_a_store_that_refuses_is_an_error_with_its_reason(tmp_path: Path) -> None:
     check = lambda: doctor_checks.check_blobs(lambda: Refusing(tmp_path), "the bucket x", "look at its key")  # noqa: E731
-    (finding,) = doctor_checks.run([("blobs", check)])
+    (finding,) = doctor_checks.run_checks([("blobs", check)])
     assert finding.level is Level.ERROR
     assert finding.message == "the bucket x: the store answered 403: look at its key"
 
@@ -123,26 +123,28 @@ def test_one_part_that_fails_does_not_hide_the_next() -> None:
         yield
 
     found = list(
-        doctor_checks.run([("broker", fails), ("redis", lambda: doctor_checks.check_answer("redis", str))])
+        doctor_checks.run_checks(
+            [("broker", fails), ("redis", lambda: doctor_checks.check_answer("redis", str))]
+        )
     )
     assert [(each.subject, each.level.value) for each in found] == [("broker", "error"), ("redis", "ok")]
 
 
 @pytest.mark.parametrize(("free", "level"), [(2**20, "error"), (2**30, "warning"), (2**36, "ok")])
-def test_little_room_is_told_before_there_is_none(free: int, level: str) -> None:
-    assert doctor_checks.room(Path("data"), free).level.value == level
+def test_little_free_space_is_a_finding(free: int, level: str) -> None:
+    assert doctor_checks.check_free_space(Path("data"), free).level.value == level
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    (finding,) = doctor_checks.run(
+    (finding,) = doctor_checks.run_checks(
         [("folder", lambda: doctor_checks.check_folder(tmp_path / "file" / "data"))]
     )
     assert finding.level is Level.ERROR
     assert "IMAGEMILL_DATA_DIR" in finding.message
 
 
-def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
+def test_secrets_that_others_can_read_are_a_finding(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir(mode=0o755)
     (tmp_path / "secrets").chmod(stat.S_IRWXU | stat.S_IROTH)
     found = {each.subject: each for each in doctor_checks.check_folder(tmp_path)}
@@ -150,21 +152,21 @@ def test_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_away_is_an_error_only_when_none_is_left() -> None:
-    well, away = NodeCheck("a", "http://a", version="0.33.0"), NodeCheck("b", "http://b", error="is away")
-    assert levels(doctor_checks.check_nodes(lambda: [well, away], simulated=True)) == ["ok", "warning"]
+    healthy, away = NodeCheck("a", "http://a", version="0.33.0"), NodeCheck("b", "http://b", error="is away")
+    assert levels(doctor_checks.check_nodes(lambda: [healthy, away], simulated=True)) == ["ok", "warning"]
     assert levels(doctor_checks.check_nodes(lambda: [away], simulated=True)) == ["error"]
     assert levels(doctor_checks.check_nodes(list, simulated=True)) == ["warning"]
 
 
-def test_a_fresh_machine_is_well(tmp_path: Path) -> None:
+def test_a_fresh_machine_has_no_errors(tmp_path: Path) -> None:
     done = run("doctor", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    found = said(done.stdout)
+    found = findings_of(done.stdout)
     assert set(found) == {"settings", "folder", "database", "revision", "blobs", "nodes"}
     assert not (tmp_path / "imagemill-data" / "imagemill.db").exists()
 
 
-def test_what_is_away_is_told_with_a_remedy_and_no_password(tmp_path: Path) -> None:
+def test_what_cannot_be_reached_is_an_error_with_a_remedy_and_no_password(tmp_path: Path) -> None:
     done = run(
         "doctor",
         "--json",
@@ -175,7 +177,7 @@ def test_what_is_away_is_told_with_a_remedy_and_no_password(tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert "hidden" not in done.stdout + done.stderr
-    found = said(done.stdout)
+    found = findings_of(done.stdout)
     for part in ("database", "broker", "redis", "nodes"):
         assert "error" in [each["level"] for each in found[part]]
     assert "IMAGEMILL_BROKER_URL" in found["broker"][0]["message"]
@@ -185,7 +187,7 @@ def test_unknown_names_are_found_wherever_they_are_written(tmp_path: Path) -> No
     (tmp_path / ".env").write_text("IMAGEMILL_DATADIR=x\n")
     (tmp_path / "imagemill.toml").write_text("prot = 8701\n")
     done = run("doctor", "--json", "--only", "settings", cwd=tmp_path, IMAGEMILL_POTR="1")
-    text = " ".join(each["message"] for each in said(done.stdout)["settings"])
+    text = " ".join(each["message"] for each in findings_of(done.stdout)["settings"])
     for name in ("IMAGEMILL_DATADIR", "IMAGEMILL_PROT", "IMAGEMILL_POTR"):
         assert f"{name} is not a setting" in text
 
@@ -198,7 +200,7 @@ def test_settings_that_cannot_be_read_are_an_error_that_shows_no_key(tmp_path: P
     assert "much-too-short" not in done.stdout + done.stderr
 
 
-def test_a_part_there_is_not_is_named(tmp_path: Path) -> None:
+def test_an_unknown_part_is_named(tmp_path: Path) -> None:
     done = run("doctor", "--only", "weather", cwd=tmp_path)
     assert done.returncode == 2
     assert "weather" in done.stderr

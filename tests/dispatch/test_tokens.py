@@ -140,8 +140,8 @@ class Nodes(FakeBackend):
 
 def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> SlotPool:
     offers = Offers({"fake": Nodes(*nodes)}, worker="w", served_queues=None)
-    values = {"token_s": 10.0, "poll_s": 60.0, **changes}
-    return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=values["token_s"], poll_s=values["poll_s"])
+    values = {"wakeup_s": 10.0, "poll_s": 60.0, **changes}
+    return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=values["wakeup_s"], poll_s=values["poll_s"])
 
 
 def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:
@@ -153,7 +153,7 @@ def test_a_token_goes_on_until_there_is_nothing_left():
 
 
 def test_a_spent_token_says_that_there_may_be_more():
-    assert floor_of(Jobs(3), node("a"), token_s=0.0).work() == (1, True)
+    assert floor_of(Jobs(3), node("a"), wakeup_s=0.0).work() == (1, True)
 
 
 def test_a_node_that_can_do_nothing_is_passed_over():

@@ -48,7 +48,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     settings = Settings(
         _env_file=None,
         data_dir=tmp_path_factory.mktemp("isolation"),
-        library={"width": 64, "height": 64, "steps": 4},
+        library={"picture": {"width": 64, "height": 64, "steps": 4}},
         auth={"admin_key": ADMIN_KEY, "sign_up": True, "password_memory_mb": 8, "jwt_secret_key": JWT_SECRET},
     )
     with (

@@ -15,7 +15,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a module."""
     quick: dict[str, Any] = {"retry_base_s": 0.01, "heartbeat_s": 0.05}
     settings = Settings(
-        _env_file=None, data_dir=tmp_path_factory.mktemp("library"), library=SMALL, job=quick, sweep_s=0.05
+        _env_file=None,
+        data_dir=tmp_path_factory.mktemp("library"),
+        library={"picture": SMALL},
+        job=quick,
+        sweep_s=0.05,
     )
     with running_server(settings) as server:
         yield server

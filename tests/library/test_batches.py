@@ -15,7 +15,7 @@ Make = Callable[..., Server]
 
 @pytest.fixture
 def library(make_server: Make) -> Server:
-    return make_server(library=SMALL)
+    return make_server(library={"picture": SMALL})
 
 
 def test_a_dry_run_tells_all_and_sends_nothing(library: Server):
@@ -42,7 +42,7 @@ def test_a_repeated_batch_fills_only_the_gaps(library: Server):
 
 
 def test_what_is_under_way_is_not_begun_again(make_server: Make):
-    library = make_server(library=SMALL, simulator={"step_ms": 100})
+    library = make_server(library={"picture": SMALL}, simulator={"step_ms": 100})
     first = order(library, grid=GRID)
     second = order(library, grid=GRID)
     assert (first["new"], second["new"], second["underWay"]) == (8, 0, 8)
@@ -72,7 +72,7 @@ def test_cells_whose_jobs_were_pruned_are_still_there(library: Server):
 
 def test_cells_that_failed_are_made_by_the_next_batch(make_server: Make):
     rule = {"fault": "rejected", "times": 1000, "prompt": "sitting"}
-    library = make_server(library=SMALL, simulator={"faults": [rule]})
+    library = make_server(library={"picture": SMALL}, simulator={"faults": [rule]})
     told = finish(library, order(library, grid=GRID)["batch"])
     assert told["counts"] == {"succeeded": 6, "failed": 2}
     assert {each["error"]["code"] for each in told["failures"]} == {"backend_rejected"}
@@ -81,7 +81,7 @@ def test_cells_that_failed_are_made_by_the_next_batch(make_server: Make):
 
 
 def test_a_replay_of_a_lost_cell_is_the_one_that_makes_it(make_server: Make):
-    library = make_server(library=SMALL, simulator={"step_ms": 200})
+    library = make_server(library={"picture": SMALL}, simulator={"step_ms": 200})
     wanted = {**GRID, "pose": "sitting", "bodyType": "slim"}
     lost = next(iter(order(library, grid=wanted)["cells"]))["jobId"]
     library.client.post(f"/api/v1/jobs/{lost}/cancel")
@@ -130,7 +130,7 @@ def test_the_whole_grid_is_one_request(library: Server):
 
 
 def test_a_grid_beyond_a_limit_is_refused_whole(make_server: Make):
-    library = make_server(library=SMALL, limit={"jobs_per_request": 5})
+    library = make_server(library={"picture": SMALL}, limit={"jobs_per_request": 5})
     answer = library.client.post("/api/v1/models/batch", json={"grid": GRID})
     assert answer.status_code == 400
     assert "at most 5" in answer.json()["detail"]
@@ -140,7 +140,7 @@ def test_a_grid_beyond_a_limit_is_refused_whole(make_server: Make):
 def test_a_batch_that_cannot_be_paid_is_refused_whole(make_server: Make):
     prices = {"fashionModel": {"base": 2.0}}
     library = make_server(
-        library=SMALL,
+        library={"picture": SMALL},
         credits={"enabled": True, "prices": prices},
         auth={"admin_key": ADMIN_KEY, "remember_s": 0},
     )
@@ -158,7 +158,7 @@ def test_a_batch_that_cannot_be_paid_is_refused_whole(make_server: Make):
 
 def test_a_batch_beyond_the_jobs_in_flight_is_refused_whole(make_server: Make):
     library = make_server(
-        library=SMALL,
+        library={"picture": SMALL},
         quota={"enabled": True, "jobs_in_flight": 5},
         auth={"admin_key": ADMIN_KEY, "remember_s": 0},
     )

@@ -84,7 +84,7 @@ def test_made_again_it_is_the_next_version(library: Server):
 
 
 def test_a_first_version_under_way_is_not_begun_twice(make_server: Callable[..., Server]):
-    library = make_server(library=SMALL, simulator={"step_ms": 200})
+    library = make_server(library={"picture": SMALL}, simulator={"step_ms": 200})
     with ThreadPoolExecutor(8) as threads:
         posts = [threads.submit(library.client.post, "/api/v1/models", json=CELL) for _ in range(8)]
     answers = [post.result().json() for post in posts]

@@ -14,7 +14,10 @@ body = JobSubmission.from_dict(
         "recipe": "textToImage",
         "input": {
             "model": "urn:air:sd1:checkpoint:civitai:4384@128713",
-            "params": {"prompt": "a lighthouse", "width": 64, "height": 64, "steps": 4},
+            "prompt": "a lighthouse",
+            "width": 64,
+            "height": 64,
+            "steps": 4,
         },
     }
 )

@@ -153,7 +153,7 @@ def test_no_term_is_a_single_latin_letter_or_empty(language: str):
 
 
 def test_a_language_without_a_list_is_an_error_that_names_those_with_one():
-    with pytest.raises(ValueError, match="no list of profanity in 'klingon'"):
+    with pytest.raises(ValueError, match="no profanity list for 'klingon'"):
         Profanity(("klingon",), Verdict.FLAG)
 
 

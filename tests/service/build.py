@@ -18,6 +18,7 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import Conflict, NotFound
+from imagemill.domain.events import Stage
 from imagemill.domain.images import GraphSpec, RenderSpec
 from imagemill.domain.jobs import Draft, Job, LaneKey
 from imagemill.domain.scheduling import Offer
@@ -67,6 +68,8 @@ class FakeBackend:
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
     survives_worker: bool = False
+    stage_names: tuple[Stage, Stage] = (Stage.SENT_TO_BACKEND, Stage.BACKEND_RESULT)
+    renders_in_process: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [
@@ -158,7 +161,7 @@ def run_settings(**changes: Any) -> tuple[JobSettings, RunOptions]:
     for name in RunOptions.__dataclass_fields__:
         if name in values:
             given[name] = values.pop(name)
-    return tuned(JobSettings, **values), RunOptions(**given)
+    return tuned(JobSettings, validate=False, **values), RunOptions(**given)
 
 
 def hub(store: Stores, **changes: Any) -> Hub:

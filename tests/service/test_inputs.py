@@ -155,7 +155,7 @@ def test_a_redirect_is_followed(store: Stores, site: Site, status: int):
 
 def test_redirects_are_followed_three_times(store: Stores, site: Site):
     site.status, site.headers = 302, {"Location": "/again"}
-    assert "leads on more than 3 times" in unusable(store, site.url)
+    assert "redirects more than 3 times" in unusable(store, site.url)
     assert site.asked == 4
 
 
@@ -172,7 +172,7 @@ def test_a_redirect_to_a_private_address_is_refused(store: Stores, site: Site, l
 )
 def test_a_redirect_to_what_is_no_plain_url_is_refused(store: Stores, site: Site, location: str):
     site.status, site.headers = 302, {"Location": location}
-    assert "leads to an address that may not be fetched" in unusable(store, site.url)
+    assert "redirects to an address that may not be fetched" in unusable(store, site.url)
 
 
 def test_a_redirect_keeps_no_cookie(store: Stores, site: Site):

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from imagemill.backends.simulator import SimulatorSettings
 from imagemill.backends.simulator.backend import Simulator
+from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.bootstrap.stores import Stores
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.images import ImageSpec

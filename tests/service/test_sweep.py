@@ -41,7 +41,7 @@ def sweeper(
         blobs,
         ProcessLock(folder),
         tuned(JobSettings, validate=False, **{**quick, **given}),
-        BlobSettings(input_days=inputs_s / 86_400 if inputs_s is not None else None),
+        tuned(BlobSettings, validate=False, input_days=inputs_s and inputs_s / 86_400),
         every_s=every_s,
         kept_prefixes=kept_prefixes,
         quotas=store.quotas,

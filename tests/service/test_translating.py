@@ -231,7 +231,7 @@ def test_a_slow_model_is_not_waited_for(model: Model, translator: Callable[..., 
 
 
 def test_a_model_that_is_not_there_is_left_alone_for_a_while(translator: Callable[..., Translator]):
-    asking = translator(base_url="http://127.0.0.1:9/v1", cooldown_s=60.0)
+    asking = translator(base_url="http://127.0.0.1:9/v1", rest_s=60.0)
     problems = [asking.look(SHEET).problem for _ in range(4)]
     assert all("could not be reached" in problem for problem in problems[:3])
     assert "not called for a while" in problems[3]

@@ -46,7 +46,7 @@ def test_the_minute_is_full_until_the_oldest_call_leaves_it(calls: ProviderCalls
 def test_a_day_costs_no_more_than_its_ceiling(calls: ProviderCalls) -> None:
     for hour in range(4):
         reserve(calls, at=T0 + hour * 3600 * SECOND, per_day=0.1, job=f"job-{hour}")
-    with pytest.raises(BudgetExceeded, match=r"0\.1000 within 24 hours; the ceiling is 0\.1000") as caught:
+    with pytest.raises(BudgetExceeded, match=r"0\.1000 within 24 hours; the limit is 0\.1000") as caught:
         reserve(calls, at=T0 + DAY - 60 * SECOND, per_day=0.1)
     assert caught.value.after_s == pytest.approx(60.0)
     reserve(calls, at=T0 + DAY, per_day=0.1)
@@ -57,7 +57,7 @@ def test_all_calls_of_a_job_count_but_those_that_were_free(calls: ProviderCalls)
     for free in (True, False):
         calls.end(EndCall(reserve(calls, per_job=0.05), "refused", free, T0))
     reserve(calls, per_job=0.05)
-    with pytest.raises(BudgetExceeded, match=r"ceiling of 0\.0500 a job") as caught:
+    with pytest.raises(BudgetExceeded, match=r"limit of 0\.0500 for a job") as caught:
         reserve(calls, per_job=0.05)
     assert caught.value.after_s is None
     reserve(calls, per_job=0.05, job="job-2")

@@ -68,9 +68,9 @@ def wait_for(holds: Callable[[], bool], seconds: float = 15) -> None:
 def test_without_an_endpoint_nothing_of_opentelemetrys_sdk_is_loaded(tmp_path: Path) -> None:
     script = """
 import sys
-from imagemill.bootstrap.application import Mill, application
+from imagemill.bootstrap.application import Application, application
 from imagemill.config import Settings
-mill = Mill(Settings(_env_file=None, data_dir="data"))
+mill = Application(Settings(_env_file=None, data_dir="data"))
 application(mill)
 mill.close()
 assert mill.metering.tracer is None

@@ -1,4 +1,4 @@
-"""Access: from what a request carries to whom it is answered for."""
+"""Authentication: from the credentials of a request to its caller."""
 
 import hmac
 import threading
@@ -15,19 +15,23 @@ from imagemill.domain.errors import Forbidden, Unauthenticated
 from imagemill.settings import AuthSettings
 
 MAX_CREDENTIAL = 4096
-"""Characters of an Authorization header."""
+"""The longest Authorization header that is read, in characters."""
 _MOST_REMEMBERED = 10_000
 _MOST_REFUSED, _LONGEST_REFUSED = 2000, 512
-"""Credentials that are remembered as wrong, and their characters: a megabyte of them."""
+"""The number of wrong credentials that are cached, and the most characters of each: about 1 MB of them."""
 _USE_NOTED_S = 60
-"""When a key was used last is kept to the minute: a write a request would be too much."""
+"""Seconds between two writes of a key's last use: one write for each request would be too much."""
 _SCHEMES = ("bearer", "key")
-"""As Civitai's clients and ours send a key, and as fal's do."""
+"""The Authorization schemes of keys: of Civitai's and our own clients, and of fal's."""
+
+
+_UNKNOWN = "the key or token is not known here; `imagemill keys create` makes one"
+_NO_SERVICE = "X-Imagemill-User: only a service key may act for an end user"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request carries to say who calls."""
+    """The credentials of a request."""
 
     authorization: str = ""
     acting_for: str | None = None
@@ -35,18 +39,18 @@ class Credentials:
 
     @property
     def token(self) -> str:
-        """The key or token; empty when there is none, or none of a kind we know."""
+        """The key or token; empty without one, or when the scheme is unknown."""
         scheme, _, token = self.authorization.partition(" ")
         known = scheme.lower() in _SCHEMES and len(self.authorization) <= MAX_CREDENTIAL
         return token.strip() if known else ""
 
 
 Token = Callable[[str], Caller | None]
-"""Whose session token a text is; None when it is no token. Raises `Unauthenticated`."""
+"""Returns the caller of a session token, or None when the text is not a token. Raises `Unauthenticated`."""
 
 
 class Access:
-    """Decides who calls.
+    """Finds the caller of a request.
 
     ``owner`` is the caller where no credentials are needed, and the owner of the settings' administrator key.
     Where other machines reach the server (``is_reachable``), credentials are needed before any were made.
@@ -72,15 +76,16 @@ class Access:
         self._found: dict[Credentials, tuple[float, Caller]] = {}
         self._refused: dict[Credentials, tuple[float, str]] = {}
         self._unknown_keys = unknown_keys or UnknownKeyThrottle()
-        self._forgotten = 0
-        """How often: what was looked up before is not remembered after."""
+        self._generation = 0
+        """The number of calls of `forget`: a look-up that began before a call is not cached after it."""
         self._is_closed = is_reachable or settings.required == "always" or key is not None
 
     def caller(self, given: Credentials, address: str = "") -> Caller:
-        """May read the database. ``address``: whence they come.
+        """Return the caller; may read the database. ``address``: the client's network address.
 
-        Raises `Unauthenticated`, `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
-        known, forgotten = time.monotonic(), self._forgotten
+        Raises `Unauthenticated`, `Forbidden`, `InvalidInput`, `TooManyAttempts`.
+        """
+        known, generation = time.monotonic(), self._generation
         if given not in self._found:
             self._unknown_keys.check(address)
         try:
@@ -89,7 +94,7 @@ class Access:
             self._refuse(given, known, str(error), address)
             raise
         with self._lock:
-            if forgotten == self._forgotten:
+            if generation == self._generation:
                 if len(self._found) >= _MOST_REMEMBERED:
                     self._found.clear()
                 self._found[given] = (known, caller)
@@ -106,7 +111,7 @@ class Access:
             self._unknown_keys.note(address)
 
     def remembered(self, given: Credentials) -> Caller | None:
-        """As `caller`, when it was found out a moment ago; blocks nowhere. Raises `Unauthenticated`."""
+        """Return the cached caller, or None without one. Never blocks. Raises `Unauthenticated`."""
         found = self._found.get(given)
         if found is not None:
             return found[1] if self._is_fresh(found[0]) else None
@@ -119,16 +124,18 @@ class Access:
         return time.monotonic() - known <= self._remember_s
 
     def forget(self) -> None:
-        """A key was revoked, a session ended, an owner changed: look again, here at once."""
+        """Empty the cache of this process after a key was revoked, a session ended or an owner changed."""
         with self._lock:
-            self._forgotten += 1
-            # Looked up again, but known as having been right: see `strangers`.
+            self._generation += 1
+            # Kept as expired: they are looked up again, but were valid before and so are not throttled.
             self._found = {given: (float("-inf"), caller) for given, (_, caller) in self._found.items()}
             self._refused.clear()
 
     def is_open(self) -> bool:
-        """Whether nobody has to say who they are: no key and no user was ever made, and only this machine
-        reaches the server."""
+        """Whether requests need no credentials.
+
+        True while no key and no user was ever made and only this machine reaches the server.
+        """
         if not self._is_closed:
             self._is_closed = self._accounts.has_credentials()
         return not self._is_closed
@@ -174,7 +181,7 @@ class Access:
         if not key.is_service:
             raise Forbidden(_NO_SERVICE)
         owner = self._end_user(account, acting_for, now)
-        # Whom a key acts for is nobody's operator or administrator.
+        # An end user is never an operator or administrator.
         return Caller(owner, Role.USER, scopes & Role.USER.scopes, account.id, key.id)
 
     def _end_user(self, account: Owner, name: str, now: int) -> str:
@@ -194,7 +201,3 @@ def _check_valid(key: StoredKey, account: Owner, now: int) -> None:
         raise Unauthenticated(f"the key {key.id} has expired; make another one")
     if account.disabled_at is not None:
         raise Unauthenticated(f"the account {account.id} is disabled")
-
-
-_UNKNOWN = "the key or token is not known here; `imagemill keys create` makes one"
-_NO_SERVICE = "X-Imagemill-User: only a service key may act for an end user"

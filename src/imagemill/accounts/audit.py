@@ -1,4 +1,4 @@
-"""The audit log: who changed what of the installation. Only ever added to."""
+"""The audit log: every change of the installation and its actor. Entries are only added."""
 
 import logging
 from collections.abc import Sequence
@@ -12,27 +12,30 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import StorageError
 
+log = logging.getLogger(__name__)
+
 _audit = tables.audit.c
+_NAMES = tuple(column.name for column in tables.audit.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     id: str
-    """A UUID of version 7: sorts by time."""
+    """A UUID of version 7, so entries sort by time."""
     at: int
     actor: str
     """The account that acted."""
     credential: str
-    """The key or session it acted by."""
+    """The key or session it used."""
     action: str
     target: str
     detail: str
     address: str
-    """Of the client."""
+    """The network address of the client."""
 
 
 class AuditLog:
-    """What `imagemill.jobs.store.store.Store` offers about it."""
+    """The audit log in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
@@ -42,7 +45,7 @@ class AuditLog:
         self._write(_add, entry)
 
     def page(self, before: str | None, limit: int, actor: str | None = None) -> list[AuditEntry]:
-        """The newest first."""
+        """Return the newest entries first."""
         return self._read(_page, before, limit, actor)
 
 
@@ -59,12 +62,6 @@ def _page(conn: sa.Connection, before: str | None, limit: int, actor: str | None
     return [AuditEntry(*row) for row in conn.execute(statement)]
 
 
-_NAMES = tuple(column.name for column in tables.audit.columns)
-
-
-log = logging.getLogger(__name__)
-
-
 class Audit:
     def __init__(self, entries: AuditLog) -> None:
         self._entries = entries
@@ -72,7 +69,7 @@ class Audit:
     def note(
         self, actor: str, credential: str, action: str, target: str = "", detail: str = "", address: str = ""
     ) -> None:
-        """What was done is done: a line that cannot be written is in the process's log instead."""
+        """Add an entry. One that cannot be written goes to the process's log: the change is made already."""
         now = now_us()
         entry = AuditEntry(
             uuid7(now), now, actor, credential[:64], action[:64], target[:200], detail[:2000], address[:64]
@@ -80,8 +77,8 @@ class Audit:
         try:
             self._entries.add(entry)
         except StorageError:
-            log.exception("the audit log has no line of this: %s", entry)
+            log.exception("an entry of the audit log could not be written: %s", entry)
 
     def page(self, before: str | None, limit: int, actor: str | None = None) -> list[AuditEntry]:
-        """The newest first."""
+        """Return the newest entries first."""
         return self._entries.page(before, limit, actor)

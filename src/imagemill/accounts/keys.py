@@ -1,4 +1,4 @@
-"""API keys and accounts: making and revoking them, never beyond what whoever makes them may."""
+"""API keys and accounts: making and revoking them, within the scopes of the caller."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,30 +16,31 @@ MAX_LIFE_S = 10 * 366 * 86_400
 class KeyRequest:
     name: str = ""
     scopes: frozenset[Scope] | None = None
-    """None: all that the owner's role has, and its maker."""
+    """None means all scopes that both the owner's role and the maker have."""
     is_service: bool = False
     life_s: float | None = None
-    """None: for ever."""
+    """None means that the key does not expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
     key: StoredKey
     text: str
-    """Shown once."""
+    """The key itself, shown once."""
 
 
 class Keys:
-    """``forget``: what was known of keys and owners is not so any more."""
+    """The API keys. ``forget`` is called after each change, to empty caches of keys and owners."""
 
     def __init__(self, accounts: AccountStore, forget: Callable[[], None]) -> None:
         self._accounts = accounts
         self._forget = forget
 
     def make(self, request: KeyRequest, owner: str, maker: Caller | None = None) -> CreatedKey:
-        """``maker``: None for whoever holds the database itself.
+        """Make a key for ``owner``. ``maker`` None means direct access to the database.
 
-        Raises `Forbidden` for more than the maker has, `NotFound` for an owner that is not there."""
+        Raises `Forbidden` for rights the maker lacks, `NotFound` for an unknown owner.
+        """
         account = self._accounts.owner(owner)
         if account is None:
             raise NotFound(f"there is no owner {owner}")
@@ -67,7 +68,7 @@ class Keys:
         return CreatedKey(key, drawn.text)
 
     def revoke(self, id_: str, owner: str | None = None) -> StoredKey:
-        """Raises `NotFound`, for another owner's key too; None: whoever's it is."""
+        """Revoke a key; ``owner`` None means any owner's. Raises `NotFound`, for another owner's key too."""
         key = self._accounts.revoke_key(RevokeKey(id_, now_us(), owner))
         self._forget()
         return key
@@ -76,7 +77,7 @@ class Keys:
         return list(self._accounts.keys(owner))
 
     def _end(self, request: KeyRequest, now: int, maker: Caller | None) -> int | None:
-        """A key does not outlive the one it was made by."""
+        """Return the key's end: no later than that of the key it is made with."""
         own = self._own_key(maker)
         latest = own.expires_at if own is not None else None
         if request.life_s is None:
@@ -91,7 +92,7 @@ class Keys:
         return own is None or own.is_service
 
     def _own_key(self, maker: Caller | None) -> StoredKey | None:
-        """The key a maker calls with; None for a session, the settings' key or nobody."""
+        """Return the key the maker uses; None for a session, the settings' key or no maker."""
         found = self._accounts.key(maker.credential) if maker is not None else None
         return found[0] if found is not None else None
 
@@ -102,7 +103,7 @@ class Owners:
         self._forget = forget
 
     def add(self, id_: str, role: Role, name: str | None = None) -> Owner:
-        """An account. Raises `InvalidInput`, `Conflict` for a name that is taken."""
+        """Add an account. Raises `InvalidInput`, or `Conflict` for a name that is taken."""
         owner = Owner(check_account("id", id_), role, now_us(), name=name or None)
         if self._accounts.owner(id_) is not None:
             raise Conflict(f"there is an owner {id_} already; change it instead")
@@ -110,7 +111,7 @@ class Owners:
         return owner
 
     def change(self, change: ChangeOwner, caller: Caller | None = None) -> Owner:
-        """Raises `NotFound`, `Conflict` where an administrator would lock himself out."""
+        """Change an account. Raises `NotFound`, or `Conflict` if administrators would lock themselves out."""
         if caller is not None and change.id == caller.account and not caller.is_unauthenticated_local:
             loses = change.role is not None and change.role is not caller.role
             if change.disabled or loses:
@@ -124,7 +125,7 @@ class Owners:
         return owner
 
     def get(self, id_: str) -> Owner:
-        """Raises `NotFound`."""
+        """Return an account. Raises `NotFound`."""
         owner = self._accounts.owner(id_)
         if owner is None:
             raise NotFound(f"there is no owner {id_}")
@@ -135,7 +136,7 @@ class Owners:
 
 
 def scopes_of(path: str, names: Iterable[str]) -> frozenset[Scope]:
-    """Raises `InvalidInput` for a name that is no scope."""
+    """Return the scopes of these names. Raises `InvalidInput` for an unknown one."""
     found: set[Scope] = set()
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Mail to people: a seam with two ways out, by SMTP and into a folder."""
+"""Mail to users, sent by SMTP or written to a folder."""
 
 import logging
 from dataclasses import dataclass
@@ -23,19 +23,20 @@ class Mail:
 
 class MailTransport(Protocol):
     def send(self, mail: Mail) -> None:
-        """Hand it over. May block. Raises `OSError` when it cannot."""
+        """Send the mail. May block. Raises `OSError` on failure."""
         ...
 
 
 class SmtpTransport:
-    """A connection a mail: there are few. Its errors, `smtplib.SMTPException`, are of `OSError`."""
+    """Sends each mail over its own SMTP connection, since there are few. `smtplib.SMTPException` is an
+    `OSError`."""
 
     def __init__(self, host: str, settings: MailSettings) -> None:
         self._host = host
         self._settings = settings
 
     def send(self, mail: Mail) -> None:
-        # Here, as a server that sends no mail should not wait for it to be loaded.
+        # Imported here, so that a server that sends no mail does not load it.
         import smtplib
         import ssl
 
@@ -55,7 +56,7 @@ class SmtpTransport:
 
 
 class FolderTransport:
-    """For development: each mail is a file, which only this user may read."""
+    """Writes each mail to a file that only this user may read; for development."""
 
     def __init__(self, folder: Path, sender: str) -> None:
         self._folder = folder

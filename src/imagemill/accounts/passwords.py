@@ -1,4 +1,4 @@
-"""Hashing passwords: slow on purpose, so it happens in few threads of its own and never starves the API."""
+"""Password hashing. It is slow on purpose, so it has a few threads of its own and does not delay the API."""
 
 import threading
 from collections.abc import Callable
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 SHORTEST, LONGEST = 10, 256
 _PASSES = 3
-"""With 64 MB the second recommended choice of RFC 9106; in one lane, as the cores are the API's."""
+"""With 64 MB of memory the second recommended option of RFC 9106, but with a parallelism of 1: the other
+cores are for the API."""
 
 _R = TypeVar("_R")
 
 
 THREADS = 2
-"""Passwords hashed at once: the other cores are the API's."""
+"""Passwords hashed at once; the other cores are for the API."""
 WAITING = 16
 """Logins that may wait for a thread; more get a 503 with Retry-After."""
 
 
 class Passwords:
-    """argon2id. Each call gives a future at once, or raises `Busy`."""
+    """Hashes and verifies with argon2id. Each call returns a future at once or raises `Busy`."""
 
     def __init__(self, memory_mb: int, *, threads: int = THREADS, waiting: int = WAITING) -> None:
         self._memory_mb = memory_mb
@@ -36,7 +37,7 @@ class Passwords:
         return self._begin(lambda: self._hasher.hash(password))
 
     def verify(self, password: str, hash_: str | None) -> "Future[bool]":
-        """With None, for a user who is not there, it takes as long and is false."""
+        """Whether the password fits the hash. None, for an unknown user, takes as long and gives False."""
 
         def check() -> bool:
             fits = self._hasher.verify(password, hash_ or self._nobodys)
@@ -66,15 +67,15 @@ class Passwords:
         except RuntimeError as error:
             self._places.release()
             raise Busy("the server is stopping") from error
-        future.add_done_callback(self._left)
+        future.add_done_callback(self._release)
         return future
 
-    def _left(self, _: "Future[Any]") -> None:
+    def _release(self, _: "Future[Any]") -> None:
         self._places.release()
 
 
 def check_password(path: str, password: str, email: str) -> None:
-    """Raises `InvalidInput` for one that is no good."""
+    """Raise `InvalidInput` for a password that is not accepted."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise InvalidInput.at(path, f"should be {SHORTEST} to {LONGEST} characters long")
     if password.lower() in (email, email.partition("@")[0]):

@@ -1,4 +1,4 @@
-"""Owners and their API keys."""
+"""Accounts in the database: owners, API keys, sessions, users and password resets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,16 @@ from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
 
 _owners = tables.owners.c
 _keys = tables.api_keys.c
+_sessions = tables.sessions.c
+_users, _resets = tables.users.c, tables.resets.c
+
+_OWNER_NAMES = tuple(column.name for column in tables.owners.columns)
+_KEY_COLUMNS = tuple(tables.api_keys.columns)
+_KEY_NAMES = tuple(column.name for column in _KEY_COLUMNS)
+_SESSION_NAMES = tuple(column.name for column in tables.sessions.columns)
+_USER_NAMES = tuple(column.name for column in tables.users.columns)
+
+# Owners and API keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +33,7 @@ class Owner:
     role: Role
     created_at: int
     parent: str | None = None
-    """The account whose end user this is."""
+    """The account of an end user; None for an account."""
     name: str | None = None
     weight: float = 1.0
     disabled_at: int | None = None
@@ -37,7 +47,7 @@ class StoredKey:
     digest: str
     scopes: frozenset[Scope]
     is_service: bool
-    """It may act for end users of its owner."""
+    """Whether it may act for end users of its owner."""
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
@@ -54,7 +64,7 @@ class RevokeKey:
     id: str
     now: int
     owner: str | None = None
-    """None: whoever's it is."""
+    """None means any owner's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class UseKey:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOwner:
-    """None leaves a thing as it is."""
+    """A change of an owner; None leaves a value unchanged."""
 
     id: str
     now: int
@@ -76,18 +86,18 @@ class ChangeOwner:
 
 
 class AccountStore:
-    """What `imagemill.jobs.store.store.Store` offers about owners."""
+    """Owners and their API keys in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def put_owner(self, owner: Owner) -> None:
-        """Make it, or change its role, name, weight and whether it is disabled."""
+        """Add an owner, or change its role, name, weight and whether it is disabled."""
         self._write(_put_owner, owner)
 
     def ensure_owner(self, owner: Owner) -> None:
-        """Make it unless it is there, and leave it as it is otherwise."""
+        """Add an owner unless it exists."""
         self._write(_ensure_owner, owner)
 
     def change_owner(self, change: ChangeOwner) -> Owner:
@@ -98,30 +108,30 @@ class AccountStore:
         return self._read(_owner, id_)
 
     def owners(self, *, parent: str | None = None, after: str = "", limit: int = 100) -> list[Owner]:
-        """Accounts, or the end users of one, by their ids."""
+        """Return the accounts, or the end users of ``parent``, sorted by id."""
         return self._read(_list_owners, parent, after, limit)
 
     def add_key(self, key: StoredKey) -> None:
-        """Raises `NotFound` for an owner that is not there, `Conflict` for a visible part that is taken."""
+        """Add a key. Raises `NotFound` for an unknown owner, `Conflict` for a visible part that is taken."""
         self._write(_add_key, AddKey(key))
 
     def revoke_key(self, revoke: RevokeKey) -> StoredKey:
-        """Raises `NotFound`, for another owner's key too."""
+        """Revoke a key. Raises `NotFound`, for another owner's key too."""
         return self._write(_revoke_key, revoke)
 
     def use_key(self, use: UseKey) -> None:
-        """Note when it was used last."""
+        """Store the time of a key's last use."""
         self._write(_use_key, use)
 
     def key(self, id_: str) -> tuple[StoredKey, Owner] | None:
         return self._read(_key, id_)
 
     def keys(self, owner: str | None = None) -> list[StoredKey]:
-        """An owner's, or all, the newest first."""
+        """Return the keys of an owner, or all, the newest first."""
         return self._read(_list_keys, owner)
 
     def has_credentials(self) -> bool:
-        """Whether anybody could ever say who they are: a key was made, be it revoked by now, or a user."""
+        """Whether a key or a user was ever made; a revoked key counts, too."""
         return self._read(_has_credentials)
 
 
@@ -205,9 +215,6 @@ def _use_key(tx: Tx, requests: Sequence[UseKey]) -> list[None]:
     return [None] * len(requests)
 
 
-_KEY_COLUMNS = tuple(tables.api_keys.columns)
-
-
 def _key(conn: sa.Connection, id_: str) -> tuple[StoredKey, Owner] | None:
     statement = sa.select(*_KEY_COLUMNS, *tables.owners.columns)
     row = conn.execute(statement.join(tables.owners).where(_keys.id == id_)).first()
@@ -247,11 +254,7 @@ def _stored_key(row: Sequence[Any]) -> StoredKey:
     return StoredKey(**values)
 
 
-_OWNER_NAMES = tuple(column.name for column in tables.owners.columns)
-_KEY_NAMES = tuple(column.name for column in _KEY_COLUMNS)
-
-
-_sessions = tables.sessions.c
+# Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +262,10 @@ class Session:
     id: str
     owner: str
     digest: str
-    """Of the refresh token that may be used next."""
+    """The digest of the refresh token that may be used next."""
     family: str
-    """Digest of what all refresh tokens of the session share: whoever shows a former one had it once."""
+    """The digest of the part that all refresh tokens of the session share, by which a former one is
+    recognized."""
     created_at: int
     expires_at: int
     revoked_at: int | None = None
@@ -276,7 +280,7 @@ class AddSession:
 @dataclass(frozen=True, slots=True)
 class Refresh:
     digest: str
-    """Of the token that is shown."""
+    """The digest of the refresh token that was sent."""
     family: str
     next_digest: str
     now: int
@@ -287,7 +291,7 @@ class Refresh:
 class Refreshed:
     session: Session
     reused: bool = False
-    """A former token was shown: the session is revoked."""
+    """Whether a former token was sent; the session is revoked then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,21 +301,21 @@ class EndSession:
 
 
 class SessionStore:
-    """What `imagemill.jobs.store.store.Store` offers about sessions."""
+    """Sessions of logged-in users in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def add(self, session: Session, forgiven: Sequence[str] = ()) -> None:
-        """Also forgets those that have run out. ``forgiven``: tries that were no guesses."""
+        """Add a session and delete expired ones. ``forgiven``: the keys of attempts that no longer count."""
         self._write(add, AddSession(session, tuple(forgiven)))
 
     def get(self, id_: str) -> tuple[Session, Owner] | None:
         return self._read(_get, id_)
 
     def refresh(self, refresh: Refresh) -> Refreshed:
-        """Exchange its token. Raises `Unauthenticated` when it is unknown or the session is over."""
+        """Replace the refresh token. Raises `Unauthenticated` when it is unknown or its session has ended."""
         return self._write(_refresh, refresh)
 
     def end(self, end: EndSession) -> None:
@@ -319,7 +323,7 @@ class SessionStore:
 
 
 def end_sessions(tx: Tx, owner: str, now: int, *, but: str | None = None) -> None:
-    """All of an owner, within somebody else's transaction."""
+    """End the sessions of an owner, except ``but``, within the caller's transaction."""
     others = sa.and_(_sessions.owner == owner, _sessions.revoked_at.is_(None))
     if but is not None:
         others = sa.and_(others, _sessions.id != but)
@@ -330,7 +334,7 @@ def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
     for request in requests:
         session = request.session
         tx.conn.execute(sa.delete(tables.sessions).where(_sessions.expires_at < session.created_at))
-        row = {name: getattr(session, name) for name in _NAMES}
+        row = {name: getattr(session, name) for name in _SESSION_NAMES}
         tx.conn.execute(tx.insert(tables.sessions).values(row))
     return throttle.reset_attempts(tx, [request.reset_keys for request in requests])
 
@@ -338,7 +342,7 @@ def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:
 def _get(conn: sa.Connection, id_: str) -> tuple[Session, Owner] | None:
     statement = sa.select(*tables.sessions.columns, *tables.owners.columns).join(tables.owners)
     row = conn.execute(statement.where(_sessions.id == id_)).first()
-    return (Session(*row[: len(_NAMES)]), owner_from(row[len(_NAMES) :])) if row else None
+    return (Session(*row[: len(_SESSION_NAMES)]), owner_from(row[len(_SESSION_NAMES) :])) if row else None
 
 
 def _refresh(tx: Tx, requests: Sequence[Refresh]) -> list[Refreshed | Unauthenticated]:
@@ -355,7 +359,7 @@ def _refresh_one(tx: Tx, request: Refresh) -> Refreshed | Unauthenticated:
     row = tx.conn.execute(exchanged.returning(*tables.sessions.columns)).first()
     if row is not None:
         return Refreshed(Session(*row))
-    # Only who once had a token of the session knows its family: one of two has stolen it.
+    # A former token of the session was used again: either its user or a thief has a newer one.
     revoked = sa.update(tables.sessions).where(_sessions.family == request.family, live)
     row = tx.conn.execute(
         revoked.values(revoked_at=request.now).returning(*tables.sessions.columns)
@@ -372,19 +376,16 @@ def _end(tx: Tx, requests: Sequence[EndSession]) -> list[None]:
     return [None] * len(requests)
 
 
-_NAMES = tuple(column.name for column in tables.sessions.columns)
-
-
-_users, _resets = tables.users.c, tables.resets.c
+# Users
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     owner: str
     email: str
-    """In lower case."""
+    """The e-mail address in lower case."""
     password: str
-    """Its hash."""
+    """The hash of the password."""
     created_at: int
     changed_at: int
 
@@ -401,7 +402,7 @@ class ChangePassword:
     password: str
     now: int
     but: str | None = None
-    """The session that goes on; all others of the owner end."""
+    """The session that is kept; all others of the owner end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +415,7 @@ class AddReset:
 
 @dataclass(frozen=True, slots=True)
 class UseReset:
-    """The owner gets the password, all its sessions end, and none of its resets works any more."""
+    """Set a new password; this ends all sessions of the owner and voids its other reset tokens."""
 
     digest: str
     password: str
@@ -422,14 +423,14 @@ class UseReset:
 
 
 class UserStore:
-    """What `imagemill.jobs.store.store.Store` offers about people who log in."""
+    """Users, who log in with a password, in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def add(self, add: AddUser) -> None:
-        """With its owner. Raises `Conflict` for an owner or an address that is taken."""
+        """Add a user with its owner. Raises `Conflict` for an owner or an address that is taken."""
         self._write(_add, add)
 
     def by_email(self, email: str) -> tuple[User, Owner] | None:
@@ -439,18 +440,18 @@ class UserStore:
         return self._read(_find, _users.owner == owner)
 
     def page(self, after: str, limit: int) -> list[tuple[User, Owner]]:
-        """By their owners' ids."""
+        """Return the users sorted by the ids of their owners, with their owners."""
         return self._read(_page, after, limit)
 
     def change_password(self, change: ChangePassword) -> None:
-        """Raises `NotFound` for an owner that does not log in."""
+        """Change the password. Raises `NotFound` for an owner that is not a user."""
         self._write(_change_password, change)
 
     def add_reset(self, add: AddReset) -> None:
         self._write(_add_reset, add)
 
     def use_reset(self, use: UseReset) -> str:
-        """Whose it was. Raises `NotFound` for one that is unknown, used or too old."""
+        """Use a reset token and return its owner. Raises `NotFound` when it is unknown, used or expired."""
         return self._write(_use_reset, use)
 
 
@@ -529,6 +530,3 @@ def _use_one_reset(tx: Tx, request: UseReset) -> str | NotFound:
     tx.conn.execute(others.values(used_at=request.now))
     failed = _change(tx, ChangePassword(owner, request.password, request.now))
     return failed or str(owner)
-
-
-_USER_NAMES = tuple(column.name for column in tables.users.columns)

@@ -1,4 +1,4 @@
-"""Counting attempts to guess: so many in a window, for each of several keys at once, by all processes."""
+"""Throttling of guesses: login attempts, counted for all processes, and requests with unknown API keys."""
 
 import math
 import threading
@@ -17,56 +17,63 @@ from imagemill.domain.access import digest
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import TooManyAttempts
 
-# Tries to guess something, counted for all processes: so many in a window, for each of several keys at
-# once.
+# Counting attempts
 #
-# They are rows of `counters`, found by the digest of their key: neither addresses nor names stand there.
+# Each key has a limit in a window of time; an attempt counts for several keys at once, for example an address
+# and an account. The counts are rows of `counters` with the digest of the key: no address or name is stored.
 
 _MOST_KEYS = 100_000
-"""Kept at once, 20 MB of them: a flood of addresses makes those forgotten that would be soonest."""
-_SHED_EVERY = 1000
-"""So many keys more are looked through at once, which takes some 30 ms."""
+"""The most keys that are kept, about 20 MB; beyond it those that expire first are deleted."""
+_DELETE_EVERY = 1000
+"""Old keys are deleted whenever this number of keys was added, which takes about 30 ms."""
+_REMEMBER_S = 1.0
+"""Seconds for which a refusal is cached, so that a flood of attempts does not load the database."""
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class CountAttempt:
     limits: Mapping[str, int]
-    """How often each key may be tried in a window."""
+    """The most attempts in a window, by key."""
     now: int
     until: int
-    """The end of windows that begin now."""
+    """The end of windows that begin with this attempt."""
 
 
 class AttemptCounter:
-    """What `imagemill.jobs.store.store.Store` offers about tries. ``most``: keys that are kept."""
+    """The counts of attempts in the database. ``most``: the most keys that are kept."""
 
     def __init__(self, database: Database, *, most: int = _MOST_KEYS) -> None:
         self._write = database.write
         self._most = most
         self._fresh = 0
-        # Bound once: the group commit tells kinds of writes apart by identity.
+        # Bound once: the group commit distinguishes kinds of writes by identity.
         self.counting: Write = self._count_all
 
     def count(self, request: CountAttempt) -> Mapping[str, int]:
-        """One try for each key; or none when some have had their number: these, with the ends of their
-        windows."""
+        """Count one attempt for each key and return nothing.
+
+        When keys are at their limit, count none and return these keys with the ends of their windows.
+        """
         return self._write(self.counting, request)
 
     def reset(self, keys: Sequence[str]) -> None:
-        """The tries were no guesses: take one of each key back."""
+        """Take one attempt of each key back, since it was not a guess."""
         self._write(reset_attempts, tuple(keys))
 
     def _count_all(self, tx: Tx, requests: Sequence[CountAttempt]) -> list[Mapping[str, int]]:
         answers = [self._count_one(tx, request) for request in requests]
-        if self._fresh >= min(_SHED_EVERY, self._most):
+        if self._fresh >= min(_DELETE_EVERY, self._most):
             self._fresh = 0
             now = max(request.now for request in requests)
-            run_together(tx.conn, _FORGET.call({"now": now}), _SHED.call({"most": self._most}))
+            run_together(
+                tx.conn, _DELETE_EXPIRED.call({"now": now}), _DELETE_SURPLUS.call({"most": self._most})
+            )
         return answers
 
     def _count_one(self, tx: Tx, request: CountAttempt) -> Mapping[str, int]:
         keys = {digest(key): key for key in request.limits}
-        amounts = _bump(tx, {hidden: request.limits[key] for hidden, key in keys.items()}, request)
+        amounts = _count_attempts(tx, {hidden: request.limits[key] for hidden, key in keys.items()}, request)
         if len(amounts) == len(keys):
             self._fresh += sum(amount == 1 for amount in amounts.values())
             return {}
@@ -75,7 +82,7 @@ class AttemptCounter:
         return {keys[hidden]: until for hidden, until in _UNTIL.run(tx.conn, {"ids": full})}
 
 
-_BUMP = Statement(
+_COUNT = Statement(
     sa.text(
         "INSERT INTO counters (owner, kind, span, amount, until) VALUES (:key, 'tries', 0, 1, :until) "
         "ON CONFLICT (owner, kind, span) DO UPDATE SET "
@@ -95,8 +102,8 @@ _UNTIL = Statement(
         "SELECT owner, until FROM counters WHERE kind = 'tries' AND span = 0 AND owner IN :ids"
     ).bindparams(sa.bindparam("ids", expanding=True))
 )
-_FORGET = Statement(sa.text("DELETE FROM counters WHERE kind = 'tries' AND until <= :now"))
-_SHED = Statement(
+_DELETE_EXPIRED = Statement(sa.text("DELETE FROM counters WHERE kind = 'tries' AND until <= :now"))
+_DELETE_SURPLUS = Statement(
     sa.text(
         "DELETE FROM counters WHERE kind = 'tries' AND until <= (SELECT until FROM counters "
         "WHERE kind = 'tries' ORDER BY until DESC LIMIT 1 OFFSET :most)"
@@ -105,12 +112,12 @@ _SHED = Statement(
 _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext('tries'))"))
 
 
-def _bump(tx: Tx, limits: Mapping[str, int], request: CountAttempt) -> dict[str, int]:
-    """How often each key was tried now; those that have had their number are missing."""
+def _count_attempts(tx: Tx, limits: Mapping[str, int], request: CountAttempt) -> dict[str, int]:
+    """Count one attempt for each key; return the new counts, without the keys at their limit."""
     rows = [
         {"key": key, "most": most, "now": request.now, "until": request.until} for key, most in limits.items()
     ]
-    begun = run_together(tx.conn, *_locked(tx), *map(_BUMP.call, rows))[-len(rows) :]
+    begun = run_together(tx.conn, *_locked(tx), *map(_COUNT.call, rows))[-len(rows) :]
     found = {key: call.rows() for key, call in zip(limits, begun, strict=True)}
     return {key: round(its[0][0]) for key, its in found.items() if its}
 
@@ -127,26 +134,25 @@ def reset_attempts(tx: Tx, requests: Sequence[Sequence[str]]) -> list[None]:
 
 
 def _locked(tx: Tx) -> list[BoundStatement]:
-    """A transaction counts many keys, in no order of their own; on PostgreSQL another one waits."""
+    """Return the lock for PostgreSQL: transactions that count keys in any order must not run at once."""
     return [] if tx.conn.dialect.name == "sqlite" else [_LOCK.call()]
 
 
-_REMEMBER_S = 1.0
-"""So long a refusal is repeated without asking the database again: what is refused may come in floods."""
-_MOST_REMEMBERED = 10_000
-
-
 class AttemptLimiter:
+    """Limits attempts in windows of ``window_s`` seconds."""
+
     def __init__(self, tries: AttemptCounter, *, window_s: float) -> None:
         self._tries = tries
         self._window_us = round(window_s * SECOND)
         self._full: dict[str, tuple[float, int]] = {}
-        """Keys that have had their number: since when that is known, and until when it holds."""
+        """Keys at their limit: when that was read (monotonic clock), and the end of the window in
+        microseconds."""
 
     def count(self, limits: Mapping[str, int]) -> None:
-        """One attempt for each key, or none and `TooManyAttempts` when one of them has had its number.
+        """Count one attempt for each key; writes to the database.
 
-        Writes to the database."""
+        Raises `TooManyAttempts` and counts none when one of the keys is at its limit.
+        """
         now, at = now_us(), time.monotonic()
         found = {key: self._full[key] for key in limits if key in self._full}
         full = {key: until for key, (since, until) in found.items() if at - since < _REMEMBER_S}
@@ -160,12 +166,12 @@ class AttemptLimiter:
             raise TooManyAttempts(f"too many attempts; try again in {wait_s} s", after_s=wait_s)
 
     def reset(self, *keys: str) -> None:
-        """The attempts were no guesses: take them back."""
+        """Take one attempt of each key back, since it was not a guess."""
         self._tries.reset(keys)
 
 
 def network(address: str) -> str:
-    """What counts as one caller: an IPv4 address, or the 64 bits of IPv6 that one customer has."""
+    """Return the part of an address that is one caller: all of IPv4, the first 64 bits of IPv6."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -175,13 +181,15 @@ def network(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-# Unknown API keys are throttled by address: a wrong key costs a look-up like a right one, so an address
-# that sends many different unknown keys is soon refused without a look-up. Keys that were valid a while
-# ago are not affected.
+# Unknown API keys
+#
+# They are throttled by address: a wrong key costs a look-up like a right one, so an address that sends many
+# different unknown keys is soon refused without a look-up. Keys that were valid a while ago are not affected.
 
 _BURST = 50
-"""Wrong keys of an address that are looked up at once: many people may share one."""
-_A_SECOND = 5.0
+"""Unknown keys that an address may send at once; it is high, since many users may share an address."""
+_PER_SECOND = 5.0
+"""Unknown keys that an address may send in each further second."""
 _MOST_ADDRESSES = 10_000
 
 
@@ -190,15 +198,15 @@ class UnknownKeyThrottle:
         self._clock = clock
         self._lock = threading.Lock()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """By address: how many more wrong keys, and when that was so."""
+        """By address: the unknown keys that were left, and the time of that count."""
 
     def check(self, address: str) -> None:
-        """Raises `TooManyAttempts` where a key that was never right is not looked up now."""
+        """Raise `TooManyAttempts` when the address may send no unknown key now."""
         if self._left and self._now(network(address)) < 1:
-            raise TooManyAttempts("too many keys that are not known here; try again in 1 s", after_s=1.0)
+            raise TooManyAttempts("too many unknown keys; try again in 1 s", after_s=1.0)
 
     def note(self, address: str) -> None:
-        """It showed one that is not known."""
+        """Count an unknown key of the address."""
         key = network(address)
         with self._lock:
             self._left[key] = (max(0.0, self._now(key) - 1), self._clock())
@@ -208,4 +216,4 @@ class UnknownKeyThrottle:
 
     def _now(self, key: str) -> float:
         left, at = self._left.get(key, (_BURST, 0.0))
-        return min(_BURST, left + (self._clock() - at) * _A_SECOND)
+        return min(_BURST, left + (self._clock() - at) * _PER_SECOND)

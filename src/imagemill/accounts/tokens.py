@@ -1,4 +1,4 @@
-"""Access tokens of sessions: JWTs that this installation signs and reads again."""
+"""Access tokens of sessions: JWTs that this installation signs and verifies."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _CLAIMS = ["exp", "iat", "iss", "sid", "sub"]
 
 
 class UnusableKey(ImagemillError):
-    """A key of the settings does not fit the algorithm."""
+    """A key in the settings does not fit the algorithm."""
 
     code = "unusable_key"
 
@@ -38,7 +38,7 @@ class _Key:
 
 
 class Tokens:
-    """``keys``: texts of secrets or PEM keys; the first signs, all verify. Asked for at the first use."""
+    """``keys`` returns secrets or PEM keys; the first signs, all verify. It is called at the first use."""
 
     def __init__(self, algorithm: str, keys: Callable[[], Sequence[str]], *, life_s: float) -> None:
         self._algorithm = algorithm
@@ -46,7 +46,7 @@ class Tokens:
         self._life_s = life_s
 
     def issue(self, owner: str, session: str, now: int) -> tuple[str, int]:
-        """A token and its end."""
+        """Return a new token and its expiry in microseconds."""
         import jwt
 
         key = self._keys[0]
@@ -56,7 +56,8 @@ class Tokens:
         return text, expires_s * SECOND
 
     def read(self, text: str) -> Claims | None:
-        """None for what is no token of ours. Raises `Unauthenticated` for one that has expired."""
+        """Return the claims of a token, None for any other text. Raises `Unauthenticated` when it has
+        expired."""
         if text.count(".") != 2:
             return None
         import jwt
@@ -66,7 +67,7 @@ class Tokens:
             key = next((key for key in self._keys if key.id == key_id), None)
             if key is None:
                 return None
-            # The algorithm is ours, never the token's.
+            # The algorithm is that of the settings, never that of the token.
             found = jwt.decode(
                 text, key.verify, [self._algorithm], issuer=_ISSUER, options={"require": _CLAIMS}
             )
@@ -77,7 +78,7 @@ class Tokens:
         return Claims(str(found["sub"]), str(found["sid"]), int(found["exp"]) * SECOND)
 
     def check(self) -> None:
-        """Raises `UnusableKey` when nothing can be signed."""
+        """Raise `UnusableKey` when no token can be signed."""
         self.issue("nobody", "none", 0)
 
     @cached_property
@@ -113,5 +114,5 @@ def _public_bytes(key: Any) -> bytes:
 
 
 def _key_id(key: bytes) -> str:
-    """Tells keys apart and nothing else: a digest of a digest, of which little is shown."""
+    """Return the id of a key: 12 characters of a digest of its digest, which reveal nothing of the key."""
     return hashlib.sha256(b"kid" + hashlib.sha256(key).digest()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""People who log in: sign-up, login, sessions, passwords."""
+"""Users, who log in with a password: sign-up, login, sessions and password resets."""
 
 import hashlib
 import logging
@@ -35,12 +35,15 @@ from imagemill.settings import AuthSettings
 log = logging.getLogger(__name__)
 
 SESSION = "session:"
-"""Begins a caller's credential when it is a session's token."""
+"""The beginning of a caller's credential when it is a session."""
 _RESET_S = 3600
 _MOST_MAILS = 100
-"""That wait to be sent."""
+"""The most mails that may wait to be sent."""
 _ADDRESS_TIMES, _ACCOUNT_TIMES = 5, 10
-"""Several people share an address; an account's own bound is wide, else strangers could lock it."""
+"""Factors of the login limit for all logins of an address and of an account.
+
+Several users may share an address. The limit of an account is high, or anybody could lock it.
+"""
 _REFRESH = re.compile(r"imr_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{43})")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
@@ -54,8 +57,10 @@ class LoggedIn:
 
 
 class Users:
-    """Passwords cost time: what checks one gives a future. ``forget``: what was known of sessions is not so
-    any more."""
+    """The users of this installation. Checking a password takes time, so such methods return a future.
+
+    ``forget`` is called after each change, to empty caches of callers.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,10 @@ class Users:
     # Sign-up
 
     def check_sign_up(self, email: str, password: str, address: str) -> str:
-        """The address as it is kept; writes. Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`."""
+        """Check a sign-up, count an attempt and return the normalized address.
+
+        Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`.
+        """
         if not self._settings.sign_up:
             raise Forbidden(
                 "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
@@ -107,7 +115,7 @@ class Users:
         return kept
 
     def add(self, email: str, hash_: str, role: Role = Role.USER, name: str | None = None) -> Owner:
-        """Raises `Conflict` for an address or a name that is taken."""
+        """Add a user. Raises `Conflict` for an address or a name that is taken."""
         user = new_user(email, hash_, name)
         self._store.add(AddUser(user, role))
         self._forget()
@@ -116,9 +124,10 @@ class Users:
     # Login
 
     def begin_login(self, email: str, password: str, address: str) -> "tuple[Future[bool], User | None]":
-        """Whether the password fits, and whose it would be; asks the database.
+        """Begin a login: return whether the password fits, as a future, and its user. Reads the database.
 
-        Raises `TooManyAttempts`, `Busy`. Whoever asks calls `log_in` with what comes of it."""
+        The results are the arguments of `log_in`. Raises `TooManyAttempts`, `Busy`.
+        """
         kept = email.strip().lower()[:254]
         self._attempts.count(self._limits(kept, address))
         found = self._store.by_email(kept)
@@ -126,7 +135,7 @@ class Users:
         return self.passwords.verify(password, user.password if user else None), user
 
     def log_in(self, user: User | None, fits: bool, address: str) -> LoggedIn:
-        """A new session. Raises `Unauthenticated`, alike for a wrong address and a wrong password."""
+        """Begin a session. Raises the same `Unauthenticated` for a wrong address and a wrong password."""
         if user is None or not fits:
             raise Unauthenticated("the e-mail address or the password is wrong")
         owner = self._accounts.owner(user.owner)
@@ -146,7 +155,8 @@ class Users:
         return self._logged_in(session, owner, text, now)
 
     def refresh(self, text: str) -> LoggedIn:
-        """Raises `Unauthenticated`; a former token ends the session, as one of two has stolen it."""
+        """Replace the refresh token. Raises `Unauthenticated`; a former token ends the session: it may be
+        stolen."""
         found = _REFRESH.fullmatch(text)
         if found is None:
             raise Unauthenticated("this is no refresh token; log in again")
@@ -161,7 +171,7 @@ class Users:
         answer = self._sessions.refresh(request)
         if answer.reused:
             self._forget()
-            log.warning("a former refresh token was shown: session %s is revoked", answer.session.id)
+            log.warning("a refresh token was used twice: session %s is revoked", answer.session.id)
             raise Unauthenticated("this refresh token was used already, so its session is over; log in again")
         owner = self._accounts.owner(answer.session.owner)
         if owner is None or owner.disabled_at is not None:
@@ -169,14 +179,15 @@ class Users:
         return self._logged_in(answer.session, owner, fresh, now)
 
     def log_out(self, caller: Caller) -> None:
-        """Raises `Conflict` for a caller without a session."""
+        """End the caller's session. Raises `Conflict` for a caller without one."""
         self._sessions.end(EndSession(session_of(caller), now_us()))
         self._forget()
 
     # Passwords
 
     def check_change(self, caller: Caller, current: str, new: str) -> "tuple[Future[bool], User]":
-        """Whether the current password fits. Raises `InvalidInput`, `Conflict`, `TooManyAttempts`, `Busy`."""
+        """Return whether the current password fits. Raises `InvalidInput`, `Conflict`, `TooManyAttempts`,
+        `Busy`."""
         session_of(caller)
         found = self._store.of(caller.owner)
         if found is None:
@@ -187,21 +198,22 @@ class Users:
         return self.passwords.verify(current, user.password), user
 
     def change_password(self, caller: Caller, user: User, hash_: str) -> None:
-        """All other sessions end."""
+        """Change the password and end all other sessions."""
         self._attempts.reset(f"change {user.owner}")
         change = ChangePassword(user.owner, hash_, now_us(), but=session_of(caller))
         self._store.change_password(change)
         self._forget()
 
     def set_password(self, owner: str, hash_: str) -> None:
-        """By an administrator: all sessions end. Raises `NotFound`."""
+        """Set a password for an administrator and end all sessions of the owner. Raises `NotFound`."""
         self._store.change_password(ChangePassword(owner, hash_, now_us()))
         self._forget()
 
     def forgot(self, email: str, address: str) -> None:
-        """Send a mail, should there be such a user: whoever asks cannot tell, not by the time either. Writes.
+        """Send a reset mail if there is such a user; neither the answer nor its time reveals that.
 
-        Raises `Conflict` where no mail can be sent, `TooManyAttempts`, `Busy`."""
+        Counts an attempt. Raises `Conflict` when the server cannot send mail, `TooManyAttempts`, `Busy`.
+        """
         outbox = self._outbox
         if outbox is None:
             raise Conflict(
@@ -221,14 +233,14 @@ class Users:
         self._mailer.submit(self._send_reset, outbox, kept)
 
     def check_reset(self, token: str, password: str, address: str) -> None:
-        """Writes. Raises `InvalidInput`, `TooManyAttempts`."""
+        """Check a reset and count an attempt. Raises `InvalidInput`, `TooManyAttempts`."""
         check_password("password", password, "")
         self._attempts.count({f"reset {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         if not 20 <= len(token) <= 100:
             raise InvalidInput.at("token", "is not one of our mails'")
 
     def reset(self, token: str, hash_: str) -> None:
-        """Raises `InvalidInput`."""
+        """Set a new password by a reset token. Raises `InvalidInput`."""
         try:
             self._store.use_reset(UseReset(digest(token), hash_, now_us()))
         except NotFound as error:
@@ -244,7 +256,7 @@ class Users:
             self._store.add_reset(AddReset(digest(token), found[0].owner, now, now + _RESET_S * SECOND))
             outbox.send(_reset_mail(email, token, self._reset_url))
         except Exception:
-            # Nobody waits for it, and the address stays out of the log.
+            # No request waits for it, and the log must not contain the address.
             log.exception("the mail to reset a password could not be sent")
         finally:
             self._mails.release()
@@ -263,14 +275,14 @@ class Users:
 
 
 class SessionTokens:
-    """From an access token to its caller: the hook of `imagemill.accounts.access.Access`."""
+    """Finds the callers of access tokens for `imagemill.accounts.access.Access`."""
 
     def __init__(self, sessions: SessionStore, tokens: Tokens) -> None:
         self._sessions = sessions
         self._tokens = tokens
 
     def caller(self, text: str) -> Caller | None:
-        """Raises `Unauthenticated` for a session that is over."""
+        """Return the caller of a token, or None. Raises `Unauthenticated` when the session has ended."""
         claims = self._tokens.read(text)
         if claims is None:
             return None
@@ -286,20 +298,20 @@ class SessionTokens:
 
 
 def new_user(email: str, hash_: str, name: str | None = None) -> User:
-    """``name``: of its owner; None: one is drawn."""
+    """Return a new user. ``name`` is that of its owner; None means a random one."""
     now = now_us()
     return User(name or f"u-{secrets.token_hex(8)}", email, hash_, now, now)
 
 
 def session_of(caller: Caller) -> str:
-    """Raises `Conflict` for a caller without a session."""
+    """Return the caller's session. Raises `Conflict` for a caller without one."""
     if not caller.credential.startswith(SESSION):
         raise Conflict("this is for whoever has logged in; a key has no session and no password")
     return caller.credential.removeprefix(SESSION)
 
 
 def check_email(path: str, text: str) -> str:
-    """In lower case. Raises `InvalidInput` for what is no address."""
+    """Return the address in lower case. Raises `InvalidInput` when it is not an e-mail address."""
     email = text.strip().lower()
     if len(email) > 254 or not _EMAIL.fullmatch(email):
         raise InvalidInput.at(path, "is no e-mail address; one looks like ann@example.org")
@@ -311,7 +323,7 @@ def _refresh_token(family: str) -> str:
 
 
 def _short(email: str) -> str:
-    """Counted by its digest, as what strangers send may be long."""
+    """Return a digest of the address to count it by, since clients may send long texts."""
     return hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 

@@ -27,7 +27,7 @@ from imagemill.api.accounts_schemas import (
     PasswordBody,
     RefreshBody,
     ResetBody,
-    SessionInfo,
+    SessionBody,
     SignUpBody,
     UserBody,
     UserCreated,
@@ -84,7 +84,7 @@ router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=ApiRoute)
 
 
 @router.post(
-    "/auth/sign-up", summary="Create an account and log in", status_code=201, response_model=SessionInfo
+    "/auth/sign-up", summary="Create an account and log in", status_code=201, response_model=SessionBody
 )
 async def sign_up(request: Request, accounts: AccountsDep, body: SignUpBody) -> Response:
     users, address = accounts.users, client_address(request.scope)
@@ -94,12 +94,12 @@ async def sign_up(request: Request, accounts: AccountsDep, body: SignUpBody) -> 
     return await accounts.log_in(email, body.password, address, 201)
 
 
-@router.post("/auth/login", summary="Log in", response_model=SessionInfo)
+@router.post("/auth/login", summary="Log in", response_model=SessionBody)
 async def log_in(request: Request, accounts: AccountsDep, body: LoginBody) -> Response:
     return await accounts.log_in(body.email, body.password, client_address(request.scope), 200)
 
 
-@router.post("/auth/refresh", summary="Get new tokens for the refresh token", response_model=SessionInfo)
+@router.post("/auth/refresh", summary="Get new tokens for the refresh token", response_model=SessionBody)
 async def refresh_session(accounts: AccountsDep, body: RefreshBody) -> Response:
     return json_response(session_body(await asyncio.to_thread(accounts.users.refresh, body.refresh_token)))
 

@@ -197,7 +197,7 @@ class UserPage(ResponseModel):
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
-class SessionInfo(ResponseModel):
+class SessionBody(ResponseModel):
     model_config = _example(
         accessToken="eyJhbGciOi...",
         tokenType="Bearer",

@@ -137,7 +137,7 @@ class EntryInfo(ResponseModel):
     note: str
 
 
-class StatementInfo(ResponseModel):
+class StatementBody(ResponseModel):
     items: list[EntryInfo]
     next: int | None = Field(description="The `cursor` of the next page; null on the last.")
 
@@ -213,7 +213,7 @@ async def get_balance(request: Request, services: ServicesDep, owner: OfOwner = 
 @router.get(
     "/credits/statement",
     summary="List the entries of a ledger, newest first",
-    response_model=StatementInfo,
+    response_model=StatementBody,
     responses={200: {"description": "A page of JSON, or everything as CSV.", "content": {"text/csv": {}}}},
 )
 async def get_statement(

@@ -16,6 +16,7 @@ from imagemill.api.jobs_schemas import LABEL, Estimate, JobBody
 from imagemill.api.workflows_schemas import (
     MOST_VERSIONS,
     RunQuery,
+    RunValues,
     WorkflowBody,
     WorkflowChange,
     WorkflowInfo,
@@ -184,7 +185,7 @@ async def run_workflow(
     runs: RunsDep,
     name: WorkflowName,
     values: Annotated[
-        dict[str, Any],
+        RunValues,
         Body(
             description="Values by the names of inputs. Each workflow's own path has their schema.",
             examples=[{"prompt": "a fox in the snow"}],

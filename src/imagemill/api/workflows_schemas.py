@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from imagemill.api.jobs_schemas import moment
@@ -41,6 +41,18 @@ _EXAMPLES: dict[str, Any] = {
     "model": "urn:air:sd1:checkpoint:civitai:4384@128713",
 }
 """Values of required inputs, by their type."""
+_LORA: dict[str, Any] = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+_RUN_VALUE: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "description": "A text, a choice, the AIR of a model, or a picture."},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": "array", "items": _LORA, "description": "LoRAs."},
+        {"type": "null", "description": "The default."},
+    ]
+}
+RunValues = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": _RUN_VALUE})]
+"""Values for the inputs of any workflow."""
 
 
 class WorkflowChange(RequestModel):

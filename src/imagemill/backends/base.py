@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.errors import ImagemillError
+from imagemill.domain.events import Stage
 from imagemill.domain.images import RenderSpec
 
 
@@ -168,6 +169,16 @@ class Backend(Protocol):
     def survives_worker(self) -> bool:
         """Whether a render continues when the process that sent it ends, and can be found by its
         reference."""
+        ...
+
+    @property
+    def stage_names(self) -> tuple[Stage, Stage]:
+        """The stages of a render that was sent, and of its result, as events and logs name them."""
+        ...
+
+    @property
+    def renders_in_process(self) -> bool:
+        """Whether this process makes the pictures itself, so that they need not be inspected as foreign."""
         ...
 
     def nodes(self) -> Sequence[Node]:

@@ -1,4 +1,4 @@
-"""Building the parts and connecting them; the only module that knows them all."""
+"""The application of a process: builds all components and connects them."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,12 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
 from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
 from imagemill.bootstrap.observer import Observer
-from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks, products
+from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks
 from imagemill.bootstrap.safety import SafetyComponents
-from imagemill.bootstrap.stores import open_stores
+from imagemill.bootstrap.stores import open_stores, upgrade_database
 from imagemill.config import Settings
 from imagemill.credits.provider_calls import PaidCallRecorder
 from imagemill.credits.service import CreditService
-from imagemill.db import migrate
 from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers
 from imagemill.dispatch.inline import InlineDispatcher
@@ -38,7 +37,7 @@ from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
-from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner
+from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner, installed_products
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
@@ -54,17 +53,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What a process does. `serve` is all three."""
+    """The roles of a process. `serve` has all three."""
 
     api: bool = True
     scheduler: bool = True
     worker: bool = True
     queues: frozenset[str] | None = None
-    """Queues a worker serves; None: all."""
+    """The queues a worker serves; None means all."""
     under_celery: bool = False
-    """Celery's own command runs this process and brings the wake-ups."""
+    """Whether Celery's own command runs this process and delivers the wake-ups."""
     slots: int | None = None
-    """Jobs at once in a hosted process; None: as many as its nodes have slots."""
+    """Jobs at once in a hosted process; None means as many as its nodes have slots."""
 
     @property
     def is_single_process(self) -> bool:
@@ -74,17 +73,17 @@ class Roles:
 log = logging.getLogger(__name__)
 
 _ALONE_POLL_S = 2.0
-"""How often a monolith looks for events of other processes, of which there should be none."""
+"""Seconds between polls of a single process for events of other processes, of which there should be none."""
 
 
 class Application:
-    """A process of Imagemill: built stopped, then started, then closed."""
+    """A process of Imagemill: it is built, then started, then closed."""
 
     def __init__(self, settings: Settings, roles: Roles | None = None) -> None:
         self.settings = settings
         self.roles = roles or Roles()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        migrate.upgrade(settings.database)
+        upgrade_database(settings)
         self.process_lock = ProcessLock(settings.data_dir / "run")
         self.stores = open_stores(settings)
         self.stores.jobs.ensure_owner(settings.owner, now_us())
@@ -105,7 +104,8 @@ class Application:
             relay=self.pubsub,
         )
         self.guard = UrlGuard(settings.allow_networks)
-        self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings))
+        own = frozenset(backend.name for backend in self.backends.values() if backend.renders_in_process)
+        self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings), own)
         self.inputs = self.safety.inputs(self.stores.jobs, self.blobs, self.guard)
         self.products = self._products()
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
@@ -132,12 +132,12 @@ class Application:
 
     @cached_property
     def dialects(self) -> Sequence["ApiModule"]:
-        """Loaded where they are needed: a process without HTTP starts without them."""
+        """The API modules, loaded at first use: a process without HTTP starts without them."""
         modules = [parts.api() for parts in self.products.values()]
         return [*plugins("dialects"), *(module for module in modules if module is not None)]
 
     def start(self) -> None:
-        """Run what this process is for. Its own former leases are taken back before anything else."""
+        """Start the roles of this process. Leases of its earlier runs are reclaimed first."""
         self.observer.start(needed=not (self.roles.under_celery or self.roles.api))
         if self.pubsub is not None and not self.roles.api:
             self._listening = ListenerThread(self.pubsub, self._handlers())
@@ -154,13 +154,13 @@ class Application:
             self.dispatcher.start()
 
     def drain(self) -> None:
-        """Claim no more, let running jobs finish or hand them back, then let waiting requests go."""
+        """Claim no more jobs, let running ones finish or hand them back, then end waiting requests."""
         self.dispatcher.stop_accepting()
         self.runner.close(self.settings.shutdown_grace_s)
         self.hub.close()
 
     def work(self, queue: str) -> int:
-        """What a wake-up does in a process that Celery runs; how many jobs it ran."""
+        """Handle a wake-up in a process that Celery runs; return the number of jobs it ran."""
         return self.fleet.work(queue) if self.fleet is not None else 0
 
     def task_runner(self, product: str) -> TaskRunner:
@@ -171,7 +171,7 @@ class Application:
         return self.products[product].tasks(context)
 
     def close(self) -> None:
-        """Drain, deliver nothing more, let go."""
+        """Drain, end deliveries and close all resources."""
         self.drain()
         self.dispatcher.close()
         self.sweeper.close()
@@ -196,7 +196,7 @@ class Application:
 
     @contextlib.asynccontextmanager
     async def running(self, _app: Any = None) -> AsyncIterator[None]:
-        """For as long as the HTTP server runs."""
+        """Start and close with the HTTP server: the lifespan of the ASGI application."""
         await asyncio.to_thread(self.start)
         tasks = [asyncio.create_task(self.hub.poll())]
         if self.pubsub is not None:
@@ -222,7 +222,7 @@ class Application:
             self.pubsub.publish([self._event_of(committed)])
 
     def _event_of(self, committed: CommitSummary) -> ClusterEvent:
-        """Where there is a broker it wakes the slots of other processes."""
+        """Return the event for other processes. It names queues only where no broker wakes workers."""
         return ClusterEvent(
             events=tuple(committed.events),
             cancelled_jobs=tuple(committed.cancelled_jobs),
@@ -233,17 +233,17 @@ class Application:
     def _handlers(self) -> EventHandlers:
         return EventHandlers(self._on_remote_event, self.hub.on_progress, self.hub.look)
 
-    def _on_remote_event(self, news: ClusterEvent) -> None:
-        """Of another process."""
-        self.hub.publish(news.events)
-        for job_id in news.cancelled_jobs:
+    def _on_remote_event(self, event: ClusterEvent) -> None:
+        """Handle an event of another process."""
+        self.hub.publish(event.events)
+        for job_id in event.cancelled_jobs:
             self.runner.stop_job(job_id)
-        for queue in news.queues_with_work:
+        for queue in event.queues_with_work:
             if self.fleet is not None:
                 self.fleet.check_queues()
             else:
                 self.inline.wake(queue)
-        if news.has_deliveries:
+        if event.has_deliveries:
             self.callbacks.wake()
             self.webhooks.wake()
 
@@ -255,7 +255,7 @@ class Application:
         return {head.key.queue for head in self.stores.jobs.heads()}
 
     def _wake_again(self) -> None:
-        """Wake-ups may have been lost."""
+        """Send wake-ups again for queues with work, since some may have been lost."""
         if self.fleet is not None:
             for queue in self._queues_with_work():
                 self.fleet.wake(queue)
@@ -293,7 +293,9 @@ class Application:
             self.settings.blobs,
             every_s=self.settings.sweep_s,
             outliving=frozenset(each.name for each in self.backends.values() if each.survives_worker),
-            kept_prefixes=tuple(product.blob_prefix for product in products() if product.blob_prefix),
+            kept_prefixes=tuple(
+                product.blob_prefix for product in installed_products() if product.blob_prefix
+            ),
             quotas=stores.quotas,
             decisions=stores.decisions,
             calls=stores.provider_calls,
@@ -310,7 +312,7 @@ class Application:
     def _products(self) -> Mapping[str, ProductParts]:
         """Build the products that are installed. Raises `InvalidSafety` for settings one cannot work with."""
         built: dict[str, ProductParts] = {}
-        for product in products():
+        for product in installed_products():
             context = ProductContext(
                 own_settings(product, self.settings),
                 self.settings.owner,
@@ -409,7 +411,7 @@ class Application:
 
 
 def application(app: Application) -> Any:
-    """The ASGI application of a process with the API role."""
+    """Return the ASGI application of a process with the API role."""
     from imagemill.api.app import create_app
 
     settings = app.settings

@@ -1,4 +1,4 @@
-"""Small parts that only `imagemill.bootstrap.application` builds with."""
+"""Builders of the smaller components of `imagemill.bootstrap.application`."""
 
 import contextlib
 import logging
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class NodeBackendAdapter:
-    """The nodes of the ComfyUI backend; while there are some, or a provider is paid, the simulator rests."""
+    """Configures the ComfyUI backend. The simulator is disabled while there are nodes or a paid provider."""
 
     def __init__(self, settings: Settings, backends: Mapping[str, Backend]) -> None:
         self._simulator = backends.get("simulator") if settings.simulator.enabled == "auto" else None
@@ -79,7 +79,7 @@ class NodeBackendAdapter:
 
 
 def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:
-    """Who may come in, and how people log in."""
+    """Return the authentication of requests and the users."""
     found = tokens(settings)
     guard = access(settings, stores, found)
     return guard, users(settings, stores, found, guard.forget)
@@ -92,7 +92,7 @@ def access(settings: Settings, stores: Stores, tokens: Tokens) -> Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Whether only this machine can reach a server that listens on ``host``."""
     name = host.strip().strip("[]").lower().rstrip(".")
     try:
         return name == "localhost" or ip_address(name).is_loopback
@@ -134,7 +134,7 @@ def users(settings: Settings, stores: Stores, tokens: Tokens, forget: Callable[[
 
 
 def outbox(settings: Settings) -> MailTransport | None:
-    """None: no mail can be sent."""
+    """Return the transport of mail; None means that no mail can be sent."""
     mail = settings.mail
     if mail.folder is not None:
         return FolderTransport(mail.folder, mail.sender)
@@ -162,13 +162,13 @@ def edge_rules(settings: Settings) -> "EdgeRules":
 
 
 def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Recipe]]) -> dict[str, Recipe]:
-    """Recipes as they are registered, or built of the settings."""
+    """Return the recipes by name; those that are registered as a function are built from the settings."""
     built = [each if isinstance(each, Recipe) else each(settings) for each in found]
     return {recipe.name: recipe for recipe in built}
 
 
 def lazy_renderer(signer: UrlSigner, base_url: str) -> "Callable[[WebhookEvent], Mapping[str, Any]]":
-    """Of webhooks' messages; its words are the native dialect's, which is loaded for the first of them."""
+    """Return the renderer of webhook messages. It uses our own API's format, loaded for the first message."""
 
     def render(told: "WebhookEvent") -> Mapping[str, Any]:
         from imagemill.api.webhooks import renderer
@@ -182,7 +182,7 @@ def prices(settings: Settings, recipes: Mapping[str, Recipe]) -> Prices:
     rates = {name: Rate(**given.model_dump()) for name, given in settings.credits.prices.items()}
     known = {*recipes, *(name for recipe in recipes.values() for name in recipe.rates)}
     for name in sorted(set(rates) - known):
-        log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is no recipe of this server", name)
+        log.warning("IMAGEMILL_CREDITS__PRICES names %r, which is not a recipe of this server", name)
     return Prices(recipes, rates, settings.credits.backends, is_charged=settings.credits.enabled)
 
 
@@ -232,14 +232,14 @@ def terms(settings: Settings) -> QuotaPolicy | None:
 
 
 def signing_key(settings: Settings) -> bytes:
-    """Of the settings, where several machines share one; else this installation's own."""
+    """Return the signing key of the settings, which machines may share, or this installation's own."""
     if settings.url_signing_key is not None:
         return settings.url_signing_key.get_secret_value().encode()
     return secret_file(_secrets(settings) / "url-signing.key")
 
 
 def secret(settings: Settings, name: str) -> bytes:
-    """A secret of this installation."""
+    """Return a secret of this installation."""
     return secret_file(_secrets(settings) / f"{name}.key")
 
 
@@ -248,14 +248,14 @@ def _secrets(settings: Settings) -> Path:
 
 
 def secret_file(path: Path) -> bytes:
-    """A secret of this installation, drawn at first use, readable by its owner only."""
+    """Return a random secret, made at first use and readable by this user only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(descriptor, secrets.token_hex(32).encode())
     os.close(descriptor)
     with contextlib.suppress(FileExistsError):
-        os.link(fresh, path)  # whoever links first wins, and nobody reads half a secret
+        os.link(fresh, path)  # the first process to link wins, and no process reads half a secret
     fresh.unlink()
     return path.read_bytes()
 
@@ -267,7 +267,7 @@ def of_submits(settings: Settings) -> SubmitDefaults:
 
 
 def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> RunOptions:
-    """``alone``: no other process works on these jobs."""
+    """Return the options of runners. ``alone``: no other process runs these jobs."""
     limit = settings.limit
     return RunOptions(
         timeout_s=_longest_s(settings, alone),
@@ -279,7 +279,7 @@ def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> Ru
 
 
 def _longest_s(settings: Settings, alone: bool) -> float:
-    """A task that claims until its token is spent must still be within Celery's limit then."""
+    """Return the longest attempt in seconds: the last job of a Celery task must end within its limit."""
     celery, longest_s = settings.celery, settings.job.timeout_s
     if settings.broker_url is None or alone:
         return longest_s
@@ -287,7 +287,7 @@ def _longest_s(settings: Settings, alone: bool) -> float:
 
 
 _ANSWER_S = 10.0
-"""Seconds a task may take, past its time limit, to answer before Celery's own limit ends it."""
+"""Seconds between a task's time limit and Celery's own, in which the task returns its result."""
 
 
 def task_time_limit_s(settings: Settings) -> float:
@@ -297,7 +297,7 @@ def task_time_limit_s(settings: Settings) -> float:
 
 
 def address(settings: Settings) -> str:
-    """Where this installation is reached, for those who are not answered but called."""
+    """Return the public address of this installation, for URLs in messages that answer no request."""
     if settings.public_url:
         return settings.public_url.rstrip("/")
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - no bind
@@ -314,7 +314,7 @@ def of_answers(settings: Settings) -> ResponseConfig:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """What a process does with wake-ups. ``inline``: its slots hear of them at once, too."""
+    """A process as the receiver of wake-ups. ``inline`` wakes its own slots at once."""
 
     name: str
     inline: "InlineDispatcher | None"
@@ -325,8 +325,11 @@ class WorkerProcess:
 
 
 def build_pubsub(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "PubSub | None":
-    """None where nobody else is expected, or nothing carries news: then the database is polled. ``notices``:
-    whether anybody in this process waits for events of jobs."""
+    """Return the channel between processes; without one the database is polled.
+
+    None for a single process, or without a suitable broker or database. ``notices``: whether requests of this
+    process wait for events of jobs.
+    """
     if settings.pubsub_redis_url:
         try:
             from imagemill.pubsub.redis import RedisPubSub
@@ -349,8 +352,10 @@ def build_fleet(
     waits: Callable[[], set[str]],
     call: Callable[[str], None],
 ) -> "FleetDispatcher | None":
-    """None without a broker. ``waits``: queues with claimable jobs; ``call``: ask all other workers to look
-    whether they can do something in this queue."""
+    """Return the dispatcher of wake-ups over a broker; None without a broker.
+
+    ``waits`` returns the queues with claimable jobs; ``call`` asks all other workers to check a queue.
+    """
     if settings.broker_url is None:
         return None
     try:
@@ -379,7 +384,7 @@ def build_fleet(
 
 
 def consumed(chosen: frozenset[str] | None) -> frozenset[str]:
-    """The broker's queues to take wake-ups from, for a worker that serves the ``chosen`` ones; None: all."""
+    """Return the broker's queues a worker consumes to serve the ``chosen`` queues; None means all."""
     if chosen is None:
         return frozenset(BROKERED)
     return frozenset(map(route, chosen))
@@ -390,11 +395,11 @@ def _missing(error: ModuleNotFoundError) -> MissingExtra:
 
 
 def open_blobs(folder: Path, s3: S3Settings) -> BlobStore:
-    """Raises `StorageError` when it cannot be used as configured; nothing is connected yet."""
+    """Return the blob store, not connected yet. Raises `StorageError` for unusable settings."""
     if s3.bucket is None:
         return LocalBlobs(folder)
     try:
-        from imagemill.blobs.s3 import S3Blobs  # costs 7 MB and 20 ms, so only who uses it pays
+        from imagemill.blobs.s3 import S3Blobs  # costs 7 MB and 20 ms, so it is imported only when used
     except ImportError as error:
         raise StorageError("S3 needs the extra: pip install 'imagemill[s3]'") from error
     return S3Blobs(s3)

@@ -1,4 +1,4 @@
-"""The meters and the tracer of a process, connected to what they look at."""
+"""The metrics and the tracer of a process, connected to their sources."""
 
 import logging
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class MissingOtel(ImagemillError):
 
 
 def open_tracer(settings: OtelSettings, resource: Mapping[str, str], store: EventReader) -> Tracer | None:
-    """None without an endpoint. ``resource``: what tells this process from others. Connects nothing yet."""
+    """Return the tracer, not connected yet; None without an endpoint. ``resource`` names this process."""
     if settings.endpoint is None:
         return None
     try:
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class Observer:
-    """``own_suffix``: what names of this process's own nodes end in, which no other start shares."""
+    """Metrics and traces. ``own_suffix``: the random end of the names of this process's own nodes."""
 
     @classmethod
     def of(cls, settings: Settings, process_lock: ProcessLock, store: JobStore) -> Self:
@@ -71,17 +71,19 @@ class Observer:
 
     @property
     def port(self) -> int | None:
-        """Of its own endpoint, while there is one."""
+        """The port of its own endpoint; None without one."""
         return self._endpoint.port if self._endpoint is not None else None
 
     def collect_from(self, offers: Offers, store: JobStore | None) -> None:
-        """``store``: None in processes that leave the queues to others, so that a fleet does not ask for
-        the same as many times as it has workers."""
-        self._look_at_nodes(offers)
-        if store is not None:
-            self._look_at_queues(store)
+        """Collect samples of nodes, and of queues if ``store`` is given.
 
-    def _look_at_queues(self, store: JobStore) -> None:
+        It is None in most processes, so that not every worker of a fleet measures the same queues.
+        """
+        self._collect_nodes(offers)
+        if store is not None:
+            self._collect_queues(store)
+
+    def _collect_queues(self, store: JobStore) -> None:
         def look() -> list[QueueSample]:
             return [
                 QueueSample(queue, depth.queued, depth.retrying, depth.running, depth.oldest_s)
@@ -90,7 +92,7 @@ class Observer:
 
         self.metrics.registry.register(QueueCollector(look))
 
-    def _look_at_nodes(self, offers: Offers) -> None:
+    def _collect_nodes(self, offers: Offers) -> None:
         def look() -> list[NodeSample]:
             return [
                 NodeSample(self.shown(node.name), node.backend, node.slots, node.healthy, node.draining)
@@ -100,7 +102,7 @@ class Observer:
         self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.snapshot))
 
     def on_commit(self, committed: CommitSummary) -> None:
-        """What a transaction made true."""
+        """Record the changes of a transaction."""
         meters = self.metrics
         meters.committed(committed.writes)
         for node in committed.model_loads:
@@ -114,14 +116,17 @@ class Observer:
             _trace(self.tracer, committed)
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
-        """An operation of the blob store is over."""
+        """Record an operation of the blob store that has ended."""
         self.metrics.blob(operation, result, seconds)
         if self.tracer is not None:
             self.tracer.blob(operation, result, seconds)
 
     def start(self, *, needed: bool) -> None:
-        """Answer on a port of our own, if one is set. Raises `MetricsPortTaken` where it is ``needed``:
-        an API answers on its own port too, and of the processes of a Celery pool only one can have it."""
+        """Serve metrics on their own port, if one is set. Raises `MetricsPortTaken` if that is ``needed``.
+
+        It is not needed for an API, which serves them on its port too, nor in a Celery pool, where only one
+        process can have the port.
+        """
         if self._settings.port is None:
             return
         try:
@@ -129,7 +134,7 @@ class Observer:
         except MetricsPortTaken as error:
             if needed:
                 raise
-            log.warning("metrics have no port of their own here: %s", error)
+            log.warning("metrics are not served on their own port: %s", error)
         else:
             log.info("metrics on %s port %d", self._settings.host, self._endpoint.port)
 
@@ -145,7 +150,7 @@ class Observer:
 
 
 def _trace(tracer: Tracer, committed: CommitSummary) -> None:
-    """Ends and losses. A job that this process ran itself is there as it ended; others have to be read."""
+    """Trace the ends and retries of jobs. A job that ended here is in ``committed``; others are read."""
     views = committed.views
     ended = [move.job for move in committed.status_changes if move.to.is_terminal and move.job not in views]
     lost = [move.job for move in committed.status_changes if move.failure is FailureCode.WORKER_LOST]

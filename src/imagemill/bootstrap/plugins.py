@@ -1,9 +1,10 @@
-"""What is registered by entry points: our own built-ins and a user's, by the same hook."""
+"""Entry points: our own built-in components and those of other packages are registered the same way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from imagemill.products.base import installed_products, registered
 
 if TYPE_CHECKING:
     from imagemill.api.base import ApiModule, Services
@@ -13,37 +14,26 @@ if TYPE_CHECKING:
     from imagemill.webhooks.callbacks import Format
 
 
-def registered(kind: str) -> Sequence[EntryPoint]:
-    """Those of ``imagemill.<kind>`` by name, not loaded yet."""
-    return sorted(_all().select(group=f"imagemill.{kind}"), key=lambda entry: entry.name)
-
-
 def plugins(kind: str) -> list[Any]:
     return [entry.load() for entry in registered(kind)]
 
 
-@cache
-def products() -> "Sequence[Product]":
-    """The products that are installed, by name."""
-    return sorted(plugins("products"), key=lambda product: product.name)
-
-
 def own_settings(product: "Product", settings: "Settings") -> Mapping[str, Any]:
     """Return the settings groups of a product, by name."""
-    return {name: getattr(settings, name) for name in product.settings}
+    return {name: getattr(settings, name) for name in product.settings_groups()}
 
 
 def product_checks(settings: "Settings") -> "Mapping[str, Check]":
-    """Return the checks of prompts that products bring, by name."""
+    """Return the checks of prompts that products define, by name."""
     return {
         name: check
-        for product in products()
+        for product in installed_products()
         for name, check in product.checks(own_settings(product, settings)).items()
     }
 
 
 class CallbackFormats(Mapping[str, "Format"]):
-    """How each dialect writes its callbacks; they are loaded when the first callback is written."""
+    """The callback format of each dialect; dialects are loaded when the first callback is written."""
 
     def __init__(
         self,
@@ -73,10 +63,3 @@ class CallbackFormats(Mapping[str, "Format"]):
             return module.callback
         settings = self._settings(module.settings) if module.settings is not None else None
         return module.webhook_format(self._services(), settings)
-
-
-@cache
-def _all() -> EntryPoints:
-    """Reads a file of every installed distribution, which takes 15 ms: once a process."""
-    every: Any = entry_points()  # with no group it is typed as what it was before Python 3.12
-    return every

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
-from imagemill.bootstrap.plugins import products, registered
 from imagemill.config import Settings
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import Verdict
@@ -15,6 +14,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.products.base import installed_products, registered
 from imagemill.safety.chain import Check, CheckChain
 from imagemill.safety.decisions import Decisions
 from imagemill.safety.gates import Classifier, PictureGate, PromptGate
@@ -24,9 +24,15 @@ from imagemill.safety.words import BlockedWords, Profanity
 
 
 class SafetyComponents:
-    """Raises `InvalidSafety`."""
+    """The checks of the settings. Raises `InvalidSafety`."""
 
-    def __init__(self, settings: Settings, decisions: Decisions, product_checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        decisions: Decisions,
+        product_checks: Mapping[str, Check],
+        own_backends: frozenset[str] = frozenset(),
+    ) -> None:
         limit, safety = settings.limit, settings.safety
         self.intake = InputSanitizer(
             PictureLimits(limit.input_bytes, limit.image_pixels, limit.image_side),
@@ -39,14 +45,11 @@ class SafetyComponents:
         self.prompts = PromptGate(CheckChain(checks), decisions)
         pictures = PictureGate(classifiers, decisions, self.intake.raster)
         self.output_checks = OutputChecks(
-            self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=_OWN
+            self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=own_backends
         )
 
     def inputs(self, store: JobStore, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
         return InputPictures(store, blobs, guard, self._limits, self.intake)
-
-
-_OWN = frozenset({"simulator"})
 
 
 class InvalidSafety(ImagemillError):
@@ -56,10 +59,10 @@ class InvalidSafety(ImagemillError):
 
 
 def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Mapping[str, Any]) -> list[Any]:
-    """Return what the settings name, in their order, without what has nothing to check."""
+    """Return the checks the settings name, in their order, without those that have nothing to check."""
     found = {entry.name: entry for entry in registered(kind)}
     known = (
-        {*found, *(name for product in products() for name in product.check_names)}
+        {*found, *(name for product in installed_products() for name in product.check_names)}
         if kind == "checks"
         else {*found}
     )

@@ -7,11 +7,11 @@ from imagemill.accounts import throttle
 from imagemill.accounts.audit import AuditLog
 from imagemill.accounts.store import AccountStore, SessionStore, UserStore
 from imagemill.accounts.throttle import AttemptCounter
-from imagemill.bootstrap.plugins import products
 from imagemill.config import Settings
 from imagemill.credits import ledger
 from imagemill.credits.ledger import Ledger
 from imagemill.credits.provider_calls import ProviderCalls
+from imagemill.db import migrate
 from imagemill.db.database import Database
 from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import Listener
@@ -20,6 +20,7 @@ from imagemill.domain.placement import Policy, choose
 from imagemill.jobs.store.store import JobStore
 from imagemill.model_registry.store import ResourceStore
 from imagemill.nodes.store import NodeStore
+from imagemill.products.base import installed_products
 from imagemill.quotas.store import QuotaStore
 from imagemill.safety.decisions import Decisions
 from imagemill.webhooks.outbox import CallbackOutbox, enqueue_messages
@@ -29,7 +30,7 @@ from imagemill.workflows.store import WorkflowStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """One store a feature, all on one database. Products build their own on ``database``."""
+    """One store for each feature, all on one database. Products build their own on ``database``."""
 
     database: Database
     jobs: JobStore
@@ -53,6 +54,14 @@ class Stores:
         self.database.close()
 
 
+def upgrade_database(settings: Settings) -> None:
+    """Bring the tables of the core and of the products to the versions of this installation."""
+    folders = {
+        product.name: product.migrations for product in installed_products() if product.migrations is not None
+    }
+    migrate.upgrade(settings.database, products=folders)
+
+
 def open_stores(settings: Settings) -> Stores:
     """Connect to the database that the settings name."""
     engines = open_engines(
@@ -69,8 +78,12 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
     database = Database(engines)
     if listener is not None:
         database.listen(listener)
-    writers = {kind: write for product in products() for kind, write in product.record_writers().items()}
-    references = [query for product in products() if (query := product.file_references()) is not None]
+    writers = {
+        kind: write for product in installed_products() for kind, write in product.record_writers().items()
+    }
+    references = [
+        query for product in installed_products() if (query := product.file_references()) is not None
+    ]
     jobs = JobStore(database, policy=policy, record_writers=writers, file_references=references)
     attempts = AttemptCounter(database)
     database.order(

@@ -2,5 +2,5 @@
 
 import time
 
-BEGAN = time.perf_counter()
-"""When this process began, but for the interpreter's own start."""
+STARTED_AT = time.perf_counter()
+"""The time at which this process was started, without the start of the interpreter."""

@@ -1,16 +1,17 @@
-"""``imagemill``: every command. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+"""``imagemill`` with all its commands.
+
+Heavy imports happen inside the commands, so that ``--help`` is fast.
+"""
 
 import sys
 
 import typer
 
 from imagemill.cli import (
-    characters,
     demo,
     doctor,
     jobs,
     keys,
-    library,
     maintenance,
     nodes,
     quotas,
@@ -21,21 +22,23 @@ from imagemill.cli import (
     webhooks,
     workflows,
 )
-from imagemill.cli import credits as money
-from imagemill.cli.output import complain
+from imagemill.cli.credits import commands as credit_commands
+from imagemill.cli.credits import price
+from imagemill.cli.output import print_error
+from imagemill.products.base import installed_products
 
 app = typer.Typer(
     name="imagemill",
     help="A self-hosted image-generation orchestrator: durable jobs, any client, any backend.",
-    epilog="Try it: imagemill demo. Every setting: imagemill settings.",
+    epilog="First steps: imagemill demo. All settings: imagemill settings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         import imagemill
 
         typer.echo(f"imagemill {imagemill.__version__}")
@@ -45,13 +48,13 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+        False, "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
 
 
-SERVE, CLIENT, UPKEEP = "Run", "Ask a server", "Look after it"
+SERVE, CLIENT, ADMIN = "Run Imagemill", "Use a server", "Administer an installation"
 app.command(rich_help_panel=SERVE)(demo.demo)
 app.command(rich_help_panel=SERVE)(serve.serve)
 app.command(rich_help_panel=SERVE)(serve.api)
@@ -59,33 +62,34 @@ app.command(rich_help_panel=SERVE)(serve.scheduler)
 app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
-app.add_typer(characters.commands, name="characters", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
-app.add_typer(library.commands, name="models", rich_help_panel=CLIENT)
+for _product in installed_products():
+    for _name, _commands in _product.commands().items():
+        app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
-app.add_typer(money.commands, name="credits", rich_help_panel=CLIENT)
-app.command(rich_help_panel=CLIENT)(money.price)
+app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)
+app.command(rich_help_panel=CLIENT)(price)
 app.command(rich_help_panel=CLIENT)(maintenance.health)
-app.command(rich_help_panel=UPKEEP)(doctor.doctor)
-app.add_typer(keys.commands, name="keys", rich_help_panel=UPKEEP)
-app.add_typer(users.commands, name="users", rich_help_panel=UPKEEP)
-app.command(rich_help_panel=UPKEEP)(maintenance.migrate)
-app.add_typer(settings.commands, name="settings", rich_help_panel=UPKEEP)
+app.command(rich_help_panel=ADMIN)(doctor.doctor)
+app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
+app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
+app.command(rich_help_panel=ADMIN)(maintenance.migrate)
+app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)
 
 
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding shows a question mark where it has no such sign.
+        # Where the terminal's encoding lacks a character, print a question mark.
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
         app()
     except KeyboardInterrupt:
-        complain("interrupted")
+        print_error("interrupted")
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has closed it, as `head` does.
+        # The reader of our output has closed the pipe, as `head` does.
         sys.stderr.close()
         sys.exit(141)

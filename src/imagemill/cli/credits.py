@@ -1,184 +1,159 @@
-"""``imagemill credits`` and ``imagemill price``: what was paid, and what things cost."""
+"""``imagemill credits`` and ``imagemill price``: balances, payments and prices."""
 
 from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
+from imagemill.cli.client import Client, Reply, client_command, parse_response, quote_segment
+from imagemill.cli.output import UNUSABLE, CliError, make_table
 
-commands = typer.Typer(help="Balances, statements, grants and transfers.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Credits: balance, statement, grant, transfer, account (who pays).", no_args_is_help=True
+)
 
-Owner = Annotated[str | None, typer.Option("--owner", help="Another owner than oneself: for administrators.")]
+Owner = Annotated[
+    str | None, typer.Option("--owner", help="Another owner than yourself; for administrators.")
+]
 Amount = Annotated[float, typer.Argument(help="Credits, with at most three decimals.")]
-Note = Annotated[str, typer.Option("--note", help="Kept with the entry.")]
+Note = Annotated[str, typer.Option("--note", help="A text that is stored with the entry.")]
 Key = Annotated[
     str | None,
-    typer.Option("--key", help="Idempotency key: the same one again changes nothing. Default: drawn."),
+    typer.Option(
+        "--key", help="Idempotency key: a repeated request with this key has no effect. Default: random."
+    ),
 ]
 
 
 @commands.command()
-def balance(owner: Owner = None, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Show what is available and what is held for jobs."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get("/api/v1/credits", **({"owner": owner} if owner else {}))
-        if as_json:
-            out.json(body)
-            return
-        exempt = ", pays nothing" if body["exempt"] else ""
-        out.say(f"{body['owner']}: {body['available']:g} available, {body['held']:g} held{exempt}")
-        if not body["charged"]:
-            out.say("jobs are free here; IMAGEMILL_CREDITS__ENABLED=true charges for them")
+@client_command
+def balance(client: Client, owner: Owner = None) -> Reply:
+    """Show the credits that are available and those held for unfinished jobs."""
+    body = client.get("/api/v1/credits", **({"owner": owner} if owner else {}))
+    exempt = ", pays nothing" if body["exempt"] else ""
+    lines = [f"{body['owner']}: {body['available']:g} available, {body['held']:g} held{exempt}"]
+    if not body["charged"]:
+        lines.append("jobs are free on this server; IMAGEMILL_CREDITS__ENABLED=true charges for them")
+    return body, lines
 
 
 @commands.command()
+@client_command
 def statement(
+    client: Client,
     owner: Owner = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="How many entries.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of entries to show.")
+    ] = 50,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print all entries as CSV.")] = False,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Show what was paid, the newest first."""
-    from imagemill.cli.client import Client, read
-
-    out = Printer(as_json)
+) -> Reply | None:
+    """Show the entries of the ledger, newest first."""
     query: dict[str, Any] = {"owner": owner} if owner else {}
-    with out.reporting(), Client(url, token) as client:
-        if as_csv:
-            found = client.http.get("/api/v1/credits/statement", params={**query, "format": "csv"})
-            if not found.is_success:
-                read(found)
-            typer.echo(found.text, nl=False)
-            return
-        body = client.get("/api/v1/credits/statement", limit=limit, **query)
-        if as_json:
-            out.json(body)
-        elif not body["items"]:
-            out.say("there are no entries")
-        else:
-            out.say(_table(body["items"]))
+    if as_csv:
+        response = client.http.get("/api/v1/credits/statement", params={**query, "format": "csv"})
+        if not response.is_success:
+            parse_response(response)
+        typer.echo(response.text, nl=False)
+        return None
+    body = client.get("/api/v1/credits/statement", limit=limit, **query)
+    return body, _table(body["items"]) if body["items"] else "there are no entries"
 
 
 @commands.command()
+@client_command
 def grant(
-    owner: Annotated[str, typer.Argument(help="Who gets them.")],
+    client: Client,
+    owner: Annotated[str, typer.Argument(help="The owner that gets the credits.")],
     amount: Amount,
     note: Note = "",
     key: Key = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Give credits; as an administrator. `-- -5` takes five away."""
-    _post("grants", {"owner": owner, "amount": amount, "note": note}, key, Printer(as_json), url, token)
+) -> Reply:
+    """Give credits to an owner; for administrators. `-- -5` takes five away."""
+    body = _write(client, "POST", "grants", {"owner": owner, "amount": amount, "note": note}, key)
+    return body, _entry_lines(body)
 
 
 @commands.command()
+@client_command
 def transfer(
-    sender: Annotated[str, typer.Argument(help="Who gives them.", metavar="FROM")],
-    recipient: Annotated[str, typer.Argument(help="Who gets them: account, or account:user.", metavar="TO")],
+    client: Client,
+    sender: Annotated[str, typer.Argument(help="The owner that gives the credits.", metavar="FROM")],
+    recipient: Annotated[
+        str, typer.Argument(help="The owner that gets them: account, or account:user.", metavar="TO")
+    ],
     amount: Amount,
     note: Note = "",
     key: Key = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Move credits between an account and its end users; an administrator, between any two."""
-    body = {"from": sender, "to": recipient, "amount": amount, "note": note}
-    _post("transfers", body, key, Printer(as_json), url, token)
+) -> Reply:
+    """Move credits between an account and its end users; administrators between any two owners."""
+    fields = {"from": sender, "to": recipient, "amount": amount, "note": note}
+    body = _write(client, "POST", "transfers", fields, key)
+    return body, _entry_lines(body)
 
 
 @commands.command()
+@client_command
 def account(
-    owner: Annotated[str, typer.Argument(help="Whose: account, or account:user.")],
-    exempt: Annotated[bool, typer.Option("--exempt/--paying", help="Whether its jobs cost nothing.")],
+    client: Client,
+    owner: Annotated[str, typer.Argument(help="The owner: account, or account:user.")],
+    exempt: Annotated[bool, typer.Option("--exempt/--paying", help="Whether the owner's jobs are free.")],
     note: Note = "",
     key: Key = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Say whether an owner pays for jobs; as an administrator."""
-    from imagemill.cli.client import segment
-
-    body = {"exempt": exempt, "note": note}
-    out, path = Printer(as_json), f"accounts/{segment(owner)}"
-    _post(path, body, key, out, url, token, method="PUT")
-    out.say(f"{owner} pays nothing" if exempt else f"{owner} pays for its jobs")
+) -> Reply:
+    """Set whether an owner pays for jobs; for administrators."""
+    fields = {"exempt": exempt, "note": note}
+    body = _write(client, "PUT", f"accounts/{quote_segment(owner)}", fields, key)
+    outcome = f"{owner} pays nothing" if exempt else f"{owner} pays for its jobs"
+    return body, [*_entry_lines(body), outcome]
 
 
+@client_command
 def price(
-    recipe: Annotated[str, typer.Option("--recipe", help="Which recipe.")] = "textToImage",
+    client: Client,
+    recipe: Annotated[str, typer.Option("--recipe", help="The recipe of the job.")] = "textToImage",
     given: Annotated[
         list[str] | None,
-        typer.Option("--set", help="width, height, steps, quantity or backend: --set width=1024."),
+        typer.Option(
+            "--set",
+            help="width, height, steps, quantity or backend of the job, such as width=1024; may be repeated.",
+        ),
     ] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Say what pictures of a recipe cost."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get("/api/v1/prices", recipe=recipe, **_settings(given or []))
-        if as_json:
-            out.json(body)
-        else:
-            free = "" if body["charged"] else "; jobs are free here"
-            out.say(f"{body['estimate']:g} credits{free}")
+) -> Reply:
+    """Show the price of a job."""
+    body = client.get("/api/v1/prices", recipe=recipe, **_parse_parameters(given or []))
+    free = "" if body["charged"] else "; jobs are free on this server"
+    return body, f"{body['estimate']:g} credits{free}"
 
 
-_SIZES = ("width", "height", "steps", "quantity", "backend")
+_PARAMETERS = ("width", "height", "steps", "quantity", "backend")
 
 
-def _settings(given: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _parse_parameters(given: list[str]) -> dict[str, str]:
+    parsed: dict[str, str] = {}
     for text in given:
         name, separator, value = text.partition("=")
-        if not separator or name not in _SIZES:
-            raise CliError(f"--set: {text!r} should be one of {', '.join(_SIZES)}, =, a value", UNUSABLE)
-        found[name] = value
-    return found
+        if not separator or name not in _PARAMETERS:
+            names = ", ".join(_PARAMETERS)
+            raise CliError(f"--set: {text!r} should be NAME=VALUE with a NAME of {names}", UNUSABLE)
+        parsed[name] = value
+    return parsed
 
 
-def _post(
-    path: str,
-    body: dict[str, Any],
-    key: str | None,
-    out: Printer,
-    url: str | None,
-    token: str,
-    *,
-    method: str = "POST",
-) -> None:
+def _write(client: Client, method: str, path: str, fields: dict[str, Any], key: str | None) -> Any:
     import uuid
 
-    from imagemill.cli.client import Client
+    headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+    return client.call(method, f"/api/v1/credits/{path}", json=fields, headers=headers)
 
-    with out.reporting(), Client(url, token) as client:
-        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        answer = client.call(method, f"/api/v1/credits/{path}", json=body, headers=headers)
-        if out.as_json:
-            out.json(answer)
-            return
-        for entry in answer["entries"]:
-            out.say(f"{entry['owner']}: {entry['available']:+g}, now {entry['balance']:g} available")
+
+def _entry_lines(body: dict[str, Any]) -> list[str]:
+    return [
+        f"{entry['owner']}: {entry['available']:+g}, now {entry['balance']:g} available"
+        for entry in body["entries"]
+    ]
 
 
 def _table(entries: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("NUMBER", "AT", "KIND", "AVAILABLE", "HELD", "BALANCE", "JOB", "BY", "NOTE"):
-        table.add_column(name, overflow="fold")
+    table = make_table("NUMBER", "AT", "KIND", "AVAILABLE", "HELD", "BALANCE", "JOB", "BY", "NOTE")
     for entry in entries:
         changes = (f"{entry['available']:+g}", f"{entry['held']:+g}", f"{entry['balance']:g}")
         named = (entry["job"] or "", entry["actor"], entry["note"])

@@ -1,4 +1,4 @@
-"""A server of the demo's own: a process on a free port with a fresh data folder, gone when the demo is."""
+"""The temporary server of the demo: a process on a free port with a new data folder."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from imagemill.cli.client import Client
 from imagemill.cli.output import CliError
 from imagemill.config import ALIASES, PREFIX
 
-_START_S = 60.0
+_START_TIMEOUT_S = 60.0
 """A slow machine takes a few seconds."""
-_STOP_S = 20.0
-_TAIL = 20
+_STOP_TIMEOUT_S = 20.0
+_TAIL_LINES = 20
 
-_PACE = {
+_SETTINGS = {
     "IMAGEMILL_SIMULATOR__STEP_MS": "40",
     "IMAGEMILL_SIMULATOR__LOAD_MS": "400",
     "IMAGEMILL_SHUTDOWN_GRACE_S": "5",
     "IMAGEMILL_LOG_FORMAT": "json",
     "IMAGEMILL_LOG_LEVEL": "info",
 }
-"""Slow enough to be watched."""
+"""Rendering takes long enough to watch its progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +41,32 @@ class DemoServer:
 
 @contextmanager
 def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
-    """Raises `CliError`, with the end of the server's log, for whatever goes wrong while it runs."""
+    """Start a server and stop it at the end; its data folder is deleted unless ``keep`` is set.
+
+    Raises `CliError`, with the end of the server's log, if the server or the ``with`` block fails.
+    """
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     log_path = folder / "server.log"
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "imagemill", "serve", "--port", "0", "--data-dir", str(data)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=data,  # no .env and no imagemill.toml are there
+            cwd=data,  # a folder without .env and imagemill.toml
             env=_environment(),
-            start_new_session=True,  # Ctrl+C is for the demo, which then stops the server
+            start_new_session=True,  # Ctrl+C interrupts the demo only, which then stops the server
         )
     try:
-        url = _url(process, log_path)
+        url = _wait_for_url(process, log_path)
         with Client(url, "demo") as client:
             client.get("/health")
-            yield DemoServer(client, time.perf_counter() - began)
+            yield DemoServer(client, time.perf_counter() - started_at)
         _stop(process)
     except CliError as error:
-        details = (*error.details, f"the server's log, {log_path}, ends so:", *_tail(log_path))
-        raise CliError(error.sentence, details=details) from error
+        details = (*error.details, f"the last lines of the server's log, {log_path}:", *_tail(log_path))
+        raise CliError(error.message, details=details) from error
     finally:
         if process.poll() is None:
             process.kill()
@@ -73,40 +76,40 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
 
 
 def _environment() -> dict[str, str]:
-    """This one without any setting of ours: a demo is the same everywhere."""
-    foreign = set(ALIASES)
+    """Return this process's environment without settings, so that a demo is the same everywhere."""
+    aliases = set(ALIASES)
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(PREFIX) and name.upper() not in foreign
+        if not name.upper().startswith(PREFIX) and name.upper() not in aliases
     }
-    return {**kept, **_PACE}
+    return {**kept, **_SETTINGS}
 
 
-def _url(process: "subprocess.Popen[bytes]", log_path: Path) -> str:
-    """Where the server says it listens."""
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end:
-        for line in _lines(log_path):
+def _wait_for_url(process: "subprocess.Popen[bytes]", log_path: Path) -> str:
+    """Return the URL that the server logs once it listens."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        for line in _read_log(log_path):
             if "url" in line:
                 return str(line["url"])
         if process.poll() is not None:
-            raise CliError(f"the server ended at its start, with status {process.returncode}")
+            raise CliError(f"the server did not start; its exit status is {process.returncode}")
         time.sleep(0.02)
-    raise CliError(f"the server was not ready within {_START_S:.0f} s")
+    raise CliError(f"the server was not ready within {_START_TIMEOUT_S:.0f} s")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        status = process.wait(_STOP_S)
+        status = process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise CliError(f"the server did not stop within {_STOP_S:.0f} s") from None
+        raise CliError(f"the server did not stop within {_STOP_TIMEOUT_S:.0f} s") from None
     if status != 0:
-        raise CliError(f"the server ended with status {status}")
+        raise CliError(f"the server's exit status is {status}")
 
 
-def _lines(log_path: Path) -> Iterator[dict[str, Any]]:
+def _read_log(log_path: Path) -> Iterator[dict[str, Any]]:
     for text in log_path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
@@ -117,18 +120,18 @@ def _lines(log_path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _tail(log_path: Path) -> list[str]:
-    """The last lines for people: of a traceback its last line, of what is no log line all."""
+    """Return the last lines of the log; an exception is shortened to its last line."""
     try:
-        texts = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
+        texts = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
     except OSError as error:
         return [f"({error.strerror})"]
-    return [_readable(text) for text in texts] or ["(empty)"]
+    return [_format_log_line(text) for text in texts] or ["(empty)"]
 
 
-def _readable(text: str) -> str:
+def _format_log_line(text: str) -> str:
     try:
         line = json.loads(text)
-        why = line.get("exception") or line.get("why") or ""
-        return f"{line['level']}: {line['event']}" + (f": {why.splitlines()[-1]}" if why else "")
+        reason = line.get("exception") or line.get("why") or ""
+        return f"{line['level']}: {line['event']}" + (f": {reason.splitlines()[-1]}" if reason else "")
     except (ValueError, KeyError, AttributeError):
         return text

@@ -1,4 +1,4 @@
-"""What `imagemill doctor` looks at, joined from the settings: one check a part of the installation."""
+"""The checks of `imagemill doctor`, built from the settings: one for each part of the installation."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.settings_check import unknown_variables, variables
-from imagemill.cli.startup import shown_database
+from imagemill.cli.startup import redacted_database_url
 from imagemill.config import Settings
 from imagemill.db.database import Database
 from imagemill.db.engine import inspect_database, open_engines
@@ -31,15 +31,15 @@ from imagemill.settings import mask_url
 Check = Callable[[], Iterator[Finding]]
 
 CLOCK_WARNING_S = 0.5
-"""Leases are renewed every second or so: less than this is lost in it."""
-FULL_BYTES = 256 * 2**20
-"""A database needs this much to grow in until somebody comes."""
-LITTLE_BYTES = 4 * 2**30
+"""Leases are renewed about every second, so a smaller difference of the clocks does no harm."""
+MIN_FREE_BYTES = 256 * 2**20
+"""The free bytes a database needs to grow in until an operator makes room."""
+LOW_FREE_BYTES = 4 * 2**30
 """About two thousand pictures of a megapixel."""
 
 
 class DatabaseView(Protocol):
-    """What was seen of a database; see `imagemill.db.engine.DatabaseStatus`."""
+    """The state of a database; see `imagemill.db.engine.DatabaseStatus`."""
 
     @property
     def kind(self) -> str: ...
@@ -54,14 +54,14 @@ class DatabaseView(Protocol):
 
 
 class DoctorCheckFailed(Exception):
-    """Why something cannot be used, and what to do."""
+    """A part cannot be used, for ``reason``; ``remedy`` says how to repair it."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}: {remedy}")
 
 
-def run(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
-    """One after the other; a check that cannot go on ends with its error."""
+def run_checks(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
+    """Run the checks one after the other; a check that cannot go on ends with an error."""
     for subject, check in checks:
         try:
             yield from check()
@@ -69,18 +69,23 @@ def run(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
             yield Finding(Level.ERROR, subject, str(error))
 
 
-def check_database(look: Callable[[], DatabaseView], shown: str, lease_s: float) -> Iterator[Finding]:
-    """``shown``: its address without a password; ``lease_s``: the leading scheduler's, which clocks bound."""
+def check_database(inspect: Callable[[], DatabaseView], address: str, lease_s: float) -> Iterator[Finding]:
+    """Check that the database answers, its schema and its clock.
+
+    ``address`` is shown and has no password; ``lease_s`` is the leader's lease, the limit for clocks.
+    """
     try:
-        seen = look()
+        seen = inspect()
     except StorageError as error:
         reason = " ".join(str(error).split())
         raise DoctorCheckFailed(
-            f"{shown} does not answer ({reason})",
+            f"{address} does not answer ({reason})",
             "start it, or correct IMAGEMILL_DATABASE_URL",
         ) from error
     took = f" in {seen.round_trip_s * 1000:.1f} ms" if seen.round_trip_s else ""
-    yield Finding(Level.OK, "database", f"{shown} answers{took}" if seen.revision else f"{shown} can be used")
+    yield Finding(
+        Level.OK, "database", f"{address} answers{took}" if seen.revision else f"{address} can be used"
+    )
     yield _revision(seen)
     if seen.kind != "sqlite":
         yield _clock(seen.clock_ahead_s, lease_s)
@@ -88,51 +93,53 @@ def check_database(look: Callable[[], DatabaseView], shown: str, lease_s: float)
 
 def _revision(seen: DatabaseView) -> Finding:
     if seen.revision == seen.required_revision:
-        return Finding(Level.OK, "revision", f"{seen.revision}, as this version wants it")
+        return Finding(Level.OK, "revision", f"{seen.revision}, the revision of this version")
     if seen.revision is None:
-        return Finding(Level.WARNING, "revision", "it is empty: run imagemill migrate, or start a server")
+        return Finding(
+            Level.WARNING, "revision", "the database is empty: run imagemill migrate, or start a server"
+        )
     if seen.revision < seen.required_revision:
-        text = f"{seen.revision}, and this version wants {seen.required_revision}: run imagemill migrate"
+        text = f"{seen.revision}, but this version needs {seen.required_revision}: run imagemill migrate"
         return Finding(Level.WARNING, "revision", text)
     known = seen.required_revision
-    text = f"{seen.revision} is of a newer version (this one knows {known}): update this machine"
+    text = f"{seen.revision} is from a newer version (this one knows {known}): update this machine"
     return Finding(Level.ERROR, "revision", text)
 
 
 def _clock(ahead_s: float, lease_s: float) -> Finding:
     text = f"this machine is {abs(ahead_s):.3f} s {'ahead of' if ahead_s >= 0 else 'behind'} the database"
     if abs(ahead_s) >= lease_s:
-        remedy = f"start time synchronisation here and there; leases of {lease_s:g} s mean nothing so"
+        remedy = f"start time synchronisation on both machines; leases of {lease_s:g} s do not work like this"
         return Finding(Level.ERROR, "clock", f"{text}: {remedy}")
     if abs(ahead_s) >= CLOCK_WARNING_S:
-        return Finding(Level.WARNING, "clock", f"{text}: look at time synchronisation, here and there")
+        return Finding(Level.WARNING, "clock", f"{text}: check time synchronisation on both machines")
     return Finding(Level.OK, "clock", text)
 
 
-def check_blobs(blobs: Callable[[], BlobStore], shown: str, remedy: str) -> Iterator[Finding]:
-    """Writes a file of its own, reads it back and deletes it."""
+def check_blobs(open_store: Callable[[], BlobStore], name: str, remedy: str) -> Iterator[Finding]:
+    """Write a test file, read it back and delete it."""
     data = secrets.token_bytes(64)
     key = f"health/doctor-{data[:8].hex()}"
     started = time.perf_counter()
     try:
-        store = blobs()
+        store = open_store()
         store.put(key, data, "application/octet-stream")
         try:
             same = store.get(key) == data
         finally:
             store.delete([key])
     except (ImagemillError, OSError) as error:
-        raise DoctorCheckFailed(f"{shown}: {error}", remedy) from error
+        raise DoctorCheckFailed(f"{name}: {error}", remedy) from error
     took = f"{(time.perf_counter() - started) * 1000:.0f} ms"
     if same:
-        yield Finding(Level.OK, "blobs", f"{shown}: written, read and deleted in {took}")
+        yield Finding(Level.OK, "blobs", f"{name}: a test file was written, read and deleted in {took}")
     else:
-        text = f"{shown} gave back other bytes than were written: {remedy}"
+        text = f"{name} returned other bytes than were written: {remedy}"
         yield Finding(Level.ERROR, "blobs", text)
 
 
 def check_folder(folder: Path) -> Iterator[Finding]:
-    """The data folder: rights and room. It is made as a server would make it."""
+    """Check permissions and free space of the data folder, which is created as a server would do."""
     probe = folder / f".doctor-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,31 +148,34 @@ def check_folder(folder: Path) -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
-        remedy = f"give it to {user}, or name another one in IMAGEMILL_DATA_DIR"
+        remedy = f"make {user} its owner, or set IMAGEMILL_DATA_DIR to another folder"
         raise DoctorCheckFailed(f"{folder}: {error.strerror or error}", remedy) from error
-    yield room(folder, free)
-    kept = folder / "secrets"
-    if os.name == "posix" and kept.is_dir() and stat.S_IMODE(kept.stat().st_mode) & 0o077:
-        yield Finding(Level.WARNING, "rights", f"others can look into {kept}: chmod 700 {kept}")
+    yield check_free_space(folder, free)
+    secrets_folder = folder / "secrets"
+    if os.name == "posix" and secrets_folder.is_dir() and stat.S_IMODE(secrets_folder.stat().st_mode) & 0o077:
+        text = f"other users can read {secrets_folder}: chmod 700 {secrets_folder}"
+        yield Finding(Level.WARNING, "rights", text)
 
 
-def room(folder: Path, free: int) -> Finding:
-    text = f"{folder} can be written to, {free / 2**30:.1f} GB free"
-    if free < FULL_BYTES:
-        return Finding(Level.ERROR, "folder", f"{text}: make room, the database cannot go on")
-    if free < LITTLE_BYTES:
-        return Finding(Level.WARNING, "folder", f"{text}: make room, or lower IMAGEMILL_JOB__RETENTION_DAYS")
+def check_free_space(folder: Path, free: int) -> Finding:
+    text = f"{folder} is writable, {free / 2**30:.1f} GB free"
+    if free < MIN_FREE_BYTES:
+        return Finding(Level.ERROR, "folder", f"{text}: free some space, the database cannot grow")
+    if free < LOW_FREE_BYTES:
+        return Finding(
+            Level.WARNING, "folder", f"{text}: free some space, or lower IMAGEMILL_JOB__RETENTION_DAYS"
+        )
     return Finding(Level.OK, "folder", text)
 
 
 def check_answer(subject: str, ask: Callable[[], str]) -> Iterator[Finding]:
-    """Something that answers with a sentence, or raises `DoctorCheckFailed`."""
+    """Check a part with ``ask``, which returns a sentence or raises `DoctorCheckFailed`."""
     yield Finding(Level.OK, subject, ask())
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
-    """A node and whether it answers now."""
+    """A node and whether it answers now; ``error`` is empty if it does."""
 
     name: str
     url: str
@@ -174,127 +184,142 @@ class NodeCheck:
     draining: bool = False
 
 
-def check_nodes(looks: Callable[[], Sequence[NodeCheck]], *, simulated: bool) -> Iterator[Finding]:
-    """A node that is away is a warning while another one works; without any that works it is an error."""
-    nodes = looks()
+def check_nodes(ask_nodes: Callable[[], Sequence[NodeCheck]], *, simulated: bool) -> Iterator[Finding]:
+    """Check that nodes answer: one that does not is a warning, an error if no node answers."""
+    nodes = ask_nodes()
     if not nodes:
-        what = "the simulator draws" if simulated else "jobs will wait"
-        text = f"there is no ComfyUI node, so {what}: imagemill nodes add NAME http://HOST:8188"
+        effect = "the simulator makes the pictures" if simulated else "jobs will wait"
+        text = f"there is no ComfyUI node, so {effect}: imagemill nodes add NAME http://HOST:8188"
         yield Finding(Level.WARNING, "nodes", text)
         return
     level = Level.WARNING if any(not node.error for node in nodes) else Level.ERROR
     for node in nodes:
         if node.error:
-            text = f"{node.name} ({node.url}) {node.error}; look closer: imagemill nodes doctor {node.name}"
+            text = f"{node.name} ({node.url}) {node.error}; for details: imagemill nodes doctor {node.name}"
             yield Finding(level, "nodes", text)
         else:
-            note = ", drained" if node.draining else ""
-            yield Finding(Level.OK, "nodes", f"{node.name} ({node.url}) is ComfyUI {node.version}{note}")
+            note = ", draining" if node.draining else ""
+            yield Finding(Level.OK, "nodes", f"{node.name} ({node.url}) runs ComfyUI {node.version}{note}")
 
 
 PARTS = ("settings", "folder", "database", "broker", "redis", "blobs", "nodes")
 
-_ANSWER_S = 5.0
-"""Who takes longer is away, as far as a job is concerned."""
-_AT_ONCE = 16
-"""Nodes asked at the same time."""
+_TIMEOUT_S = 5.0
+"""A job would not wait longer for a broker, Redis or a node."""
+_CONCURRENT_NODES = 16
+"""Nodes that are checked at the same time."""
 
 
-def checks(settings: Settings) -> Sequence[tuple[str, Check]]:
-    """In the order in which they are worth repairing."""
+def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
+    """Return the checks, in the order in which faults should be repaired."""
     database = partial(inspect_database, settings.database)
     s3 = settings.s3
-    shown = f"the bucket {s3.bucket}" if s3.bucket else f"the folder {settings.data_dir / 'blobs'}"
-    remedy = "look at IMAGEMILL_S3__ENDPOINT, the bucket and its key" if s3.bucket else "look at its rights"
+    name = f"the bucket {s3.bucket}" if s3.bucket else f"the folder {settings.data_dir / 'blobs'}"
+    remedy = "check IMAGEMILL_S3__ENDPOINT, the bucket and its key" if s3.bucket else "check its permissions"
     found: dict[str, Check] = {
-        "settings": partial(_settings, settings),
+        "settings": partial(_check_settings, settings),
         "folder": partial(check_folder, settings.data_dir),
-        "database": partial(check_database, database, shown_database(settings), settings.leader_lease_s),
-        "blobs": partial(check_blobs, lambda: open_blobs(settings.data_dir / "blobs", s3), shown, remedy),
-        "nodes": partial(_nodes, settings),
+        "database": partial(
+            check_database, database, redacted_database_url(settings), settings.leader_lease_s
+        ),
+        "blobs": partial(check_blobs, lambda: open_blobs(settings.data_dir / "blobs", s3), name, remedy),
+        "nodes": partial(_check_nodes, settings),
     }
     if settings.broker_url:
-        found["broker"] = partial(check_answer, "broker", partial(_broker, settings))
+        found["broker"] = partial(check_answer, "broker", partial(_ask_broker, settings))
     if settings.pubsub_redis_url:
-        found["redis"] = partial(check_answer, "redis", partial(_redis, settings.pubsub_redis_url))
+        found["redis"] = partial(check_answer, "redis", partial(_ask_redis, settings.pubsub_redis_url))
     return [(part, found[part]) for part in PARTS if part in found]
 
 
-def _settings(settings: Settings) -> Iterator[Finding]:
-    wrong = unknown_variables(variables())
-    for line in wrong:
+def _check_settings(settings: Settings) -> Iterator[Finding]:
+    unknown = unknown_variables(variables())
+    for line in unknown:
         yield Finding(Level.WARNING, "settings", f"{line}; correct or remove it")
     for line in settings.profile_problems():
         yield Finding(Level.ERROR, "settings", line)
     if settings.broker_url and settings.s3.bucket is None:
-        text = "a fleet with files in a folder: share it between all machines, or set IMAGEMILL_S3__BUCKET"
+        text = "pictures are in a local folder: share it between all machines, or set IMAGEMILL_S3__BUCKET"
         yield Finding(Level.WARNING, "settings", text)
     if settings.broker_url and settings.url_signing_key is None:
-        text = "several API machines need one IMAGEMILL_URL_SIGNING_KEY, or a URL of one fails at another"
+        text = (
+            "several API machines need the same IMAGEMILL_URL_SIGNING_KEY, or one refuses the URLs of another"
+        )
         yield Finding(Level.WARNING, "settings", text)
     if settings.broker_url and settings.database.startswith("sqlite"):
-        text = "a broker with SQLite serves one machine: set IMAGEMILL_DATABASE_URL to PostgreSQL for more"
+        text = "SQLite works on one machine only: for several set IMAGEMILL_DATABASE_URL to PostgreSQL"
         yield Finding(Level.WARNING, "settings", text)
-    if not wrong and not settings.profile_problems():
-        yield Finding(Level.OK, "settings", "all names are known")
+    if not unknown and not settings.profile_problems():
+        yield Finding(Level.OK, "settings", "all settings are valid")
 
 
-def _broker(settings: Settings) -> str:
-    shown = mask_url(settings.broker or "")
+def _ask_broker(settings: Settings) -> str:
+    address = mask_url(settings.broker or "")
     try:
         from imagemill.dispatch.celery_broker import CeleryBroker, make_app
         from imagemill.dispatch.fleet import BrokerUnavailable
     except ModuleNotFoundError as error:
-        raise DoctorCheckFailed(f"{error.name} is missing", "pip install 'imagemill[celery]'") from error
+        raise DoctorCheckFailed(
+            f"the package {error.name} is not installed", "pip install 'imagemill[celery]'"
+        ) from error
     broker = CeleryBroker(make_app(settings))
     try:
         pending = broker.pending("gpu")
     except BrokerUnavailable as error:
-        reason = f"{shown} does not answer ({mask_url(str(error))})"
+        reason = f"{address} does not answer ({mask_url(str(error))})"
         raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_BROKER_URL") from error
     finally:
         broker.close()
-    return f"{shown} answers, {pending} wake-ups for gpu are pending"
+    return f"{address} answers, {pending} wake-ups for gpu are pending"
 
 
-def _redis(url: str) -> str:
-    shown = mask_url(url)
+def _ask_redis(url: str) -> str:
+    address = mask_url(url)
     try:
         import redis
         from redis.exceptions import RedisError
     except ModuleNotFoundError as error:
-        raise DoctorCheckFailed("redis is missing", "pip install 'imagemill[celery]'") from error
-    client: Any = redis.Redis.from_url(url, socket_connect_timeout=_ANSWER_S, socket_timeout=_ANSWER_S)
+        raise DoctorCheckFailed(
+            "the package redis is not installed", "pip install 'imagemill[celery]'"
+        ) from error
+    client: Any = redis.Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S)
     try:
         client.ping()
     except RedisError as error:
-        reason = f"{shown} does not answer ({mask_url(str(error))})"
+        reason = f"{address} does not answer ({mask_url(str(error))})"
         raise DoctorCheckFailed(reason, "start it, or correct IMAGEMILL_REDIS_URL") from error
     finally:
         client.close()
-    return f"{shown} answers"
+    return f"{address} answers"
 
 
-def _nodes(settings: Settings) -> Iterator[Finding]:
-    """Of the settings, and of the table where the database can be read."""
+def _check_nodes(settings: Settings) -> Iterator[Finding]:
+    """Check the nodes of the settings, and those of the table if the database can be read."""
     stored: Sequence[NodeConfig] = ()
     drained: frozenset[str] = frozenset()
     try:
-        stored, drained = _of_table(settings)
+        stored, drained = _read_node_table(settings)
     except StorageError as error:
         reason = " ".join(str(error).split())
-        yield Finding(Level.ERROR, "nodes", f"their table cannot be read ({reason}): see the database")
+        yield Finding(
+            Level.ERROR,
+            "nodes",
+            f"the table of nodes cannot be read ({reason}): see the finding about the database",
+        )
     nodes = {node.name: node for node in (*stored, *configured_nodes(settings.comfyui))}
 
-    def looks() -> list[NodeCheck]:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(partial(_node, drained=drained), nodes.values()))
+    def ask_nodes() -> list[NodeCheck]:
+        with ThreadPoolExecutor(_CONCURRENT_NODES) as pool:
+            return list(pool.map(partial(_ask_node, drained=drained), nodes.values()))
 
-    yield from check_nodes(looks, simulated=settings.simulator.enabled == "auto")
+    yield from check_nodes(ask_nodes, simulated=settings.simulator.enabled == "auto")
 
 
-def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
-    """Empty where the schema is not this version's. Raises `StorageError`."""
+def _read_node_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
+    """Return the stored nodes and the names of drained ones.
+
+    Both are empty if the schema is not this version's. Raises `StorageError`.
+    """
     if inspect_database(settings.database).revision != REVISION:
         return [], frozenset()
     database = Database(open_engines(settings.database))
@@ -305,10 +330,10 @@ def _of_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:
     return [node.config for node in stored], frozenset(drained)
 
 
-def _node(config: NodeConfig, drained: frozenset[str]) -> NodeCheck:
+def _ask_node(config: NodeConfig, drained: frozenset[str]) -> NodeCheck:
     client = None
     try:
-        client = NodeClient(config, connect_s=_ANSWER_S, read_s=_ANSWER_S)
+        client = NodeClient(config, connect_s=_TIMEOUT_S, read_s=_TIMEOUT_S)
         version = str(client.system_stats()["system"].get("comfyui_version", "of unknown version"))
     except (ComfyError, OSError) as error:  # OSError: a CA file that is not there
         return NodeCheck(config.name, config.url, error=str(error))

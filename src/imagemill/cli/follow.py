@@ -1,4 +1,7 @@
-"""Following a job: its server-sent events, resumed where a connection broke."""
+"""Following a job: its server-sent events, resumed where a connection broke, and their display.
+
+httpx2 is imported where it is needed, so that ``--help`` need not load it.
+"""
 
 import json
 import math
@@ -8,28 +11,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
-from imagemill.cli.client import ApiError, Client, read, segment
+from imagemill.cli.client import ApiError, Client, parse_response, quote_segment
 from imagemill.cli.output import CliError, Printer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-_SILENCE_S = 45.0
-"""Three missed keep-alives of the server."""
-_GIVE_UP_S = 60.0
-"""A server away for so long is not waited for any longer."""
-_PAUSE_S = 0.5
+_READ_TIMEOUT_S = 45.0
+"""Without data for this long, three missed keep-alives, the connection counts as lost."""
+GIVE_UP_S = 60.0
+"""A server that does not answer for this long is given up."""
+_RETRY_DELAY_S = 0.5
 
-TERMINAL = {"Succeeded": 0, "Failed": 1, "Canceled": 1, "Expired": 1}
-"""The last events, and the exit status each means."""
+EXIT_STATUS = {"Succeeded": 0, "Failed": 1, "Canceled": 1, "Expired": 1}
+"""The exit status of each event that ends a job."""
+_ENDED = {"succeeded": "succeeded", "failed": "failed", "canceled": "was canceled", "expired": "expired"}
+
+
+def describe_status(status: str) -> str:
+    """Return the end of a sentence about a job: ``succeeded``, ``is queued``."""
+    return _ENDED.get(status, f"is {status}")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """``seq`` is None for progress, which cannot be had again."""
+    """A message of a job's event stream; ``seq`` is None for progress, which cannot be read again."""
 
     name: str
     data: dict[str, Any]
@@ -37,7 +44,7 @@ class StreamMessage:
 
     @property
     def is_last(self) -> bool:
-        return self.name in TERMINAL
+        return self.name in EXIT_STATUS
 
 
 def follow(
@@ -46,57 +53,61 @@ def follow(
     *,
     after: int = 0,
     on_break: Callable[[int], None] = lambda _seq: None,
-    give_up_s: float = _GIVE_UP_S,
-    patience_s: float = math.inf,
+    give_up_s: float = GIVE_UP_S,
+    timeout_s: float = math.inf,
 ) -> Iterator[StreamMessage]:
     """Yield a job's events until the last one, each durable event once.
 
     ``on_break`` gets the number of the last event each time the connection breaks. Raises `ServerUnreachable`
-    when the server does not answer at first or stays away, `ApiError` when it knows no such job, `CliError`
-    when the job has not ended after ``patience_s``.
+    when the server does not answer at first or stays away for ``give_up_s``, `ApiError` when there is no such
+    job, `CliError` when the job has not ended after ``timeout_s``.
     """
+    import httpx2
+
     seq, connected = after, False
     broken_at = time.monotonic()
-    end = broken_at + patience_s
+    deadline = broken_at + timeout_s
     while True:
         try:
-            for message in _stream(client, job_id, seq, end):
+            for message in _stream(client, job_id, seq, deadline):
                 connected, broken_at = True, time.monotonic()
                 seq = message.seq or seq
                 yield message
                 if message.is_last:
                     return
-        except ApiError as refusal:
-            if not connected or refusal.status_code < 500:
+        except ApiError as error:
+            if not connected or error.status_code < 500:
                 raise
         except httpx2.HTTPError as error:
-            _check(end)
+            _check_deadline(deadline)
             if not connected or time.monotonic() - broken_at > give_up_s:
-                raise client.absent(error) from error
+                raise client.connection_error(error) from error
             on_break(seq)
-        time.sleep(_PAUSE_S)
+        time.sleep(_RETRY_DELAY_S)
 
 
-def _check(end: float) -> None:
-    if time.monotonic() > end:
+def _check_deadline(deadline: float) -> None:
+    if time.monotonic() > deadline:
         raise CliError("the job has not ended in time")
 
 
-def _stream(client: Client, job_id: str, after: int, end: float) -> Iterator[StreamMessage]:
+def _stream(client: Client, job_id: str, after: int, deadline: float) -> Iterator[StreamMessage]:
+    import httpx2
+
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-    timeout = httpx2.Timeout(10.0, read=max(0.1, min(_SILENCE_S, end - time.monotonic())))
-    path = f"/api/v1/jobs/{segment(job_id)}/events"
+    timeout = httpx2.Timeout(10.0, read=max(0.1, min(_READ_TIMEOUT_S, deadline - time.monotonic())))
+    path = f"/api/v1/jobs/{quote_segment(job_id)}/events"
     with client.http.stream("GET", path, headers=headers, timeout=timeout) as response:
         if not response.is_success:
             response.read()
-            read(response)
-        for message in messages(response.iter_lines()):
+            parse_response(response)
+        for message in _parse_events(response.iter_lines()):
             yield message
-            _check(end)
+            _check_deadline(deadline)
 
 
-def messages(lines: Iterator[str]) -> Iterator[StreamMessage]:
-    """The events of an SSE body: fields until an empty line; comments are keep-alives."""
+def _parse_events(lines: Iterator[str]) -> Iterator[StreamMessage]:
+    """Yield the events of an SSE body: fields until an empty line; comments are keep-alives."""
     name, data, seq = "", [], None
     for line in lines:
         if not line:
@@ -125,40 +136,45 @@ class TimelineSpan:
     ms: float
 
 
-def spans(events: Iterable[Mapping[str, Any]]) -> list[TimelineSpan]:
-    """Of the durable events of a job, in order. Empty for a job that was never claimed."""
+def timeline_spans(events: Iterable[Mapping[str, Any]]) -> list[TimelineSpan]:
+    """Return the spans of a job's durable events, in order; none for a job that was never claimed."""
     claims = [event for event in events if event["type"] == "Claimed"]
     ordered = list(events)
     if not claims or not ordered:
         return []
-    found = [TimelineSpan("QUEUED", _between(ordered[0], claims[0]))]
+    found = [TimelineSpan("QUEUED", _ms_between(ordered[0], claims[0]))]
     if len(claims) > 1:
-        found.append(TimelineSpan(f"{len(claims) - 1} earlier", _between(claims[0], claims[-1])))
+        plural = "s" if len(claims) > 2 else ""
+        name = f"{len(claims) - 1} earlier attempt{plural}"
+        found.append(TimelineSpan(name, _ms_between(claims[0], claims[-1])))
     stages: list[Mapping[str, Any]] = ordered[-1]["data"].get("stages") or []
     return found + [TimelineSpan(stage["stage"], float(stage["ms"])) for stage in stages]
 
 
-def table(found: list[TimelineSpan]) -> "Table":
+def timeline(events: list[dict[str, Any]]) -> "list[str | Table]":
+    """Return an empty line and a table of the job's spans; nothing for a job that was never claimed."""
+    spans = timeline_spans(events)
+    return ["", _timeline_table(spans)] if spans else []
+
+
+def _timeline_table(spans: list[TimelineSpan]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    longest = max((span.ms for span in found), default=0.0)
-    total = sum(span.ms for span in found)
+    longest = max((span.ms for span in spans), default=0.0)
+    total = sum(span.ms for span in spans)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(no_wrap=True)
-    for span in found:
-        name = (
-            span.name if span.name.isupper() else f"{span.name} attempt{'s' if span.name[0] != '1' else ''}"
-        )
-        grid.add_row(f"  {name}", shown_ms(span.ms), Text(_bar(span.ms, longest), style="cyan"))
-    grid.add_row(Text("  total", style="bold"), Text(shown_ms(total), style="bold"), "")
+    for span in spans:
+        grid.add_row(f"  {span.name}", _format_ms(span.ms), Text(_bar(span.ms, longest), style="cyan"))
+    grid.add_row(Text("  total", style="bold"), Text(_format_ms(total), style="bold"), "")
     return grid
 
 
-def shown_ms(ms: float) -> str:
-    """Three figures are enough: ``0.42 ms``, ``12.5 ms``, ``1 204 ms``."""
+def _format_ms(ms: float) -> str:
+    """Return milliseconds with about three figures: ``0.42 ms``, ``12.5 ms``, ``1 204 ms``."""
     if ms < 10:
         return f"{ms:.2f} ms"
     return f"{ms:.1f} ms" if ms < 100 else f"{ms:,.0f} ms".replace(",", " ")
@@ -170,48 +186,51 @@ def _bar(ms: float, longest: float) -> str:
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
 
 
-def _between(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
+def _ms_between(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
     gap = datetime.fromisoformat(second["at"]) - datetime.fromisoformat(first["at"])
     return max(0.0, gap.total_seconds() * 1000)
 
 
-_QUARTER = 0.25
-"""Without a terminal progress is told in quarters."""
+_PROGRESS_SHARE = 0.25
+"""Where the output is no terminal, progress is printed once for each quarter of a job."""
 
 
 class JobDisplay:
-    """Shows messages as they come and keeps the durable ones. ``told``: each of those gets a line."""
+    """Displays a job's messages as they arrive and keeps its durable events.
 
-    def __init__(self, out: Printer, label: str, *, told: bool = True) -> None:
+    With ``show_events`` each durable event is a line of the output, else only progress is shown.
+    """
+
+    def __init__(self, out: Printer, label: str, *, show_events: bool = True) -> None:
         self.events: list[dict[str, Any]] = []
         self._out = out
         self._label = label
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._told = told
-        self._quarters = 0.0
+        self._show_events = show_events
+        self._printed_share = 0.0
 
     def show(self, stream: Iterable[StreamMessage]) -> StreamMessage:
-        """The last message. Ends with the stream."""
+        """Display the stream until it ends; return its last message."""
         if self._out.as_json or not self._out.console.is_terminal:
-            return self._pass(stream)
+            return self._consume(stream)
         self._bar = _progress_bar(self._out)
         with self._bar as bar:
             self._task = bar.add_task(self._label, total=None, note="waiting")
-            return self._pass(stream)
+            return self._consume(stream)
 
-    def broke(self, seq: int) -> None:
-        """The connection was lost; it is resumed."""
-        self._tell(f"connection lost after event {seq}; resuming there")
+    def report_break(self, seq: int) -> None:
+        """Report that the connection broke and is resumed."""
+        self._print_line(f"connection lost; resuming after event {seq}")
 
-    def _pass(self, stream: Iterable[StreamMessage]) -> StreamMessage:
+    def _consume(self, stream: Iterable[StreamMessage]) -> StreamMessage:
         last: StreamMessage | None = None
         for message in stream:
             last = message
             if message.seq is not None:
                 self.events.append(message.data)
             if self._out.as_json:
-                if self._told:
+                if self._show_events:
                     self._out.json({"event": message.name, **message.data})
             elif message.name in ("progress", "Updated"):
                 self._show_progress(message)
@@ -226,26 +245,26 @@ class JobDisplay:
         if self._bar is not None and self._task is not None:
             note = facts.get("note") or f"step {step} of {total}"
             self._bar.update(self._task, completed=step, total=total or None, note=note)
-        elif share - self._quarters >= _QUARTER:
-            self._quarters = share - share % _QUARTER
+        elif share - self._printed_share >= _PROGRESS_SHARE:
+            self._printed_share = share - share % _PROGRESS_SHARE
             self._out.say(f"  {self._label}: step {step} of {total}")
 
     def _show_event(self, message: StreamMessage) -> None:
-        self._quarters = 0.0
+        self._printed_share = 0.0
         if message.is_last and self._bar is not None and self._task is not None:
             total = self._bar.tasks[0].total or 1
-            done: dict[str, Any] = {"completed": total} if message.name == "Succeeded" else {}
-            self._bar.update(self._task, total=total, note=message.name.lower(), **done)
-        if self._told:
-            self._tell(described(message.data))
+            completed: dict[str, Any] = {"completed": total} if message.name == "Succeeded" else {}
+            self._bar.update(self._task, total=total, note=message.name.lower(), **completed)
+        if self._show_events:
+            self._print_line(describe_event(message.data))
 
-    def _tell(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         if not self._out.as_json:
             self._out.console.print(f"  {line}", style="dim", soft_wrap=True)
 
 
-def described(event: dict[str, Any]) -> str:
-    """An event in a line: ``22:17:44.123  Claimed  attempt 1 on sim-1``."""
+def describe_event(event: dict[str, Any]) -> str:
+    """Return an event as a line: ``22:17:44.123  Claimed  attempt 1 on sim-1``."""
     data: dict[str, Any] = event["data"]
     clock = f"{datetime.fromisoformat(event['at']).astimezone():%H:%M:%S.%f}"[:-3]
     facts: list[str] = []
@@ -258,13 +277,6 @@ def described(event: dict[str, Any]) -> str:
     elif "step" in data:
         facts.append(f"step {data['step']} of {data.get('total')}")
     return f"{clock}  {event['type']:<12} {', '.join(facts)}".rstrip()
-
-
-def show_timeline(out: Printer, events: list[dict[str, Any]]) -> None:
-    found = spans(events)
-    if found:
-        out.say("")
-        out.say(table(found))
 
 
 def _progress_bar(out: Printer) -> "Progress":

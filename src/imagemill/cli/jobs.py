@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
+from imagemill.cli.client import Client, Reply, client_command, quote_segment
+from imagemill.cli.follow import (
+    EXIT_STATUS,
+    JobDisplay,
+    describe_event,
+    describe_status,
+    follow,
+    timeline,
+)
+from imagemill.cli.output import Printer
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,112 +33,84 @@ _STYLES = {
 
 
 @commands.command("list")
+@client_command
 def list_(
+    client: Client,
     status: Annotated[
-        list[str] | None, typer.Option("--status", "-s", help="Only these: queued, running, failed, ...")
+        list[str] | None,
+        typer.Option("--status", "-s", help="Only jobs in this status: queued, running, failed, ..."),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only this recipe.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")] = 20,
-    cursor: Annotated[str | None, typer.Option(help="`next` of the page before.")] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
+    recipe: Annotated[str | None, typer.Option(help="Only jobs of this recipe.")] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of jobs to list.")
+    ] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(help="Continue a list: the value `next` of the page before.")
+    ] = None,
+) -> Reply:
     """List jobs, newest first."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        query = {"status": status, "recipe": recipe, "limit": limit, "cursor": cursor}
-        page = client.get("/api/v1/jobs", **{name: value for name, value in query.items() if value})
-        if as_json:
-            out.json(page)
-        elif not page["items"]:
-            out.say("no such jobs" if status or recipe else "no jobs yet; examples/ has bodies to submit")
-        else:
-            out.say(_table(page["items"]))
-            if page["next"]:
-                out.say(f"\nmore: imagemill jobs list --cursor {page['next']}")
+    query = {"status": status, "recipe": recipe, "limit": limit, "cursor": cursor}
+    page = client.get("/api/v1/jobs", **{name: value for name, value in query.items() if value})
+    if not page["items"]:
+        return page, "no such jobs" if status or recipe else "no jobs yet; examples/ has bodies to submit"
+    more = [f"\nmore: imagemill jobs list --cursor {page['next']}"] if page["next"] else []
+    return page, [_table(page["items"]), *more]
 
 
 @commands.command()
-def show(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Show one job: its state, events, timeline and pictures."""
-    from imagemill.cli.client import Client, segment
-    from imagemill.cli.follow import described, show_timeline
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get(f"/api/v1/jobs/{segment(job)}")
-        events = client.get(f"/api/v1/jobs/{segment(job)}/events", stream="false")["items"]
-        if as_json:
-            out.json(body | {"events": events})
-            return
-        _show_facts(out, body)
-        out.say("")
-        for event in events:
-            out.say(f"  {described(event)}")
-        show_timeline(out, events)
-        _show_end(out, body)
+@client_command
+def show(client: Client, job: JobId) -> Reply:
+    """Show one job: its status, events, timeline and pictures."""
+    body = client.get(f"/api/v1/jobs/{quote_segment(job)}")
+    events = client.get(f"/api/v1/jobs/{quote_segment(job)}/events", stream="false")["items"]
+    lines = [f"  {describe_event(event)}" for event in events]
+    return body | {"events": events}, [*_facts(body), "", *lines, *timeline(events), *_result(body)]
 
 
 @commands.command()
-def watch(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Follow a job until it ends. Exit status 0 when it succeeded, else 1."""
-    from imagemill.cli.client import Client, segment
-    from imagemill.cli.follow import TERMINAL, JobDisplay, follow, show_timeline
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        screen = JobDisplay(out, "rendering")
-        last = screen.show(follow(client, job, on_break=screen.broke))
-        if not as_json:
-            show_timeline(out, screen.events)
-            _show_end(out, client.get(f"/api/v1/jobs/{segment(job)}"))
-    raise typer.Exit(TERMINAL[last.name])
+@client_command
+def watch(client: Client, out: Printer, job: JobId) -> None:
+    """Follow a job until it ends. The exit status is 0 if it succeeded, else 1."""
+    display = JobDisplay(out, "rendering")
+    last = display.show(follow(client, job, on_break=display.report_break))
+    if not out.as_json:
+        for part in [*timeline(display.events), *_result(client.get(f"/api/v1/jobs/{quote_segment(job)}"))]:
+            out.say(part)
+    raise typer.Exit(EXIT_STATUS[last.name])
 
 
 @commands.command()
-def cancel(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+@client_command
+def cancel(client: Client, job: JobId) -> Reply:
     """Cancel a job; a running one stops within a step."""
-    _act(job, "cancel", as_json, url, token)
+    body = client.post(f"/api/v1/jobs/{quote_segment(job)}/cancel")
+    if body["status"] == "running":
+        return body, f"job {body['id']} is being canceled"
+    return body, f"job {body['id']} {describe_status(body['status'])}"
 
 
 @commands.command()
-def replay(job: JobId, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Submit a finished job again, as a new one that asks for exactly the same."""
-    _act(job, "replay", as_json, url, token)
-
-
-def _act(job: str, verb: str, as_json: bool, url: str | None, token: str) -> None:
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.post(f"/api/v1/jobs/{segment(job)}/{verb}")
-        if as_json:
-            out.json(body)
-        elif verb == "replay":
-            out.say(f"job {body['id']} is {body['status']}; follow it: imagemill jobs watch {body['id']}")
-        elif body["status"] == "running":
-            out.say(f"job {body['id']} is told to stop")
-        else:
-            out.say(f"job {body['id']} is {body['status']}")
+@client_command
+def replay(client: Client, job: JobId) -> Reply:
+    """Submit a finished job again, as a new job with the same input."""
+    body = client.post(f"/api/v1/jobs/{quote_segment(job)}/replay")
+    status = describe_status(body["status"])
+    return body, f"job {body['id']} {status}; follow it: imagemill jobs watch {body['id']}"
 
 
 def _table(jobs: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    whole = ("JOB", "STATUS", "CREATED", "TOOK")
-    for name in ("JOB", "STATUS", "CREATED", "TOOK", "RECIPE", "TRIES", "NODE", "NAME"):
-        table.add_column(name, no_wrap=True, min_width=len(name) if name in whole else None)
+    never_cut = ("JOB", "STATUS", "CREATED", "TOOK")
+    for name in ("JOB", "STATUS", "CREATED", "TOOK", "RECIPE", "ATTEMPT", "NODE", "NAME"):
+        table.add_column(name, no_wrap=True, min_width=len(name) if name in never_cut else None)
     for job in jobs:
         table.add_row(
             job["id"],
-            _status(job),
-            _local(job["createdAt"]),
-            _took(job),
+            _styled_status(job),
+            _format_time(job["createdAt"]),
+            _format_duration(job),
             job["recipe"],
             str(job["attempt"]),
             job["node"] or "",
@@ -138,58 +119,59 @@ def _table(jobs: list[dict[str, Any]]) -> Any:
     return table
 
 
-def _show_facts(out: Printer, job: dict[str, Any]) -> None:
+def _facts(job: dict[str, Any]) -> "list[Text]":
     from rich.text import Text
 
-    out.say(Text.assemble(("job ", "dim"), (job["id"], "bold"), "  ", _status(job)))
     facts = {
         "recipe": job["recipe"],
         "name": job["name"],
         "node": job["node"],
-        "because": job["reason"],
-        "waits": job.get("waits"),
-        "retry": _local(job["retryAt"]) if job["retryAt"] else None,
-        "created": _local(job["createdAt"]),
-        "took": _took(job) or None,
+        "reason": job["reason"],
+        "waiting": job.get("waits"),
+        "retry": _format_time(job["retryAt"]) if job["retryAt"] else None,
+        "created": _format_time(job["createdAt"]),
+        "took": _format_duration(job) or None,
         "trace": job["trace"],
     }
-    for name, value in facts.items():
-        if value:
-            out.say(Text.assemble((f"  {name:<8}", "dim"), str(value)))
+    return [
+        Text.assemble(("job ", "dim"), (job["id"], "bold"), "  ", _styled_status(job)),
+        *(Text.assemble((f"  {name:<8}", "dim"), str(value)) for name, value in facts.items() if value),
+    ]
 
 
-def _show_end(out: Printer, job: dict[str, Any]) -> None:
-    """Its pictures, or why there are none and what to do."""
+def _result(job: dict[str, Any]) -> list[Any]:
+    """Return the job's pictures, or its error and what to do about it, as lines."""
     from rich.text import Text
 
-    out.say("")
+    parts: list[Any] = [""]
     if error := job["error"]:
-        out.say(Text.assemble((f"  {error['code']}: ", "red"), error["message"]))
+        parts.append(Text.assemble((f"  {error['code']}: ", "red"), error["message"]))
         if error.get("advice"):
-            out.say(f"  {error['advice']}")
+            parts.append(f"  {error['advice']}")
     elif job["status"] != "succeeded" and job["finishedAt"]:
-        out.say(Text.assemble("  the job is ", _status(job)))
+        parts.append(f"  the job {describe_status(job['status'])}")
     for picture in job["artifacts"]:
         size = f"{picture['width']} x {picture['height']}"
-        out.say(Text.assemble((f"  {size}, seed {picture['seed']}  ", "dim"), picture["url"]))
+        parts.append(Text.assemble((f"  {size}, seed {picture['seed']}  ", "dim"), picture["url"]))
+    return parts
 
 
-def _status(job: dict[str, Any]) -> "Text":
+def _styled_status(job: dict[str, Any]) -> "Text":
     from rich.text import Text
 
     return Text(job["status"], style=_STYLES.get(job["status"], ""))
 
 
-def _local(moment: str) -> str:
-    """The time of today, the date of other days."""
-    then = datetime.fromisoformat(moment).astimezone()
-    is_today = then.date() == datetime.now().astimezone().date()
-    return f"{then:%H:%M:%S}" if is_today else f"{then:%Y-%m-%d %H:%M}"
+def _format_time(text: str) -> str:
+    """Return the local time of day for today, date and time for other days."""
+    moment = datetime.fromisoformat(text).astimezone()
+    is_today = moment.date() == datetime.now().astimezone().date()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _took(job: dict[str, Any]) -> str:
-    """From the first claim to the end."""
+def _format_duration(job: dict[str, Any]) -> str:
+    """Return the seconds from the first claim to the end, empty for a job that has not ended."""
     if not job["startedAt"] or not job["finishedAt"]:
         return ""
-    gap = datetime.fromisoformat(job["finishedAt"]) - datetime.fromisoformat(job["startedAt"])
-    return f"{gap.total_seconds():.2f} s"
+    duration = datetime.fromisoformat(job["finishedAt"]) - datetime.fromisoformat(job["startedAt"])
+    return f"{duration.total_seconds():.2f} s"

@@ -1,21 +1,21 @@
-"""``imagemill keys``: on the database of the settings itself, as the first key is made without any key."""
+"""``imagemill keys``: API keys, in the database of the settings, as the first key is made without a key."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagemill.cli.output import UNUSABLE, CliError, DataDir, Json, Printer
+from imagemill.cli.output import UNUSABLE, CliError, DataDir, Json, Printer, load_settings, table_of
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.stores import Stores
     from imagemill.domain.access import Role
 
 commands = typer.Typer(
-    help="API keys: create, list, revoke. Works on the database of the settings; no server is needed.",
+    help="API keys: create, list, revoke. Uses the database of the settings; no server is needed.",
     no_args_is_help=True,
 )
 
-Owner = Annotated[str, typer.Option("--owner", help="The account it is for; made when it is not there.")]
+Owner = Annotated[str, typer.Option("--owner", help="The account of the key; created if it does not exist.")]
 _ROLES = "user, operator or admin"
 
 
@@ -25,64 +25,68 @@ def create(
     role: Annotated[
         str | None, typer.Option("--role", help=f"Role of a new account: {_ROLES}. Default: user.")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
+    name: Annotated[str, typer.Option("--name", help="A note of what the key is for.")] = "",
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="What it may do, such as jobs:read; may be repeated. Default: all."),
+        typer.Option(
+            "--scope",
+            help="A scope, such as jobs:read; may be repeated. Default: all scopes of the role.",
+        ),
     ] = None,
     service: Annotated[
-        bool, typer.Option("--service", help="It may act for end users, named by X-Imagemill-User.")
+        bool,
+        typer.Option("--service", help="The key may act for end users, named by X-Imagemill-User."),
     ] = False,
     expires_days: Annotated[
-        float | None, typer.Option("--expires-days", min=0.001, help="Default: it does not expire.")
+        float | None,
+        typer.Option(
+            "--expires-days", min=0.001, help="Days after which the key expires. Default: it does not expire."
+        ),
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and show it, once."""
+    """Create a key and show it, only once."""
     out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.keys import KeyRequest, Keys, scopes_of
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
 
         settings = load_settings(data_dir=data_dir)
-        with open_store(settings) as store:
-            was_open = not store.accounts.has_credentials()
-            _ensure_account(store, owner, role_of(role) if role else None)
-            wanted = scopes_of("--scope", scopes) if scopes else None
-            life_s = expires_days * 86_400 if expires_days else None
-            made = Keys(store.accounts, lambda: None).make(
-                KeyRequest(name[:200], wanted, service, life_s), owner
+        with open_migrated_stores(settings) as stores:
+            is_first = not stores.accounts.has_credentials()
+            _ensure_account(stores, owner, parse_role(role) if role else None)
+            chosen = scopes_of("--scope", scopes) if scopes else None
+            lifetime_s = expires_days * 86_400 if expires_days else None
+            made = Keys(stores.accounts, lambda: None).make(
+                KeyRequest(name[:200], chosen, service, lifetime_s), owner
             )
-            note(store, "keys create", f"{owner}/{made.key.id}")
+            record_audit(stores, "keys create", f"{owner}/{made.key.id}")
         if as_json:
             out.json({"id": made.key.id, "owner": owner, "scopes": sorted(made.key.scopes), "key": made.text})
             return
         out.say(made.text)
         out.say("It is not shown again. Send it as 'Authorization: Bearer <key>', or set IMAGEMILL_TOKEN.")
-        if was_open and settings.auth.required == "auto" and settings.auth.admin_key is None:
+        if is_first and settings.auth.required == "auto" and settings.auth.admin_key is None:
             out.say(
-                "It is the first one: from now on servers on this database ask every caller for a key, "
-                "those that run as well."
+                "This is the first key: all servers on this database, running ones too, now require a key."
             )
 
 
 @commands.command("list")
 def list_(
-    owner: Annotated[str | None, typer.Option("--owner", help="Only this account's.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Only keys of this account.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """List keys: all but their secret part."""
+    """List keys, without their secret part."""
     out = Printer(as_json)
     with out.reporting():
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
         from imagemill.domain.clock import now_us
 
-        with open_store(load_settings(data_dir=data_dir)) as store:
-            found = store.accounts.keys(owner)
+        with open_migrated_stores(load_settings(data_dir=data_dir)) as stores:
+            keys = stores.accounts.keys(owner)
         rows = [
             {
                 "id": key.id,
@@ -91,17 +95,17 @@ def list_(
                 "state": _state(key.revoked_at, key.expires_at, now_us()),
                 "service": key.is_service,
                 "scopes": sorted(key.scopes),
-                "created": moment(key.created_at),
-                "used": moment(key.used_at),
+                "created": format_time(key.created_at),
+                "used": format_time(key.used_at),
             }
-            for key in found
+            for key in keys
         ]
         if as_json:
             out.json({"items": rows})
         elif not rows:
             out.say("no keys yet; make one: imagemill keys create --owner ops --role admin")
         else:
-            out.say(table(rows))
+            out.say(table_of(rows))
 
 
 @commands.command()
@@ -110,86 +114,66 @@ def revoke(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Refuse a key from now on."""
+    """Revoke a key; servers refuse it from then on."""
     out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.keys import Keys
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
 
         settings = load_settings(data_dir=data_dir)
-        with open_store(settings) as store:
-            revoked = Keys(store.accounts, lambda: None).revoke(key)
-            note(store, "keys revoke", f"{revoked.owner}/{key}")
+        with open_migrated_stores(settings) as stores:
+            revoked = Keys(stores.accounts, lambda: None).revoke(key)
+            record_audit(stores, "keys revoke", f"{revoked.owner}/{key}")
         if as_json:
             out.json({"revoked": key, "owner": revoked.owner})
         else:
             out.say(
-                f"revoked {key} of {revoked.owner}; servers that run refuse it "
+                f"revoked {key} of {revoked.owner}; running servers refuse it "
                 f"within {settings.auth.remember_s:g} s"
             )
 
 
-def _ensure_account(store: "Stores", id_: str, role: "Role | None") -> None:
-    """Raises `CliError` for one that is there with another role: a key changes no role in passing."""
+def _ensure_account(stores: "Stores", id_: str, role: "Role | None") -> None:
+    """Create the account if it does not exist. Raises `CliError` if it exists with another role."""
     from imagemill.accounts.keys import Owners
     from imagemill.domain.access import Role
 
-    there = store.accounts.owner(id_)
-    if there is None:
-        Owners(store.accounts, lambda: None).add(id_, role or Role.USER)
-    elif role is not None and there.role is not role:
+    account = stores.accounts.owner(id_)
+    if account is None:
+        Owners(stores.accounts, lambda: None).add(id_, role or Role.USER)
+    elif role is not None and account.role is not role:
         raise CliError(
-            f"{id_} is there already, with the role {there.role.value}; "
+            f"{id_} exists already, with the role {account.role.value}; "
             f"to change it: imagemill users role {id_} {role.value}"
         )
 
 
-def role_of(text: str) -> "Role":
+def parse_role(text: str) -> "Role":
     from imagemill.domain.access import Role
 
     try:
         return Role(text)
     except ValueError:
-        raise CliError(f"--role: {text!r} is no role; write {_ROLES}", UNUSABLE) from None
+        raise CliError(f"--role: {text!r} is not a role; write {_ROLES}", UNUSABLE) from None
 
 
-def note(store: "Stores", action: str, target: str, detail: str = "") -> None:
-    """In the audit log, as done by whoever holds the database."""
+def record_audit(stores: "Stores", action: str, target: str) -> None:
+    """Record an action in the audit log, with the operating system's user."""
     import getpass
 
     from imagemill.accounts.audit import Audit
 
     try:
-        person = getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        person = ""  # a container's user may have no name
-    Audit(store.audit).note("", "command line", action, target, detail or (f"by {person}" if person else ""))
+        user = ""  # a container's user may have no name
+    Audit(stores.audit).note("", "command line", action, target, f"by {user}" if user else "")
 
 
-def moment(instant_us: int | None) -> str:
+def format_time(instant_us: int | None) -> str:
     from imagemill.domain.clock import to_datetime
 
     return "" if instant_us is None else to_datetime(instant_us).strftime("%Y-%m-%d %H:%M")
-
-
-def table(rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False, header_style="dim")
-    for name in rows[0]:
-        shown.add_column(name.upper(), overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row.values()))
-    return shown
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    return str(value)
 
 
 def _state(revoked_at: int | None, expires_at: int | None, now: int) -> str:
@@ -197,4 +181,4 @@ def _state(revoked_at: int | None, expires_at: int | None, now: int) -> str:
         return "revoked"
     if expires_at is None:
         return "valid"
-    return "expired" if expires_at <= now else f"until {moment(expires_at)}"
+    return "expired" if expires_at <= now else f"until {format_time(expires_at)}"

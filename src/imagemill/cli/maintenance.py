@@ -4,43 +4,53 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, TOKEN, DataDir, Json, Printer, Token, Url, load_settings
+from imagemill.cli.client import ApiError, Client
+from imagemill.cli.output import (
+    REFUSED,
+    TOKEN,
+    DataDir,
+    Json,
+    Printer,
+    Token,
+    Url,
+    load_settings,
+    mark_level,
+)
 
 
 def health(
     generator: Annotated[
-        bool, typer.Option("--generator", help="Ask this machine's workers of generator_queue instead.")
+        bool,
+        typer.Option("--generator", help="Check this machine's Celery workers of generator_queue instead."),
     ] = False,
     as_json: Json = False,
     url: Url = None,
     token: Token = TOKEN,
 ) -> None:
-    """Ask a server how it is. Exit status 0 when all is well."""
-    from imagemill.cli.client import ApiError, Client
-
+    """Show the health of a server. The exit status is 0 if the server reports ok."""
     out = Printer(as_json)
     if generator:
-        _ask_generators(out)
+        _check_generators(out)
         return
     with out.reporting(), Client(url, token) as client:
         try:
             report = client.get("/health")
-        except ApiError as refusal:
-            if "ok" not in refusal.body:
+        except ApiError as error:
+            if "ok" not in error.body:
                 raise
-            report = refusal.body  # 503, with the report of what is wrong
+            report = error.body  # a 503 carries the report of what is wrong
         if as_json:
             out.json(report)
         else:
-            _show_health(out, client.url, report)
+            _print_health(out, client.url, report)
     raise typer.Exit(0 if report.get("ok") else REFUSED)
 
 
-def _ask_generators(out: Printer) -> None:
-    from imagemill.cli.serve import ask_generators
+def _check_generators(out: Printer) -> None:
+    from imagemill.cli.serve import ping_generators
 
     with out.reporting():
-        names = ask_generators(load_settings())
+        names = ping_generators(load_settings())
         if out.as_json:
             out.json({"ok": True, "generators": names})
         for name in names:
@@ -48,8 +58,8 @@ def _ask_generators(out: Printer) -> None:
 
 
 def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Bring the database to this version's schema. Servers do it themselves when they start."""
-    from imagemill.cli.startup import friendly_errors, shown_database
+    """Upgrade the database to this version's schema. Servers also do so when they start."""
+    from imagemill.cli.startup import friendly_errors, redacted_database_url
     from imagemill.db import migrate as migrations
 
     out = Printer(as_json)
@@ -58,34 +68,43 @@ def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
         with friendly_errors(settings):
             before = migrations.upgrade(settings.database)
             after = migrations.current(settings.database)
-        where = shown_database(settings)
+        database = redacted_database_url(settings)
         if as_json:
-            out.json({"database": where, "from": before, "to": after})
+            out.json({"database": database, "from": before, "to": after})
         elif before == after:
-            out.say(f"{where} is at revision {after} already")
+            out.say(f"{database} is already at revision {after}")
         else:
-            out.say(f"{where} went from {f'revision {before}' if before else 'empty'} to revision {after}")
+            start = f"revision {before}" if before else "an empty database"
+            out.say(f"{database} upgraded from {start} to revision {after}")
 
 
-def _show_health(out: Printer, url: str, report: dict[str, Any]) -> None:
+def _print_health(out: Printer, url: str, report: dict[str, Any]) -> None:
     from rich.text import Text
 
-    def line(name: str, value: str, good: bool) -> None:
-        mark = ("✓ ", "green") if good else ("✗ ", "bold red")
-        out.say(Text.assemble(mark, f"{name:<10}", value))
+    def print_line(name: str, value: str, level: str) -> None:
+        out.say(Text.assemble(mark_level(level), f"{name:<10}", value))
 
-    line("server", url, bool(report.get("ok")))
+    print_line("server", url, "ok" if report.get("ok") else "error")
     for name in ("database", "blobs"):
         state = str(report.get(name, "unknown"))
-        line(name, state, state == "ok")
+        print_line(name, state, "ok" if state == "ok" else "error")
     if "nodes" not in report:
-        line("more", "is told to whoever may see the nodes: IMAGEMILL_TOKEN", True)
+        print_line("nodes", "only shown with an API key that may read nodes: set IMAGEMILL_TOKEN", "ok")
         return
     depths = {name: count for name, count in (report.get("queue") or {}).items() if count}
-    line("queue", ", ".join(f"{count} {name}" for name, count in depths.items()) or "empty", True)
+    print_line("queue", ", ".join(f"{count} {name}" for name, count in depths.items()) or "empty", "ok")
     for node in report.get("nodes", ()):
-        loaded = node["trouble"] or ", ".join(node["resident"]) or "nothing loaded"
-        if node["draining"]:
-            loaded += "; takes no more jobs"
-        slots = f"{node['slots']} slot{'s' if node['slots'] != 1 else ''}"
-        line("node", f"{node['name']} ({node['backend']}, {slots}): {loaded}", node["healthy"])
+        print_line("node", *_describe_node(node))
+
+
+def _describe_node(node: dict[str, Any]) -> tuple[str, str]:
+    """Return a node's line and its level: error for an unhealthy node, warning for a draining one."""
+    slots = f"{node['slots']} slot{'s' if node['slots'] != 1 else ''}"
+    state = node["trouble"] or ", ".join(node["resident"]) or "no model loaded"
+    level = "ok"
+    if node["draining"]:
+        level = "warning"
+        state += "; draining: it gets no new jobs"
+    if not node["healthy"]:
+        level = "error"
+    return f"{node['name']} ({node['backend']}, {slots}): {state}", level

@@ -1,4 +1,4 @@
-"""What commands print: text for people, or with ``--json`` nothing but JSON on standard output."""
+"""Output of commands: text for people, or with ``--json`` nothing but JSON on standard output."""
 
 import json
 import sys
@@ -7,56 +7,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     from imagemill.config import Settings
 
 REFUSED = 1
-"""Exit status: the server, or the job, said no."""
+"""Exit status: the server refused the request, or the job or check failed."""
 UNUSABLE = 2
-"""Exit status: wrong options or settings, or no server to ask."""
+"""Exit status: wrong options or settings, or no server answers."""
 
 
 _FILE_WIDTH = 200
-"""Characters a line where no terminal folds them: tables keep their identifiers in one piece."""
+"""Columns where the output is no terminal, so that tables do not break identifiers across lines."""
 
 
 class CliError(Exception):
-    """The end of a command, told in a sentence; ``details``: further lines; ``body``: for ``--json``."""
+    """A command failed; the message is shown to the user.
+
+    ``details`` are further lines, ``body`` is the JSON that ``--json`` prints.
+    """
 
     def __init__(
         self,
-        sentence: str,
+        message: str,
         status: int = REFUSED,
         *,
         details: tuple[str, ...] = (),
         body: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        super().__init__(message)
+        self.message = message
         self.status = status
         self.details = details
-        self.body = body if body is not None else {"error": sentence, "details": list(details)}
+        self.body = body if body is not None else {"error": message, "details": list(details)}
 
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """``as_json``: machines read standard output."""
+    """Prints a command's output. With ``as_json`` standard output holds only JSON."""
 
     as_json: bool = False
-    console: "Console" = field(default_factory=lambda: console())
+    console: "Console" = field(default_factory=lambda: make_console())
 
     def json(self, body: Any) -> None:
-        """One line of JSON; a list of pages or events is one line each."""
+        """Print one line of JSON; a command that streams events prints a line for each."""
         sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
     def say(self, *parts: Any) -> None:
+        """Print text, unless the output is JSON."""
         if not self.as_json:
             self.console.print(*parts, soft_wrap=True)
 
@@ -69,39 +75,67 @@ class Printer:
             if self.as_json:
                 self.json(error.body)
             else:
-                complain(error.sentence, *error.details)
+                print_error(error.message, *error.details)
             raise typer.Exit(error.status) from error
 
 
-def console(*, stderr: bool = False) -> "Console":
+def make_console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not made.is_terminal:
-        made.width = max(made.width, _FILE_WIDTH)
-    return made
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
+    return console
 
 
-def complain(sentence: str, *details: str) -> None:
-    """On standard error, as it is: nothing in it is markup."""
+def print_error(message: str, *details: str) -> None:
+    """Print on standard error; markup in the message is not interpreted."""
     from rich.text import Text
 
-    errors = console(stderr=True)
-    errors.print(Text.assemble(("error: ", "bold red"), sentence), soft_wrap=True)
+    console = make_console(stderr=True)
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     for line in details:
-        errors.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
 
 
-def warn(sentence: str) -> None:
+def print_warning(message: str) -> None:
     from rich.text import Text
 
-    console(stderr=True).print(Text.assemble(("warning: ", "yellow"), sentence), soft_wrap=True)
+    make_console(stderr=True).print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
 
-def fail(sentence: str, status: int = UNUSABLE, *details: str) -> NoReturn:
-    """For commands without ``--json``."""
-    complain(sentence, *details)
-    raise typer.Exit(status)
+def make_table(*columns: str) -> "Table":
+    """Return a table without borders whose cells fold where they are too wide."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def table_of(rows: list[dict[str, Any]]) -> "Table":
+    """Return a table of one or more rows, with a column for each field of the first row."""
+    table = make_table(*(name.upper() for name in rows[0]))
+    for row in rows:
+        table.add_row(*(_format_cell(value) for value in row.values()))
+    return table
+
+
+def _format_cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return str(value)
+
+
+def mark_level(level: str) -> "Text":
+    """Return the coloured sign of a finding's level: ok, warning or error."""
+    from rich.text import Text
+
+    sign, style = {"ok": ("✓ ", "green"), "warning": ("! ", "yellow"), "error": ("✗ ", "bold red")}[level]
+    return Text(sign, style=style)
 
 
 Url = Annotated[
@@ -109,18 +143,21 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="IMAGEMILL_URL",
-        help="The server. Default: this machine, at the port of the settings.",
+        help="Address of the server. Default: this machine, at the port of the settings.",
     ),
 ]
 Token = Annotated[
     str,
-    typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="API key; any will do until keys are made."),
+    typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="API key. Any text works until a key exists."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Host = Annotated[
-    str | None, typer.Option("--host", help="Address to listen on; beyond loopback only with keys.")
+    str | None,
+    typer.Option("--host", help="Address to listen on. An address beyond loopback needs an API key."),
 ]
-Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")]
+Port = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free port.")
+]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, pictures and secrets.")]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]
 Profile = Annotated[
@@ -132,28 +169,31 @@ Profile = Annotated[
         help="Named set of defaults: dev, ci, fleet or public.",
     ),
 ]
-Reload = Annotated[bool, typer.Option("--reload", help="Start again when our code changes; for development.")]
+Reload = Annotated[
+    bool, typer.Option("--reload", help="Restart when Imagemill's code changes; for development.")
+]
 
-TOKEN = "local"  # noqa: S105 - what a server that knows no keys is told
+TOKEN = "local"  # noqa: S105 - sent to a server that has no API keys yet
 
 
 def load_settings(**given: Any) -> "Settings":
-    """The settings; options that were given go before all other sources.
+    """Read the settings; the options in ``given`` take precedence over all other sources.
 
-    Raises `CliError` for wrong ones, and where the profile requires more. Warns of misspelt and former names.
+    Warns of unknown and former variables. Raises `CliError` for settings that are not valid, or that lack
+    what the profile requires.
     """
     from imagemill.cli.settings_check import unknown_variables, variables
 
     settings = read_settings(**given)
     for line in unknown_variables(variables()):
-        warn(line)
+        print_warning(line)
     if problems := settings.profile_problems():
         raise CliError("these settings cannot be used", UNUSABLE, details=tuple(problems))
     return settings
 
 
 def read_settings(**given: Any) -> "Settings":
-    """As `load_settings`, without warnings and whatever the profile requires."""
+    """Read the settings without warnings, even if they lack what the profile requires. Raises `CliError`."""
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 

@@ -1,68 +1,65 @@
-"""``imagemill limits``: what owners may ask for."""
+"""``imagemill limits``: the limits of owners."""
 
 from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
+from imagemill.cli.client import Client, Reply, client_command, quote_segment
+from imagemill.cli.output import UNUSABLE, CliError
 
 commands = typer.Typer(help="Limits of owners: show, set.", no_args_is_help=True)
 
 
 @commands.command()
+@client_command
 def show(
-    owner: Annotated[str | None, typer.Argument(help="For administrators. Default: oneself.")] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Show what an owner may ask for, and what is used of it."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        _say(out, client.get(f"/api/v1/limits/{segment(owner)}" if owner else "/api/v1/limits"))
+    client: Client,
+    owner: Annotated[
+        str | None, typer.Argument(help="Another owner, for administrators. Default: yourself.")
+    ] = None,
+) -> Reply:
+    """Show an owner's limits, and how much of each is used."""
+    body = client.get(f"/api/v1/limits/{quote_segment(owner)}" if owner else "/api/v1/limits")
+    return body, _lines(body)
 
 
 @commands.command("set")
+@client_command
 def set_(
-    owner: Annotated[str, typer.Argument(help="Whose limits: account, or account:user.")],
+    client: Client,
+    owner: Annotated[str, typer.Argument(help="The owner: account, or account:user.")],
     limits: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Such as jobs=20 requests=none cooldown:comfy=5 daily:comfy=9; none at all: as the settings."
+            help="Such as jobs=20 requests=none cooldown:comfy=5 daily:comfy=9. "
+            "Without any, the limits of the settings apply."
         ),
     ] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Give an owner limits of its own, in place of all it had."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = {"limits": dict(_limit(text) for text in limits or [])}
-        _say(out, client.call("PUT", f"/api/v1/limits/{segment(owner)}", json=body))
+) -> Reply:
+    """Replace an owner's own limits."""
+    limit_values = dict(_parse_limit(text) for text in limits or [])
+    body = client.put(f"/api/v1/limits/{quote_segment(owner)}", {"limits": limit_values})
+    return body, _lines(body)
 
 
-def _limit(text: str) -> tuple[str, float | None]:
+def _parse_limit(text: str) -> tuple[str, float | None]:
     kind, separator, value = text.rpartition("=")
     if separator and value.lower() == "none":
         return kind, None
     try:
         return kind, float(value)
     except ValueError:
-        raise CliError(f"{text!r} should be a limit, =, and a number or none", UNUSABLE) from None
+        raise CliError(
+            f"{text!r} should be LIMIT=VALUE, where the value is a number or none", UNUSABLE
+        ) from None
 
 
-def _say(out: Printer, body: dict[str, Any]) -> None:
-    if out.as_json:
-        out.json(body)
-        return
+def _lines(body: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
     for kind, amount in body["limits"].items():
         used = f", {body['used'][kind]:g} used" if kind in body["used"] else ""
         own = " (its own)" if kind in body["own"] else ""
-        out.say(f"{kind:<20}{'none' if amount is None else f'{amount:g}'}{used}{own}")
+        lines.append(f"{kind:<20}{'none' if amount is None else f'{amount:g}'}{used}{own}")
     if not body["enforced"]:
-        out.say("nobody is held to limits here; IMAGEMILL_QUOTA__ENABLED=true does it")
+        lines.append("limits are off on this server; IMAGEMILL_QUOTA__ENABLED=true enforces them")
+    return lines

@@ -4,35 +4,39 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
+from imagemill.cli.client import Client, Reply, client_command, quote_segment
+from imagemill.cli.output import make_table
 
-commands = typer.Typer(help="The models a server knows: add, list, show, remove.", no_args_is_help=True)
+commands = typer.Typer(
+    help="The checkpoints, LoRAs and other models a server knows: add, list, show, remove.",
+    no_args_is_help=True,
+)
 
 AirArgument = Annotated[
-    str, typer.Argument(help="Such as urn:air:sdxl:checkpoint:civitai:101055@128078.", metavar="AIR")
+    str,
+    typer.Argument(help="The model's AIR: urn:air:sdxl:checkpoint:civitai:101055@128078.", metavar="AIR"),
 ]
 
 
 @commands.command()
+@client_command
 def add(
+    client: Client,
     air: AirArgument,
     name: Annotated[str | None, typer.Option("--name", help="The model's name.")] = None,
     version: Annotated[str | None, typer.Option("--version-name", help="The version's name.")] = None,
     file: Annotated[
         str | None,
-        typer.Option("--file", help="Its file below the node's model folder, when not the AIR's own."),
+        typer.Option(
+            "--file", help="The model's file below a node's model folder. Default: a path made from the AIR."
+        ),
     ] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be repeated.")] = None,
     words: Annotated[
-        list[str] | None, typer.Option("--word", help="A trained word; may be repeated.")
+        list[str] | None, typer.Option("--word", help="A trigger word of the model; may be repeated.")
     ] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
+) -> Reply:
     """Register a model, so that jobs may use it."""
-    from imagemill.cli.client import Client
-
     fields = {
         "air": air,
         "modelName": name,
@@ -41,79 +45,52 @@ def add(
         "tags": tags,
         "trainedWords": words,
     }
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.post("/v2/resources", {key: value for key, value in fields.items() if value})
-        if as_json:
-            out.json(body)
-        else:
-            out.say(f"registered {body['air']}, expected on a node as {body['path']}")
+    body = client.post("/v2/resources", {key: value for key, value in fields.items() if value})
+    return body, f"registered {body['air']}, expected on a node as {body['path']}"
 
 
 @commands.command("list")
+@client_command
 def list_(
-    query: Annotated[str | None, typer.Argument(help="Found in AIR, names and tags.")] = None,
-    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many a page.")] = 20,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
+    client: Client,
+    query: Annotated[str | None, typer.Argument(help="A text to find in AIRs, names and tags.")] = None,
+    page: Annotated[int, typer.Option(min=1, help="The page to show, from 1.")] = 1,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=100, help="The number of models on a page.")
+    ] = 20,
+) -> Reply:
     """List models, or search them."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get("/v2/resources", page=page, limit=limit, **({"q": query} if query else {}))
-        if as_json:
-            out.json(body)
-        elif not body["items"]:
-            out.say(
-                "no model is found" if query else "no model is registered; see imagemill resources add --help"
-            )
-        else:
-            out.say(_table(body["items"]))
-            if body["total"] > page * limit:
-                out.say(f"\n{body['total']} in all; more: --page {page + 1}")
+    body = client.get("/v2/resources", page=page, limit=limit, **({"q": query} if query else {}))
+    if not body["items"]:
+        empty = "no model is found" if query else "no model is registered; see imagemill resources add --help"
+        return body, empty
+    has_more = body["total"] > page * limit
+    more = [f"\n{body['total']} in all; more: --page {page + 1}"] if has_more else []
+    return body, [_table(body["items"]), *more]
 
 
 @commands.command()
-def show(air: AirArgument, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+@client_command
+def show(client: Client, air: AirArgument) -> Reply:
     """Show one model."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get(f"/v2/resources/{segment(air)}")
-        if as_json:
-            out.json(body)
-            return
-        for name, value in body.items():
-            if value not in (None, [], {}, ""):
-                out.say(f"{name:<30}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    body = client.get(f"/v2/resources/{quote_segment(air)}")
+    return body, [
+        f"{name:<30}{', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in body.items()
+        if value not in (None, [], {}, "")
+    ]
 
 
 @commands.command()
-def remove(air: AirArgument, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Take a model out of the registry; its files stay where they are."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        client.delete(f"/v2/resources/{segment(air)}")
-        if as_json:
-            out.json({"removed": air})
-        else:
-            out.say(f"removed {air}")
+@client_command
+def remove(client: Client, air: AirArgument) -> Reply:
+    """Remove a model from the registry; its files on the nodes stay."""
+    client.delete(f"/v2/resources/{quote_segment(air)}")
+    return {"removed": air}, f"removed {air}"
 
 
 def _table(resources: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("AIR", overflow="fold")
-    for name in ("TYPE", "NAME", "VERSION", "TAGS"):
-        table.add_column(name, overflow="fold")
+    table = make_table("AIR", "TYPE", "NAME", "VERSION", "TAGS")
     for resource in resources:
         table.add_row(
             resource["air"],

@@ -1,4 +1,4 @@
-"""The commands that run: ``serve``, ``api``, ``scheduler``, ``worker``, ``generator``."""
+"""The commands that start processes: ``serve``, ``api``, ``scheduler``, ``worker``, ``generator``."""
 
 import gc
 import os
@@ -26,8 +26,6 @@ from imagemill.cli.output import (
 if TYPE_CHECKING:
     from imagemill.config import Settings
 
-Which = Literal["serve", "api"]
-
 
 def serve(
     host: Host = None,
@@ -50,76 +48,79 @@ def api(
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
-    """Run the HTTP API alone; other processes schedule and work."""
+    """Run the HTTP API alone; scheduler and workers run in other processes."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
     _run_http("api", reload, **given)
 
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
-    """Run the scheduler alone: lost leases, retries, expiry, callbacks."""
-    _run_quietly("scheduler", data_dir=data_dir, log_level=log_level, profile=profile)
+    """Run the scheduler alone: it ends lost leases, retries and expires jobs, and sends callbacks."""
+    _run_without_http("scheduler", data_dir=data_dir, log_level=log_level, profile=profile)
 
 
 def worker(
     queues: Annotated[
-        str | None, typer.Option("--queues", help="Queues to serve, comma-separated, such as gpu,render.")
+        str | None,
+        typer.Option(
+            "--queues", help="Comma-separated queues to take jobs from, such as gpu,render. Default: all."
+        ),
     ] = None,
     data_dir: DataDir = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
-    """Run workers alone: claim jobs and render them."""
-    _run_quietly("worker", queues, data_dir=data_dir, log_level=log_level, profile=profile)
+    """Run workers alone: they claim jobs and render them."""
+    _run_without_http("worker", queues, data_dir=data_dir, log_level=log_level, profile=profile)
 
 
-def _run_quietly(which: Literal["scheduler", "worker"], queues: str | None = None, **given: Any) -> None:
-    _put_off_collecting()
+def _run_without_http(
+    command: Literal["scheduler", "worker"], queues: str | None = None, **given: Any
+) -> None:
+    _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
-        from imagemill.cli.worker_process import run_quietly
+        from imagemill.cli.worker_process import run_without_http
 
-        run_quietly(settings, which, queues=queues)
+        run_without_http(settings, command, queues=queues)
 
 
 def generator(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
-    """Run the worker of generator_queue: tasks that applications send by Celery."""
+    """Run the Celery worker of generator_queue, for tasks that applications send."""
     with Printer().reporting():
-        settings = load_settings(data_dir=data_dir, log_level=log_level, profile=profile)
-
-        exec_celery(settings)
+        _exec_celery(load_settings(data_dir=data_dir, log_level=log_level, profile=profile))
 
 
-def _run_http(which: Which, reload: bool, **given: Any) -> None:
-    _put_off_collecting()
+def _run_http(command: Literal["serve", "api"], reload: bool, **given: Any) -> None:
+    _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
         from imagemill.cli import server
 
         if reload:
-            server.run_reloading(settings, which, given)
+            server.run_reloading(settings, command, given)
         else:
-            server.run_http(settings, which)
+            server.run_http(settings, command)
 
 
-def _put_off_collecting() -> None:
-    # Nothing that is imported and built at a start is garbage; looking for it is a tenth of the time.
-    # Enabled again once the process has started.
+def _disable_gc() -> None:
+    # Objects created at start live as long as the process, so collecting garbage wastes a tenth of the
+    # start-up time. The collector is enabled again once the process has started.
     gc.disable()
 
 
-_NAME = "generator-"
-_ANSWER_S = 3.0
-"""Celery's own process answers whatever its child is at; longer, and it is gone."""
+_NAME_PREFIX = "generator-"
+_PING_TIMEOUT_S = 3.0
+"""Celery's parent process answers even while its child runs a task; one that takes longer is gone."""
 
 
-def exec_celery(settings: "Settings") -> NoReturn:
-    """Raises `CliError` where there is no broker, or Celery is not installed."""
-    _check(settings)
+def _exec_celery(settings: "Settings") -> NoReturn:
+    """Replace this process by a Celery worker. Raises `CliError` without a broker or without Celery."""
+    _check_celery(settings)
     from imagemill.dispatch.base import INGRESS
 
     environment = {
         **os.environ,
-        # What a supervisor sends lets the running task go back to the queue, and does not wait for its end.
+        # At the SIGTERM of a supervisor the running task returns to the queue; Celery does not wait for it.
         "REMAP_SIGTERM": "SIGQUIT",
         "IMAGEMILL_DATA_DIR": str(settings.data_dir),
         "IMAGEMILL_LOG_LEVEL": settings.log_level,
@@ -135,37 +136,37 @@ def exec_celery(settings: "Settings") -> NoReturn:
         "--loglevel",
         settings.log_level,
     ]
-    quiet = ["--without-gossip", "--without-mingle", "--hostname", f"{_NAME}{os.getpid()}@%h"]
+    quiet = ["--without-gossip", "--without-mingle", "--hostname", f"{_NAME_PREFIX}{os.getpid()}@%h"]
     command = ["-m", "celery", "--quiet", "--app", "imagemill.dispatch.celery", "worker", *options, *quiet]
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606 - our own interpreter
 
 
-def ask_generators(settings: "Settings") -> list[str]:
-    """The names of this machine's that answer. Raises `CliError` when there is none."""
-    _check(settings)
+def ping_generators(settings: "Settings") -> list[str]:
+    """Return the names of this machine's workers that answer. Raises `CliError` if none does."""
+    _check_celery(settings)
     from kombu.exceptions import KombuError
 
     from imagemill.dispatch.celery_broker import make_app
 
     app: Any = make_app(settings)
     try:
-        with app.connection_for_write(connect_timeout=_ANSWER_S) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_ANSWER_S)
-            answers = app.control.ping(timeout=_ANSWER_S, connection=connection)
+        with app.connection_for_write(connect_timeout=_PING_TIMEOUT_S) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_PING_TIMEOUT_S)
+            answers = app.control.ping(timeout=_PING_TIMEOUT_S, connection=connection)
     except (KombuError, OSError) as error:
         raise CliError(f"the broker does not answer: {error}", REFUSED) from error
     here = f"@{socket.gethostname()}"
     found = sorted(
-        name for answer in answers for name in answer if name.startswith(_NAME) and name.endswith(here)
+        name for answer in answers for name in answer if name.startswith(_NAME_PREFIX) and name.endswith(here)
     )
     if not found:
         raise CliError("no worker of generator_queue answers; start one with `imagemill generator`", REFUSED)
     return found
 
 
-def _check(settings: "Settings") -> None:
+def _check_celery(settings: "Settings") -> None:
     if settings.broker_url is None:
         raise CliError("generator_queue needs a broker: set IMAGEMILL_BROKER_URL", UNUSABLE)
     if find_spec("celery") is None:
-        raise CliError("celery is not installed; pip install 'imagemill[celery]'", UNUSABLE)
+        raise CliError("Celery is not installed: pip install 'imagemill[celery]'", UNUSABLE)

@@ -1,4 +1,4 @@
-"""Running a process of Imagemill that answers HTTP from its start to its orderly end."""
+"""Runs a process that serves HTTP, from its start to its graceful shutdown."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ import uvicorn
 
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
-from imagemill.cli.output import UNUSABLE, CliError
+from imagemill.cli.output import UNUSABLE, CliError, load_settings
 from imagemill.cli.startup import build
 from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.observability import logs
@@ -30,7 +30,7 @@ _BACKLOG = 2048
 
 
 def check_host(host: str) -> str:
-    """The numeric address. Raises `CliError` for what is none."""
+    """Return the numeric address. Raises `CliError` for a host name."""
     name = host.strip().strip("[]")
     if name.lower().rstrip(".") == "localhost":
         return "127.0.0.1"
@@ -38,14 +38,14 @@ def check_host(host: str) -> str:
         return str(ip_address(name))
     except ValueError:
         raise CliError(
-            f"IMAGEMILL_HOST: {host!r} is no address; write one in numbers, such as 192.168.1.5, "
-            "0.0.0.0 or :: for all, or localhost",
+            f"IMAGEMILL_HOST: {host!r} is not an IP address; write one such as 192.168.1.5, "
+            "0.0.0.0 or :: for all addresses, or localhost",
             UNUSABLE,
         ) from None
 
 
-def check_guarded(settings: "Settings") -> None:
-    """Raises `CliError`, with what to do, where others could reach a server that asks nobody."""
+def require_credentials(settings: "Settings") -> None:
+    """Raises `CliError` if other machines could reach a server that requires no key."""
     from imagemill.bootstrap.build import is_loopback
     from imagemill.cli.startup import has_credentials
 
@@ -55,21 +55,20 @@ def check_guarded(settings: "Settings") -> None:
     if has_credentials(settings):
         return
     raise CliError(
-        f"{settings.host!r} can be reached from other machines, and there is no key that callers could be "
-        "asked for",
+        f"{settings.host!r} can be reached from other machines, but no API key exists that they would need",
         UNUSABLE,
         details=(
-            "Make one, then start again:",
+            "Create a key, then start again:",
             "    imagemill keys create --owner ops --role admin",
-            "or set IMAGEMILL_AUTH__ADMIN_KEY to 32 random characters or more,",
-            "or listen on loopback, and make a tunnel on the other machine:",
+            "or set IMAGEMILL_AUTH__ADMIN_KEY to 32 or more random characters,",
+            "or listen on loopback, and open a tunnel from the other machine:",
             f"    ssh -L {settings.port}:127.0.0.1:{settings.port} you@this-machine",
         ),
     )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `CliError` with what to do when the port is in use or may not be had."""
+    """Return a listening socket. Raises `CliError` if the port is in use or not permitted."""
     address = check_host(host)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -80,7 +79,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise _refusal(address, port, error) from error
+        raise _listen_error(address, port, error) from error
     return sock
 
 
@@ -89,7 +88,7 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _refusal(address: str, port: int, error: OSError) -> CliError:
+def _listen_error(address: str, port: int, error: OSError) -> CliError:
     import errno
 
     if error.errno == errno.EADDRINUSE:
@@ -97,31 +96,31 @@ def _refusal(address: str, port: int, error: OSError) -> CliError:
             f"port {port} on {address} is in use by another program",
             UNUSABLE,
             details=(
-                f"Is Imagemill running already? Look: imagemill health --url http://127.0.0.1:{port}",
-                f"Else take another: --port {port % 65535 + 1}, or --port 0 for any free one.",
+                f"Is Imagemill running already? Check: imagemill health --url http://127.0.0.1:{port}",
+                f"Or use another port: --port {port % 65535 + 1}, or --port 0 for any free one.",
             ),
         )
     if error.errno == errno.EACCES:
         return CliError(
-            f"port {port} may not be listened on by this user; take one above 1023, such as --port 8700",
+            f"this user may not listen on port {port}; use one above 1023, such as --port 8700",
             UNUSABLE,
         )
-    return CliError(f"{address} port {port} cannot be listened on: {error.strerror or error}", UNUSABLE)
+    return CliError(f"cannot listen on {address} port {port}: {error.strerror or error}", UNUSABLE)
 
 
 log = logging.getLogger("imagemill.cli")
 
 
-def run_http(settings: "Settings", which: str) -> None:
-    """``serve`` or ``api``, until a signal. Raises `CliError` when it cannot start."""
+def run_http(settings: "Settings", command: str) -> None:
+    """Run ``serve`` or ``api`` until a signal. Raises `CliError` if it cannot start."""
     logs.configure(settings.log_level, settings.log_format)
     host = check_host(settings.host)
-    check_guarded(settings)
+    require_credentials(settings)
     sock = listen(host, settings.port)
-    whole = which == "serve"
-    app = build(settings, Roles(api=True, scheduler=whole, worker=whole))
+    is_whole = command == "serve"
+    app = build(settings, Roles(api=True, scheduler=is_whole, worker=is_whole))
     server = Server(app, sock)
-    # uvicorn raises the signals it took again after its end; by then there is nothing left to interrupt.
+    # uvicorn raises the signals that it handled again after it has stopped, when nothing is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run([sock])
@@ -129,34 +128,34 @@ def run_http(settings: "Settings", which: str) -> None:
         raise CliError("the server did not start: see the log above")
 
 
-def run_reloading(settings: "Settings", which: str, given: dict[str, Any]) -> None:
-    """Started again by uvicorn whenever our code changes; options reach it through the environment."""
+def run_reloading(settings: "Settings", command: str, given: dict[str, Any]) -> None:
+    """Run a server that uvicorn restarts when our code changes; options are passed by the environment."""
     host = check_host(settings.host)
-    check_guarded(settings)
-    listen(host, settings.port).close()  # for the message when the port is in use
+    require_credentials(settings)
+    listen(host, settings.port).close()  # reports a port that is in use
     for name, value in given.items():
         if value is not None:
             os.environ[f"IMAGEMILL_{name.upper()}"] = str(value)
     os.environ.setdefault("IMAGEMILL_SHUTDOWN_GRACE_S", "0")  # a change does not wait for running jobs
     logs.configure(settings.log_level, settings.log_format)
-    gc.enable()  # what is started again is a process of its own
-    log.info("listening on port %d, starting again when our code changes", settings.port)
+    gc.enable()  # uvicorn starts the server in a child process
+    log.info("listening on port %d, restarting when Imagemill's code changes", settings.port)
     uvicorn.run(
-        f"imagemill.cli.server:{which}",
+        f"imagemill.cli.server:{command}",
         factory=True,
         reload=True,
         reload_dirs=[os.path.dirname(os.path.dirname(os.path.abspath(__file__)))],
         port=settings.port,
         timeout_graceful_shutdown=1,
-        **_wire(settings, host),
+        **_uvicorn_options(settings, host),
     )
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our beginning (an announcement) and end.
+    """uvicorn with our start message and graceful shutdown.
 
-    From the first signal on nothing is accepted and nothing claimed; requests and streams are held while the
-    running jobs finish, so that they see the end; then they are let go.
+    After the first signal no connection is accepted and no job is claimed. Requests and streams stay open
+    until the running jobs have finished, so that clients get their results; then they are closed.
     """
 
     def __init__(self, app: Application, sock: socket.socket) -> None:
@@ -166,7 +165,7 @@ class Server(uvicorn.Server):
                 application(app),
                 lifespan="on",
                 timeout_graceful_shutdown=round(grace_s + 10),
-                **_wire(app.settings, sock.getsockname()[0]),
+                **_uvicorn_options(app.settings, sock.getsockname()[0]),
             )
         )
         self._app = app
@@ -177,7 +176,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         tune_gc()
         if self.started:
-            startup.listening(self._app, url)
+            startup.report_listening(self._app, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -185,18 +184,15 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        startup.stopping(self._app)
-        letting_go = asyncio.create_task(self._let_go())
+        startup.report_stopping(self._app)
+        draining = asyncio.create_task(asyncio.to_thread(self._app.drain))
         await super().shutdown(sockets)
-        letting_go.cancel()
+        draining.cancel()
         log.info("stopped")
 
-    async def _let_go(self) -> None:
-        await asyncio.to_thread(self._app.drain)
 
-
-def _wire(settings: "Settings", host: str) -> dict[str, Any]:
-    """How uvicorn speaks: its fast parts, no access log, no header that names it, no proxy by itself."""
+def _uvicorn_options(settings: "Settings", host: str) -> dict[str, Any]:
+    """Return uvicorn's options: no access log, no Server header and no proxy headers, which we handle."""
     return {
         "host": host,
         "loop": "auto",
@@ -205,30 +201,25 @@ def _wire(settings: "Settings", host: str) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "backlog": 2048,
+        "backlog": _BACKLOG,
         **websockets.wire(),
     }
 
 
 def serve() -> Any:
-    return _application(scheduler=True, worker=True)
+    """Return the application of ``serve --reload``."""
+    return _create_application(scheduler=True, worker=True)
 
 
 def api() -> Any:
-    return _application(scheduler=False, worker=False)
+    """Return the application of ``api --reload``."""
+    return _create_application(scheduler=False, worker=False)
 
 
-def _application(*, scheduler: bool, worker: bool) -> Any:
-    import logging
-
-    from imagemill.bootstrap.application import Application, Roles, application
-    from imagemill.cli.output import load_settings
-    from imagemill.observability import logs
-
-    began = time.perf_counter()
+def _create_application(*, scheduler: bool, worker: bool) -> Any:
+    started_at = time.perf_counter()
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
     app = application(Application(settings, Roles(api=True, scheduler=scheduler, worker=worker)))
-    log = logging.getLogger("imagemill.cli")
-    log.info("loaded", extra={"ms": round((time.perf_counter() - began) * 1000)})
+    log.info("loaded", extra={"ms": round((time.perf_counter() - started_at) * 1000)})
     return app

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.output import REFUSED, CliError, Json, Printer, Profile, read_settings, warn
+from imagemill.cli.output import REFUSED, CliError, Json, Printer, Profile, print_warning, read_settings
 
 if TYPE_CHECKING:
     from imagemill.cli.settings_reference import Setting
@@ -81,7 +81,7 @@ def _read(profile: str | None) -> dict[str, Any]:
 
     settings = read_settings(profile=profile)
     for line in (*unknown_variables(variables()), *settings.profile_problems()):
-        warn(line)
+        print_warning(line)
     return {"settings": settings, "options": {"profile": profile} if profile else {}}
 
 

@@ -76,7 +76,7 @@ def format_errors(error: ValidationError) -> list[str]:
     fields = dict(setting_names())
     lines: list[str] = []
     for fault in error.errors():
-        reason = fault["msg"].removeprefix("Value error, ") if not fault["loc"] else fault["msg"]
+        reason = fault["msg"].removeprefix("Value error, ")
         path = [str(part).upper() for part in fault["loc"]]
         shown = "__".join(path)
         shown = shown if shown.startswith(PREFIX) else f"{PREFIX}{shown}"

@@ -1,4 +1,4 @@
-"""Building a `Application` for a command: what commonly goes wrong is told in a sentence."""
+"""Builds an `Application` or opens a store for a command, with readable errors, and reports the start."""
 
 import logging
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imagemill.cli import BEGAN
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, console
+from imagemill.cli import STARTED_AT
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, make_console
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application, Roles
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build(settings: "Settings", roles: "Roles") -> "Application":
-    """Raises `CliError`."""
+    """Build the application. Raises `CliError` for settings that cannot be used."""
     from imagemill.backends.simulator.faults import InvalidScenario
     from imagemill.bootstrap.application import Application
     from imagemill.bootstrap.safety import InvalidSafety
@@ -27,7 +27,7 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
         try:
             return Application(settings, roles)
         except InvalidInput as error:
-            # The nodes of the settings are the one thing that is checked as a client's input is.
+            # Only the nodes in the settings are checked like the input of a client.
             raise CliError(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
             raise CliError(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
@@ -37,7 +37,7 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
 
 def has_credentials(settings: "Settings") -> bool:
     """Whether the database of the settings holds a key or a user. Raises `CliError`."""
-    from imagemill.bootstrap.stores import open_stores
+    from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.db import migrate
 
     if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
@@ -45,69 +45,72 @@ def has_credentials(settings: "Settings") -> bool:
     with friendly_errors(settings):
         if migrate.current(settings.database) is None:
             return False
-        migrate.upgrade(settings.database)
-        store = open_stores(settings)
+        upgrade_database(settings)
+        stores = open_stores(settings)
         try:
-            return store.accounts.has_credentials()
+            return stores.accounts.has_credentials()
         finally:
-            store.close()
+            stores.close()
 
 
 @contextmanager
-def open_store(settings: "Settings") -> Iterator["Stores"]:
-    """The database of the settings, brought to our schema. Raises `CliError` for what is refused there."""
-    from imagemill.bootstrap.stores import open_stores
-    from imagemill.db import migrate
+def open_migrated_stores(settings: "Settings") -> Iterator["Stores"]:
+    """Open the database of the settings and upgrade its schema.
+
+    An `ImagemillError` within the block becomes a `CliError`.
+    """
+    from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.domain.errors import ImagemillError, StorageError
 
     with friendly_errors(settings):
-        migrate.upgrade(settings.database)
-        store = open_stores(settings)
+        upgrade_database(settings)
+        stores = open_stores(settings)
         try:
-            yield store
+            yield stores
         except StorageError:
             raise
         except ImagemillError as error:
             raise CliError(str(error)) from error
         finally:
-            store.close()
+            stores.close()
 
 
 @contextmanager
 def friendly_errors(settings: "Settings") -> Iterator[None]:
-    """Turn what databases and folders refuse into a `CliError`."""
+    """Turn errors of the database and the data folder into a `CliError`."""
     from imagemill.domain.errors import StorageError
 
     try:
         yield
     except StorageError as error:
         raise CliError(
-            str(error), REFUSED, details=(f"the database is {shown_database(settings)}",)
+            str(error), REFUSED, details=(f"the database is {redacted_database_url(settings)}",)
         ) from error
     except OSError as error:
-        where = error.filename or settings.data_dir
+        path = error.filename or settings.data_dir
         raise CliError(
-            f"the data folder cannot be used: {where}: {error.strerror or error}", UNUSABLE
+            f"the data folder cannot be used: {path}: {error.strerror or error}", UNUSABLE
         ) from error
 
 
-def check_queues(app: "Application", wanted: frozenset[str] | None) -> None:
-    """Raises `CliError` for names that neither a recipe nor a node knows; the mill is closed then."""
-    if wanted is None:
+def check_queues(app: "Application", queues: frozenset[str] | None) -> None:
+    """Close the application and raise `CliError` for a queue that no recipe and no node has."""
+    if queues is None:
         return
     from imagemill.dispatch.base import BROKERED
 
     known = {recipe.queue for recipe in app.recipes.values()} | set(BROKERED)
     known |= {queue for backend in app.backends.values() for node in backend.nodes() for queue in node.queues}
-    wrong = sorted(wanted - known)
-    if wrong or not wanted:
-        app.close()
-        shown = ", ".join(wrong) or "nothing"
-        raise CliError(f"--queues: no such queue: {shown}; known are {', '.join(sorted(known))}", UNUSABLE)
+    unknown = sorted(queues - known)
+    if not unknown and queues:
+        return
+    app.close()
+    problem = f"no such queue: {', '.join(unknown)}" if unknown else "names no queue"
+    raise CliError(f"--queues: {problem}; the queues are {', '.join(sorted(known))}", UNUSABLE)
 
 
-def shown_database(settings: "Settings") -> str:
-    """The database's address without its password."""
+def redacted_database_url(settings: "Settings") -> str:
+    """Return the database's address without its password."""
     from imagemill.settings import mask_url
 
     return mask_url(settings.database)
@@ -116,46 +119,51 @@ def shown_database(settings: "Settings") -> str:
 log = logging.getLogger("imagemill.cli")
 
 
-def listening(app: "Application", url: str) -> None:
-    """The server answers: where, and where to read on."""
-    ready_s = time.perf_counter() - BEGAN
+def report_listening(app: "Application", url: str) -> None:
+    """Report that the server is ready: its address and that of the API documentation."""
+    ready_s = time.perf_counter() - STARTED_AT
     if app.settings.log_format == "json" or not sys.stderr.isatty():
         log.info(
             "listening on %s",
             url,
-            extra={"url": url, "docs": f"{url}/docs", "ms": round(ready_s * 1000), "data": str(_data(app))},
+            extra={
+                "url": url,
+                "docs": f"{url}/docs",
+                "ms": round(ready_s * 1000),
+                "data": str(_data_folder(app)),
+            },
         )
         return
     rows = [
         ("API", f"[bold cyan]{url}[/]"),
         ("docs", f"[cyan]{url}/docs[/]"),
-        ("data", f"{_data(app)} [dim]({_database(app)})[/]"),
+        ("data", f"{_data_folder(app)} [dim]({_describe_database(app)})[/]"),
     ]
     if app.roles.worker:
-        rows.append(("nodes", _nodes(app)))
-    _banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it, running jobs finish first[/]")
+        rows.append(("nodes", _describe_nodes(app)))
+    _print_banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C stops it; running jobs finish first[/]")
 
 
-def working(app: "Application", which: str) -> None:
-    """A process without HTTP has begun."""
-    ready_s = time.perf_counter() - BEGAN
+def report_working(app: "Application", command: str) -> None:
+    """Report that a process without HTTP is ready."""
+    ready_s = time.perf_counter() - STARTED_AT
     if app.settings.log_format == "json" or not sys.stderr.isatty():
         queues = ",".join(sorted(app.roles.queues)) if app.roles.queues else "all"
         log.info(
             "%s started",
-            which,
-            extra={"ms": round(ready_s * 1000), "data": str(_data(app))}
-            | ({"queues": queues} if which == "worker" else {}),
+            command,
+            extra={"ms": round(ready_s * 1000), "data": str(_data_folder(app))}
+            | ({"queues": queues} if command == "worker" else {}),
         )
         return
-    rows = [("data", f"{_data(app)} [dim]({_database(app)})[/]")]
-    if which == "worker":
+    rows = [("data", f"{_data_folder(app)} [dim]({_describe_database(app)})[/]")]
+    if command == "worker":
         rows.append(("queues", ", ".join(sorted(app.roles.queues)) if app.roles.queues else "all"))
-        rows.append(("nodes", _nodes(app)))
-    _banner(f"{which} ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C ends it[/]")
+        rows.append(("nodes", _describe_nodes(app)))
+    _print_banner(f"{command} ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C stops it[/]")
 
 
-def stopping(app: "Application") -> None:
+def report_stopping(app: "Application") -> None:
     running = app.runner.active
     if running:
         log.info(
@@ -168,30 +176,30 @@ def stopping(app: "Application") -> None:
         log.info("stopping")
 
 
-def _banner(headline: str, rows: list[tuple[str, str]], footer: str) -> None:
+def _print_banner(headline: str, rows: list[tuple[str, str]], footer: str) -> None:
     import imagemill
 
-    screen = console(stderr=True)
-    screen.print(f"\n  [bold]Imagemill[/] [dim]{imagemill.__version__}[/]  {headline}\n", markup=True)
+    console = make_console(stderr=True)
+    console.print(f"\n  [bold]Imagemill[/] [dim]{imagemill.__version__}[/]  {headline}\n", markup=True)
     for name, value in rows:
-        screen.print(f"  [dim]{name:<7}[/]{value}", markup=True, soft_wrap=True)
-    screen.print(f"\n  {footer}\n", markup=True)
+        console.print(f"  [dim]{name:<7}[/]{value}", markup=True, soft_wrap=True)
+    console.print(f"\n  {footer}\n", markup=True)
 
 
-def _nodes(app: "Application") -> str:
+def _describe_nodes(app: "Application") -> str:
     nodes = [node for backend in app.backends.values() for node in backend.nodes()]
     if not nodes:
         return "none"
     kinds = sorted({node.backend for node in nodes})
-    # Nodes of a process carry a suffix that tells processes apart; people know them without it.
-    shown = ", ".join(node.name.partition(".")[0] for node in nodes[:4]) + (", ..." if len(nodes) > 4 else "")
-    note = "simulated pictures: no ComfyUI address is set" if kinds == ["simulator"] else ", ".join(kinds)
-    return f"{shown} [dim]({note})[/]"
+    # A process adds a suffix to the names of its own nodes, which users do not know.
+    names = ", ".join(node.name.partition(".")[0] for node in nodes[:4]) + (", ..." if len(nodes) > 4 else "")
+    note = "simulated pictures: no ComfyUI node is set" if kinds == ["simulator"] else ", ".join(kinds)
+    return f"{names} [dim]({note})[/]"
 
 
-def _data(app: "Application") -> object:
+def _data_folder(app: "Application") -> object:
     return app.settings.data_dir.absolute()
 
 
-def _database(app: "Application") -> str:
-    return "SQLite" if app.settings.database_url is None else shown_database(app.settings)
+def _describe_database(app: "Application") -> str:
+    return "SQLite" if app.settings.database_url is None else redacted_database_url(app.settings)

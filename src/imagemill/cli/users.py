@@ -1,103 +1,105 @@
-"""``imagemill users``: accounts and who logs in, on the database of the settings itself."""
+"""``imagemill users``: accounts and the users who log in, in the database of the settings."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagemill.cli.keys import moment, note, role_of, table
-from imagemill.cli.output import DataDir, Json, Printer
+from imagemill.cli.keys import format_time, parse_role, record_audit
+from imagemill.cli.output import DataDir, Json, Printer, load_settings, table_of
 
 if TYPE_CHECKING:
     from imagemill.accounts.store import ChangeOwner
     from imagemill.config import Settings
 
 commands = typer.Typer(
-    help="Accounts and who logs in. Works on the database of the settings; no server is needed.",
+    help="Accounts and the users who log in. Uses the database of the settings; no server is needed.",
     no_args_is_help=True,
 )
 
 Account = Annotated[str, typer.Argument(help="The account.", metavar="OWNER")]
-_SECRET = "env:VARIABLE, file:PATH or - (asked for)."  # noqa: S105 - help
-_ASKED = "-"
+_SECRET = "env:VARIABLE, file:PATH or - (prompt)."  # noqa: S105 - help
+_PROMPT = "-"
 _MOST = 10_000
+"""The largest number of rows that a list shows."""
 
 
 @commands.command()
 def create(
-    email: Annotated[str, typer.Argument(help="The address to log in with.", metavar="EMAIL")],
-    password: Annotated[str, typer.Option("--password", help=f"Of the new user: {_SECRET}")] = _ASKED,
+    email: Annotated[str, typer.Argument(help="The e-mail address to log in with.", metavar="EMAIL")],
+    password: Annotated[
+        str, typer.Option("--password", help=f"Password of the new user: {_SECRET}")
+    ] = _PROMPT,
     role: Annotated[str, typer.Option("--role", help="user, operator or admin.")] = "user",
-    owner: Annotated[str | None, typer.Option("--owner", help="Name of the account; default: drawn.")] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Name of the account. Default: generated.")
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make a user who logs in by e-mail address and password."""
+    """Create a user who logs in with e-mail address and password."""
     out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.passwords import check_password
         from imagemill.accounts.store import AddUser
         from imagemill.accounts.users import check_email, new_user
-        from imagemill.cli.client import secret
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.client import read_secret
+        from imagemill.cli.startup import open_migrated_stores
         from imagemill.domain.access import check_account
 
-        settings, wanted = load_settings(data_dir=data_dir), role_of(role)
-        with open_store(settings) as store:
-            kept = check_email("EMAIL", email)
+        settings, chosen = load_settings(data_dir=data_dir), parse_role(role)
+        with open_migrated_stores(settings) as stores:
+            address = check_email("EMAIL", email)
             name = check_account("--owner", owner) if owner is not None else None
-            text = secret(password, "--password")
-            check_password("--password", text, kept)
-            user = new_user(kept, _hashed(settings, text), name)
-            store.users.add(AddUser(user, wanted))
-            note(store, "users create", user.owner)
+            text = read_secret(password, "--password")
+            check_password("--password", text, address)
+            user = new_user(address, _hash(settings, text), name)
+            stores.users.add(AddUser(user, chosen))
+            record_audit(stores, "users create", user.owner)
         if as_json:
-            out.json({"owner": user.owner, "email": kept, "role": wanted.value})
+            out.json({"owner": user.owner, "email": address, "role": chosen.value})
         else:
-            out.say(f"made {user.owner}, who logs in as {kept}")
+            out.say(f"created {user.owner}, who logs in as {address}")
 
 
 @commands.command()
 def password(
     owner: Account,
-    new: Annotated[str, typer.Option("--password", help=f"The new one: {_SECRET}")] = _ASKED,
+    new: Annotated[str, typer.Option("--password", help=f"The new password: {_SECRET}")] = _PROMPT,
     data_dir: DataDir = None,
 ) -> None:
-    """Set a user's password; all its sessions end."""
+    """Set a user's password and end all its sessions."""
     out = Printer()
     with out.reporting():
         from imagemill.accounts.passwords import check_password
         from imagemill.accounts.store import ChangePassword
-        from imagemill.cli.client import secret
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.client import read_secret
+        from imagemill.cli.startup import open_migrated_stores
         from imagemill.domain.clock import now_us
 
         settings = load_settings(data_dir=data_dir)
-        with open_store(settings) as store:
-            text = secret(new, "--password")
+        with open_migrated_stores(settings) as stores:
+            text = read_secret(new, "--password")
             check_password("--password", text, "")
-            hash_ = _hashed(settings, text)
-            store.users.change_password(ChangePassword(owner, hash_, now_us()))
-            note(store, "users password", owner)
-        out.say(f"{owner} has a new password; its sessions are over")
+            hash_ = _hash(settings, text)
+            stores.users.change_password(ChangePassword(owner, hash_, now_us()))
+            record_audit(stores, "users password", owner)
+        out.say(f"{owner} has a new password; its sessions are ended")
 
 
 @commands.command("list")
 def list_(
-    of: Annotated[str | None, typer.Option("--of", help="The end users of this account.")] = None,
+    parent: Annotated[str | None, typer.Option("--of", help="List the end users of this account.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """List accounts, or the end users of one."""
+    """List accounts, or the end users of one account."""
     out = Printer(as_json)
     with out.reporting():
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
 
-        with open_store(load_settings(data_dir=data_dir)) as store:
-            owners = store.accounts.owners(parent=of, limit=_MOST)
-            emails = {user.owner: user.email for user, _ in store.users.page("", _MOST)}
+        with open_migrated_stores(load_settings(data_dir=data_dir)) as stores:
+            owners = stores.accounts.owners(parent=parent, limit=_MOST)
+            emails = {user.owner: user.email for user, _ in stores.users.page("", _MOST)}
         rows = [
             {
                 "owner": owner.id,
@@ -105,22 +107,22 @@ def list_(
                 "email": emails.get(owner.id, ""),
                 "name": owner.name or "",
                 "weight": owner.weight,
-                "disabled": moment(owner.disabled_at),
-                "created": moment(owner.created_at),
+                "disabled": format_time(owner.disabled_at),
+                "created": format_time(owner.created_at),
             }
             for owner in owners
         ]
         if as_json:
             out.json({"items": rows})
         elif not rows:
-            out.say("there are none")
+            out.say("there are no accounts" if parent is None else f"{parent} has no end users")
         else:
-            out.say(table(rows))
+            out.say(table_of(rows))
 
 
 @commands.command()
 def disable(owner: Account, data_dir: DataDir = None) -> None:
-    """Refuse all keys and sessions of an account."""
+    """Disable an account: its keys and sessions are refused."""
     from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
 
@@ -129,7 +131,7 @@ def disable(owner: Account, data_dir: DataDir = None) -> None:
 
 @commands.command()
 def enable(owner: Account, data_dir: DataDir = None) -> None:
-    """Accept them again."""
+    """Enable a disabled account."""
     from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
 
@@ -142,20 +144,23 @@ def role(
     to: Annotated[str, typer.Argument(help="user, operator or admin.", metavar="ROLE")],
     data_dir: DataDir = None,
 ) -> None:
-    """Change what an account may do; its keys keep at most what they have."""
+    """Change an account's role; its keys keep at most the scopes they have."""
     with Printer().reporting():
         from imagemill.accounts.store import ChangeOwner
         from imagemill.domain.clock import now_us
 
-        wanted = role_of(to)
-        _change(ChangeOwner(owner, now_us(), role=wanted), f"role {to}", f"is {to} now", data_dir)
+        chosen = parse_role(to)
+        _change(ChangeOwner(owner, now_us(), role=chosen), f"role {to}", f"now has the role {to}", data_dir)
 
 
 @commands.command()
 def weight(
     owner: Account,
     share: Annotated[
-        float, typer.Argument(help="Against 1 of others.", metavar="SHARE", min=0.001, max=1000)
+        float,
+        typer.Argument(
+            help="The account's weight; other accounts have 1.", metavar="SHARE", min=0.001, max=1000
+        ),
     ],
     data_dir: DataDir = None,
 ) -> None:
@@ -169,22 +174,23 @@ def weight(
 
 @commands.command()
 def audit(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="How many lines.")] = 50,
-    actor: Annotated[str | None, typer.Option("--actor", help="Only what this account did.")] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=_MOST, help="The largest number of entries to show.")
+    ] = 50,
+    actor: Annotated[str | None, typer.Option("--actor", help="Only changes by this account.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show who changed what, the newest first."""
+    """Show the audit log: who changed what, newest first."""
     out = Printer(as_json)
     with out.reporting():
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
 
-        with open_store(load_settings(data_dir=data_dir)) as store:
-            entries = store.audit.page(None, limit, actor)
+        with open_migrated_stores(load_settings(data_dir=data_dir)) as stores:
+            entries = stores.audit.page(None, limit, actor)
         rows = [
             {
-                "at": moment(entry.at),
+                "at": format_time(entry.at),
                 "actor": entry.actor,
                 "credential": entry.credential,
                 "action": entry.action,
@@ -197,26 +203,25 @@ def audit(
         if as_json:
             out.json({"items": rows})
         elif not rows:
-            out.say("nothing was changed yet")
+            out.say("the audit log is empty")
         else:
-            out.say(table(rows))
+            out.say(table_of(rows))
 
 
-def _change(change: "ChangeOwner", action: str, told: str, data_dir: DataDir) -> None:
+def _change(change: "ChangeOwner", action: str, outcome: str, data_dir: DataDir) -> None:
     out = Printer()
     with out.reporting():
         from imagemill.accounts.keys import Owners
-        from imagemill.cli.output import load_settings
-        from imagemill.cli.startup import open_store
+        from imagemill.cli.startup import open_migrated_stores
 
         settings = load_settings(data_dir=data_dir)
-        with open_store(settings) as store:
-            Owners(store.accounts, lambda: None).change(change)
-            note(store, f"users {action}", change.id)
-        out.say(f"{change.id} {told}; servers that run know within {settings.auth.remember_s:g} s")
+        with open_migrated_stores(settings) as stores:
+            Owners(stores.accounts, lambda: None).change(change)
+            record_audit(stores, f"users {action}", change.id)
+        out.say(f"{change.id} {outcome}; running servers apply it within {settings.auth.remember_s:g} s")
 
 
-def _hashed(settings: "Settings", text: str) -> str:
+def _hash(settings: "Settings", text: str) -> str:
     from imagemill.accounts.passwords import Passwords
 
     pool = Passwords(settings.auth.password_memory_mb)

@@ -1,206 +1,173 @@
-"""``imagemill webhooks``: who is told of jobs, and what became of each message."""
+"""``imagemill webhooks``: endpoints that receive messages about jobs, and their deliveries."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import time
+from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.output import TOKEN, CliError, Json, Printer, Token, Url
-
-if TYPE_CHECKING:
-    from imagemill.cli.client import Client
+from imagemill.cli.client import Client, Reply, client_command, quote_segment
+from imagemill.cli.output import CliError, table_of
 
 commands = typer.Typer(
     help="Webhooks: list, create, delete, resume, messages, resend, test. An endpoint is named by id or URL.",
     no_args_is_help=True,
 )
 
-Endpoint = Annotated[str, typer.Argument(help="Its id, or its URL.")]
+Endpoint = Annotated[str, typer.Argument(help="The endpoint's id or URL.")]
 _PATH = "/api/v1/webhooks"
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 @commands.command("list")
-def list_(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+@client_command
+def list_(client: Client) -> Reply:
     """List your endpoints."""
-    from imagemill.cli.client import Client
-    from imagemill.cli.keys import table
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get(_PATH)
-        if as_json:
-            out.json(body)
-        elif not body["items"]:
-            out.say("no endpoints yet; add one: imagemill webhooks create https://app.example/hook")
-        else:
-            shown = ("id", "url", "state", "events", "pauseReason", "description")
-            out.say(table([{name: each[name] or "" for name in shown} for each in body["items"]]))
+    body = client.get(_PATH)
+    if not body["items"]:
+        return body, "no endpoints yet; add one: imagemill webhooks create https://app.example/hook"
+    fields = ("id", "url", "state", "events", "pauseReason", "description")
+    return body, table_of([{name: each[name] or "" for name in fields} for each in body["items"]])
 
 
 @commands.command()
+@client_command
 def create(
-    target: Annotated[str, typer.Argument(help="http(s)://host/path of the receiver.", metavar="URL")],
+    client: Client,
+    target: Annotated[
+        str, typer.Argument(help="The receiver's address: http(s)://host/path.", metavar="URL")
+    ],
     events: Annotated[
         list[str] | None,
-        typer.Option("--event", help="Such as job.started; may be repeated. Default: how each job ended."),
+        typer.Option(
+            "--event",
+            help="An event to send, such as job.started; may be repeated. Default: the end of each job.",
+        ),
     ] = None,
-    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Add an endpoint and show its secret, once."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    body = {"url": target, "description": description, **({"events": events} if events else {})}
-    with out.reporting(), Client(url, token) as client:
-        added = client.post(_PATH, body)
-        if as_json:
-            out.json(added)
-            return
-        out.say(f"added {added['id']}; its messages are signed with the secret, which is not shown again:")
-        out.say(added["secret"])
+    description: Annotated[str, typer.Option("--description", help="A note for yourself.")] = "",
+) -> Reply:
+    """Add an endpoint and show its signing secret, which is shown only once."""
+    fields = {"url": target, "description": description, **({"events": events} if events else {})}
+    body = client.post(_PATH, fields)
+    return body, [
+        f"added {body['id']}; its messages are signed with this secret, which is not shown again:",
+        body["secret"],
+    ]
 
 
 @commands.command()
-def delete(endpoint: Endpoint, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
+@client_command
+def delete(client: Client, endpoint: Endpoint) -> Reply:
     """Delete an endpoint with all its messages."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        id_ = _id(client, endpoint)
-        client.delete(f"{_PATH}/{id_}")
-        out.json({"deleted": id_}) if as_json else out.say(f"deleted {id_}")
+    id_ = _resolve_id(client, endpoint)
+    client.delete(f"{_PATH}/{id_}")
+    return {"deleted": id_}, f"deleted {id_}"
 
 
 @commands.command()
-def resume(endpoint: Endpoint, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """Send what was kept back for an endpoint that was paused."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.post(f"{_PATH}/{_id(client, endpoint)}/resume")
-        out.json(body) if as_json else out.say(f"{body['id']} is {body['state']}")
+@client_command
+def resume(client: Client, endpoint: Endpoint) -> Reply:
+    """Resume a paused endpoint; its pending messages are sent."""
+    body = client.post(f"{_PATH}/{_resolve_id(client, endpoint)}/resume")
+    return body, f"{body['id']} is {body['state']}"
 
 
 @commands.command()
+@client_command
 def messages(
+    client: Client,
     endpoint: Endpoint,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those that were given up.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="How many.")] = 50,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Show what was sent and how that went, the newest first."""
-    from imagemill.cli.client import Client
-    from imagemill.cli.keys import table
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        query = {"limit": limit, "failed": "true" if failed else "false"}
-        body = client.get(f"{_PATH}/{_id(client, endpoint)}/messages", **query)
-        if as_json:
-            out.json(body)
-        elif not body["items"]:
-            out.say("there are no such messages")
-        else:
-            out.say(table([_row(message) for message in body["items"]]))
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only messages whose delivery was given up.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of messages to show.")
+    ] = 50,
+) -> Reply:
+    """List an endpoint's messages and their deliveries, newest first."""
+    query = {"limit": limit, "failed": "true" if failed else "false"}
+    body = client.get(f"{_PATH}/{_resolve_id(client, endpoint)}/messages", **query)
+    if not body["items"]:
+        return body, "there are no such messages"
+    return body, table_of([_row(message) for message in body["items"]])
 
 
 @commands.command()
+@client_command
 def resend(
+    client: Client,
     endpoint: Endpoint,
-    message: Annotated[str | None, typer.Option("--message", help="This one, whatever became of it.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", help="Send this message, delivered or not.")
+    ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="All that were given up, written since: 2026-01-31T00:00:00Z."),
+        typer.Option(
+            "--since", help="Send all messages given up and created since this time: 2026-01-31T00:00:00Z."
+        ),
     ] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Send one message again, or all that were given up."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        if (message is None) == (since is None):
-            raise CliError("say which: --message msg_..., or --since with a date for all that were given up")
-        path = f"{_PATH}/{_id(client, endpoint)}"
-        if message is not None:
-            body = client.post(f"{path}/messages/{segment(message)}/redeliver")
-            said = f"{message} is sent again"
-        else:
-            body = client.post(f"{path}/redeliver", {"since": since})
-            said = f"{body['messages']} messages are sent again"
-        out.json(body) if as_json else out.say(said)
+) -> Reply:
+    """Send one message again, or all whose delivery was given up."""
+    if (message is None) == (since is None):
+        raise CliError("give either --message msg_..., or --since with a time for all that were given up")
+    path = f"{_PATH}/{_resolve_id(client, endpoint)}"
+    if message is not None:
+        body = client.post(f"{path}/messages/{quote_segment(message)}/redeliver")
+        return body, f"{message} is sent again"
+    body = client.post(f"{path}/redeliver", {"since": since})
+    return body, f"{body['messages']} messages are sent again"
 
 
 @commands.command("test")
+@client_command
 def send_test(
+    client: Client,
     endpoint: Endpoint,
-    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the answer.")] = 15.0,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Send a test message and say how that went."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        path = f"{_PATH}/{_id(client, endpoint)}"
-        sent = client.post(f"{path}/test")
-        found = _tried(client, f"{path}/messages/{sent['id']}", wait_s)
-        last = found["lastAttempt"]
-        if last is not None and last["error"]:
-            raise CliError(f"{found['id']} was not delivered: {last['error']}", body=found)
-        if as_json:
-            out.json(found)
-        elif last is None:
-            out.say(f"{found['id']} waits; see: imagemill webhooks messages {endpoint}")
-        else:
-            out.say(f"{found['id']} was delivered in {last['ms']} ms")
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for the receiver's response.")
+    ] = 15.0,
+) -> Reply:
+    """Send a test message and show whether it was delivered."""
+    path = f"{_PATH}/{_resolve_id(client, endpoint)}"
+    sent = client.post(f"{path}/test")
+    body = _wait_for_attempt(client, f"{path}/messages/{sent['id']}", wait_s)
+    attempt = body["lastAttempt"]
+    if attempt is None:
+        return body, f"{body['id']} is not sent yet; see: imagemill webhooks messages {endpoint}"
+    if attempt["error"]:
+        raise CliError(f"{body['id']} was not delivered: {attempt['error']}", body=body)
+    return body, f"{body['id']} was delivered in {attempt['ms']} ms"
 
 
-def _tried(client: "Client", path: str, wait_s: float) -> dict[str, Any]:
-    """The message once it was tried, or as it is after so long."""
-    import time
-
-    end = time.monotonic() + wait_s
+def _wait_for_attempt(client: Client, path: str, wait_s: float) -> dict[str, Any]:
+    """Return the message after its first delivery attempt, or without one after ``wait_s``."""
+    deadline = time.monotonic() + wait_s
     while True:
-        found: dict[str, Any] = client.get(path)
-        if found["lastAttempt"] is not None or time.monotonic() >= end:
-            return found
-        time.sleep(_LOOK_S)
+        message: dict[str, Any] = client.get(path)
+        if message["lastAttempt"] is not None or time.monotonic() >= deadline:
+            return message
+        time.sleep(_POLL_S)
 
 
-def _id(client: "Client", named: str) -> str:
-    """Of an endpoint that is named by its id or its URL; in a form that fits into a path."""
-    from imagemill.cli.client import segment
-
-    if "://" not in named:
-        return segment(named)
-    found = [each["id"] for each in client.get(_PATH)["items"] if each["url"] == named]
+def _resolve_id(client: Client, endpoint: str) -> str:
+    """Return the id, quoted for a path, of the endpoint with this id or URL."""
+    if "://" not in endpoint:
+        return quote_segment(endpoint)
+    found = [each["id"] for each in client.get(_PATH)["items"] if each["url"] == endpoint]
     if not found:
-        raise CliError(f"none of your endpoints has the URL {named}; see: imagemill webhooks list")
+        raise CliError(f"none of your endpoints has the URL {endpoint}; see: imagemill webhooks list")
     if len(found) > 1:
         raise CliError(f"{len(found)} endpoints have this URL; name one by its id", details=tuple(found))
     return found[0]
 
 
 def _row(message: dict[str, Any]) -> dict[str, Any]:
-    last = message["lastAttempt"] or {"status": None, "error": None}
+    attempt = message["lastAttempt"] or {"status": None, "error": None}
     return {
         "id": message["id"],
         "type": message["type"],
         "job": message["job"] or "",
         "state": message["state"],
-        "tries": message["tries"],
-        "at": message["createdAt"][:19],
-        "last": last["error"] or last["status"] or "",
+        "attempts": message["tries"],
+        "created": message["createdAt"][:19],
+        "last": attempt["error"] or attempt["status"] or "",
     }

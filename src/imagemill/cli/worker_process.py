@@ -1,4 +1,4 @@
-"""Running a process of Imagemill without HTTP, and with nothing loaded that only HTTP needs."""
+"""Runs a scheduler or a worker: a process without HTTP that imports nothing which only HTTP needs."""
 
 import gc
 import logging
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("imagemill.cli")
 
 
-def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None:
-    """``scheduler`` or ``worker``: no HTTP. A signal ends it in order, a second one at once."""
+def run_without_http(settings: "Settings", command: str, *, queues: str | None) -> None:
+    """Run ``scheduler`` or ``worker``. A signal stops it gracefully, a second one at once."""
     logs.configure(settings.log_level, settings.log_format)
     chosen = None if queues is None else frozenset(name.strip() for name in queues.split(",") if name.strip())
-    worker = which == "worker"
-    app = build(settings, Roles(api=False, scheduler=not worker, worker=worker, queues=chosen))
+    is_worker = command == "worker"
+    app = build(settings, Roles(api=False, scheduler=not is_worker, worker=is_worker, queues=chosen))
     check_queues(app, chosen)
     stop = threading.Event()
 
@@ -40,15 +40,15 @@ def run_quietly(settings: "Settings", which: str, *, queues: str | None) -> None
         signal.signal(number, handle)
     _start(app)
     tune_gc()
-    startup.working(app, which)
+    startup.report_working(app, command)
     stop.wait()
-    startup.stopping(app)
+    startup.report_stopping(app)
     app.close()
     log.info("stopped")
 
 
 def _start(app: Application) -> None:
-    """Raises `CliError` when the port for metrics is taken; the mill is closed then."""
+    """Start the application. Closes it and raises `CliError` if the port for metrics is in use."""
     try:
         app.start()
     except MetricsPortTaken as error:
@@ -57,15 +57,15 @@ def _start(app: Application) -> None:
 
 
 def tune_gc() -> None:
-    """Once a process has started: what it has by then is no garbage. Turns the collector on."""
+    """Enable the garbage collector after the start, and exclude the objects that exist by then."""
     gc.freeze()
-    # What a job leaves behind is freed by counting; looking for circles 700 objects at a time is waste.
+    # Reference counting frees the objects of a job, so looking for cycles every 700 objects is wasteful.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
 def stop_at_once(number: int) -> None:
-    """Without any farewell. The next start takes unfinished jobs up again, as after a crash."""
-    sys.stderr.write("stopped at once; unfinished jobs go on at the next start\n")
+    """Exit without a shutdown. Unfinished jobs are retried after the next start, as after a crash."""
+    sys.stderr.write("stopped at once; unfinished jobs are retried after the next start\n")
     sys.stderr.flush()
     os._exit(128 + number)

@@ -1,157 +1,137 @@
-"""``imagemill workflows``: graphs of a server as recipes of their own."""
+"""``imagemill workflows``: ComfyUI graphs stored on a server, run as recipes with typed inputs."""
 
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.completion import workflow_names
-from imagemill.cli.output import TOKEN, Json, Printer, Token, Url
+from imagemill.cli.client import Client, Reply, client_command, complete_workflow_name, quote_segment
+from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follow
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_table
 
 commands = typer.Typer(
-    help="Graphs as recipes of your own: add, list, show, edit, versions, remove, run.", no_args_is_help=True
+    help="Run ComfyUI graphs with typed inputs: add, list, show, edit, versions, remove, run.",
+    no_args_is_help=True,
 )
 
 Name = Annotated[
-    str, typer.Argument(help="The workflow's name.", metavar="NAME", autocompletion=workflow_names)
+    str, typer.Argument(help="The workflow's name.", metavar="NAME", autocompletion=complete_workflow_name)
 ]
 Manifest = Annotated[
-    Path | None, typer.Option("--manifest", help="TOML file with the inputs, as `show` prints it.")
+    Path | None,
+    typer.Option("--manifest", help="TOML file that describes the inputs, as `workflows show` prints it."),
 ]
-Shared = Annotated[bool, typer.Option("--shared", help="Everybody's instead of your own; operators only.")]
-Version = Annotated[int | None, typer.Option("--version", min=0, help="Default: the newest.")]
+Shared = Annotated[
+    bool,
+    typer.Option("--shared", help="A workflow of all users instead of your own; for operators."),
+]
+Version = Annotated[
+    int | None, typer.Option("--version", min=0, help="The workflow's version. Default: the newest.")
+]
+
+_PICTURES = ("image", "mask")
+_SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+_DOWNLOAD_TIMEOUT_S = 300.0
+"""Videos are large."""
 
 
 @commands.command()
+@client_command
 def add(
-    name: Annotated[str, typer.Argument(help="A name of your own for it.", metavar="NAME")],
+    client: Client,
+    name: Annotated[str, typer.Argument(help="A name of your choice for the workflow.", metavar="NAME")],
     graph: Annotated[
         Path | None,
         typer.Argument(
-            help="What ComfyUI's Export (API) saves; may be absent with --manifest.", metavar="GRAPH"
+            help="The file that ComfyUI's Export (API) saves. Optional with --manifest.",
+            metavar="GRAPH",
         ),
     ] = None,
     manifest: Manifest = None,
     shared: Shared = False,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
+) -> Reply:
     """Add a graph as a recipe: its prompts, seed, size, pictures and models become typed inputs."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting():
-        fields = _fields(graph, manifest, "name GRAPH, --manifest or both")
-        with Client(url, token) as client:
-            body = client.post(f"/api/v1/workflows{_query(shared)}", {"name": name, **fields})
-        if as_json:
-            out.json(body)
-        else:
-            out.say(f"added {body['name']}, version {body['version']}, with these inputs:\n")
-            _show_inputs(out, body)
-            out.say(f"\nrun it: imagemill workflows run {body['name']} {_example(body)}")
+    fields = _read_files(graph, manifest, "name GRAPH, --manifest or both")
+    body = client.post(f"/api/v1/workflows{_query(shared)}", {"name": name, **fields})
+    return body, [
+        f"added {body['name']}, version {body['version']}, with these inputs:\n",
+        _inputs_table(body),
+        f"\nrun it: imagemill workflows run {body['name']} {_example(body)}",
+    ]
 
 
 @commands.command("list")
-def list_(as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """List the workflows and what they take."""
-    from imagemill.cli.client import Client
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get("/api/v1/workflows")
-        if as_json:
-            out.json(body)
-        elif not body["items"]:
-            out.say("no workflows yet; add one: imagemill workflows add NAME graph.json")
-        else:
-            out.say(_table(body["items"]))
+@client_command
+def list_(client: Client) -> Reply:
+    """List the workflows and their inputs."""
+    body = client.get("/api/v1/workflows")
+    if not body["items"]:
+        return body, "no workflows yet; add one: imagemill workflows add NAME graph.json"
+    return body, _table(body["items"])
 
 
 @commands.command()
-def show(
-    name: Name, version: Version = None, as_json: Json = False, url: Url = None, token: Token = TOKEN
-) -> None:
-    """Print a workflow's manifest, for a file that `edit` takes."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        query = {} if version is None else {"version": version}
-        body = client.get(f"/api/v1/workflows/{segment(name)}", **query)
-        if as_json:
-            out.json(body)
-        else:
-            typer.echo(body["manifest"], nl=False)  # as it is: folded lines would be another text
+@client_command
+def show(client: Client, out: Printer, name: Name, version: Version = None) -> Reply | None:
+    """Print a workflow's manifest, which can be saved to a file for `workflows edit`."""
+    query = {} if version is None else {"version": version}
+    body = client.get(f"/api/v1/workflows/{quote_segment(name)}", **query)
+    if out.as_json:
+        return body, ""
+    typer.echo(body["manifest"], nl=False)  # unchanged: folded lines would be another text
+    return None
 
 
 @commands.command()
-def versions(name: Name, as_json: Json = False, url: Url = None, token: Token = TOKEN) -> None:
-    """List the versions of a workflow, the newest first."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        body = client.get(f"/api/v1/workflows/{segment(name)}/versions")
-        if as_json:
-            out.json(body)
-        else:
-            out.say(_table(body["items"]))
+@client_command
+def versions(client: Client, name: Name) -> Reply:
+    """List the versions of a workflow, newest first."""
+    body = client.get(f"/api/v1/workflows/{quote_segment(name)}/versions")
+    return body, _table(body["items"])
 
 
 @commands.command()
+@client_command
 def edit(
+    client: Client,
     name: Name,
     manifest: Manifest = None,
     graph: Annotated[
-        Path | None, typer.Option("--graph", help="A new graph; what was written about its inputs stays.")
+        Path | None,
+        typer.Option("--graph", help="File with a new graph; the descriptions of its inputs are kept."),
     ] = None,
     shared: Shared = False,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Change a workflow's manifest or graph. The former version stays."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting():
-        fields = _fields(graph, manifest, "name --manifest, --graph or both")
-        with Client(url, token) as client:
-            path = f"/api/v1/workflows/{segment(name)}"
-            before = client.get(path)["version"]
-            body = client.call("PUT", path + _query(shared), json=fields)
-        if as_json:
-            out.json(body)
-        elif body["version"] == before:
-            out.say(f"{name} is like that already; it stays at version {before}")
-        else:
-            out.say(f"{name} is version {body['version']} now")
+) -> Reply:
+    """Change a workflow's manifest or graph. The previous version is kept."""
+    fields = _read_files(graph, manifest, "name --manifest, --graph or both")
+    path = f"/api/v1/workflows/{quote_segment(name)}"
+    before = client.get(path)["version"]
+    body = client.put(path + _query(shared), fields)
+    if body["version"] == before:
+        return body, f"{name} is unchanged at version {before}"
+    return body, f"{name} is now at version {body['version']}"
 
 
 @commands.command()
-def remove(
-    name: Name, shared: Shared = False, as_json: Json = False, url: Url = None, token: Token = TOKEN
-) -> None:
-    """Remove a workflow; jobs that ran it keep what they have."""
-    from imagemill.cli.client import Client, segment
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        client.delete(f"/api/v1/workflows/{segment(name)}{_query(shared)}")
-        if as_json:
-            out.json({"removed": name})
-        else:
-            out.say(f"removed {name}")
+@client_command
+def remove(client: Client, name: Name, shared: Shared = False) -> Reply:
+    """Remove a workflow; jobs that ran it are kept."""
+    client.delete(f"/api/v1/workflows/{quote_segment(name)}{_query(shared)}")
+    return {"removed": name}, f"removed {name}"
 
 
 @commands.command()
+@client_command
 def run(
+    client: Client,
+    out: Printer,
     name: Name,
     values: Annotated[
         list[str] | None,
-        typer.Argument(help="Values for its inputs: prompt='a boat' steps=20", metavar="KEY=VALUE"),
+        typer.Argument(help="Values of the inputs: prompt='a boat' steps=20", metavar="KEY=VALUE"),
     ] = None,
     images: Annotated[
         list[str] | None,
@@ -159,112 +139,223 @@ def run(
     ] = None,
     version: Version = None,
     labels: Annotated[
-        list[str] | None, typer.Option("--label", help="A label the node must carry; may be repeated.")
+        list[str] | None, typer.Option("--label", help="A label that the node must have; may be repeated.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the job until it ends.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends.")] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="DIR", help="Follow it and save its files there.")
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Wait for the job and save its files to this folder."),
     ] = None,
-    as_json: Json = False,
-    url: Url = None,
-    token: Token = TOKEN,
-) -> None:
-    """Run a workflow. With --wait or --save the exit status is 0 when it succeeded, else 1."""
-    from imagemill.cli.client import Client, segment
-    from imagemill.cli.workflow_run import body_of, finish
-
-    out = Printer(as_json)
-    with out.reporting(), Client(url, token) as client:
-        path = f"/api/v1/workflows/{segment(name)}"
-        query: dict[str, Any] = {} if version is None else {"version": version}
-        inputs = client.get(path, **query)["inputs"]
-        body = body_of(inputs, values or (), images or ())
-        job = client.post(path, body, **query, **({"label": labels} if labels else {}))
-        if not wait and save is None:
-            if as_json:
-                out.json(job)
-            else:
-                out.say(f"job {job['id']} is {job['status']}; follow it: imagemill jobs watch {job['id']}")
-            return
-        status = finish(out, client, job["id"], save)
-    raise typer.Exit(status)
+) -> Reply | None:
+    """Run a workflow. With --wait or --save the exit status is 0 if it succeeded, else 1."""
+    path = f"/api/v1/workflows/{quote_segment(name)}"
+    query: dict[str, Any] = {} if version is None else {"version": version}
+    inputs = client.get(path, **query)["inputs"]
+    fields = _parse_inputs(inputs, values or (), images or ())
+    job = client.post(path, fields, **query, **({"label": labels} if labels else {}))
+    if wait or save is not None:
+        raise typer.Exit(_finish(out, client, job["id"], save))
+    status = describe_status(job["status"])
+    return job, f"job {job['id']} {status}; follow it: imagemill jobs watch {job['id']}"
 
 
-def _fields(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str, Any]:
-    import json
-
-    from imagemill.cli.output import UNUSABLE, CliError
-    from imagemill.cli.workflow_run import text_of
-
+def _read_files(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if graph is not None:
         try:
-            fields["graph"] = json.loads(text_of(graph))
+            fields["graph"] = json.loads(_read_text(graph))
         except (ValueError, RecursionError) as error:
             raise CliError(f"{graph} is not JSON: {error}", UNUSABLE) from error
         if not isinstance(fields["graph"], dict):
-            raise CliError(f"{graph} holds no graph; one is an object of nodes by their ids", UNUSABLE)
+            raise CliError(f"{graph} holds no graph; a graph is an object with a node for each id", UNUSABLE)
     if manifest is not None:
-        fields["manifest"] = text_of(manifest)
+        fields["manifest"] = _read_text(manifest)
     if not fields:
         raise CliError(f"nothing is given; {remedy}", UNUSABLE)
     return fields
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return _read(path).decode()
+    except UnicodeDecodeError as error:
+        raise CliError(f"{path} is not text", UNUSABLE) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CliError(f"{path} cannot be read: {error.strerror}", UNUSABLE) from error
 
 
 def _query(shared: bool) -> str:
     return "?shared=true" if shared else ""
 
 
-def _show_inputs(out: Printer, body: dict[str, Any]) -> None:
-    from rich.table import Table
-
+def _inputs_table(body: dict[str, Any]) -> Any:
     if not body["inputs"]:
-        out.say("none; write some into its manifest, which `imagemill workflows show` prints")
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("INPUT", "TYPE", "DEFAULT", "RANGE"):
-        table.add_column(column, overflow="fold")
-    for one in body["inputs"]:
-        table.add_row(one["name"], one["type"], _default(one), _range(one))
-    out.say(table)
+        return "none; add some to its manifest, which `imagemill workflows show` prints"
+    table = make_table("INPUT", "TYPE", "DEFAULT", "RANGE")
+    for each in body["inputs"]:
+        table.add_row(each["name"], each["type"], _format_default(each), _format_range(each))
+    return table
 
 
-def _default(one: dict[str, Any]) -> str:
-    if one["required"]:
+def _format_default(input_: dict[str, Any]) -> str:
+    if input_["required"]:
         return "(required)"
-    text = str(one.get("default", ""))
+    text = str(input_.get("default", ""))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _range(one: dict[str, Any]) -> str:
-    if choices := one.get("choices"):
+def _format_range(input_: dict[str, Any]) -> str:
+    if choices := input_.get("choices"):
         return ", ".join(choices[:4]) + (f", ... ({len(choices)})" if len(choices) > 4 else "")
-    low, high = one.get("minimum"), one.get("maximum")
+    low, high = input_.get("minimum"), input_.get("maximum")
     if low is None and high is None:
         return ""
     return f"{'' if low is None else low} .. {'' if high is None else high}"
 
 
 def _example(body: dict[str, Any]) -> str:
-    """The first prompt, and what a run cannot do without."""
-    prompts = [one for one in body["inputs"] if one["type"] == "text"][:1]
-    needed = [one for one in body["inputs"] if one["required"] and one not in prompts]
-    parts = [f"{one['name']}='...'" for one in prompts] + [
-        f"--image {one['name']}=FILE" if one["type"] in ("image", "mask") else f"{one['name']}=..."
-        for one in needed
+    """Return the arguments of an example run: the first prompt and the required inputs."""
+    prompts = [each for each in body["inputs"] if each["type"] == "text"][:1]
+    required = [each for each in body["inputs"] if each["required"] and each not in prompts]
+    parts = [f"{each['name']}='...'" for each in prompts] + [
+        f"--image {each['name']}=FILE" if each["type"] in _PICTURES else f"{each['name']}=..."
+        for each in required
     ]
     return " ".join([*parts, "--wait"])
 
 
 def _table(items: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("WORKFLOW", "VERSION", "SOURCE", "TITLE", "INPUTS"):
-        table.add_column(column, overflow="fold")
+    table = make_table("WORKFLOW", "VERSION", "SOURCE", "TITLE", "INPUTS")
     for item in items:
         version = "" if item["source"] == "built-in" else str(item["version"])
-        gone = " (removed)" if item["deletedAt"] else ""
-        inputs = ", ".join(one["name"] for one in item["inputs"])
-        table.add_row(item["name"], version + gone, item["source"], item["title"], inputs)
+        removed = " (removed)" if item["deletedAt"] else ""
+        inputs = ", ".join(each["name"] for each in item["inputs"])
+        table.add_row(item["name"], version + removed, item["source"], item["title"], inputs)
     return table
+
+
+def _parse_inputs(
+    inputs: Sequence[Mapping[str, Any]], values: Iterable[str], images: Iterable[str]
+) -> dict[str, Any]:
+    """Return the values to run a workflow with. Raises `CliError` that names the input.
+
+    Checks that need more than the input's type are made by the server.
+    """
+    types = {each["name"]: str(each["type"]) for each in inputs}
+    fields: dict[str, Any] = {}
+    for pair in values:
+        name, text = _split(pair, "steps=20")
+        _check_name(name, types)
+        if types[name] == "loras":
+            fields.setdefault(name, []).extend(_parse_loras(name, text))
+        else:
+            fields[name] = _parse_value(name, text, types[name])
+    for pair in images:
+        name, text = _split(pair, "--image image=photo.png")
+        _check_name(name, types)
+        if types[name] not in _PICTURES:
+            raise CliError(f"--image: {name} is not a picture but an input of type {types[name]}", UNUSABLE)
+        fields[name] = _data_url(Path(text))
+    return fields
+
+
+def _split(pair: str, example: str) -> tuple[str, str]:
+    name, equals, text = pair.partition("=")
+    if not equals or not name:
+        raise CliError(f"{pair!r} should be an input and its value, such as {example}", UNUSABLE)
+    return name, text
+
+
+def _check_name(name: str, types: Mapping[str, str]) -> None:
+    if name not in types:
+        names = ", ".join(types) or "none"
+        raise CliError(f"this workflow has no input {name}; its inputs are {names}", UNUSABLE)
+
+
+def _parse_value(name: str, text: str, kind: str) -> Any:
+    if kind in _PICTURES:
+        # A URL or a blob key is sent unchanged, as the server fetches the picture.
+        is_address = text.startswith(("http://", "https://", "data:", "blob:"))
+        return text if is_address else _data_url(Path(text))
+    if kind in ("integer", "seed", "number"):
+        try:
+            return float(text) if kind == "number" else int(text)
+        except ValueError:
+            noun = "number" if kind == "number" else "whole number"
+            raise CliError(f"{name}: {text!r} is not a {noun}", UNUSABLE) from None
+    if kind == "boolean":
+        if text.lower() not in ("true", "false"):
+            raise CliError(f"{name}: {text!r} is neither true nor false", UNUSABLE)
+        return text.lower() == "true"
+    return text
+
+
+def _parse_loras(name: str, text: str) -> list[Any]:
+    """Parse a JSON list, or ``FILE_OR_AIR`` with an optional ``*STRENGTH``, which is 1 by default."""
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise CliError(f"{name}: is not JSON: {error}", UNUSABLE) from error
+    model, star, strength = text.rpartition("*")
+    if not star:
+        model, strength = text, "1"
+    field = "air" if model.lower().startswith(("urn:air:", "air:", "@")) else "file"
+    try:
+        return [{field: model, "strength": float(strength)}]
+    except ValueError:
+        raise CliError(
+            f"{name}: {strength!r} is not a strength; write {name}=x.safetensors*0.8", UNUSABLE
+        ) from None
+
+
+def _data_url(path: Path) -> str:
+    data = _read(path)
+    media_type = next((kind for head, kind in _SIGNATURES.items() if data.startswith(head)), None)
+    if media_type is None:
+        raise CliError(f"{path} is not a PNG, JPEG or WebP file", UNUSABLE)
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _finish(out: Printer, client: Client, job_id: str, save: Path | None) -> int:
+    """Follow the job until it ends, print or save its files; return the exit status."""
+    display = JobDisplay(out, "rendering", show_events=False)
+    last = display.show(follow(client, job_id, on_break=display.report_break))
+    job = client.get(f"/api/v1/jobs/{quote_segment(job_id)}")
+    files = [_save(client, job, artifact, save) for artifact in job["artifacts"]] if save else []
+    if out.as_json:
+        out.json(job | {"files": files} if save else job)
+    elif job["error"]:
+        raise CliError(f"job {job_id} failed: {job['error']['message']}", REFUSED)
+    else:
+        out.say(f"job {job_id} {describe_status(job['status'])}")
+        for line in files or [artifact["url"] for artifact in job["artifacts"]]:
+            out.say(f"  {line}")
+    return EXIT_STATUS[last.name]
+
+
+def _save(client: Client, job: Mapping[str, Any], artifact: Mapping[str, Any], folder: Path) -> str:
+    """Save a file, named after the job so that a later run overwrites nothing; return its path."""
+    import httpx2
+
+    url = str(artifact["url"])
+    extension = url.partition("?")[0].rpartition(".")[2]
+    position = list(job["artifacts"]).index(artifact)
+    path = folder / f"{job['id']}-{position + 1}.{extension}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with client.http.stream("GET", url, timeout=_DOWNLOAD_TIMEOUT_S) as response, path.open("wb") as file:
+            if not response.is_success:
+                raise CliError(f"{url.partition('?')[0]} answered {response.status_code}")
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+    except OSError as error:
+        raise CliError(f"{path} cannot be written: {error.strerror}") from error
+    except httpx2.HTTPError as error:
+        raise client.connection_error(error) from error
+    return str(path)

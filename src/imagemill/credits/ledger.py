@@ -1,4 +1,4 @@
-"""What `imagemill.jobs.store.store.Store` offers about credits: balances, postings by people, statements."""
+"""The ledger of credits in the database: balances, holds and settlements of jobs, postings, statements."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,22 @@ from imagemill.domain.credits import JOB_ACTOR, EntryKind, Settlement, amount_of
 from imagemill.domain.errors import Conflict, CreditsInsufficient, ImagemillError, NotFound, StorageError
 from imagemill.domain.jobs import Draft
 
-# The balances a transaction changes, and the entries it adds to the ledger.
-#
-# Rows are locked in the order of their owners, all that a transaction's jobs need at once and after every row
-# of a job: so no two transactions wait for each other.
-
 _balances = tables.balances.c
+_ledger = tables.ledger.c
 _jobs = tables.jobs.c
+
+ENTRY_COLUMNS = tuple(tables.ledger.columns)
+_ENTRY_NAMES = tuple(column.name for column in ENTRY_COLUMNS)
+
+# Balances and entries
+#
+# A transaction locks all balances that its jobs need at once, in the order of their owners and after every
+# row of a job, so that no two transactions wait for each other.
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """Amounts are in thousandths of a credit; ``available`` and ``held`` are changes."""
+    """An entry. Amounts are in thousandths of a credit; ``available`` and ``held`` are changes."""
 
     owner: str
     number: int
@@ -34,19 +38,16 @@ class LedgerEntry:
     available: int
     held: int
     balance: int
-    """What was available afterwards."""
+    """The available credits after this entry."""
     job_id: str | None
     actor: str
     key: str | None
     note: str
 
 
-ENTRY_COLUMNS = tuple(tables.ledger.columns)
-
-
 @dataclass(slots=True)
 class LockedBalance:
-    """A balance as the transaction has it so far."""
+    """A locked balance with the changes of the transaction so far."""
 
     available: int
     held: int
@@ -56,7 +57,7 @@ class LockedBalance:
 
 @dataclass(frozen=True, slots=True)
 class EntryReason:
-    """Why money moves, as its entry tells."""
+    """The reason of an entry."""
 
     at: int
     actor: str
@@ -82,7 +83,7 @@ _ADD = Statement(sa.insert(tables.ledger))
 
 
 class Balances:
-    """``owners`` whose balance is not there have no purse."""
+    """The locked balances of ``owners``. An owner without a balance is not in it."""
 
     def __init__(self, tx: Tx, owners: Iterable[str]) -> None:
         self._tx = tx
@@ -98,7 +99,7 @@ class Balances:
         return self._purses.get(owner) or LockedBalance(0, 0, False, 0)
 
     def add(self, owner: str, kind: EntryKind, available: int, held: int, cause: EntryReason) -> LedgerEntry:
-        """The balance must be there and large enough."""
+        """Add an entry. The balance must exist and be large enough."""
         balance = self._purses[owner]
         balance.available += available
         balance.held += held
@@ -130,7 +131,7 @@ class Balances:
                 self.add(due.owner, EntryKind.RELEASE, due.amount, -due.amount, cause)
 
     def hold(self, owner: str, drafts: Sequence[Draft], at: int) -> CreditsInsufficient | dict[str, int]:
-        """The amounts set aside for the jobs, for all or for none."""
+        """Hold credits for the jobs and return the amounts by job; all are held or none."""
         balance = self.lock(owner)
         amounts = {draft.id: amount_of(draft.cost) for draft in drafts}
         needed = sum(amounts.values())
@@ -144,12 +145,13 @@ class Balances:
         return held
 
     def write(self) -> None:
-        """Raises `StorageError` when a balance is not as it was locked, which undoes the transaction."""
+        """Write the changes. Raises `StorageError`, which rolls back, when a balance has changed since its
+        lock."""
         changed = sorted({entry.owner for entry in self._added})
         if not changed:
             return
         if _MOVE.run_many(self._tx.conn, [self._move(owner) for owner in changed]) != len(changed):
-            raise StorageError(f"the balances of {', '.join(changed)} changed under their lock")
+            raise StorageError(f"the balances of {', '.join(changed)} changed although they were locked")
         _ADD.run_many(self._tx.conn, [_row(entry) for entry in self._added])
         self._added = []
 
@@ -166,7 +168,7 @@ class Balances:
 
 
 def settle(tx: Tx) -> None:
-    """Book what the jobs that ended in this transaction owe."""
+    """Charge or release the held credits of the jobs that ended in this transaction."""
     if not tx.settlements:
         return
     dues, tx.settlements = tx.settlements, []
@@ -184,7 +186,7 @@ _HELD = Statement(
 
 
 def forget(tx: Tx, ids: Sequence[str], now: int) -> None:
-    """These jobs are about to be deleted: what is still set aside for them is given back."""
+    """Release the credits that are still held for jobs which are about to be deleted."""
     for job_id, owner, amount in _HELD.run(tx.conn, {"ids": ids}) if ids else ():
         tx.settlements.append(Settlement(job_id, owner, amount, False, now))
 
@@ -208,15 +210,12 @@ def entry_from(row: Sequence[Any]) -> LedgerEntry:
     return LedgerEntry(**values)
 
 
-_ENTRY_NAMES = tuple(column.name for column in ENTRY_COLUMNS)
-
-
-_ledger = tables.ledger.c
+# Postings and statements
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """In thousandths of a credit."""
+    """A balance in thousandths of a credit."""
 
     owner: str
     available: int = 0
@@ -226,17 +225,17 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What one posting does to one owner."""
+    """The change of one owner's balance by a posting."""
 
     owner: str
     kind: EntryKind
     amount: int = 0
-    """Added to what is available; negative: taken from it."""
+    """The change of the available credits; negative to take some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Moves that are made together or not at all. The same key of the same actor is one posting."""
+    """Transfers that are made together or not at all. Repeating an actor's key has no further effect."""
 
     moves: tuple[Transfer, ...]
     actor: str
@@ -247,11 +246,11 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class StatementPage:
-    """Which entries of an owner's statement, the newest first."""
+    """A page of an owner's statement, the newest entries first."""
 
     owner: str
     before: int | None = None
-    """Continue below this number (the cursor)."""
+    """Return entries with smaller numbers (the cursor)."""
     since: int | None = None
     until: int | None = None
     limit: int = 100
@@ -263,20 +262,25 @@ class Ledger:
         self._read = database.read
 
     def post(self, posting: Posting) -> tuple[LedgerEntry, ...]:
-        """Raises `NotFound` for an owner that is not there, `CreditsInsufficient` rather than take more than
-        there is, `Conflict` for a key that was used for something else."""
+        """Make a posting and return its entries.
+
+        Raises `NotFound` for an unknown owner, `CreditsInsufficient` when a balance is too small, `Conflict`
+        for a key that was used for another posting.
+        """
         return self._write(post, posting)
 
     def balance(self, owner: str) -> Balance:
-        """Nothing, for whoever never had credits."""
+        """Return the balance, which is zero for an owner that never had credits."""
         return self._read(_balance, owner)
 
     def statement(self, stretch: StatementPage) -> list[LedgerEntry]:
         return self._read(_statement, stretch)
 
     def faults(self) -> list[str]:
-        """A sentence for each balance that its entries or its open jobs do not bear out; none is a fault of
-        ours. Reads everything."""
+        """Return a sentence for each balance that disagrees with its entries or its open jobs.
+
+        There should be none. Reads the whole ledger.
+        """
         return self._read(_all_faults)
 
 
@@ -290,7 +294,7 @@ def post(tx: Tx, requests: Sequence[Posting]) -> list[tuple[LedgerEntry, ...] | 
     answers: list[tuple[LedgerEntry, ...] | ImagemillError] = []
     for request in requests:
         answers.append(_post_one(tx, books, request, known))
-        # Written one by one: the next may come with the same key.
+        # Written one by one, since the next may have the same key.
         books.write()
     return answers
 
@@ -321,7 +325,7 @@ def _post_one(
 
 
 def _earlier(tx: Tx, request: Posting) -> tuple[LedgerEntry, ...] | Conflict | None:
-    """What was posted under the key already. Looked for under the lock of the owners' balances."""
+    """Return the entries of an earlier posting with the key. The balances must be locked."""
     statement = sa.select(*ENTRY_COLUMNS).where(_ledger.actor == request.actor, _ledger.key == request.key)
     entries = [entry_from(row) for row in tx.conn.execute(statement)]
     found = {(entry.owner, entry.kind): entry for entry in entries}
@@ -381,7 +385,7 @@ def _faults(conn: sa.Connection) -> Iterator[str]:
         if (available, held, entries) != (sum_, sum_held, written):
             yield f"{owner}: the entries do not add up to the balance"
         if held != of_jobs:
-            yield f"{owner}: {shown(held)} credits are held, its open jobs hold {shown(of_jobs)}"
+            yield f"{owner}: {shown(held)} credits are held, but its open jobs hold {shown(of_jobs)}"
     for owner, number in conn.execute(_STEPS):
         yield f"{owner}: entry {number} does not follow from the one before it"
     for job_id in conn.execute(_TWICE).scalars():

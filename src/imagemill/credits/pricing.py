@@ -1,4 +1,4 @@
-"""Prices: what a job costs by its recipe, size, steps, quantity and backend."""
+"""Prices: the cost of a job by its recipe, size, steps, quantity and backend."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -9,12 +9,14 @@ from imagemill.domain.images import RenderSize
 from imagemill.recipes.base import Recipe
 
 _SHOWN_PLACES = 4
-"""As Civitai's costs are written."""
+"""Decimal places of a shown cost, as in Civitai's API."""
 
 
 class Prices:
-    """``rates`` go before the recipes' own. ``is_charged``: what is shown is what is paid, and so rounded up
-    to what a ledger can hold."""
+    """The prices of recipes. ``rates`` override the recipes' own.
+
+    ``is_charged``: credits are charged, so prices are rounded up to what the ledger can hold.
+    """
 
     def __init__(
         self,
@@ -31,8 +33,10 @@ class Prices:
         self.is_charged = is_charged
 
     def of(self, name: str, size: RenderSize, backends: Iterable[str] = ()) -> float:
-        """In credits, by a recipe's name or an occasion's. Of several ``backends`` that may make it, the
-        dearest counts."""
+        """Return the price in credits for the name of a recipe or a rate.
+
+        With several ``backends`` that may run the job, it is the price of the most expensive one.
+        """
         factor = max((self._factors.get(name, 1.0) for name in backends), default=1.0)
         cost = price(self._rates[name], size, factor)
         return credits_of(amount_of(cost)) if self.is_charged else round(cost, _SHOWN_PLACES)
@@ -41,7 +45,7 @@ class Prices:
         return recipe in self._rates
 
     def table(self) -> dict[str, Any]:
-        """For people and programs: what each recipe and backend costs."""
+        """Return the prices of all recipes and backends, for documentation and clients."""
         return {
             "charged": self.is_charged,
             "recipes": {name: _body(rate) for name, rate in sorted(self._rates.items())},

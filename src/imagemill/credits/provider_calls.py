@@ -1,4 +1,4 @@
-"""What paid providers were asked for: limits are checked in the transaction that writes a call."""
+"""Paid calls of providers; their limits are checked in the transaction that writes a call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _calls = tables.provider_calls.c
 _MINUTE_US = round(MINUTE_S * SECOND)
 _DAY_US = round(DAY_S * SECOND)
 _LONGEST_S = 900.0
-"""A day's ceiling is asked about again so often, as it may be raised."""
+"""The longest wait in seconds after a daily limit is reached, since the limit may be raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +37,32 @@ class EndCall:
 
 
 class ProviderCalls:
-    """What `imagemill.jobs.store.store.Store` offers about them."""
+    """The paid calls in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def reserve(self, reserve: ReserveCall) -> None:
-        """Raises `BudgetExceeded` with nothing written."""
+        """Write a call before it is sent. Raises `BudgetExceeded`, with nothing written."""
         self._write(_reserve, reserve)
 
     def sent(self, call_id: str, request_id: str) -> None:
         self._write(_sent, (call_id, request_id))
 
     def end(self, end: EndCall) -> tuple[str, int, int] | None:
-        """Provider, cost and when it was sent; None when it had ended before."""
+        """End a call; return its provider, cost and send time, or None when it had ended before."""
         return self._write(_end, end)
 
     def open_call(self, provider: str, job_id: str) -> PaidCall | None:
         return self._read(_open_call, provider, job_id)
 
     def prune(self, before: int) -> int:
-        """Delete calls that were sent before an instant and have ended; how many."""
+        """Delete ended calls that were sent before a time; return their number."""
         return self._write(_prune, before)
 
     def spent(self, provider: str, since: int) -> int:
-        """Millionths, of calls sent since an instant."""
+        """Return the cost of the calls sent since a time, in millionths of the currency."""
         return self._read(_spent, provider, since)
 
 
@@ -92,7 +92,7 @@ def _over_minute(conn: sa.Connection, request: ReserveCall) -> BudgetExceeded | 
     provider, most = request.wanted.provider, request.wanted.budget.per_minute
     if most is None:
         return None
-    # The one that has to be a minute old before another may be sent.
+    # The call that must be a minute old before another may be sent.
     statement = (
         sa.select(_calls.sent_at)
         .where(_calls.provider == provider, _calls.sent_at > request.now - _MINUTE_US)
@@ -104,7 +104,7 @@ def _over_minute(conn: sa.Connection, request: ReserveCall) -> BudgetExceeded | 
     if first is None:
         return None
     after_s = (first + _MINUTE_US - request.now) / SECOND
-    return BudgetExceeded(f"{provider} was asked {most} times in a minute, which is the limit", after_s)
+    return BudgetExceeded(f"{provider} was called {most} times in a minute, which is the limit", after_s)
 
 
 def _over_job(conn: sa.Connection, wanted: Reservation) -> BudgetExceeded | None:
@@ -117,7 +117,7 @@ def _over_job(conn: sa.Connection, wanted: Reservation) -> BudgetExceeded | None
         return None
     return BudgetExceeded(
         f"another request to {wanted.provider} would bring the job to {_money(int(paid) + wanted.cost)}, "
-        f"above the ceiling of {_money(most)} a job",
+        f"above the limit of {_money(most)} for a job",
         None,
     )
 
@@ -135,7 +135,7 @@ def _over_day(conn: sa.Connection, request: ReserveCall) -> BudgetExceeded | Non
     first = conn.execute(oldest).scalar_one()
     after_s = _LONGEST_S if first is None else (first + _DAY_US - request.now) / SECOND
     return BudgetExceeded(
-        f"{provider} got {_money(spent)} within 24 hours; the ceiling is {_money(most)}",
+        f"{provider} calls cost {_money(spent)} within 24 hours; the limit is {_money(most)}",
         min(max(after_s, 1.0), _LONGEST_S),
     )
 
@@ -194,7 +194,7 @@ def _prune(tx: Tx, requests: Sequence[int]) -> list[int]:
 
 
 class PaidCallRecorder:
-    """The `PaidCalls` of a process."""
+    """The `PaidCalls` of this process."""
 
     def __init__(self, store: ProviderCalls, meters: Metrics) -> None:
         self._store = store

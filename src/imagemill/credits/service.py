@@ -1,4 +1,4 @@
-"""Credits: who may move whose, and what an owner's statement is."""
+"""Credits: permissions to read balances and to move credits, and statements."""
 
 import csv
 import io
@@ -14,15 +14,15 @@ from imagemill.domain.credits import EntryKind, shown
 from imagemill.domain.errors import Forbidden, InvalidInput, NotFound
 
 _PAGE = 500
-"""Entries read at once for a statement as a file."""
+"""Entries read at once for a CSV statement."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a cell begins that a spreadsheet would compute, in full width too."""
+"""Beginnings of cells that a spreadsheet would evaluate as a formula, full-width forms included."""
 COLUMNS = ("number", "at", "kind", "available", "held", "balance", "job", "actor", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRequest:
-    """What a person asks for. ``amount`` in thousandths of a credit."""
+    """A request to change a balance. ``amount`` is in thousandths of a credit."""
 
     key: str
     amount: int = 0
@@ -36,28 +36,28 @@ class CreditService:
         self.prices = prices
 
     def balance(self, caller: Caller, owner: str | None = None) -> Balance:
-        """Raises `NotFound` for an owner who is not the caller's to look at."""
+        """Return a balance. Raises `NotFound` for an owner the caller may not read."""
         return self._ledger.balance(self._visible(caller, owner))
 
     def statement(self, caller: Caller, stretch: StatementPage) -> list[LedgerEntry]:
-        """Raises `NotFound` for an owner who is not the caller's to look at."""
+        """Return a page of a statement. Raises `NotFound` for an owner the caller may not read."""
         self._visible(caller, stretch.owner)
         return self._ledger.statement(stretch)
 
     def grant(self, caller: Caller, owner: str, order: LedgerRequest) -> tuple[LedgerEntry, ...]:
-        """Raises `Forbidden`, and what `Ledger.post` raises."""
+        """Add credits to a balance. Raises `Forbidden` and the errors of `Ledger.post`."""
         _check_admin(caller)
         return self._post(caller, order, Transfer(owner, EntryKind.GRANT, order.amount))
 
     def transfer(
         self, caller: Caller, sender: str, recipient: str, order: LedgerRequest
     ) -> tuple[LedgerEntry, ...]:
-        """By an administrator between any two; by an account between itself and its end users.
+        """Move credits: for an administrator between any two owners, for an account to or from its end users.
 
-        Raises `Forbidden`, `InvalidInput`, and what `Ledger.post` raises.
+        Raises `Forbidden`, `InvalidInput` and the errors of `Ledger.post`.
         """
         if sender == recipient:
-            raise InvalidInput.at("to", "should be another owner than the one who sends")
+            raise InvalidInput.at("to", "should be another owner than the sender")
         if not caller.may(Scope.ADMIN) and not (
             _is_account(caller) and all(_is_of(caller.account, each) for each in (sender, recipient))
         ):
@@ -73,12 +73,12 @@ class CreditService:
     def exempt(
         self, caller: Caller, owner: str, is_exempt: bool, order: LedgerRequest
     ) -> tuple[LedgerEntry, ...]:
-        """Whether the owner pays. Raises `Forbidden`, and what `Ledger.post` raises."""
+        """Set whether the owner is exempt from charges. Raises `Forbidden` and as `Ledger.post`."""
         _check_admin(caller)
         return self._post(caller, order, Transfer(owner, EntryKind.EXEMPT if is_exempt else EntryKind.BILLED))
 
     def csv(self, caller: Caller, stretch: StatementPage) -> Iterator[str]:
-        """The statement as a file, a page at a time: all entries from where the stretch begins."""
+        """Yield the statement as CSV, a page at a time: all entries from ``stretch`` on."""
         self._visible(caller, stretch.owner)
         return self._csv(stretch)
 
@@ -96,7 +96,7 @@ class CreditService:
             before = page[-1].number
 
     def _ensure_end_user(self, owner: str) -> None:
-        """An account may give to an end user before that one ever comes."""
+        """Add the end user if needed: an account may give it credits before its first request."""
         account, found, name = owner.partition(":")
         if found and 1 <= len(name) <= MAX_END_USER and end_user(account, name) == owner:
             if self._accounts.owner(account) is None:
@@ -120,7 +120,7 @@ def _check_admin(caller: Caller) -> None:
 
 
 def _is_account(caller: Caller) -> bool:
-    """Not an end user that a service key acts for."""
+    """Whether the caller is an account, not an end user that a service key acts for."""
     return caller.owner == caller.account
 
 
@@ -143,7 +143,7 @@ def _cells(entry: LedgerEntry) -> tuple[str, ...]:
 
 
 def _text(text: str) -> str:
-    """A text that somebody wrote, as a cell no spreadsheet takes for a formula."""
+    """Return a user's text as a cell that no spreadsheet evaluates as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 

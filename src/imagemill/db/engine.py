@@ -57,8 +57,9 @@ def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = Fal
     """
     try:
         parsed = sa.make_url(normalise(url))
-    except exc.ArgumentError as error:
-        raise StorageError(f"DATABASE_URL cannot be read: {error}") from error
+    except exc.ArgumentError:
+        # Not from the error: its text may hold the password.
+        raise StorageError("DATABASE_URL cannot be read as an address") from None
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, sqlite_full_sync)
     if parsed.get_backend_name() == "postgresql":

@@ -161,7 +161,7 @@ class _Request:
 
 
 class GroupCommit:
-    """The queue of writes and the thread that commits them."""
+    """Commits the writes of all threads together, in as few transactions as possible."""
 
     def __init__(
         self,

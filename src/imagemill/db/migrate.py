@@ -3,6 +3,7 @@
 Alembic is imported only when a migration is needed, as it costs start-up time and memory.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sqlalchemy import exc
 from imagemill.db import tables
 from imagemill.db.engine import normalise, open_unpooled
 from imagemill.domain.errors import StorageError
+
+_VERSION_TABLE = "alembic_version"
 
 
 def current(url: str) -> str | None:
@@ -26,12 +29,24 @@ def current(url: str) -> str | None:
         engine.dispose()
 
 
-def upgrade(url: str, target: str = "head") -> str | None:
-    """Run the missing migrations and return the former revision. Safe in several processes at once."""
+def upgrade(url: str, target: str = "head", products: Mapping[str, Path] | None = None) -> str | None:
+    """Run the missing migrations and return the former revision. Safe in several processes at once.
+
+    ``products``: folders with the Alembic versions of products' own tables, by product; each product has a
+    version table of its own, ``alembic_version_{name}``.
+    """
     _make_folder(url)
     before = current(url)
-    if target == "head" and before == tables.REVISION:
-        return before
+    if target != "head" or before != tables.REVISION:
+        _migrate(url, target)
+    for name, folder in (products or {}).items():
+        _migrate(url, "head", version_table=f"alembic_version_{name}", versions=folder)
+    return before
+
+
+def _migrate(
+    url: str, target: str, *, version_table: str = _VERSION_TABLE, versions: Path | None = None
+) -> None:
     engine = open_unpooled(url)
     try:
         with engine.connect() as conn:
@@ -40,20 +55,23 @@ def upgrade(url: str, target: str = "head") -> str | None:
                 conn.exec_driver_sql("PRAGMA busy_timeout=60000")
                 conn.exec_driver_sql("PRAGMA journal_mode=WAL")
             conn.commit()
-            _run(conn, target)
+            _run(conn, target, version_table, versions)
     finally:
         engine.dispose()
-    return before
 
 
-def _run(conn: sa.Connection, target: str) -> None:
+def _run(conn: sa.Connection, target: str, version_table: str, versions: Path | None) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    if versions is not None:
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option("version_locations", str(versions))
     config.attributes["connection"] = conn
+    config.attributes["version_table"] = version_table
     try:
         command.upgrade(config, target)
     except CommandError as error:
@@ -63,7 +81,7 @@ def _run(conn: sa.Connection, target: str) -> None:
 
 
 def _revision(conn: sa.Connection) -> str | None:
-    if not sa.inspect(conn).has_table("alembic_version"):
+    if not sa.inspect(conn).has_table(_VERSION_TABLE):
         return None
     return conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 

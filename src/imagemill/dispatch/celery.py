@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
-from imagemill.bootstrap.plugins import products
 from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
 from imagemill.dispatch.celery_broker import add_tasks, make_app
 from imagemill.domain.errors import ShuttingDown
 from imagemill.observability import logs
+from imagemill.products.base import installed_products
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application
@@ -87,7 +87,7 @@ class CeleryWorkerProcess:
         return app.work(queue) if app is not None else 0
 
     def run_task(self, product: str, name: str, task_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Raises `ShuttingDown` in a process that ends."""
+        """Run a product's task. Raises `ShuttingDown` in a process that is ending."""
         self.start()
         with self._lock:
             if self._app is None:
@@ -132,7 +132,9 @@ signals: Any = celery_signals
 _settings = Settings()
 _worker = CeleryWorkerProcess()
 app = make_app(_settings, _worker.work)
-add_tasks(app, _settings, {product.name: product.celery_tasks for product in products()}, _worker.run_task)
+add_tasks(
+    app, _settings, {product.name: product.celery_tasks for product in installed_products()}, _worker.run_task
+)
 
 
 @signals.setup_logging.connect

@@ -23,7 +23,7 @@
           Superseded            domain.errors              the job has a newer attempt
         BackendError            domain.errors              failed render; code: a FailureCode
           FalRequestFailed      backends.fal.errors        fal refused or failed the request
-          Interrupted           backends.comfyui.follow    ComfyUI interrupted the prompt
+          Interrupted           backends.comfyui.errors    another client stopped the prompt
         CheckFailed             safety.chain               a prompt check raised an error
         InvalidGraph            graphs.errors              graph that cannot run
           UiFormat              graphs.errors              graph in ComfyUI's UI format
@@ -32,6 +32,24 @@
         InvalidCatalogue        graphs.errors              node list that cannot be read
         MissingFile             graphs.errors              the node lacks a model file
         Unsupported             graphs.errors              feature that no node supports
+        InvalidImage            media.layout               becomes an UnusablePicture
+          NotAccepted           media.layout               becomes an UnsupportedPicture
+          NoBackground          media.chroma_key           no flat background to remove
+        ServiceError            backends.base              becomes a BackendError
+          ComfyError            backends.comfyui.errors    unexpected answer of ComfyUI
+            ComfyUnreachable    backends.comfyui.errors    no answer
+            ComfyStatusError    backends.comfyui.errors    HTTP status that is no success
+            NotComfy            backends.comfyui.errors    answer is not ComfyUI's JSON
+            TruncatedFile       backends.comfyui.errors    incomplete or too large file
+            FileGone            backends.comfyui.errors    the render is repeated
+          FalError              backends.fal.errors        unexpected answer of fal
+            FalUnreachable      backends.fal.errors        no answer
+            FalStatusError      backends.fal.errors        HTTP status that is no success
+            BadResponse         backends.fal.errors        answer breaks fal's protocol
+        RenderCanceled          backends.base              the job was cancelled
+        BudgetExceeded          backends.paid_calls        becomes a BackendError
+        InvalidScenario         backends.simulator.faults  printed at start
+        AddressBlocked          net.guarded_client         URL into a private network
         LlmFailed               products.characters.prompts.llm_client  no usable answer
         StorageError            domain.errors              blob store or database failed
         MissingExtra            domain.errors              Python package not installed
@@ -41,18 +59,6 @@
       BrokerUnavailable         dispatch.fleet             retried by the sender
       PublishFailed             pubsub.threads             retried by the sender
       ShuttingDown              domain.errors              the task is handed back
-      BudgetExceeded            backends.paid_calls        becomes a BackendError
-      RenderCanceled            backends.base              the job was cancelled
-      ComfyError                backends.comfyui.errors    becomes a BackendError
-        ComfyUnreachable        backends.comfyui.errors
-        ComfyStatusError        backends.comfyui.errors
-        NotComfy                backends.comfyui.errors
-        TruncatedFile           backends.comfyui.errors
-      FileGone                  backends.comfyui.follow    the render is repeated
-      FalError                  backends.fal.errors        becomes a BackendError
-        FalUnreachable          backends.fal.errors
-        FalStatusError          backends.fal.errors
-        BadResponse             backends.fal.errors
       FalRequestError           dialects.fal.errors        a response in fal's own shape
       ResultDeleted             dialects.fal.responses     a response in fal's own shape
       OutsideError              web.blobs                  becomes status 416
@@ -62,17 +68,11 @@
       DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
     ValueError                  builtins
       InvalidAir                domain.air                 becomes an InvalidInput
-      InvalidImage              media.layout               becomes an UnusablePicture
-        NotAccepted             media.layout               becomes an UnsupportedPicture
-        NoBackground            media.chroma_key           the picture keeps its background
-      InvalidScenario           backends.simulator.faults  printed at start
-    TransportError              httpx2
-      AddressBlocked            net.guarded_client         URL into a private network
 
 A line of the drawing names the class, the module that defines it, and its meaning. Errors below
-`ImagemillError` may reach a user: each has a ``code`` (stable, for programs) and ``retryable`` (whether the
-same call may succeed later). HTTP statuses are in one table (`imagemill.web.problems`). The other errors are
-handled inside the package.
+`ImagemillError` may reach a user or decide about a job: each has a ``code`` (stable, for programs) and
+``retryable`` (whether the same call may succeed later). HTTP statuses are in one table
+(`imagemill.web.problems`). The other errors are handled inside the package.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""Jobs: submit, run, follow, sweep. The SQL is in `imagemill.jobs.store`."""
+"""Jobs: submission, attempts, live progress and clean-up. The SQL is in `imagemill.jobs.store`."""

@@ -1,4 +1,4 @@
-"""An attempt at a job while it runs in this process, and the rules of attempts."""
+"""Attempts at jobs in this process: how fast they start, their preparation, their stages and their ends."""
 
 import logging
 import threading
@@ -19,12 +19,14 @@ from imagemill.observability.tracing import AttemptTrace
 from imagemill.recipes.base import PrepareContext, Prepared, Recipe
 from imagemill.safety.gates import PromptGate
 
+log = logging.getLogger(__name__)
+
 MINUTE_S = 60.0
 _T = TypeVar("_T")
 
 
 class StartRateLimit:
-    """Thread-safe. ``most``: jobs within any minute; None: any number."""
+    """A limit on the jobs that start within any minute. ``most`` None means no limit. Thread-safe."""
 
     def __init__(self, most: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
@@ -33,7 +35,7 @@ class StartRateLimit:
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Whether a slot may begin a job now; it is counted. To be followed by `kept`."""
+        """Count a start and return True, or False when the limit is reached. Call `kept` afterwards."""
         if self._most is None:
             return True
         with self._lock:
@@ -46,7 +48,7 @@ class StartRateLimit:
             return True
 
     def kept(self, claim: _T | None) -> _T | None:
-        """The claim as it is; none does not count."""
+        """Return the claim unchanged; without one, take the counted start back."""
         if claim is None and self._most is not None:
             with self._lock:
                 if self._begun:
@@ -54,15 +56,12 @@ class StartRateLimit:
         return claim
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a runner is given besides the settings of jobs."""
+    """The options of a runner besides the settings of jobs."""
 
     timeout_s: float
-    """Longest time of an attempt in seconds."""
+    """The longest time of an attempt in seconds."""
     limits: OutputLimits
     start_rate: StartRateLimit = field(default_factory=StartRateLimit)
     output_checks: OutputChecks | None = None
@@ -80,15 +79,18 @@ class Attempt:
     stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     progress: Progress | None = None
     details: Progress | None = None
-    """The progress the event log knows."""
+    """The progress that was last written to the event log."""
     superseded: bool = False
     handed_back: bool = False
     trace: AttemptTrace | None = None
     prepared: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What is told of how its input was prepared."""
+    """Details of how its input was prepared, for its events."""
 
     def hand_back(self, *, leave: bool) -> None:
-        """Stop the render, or leave it to the next attempt; the job is queued again and counts no failure."""
+        """Stop the render, or leave it running for the next attempt (``leave``).
+
+        The job is queued again without counting a failure.
+        """
         self.handed_back = True
         self.control.stop(detach=leave)
 
@@ -109,13 +111,13 @@ def progress_update(attempt: Attempt) -> dict[str, Any] | None:
 
 
 def retry_later(job: Job, failure: Failure, after_s: float, *, counts: bool = False) -> Retried:
-    """Back to its queue at once, for other nodes; where it was not before the time that node asked for."""
+    """Queue the job again at once for other nodes; its own node may claim it after ``after_s`` seconds."""
     until = now_us() + round(after_s * SECOND)
     return Retried(failure, run_after=None, avoid_node=job.node, avoid_until=until, counts=counts)
 
 
 def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
-    """A render that was left is for a while to be found again by the node it is on."""
+    """Queue the job again. For ``reattach_s`` seconds a render left running is reserved for its node."""
     failure = Failure(FailureCode.WORKER_LOST, "the worker was stopped and handed the job back")
     until = now_us() + round(reattach_s * SECOND) if attempt.control.detached else None
     return Retried(failure, run_after=None, avoid_until=until, counts=False)
@@ -141,7 +143,7 @@ class Preparation:
     gate: PromptGate
 
     def of(self, job: Job, recipe: Recipe, input_: Any) -> Prepared:
-        """What the recipe makes of the input. Raises `BackendError`, of texts that are blocked, too."""
+        """Return the input as the recipe prepares it. Raises `BackendError`, also when a text is blocked."""
         if recipe.prepare is None:
             return Prepared(input_)
         context = PrepareContext(job.owner, self.load_picture, self.run_transform)
@@ -150,7 +152,10 @@ class Preparation:
 
 
 def prepared(preparation: Preparation | None, attempt: Attempt, recipe: Recipe) -> Any:
-    """The input of the attempt's job as it is planned; what is told of it is noted. Raises `BackendError`."""
+    """Return the prepared input of the attempt's job and add its details to the attempt.
+
+    Raises `BackendError`.
+    """
     input_ = recipe.input.model_validate(attempt.claim.job.input)
     if preparation is None or recipe.prepare is None:
         return input_

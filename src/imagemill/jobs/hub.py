@@ -1,8 +1,8 @@
-"""Telling waiting requests and streams of this process what happened, without a thread for each.
+"""Notify waiting requests and streams of this process of job events, without a thread for each.
 
-The event log is the truth; the hub only says "look now". Notices of this process's own commits arrive at
-once, those of other processes over the relay, where there is one, and by a poll of the jobs somebody watches.
-Progress and previews are ephemeral: the latest of each job, in memory.
+The event log is the source of truth; the hub only signals that there is something to read. Notices of this
+process's own commits arrive at once, those of other processes over the relay, where there is one, and by a
+poll of the watched jobs. Progress and previews are ephemeral: only the latest of each job is kept, in memory.
 """
 
 import asyncio
@@ -29,27 +29,27 @@ class TooManyStreams(ImagemillError):
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One request that waits for news of some jobs; used on its own event loop only."""
+    """One request that waits for events of some jobs; used on its own event loop only."""
 
     ids: frozenset[str]
     loop: asyncio.AbstractEventLoop
     _hub: "Hub"
     _update: asyncio.Event = field(default_factory=asyncio.Event)
     seen: dict[str, int] = field(default_factory=dict[str, int])
-    """The newest sequence number that was told, by job."""
+    """The newest sequence number the watcher was notified of, by job."""
     finished: set[str] = field(default_factory=set[str])
     live: dict[str, Progress] = field(default_factory=dict[str, Progress])
-    """Untaken progress, by job."""
+    """Progress that `take_live` has not returned yet, by job."""
     views: dict[str, View] = field(default_factory=dict[str, View])
-    """Finished jobs that need not be read again, by job."""
+    """Finished jobs that need not be read from the database again, by id."""
     ends_only: bool = False
-    """Whether news before the end of a job are of no use now."""
+    """Whether only the ends of jobs matter now: other events and progress are not passed on."""
     closed: bool = False
-    """The process ends: answer as things stand."""
+    """Whether the process is stopping: requests answer with the current state."""
     _goal: asyncio.Future[bool] | None = None
 
     async def wait(self, timeout_s: float) -> bool:
-        """Until there is news (True) or the time is over."""
+        """Wait for an event or progress (True) or for ``timeout_s`` seconds (False)."""
         if not self._update.is_set():
             try:
                 async with asyncio.timeout(timeout_s):
@@ -60,7 +60,7 @@ class Watcher:
         return True
 
     async def wait_finished(self, timeout_s: float) -> bool:
-        """Until all jobs are finished (True) or the time is over. Only their ends wake the waiter."""
+        """Wait until all jobs are finished (True) or for ``timeout_s`` seconds (False)."""
         if self.finished >= self.ids or self.closed:
             return self.finished >= self.ids
         self.ends_only = True
@@ -96,7 +96,7 @@ class Watcher:
         self._update.set()
 
     def wake(self) -> None:
-        """On its event loop: there is something to look at that the hub does not know of."""
+        """Wake the watcher for something the hub does not know of; call on its event loop."""
         self._update.set()
 
     def close(self) -> None:
@@ -112,11 +112,11 @@ class Watcher:
 
 
 ReadProgress = Callable[[Sequence[str]], dict[str, tuple[int, bool]]]
-"""The newest sequence number of each job and whether it is finished; reads the database."""
+"""Reads from the database the newest sequence number of each job and whether it is finished."""
 
 
 class Relay(Protocol):
-    """What carries live progress between processes; `imagemill.pubsub.base.PubSub` is one."""
+    """A channel of live progress between processes; `imagemill.pubsub.base.PubSub` is one."""
 
     @property
     def is_connected(self) -> bool: ...
@@ -129,8 +129,11 @@ class Relay(Protocol):
 
 
 class Hub:
-    """``poll_s``: how often watched jobs are looked up, for what other processes write; ``rest_s``: the same
-    while the relay brings their news."""
+    """The watchers of this process and the latest progress of each job.
+
+    Watched jobs are polled for events of other processes: every ``poll_s`` seconds, or every ``rest_s``
+    seconds while the relay is connected. ``most``: how many watchers there may be.
+    """
 
     def __init__(
         self,
@@ -152,12 +155,12 @@ class Hub:
         self._count = 0
         self._live: dict[str, Progress] = {}
         self._foreign: set[str] = set()
-        """Jobs of `_live` that other processes run; known only while somebody watches."""
+        """Jobs of `_live` that other processes run; kept only while they are watched."""
 
     def watch(self, ids: Iterable[str]) -> Watcher:
-        """Watch from now on; call on the event loop, use as a context manager.
+        """Return a watcher of these jobs, to be used as a context manager; call on the event loop.
 
-        Look at the database after this and not before, or an event in between is missed.
+        Read the database after this call and not before, or an event in between is missed.
         """
         watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self)
         with self._lock:
@@ -190,33 +193,34 @@ class Hub:
             self._relay.unsubscribe(left)
 
     def publish(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:
-        """From any thread: these events are committed. ``views``: finished jobs, where known whole."""
+        """Notify watchers of committed events; thread-safe. ``views``: the finished jobs among them, if
+        known."""
         known = views or {}
         with self._lock:
             for notice in notices:
                 if notice.terminal:
                     self._live.pop(notice.job_id, None)
                     self._foreign.discard(notice.job_id)
-            heard = [
+            addressed = [
                 (watcher, notice)
                 for notice in notices
                 for watcher in self._watchers.get(notice.job_id, ())
                 if notice.terminal or not watcher.ends_only
             ]
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Watcher, Notice]]] = {}
-        for watcher, notice in heard:
+        for watcher, notice in addressed:
             by_loop.setdefault(watcher.loop, []).append((watcher, notice))
         for loop, pairs in by_loop.items():
             _call(loop, lambda pairs=pairs: [w.on_event(n, known.get(n.job_id)) for w, n in pairs])
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
-        """From any thread: where a render of this process stands now. Only the latest is kept."""
+        """Pass on the progress of a render of this process; thread-safe. Only the latest is kept."""
         self._keep(job_id, progress)
         if self._relay is not None:
             self._relay.publish_progress(job_id, progress)
 
     def on_progress(self, job_id: str, progress: Progress) -> None:
-        """From any thread: where a watched render of another process stands now."""
+        """Accept the progress of a watched render of another process; thread-safe."""
         with self._lock:
             if job_id not in self._watchers:
                 return
@@ -231,7 +235,7 @@ class Hub:
             _call(watcher.loop, lambda watcher=watcher: watcher.on_progress(job_id, progress))
 
     def forget(self, job_id: str) -> None:
-        """No render of this job goes on here any more."""
+        """Drop the progress of a job whose render has ended in this process."""
         with self._lock:
             self._live.pop(job_id, None)
 
@@ -240,18 +244,18 @@ class Hub:
             return self._live.get(job_id)
 
     def close(self) -> None:
-        """From any thread: the process ends; waiting requests answer as things stand, streams end."""
+        """Make waiting requests answer with the current state and streams end; thread-safe."""
         with self._lock:
             watchers = {watcher for group in self._watchers.values() for watcher in group}
         for watcher in watchers:
             _call(watcher.loop, watcher.close)
 
     def look(self) -> None:
-        """On the event loop: news of other processes were missed; look them up now."""
+        """Poll now, since notices of other processes may have been lost; call on the event loop."""
         self._alarm.set()
 
     async def poll(self) -> None:
-        """Look for what other processes wrote; runs as long as the server does."""
+        """Poll watched jobs for events of other processes; runs as long as the server does."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
@@ -264,7 +268,9 @@ class Hub:
                 try:
                     found = await asyncio.to_thread(self._read, chunk)
                 except StorageError as error:
-                    log.warning("events of other processes are held up: %s", error)
+                    log.warning(
+                        "events of other processes are delayed, the database cannot be read: %s", error
+                    )
                     break
                 notices = [Notice(id_, seq, done) for id_, (seq, done) in found.items()]
                 self.publish([notice for notice in notices if self._is_news(notice)])
@@ -282,12 +288,12 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> No
     try:
         loop.call_soon_threadsafe(callback)
     except RuntimeError:
-        # The loop is closed: the server stops and nobody waits there any more.
+        # The loop is closed: the server is stopping and no request waits on that loop any more.
         return
 
 
 class ViewLoader:
-    """Used on one event loop."""
+    """Loads finished jobs; requests that arrive during one read share the next. Used on one event loop."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -295,7 +301,7 @@ class ViewLoader:
         self._running: asyncio.Task[None] | None = None
 
     async def load(self, ids: Iterable[str]) -> list[View]:
-        """In the order of ``ids``; jobs that are gone are left out."""
+        """Return the jobs in the order of ``ids``; deleted jobs are left out."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[View | None]] = []
         for id_ in ids:
@@ -313,7 +319,7 @@ class ViewLoader:
                 wanted, self._wanted = self._wanted, {}
                 try:
                     found = await asyncio.to_thread(self._store.views_by_id, wanted)
-                except Exception as error:  # noqa: BLE001 - handed on to all who wait
+                except Exception as error:  # noqa: BLE001 - set on every waiting future
                     for future in (future for futures in wanted.values() for future in futures):
                         if not future.done():
                             future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Pictures that clients bring: taken in at submit, fetched when a job is prepared.
+"""Input pictures: accepted at submission, fetched when a job is prepared.
 
 A data URL is checked and stored under the digest of its bytes at once. A URL is fetched by the worker,
 through the guard: an address that cannot be reached costs retries, not the client's request.
@@ -45,17 +45,17 @@ _UNKNOWN = "names no finished picture of yours by its blobKey, and no upload of 
 class InputLimits:
     bytes: int
     fetch_s: float
-    """Longest time a fetch may take, from the first byte sent to the last one read."""
+    """The longest time of a fetch in seconds, from the first byte sent to the last one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredInput:
-    """A picture that was taken in."""
+    """An input picture in the blob store."""
 
     key: str
-    """Of its blob."""
+    """The key of its blob."""
     name: str
-    """By which its owner may name it, after ``blob:``."""
+    """The name its owner may give after ``blob:``."""
     info: PictureInfo
 
 
@@ -76,7 +76,7 @@ class InputPictures:
         self._intake.close()
 
     def accept(self, path: str, text: str, owner: str) -> str:
-        """The source to keep for a picture a client gave. Raises `InvalidInput` at ``path``."""
+        """Return the source to keep for a client's picture. Raises `InvalidInput` at ``path``."""
         if text[:5].lower() == "data:":
             return self.keep_data_url(path, text, owner).key
         if text.startswith(_OWN):
@@ -84,11 +84,11 @@ class InputPictures:
         return self._guard.check_url(path, text)
 
     def keep_data_url(self, path: str, text: str, owner: str) -> StoredInput:
-        """Take a data URL's picture in; see `keep`."""
+        """Store the picture of a data URL; see `keep`."""
         return self.keep(path, _decoded(path, text), owner)
 
     def load(self, source: str) -> bytes:
-        """The picture's bytes, checked. Raises `BackendError`, or `StorageError`."""
+        """Return the picture's bytes, checked. Raises `BackendError` or `StorageError`."""
         if "://" not in source:
             try:
                 return self._blobs.get(source)
@@ -103,8 +103,11 @@ class InputPictures:
             raise BackendError(FailureCode.BAD_INPUT, message) from error
 
     def keep(self, path: str, data: bytes, owner: str) -> StoredInput:
-        """Take a picture in, under the digest of what is kept of it. Raises `InvalidInput` at ``path``:
-        `UnsupportedPicture` for a file of another type, `UnusablePicture` for one that is of no use."""
+        """Store a picture under the digest of its normalized bytes.
+
+        Raises `InvalidInput` at ``path``: `UnsupportedPicture` for a file of another type, `UnusablePicture`
+        for one that cannot be used.
+        """
         taken = self._taken(path, data)
         digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
         key = input_key(owner, digest, extension)
@@ -130,7 +133,7 @@ class InputPictures:
         return found[0].blob_key
 
     def _uploaded(self, path: str, key: str, extension: str) -> str:
-        """It is written again: who uses a picture has it kept for as long as one who brings it."""
+        """Return the source of an upload. Its blob is written again, so its retention starts anew."""
         try:
             data = self._blobs.get(key)
         except NotFound as error:
@@ -148,7 +151,7 @@ class InputPictures:
             raise BackendError(FailureCode.BAD_INPUT, f"{shown} cannot be fetched: {cause}") from error
 
     def _follow(self, url: str, deadline: Deadline, shown: str) -> bytes:
-        """Each address that a redirect names goes through the guard like the first one."""
+        """Fetch with at most three redirects; each address of a redirect is checked like the first one."""
         for _ in range(_MOST_REDIRECTS + 1):
             with self._client.stream("GET", url, extensions=deadline.extensions) as response:
                 if response.status_code == 200:
@@ -160,12 +163,12 @@ class InputPictures:
             try:
                 self._guard.check_url("Location", url)
             except InvalidInput as error:
-                message = f"{shown} leads to an address that may not be fetched: {error}"
+                message = f"{shown} redirects to an address that may not be fetched: {error}"
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
-        raise BackendError(FailureCode.BAD_INPUT, f"{shown} leads on more than {_MOST_REDIRECTS} times")
+        raise BackendError(FailureCode.BAD_INPUT, f"{shown} redirects more than {_MOST_REDIRECTS} times")
 
     def _read(self, response: httpx2.Response, shown: str) -> bytes:
-        # Raw: what a receiver compresses in spite of our header may be a bomb; it fails as no picture.
+        # Raw: a response compressed in spite of our header may be a bomb; unexpanded, it is no valid picture.
         body = bytearray()
         for chunk in response.iter_raw():
             body += chunk
@@ -179,7 +182,7 @@ class InputPictures:
 
 @dataclass(frozen=True, slots=True)
 class OwnerResources:
-    """A `imagemill.recipes.base.ResourceResolver` as one owner sees it."""
+    """An `imagemill.recipes.base.ResourceResolver` limited to what one owner may use."""
 
     registry: Registry
     inputs: InputPictures
@@ -203,6 +206,6 @@ def _decoded(path: str, text: str) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """Without its query, which may hold a signature."""
+    """Return the URL without its query, which may hold a signature."""
     shown = url.partition("?")[0]
     return shown if len(shown) <= 200 else f"{shown[:197]}..."

@@ -1,4 +1,4 @@
-"""Leading: of any number of schedulers one sweeps and delivers, elected by the database."""
+"""The lock file of a process, and the election of the one scheduler that sweeps and delivers."""
 
 import logging
 import os
@@ -15,6 +15,14 @@ from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 
+log = logging.getLogger(__name__)
+
+_ROLE = "scheduler"
+_RENEWALS = 3
+"""Renewals within the time of a lease, so that one failed renewal does not change the leader."""
+
+# Process lock
+#
 # Each process holds a lock on a file of its own in the data folder for as long as it lives; the kernel
 # releases it however the process ends. A lease whose holder's lock is free is void, so a restart after
 # SIGKILL need not wait for the lease to expire. Locks of other machines are not visible: their leases expire
@@ -23,22 +31,22 @@ from imagemill.domain.errors import StorageError
 
 class ProcessLock:
     def __init__(self, folder: Path) -> None:
-        """``folder`` belongs to this machine alone; its random name in the folder is drawn at first use."""
+        """``folder`` belongs to this machine alone; its random site name is stored there at first use."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._site = _site(folder / "site")
         self.worker = f"{self._site}-{os.getpid()}-{secrets.token_hex(3)}"
-        """The name of this process in leases; unique for ever."""
+        """The name of this process in leases, never used again."""
         self._lock = os.open(self._path(self.worker), os.O_RDWR | os.O_CREAT, 0o600)
         lock_descriptor(self._lock)
 
     @property
     def suffix(self) -> str:
-        """Ends the names of what is this process's own."""
+        """The random part of the worker's name, for names of other things that only this process has."""
         return self.worker.rpartition("-")[2]
 
     def dead_processes(self, workers: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``workers`` that ran on this machine and are gone."""
+        """Return those of ``workers`` that ran on this machine and have ended."""
         return tuple(worker for worker in workers if self._is_dead(worker))
 
     def close(self) -> None:
@@ -64,13 +72,14 @@ class ProcessLock:
         return True
 
     def _delete(self, worker: str) -> None:
-        # Windows deletes no file that another process has open: the next one that looks at it deletes it.
+        # Windows deletes no file that another process has open: the next process that checks it deletes it.
         with suppress(FileNotFoundError, PermissionError):
             self._path(worker).unlink()
 
 
 def _site(path: Path) -> str:
-    """Return the machine's name, written aside and linked into place: the first wins and is read whole."""
+    """Return the machine's site name. It is written aside and linked, so that the first one wins and is
+    whole."""
     mine = path.with_name(f"{path.name}.{os.getpid()}")
     mine.write_text(secrets.token_hex(4))
     with suppress(FileExistsError):
@@ -79,15 +88,11 @@ def _site(path: Path) -> str:
     return path.read_text()
 
 
-log = logging.getLogger(__name__)
-
-_ROLE = "scheduler"
-_RENEWALS = 3
-"""How often a lease is renewed before it would end: one lost renewal is no change of leader."""
+# Leader election
 
 
 class LeaderElection:
-    """``lease_s``: how long the others wait for a leader that is silent."""
+    """A leader holds a lease of ``lease_s`` seconds; another process leads once the lease has ended."""
 
     def __init__(self, leases: LeaderLeases, process_lock: ProcessLock, *, lease_s: float) -> None:
         self._leases = leases
@@ -99,7 +104,10 @@ class LeaderElection:
         self._until = 0.0
 
     def leads(self) -> bool:
-        """Asks the database only when it is time to. False while it does not answer and the lease is over."""
+        """Whether this process leads. Reads the database only when the lease is due for renewal.
+
+        False once the lease has ended while the database does not answer.
+        """
         with self._lock:
             now = time.monotonic()
             if now >= self._ask_at:
@@ -107,7 +115,7 @@ class LeaderElection:
             return self._holds and now < self._until
 
     def resign(self) -> None:
-        """Let another one begin at once."""
+        """Release the lease, so that another process can lead at once."""
         with self._lock:
             if not self._holds:
                 return
@@ -115,7 +123,7 @@ class LeaderElection:
             try:
                 self._leases.release(ReleaseRole(_ROLE, self._process_lock.worker))
             except StorageError as error:
-                log.info("the office of the scheduler ends by its time: %s", error)
+                log.info("the scheduler's lease could not be released and ends by itself: %s", error)
 
     def _renew(self, now: float) -> None:
         self._ask_at = now + self._lease_s / _RENEWALS
@@ -125,11 +133,14 @@ class LeaderElection:
                 self._leases.release(ReleaseRole(_ROLE, holder))
                 holder = self._acquire()
         except StorageError as error:
-            log.warning("the database does not say who leads: %s", error)
+            log.warning("the scheduler's lease could not be renewed: %s", error)
             return
         leads = holder == self._process_lock.worker
         if leads != self._holds:
-            log.info("this process leads" if leads else "another process leads", extra={"leader": holder})
+            log.info(
+                "this process is the leader" if leads else "another process is the leader",
+                extra={"leader": holder},
+            )
         self._holds = leads
         self._until = now + self._lease_s
 

@@ -1,4 +1,4 @@
-"""Keep what a render delivered: pictures are checked and labelled, other files passed through."""
+"""Store the outputs of a render: pictures are checked and labelled, other files stored as they are."""
 
 import hashlib
 import logging
@@ -32,7 +32,7 @@ class OutputLimits:
     pixels: int
     bytes: int
     patience_s: float = 60.0
-    """How long a finished render waits for a blob store that is away."""
+    """Seconds for which storing a finished render is retried while the blob store is unavailable."""
 
 
 def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
@@ -52,28 +52,28 @@ class Inspect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutputChecks:
-    """How finished pictures are looked at before they are kept."""
+    """The checks of finished pictures before they are stored."""
 
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.safety.gates.PictureGate.judge`."""
     transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _here
-    """Work on a picture. Raises `imagemill.media.layout.InvalidImage`."""
+    """Applies a transform to a picture. Raises `imagemill.media.layout.InvalidImage`."""
     own: frozenset[str] = frozenset()
-    """Backends whose pictures are painted in this process: those are decoded in it, too."""
+    """Backends that make pictures in this process; those are decoded in it, too, not in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredOutputs:
     artifacts: tuple[Artifact, ...]
     convert_ms: float
-    """Spent on checking the outputs and writing their metadata."""
+    """Milliseconds spent on checking the outputs and writing their metadata."""
     upload_ms: float
-    """Spent on handing them to the blob store."""
+    """Milliseconds spent on writing them to the blob store."""
     flags: tuple[str, ...] = ()
-    """Categories that classifiers marked the pictures with."""
+    """The categories that classifiers flagged the pictures with."""
     flagged: tuple[int, ...] = ()
-    """Positions of the pictures that were marked."""
+    """The positions of the flagged pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class _Ready:
     media_type: str
     width: int = 0
     height: int = 0
-    """Pixels; 0 for what is no picture."""
+    """In pixels; 0 for a file that is not a picture."""
     key: str = ""
-    """Where it lies; empty: with the files of the job."""
+    """The key of its blob; empty for a file in the job's own folder."""
     seed: int | None = None
 
     @property
@@ -103,14 +103,15 @@ def keep(
     control: RenderControl,
     examination: "OutputChecks | None" = None,
 ) -> StoredOutputs:
-    """Raises `BackendError` for what is not as it was ordered, before anything is stored.
+    """Check all outputs of a render, then store them.
 
-    While the store is away it waits: the render is made already. Raises `StorageError` when its patience is
-    over, and `RenderCanceled` when the job is stopped meanwhile.
+    Raises `BackendError` for outputs that do not match the plan, before anything is stored. While the blob
+    store is unavailable writing is retried for ``limits.patience_s`` seconds, since the render is made
+    already; then `StorageError` is raised, or `RenderCanceled` when the job is stopped meanwhile.
     """
     if len(outputs) < plan.outputs:
         raise BackendError(
-            FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered, {plan.outputs} were due"
+            FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered instead of {plan.outputs}"
         )
     seen = examination or OutputChecks()
     inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
@@ -119,7 +120,7 @@ def keep(
         ready = [
             _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
         ]
-        # None is stored before all have been looked at.
+        # All are checked before the first is stored.
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
         ready = [made for each in ready for made in _crafted(plan.transform, plan, claim.job, each, seen)]
@@ -191,12 +192,12 @@ class _BlobWriter:
             try:
                 return self.blobs.create(key, ready.data, ready.media_type)
             except Conflict as error:
-                # As after the database was restored from a backup; the next attempt has other names.
+                # It happens after the database was restored from a backup; the next attempt has other names.
                 raise StorageError(f"{error}: an attempt of this number was made before") from error
             except StorageError as error:
                 if time.monotonic() + pause_s > self.patient_until:
                     raise
-                log.warning("a picture waits for the blob store: %s", error)
+                log.warning("writing to the blob store failed and is retried: %s", error)
             if self.control.wait(pause_s):
                 raise RenderCanceled
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Run: claim a job and take it through its stages to exactly one end.
+"""Run jobs: claim one and take it through its stages to exactly one end.
 
 claim -> prepare -> send -> follow -> store -> finish
 """
@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 _OOM, _NONE_HAS_MORE = FailureCode.OUT_OF_MEMORY, 0
 _FINISH_TRIES = 6
-"""A finished render is recorded again for about a minute while the database is away."""
+"""Recording the end of an attempt is tried so often, for about a minute, while the database is unavailable.
+"""
 
 
 class Runner:
@@ -75,7 +76,7 @@ class Runner:
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
         self._slots = 0
-        """Threads that claim or run: between a claim and its attempt a job is running, too."""
+        """Threads that claim or run a job. Between a claim and its attempt a job counts as running, too."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._handing_back = False
@@ -83,14 +84,15 @@ class Runner:
         self._beats.start()
 
     def run_next(self, offer: Offer) -> bool:
-        """Claim the best job for this slot and run it to the end of its attempt; False when there is none."""
+        """Claim the best job for this slot and run its attempt; return False when there is none."""
         return self._on_a_slot(lambda: self._claim_and_run(offer))
 
     def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
-        """Run jobs until there is none for this slot; False when there was none at all.
+        """Run jobs until there is none for this slot; return False when there was none at all.
 
-        The end of one attempt and the claim of the next share a transaction. ``offer`` is asked before each
-        claim what the slot can do then; None stops. ``claimed`` hears of the first claim, before it runs.
+        The end of one attempt and the claim of the next share a transaction. ``offer`` is called before each
+        claim and returns what the slot can run; None stops. ``claimed`` is called after the first claim,
+        before its attempt.
         """
 
         def run() -> bool:
@@ -134,7 +136,7 @@ class Runner:
         return ClaimRequest(offer, uuid7(), now, lease_until, self._placement)
 
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
-        """Run one attempt to its end, and claim what follows."""
+        """Run one attempt to its end and claim the next job."""
         attempt = Attempt(claim, RenderControl())
         attempt.control = RenderControl(lambda progress: self._progressed(attempt, progress))
         if self._tracer is not None:
@@ -158,14 +160,14 @@ class Runner:
                 attempt.trace.close()
 
     def stop_job(self, job_id: str) -> None:
-        """Somebody cancelled it: stop its render if it is ours."""
+        """Stop the render of a cancelled job if it runs here."""
         with self._lock:
             attempt = self._active.get(job_id)
         if attempt is not None:
             attempt.control.stop()
 
     def close(self, grace_s: float) -> None:
-        """Claim no more; let running jobs finish for a while, then hand them back."""
+        """Claim no more jobs; let running ones finish for ``grace_s`` seconds, then hand them back."""
         with self._lock:
             self._stopping.set()
         if not self._idle_within(grace_s):
@@ -187,7 +189,7 @@ class Runner:
         return not self._slots
 
     def _attempt(self, attempt: Attempt) -> Outcome:
-        """What became of the attempt; whatever goes wrong is a typed failure."""
+        """Return the outcome of the attempt; every error becomes a typed failure."""
         try:
             return self._render(attempt)
         except RenderCanceled:
@@ -219,10 +221,10 @@ class Runner:
         reference = backend.send(request)
         if reference != job.backend_ref:
             self._store.sent(attempt.claim, reference)
-        comfy = job.backend == "comfyui"
-        attempt.pass_stage(Stage.SENT_TO_COMFY if comfy else Stage.SENT_TO_BACKEND, 3)
+        sent, received = backend.stage_names
+        attempt.pass_stage(sent, 3)
         rendered = backend.follow(request, reference, attempt.control)
-        attempt.pass_stage(Stage.COMFY_RESULT if comfy else Stage.BACKEND_RESULT, 4)
+        attempt.pass_stage(received, 4)
         if attempt.control.stopped:
             raise RenderCanceled
         limits, control, seen = self._options.limits, attempt.control, self._options.output_checks
@@ -270,7 +272,7 @@ class Runner:
         )
         memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
         if memory_mb == _NONE_HAS_MORE:
-            # Once more where it failed, with the memory freed; then no node is left that could do it.
+            # Retry once on the same node, with its memory freed; then no node is left that could run the job.
             retry = None if tried or job.failures else retry
             memory_mb = None
         if retry is None:
@@ -292,7 +294,10 @@ class Runner:
         )
 
     def _memory_to_ask_for(self, claim: Claim) -> int | None:
-        """More than the node has that ran out of it; `_NONE_HAS_MORE`; None when nobody says what it has."""
+        """Return the memory to require, in MB: more than that of the node, which ran out of it.
+
+        `_NONE_HAS_MORE` when no node has more; None when the node's memory is unknown.
+        """
         nodes = self._nodes()
         had = next((node.memory_mb for node in nodes if node.name == claim.job.node), None)
         if had is None:
@@ -307,11 +312,14 @@ class Runner:
         return had + 1 if larger else _NONE_HAS_MORE
 
     def _has_other_node(self, name: str | None) -> bool:
-        """Keeping off the only node would only make the job wait. A remote one may not be for this job."""
+        """Whether there is another local node: avoiding the only one would just make the job wait.
+
+        Remote nodes do not count, since they may not be allowed for this job.
+        """
         return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
 
     def _hand_back(self, attempt: Attempt) -> None:
-        """What is paid for goes on, and the next worker collects it."""
+        """Hand a job back. A paid render is left running; the next worker collects it."""
         name = attempt.claim.job.node
         attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
@@ -321,7 +329,7 @@ class Runner:
     def _finish(
         self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
     ) -> Claim | None:
-        """Record the end, and claim what follows in the same transaction."""
+        """Record the end and claim the next job in the same transaction."""
         if attempt.trace is not None:
             attempt.trace.ended(outcome)
         offer = following() if following and not self._stopping.is_set() else None
@@ -339,7 +347,7 @@ class Runner:
         return claim
 
     def _record(self, attempt: Attempt, outcome: Outcome, finish: Callable[[], JobStatus]) -> None:
-        """While the database is away it is tried again: the picture is made already."""
+        """Record the end, with retries while the database is unavailable: the picture is made already."""
         claim = attempt.claim
         for number in range(_FINISH_TRIES):
             try:
@@ -348,7 +356,7 @@ class Runner:
                 log.warning("a superseded attempt changed nothing")
                 return
             except StorageError as error:
-                log.warning("an end could not be recorded: %s", error)
+                log.warning("the end of an attempt could not be recorded and is retried: %s", error)
                 time.sleep(min(2.0**number, 30.0))
                 finish = lambda: self._store.finish(Finish(claim, outcome, now_us()))  # noqa: E731
             else:
@@ -356,7 +364,7 @@ class Runner:
                     attempt.trace.recorded(status)
                 log_end(attempt, outcome, status)
                 return
-        log.error("an end was given up; the lease will bring the job back")
+        log.error("the end of an attempt could not be recorded; the job is queued again when its lease ends")
 
     def _progressed(self, attempt: Attempt, progress: Progress) -> None:
         attempt.progress = progress
@@ -373,7 +381,7 @@ class Runner:
                 log.warning("a heartbeat failed: %s", error)
 
     def _pause(self) -> None:
-        """Until the next beat; a stop ends the waiting of an idle process at once."""
+        """Wait until the next heartbeat is due; in an idle process `close` ends the wait at once."""
         if self._stopping.is_set():
             time.sleep(min(self._settings.heartbeat_s, 0.1))
         else:

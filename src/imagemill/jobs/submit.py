@@ -1,4 +1,4 @@
-"""Submit: from a validated wish to durable jobs."""
+"""Submission: from job requests to stored jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,20 +22,20 @@ from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.safety.gates import ApprovedInput, PromptGate
 
 _SOLE = "sole"
-"""In `Job.client`: for a job that is submitted again."""
+"""The key in `Job.client` of the job's unique key, for resubmission."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One job a client asks for, in the words of a recipe."""
+    """One job a client asks for, with the input of its recipe."""
 
     recipe: str
     input: Mapping[str, Any]
     path: str = ""
-    """Where it stands in the client's request, for messages: ``jobs[0].params.``"""
+    """Its path in the client's request, for error messages: ``jobs[0].params.``"""
     name: str | None = None
     after: tuple[str, ...] = ()
-    """Names of wishes of the same request that must succeed first."""
+    """The names of job requests of the same submission that must succeed first."""
     priority: int = 0
     timeout_s: float | None = None
     max_failures: int | None = None
@@ -46,11 +46,11 @@ class JobRequest:
     backends: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     rate: str = ""
-    """What it is priced for, of `Recipe.rates`; empty: as the recipe is. Never a client's word."""
+    """Its key in `Recipe.rates`; empty means the recipe's own price. Never set by clients."""
     unique_key: str = ""
     """See `Draft.unique_key`."""
     private: bool = False
-    """Whether it may never leave for a remote node."""
+    """Whether it may run on local nodes only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class SubmitDefaults:
     max_failures: int
     jobs_per_request: int
     private_owners: frozenset[str] = frozenset()
-    """Whose jobs are private whatever they say; ``*``: everybody's."""
+    """The owners whose jobs are always private; ``*`` means all owners."""
 
     def keeps(self, owner: str) -> bool:
         return not self.private_owners.isdisjoint((owner, "*"))
@@ -89,10 +89,10 @@ class Submitter:
     def prepare(
         self, owner: str, job_requests: Sequence[JobRequest], *, dialect: str, trace: str | None = None
     ) -> tuple[Draft, ...]:
-        """Complete, checked and priced, but not stored: what a price enquiry shows.
+        """Return the jobs complete, checked and priced, but not stored; a price enquiry shows these.
 
-        Raises `InvalidInput` with every fault of the first wish that has one, and `ContentBlocked`. The
-        texts of all are judged before anything of one is kept.
+        Raises `InvalidInput` with every fault of the first invalid job request, and `ContentBlocked`. The
+        texts of all job requests are checked before an input of any is stored.
         """
         if not job_requests:
             raise InvalidInput.at("jobs", "is empty: at least one job is needed")
@@ -102,7 +102,7 @@ class Submitter:
                 f"asks for {len(job_requests)} jobs; at most {self._defaults.jobs_per_request} a request",
             )
         now = now_us()
-        # Ids rise within a request, so that its jobs list in the order they were asked for.
+        # Ids rise within a submission, so that its jobs are listed in the order of the request.
         ids = sorted(uuid7(now) for _ in job_requests)
         after = _dependencies(job_requests, ids)
         if self._defaults.keeps(owner):
@@ -117,7 +117,7 @@ class Submitter:
     def submit_async(
         self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
     ) -> "Future[Accepted]":
-        """Store the jobs; they are durable once the future is done. What was judged of them is, too."""
+        """Store the jobs and the safety decisions on them; both are durable once the future is done."""
         charged = self.prices.is_charged
         now = now_us()
         if self._quotas.queue is not None:
@@ -134,9 +134,9 @@ class Submitter:
         return self.submit_async(owner, drafts, key=key, digest=digest).result()
 
     def resubmit(self, job: Job, trace: str | None = None) -> Job:
-        """A new job that asks for exactly what ``job`` asked for. Its texts are judged by today's rules.
+        """Submit a new job with the same input as ``job``. Its texts are checked by the current rules.
 
-        Raises `Conflict` where that was work which is not done twice, and another job does it by now.
+        Raises `Conflict` for a job with a unique key that another job holds by now.
         """
         recipe = self._recipes.get(job.recipe)
         admitted = ApprovedInput(job.input)
@@ -162,7 +162,7 @@ class Submitter:
             moderation=admitted.records,
             properties=job.properties,
             callback_url=job.callback_url,
-            # Who asks again for what is done wants another one.
+            # Resubmitting a job that succeeded asks for a second result, so it is no duplicate.
             unique_key="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
         )
         accepted = self.submit(job.owner, (draft,))
@@ -177,7 +177,7 @@ class Submitter:
         return measure(recipe.plan(recipe.input.model_validate(job.input)).work).pixels
 
     def _admitted(self, owner: str, job_requests: Sequence[JobRequest]) -> list[ApprovedInput]:
-        """The input of each, validated, with texts that may be rendered."""
+        """Return the validated input of each, with its texts approved."""
         valid = [(self._recipe(job_request), job_request) for job_request in job_requests]
         inputs = [
             (recipe, _validated(recipe, job_request.input, job_request.path), job_request)
@@ -249,12 +249,13 @@ class Submitter:
         )
 
     def _able(self, plan: Plan, job_request: JobRequest) -> list[Backend]:
-        """The backends that could do it. What none ever could is refused at once, not left to expire."""
+        """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
+        first."""
         candidates = self._candidates(job_request)
         for backend in candidates:
             if problem := backend.validate_hints(job_request.properties):
                 raise InvalidInput.at(f"{job_request.path}properties", problem)
-        # What a backend that is at rest would say of itself does not help whoever asked.
+        # The reasons of a draining backend would not help the client.
         working = [each for each in candidates if any(not node.draining for node in each.nodes())]
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
@@ -268,7 +269,7 @@ class Submitter:
         return able
 
     def _candidates(self, job_request: JobRequest) -> list[Backend]:
-        """Those that are asked. Raises `InvalidInput` when the wish leaves none."""
+        """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
         named = [
             backend
             for name, backend in self._backends.items()
@@ -289,10 +290,11 @@ class Submitter:
         return local if job_request.private else named
 
     def _allowed(self, job_request: JobRequest, able: Sequence[Backend]) -> tuple[str, ...]:
-        """Backends of the lane; empty: any. Once one that takes all it is offered must not have it, all the
-        others are named: a local node sees for itself what it can do, a remote one has nothing to look at.
+        """Return the backends of the lane; empty means any.
 
-        Those of a private job always are: a remote one may be added while it waits, or known to workers only.
+        A local node checks by itself what it can run, a remote one accepts every job. So once a remote
+        backend must not get the job, all allowed ones are named. For a private job they always are: a remote
+        backend may be added while the job waits, or be known to workers only.
         """
         kept_off = [
             backend
@@ -310,8 +312,11 @@ def is_remote(backend: Backend) -> bool:
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
-    """What the lane asks of a node. With several kinds of local backend it is the node's own check that
-    decides; a remote node needs nothing of what lies on local ones."""
+    """Return the requirements of the lane on a node.
+
+    They are empty with several kinds of local backend, where the node's own check decides, and with remote
+    ones only, which need none of the local files.
+    """
     local = [backend for backend in able if not is_remote(backend)]
     return local[0].requirements(plan.work) if len(local) == 1 else ()
 
@@ -329,7 +334,7 @@ def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseMode
 
 
 def _dependencies(job_requests: Sequence[JobRequest], ids: Sequence[str]) -> list[tuple[str, ...]]:
-    """The ids each wish waits for. Raises `InvalidInput` for unknown names and circles."""
+    """Return the ids each job request waits for. Raises `InvalidInput` for unknown names and circles."""
     if not any(job_request.after for job_request in job_requests):
         return [()] * len(job_requests)
     named: dict[str, list[int]] = {}

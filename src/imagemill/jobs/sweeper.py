@@ -1,4 +1,4 @@
-"""Sweep: what time brings about. Lost leases, due retries, expired jobs, old jobs, orphan files."""
+"""The sweeper: lost leases, due retries, expired jobs, and the deletion of old jobs and orphaned files."""
 
 import logging
 import math
@@ -21,18 +21,34 @@ from imagemill.quotas.store import QuotaStore
 from imagemill.safety.decisions import Decisions
 from imagemill.settings import JobSettings
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 500
-"""Files that are looked up, and deleted, at once."""
+"""Rows of one statement, and files looked up and deleted at once."""
+_PRUNE_EVERY_S = 600.0
+_RENEWALS = 5
+"""Heartbeats for which workers may extend leases that ended while the database was unavailable."""
+_PRUNE_CHUNK = 100
+"""Jobs deleted in one transaction, for which other writes wait about 10 ms."""
+_PRUNE_FOR_S = 0.5
+"""Seconds of pruning at a time, so that lost leases and due retries wait no longer for it."""
+_CALLS_KEPT_S = 400 * 86_400.0
+"""400 days: a year of bills, and the time to check the last one."""
+_ORPHAN_GRACE_S = 3600.0
+"""A file younger than this may belong to an attempt that has not been recorded yet."""
+
+
+# Deleting files
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPeriods:
-    """How long jobs need files: seconds."""
+    """How long jobs need their files, in seconds."""
 
     life_s: float
-    """How long a job may wait."""
+    """The longest time from submission to start."""
     retention_s: float
-    """How long a finished one is kept."""
+    """The time a finished job is kept."""
 
 
 class BlobCleanup:
@@ -52,8 +68,11 @@ class BlobCleanup:
         self._owners = {owner_hash(owner): owner for owner in retention.owners}
 
     def delete_expired_results(self, grace_s: float) -> int:
-        """Delete files no job refers to and that are older than ``grace_s``, and those whose time is over;
-        how many. All files are listed, so what is gone already costs nothing."""
+        """Delete orphans older than ``grace_s`` seconds and results past their retention; return their
+        number.
+
+        The files are found by listing the blob store, so files deleted before cost nothing.
+        """
         now = now_us()
         youngest = now - round(min(grace_s, self._retention.shortest_results_s or grace_s) * SECOND)
         found = (
@@ -72,30 +91,34 @@ class BlobCleanup:
             for blob in chunk
             if attempts[blob.key] not in needed and blob.modified_at < oldest_orphan
         ]
-        over = self._over({key: attempt[0] for key, attempt in attempts.items() if attempt in needed}, now)
-        # Told first: a file that is still there does no harm, it is an orphan by now; a URL of one that is
-        # gone would.
-        self._store.mark_files_deleted(over)
-        self._blobs.delete([*orphans, *over])
-        return len(orphans) + len(over)
+        expired = self._expired(
+            {key: attempt[0] for key, attempt in attempts.items() if attempt in needed}, now
+        )
+        # Marked as deleted first: a file that is still there is only an orphan, but a URL of a deleted file
+        # would be broken.
+        self._store.mark_files_deleted(expired)
+        self._blobs.delete([*orphans, *expired])
+        return len(orphans) + len(expired)
 
-    def _over(self, jobs: dict[str, str], now: int) -> list[str]:
-        """Of these files with their jobs, those whose retention is over."""
+    def _expired(self, jobs: dict[str, str], now: int) -> list[str]:
+        """Return those of the files, given with their jobs, whose retention has ended."""
         if self._retention.shortest_results_s is None:
             return []
         ended = self._store.ended_jobs(sorted(set(jobs.values())))
-        over: list[str] = []
+        expired: list[str] = []
         for key, job_id in jobs.items():
             if job_id in ended:
                 owner, finished_at = ended[job_id]
                 kept_s = self._retention.results_s(owner)
                 if kept_s is not None and finished_at < now - round(kept_s * SECOND):
-                    over.append(key)
-        return over
+                    expired.append(key)
+        return expired
 
     def delete_unreferenced_products(self, grace_s: float) -> int:
-        """Delete files that lie where products do, are older than ``grace_s`` and nobody refers to: those of
-        attempts that were lost; how many."""
+        """Delete product files older than ``grace_s`` seconds without a reference; return their number.
+
+        They are the files of lost attempts.
+        """
         oldest = now_us() - round(grace_s * SECOND)
         deleted = 0
         for place in self._kept_prefixes:
@@ -108,10 +131,10 @@ class BlobCleanup:
         return deleted
 
     def delete_expired_inputs(self) -> int:
-        """Delete input pictures that nobody brought again for so long; how many.
+        """Delete input pictures past their retention; return their number.
 
-        Bringing a picture again writes its file anew. None is deleted while a job that was just submitted
-        with it may still run.
+        Sending a picture again writes its file anew. None is deleted while a job that was just submitted with
+        it may still run.
         """
         now = now_us()
         old = (
@@ -137,28 +160,16 @@ def _chunks(blobs: Iterable[BlobInfo]) -> Iterator[list[BlobInfo]]:
         yield chunk
 
 
-log = logging.getLogger(__name__)
-
-_PRUNE_EVERY_S = 600.0
-_RENEWALS = 5
-"""Heartbeats that workers have to extend leases which ran out while the database was away."""
-_PRUNE_CHUNK = 100
-"""Jobs deleted in a transaction, for which other writes wait some 10 ms."""
-_PRUNE_FOR_S = 0.5
-"""Lost leases and due retries wait no longer than this for old jobs, however many there are."""
-_CALLS_KEPT_S = 400 * 86_400.0
-"""A year of bills, and the time to look at the last one."""
-_ORPHAN_GRACE_S = 3600.0
-"""A file younger than this may belong to an attempt that has not been recorded yet."""
+# Sweeping
 
 
 class Sweeper:
-    """Runs what is due, every ``every_s`` seconds at least.
+    """Sweeps at least every ``every_s`` seconds, in the process where ``leads`` returns True.
 
-    ``outliving``: the backends whose renders go on without the worker that sent them. ``kept_prefixes``:
-    prefixes of files that outlive their jobs, see `JobStore.referenced_files`. ``leads``: whether this
-    process is the one that sweeps. ``remind`` is called after each round, for queued jobs whose wake-up was
-    lost; ``tidy`` when old jobs are deleted, for what else grows old.
+    ``outliving``: the backends whose renders continue without the worker that sent them. ``kept_prefixes``:
+    prefixes of files that outlive their jobs, see `JobStore.referenced_files`. ``remind`` is called after
+    each round, for queued jobs whose wake-up was lost; ``tidy`` with each search for old files, for other old
+    data.
     """
 
     def __init__(
@@ -194,9 +205,9 @@ class Sweeper:
         self._tidy = tidy
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._away = True
-        """Whether the database was, or may have been, since the last round."""
-        self._patient_until = 0.0
+        self._was_away = True
+        """Whether the database was unavailable, or may have been, since the last round."""
+        self._renewals_until = 0.0
         self._files = BlobCleanup(
             store,
             blobs,
@@ -217,11 +228,11 @@ class Sweeper:
             self._thread.join()
 
     def sweep(self) -> float:
-        """One round; the seconds until something is known to be due."""
+        """Sweep once and return the seconds until the next known due time."""
         dead = self._process_lock.dead_processes(self._store.workers_with_leases())
-        if self._away:
-            self._away = False
-            self._patient_until = time.monotonic() + _RENEWALS * self._job_settings.heartbeat_s
+        if self._was_away:
+            self._was_away = False
+            self._renewals_until = time.monotonic() + _RENEWALS * self._job_settings.heartbeat_s
         now = now_us()
         reclaim = self._reclaim(now, dead)
         while self._store.reclaim_leases(reclaim) == _CHUNK:
@@ -238,15 +249,15 @@ class Sweeper:
             now,
             dead,
             _CHUNK,
-            leases=time.monotonic() >= self._patient_until,
+            leases=time.monotonic() >= self._renewals_until,
             outliving=self._outliving,
             reattach_us=round(self._job_settings.reattach_s * SECOND),
         )
 
     def prune(self, for_s: float = math.inf) -> int:
-        """Delete counters that are over, and finished jobs past their retention for about so long.
+        """Delete expired counters, and finished jobs past their retention for about ``for_s`` seconds.
 
-        Files first; how many jobs.
+        Files are deleted before their jobs. Return the number of deleted jobs.
         """
         self._quotas.prune(now_us())
         self.prune_calls()
@@ -262,23 +273,23 @@ class Sweeper:
         return pruned
 
     def prune_inputs(self) -> int:
-        """Delete input pictures that nobody brought again for so long; how many."""
+        """Delete input pictures past their retention; return their number."""
         return self._files.delete_expired_inputs()
 
     def prune_decisions(self) -> int:
-        """Delete what checks decided, as old as jobs that are deleted; how many."""
+        """Delete safety decisions older than the retention of jobs; return their number."""
         return self._decisions.prune(now_us() - round(self._job_settings.retention_s * SECOND))
 
     def prune_calls(self) -> int:
-        """Delete paid calls of providers that no bill is compared with any more; how many."""
+        """Delete paid provider calls older than 400 days; return their number."""
         return self._calls.prune(now_us() - round(_CALLS_KEPT_S * SECOND))
 
     def delete_orphans(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
-        """Delete files nothing refers to, and those of jobs whose retention is over; how many."""
+        """Delete orphaned files and files past their retention; return their number."""
         return self._files.delete_expired_results(grace_s) + self._files.delete_unreferenced_products(grace_s)
 
     def _prune_for_a_while(self) -> float:
-        """The seconds until it should go on."""
+        """Prune for half a second at most and return the seconds until pruning should continue."""
         end = time.monotonic() + _PRUNE_FOR_S
         self.prune(_PRUNE_FOR_S)
         if time.monotonic() >= end:
@@ -291,7 +302,7 @@ class Sweeper:
         while not self._stop.wait(pause_s):
             try:
                 if not self._leads():
-                    self._away = True
+                    self._was_away = True
                     pause_s = self._every_s
                     continue
                 pause_s = self.sweep()
@@ -305,9 +316,9 @@ class Sweeper:
                     self.prune_decisions()
                     self._tidy()
             except StorageError as error:
-                self._away = True
-                log.warning("a sweep failed and is tried again: %s", error)
+                self._was_away = True
+                log.warning("a sweep failed and is retried: %s", error)
                 pause_s = self._every_s
             except Exception:
-                log.exception("a sweep met a bug and goes on")
+                log.exception("a bug ended a sweep; the next one follows")
                 pause_s = self._every_s

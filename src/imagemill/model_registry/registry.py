@@ -1,4 +1,4 @@
-"""The model registry: what may be used in a job, and what a short form means."""
+"""The model registry: the models that jobs may use, and the meanings of short forms of AIRs."""
 
 import threading
 import time
@@ -12,14 +12,14 @@ from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.model_registry.store import ResourceStore
 
 _CACHE_S = 2.0
-"""How long a change by another process may go unseen."""
+"""Seconds until a change by another process is seen."""
 _CACHE_SIZE = 4096
 
 REMEDY = "register it with `imagemill resources add` or POST /v2/resources"
 
 
 class Registry:
-    """``is_available`` asks the backends whether one of them has a model that nobody registered."""
+    """The registered models. ``is_available`` returns whether a backend has an unregistered model."""
 
     def __init__(self, store: ResourceStore, *, strict: bool, is_available: Callable[[str], bool]) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class Registry:
         self._cache: dict[str, tuple[float, Resource]] = {}
 
     def lookup(self, path: str, air: str, *, kind: str | None = None) -> Resource:
-        """The resource a job names. Raises `InvalidInput` at ``path`` that says how to register it.
+        """Return the resource a job names. Raises `InvalidInput` at ``path``, with how to register it.
 
         A checkpoint must be registered; other resources too, unless the registry is not strict and a
         backend has them.
@@ -47,7 +47,7 @@ class Registry:
         return resource
 
     def find(self, path: str, air: str) -> Resource | None:
-        """Raises `InvalidInput` for what is no AIR, or a short form with several meanings."""
+        """Return a resource. Raises `InvalidInput` for an invalid AIR or an ambiguous short form."""
         now = time.monotonic()
         with self._lock:
             cached = self._cache.get(air)
@@ -63,7 +63,7 @@ class Registry:
         return resource
 
     def path_of(self, air: str) -> str | None:
-        """The file a node should have the model in; None for what is no AIR, or a short form unknown here."""
+        """Return the file name of the model on a node; None for an invalid AIR or an unknown short form."""
         try:
             resource = self.find("air", air)
             return resource.path if resource else parse(air).path
@@ -71,7 +71,7 @@ class Registry:
             return None
 
     def get(self, air: str) -> Resource:
-        """Raises `NotFound`."""
+        """Return a resource. Raises `NotFound`."""
         resource = self.find("air", air)
         if resource is None:
             raise NotFound(f"{air} is not registered")
@@ -81,11 +81,11 @@ class Registry:
         return self._store.page(query, (page - 1) * limit, limit)
 
     def add(self, resource: Resource) -> Resource:
-        """Raises `Conflict` when it is there."""
+        """Add a resource. Raises `Conflict` when it exists."""
         return self._put(resource, WriteMode.CREATE)
 
     def replace(self, resource: Resource) -> Resource:
-        """Raises `NotFound` when it is not there."""
+        """Replace a resource. Raises `NotFound` for an unknown one."""
         there = self._store.get(resource.air.key)
         return self._put(replace(resource, created_at=there.created_at if there else 0), WriteMode.REPLACE)
 
@@ -93,7 +93,7 @@ class Registry:
         self._put(self.get(air), WriteMode.DELETE)
 
     def seed(self) -> int:
-        """Fill an empty registry; how many were added."""
+        """Fill an empty registry with `SEED`; return the number of added resources."""
         if self._store.page("", 0, 1)[0]:
             return 0
         added = 0
@@ -102,7 +102,7 @@ class Registry:
                 self.add(resource)
                 added += 1
             except Conflict:
-                # Another process fills it at the same moment.
+                # Another process fills the registry at the same time.
                 continue
         return added
 
@@ -143,7 +143,7 @@ def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str], **
     )
 
 
-# The public models that the published clients' own samples name.
+# The public models in the samples of the published clients.
 SEED = (
     _seed("urn:air:sd1:checkpoint:civitai:4384@128713", "DreamShaper", "8", 2_132_625_894, ["sd1", "base"]),
     _seed("urn:air:sdxl:checkpoint:civitai:101055@128078", "SD XL", "v1.0", 6_938_078_334, ["sdxl", "base"]),
@@ -155,7 +155,7 @@ SEED = (
         "Schnell",
         23_782_506_688,
         ["flux1", "base"],
-        # Its name alone tells nodes that it takes no guidance.
+        # Nodes recognize by its name alone that it takes no guidance.
         fileName="flux1-schnell.safetensors",
     ),
 )

@@ -1,4 +1,4 @@
-"""The model registry's table."""
+"""The model registry in the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +24,15 @@ class PutResource:
 
 
 class ResourceStore:
-    """The registry's resources, each by its AIR in lower case."""
+    """The registered resources, by their AIRs in lower case."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def put(self, resource: Resource, mode: WriteMode, now: int) -> Resource:
-        """Raises `Conflict` for one that exists already, `NotFound` for one that does not exist."""
+        """Write a resource. Raises `Conflict` for one that exists, `NotFound` for an unknown one, by
+        ``mode``."""
         return self._write(put, PutResource(resource, mode, now))
 
     def get(self, key: str) -> Resource | None:
@@ -52,7 +53,7 @@ def _put_one(tx: Tx, request: PutResource) -> Resource | Conflict | NotFound:
     resource = request.resource
     if request.mode is WriteMode.CREATE:
         statement = tx.insert(tables.resources).values(_row(resource, request.now)).on_conflict_do_nothing()
-        # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+        # The row itself is returned, since PostgreSQL's driver counts an insert as -1 rows.
         created = tx.conn.execute(statement.returning(_resources.key)).first()
         return resource if created is not None else Conflict(f"{resource.air} is registered already")
     there = _resources.key == resource.air.key
@@ -70,13 +71,13 @@ def get(conn: sa.Connection, key: str) -> Resource | None:
 
 
 def get_by_version(conn: sa.Connection, version: str) -> list[Resource]:
-    """All that the short form ``@civitai/{version}`` may mean."""
+    """Return all resources that the short form ``@civitai/{version}`` may mean."""
     rows = conn.execute(sa.select(tables.resources).where(_resources.short_version == version))
     return [_resource(row) for row in rows]
 
 
 def page(conn: sa.Connection, query: str, offset: int, limit: int) -> tuple[int, list[Resource]]:
-    """How many match in all, and one page of them by AIR."""
+    """Return the number of matches and one page of them, sorted by AIR."""
     condition = _resources.search.contains(query.lower(), autoescape=True) if query else sa.true()
     total = conn.execute(sa.select(sa.func.count()).select_from(tables.resources).where(condition))
     rows = conn.execute(

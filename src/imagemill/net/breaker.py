@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 
+from imagemill.net.backoff import doubled_s
+
 Clock = Callable[[], float]
 """Monotonic seconds."""
 
@@ -40,7 +42,7 @@ class Breaker:
             self.cause = cause
             if self._failures < self._most or self._open_until is not None:
                 return
-            pause_s = min(self._cap_s, self._base_s * 2 ** min(self._opened, 30))
+            pause_s = doubled_s(self._base_s, self._opened, self._cap_s)
             self._opened += 1
             self._open_until = self._clock() + pause_s
 

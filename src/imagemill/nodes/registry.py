@@ -1,4 +1,4 @@
-"""The ComfyUI nodes of an installation: of the settings and of the table, alike in every process."""
+"""The ComfyUI nodes of an installation, from the settings and the table, the same in every process."""
 
 import logging
 import re
@@ -18,10 +18,10 @@ from imagemill.nodes.store import Drain, NodeStore, PutNode
 log = logging.getLogger(__name__)
 
 POLL_S = 2.0
-"""How long a change by another process may go unseen. The read is of one small table."""
+"""Seconds until a change by another process is seen. Each poll reads one small table."""
 
 MAX_SLOTS = 16
-"""More than two in flight buys nothing on a ComfyUI server; the rest is room for proxies over several."""
+"""More than two jobs at once gain nothing on a ComfyUI server; more slots are for proxies of several."""
 _MAX_HEADERS = 20
 _MAX_HEADER = 4096
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,38 +30,38 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "content-type", "connection", "transfer-encoding", "upgrade"}
 )
-"""What the connection itself says; a second one would break it."""
+"""Headers that the connection sets itself; a second one would break it."""
 _PORTS = {"http": 80, "https": 443}
 
 
 class NodeBackend(Protocol):
-    """What connects to the nodes."""
+    """A backend that connects to the nodes."""
 
     def configure(self, nodes: Sequence[NodeConfig]) -> None:
-        """These are all nodes from now on. Callable at any time, from any thread."""
+        """Replace all nodes. Thread-safe."""
         ...
 
     def reports(self) -> Sequence[NodeReport]: ...
 
     def examine(self, name: str) -> Sequence[Finding]:
-        """Look closely; takes seconds."""
+        """Examine a node; takes seconds."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as it is configured, and what this process knows of it."""
+    """The configuration of a node, and its state in this process."""
 
     config: NodeConfig
     is_static: bool
-    """From the settings: it cannot be changed or removed, only drained."""
+    """Whether it is from the settings: then it cannot be changed or removed, only drained."""
     report: NodeReport | None
     created_at: int | None = None
     updated_at: int | None = None
 
 
 class NodeRegistry:
-    """``backend``: None in a process without a ComfyUI backend, which does not know how the nodes are."""
+    """The nodes. ``backend`` None means a process without a ComfyUI backend and without node states."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class NodeRegistry:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Configure the backend, then follow the table."""
+        """Configure the backend, then poll the table."""
         self.refresh()
         self._thread = threading.Thread(target=self._follow, name="imagemill-node-table", daemon=True)
         self._thread.start()
@@ -93,7 +93,7 @@ class NodeRegistry:
             self._thread.join()
 
     def refresh(self) -> bool:
-        """Tell the backend what changed in the table; whether anything had."""
+        """Read the table and configure the backend; return whether anything has changed."""
         with self._lock:
             nodes = tuple(view.config for view in self._configured())
             if nodes == self._known:
@@ -104,19 +104,19 @@ class NodeRegistry:
             return True
 
     def views(self) -> Sequence[NodeView]:
-        """Those of the settings first, then by name."""
+        """Return the nodes: those of the settings first, then by name."""
         reports = {report.name: report for report in self._backend.reports()} if self._backend else {}
         return [replace(view, report=reports.get(view.config.name)) for view in self._configured()]
 
     def get(self, name: str) -> NodeView:
-        """Raises `NotFound`."""
+        """Return a node. Raises `NotFound`."""
         for view in self.views():
             if view.config.name == name:
                 return view
-        raise NotFound(f"there is no node {name[:64]!r}; `imagemill nodes list` names those there are")
+        raise NotFound(f"there is no node {name[:64]!r}; `imagemill nodes list` lists all nodes")
 
     def add(self, config: NodeConfig) -> NodeView:
-        """Raises `InvalidInput` by field, `Conflict` for a name or an address that is taken."""
+        """Add a node. Raises `InvalidInput` by field, or `Conflict` for a taken name or address."""
         config = check(config)
         self._refuse_twice(config)
         self._store.put(PutNode(config, WriteMode.CREATE, now_us()))
@@ -124,11 +124,11 @@ class NodeRegistry:
         return self.get(config.name)
 
     def update(self, name: str, changes: Mapping[str, Any]) -> NodeView:
-        """Change fields of a `NodeConfig`, ``draining`` among them. Raises as `add`, and `NotFound`."""
+        """Change fields of a `NodeConfig`, or ``draining``. Raises `NotFound` and the errors of `add`."""
         view = self.get(name)
         if view.is_static:
             if set(changes) - {"draining"}:
-                raise Conflict(f"{name} is of the settings; change it there, and start again")
+                raise Conflict(f"{name} is from the settings; change it there and restart the server")
             self._store.drain(Drain(name, bool(changes.get("draining")), now_us()))
         else:
             config = check(replace(view.config, **changes))
@@ -138,25 +138,25 @@ class NodeRegistry:
         return self.get(name)
 
     def drain(self, name: str, draining: bool = True) -> NodeView:
-        """Give the node no more jobs, or jobs again; what it has, it finishes. Raises `NotFound`."""
+        """Stop or resume giving a node new jobs; it finishes those it has. Raises `NotFound`."""
         self.get(name)
         self._store.drain(Drain(name, draining, now_us()))
         self.refresh()
         return self.get(name)
 
     def remove(self, name: str) -> None:
-        """Raises `NotFound`, and `Conflict` for a node of the settings."""
+        """Remove a node. Raises `NotFound`, or `Conflict` for a node of the settings."""
         view = self.get(name)
         if view.is_static:
-            raise Conflict(f"{name} is of the settings; take it out there, or drain it")
+            raise Conflict(f"{name} is from the settings; remove it there, or drain it")
         self._store.put(PutNode(view.config, WriteMode.DELETE, now_us()))
         self.refresh()
 
     def examine(self, name: str) -> Sequence[Finding]:
-        """Takes seconds. Raises `NotFound`, and `Conflict` where no backend could look."""
+        """Examine a node; takes seconds. Raises `NotFound`, or `Conflict` without a ComfyUI backend."""
         self.get(name)
         if self._backend is None:
-            raise Conflict("this process has no ComfyUI backend and cannot reach nodes; ask another one")
+            raise Conflict("this process has no ComfyUI backend and cannot reach nodes; use another process")
         self.refresh()
         return self._backend.examine(name)
 
@@ -167,7 +167,7 @@ class NodeRegistry:
             for config in self._static
         ]
         names = {config.name for config in self._static}
-        # A name of the settings goes before one of the table: who writes settings sees what is there.
+        # A node of the settings overrides one of the table with its name, so that settings always apply.
         return static + [
             NodeView(node.config, False, None, node.created_at, node.updated_at)
             for node in stored
@@ -189,16 +189,16 @@ class NodeRegistry:
             except StorageError as error:
                 log.warning("the table of nodes cannot be read: %s", error)
             except Exception:
-                log.exception("a bug while nodes were configured; it is tried again")
+                log.exception("a bug interrupted the configuration of nodes; it is retried")
 
 
 def check_all(configs: Sequence[NodeConfig]) -> None:
-    """Raises `InvalidInput` for what is wrong with the nodes of the settings, each and together."""
+    """Raise `InvalidInput` for errors in the nodes of the settings, each and together."""
     places: dict[str, str] = {}
     names: set[str] = set()
     for config in map(check, configs):
         if config.name in names:
-            raise InvalidInput.at("name", f"{config.name} is in the settings twice; a name is given once")
+            raise InvalidInput.at("name", f"{config.name} is in the settings twice; names must be unique")
         if other := places.get(_place(config.url)):
             raise InvalidInput.at("url", f"{config.url} is node {other} already; a server is added once")
         names.add(config.name)
@@ -206,7 +206,7 @@ def check_all(configs: Sequence[NodeConfig]) -> None:
 
 
 def check(config: NodeConfig) -> NodeConfig:
-    """The configuration with its address in its usual form. Raises `InvalidInput` with every fault."""
+    """Return the configuration with a normalized address. Raises `InvalidInput` with every fault."""
     errors: list[FieldError] = []
 
     def wrong(path: str, message: str) -> None:
@@ -220,7 +220,10 @@ def check(config: NodeConfig) -> NodeConfig:
     if not 1 <= config.slots <= MAX_SLOTS:
         wrong("slots", f"is {config.slots}; should be from 1 to {MAX_SLOTS}, and 2 is best")
     if config.memory_mb is not None and config.memory_mb < 1:
-        wrong("memoryMb", f"is {config.memory_mb}; should be at least 1, or absent: what the node says")
+        wrong(
+            "memoryMb",
+            f"is {config.memory_mb}; should be at least 1, or absent for the value the node reports",
+        )
     if not config.queues or not all(_LABEL.fullmatch(queue) for queue in config.queues):
         wrong("queues", "should name at least one queue, such as gpu")
     _check_headers(config.headers, wrong)
@@ -239,12 +242,12 @@ class _Wrong(Protocol):
 
 
 def _check_headers(headers: Mapping[str, str], wrong: _Wrong) -> None:
-    """Never shows a value: it is a secret."""
+    """Check headers. The messages contain no values, since these are secrets."""
     if len(headers) > _MAX_HEADERS:
         wrong("headers", f"are {len(headers)}; at most {_MAX_HEADERS} are sent")
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            wrong("headers", f"{name[:40]!r} is no header's name; one looks like CF-Access-Client-Id")
+            wrong("headers", f"{name[:40]!r} is not a header name; one looks like CF-Access-Client-Id")
         elif name.lower() in _OWN_HEADERS:
             wrong(f"headers.{name}", "is set by the connection itself; leave it out")
         elif not value or len(value) > _MAX_HEADER or not value.isascii() or not value.isprintable():
@@ -252,15 +255,15 @@ def _check_headers(headers: Mapping[str, str], wrong: _Wrong) -> None:
 
 
 def _address(url: str, wrong: _Wrong) -> str:
-    """Without a slash at the end; scheme and host in lower case."""
+    """Return the address without a slash at the end, scheme and host in lower case."""
     example = "one looks like http://192.168.1.20:8188"
     parts = _split(url)
     if parts is None or parts.scheme not in _PORTS or not parts.hostname:
-        wrong("url", f"is {_shown(url)}, no address of a node; {example}")
+        wrong("url", f"is {_shown(url)}, which is not the address of a node; {example}")
     elif "@" in parts.netloc:
         wrong("url", "holds a user name or password; send them as a header instead, which is kept secret")
     elif parts.query or parts.fragment:
-        wrong("url", f"has a query or a fragment, which an address of a node has not; {example}")
+        wrong("url", f"has a query or a fragment, which the address of a node must not have; {example}")
     elif len(url) > 500:
         wrong("url", "is longer than 500 characters")
     else:
@@ -273,19 +276,19 @@ def _split(url: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for what is no number
+        _ = parts.port  # raises when it is not a number
     except ValueError:
         return None
     return parts
 
 
 def _shown(url: str) -> str:
-    """Nothing of what may be a password."""
+    """Return the URL for a message, without anything that may be a password."""
     return repr(url[:80]) if "@" not in url else "not shown as it holds an @"
 
 
 def _place(url: str) -> str:
-    """Equal for addresses of the same server, with or without the scheme's own port."""
+    """Return a text that is equal for addresses of the same server, with or without the default port."""
     parts = urlsplit(url)
     return (
         f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}{parts.path.rstrip('/')}"

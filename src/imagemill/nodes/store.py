@@ -1,4 +1,4 @@
-"""The tables of nodes that people added, and of those that are drained."""
+"""Nodes that operators added, and the drain marks of all nodes, in the database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class StoredNode:
 
 @dataclass(frozen=True, slots=True)
 class PutNode:
-    """The node with its drain mark; for a deletion only its name counts."""
+    """A node with its drain mark; for a deletion only its name is used."""
 
     config: NodeConfig
     mode: WriteMode
@@ -34,7 +34,7 @@ class PutNode:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Mark a node, or take the mark away. The node need not be in the table."""
+    """Set or delete the drain mark of a node. The node need not be in the table."""
 
     node: str
     draining: bool
@@ -49,14 +49,15 @@ class NodeStore:
         self._read = database.read
 
     def put(self, request: PutNode) -> None:
-        """Raises `Conflict` for a name that is taken, `NotFound` for one that does not exist."""
+        """Add, change or delete a node. Raises `Conflict` for a name that is taken, `NotFound` for an unknown
+        one."""
         self._write(put, request)
 
     def drain(self, request: Drain) -> None:
         self._write(drain, request)
 
     def all(self) -> tuple[list[StoredNode], Mapping[str, int]]:
-        """Return the nodes, and since when which of them are drained; see `read`."""
+        """Return the nodes and the times since which nodes are drained; see `read`."""
         return self._read(read)
 
 
@@ -70,7 +71,7 @@ def _put_one(tx: Tx, request: PutNode) -> Conflict | NotFound | None:
     if request.mode is WriteMode.CREATE:
         row = {**_row(config), "name": config.name, "created_at": request.now, "updated_at": request.now}
         statement = tx.insert(tables.nodes).values(row).on_conflict_do_nothing()
-        # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+        # The row itself is returned, since PostgreSQL's driver counts an insert as -1 rows.
         done = tx.conn.execute(statement.returning(_nodes.name)).first() is not None
     elif request.mode is WriteMode.REPLACE:
         values = {**_row(config), "updated_at": request.now}
@@ -79,7 +80,7 @@ def _put_one(tx: Tx, request: PutNode) -> Conflict | NotFound | None:
         done = tx.conn.execute(sa.delete(tables.nodes).where(there)).rowcount > 0
     if not done:
         if request.mode is WriteMode.CREATE:
-            return Conflict(f"a node named {config.name} is there already; choose another name")
+            return Conflict(f"a node named {config.name} exists already; choose another name")
         return NotFound(f"there is no node {config.name}")
     _drain_one(tx, Drain(config.name, config.draining and request.mode is not WriteMode.DELETE, request.now))
     return None
@@ -100,7 +101,7 @@ def _drain_one(tx: Tx, request: Drain) -> None:
 
 
 def read(conn: sa.Connection) -> tuple[list[StoredNode], Mapping[str, int]]:
-    """All nodes by name, and since when nodes are drained, those of the settings too."""
+    """Return all nodes by name, and the drain times of nodes, those of the settings included."""
     drained = {row.node: row.since for row in conn.execute(sa.select(tables.drains))}
     rows = conn.execute(sa.select(tables.nodes).order_by(_nodes.name))
     return [_stored(row, row.name in drained) for row in rows], drained

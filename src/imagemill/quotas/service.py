@@ -1,4 +1,4 @@
-"""Limits: whom they hold, and the queue that refuses what would expire in it."""
+"""Limits of requests, and the check that refuses jobs which would expire in their queue."""
 
 import logging
 import threading
@@ -16,13 +16,16 @@ from imagemill.quotas.store import CountRequest, QuotaStore
 log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0
-"""How often the queues are measured: that reads all open jobs, 100,000 of them in about 50 ms."""
+"""Seconds between two measurements of the queues: each reads all open jobs, 100,000 in about 50 ms."""
 _MOST_REMEMBERED = 10_000
 
 
 class QueueDeadlineCheck:
-    """Refuses jobs that would expire before their turn. Never blocks: measures in a thread of its own, and
-    knows nothing until that is done."""
+    """Refuses jobs that would expire before they start.
+
+    Never blocks: the queues are measured in a thread of its own, and until the first result no job is
+    refused.
+    """
 
     def __init__(self, measure: Callable[[int], Mapping[str, Workload]]) -> None:
         self._measure = measure
@@ -31,7 +34,7 @@ class QueueDeadlineCheck:
         self._measuring = threading.Lock()
 
     def check(self, drafts: Sequence[Draft], now: int) -> None:
-        """Raises `QueueFull`."""
+        """Raise `QueueFull` for jobs that would expire in their queue."""
         self._renew()
         for draft in drafts:
             known = self._known.get(draft.queue)
@@ -42,12 +45,12 @@ class QueueDeadlineCheck:
             if wait_s > life_s:
                 raise QueueFull(
                     f"the queue {draft.queue!r} has work for about {wait_s:.0f} s and the job expires in "
-                    f"{life_s:.0f} s; try again later, or give it more time",
+                    f"{life_s:.0f} s; try again later, or with a later expiry",
                     after_s=min(wait_s - life_s, 3600.0),
                 )
 
     def look(self) -> None:
-        """Measure now."""
+        """Measure the queues now."""
         try:
             self._known = self._measure(now_us())
         except StorageError as error:
@@ -68,14 +71,14 @@ class QueueDeadlineCheck:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What new jobs are held to; by default to nothing."""
+    """The limits for new jobs; by default there are none."""
 
     terms: QuotaPolicy | None = None
     queue: QueueDeadlineCheck | None = None
 
 
 class RequestLimiter:
-    """Requests a minute. Who has no such limit costs a look into a dictionary."""
+    """Limits requests in a minute. A caller without a limit costs only a look-up in a dictionary."""
 
     def __init__(self, store: QuotaStore, terms: QuotaPolicy, remember_s: float) -> None:
         self._store = store
@@ -84,19 +87,19 @@ class RequestLimiter:
         self._quotas: dict[str, tuple[float, tuple[tuple[str, float], ...]]] = {}
 
     def is_free(self, caller: Caller) -> bool:
-        """Known to have no limit, as of a moment ago; blocks nowhere."""
+        """Whether the caller was found to have no limit a moment ago. Never blocks."""
         if caller.is_unauthenticated_local:
             return True
         found = self._quotas.get(caller.owner)
         return found is not None and not found[1] and self._is_fresh(found[0])
 
     def take(self, caller: Caller) -> QuotaStatus | None:
-        """Count a request; None without a limit. May block. Raises `RateLimited`."""
+        """Count a request; return None without a limit. May block. Raises `RateLimited`."""
         quotas = self._of(caller.owner)
         return self._store.take(CountRequest(quotas, now_us())) if quotas else None
 
     def forget(self) -> None:
-        """A limit was changed: look again, here at once."""
+        """Empty the cache of this process after a limit was changed."""
         self._quotas.clear()
 
     def _of(self, owner: str) -> tuple[tuple[str, float], ...]:

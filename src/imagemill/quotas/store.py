@@ -1,4 +1,4 @@
-"""Limits shared by all processes: counters, the open jobs of an owner, owners' own limits."""
+"""Limits in the database: counters, the open jobs of an owner, and owners' own limits."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ _jobs = tables.jobs.c
 _own = tables.limits.c
 _counters = tables.counters.c
 _LOOK_AGAIN_S = 5.0
-"""When a job in flight will end is not known."""
+"""Seconds for Retry-After, since it is unknown when an open job will end."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountRequest:
-    """One request of an owner. ``quotas``: by whom it counts for, in their order."""
+    """One request of an owner. ``quotas``: the limit of each owner it counts for."""
 
     quotas: tuple[tuple[str, float], ...]
     now: int
@@ -33,25 +33,26 @@ class CountRequest:
 
 @dataclass(frozen=True, slots=True)
 class OwnerLimits:
-    """All limits an owner has of its own."""
+    """All of an owner's own limits."""
 
     owner: str
     amounts: Mapping[str, float]
 
 
 class QuotaStore:
-    """What `imagemill.jobs.store.store.Store` offers about limits."""
+    """The limits in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def take(self, take: CountRequest) -> QuotaStatus:
-        """Count a request; what is left of the tightest. Raises `RateLimited` and counts nothing."""
+        """Count a request and return the status of the tightest limit. Raises `RateLimited`, counting
+        nothing."""
         return self._write(_take, take)
 
     def put(self, own: OwnerLimits) -> None:
-        """In place of all the owner had. Raises `NotFound`."""
+        """Replace all of the owner's own limits. Raises `NotFound`."""
         self._write(_put, own)
 
     def own(self, owners: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -64,11 +65,11 @@ class QuotaStore:
         return self._read(_open_jobs, owner, None)
 
     def used(self, owner: str, now: int) -> float:
-        """Megapixels of today."""
+        """Return the megapixels made today."""
         return self._read(_used, owner, now // (quotas.DAY_S * SECOND))
 
     def prune(self, now: int) -> None:
-        """Forget counters of spans that are over."""
+        """Delete counters of past periods."""
         self._write(_prune, now)
 
 
@@ -110,7 +111,7 @@ def _take_one(tx: Tx, request: CountRequest) -> QuotaStatus | RateLimited:
         left = QuotaStatus(quotas.REQUESTS, quota, quota - rows[0][0], after_s, quotas.MINUTE_S)
         if tightest is None or left.remaining < tightest.remaining:
             tightest = left
-    assert tightest is not None  # noqa: S101 - a request that counts for nobody is not taken
+    assert tightest is not None  # noqa: S101 - a request counts for at least one owner
     return tightest
 
 
@@ -124,25 +125,25 @@ def limited(message: str, standing: QuotaStatus) -> RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class QuotaDemand:
-    """What a submission asks for."""
+    """The demand of a submission, to be checked against the limits."""
 
     owner: str
     jobs: int
     megapixels: float
     recipes: Mapping[str, int]
-    """Jobs of each."""
+    """The number of jobs of each recipe."""
     now: int
 
 
 class QuotaCounters:
-    """The limits of the owners of a transaction's submissions, locked against other transactions'."""
+    """The limits and counters of the owners of a transaction's submissions, locked until it ends."""
 
     def __init__(self, tx: Tx, terms: QuotaPolicy, wanted: Sequence[QuotaDemand]) -> None:
         self._tx = tx
         self._terms = terms
         owners = sorted({each for one in wanted for each in accounts_of(one.owner)})
         names = {f"limits:{accounts_of(owner)[0]}" for owner in owners}
-        # Others' submissions for the same accounts wait.
+        # Other transactions with submissions for the same accounts wait.
         lock_names(tx, names | ({"limits"} if terms.most_jobs is not None else set()))
         self._limits = _resolve(tx.conn, terms, owners)
         self._open: dict[str, int] = {}
@@ -151,10 +152,10 @@ class QuotaCounters:
         self._changed: dict[tuple[str, str, int], int] = {}
 
     def check(self, wanted: QuotaDemand) -> TryLater | None:
-        """Why it is refused; nothing is counted yet."""
+        """Return the refusal, or None; counts nothing."""
         most = self._terms.most_jobs
         if most is not None and self._open_in_all(most) + wanted.jobs > most:
-            return QueueFull(f"the queue holds the {most} jobs it may", after_s=_LOOK_AGAIN_S)
+            return QueueFull(f"the queue holds {most} jobs, which is the limit", after_s=_LOOK_AGAIN_S)
         for owner in accounts_of(wanted.owner):
             refusal = self._check_owner(owner, self._limits[owner], wanted)
             if refusal is not None:
@@ -196,7 +197,7 @@ class QuotaCounters:
         return None
 
     def count(self, wanted: QuotaDemand) -> None:
-        """It is accepted."""
+        """Count an accepted submission."""
         if self._all is not None:
             self._all += wanted.jobs
         day = quotas.DAY_S * SECOND
@@ -301,7 +302,7 @@ _OPEN_IN_ALL = Statement(
 
 
 def _open_jobs(conn: sa.Connection, owner: str | None, most: int | None) -> int:
-    """Of an account with those of its end users; counted in the index of open jobs."""
+    """Return the open jobs of an account and its end users, counted in the index of open jobs."""
     if owner is None:
         return _OPEN_IN_ALL.run(conn, {"most": most})[0][0]
     return _OPEN_OF.run(conn, {"owner": owner})[0][0]

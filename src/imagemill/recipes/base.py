@@ -33,7 +33,8 @@ class Plan:
     the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
     contain unchecked text of a client."""
     record: object | None = None
-    """A record to write when the job succeeds; its type names the writer, see `Product.record_writers`."""
+    """A record that is written when the job succeeds; its type selects the writer, see
+    `Product.record_writers`."""
 
 
 class ResourceResolver(Protocol):

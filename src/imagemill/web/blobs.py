@@ -23,6 +23,18 @@ from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
 
+PATH = "/blobs"
+
+_PIECE_BYTES = 4 * 2**20
+"""Most pictures are one piece, thus one request to the store."""
+_LEAST_PIECE_BYTES = 256 * 2**10
+_HELD_BYTES = 64 * 2**20
+"""What all clients together should make the process hold: the more there are, the smaller their pieces."""
+_SLICE_BYTES = 64 * 2**10
+"""Given to the connection at once: it takes whatever it gets, and keeps it for a client that reads slowly."""
+_READERS = 16
+_OVER = "the picture is gone: its retention is over; its job can be submitted again"
+_GONE = "the picture is gone: it was deleted or its retention is over"
 _RANGE = re.compile(
     r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})(?:, ?(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18}))*"
 )
@@ -53,20 +65,6 @@ def span(value: str, size: int) -> tuple[int, int] | None:
     if start >= stop:
         raise OutsideError
     return start, stop
-
-
-PATH = "/blobs"
-
-_PIECE_BYTES = 4 * 2**20
-"""Most pictures are one piece, thus one request to the store."""
-_LEAST_PIECE_BYTES = 256 * 2**10
-_HELD_BYTES = 64 * 2**20
-"""What all clients together should make the process hold: the more there are, the smaller their pieces."""
-_SLICE_BYTES = 64 * 2**10
-"""Given to the connection at once: it takes whatever it gets, and keeps it for a client that reads slowly."""
-_READERS = 16
-_OVER = "the picture is gone: its retention is over; its job can be submitted again"
-_GONE = "the picture is gone: it was deleted or its retention is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def router(
         response_class=Response,
         responses={
             200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
-            206: {"description": "A range of it"},
+            206: {"content": {media: {} for media in EXTENSIONS}, "description": "A range of it"},
             304: {"description": "Not modified"},
             307: {"description": "It is to be fetched from the store, by the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},

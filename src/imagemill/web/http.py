@@ -19,10 +19,21 @@ from imagemill.web.problems import suggestion
 MAX_DEPTH = 100
 """Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
 
+REWRITTEN_PREFIX = "imagemill.placed"
+"""In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
+CORS_ALLOWED = "imagemill.listed"
+"""In a request's scope: whether it is of a page that the settings let call us."""
+
 _SUSPECT = re.compile(rb"\\u0000|[eE]\+?0*[1-9][0-9]{2}|[0-9]{309}")
 """A NUL, or a number that may be beyond a double: such a body is looked through."""
 
 _CURSOR = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_HEAVY_BODY = 32 * 1024
+"""Bytes from which a body may hold pictures or long lists, whose checking would hold up other requests."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 async def json_body(request: Request) -> Any:
@@ -37,13 +48,6 @@ async def json_body(request: Request) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH or _SUSPECT.search(body):
         _look_through(value, "", 1)
     return value
-
-
-_HEAVY_BODY = 32 * 1024
-"""Bytes from which a body may hold pictures or long lists, whose checking would hold up other requests."""
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 async def checked(
@@ -123,12 +127,6 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
             path, f"is {text[:40]!r}, not one of ours; take it from the last answer's {source}"
         )
     return text
-
-
-REWRITTEN_PREFIX = "imagemill.placed"
-"""In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
-CORS_ALLOWED = "imagemill.listed"
-"""In a request's scope: whether it is of a page that the settings let call us."""
 
 
 def is_same_site(request: HTTPConnection) -> bool:

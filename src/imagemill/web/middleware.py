@@ -17,7 +17,7 @@ from imagemill.observability.tracing import Tracer
 from imagemill.web.http import CORS_ALLOWED, REWRITTEN_PREFIX, inbound_trace, trace_of
 from imagemill.web.policies import POLICY, PathPolicies
 from imagemill.web.problems import problem
-from imagemill.web.security_headers import Cors, secured
+from imagemill.web.security_headers import CorsHeaders, secured
 
 _ADDRESS_LENGTH = 64
 """Characters kept of an address: a proxy may pass on whatever a client wrote."""
@@ -87,7 +87,7 @@ class EdgeMiddleware:
         self._known: set[bytes] = set()
         self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
         self._body_s = rules.body_s
-        self._cors = Cors(rules.origins, rules.contract_origins)
+        self._cors = CorsHeaders(rules.origins, rules.contract_origins)
         self._told = told
         self._prefixes = rules.prefixes
 

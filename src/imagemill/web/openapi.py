@@ -1,5 +1,6 @@
 """The OpenAPI documents: FastAPI's, completed with the scope and the refusals of every route."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
 
@@ -159,8 +161,22 @@ def document(
         "responses": {each.name: each.component(status) for status, each in _REFUSALS.items()},
         "securitySchemes": _SCHEMES,
     }
-    made["paths"] = complete(made["paths"], policies)
+    made["paths"] = complete(_with_short_ids(made["paths"], routes), policies)
     return made
+
+
+def _with_short_ids(paths: Mapping[str, Any], routes: Iterable[BaseRoute]) -> dict[str, Any]:
+    """Name the operations as their functions, from which generated clients take the names of theirs."""
+    known = [route for route in routes if isinstance(route, APIRoute) and route.include_in_schema]
+    uses = Counter(route.name for route in known)
+    short = {route.unique_id: route.name for route in known if uses[route.name] == 1}
+    return {
+        path: {
+            method: {**each, "operationId": short.get(each["operationId"], each["operationId"])}
+            for method, each in item.items()
+        }
+        for path, item in paths.items()
+    }
 
 
 def complete(paths: Mapping[str, Any], policies: PathPolicies) -> dict[str, Any]:

@@ -31,7 +31,7 @@ INLINE_SCRIPT_CSP = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'sel
 """The policy of pages that begin with a script of their own, as the documentation does."""
 
 
-class Cors:
+class CorsHeaders:
     """Which other sites' pages may read our answers. Never with cookies: there are none."""
 
     def __init__(self, origins: Sequence[str], contract_origins: Sequence[str]) -> None:

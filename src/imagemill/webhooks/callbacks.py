@@ -1,4 +1,4 @@
-"""Notify: deliver callbacks from the outbox, in order for each job, with back-off."""
+"""Callbacks: deliver them from the outbox, in order for each job, with retries and back-off."""
 
 import json
 import logging
@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 class SignedPayload:
     body: Mapping[str, Any]
     headers: Callable[[bytes], Mapping[str, str]]
-    """Of the body as it is sent."""
+    """Returns the headers for the body as it is sent."""
 
 
 Format = Callable[[Delivery], Mapping[str, Any] | SignedPayload | None]
-"""The JSON body of a delivery, in the words of the dialect the job came in, with headers where it has some;
-None: of this event nobody is told."""
+"""Returns the JSON body of a delivery in the dialect of its job, with headers where it has some; None means
+that no callback is sent for this event."""
 
 
 class CallbackDispatcher:
-    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+    """Delivers callbacks in the process where ``leads`` returns True; two processes would deliver twice."""
 
     def __init__(
         self,
@@ -53,22 +53,22 @@ class CallbackDispatcher:
         self._meters = meters or Metrics()
         self._tracer = tracer
         self._poster = HttpPoster(guard, settings.timeout_s)
-        self._postman = DeliveryWorker(
+        self._worker = DeliveryWorker(
             self, name="callback", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
         )
 
     def start(self) -> None:
-        self._postman.start()
+        self._worker.start()
 
     def wake(self) -> None:
-        """There may be something to deliver."""
-        self._postman.wake()
+        """Look for due deliveries now."""
+        self._worker.wake()
 
     def close(self) -> None:
-        self._postman.close()
+        self._worker.close()
         self._poster.close()
 
-    # What the postman asks
+    # The source of the delivery worker
 
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Delivery]]:
         without = [Exclusion(hold.account, hold.receiver) for hold in held]
@@ -91,9 +91,11 @@ class CallbackDispatcher:
         try:
             written = self._formats[delivery.job.dialect](delivery)
         except StorageError as error:
-            return self._result(delivery, f"the callback cannot be written now: {error}")
+            return self._result(
+                delivery, f"the body cannot be written now, the database is unavailable: {error}"
+            )
         except Exception:
-            log.exception("a bug keeps a callback from being written")
+            log.exception("a bug prevented the body of a callback from being written")
             return Delivered(delivery, now_us(), "the callback could not be written: see the server's log")
         if written is None:
             return Delivered(delivery, now_us())
@@ -107,7 +109,7 @@ class CallbackDispatcher:
         return self._result(delivery, error)
 
     def _post(self, delivery: Delivery, payload: SignedPayload, headers: Mapping[str, str]) -> str | None:
-        """What went wrong, or None."""
+        """Send a delivery; return the error, or None on success."""
         text = json.dumps(payload.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         content = text.encode()
         return self._poster.post(delivery.url, content, {**payload.headers(content), **headers}).error

@@ -1,4 +1,4 @@
-"""The postman: takes what is due from an outbox and has it delivered by a bounded number of senders."""
+"""Delivery: a worker takes due deliveries from an outbox; a bounded number of senders posts them."""
 
 import logging
 import threading
@@ -12,9 +12,19 @@ from typing import Generic, Protocol, TypeVar
 import httpx2
 
 from imagemill.domain.errors import StorageError
+from imagemill.net.backoff import doubled_s
 from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 
-# Delivery slots are limited so that a slow or dead receiver delays nobody else.
+log = logging.getLogger(__name__)
+
+_PAGE = 64
+"""Deliveries read from an outbox at once."""
+_SHORTEST_PAUSE_S = 0.05
+_HEADERS = {"User-Agent": "imagemill", "Content-Type": "application/json"}
+
+# Delivery slots
+#
+# Delivery slots, the senders, are limited so that a slow or dead receiver does not delay others.
 #
 # A target is one account at one receiver. A target whose last delivery failed or was slow is suspect; one
 # that was never called is unproven. Suspect targets share a few of the slots and unproven ones leave some
@@ -22,19 +32,22 @@ from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 # dead receiver then costs one try a minute, not one for each waiting message.
 
 SENDERS = 32
+"""Deliveries of one outbox at once. The next five numbers are the most of them for some targets together."""
 _UNPROVEN = 24
-"""Senders that lanes may hold together which are not known to be well."""
+"""For unproven and suspect targets."""
 _SUSPECTS = 8
+"""For suspect targets."""
 _OF_ACCOUNT = 8
 _OF_RECEIVER = 8
-_OF_LANE = 4
+_OF_TARGET = 4
 _SLOW_S = 1.0
-"""An answer that takes longer makes a lane a suspect: it holds a sender where others need milliseconds."""
-_RESTS_AFTER = 3
-"""Failures in a row: one or two may be the fault of a message."""
-_LONGEST_REST_S = 60.0
+"""A longer delivery, in seconds, makes its target suspect: it holds a slot for which others need
+milliseconds."""
+_BLOCKED_AFTER = 3
+"""Failures in a row that block a target; one or two may be caused by a message."""
+_LONGEST_BLOCK_S = 60.0
 _MOST_KNOWN = 20_000
-"""Lanes that are remembered."""
+"""Targets whose record is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +56,12 @@ class DeliveryTarget:
     receiver: str
     """Scheme, host and port of its URL."""
     endpoint: str = ""
-    """What tells one thing that is called there from others, where they are known apart."""
+    """The id of a webhook endpoint; empty for callbacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedTarget:
-    """What gets no sender now; None: of any."""
+    """Targets that get no sender now; None means any account, receiver or endpoint."""
 
     account: str | None = None
     receiver: str | None = None
@@ -66,7 +79,7 @@ class BlockedTarget:
 class _Record:
     failures: int = 0
     is_slow: bool = False
-    rests_until: float = 0.0
+    blocked_until: float = 0.0
 
     @property
     def is_suspect(self) -> bool:
@@ -74,7 +87,10 @@ class _Record:
 
 
 class DeliverySlots:
-    """Times are seconds of a monotonic clock. ``rest_s``: the first rest of a lane; each next one doubles."""
+    """The senders and the record of each target. Times are seconds of a monotonic clock.
+
+    A target is blocked for ``rest_s`` seconds at first; each next block is twice as long.
+    """
 
     def __init__(self, *, rest_s: float) -> None:
         self._rest_s = rest_s
@@ -90,7 +106,7 @@ class DeliverySlots:
         return key in self._busy
 
     def take(self, key: Hashable, target: DeliveryTarget, now: float) -> BlockedTarget | None:
-        """Hold a sender for ``key``; what has to wait when there is none for it."""
+        """Reserve a sender for ``key``, or return the targets that must wait."""
         with self._lock:
             hold = self._hold(target, now)
             if hold is None:
@@ -98,7 +114,7 @@ class DeliverySlots:
             return hold
 
     def is_held(self, target: DeliveryTarget, now: float) -> bool:
-        """Whether there is no sender for the lane now."""
+        """Whether there is no sender for the target now."""
         with self._lock:
             return self._hold(target, now) is not None
 
@@ -110,23 +126,23 @@ class DeliverySlots:
             record = self._known.setdefault(target, _Record())
             record.is_slow = took_s > _SLOW_S
             record.failures = 0 if well else record.failures + 1
-            over = record.failures - _RESTS_AFTER
-            rest_s = min(_LONGEST_REST_S, self._rest_s * 2 ** max(0, min(over, 30)))
-            record.rests_until = now + rest_s if over >= 0 else 0.0
+            over = record.failures - _BLOCKED_AFTER
+            rest_s = doubled_s(self._rest_s, over, _LONGEST_BLOCK_S)
+            record.blocked_until = now + rest_s if over >= 0 else 0.0
 
     def reset_backoff(self, target: DeliveryTarget) -> None:
-        """It need not rest any longer. What is known of it stays: nobody gets more senders by saying so."""
+        """Unblock a target. Its record is kept, so this gives it no more senders than before."""
         with self._lock:
             if target in self._known:
-                self._known[target].rests_until = 0.0
+                self._known[target].blocked_until = 0.0
 
     def _hold(self, target: DeliveryTarget, now: float) -> BlockedTarget | None:
         busy, known = self._busy.values(), self._known.get(target)
         suspect = known is not None and known.is_suspect
         whole = BlockedTarget(target.account, target.receiver, target.endpoint)
-        if known is not None and now < known.rests_until:
+        if known is not None and now < known.blocked_until:
             return whole
-        if sum(each == target for each in busy) >= (1 if suspect else _OF_LANE):
+        if sum(each == target for each in busy) >= (1 if suspect else _OF_TARGET):
             return whole
         if Counter(each.account for each in busy)[target.account] >= _OF_ACCOUNT:
             return BlockedTarget(account=target.account)
@@ -141,17 +157,14 @@ class DeliverySlots:
         return whole if len(self._busy) >= SENDERS else None
 
 
-log = logging.getLogger(__name__)
-
-_PAGE = 64
-_SHORTEST_PAUSE_S = 0.05
+# The worker
 
 Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDelivery(Generic[Content]):
-    """Something to deliver. ``key`` tells it from all others of its outbox."""
+    """A delivery of an outbox; ``key`` is unique in it."""
 
     key: Hashable
     target: DeliveryTarget
@@ -160,20 +173,20 @@ class PendingDelivery(Generic[Content]):
 
 class DeliverySource(Protocol[Content]):
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Content]]:
-        """What may be delivered now and is not ``held``; less than ``limit`` when that is all."""
+        """Return due deliveries that are not ``held``; fewer than ``limit`` means that there are no more."""
         ...
 
     def pause_s(self) -> float | None:
-        """Until the next is due, where the outbox knows it."""
+        """Return the seconds until the next delivery is due; None if unknown."""
         ...
 
     def deliver(self, content: Content) -> bool:
-        """Send it and record how that went; whether the receiver took it. Raises nothing but bugs."""
+        """Send a delivery and record the result; return whether it succeeded. Raises only for bugs."""
         ...
 
 
 class DeliveryWorker(Generic[Content]):
-    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+    """Delivers from an outbox in the process where ``leads`` returns True; two would deliver twice."""
 
     def __init__(
         self,
@@ -190,11 +203,11 @@ class DeliveryWorker(Generic[Content]):
         self._leads = leads
         self._slots = DeliverySlots(rest_s=rest_s)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix=f"imagemill-{name}")
-        self._news = threading.Event()
+        self._wake_up = threading.Event()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._settled: set[Hashable] = set()
-        """Recorded since the outbox was last read: what was read may not know it yet."""
+        """Deliveries recorded since the outbox was last read: the deliveries read then may include them."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -202,21 +215,21 @@ class DeliveryWorker(Generic[Content]):
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be something to deliver."""
-        self._news.set()
+        """Look for due deliveries now."""
+        self._wake_up.set()
 
     def is_held(self, target: DeliveryTarget) -> bool:
-        """Whether what is due there would have to wait now: an outbox need not read it."""
+        """Whether deliveries to the target would have to wait now, so that an outbox need not read them."""
         return self._slots.is_held(target, time.monotonic())
 
     def reset_backoff(self, target: DeliveryTarget) -> None:
-        """The lane need not rest any longer."""
+        """Unblock a target and look for its deliveries now."""
         self._slots.reset_backoff(target)
-        self._news.set()
+        self._wake_up.set()
 
     def close(self) -> None:
         self._stop.set()
-        self._news.set()
+        self._wake_up.set()
         if self._thread is not None:
             self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -225,22 +238,22 @@ class DeliveryWorker(Generic[Content]):
         while not self._stop.is_set():
             pause_s = self._poll_s
             try:
-                # Whoever gives a sender back says so; until then what is held would be due in vain.
+                # A free sender sets the event; until then held deliveries could not be sent anyway.
                 if self._leads() and not self._send_due():
                     pause_s = self._pause()
             except StorageError as error:
-                log.warning("%ss are held up: %s", self._name, error)
+                log.warning("%ss are delayed, the database cannot be read: %s", self._name, error)
             except Exception:
-                log.exception("the delivery of %ss met a bug and goes on", self._name)
-            self._news.wait(pause_s)
-            self._news.clear()
+                log.exception("a bug interrupted the delivery of %ss; it continues", self._name)
+            self._wake_up.wait(pause_s)
+            self._wake_up.clear()
 
     def _pause(self) -> float:
         due_s = self._outbox.pause_s()
         return self._poll_s if due_s is None else min(self._poll_s, max(_SHORTEST_PAUSE_S, due_s))
 
     def _send_due(self) -> bool:
-        """Whether something that is due had to wait."""
+        """Start due deliveries; return whether any had to wait."""
         with self._lock:
             self._settled.clear()
         held: list[BlockedTarget] = []
@@ -249,13 +262,13 @@ class DeliveryWorker(Generic[Content]):
             for delivery in due:
                 if not any(hold.covers(delivery.target) for hold in held) and (hold := self._start(delivery)):
                     held.append(hold)
-            # A page of nothing but what is held may hide others behind it.
+            # A page of held deliveries only may be followed by others.
             if len(due) < _PAGE or len(held) == before or self._slots.are_all_busy or self._stop.is_set():
                 break
         return bool(held)
 
     def _start(self, delivery: PendingDelivery[Content]) -> BlockedTarget | None:
-        """Send it, or say what has to wait."""
+        """Start a delivery, or return the targets that must wait."""
         with self._lock:
             if self._slots.is_busy(delivery.key) or delivery.key in self._settled:
                 return None
@@ -269,30 +282,30 @@ class DeliveryWorker(Generic[Content]):
         try:
             well = self._outbox.deliver(delivery.content)
         except Exception:
-            log.exception("a %s could not be recorded", self._name)
+            log.exception("the result of a %s could not be recorded", self._name)
         finally:
             now = time.monotonic()
             with self._lock:
                 self._slots.give_back(delivery.key, well=well, took_s=now - begin, now=now)
                 self._settled.add(delivery.key)
-            # What comes after it may go now.
-            self._news.set()
+            # The next delivery of the same job may be sent now.
+            self._wake_up.set()
 
 
-_HEADERS = {"User-Agent": "imagemill", "Content-Type": "application/json"}
+# Posting
 
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
     status: int | None
-    """None: there was no answer."""
+    """None means that there was no answer."""
     error: str | None
-    """What went wrong; None: the receiver took it."""
+    """None means success."""
     took_ms: int
 
 
 class HttpPoster:
-    """``timeout_s``: for looking the host up, connecting, sending and the answer, all together."""
+    """Posts bodies. ``timeout_s`` covers the DNS look-up, connecting, sending and the answer together."""
 
     def __init__(self, guard: UrlGuard, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -302,7 +315,7 @@ class HttpPoster:
         self._client.close()
 
     def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> PostResult:
-        """Raises nothing."""
+        """Post a body and return the result, also for errors."""
         begin = time.monotonic()
         status, error = self._exchange(url, content, headers)
         return PostResult(status, error, round((time.monotonic() - begin) * 1000))
@@ -315,7 +328,7 @@ class HttpPoster:
             "POST", url, content=content, headers=headers, extensions=deadline.extensions
         )
         try:
-            # The answer's body is not read: it is of no use and may be endless.
+            # The answer's body is not read: it is not needed and may be endless.
             with deadline.running(), stream as response:
                 status = response.status_code
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
@@ -328,11 +341,11 @@ class HttpPoster:
 
 
 def target_of(owner: str, url: str, target: str = "") -> DeliveryTarget:
-    """The lane of a delivery; an account and its end users are one."""
+    """Return the target of a delivery; an account and its end users share one."""
     return DeliveryTarget(owner.partition(":")[0], receiver_of(url), target)
 
 
 def receiver_of(url: str) -> str:
-    """The part of a URL that all URLs of its receiver share; a client may use another one for each job."""
+    """Return scheme, host and port of a URL; the rest may differ for each job of a client."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}{rest.partition('/')[0]}"

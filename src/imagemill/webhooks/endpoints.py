@@ -1,4 +1,4 @@
-"""Webhooks: what an owner does with its endpoints and the messages to them."""
+"""Webhook endpoints of an owner and the messages to them: adding, changing, testing, redelivery."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +27,13 @@ from imagemill.webhooks.store import (
 )
 
 _AT_ONCE = 1000
-"""Messages that one transaction changes."""
+"""The most messages that one transaction changes."""
 
 
 class EndpointService:
-    """All but `add` and `list` raise `NotFound` for what is not there or another owner's.
+    """The webhook endpoints. All methods but `add` and `list` raise `NotFound`, also for another owner's.
 
-    ``rouse``: told of an endpoint that is to be tried at once, whatever it did before.
+    ``rouse`` is called with an endpoint whose deliveries should be tried at once, despite its back-off.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class EndpointService:
         self._reset_backoff = reset_backoff
 
     def add(self, owner: str, url: str, description: str, types: Sequence[str]) -> Endpoint:
-        """With its secret. Raises `InvalidInput`, `Conflict`."""
+        """Add an endpoint with a new secret. Raises `InvalidInput`, `Conflict`."""
         now = now_us()
         endpoint = Endpoint(
             id=uuid7(),
@@ -71,7 +71,7 @@ class EndpointService:
         return self._store.endpoint(id, owner)
 
     def update(self, owner: str, id: str, changes: Mapping[str, Any]) -> Endpoint:
-        """``changes``: of url, description, types. Raises `InvalidInput`."""
+        """Change url, description or types. Raises `InvalidInput`."""
         checked = dict(changes)
         if "url" in checked:
             self._guard.check_url("url", checked["url"])
@@ -82,13 +82,13 @@ class EndpointService:
         return endpoint
 
     def rotate(self, owner: str, id: str) -> Endpoint:
-        """With its new secret; the former one goes on to sign for a while. Raises `Conflict`."""
+        """Add a new secret; the former one also signs for a while. Raises `Conflict`."""
         now = now_us()
         until = now + round(self._settings.rotation_s * SECOND)
         return self._store.rotate(RotateSecret(id, owner, now, new_secret(), until))
 
     def pause(self, owner: str, id: str) -> Endpoint:
-        """Messages are kept until it is resumed."""
+        """Pause an endpoint; its messages are kept until it is resumed."""
         return self._store.pause(PauseEndpoint(id, owner, now_us(), "paused by its owner"))
 
     def resume(self, owner: str, id: str) -> Endpoint:
@@ -97,14 +97,14 @@ class EndpointService:
         return endpoint
 
     def remove(self, owner: str, id: str) -> None:
-        # Its messages may be many: each transaction deletes some.
+        # It may have many messages: each transaction deletes some.
         self._store.pause(PauseEndpoint(id, owner, now_us(), "is being deleted"))
         while self._store.delete_messages(DeleteMessages(endpoint_id=id, limit=_AT_ONCE)) == _AT_ONCE:
             pass
         self._store.remove(RemoveEndpoint(id, owner, now_us()))
 
     def test(self, owner: str, id: str) -> Message:
-        """A message that tells of nothing, on its way like any other. Raises `Conflict` while paused."""
+        """Send a test message, delivered like any other. Raises `Conflict` for a paused endpoint."""
         endpoint, now = self.get(owner, id), now_us()
         if endpoint.paused_at is not None:
             raise Conflict("the endpoint is paused; resume it before you test it")
@@ -132,7 +132,7 @@ class EndpointService:
         return self._store.message(id, message_id)[0]
 
     def redeliver_failed(self, owner: str, id: str, since: int) -> int:
-        """All that were given up and were written since then; how many."""
+        """Redeliver all failed messages written since ``since``; return their number."""
         endpoint, now, total = self.get(owner, id), now_us(), 0
         while True:
             request = Redeliver(id, owner, now, since=since, limit=_AT_ONCE)
@@ -143,7 +143,7 @@ class EndpointService:
         return total
 
     def messages(self, owner: str, page: MessagePage) -> Sequence[tuple[Message, DeliveryAttempt | None]]:
-        """The newest first, each with its last attempt."""
+        """Return the newest messages first, each with its last attempt."""
         self.get(owner, page.endpoint_id)
         found = self._store.messages(page)
         last = self._store.last_attempts([message.id for message in found])

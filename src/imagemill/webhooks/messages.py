@@ -1,4 +1,4 @@
-"""Messages: deliver what endpoints of webhooks wait for, signed, in order for each job, with back-off."""
+"""Webhook messages: deliver them signed, in order for each job, with retries and back-off."""
 
 import json
 import logging
@@ -38,13 +38,13 @@ from imagemill.webhooks.store import (
 log = logging.getLogger(__name__)
 
 _HEADS = 8
-"""Messages looked at for each endpoint: twice what it may have on their way."""
+"""Messages read for each endpoint: twice the number that may be under way to it."""
 _GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """What a message tells of."""
+    """The event of a message."""
 
     type: str
     event: Event
@@ -60,7 +60,7 @@ Sending = tuple[Endpoint, Message]
 
 
 class WebhookDispatcher:
-    """``leads``: whether this process is the one that delivers; two would deliver twice."""
+    """Delivers messages in the process where ``leads`` returns True; two processes would deliver twice."""
 
     def __init__(
         self,
@@ -84,42 +84,42 @@ class WebhookDispatcher:
         self._meters = meters or Metrics()
         self._tracer = tracer
         self._poster = HttpPoster(guard, settings.timeout_s)
-        self._postman = DeliveryWorker(
+        self._worker = DeliveryWorker(
             self, name="webhook", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
         )
 
     def start(self) -> None:
-        self._postman.start()
+        self._worker.start()
 
     def wake(self) -> None:
-        """There may be something to deliver."""
-        self._postman.wake()
+        """Look for due messages now."""
+        self._worker.wake()
 
     def reset_backoff(self, endpoint: Endpoint) -> None:
-        """Whatever it did before, it is to be tried at once."""
-        self._postman.reset_backoff(_lane(endpoint))
+        """Try the endpoint's messages at once, despite earlier failures."""
+        self._worker.reset_backoff(_target(endpoint))
 
     def close(self) -> None:
-        self._postman.close()
+        self._worker.close()
         self._poster.close()
 
     def prune(self) -> int:
-        """Delete messages past their retention, a bounded number at a time; how many."""
+        """Delete messages past their retention in bounded transactions; return their number."""
         oldest = f"msg_{uuid7(now_us() - round(self._settings.retention_s * SECOND))}"
         pruned, shed = 0, DeleteMessages(before=oldest)
         while count := self._store.delete_messages(shed):
             pruned += count
         return pruned
 
-    # What the postman asks
+    # The source of the delivery worker
 
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
         deliveries: list[PendingDelivery[Sending]] = []
         for endpoint in self._store.waiting(now):
-            target = _lane(endpoint)
-            # Bad receivers have waited longest, and would be looked through before those that are well.
-            if any(hold.covers(target) for hold in held) or self._postman.is_held(target):
+            target = _target(endpoint)
+            # Failing receivers have waited longest and would otherwise be read before the healthy ones.
+            if any(hold.covers(target) for hold in held) or self._worker.is_held(target):
                 continue
             messages = self._store.heads(endpoint.id, now, _HEADS)
             deliveries += [PendingDelivery(message.id, target, (endpoint, message)) for message in messages]
@@ -132,16 +132,16 @@ class WebhookDispatcher:
 
     def deliver(self, content: Sending) -> bool:
         endpoint, message = content
-        told = self._event(message)
-        body = self._body(message, told)
+        event = self._event(message)
+        body = self._body(message, event)
         if body is None:
             why = "the message could not be written: its job is gone, or see the server's log"
             posted = PostResult(None, why, 0)
         else:
-            posted = self._post(endpoint, message, body, self._trace(told))
+            posted = self._post(endpoint, message, body, self._trace(event))
         tried = self._record(message, body or "", posted, may_return=body is not None)
         if self._store.record(tried):
-            # Once it is resumed nothing more should be waited for.
+            # The endpoint is paused; once resumed, its messages should not wait for the back-off.
             self.reset_backoff(endpoint)
         return posted.error is None
 
@@ -155,23 +155,26 @@ class WebhookDispatcher:
         trace.close(message.tries + 1, posted.error)
         return posted
 
-    def _trace(self, told: WebhookEvent | None) -> DeliveryTrace | None:
-        if told is None or self._tracer is None:
+    def _trace(self, event: WebhookEvent | None) -> DeliveryTrace | None:
+        if event is None or self._tracer is None:
             return None
-        return self._tracer.delivery("webhook", told.view.job, told.event.type)
+        return self._tracer.delivery("webhook", event.view.job, event.event.type)
 
-    def _body(self, message: Message, told: WebhookEvent | None) -> str | None:
-        """As the job is now, so that what it links to can be fetched; once the job is gone, as it was."""
-        if told is None:
+    def _body(self, message: Message, event: WebhookEvent | None) -> str | None:
+        """Return the body for the job's current state, so that its links work; or the last body sent."""
+        if event is None:
             return message.body
         try:
-            return json.dumps(self._render(told), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            return json.dumps(self._render(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         except Exception:
-            log.exception("a bug keeps a webhook from being written", extra={"job": message.job_id})
+            log.exception(
+                "a bug prevented the body of a webhook message from being written",
+                extra={"job": message.job_id},
+            )
             return message.body
 
     def _event(self, message: Message) -> WebhookEvent | None:
-        """None: of no job, or of one that is gone. Raises `StorageError`: the message stays due."""
+        """Return the event, or None without a job. Raises `StorageError`; the message stays due then."""
         if (job_id := message.job_id) is None:
             return None
         view = self._jobs.views_by_id([job_id]).get(job_id)
@@ -203,7 +206,7 @@ class WebhookDispatcher:
         )
 
 
-def _lane(endpoint: Endpoint) -> DeliveryTarget:
+def _target(endpoint: Endpoint) -> DeliveryTarget:
     return target_of(endpoint.owner, endpoint.url, endpoint.id)
 
 

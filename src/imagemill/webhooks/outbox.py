@@ -1,4 +1,4 @@
-"""The outbox of callbacks: due deliveries, one at a time and in order for each job."""
+"""The outboxes: due callbacks, one at a time and in order for each job, and messages to webhook endpoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Deliveries to leave out: of an account and its end users, to URLs that begin so; None: any."""
+    """Deliveries to leave out: of an account and its end users, to URLs with a prefix. None means any."""
 
     account: str | None
     url: str | None
@@ -41,14 +41,14 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How an attempt to deliver ended."""
+    """The result of an attempt to deliver."""
 
     delivery: Delivery
     now: int
     error: str | None = None
-    """None: the receiver took it."""
+    """None means success."""
     again_at: int | None = None
-    """When to try again; None after an error: given up."""
+    """The time of the next attempt; None after an error means that the delivery is given up."""
 
 
 class CallbackOutbox:
@@ -62,7 +62,7 @@ class CallbackOutbox:
         return self._read(due, now, limit, without)
 
     def next_due(self) -> int | None:
-        """Return the instant at which the next delivery is due; None when nothing waits."""
+        """Return the time at which the next delivery is due; None without one."""
         return self._read(next_due)
 
     def record(self, result: Delivered) -> None:
@@ -70,7 +70,7 @@ class CallbackOutbox:
 
 
 def _is_first() -> sa.ColumnElement[bool]:
-    """Nothing that comes before it in its job is still to be delivered."""
+    """Return the condition that no earlier event of the job is undelivered."""
     earlier = tables.deliveries.alias("earlier")
     return ~sa.exists().where(
         earlier.c.job_id == _deliveries.job_id,
@@ -90,7 +90,7 @@ def _is_kept(without: Exclusion) -> sa.ColumnElement[bool]:
 
 
 def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Exclusion] = ()) -> list[Delivery]:
-    """The first undelivered event of each job, where due."""
+    """Return the first undelivered event of each job, where it is due."""
     event_of = sa.and_(tables.events.c.job_id == _deliveries.job_id, tables.events.c.seq == _deliveries.seq)
     statement = (
         sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
@@ -134,17 +134,17 @@ def record(tx: Tx, results: Sequence[Delivered]) -> list[None]:
     return [None] * len(results)
 
 
-# Messages to endpoints of webhooks, written in the transaction of the event they tell of.
+# Messages to webhook endpoints
 #
-# Who listens is remembered with the connection that writes, under a mark that each change of an endpoint
-# replaces: a transaction reads the mark alone. It reads it under a shared lock that a change takes for itself
-# (SQLite has one writer anyway), so a change is answered only when each transaction that did not see it is
-# over: what happens after the answer is told.
+# They are written in the transaction of their event. The subscriptions are cached with the connection that
+# writes, under a mark that each change of an endpoint replaces, so a transaction reads only the mark. It does
+# so under a shared lock that a change takes exclusively (SQLite has one writer anyway). A change is therefore
+# answered only when each transaction that did not see it has ended: every later event gets its message.
 
 _ENDPOINTS = "endpoints"
 _LOCK = 0x696D_6D69_6C6C_0001
-"""Key of an advisory lock: any number that nobody else of the database uses."""
-_REMEMBERED = "imagemill.audience"
+"""The key of an advisory lock: an arbitrary number that nothing else in the database uses."""
+_CACHE_KEY = "imagemill.audience"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +153,12 @@ class Subscriptions:
     by_owner: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = field(
         default_factory=dict[str, tuple[tuple[str, frozenset[str]], ...]]
     )
-    """Endpoints of an owner, each with the types it wants."""
+    """The endpoints of each owner with the event types they subscribe to."""
     types: frozenset[str] = frozenset()
-    """What anybody wants."""
+    """All event types with a subscription."""
 
 
-_NOBODY = Subscriptions()
+_NO_SUBSCRIPTIONS = Subscriptions()
 _READ_MARK = Statement(
     sa.select(tables.marks.c.mark).where(tables.marks.c.name == sa.bindparam("name", _ENDPOINTS))
 )
@@ -177,11 +177,11 @@ _INSERT = Statement(
 
 
 def enqueue_messages(tx: Tx) -> None:
-    """Write a message for each endpoint that wants to know of an event of this transaction, at its end."""
+    """At the end of a transaction, write the messages of its events, one for each subscribed endpoint."""
     if not tx.logged:
         return
-    audience = _subscriptions(tx)
-    wanted: list[EventEntry] = [entry for entry in tx.logged if TYPES[entry.type] in audience.types]
+    subscriptions = _subscriptions(tx)
+    wanted: list[EventEntry] = [entry for entry in tx.logged if TYPES[entry.type] in subscriptions.types]
     if not wanted:
         return
     owners = {
@@ -194,17 +194,17 @@ def enqueue_messages(tx: Tx) -> None:
     for entry in wanted:
         type_ = TYPES[entry.type]
         for owner in owners[entry.job_id]:
-            endpoints = audience.by_owner.get(owner, ())
+            endpoints = subscriptions.by_owner.get(owner, ())
             rows += [_row(entry, type_, endpoint) for endpoint, types in endpoints if type_ in types]
     tx.insert_late(_INSERT, rows)
     tx.has_deliveries = tx.has_deliveries or bool(rows)
 
 
 def invalidate_subscriptions(tx: Tx) -> None:
-    """An endpoint comes, goes or wants something else: to be called before the change is written."""
+    """Replace the mark; to be called before an endpoint is added, changed or deleted."""
     if tx.conn.dialect.name == "postgresql":
         tx.conn.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    # Drawn, not counted: a mark of a transaction that was undone never comes again.
+    # Random, not counted: a mark of a transaction that was rolled back never comes again.
     row = {"name": _ENDPOINTS, "mark": uuid7()}
     statement = tx.insert(tables.marks).values(row)
     tx.conn.execute(
@@ -228,15 +228,15 @@ def _row(entry: "EventEntry", type_: str, endpoint: str) -> dict[str, Any]:
 def _subscriptions(tx: Tx) -> Subscriptions:
     mark, info = _mark(tx), tx.conn.info
     if mark is None:
-        return _NOBODY
-    known: Subscriptions | None = info.get(_REMEMBERED)
+        return _NO_SUBSCRIPTIONS
+    known: Subscriptions | None = info.get(_CACHE_KEY)
     if known is None or known.mark != mark:
-        known = info[_REMEMBERED] = _read(tx.conn, mark)
+        known = info[_CACHE_KEY] = _read(tx.conn, mark)
     return known
 
 
 def _mark(tx: Tx) -> str | None:
-    """Read with what is inserted anyway, and after the lock: in a statement that sees what its holder did."""
+    """Read the mark, with the pending inserts and after the lock, so that it includes committed changes."""
     locks = [_LOCK_SHARED.call()] if tx.conn.dialect.name == "postgresql" else []
     rows = tx.insert_now(*locks, _READ_MARK.call())[-1].rows()
     return rows[0][0] if rows else None

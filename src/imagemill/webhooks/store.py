@@ -1,4 +1,4 @@
-"""Endpoints of webhooks, the messages to them and what became of each."""
+"""Webhook endpoints, the messages to them and the attempts to deliver each, in the database."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
@@ -20,16 +20,24 @@ from imagemill.webhooks.outbox import invalidate_subscriptions
 
 _endpoints = tables.endpoints.c
 _messages = tables.messages.c
+_attempts = tables.attempts.c
+
+_ENDPOINT_COLUMNS = tuple(column.name for column in tables.endpoints.columns)
+_MESSAGE_COLUMNS = tuple(column.name for column in tables.messages.columns)
+_ATTEMPT = (_attempts.number, _attempts.at, _attempts.status, _attempts.error, _attempts.took_ms)
 
 MOST_SECRETS = 4
-"""Each one is another signature of each message."""
+"""The most valid secrets of an endpoint; each adds a signature to each message."""
+
+
+# Endpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
     text: str
     until: int | None = None
-    """When it stops to sign; None: it is the present one."""
+    """The time until which it signs; None for the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,11 @@ class Endpoint:
     description: str
     types: frozenset[str]
     secrets: tuple[Secret, ...]
-    """The present one first."""
+    """The current one comes first."""
     created_at: int
     updated_at: int
     failing_since: int | None = None
-    """Since when nothing was delivered although it was tried."""
+    """The time of the first of the failed attempts since the last success; None without one."""
     paused_at: int | None = None
     pause_reason: str | None = None
 
@@ -56,7 +64,7 @@ class Endpoint:
 class AddEndpoint:
     endpoint: Endpoint
     most: int
-    """Endpoints the owner may have."""
+    """The most endpoints the owner may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class UpdateEndpoint(_Named):
-    """``changes``: of url, description, types."""
+    """A change of url, description or types."""
 
     changes: Mapping[str, Any]
 
@@ -77,7 +85,7 @@ class UpdateEndpoint(_Named):
 class RotateSecret(_Named):
     secret: str
     until: int
-    """When the former one stops to sign."""
+    """The time until which the former secret signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ class PauseEndpoint(_Named):
 
 @dataclass(frozen=True, slots=True)
 class ResumeEndpoint(_Named):
-    """What was held goes out, each message with all its tries before it."""
+    """Resume an endpoint; the messages that were kept are due at once, with a new count of tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +135,8 @@ def _rotate_one(tx: Tx, request: RotateSecret) -> Endpoint | NotFound | Conflict
     former = [secret for secret in endpoint.secrets if secret.until is None or secret.until > request.now]
     if len(former) >= MOST_SECRETS:
         return Conflict(
-            f"{len(former)} secrets of this endpoint are valid, the most there may be; "
-            "rotate again when the oldest of them is not any more"
+            f"{len(former)} secrets of this endpoint are valid, which is the limit; "
+            "rotate again when the oldest of them has expired"
         )
     kept = [secret if secret.until is not None else replace(secret, until=request.until) for secret in former]
     return _put(tx, request, {"secrets": (Secret(request.secret), *kept)})
@@ -221,10 +229,7 @@ def endpoint_from(row: Sequence[Any]) -> Endpoint:
     return Endpoint(**values)
 
 
-_ENDPOINT_COLUMNS = tuple(column.name for column in tables.endpoints.columns)
-
-
-_attempts = tables.attempts.c
+# Messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +237,16 @@ class Message:
     id: str
     endpoint_id: str
     job_id: str | None
-    """None: it tells of no job."""
+    """None for a test message."""
     seq: int | None
     type: str
     body: str | None
-    """As it was sent last."""
+    """The body that was sent last; None before the first attempt."""
     created_at: int
     due_at: int | None
-    """None: it was delivered, or given up."""
+    """None means that it was delivered or given up."""
     tries: int
-    """Since it was written, or asked for again."""
+    """The number of tries since it was written or redelivery was requested."""
     delivered_at: int | None
 
 
@@ -256,18 +261,18 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordAttempt:
-    """How a try to deliver a message ended."""
+    """The result of an attempt to deliver a message."""
 
     message: Message
     body: str
     attempt: DeliveryAttempt
-    """Its number is given by the store."""
+    """Its number is assigned by the store."""
     again_at: int | None = None
-    """When to try again. None after an error: that was the last try."""
+    """The time of the next attempt; None after an error means that it was the last one."""
     is_gone: bool = False
-    """The receiver says that it will never be there again."""
+    """Whether the receiver answered 410 Gone."""
     failing_before: int = 0
-    """An endpoint that has failed since then, or longer, is paused."""
+    """An endpoint that has been failing since this time or longer is paused."""
 
     @property
     def now(self) -> int:
@@ -280,14 +285,14 @@ class Redeliver:
     owner: str
     now: int
     message_id: str | None = None
-    """None: all that were given up."""
+    """None means all messages that were given up."""
     since: int = 0
     limit: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteMessages:
-    """Delete messages: of one endpoint, or those older than an id."""
+    """Delete messages of one endpoint, or those older than an id."""
 
     endpoint_id: str | None = None
     before: str | None = None
@@ -299,27 +304,27 @@ class MessagePage:
     endpoint_id: str
     before: str | None = None
     failed: bool = False
-    """Only those that were given up."""
+    """Whether to return only those that were given up."""
     limit: int = 50
 
 
 class WebhookStore:
-    """What `imagemill.jobs.store.store.Store` offers about webhooks."""
+    """Webhook endpoints and messages in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
         self._read = database.read
 
     def add(self, add: AddEndpoint) -> None:
-        """Once this is done, each later event is told. Raises `Conflict` when the owner has enough."""
+        """Add an endpoint; it receives each event after this call. Raises `Conflict` at the owner's limit."""
         self._write(add_endpoints, add)
 
     def update(self, alter: UpdateEndpoint) -> Endpoint:
-        """Raises `NotFound`, for another owner's endpoint too; so do all that name an endpoint."""
+        """Change an endpoint. Like all methods that name one, raises `NotFound`, for another owner's too."""
         return self._write(update_endpoints, alter)
 
     def rotate(self, rotate: RotateSecret) -> Endpoint:
-        """Raises `Conflict` when too many former secrets are still valid."""
+        """Add a secret. Raises `Conflict` when too many former secrets are still valid."""
         return self._write(rotate_secrets, rotate)
 
     def pause(self, pause: PauseEndpoint) -> Endpoint:
@@ -329,33 +334,33 @@ class WebhookStore:
         return self._write(resume_endpoints, resume)
 
     def remove(self, remove: RemoveEndpoint) -> None:
-        """With its messages."""
+        """Delete an endpoint with its messages."""
         self._write(remove_endpoints, remove)
 
     def endpoint(self, id_: str, owner: str) -> Endpoint:
         return self._read(get_endpoint, id_, owner)
 
     def endpoints(self, owner: str) -> list[Endpoint]:
-        """The oldest first."""
+        """Return the oldest endpoints first."""
         return self._read(endpoints_of, owner)
 
     def waiting(self, now: int) -> list[Endpoint]:
-        """Those that are not paused and have a message due; who waits longest comes first."""
+        """Return the endpoints that are not paused and have a due message; the longest due first."""
         return self._read(_waiting, now)
 
     def heads(self, endpoint_id: str, now: int, limit: int) -> list[Message]:
-        """What may go to an endpoint now: the first undelivered message of each job, where due."""
+        """Return the first undelivered message of each job to an endpoint, where it is due."""
         return self._read(_heads, endpoint_id, now, limit)
 
     def put_message(self, message: Message) -> None:
         self._write(_put_message, message)
 
     def record(self, tried: RecordAttempt) -> bool:
-        """Whether the endpoint is paused now. Changes nothing when the message is gone."""
+        """Record an attempt; return whether the endpoint is paused now. A deleted message changes nothing."""
         return self._write(_record, tried)
 
     def redeliver(self, redeliver: Redeliver) -> int:
-        """Make due again; how many. Raises `NotFound` for a message that is not there."""
+        """Make messages due again; return their number. Raises `NotFound` for an unknown message."""
         return self._write(_redeliver, redeliver)
 
     def delete_messages(self, shed: DeleteMessages) -> int:
@@ -365,7 +370,7 @@ class WebhookStore:
         return self._read(_message, endpoint_id, id_)
 
     def messages(self, page: MessagePage) -> list[Message]:
-        """The newest first."""
+        """Return the newest messages first."""
         return self._read(_page, page)
 
     def last_attempts(self, ids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
@@ -426,7 +431,7 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
         return False
     endpoint = _with_result(tx, tried, endpoint_from(endpoint_row))
     is_paused, done = endpoint.paused_at is not None, attempt.error is None
-    # What fails as everything does is kept until the endpoint is resumed.
+    # While the endpoint is paused, a message at its last try stays due until it is resumed.
     due_at = tried.again_at or (tried.now if is_paused else None)
     is_renewed = sa.and_(_messages.due_at.is_not(None), _messages.due_at != message.due_at)
     changed = tx.conn.execute(
@@ -435,7 +440,7 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
         .values(
             body=tried.body,
             tries=_messages.tries + 1,
-            # Asked for again while this try was under way: that is still to be done.
+            # Redelivery was requested during this attempt, so the message stays due.
             due_at=sa.case(
                 (is_renewed, _messages.due_at), else_=sa.literal(None if done else due_at, sa.BigInteger)
             ),
@@ -455,7 +460,7 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
 
 
 def _with_result(tx: Tx, tried: RecordAttempt, endpoint: Endpoint) -> Endpoint:
-    """The endpoint after this try: well, failing or paused."""
+    """Update and return the endpoint after an attempt: healthy, failing or paused."""
     error = tried.attempt.error
     values: dict[str, Any] = {"failing_since": None}
     if error is not None:
@@ -473,7 +478,7 @@ def _with_result(tx: Tx, tried: RecordAttempt, endpoint: Endpoint) -> Endpoint:
 
 
 def _is_dead(tx: Tx, tried: RecordAttempt, since: int) -> bool:
-    """A message that has failed for the last time while others arrived is given up alone."""
+    """Whether to pause the endpoint. If other messages arrived meanwhile, only this message is given up."""
     if tried.again_at is not None:
         return since <= tried.failing_before
     first = sa.select(sa.func.min(_attempts.at)).where(_attempts.message_id == tried.message.id)
@@ -548,7 +553,3 @@ def _last_attempts(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Deliver
         sa.select(_attempts.message_id, *_ATTEMPT).where(_attempts.message_id.in_(ids), is_last)
     )
     return {row[0]: DeliveryAttempt(*row[1:]) for row in rows}
-
-
-_MESSAGE_COLUMNS = tuple(column.name for column in tables.messages.columns)
-_ATTEMPT = (_attempts.number, _attempts.at, _attempts.status, _attempts.error, _attempts.took_ms)

@@ -1,4 +1,4 @@
-"""Workflows as recipes: graphs that people add, with the inputs found in them, and the built-in ones."""
+"""Workflows as recipes: graphs that users add, with the inputs found in them, and the built-in ones."""
 
 import hashlib
 import json
@@ -30,25 +30,25 @@ from imagemill.workflows.store import (
 )
 
 BUILT_IN = 0
-"""The version of a workflow that came with the program."""
+"""The version of a workflow that is part of the program."""
 _MANIFEST_BYTES = 2 * 2**20
-"""Larger ones cost seconds to read; the largest published workflows have a tenth."""
+"""The largest manifest. Larger ones take seconds to read; the largest published workflows have a tenth."""
 _TITLE = 200
 _CACHE_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowVersion:
-    """One version of a workflow. Equal ones are the same object for a while, so that they are read once."""
+    """One version of a workflow. They are cached as objects, so that each is read once."""
 
     workflow: Workflow
     version: int
     text: str
-    """The manifest, with the graph in it, as it was written."""
+    """The manifest as it was written, with the graph in it."""
     created_at: int | None = None
     deleted_at: int | None = None
     space: str = SHARED
-    """Whose it is; see `imagemill.workflows.store`."""
+    """The space it belongs to; see `imagemill.workflows.store`."""
 
     @property
     def is_built_in(self) -> bool:
@@ -56,17 +56,19 @@ class WorkflowVersion:
 
 
 def spaces_of(caller: Caller) -> tuple[str, ...]:
-    """Where the caller's workflows are looked up, the first that has a name before the others.
+    """Return the spaces in which the caller's workflows are looked up; the first one with a name is used.
 
-    An end user runs what its account added; that account's own key makes every request of it.
+    An end user runs the workflows of its account, since the account's own key makes all its requests.
     """
     return tuple(dict.fromkeys((caller.owner, caller.account, SHARED)))
 
 
 class Workflows:
-    """``spaces`` are as `spaces_of` gives them; ``space`` is the one that something is changed in.
+    """The workflows. ``spaces`` are those of `spaces_of`; ``space`` is the one in which a workflow is
+    changed.
 
-    ``catalogues``: what the nodes that are known now have, for reading and converting graphs."""
+    ``catalogues`` returns the classes and models of the known nodes, for reading and converting graphs.
+    """
 
     def __init__(
         self,
@@ -83,8 +85,10 @@ class Workflows:
         self._cache: dict[WorkflowKey, WorkflowVersion] = {}
 
     def views(self, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowVersion]:
-        """The newest version of each, the built-in ones first. One of an earlier space hides those of its
-        name in the later ones."""
+        """Return the newest version of each workflow, the built-in ones first.
+
+        A workflow of an earlier space hides those of its name in later ones.
+        """
         seen: dict[str, WorkflowKey] = {}
         for key in self._store.heads(spaces):
             if key.name not in seen or spaces.index(key.space) < spaces.index(seen[key.name].space):
@@ -98,7 +102,7 @@ class Workflows:
     def get(
         self, name: str, version: int | None = None, spaces: Sequence[str] = (SHARED,)
     ) -> WorkflowVersion:
-        """The newest, or one version, which may be deleted. Raises `NotFound`."""
+        """Return the newest version, or a given one, even if it is deleted. Raises `NotFound`."""
         live = self._live(name, spaces)
         if live is not None and version in (None, live.version):
             return live
@@ -106,18 +110,16 @@ class Workflows:
         if version == BUILT_IN:
             found = self._built_in.get(name)
         elif version is not None:
-            # What is deleted everywhere is still read, where it was nearest.
+            # A workflow deleted in all spaces is still found, in the first space that had it.
             places = spaces if live is None else () if live.is_built_in else (live.space,)
             found = next(filter(None, (self._find(name, version, space) for space in places)), None)
         if found is None:
             which = f"no version {version} of workflow" if version is not None else "no workflow"
-            raise NotFound(
-                f"there is {which} {name[:64]!r}; `imagemill workflows list` names those there are"
-            )
+            raise NotFound(f"there is {which} {name[:64]!r}; `imagemill workflows list` lists all workflows")
         return found
 
     def versions(self, name: str, spaces: Sequence[str] = (SHARED,)) -> list[WorkflowVersion]:
-        """All there ever were, the newest first. Raises `NotFound`."""
+        """Return all versions, deleted ones included, the newest first. Raises `NotFound`."""
         live = self._live(name, spaces)
         if live is not None and live.is_built_in:
             return [live]
@@ -129,10 +131,9 @@ class Workflows:
     def add(
         self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED
     ) -> WorkflowVersion:
-        """From a graph in API or UI format, from a manifest, or from both: then the manifest's inputs are
-        taken for this graph.
+        """Add a workflow from a graph in API or UI format, a manifest, or a manifest's inputs for a graph.
 
-        Raises `InvalidInput` with the reason why it cannot be read, `Conflict` for a name that is taken.
+        Raises `InvalidInput` with the reason when it cannot be read, `Conflict` for a name that is taken.
         """
         if space == SHARED and name in self._built_in:
             raise Conflict(f"workflow {name} is built in; choose another name")
@@ -141,8 +142,10 @@ class Workflows:
     def change(
         self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED
     ) -> WorkflowVersion:
-        """A new version, unless nothing has changed. A new graph keeps what was written about the inputs that
-        it still has. Raises as `add`, `NotFound`, and `Forbidden` for what is not in ``space``."""
+        """Add a new version, unless nothing has changed. A new graph keeps the texts of inputs it still has.
+
+        Raises the errors of `add`, `NotFound`, and `Forbidden` for a workflow that is not in ``space``.
+        """
         before = self._in(space, name, "add a copy under another name and change that")
         made = self._made(name, graph, text)
         if text is None:
@@ -151,26 +154,26 @@ class Workflows:
         return self._put(made, WriteMode.REPLACE, space)
 
     def remove(self, name: str, space: str = SHARED) -> None:
-        """Its name is free again; jobs keep what they have of it. Raises as `change`."""
+        """Delete a workflow; its name is free again and its jobs are kept. Raises the errors of `change`."""
         self._in(space, name, "it stays")
         text = WorkflowText(name, "", "", "")
         self._store.put(PutWorkflow(text, WriteMode.DELETE, now_us(), space))
 
     def _in(self, space: str, name: str, instead: str) -> WorkflowVersion:
-        """The one of this space."""
+        """Return the workflow of this space, or raise an error that names ``instead`` as the remedy."""
         if (found := self._live(name, (space,))) is not None and not found.is_built_in:
             return found
         if name in self._built_in:
             raise Conflict(f"workflow {name} is built in; {instead}")
         if space != SHARED and self._store.get(name) is not None:
             raise Forbidden(
-                f"workflow {name} is everybody's, which operators change, with shared=true; "
+                f"workflow {name} is shared and can be changed by operators only, with shared=true; "
                 "add one of your own under its name and use that"
             )
         return self.get(name, None, (space,))
 
     def _live(self, name: str, spaces: Sequence[str]) -> WorkflowVersion | None:
-        """The newest that is not deleted, in the first of the spaces that has it."""
+        """Return the newest version that is not deleted, in the first of the spaces that has one."""
         built_in = self._built_in.get(name)
         own = [space for space in spaces if space != SHARED] if built_in else spaces
         stored = self._store.get(name, None, own) if own else None
@@ -179,7 +182,7 @@ class Workflows:
     def job_request(
         self, name: str, version: int | None, values: Mapping[str, Any], spaces: Sequence[str] = (SHARED,)
     ) -> JobRequest:
-        """A job that runs it. Raises `NotFound`, for a deleted workflow too."""
+        """Return a job request that runs a workflow. Raises `NotFound`, for a deleted workflow too."""
         kept = self.get(name, version, spaces)
         if kept.deleted_at is not None:
             self.get(name, None, spaces)  # raises, unless the name is in use again
@@ -188,7 +191,7 @@ class Workflows:
         return JobRequest(recipe="workflow", input=fields)
 
     def _made(self, name: str, graph: Any, text: str | None) -> tuple[Workflow, str]:
-        """The workflow and its text, which is the client's own where that can stay."""
+        """Return the workflow and its manifest, which is the client's own text where possible."""
         if text is None and graph is None:
             raise InvalidInput.at("graph", "is required: a workflow as ComfyUI exports it by Export (API)")
         if text is None:
@@ -209,7 +212,7 @@ class Workflows:
         return found
 
     def _graph(self, raw: Any) -> Graph:
-        """Raises `InvalidInput` with the reason when it is none, or cannot be converted to one."""
+        """Return the graph in API format. Raises `InvalidInput` with the reason when it cannot be read."""
         try:
             return self._converted(raw) if graph.is_ui_format(raw) else graph.normalise(raw)
         except InvalidGraph as error:
@@ -218,7 +221,7 @@ class Workflows:
     def _converted(self, raw: Any) -> Graph:
         catalogues = self._catalogues()
         if not catalogues:
-            return graph.normalise(raw)  # refuses with how to export it
+            return graph.normalise(raw)  # raises with how to export it
         refusals: list[InvalidGraph] = []
         for catalogue in catalogues:
             try:
@@ -228,7 +231,7 @@ class Workflows:
         raise refusals[0]
 
     def _nearest(self, graph: Graph) -> Catalogue | None:
-        """The node that knows most of the graph's classes."""
+        """Return the catalogue that has the most classes of the graph."""
         classes = {node["class_type"] for node in graph.values()}
         return max(self._catalogues(), key=lambda each: len(classes & each.classes), default=None)
 
@@ -237,7 +240,7 @@ class Workflows:
         digest = hashlib.sha256(text.encode()).hexdigest()
         written = WorkflowText(workflow.name, workflow.title[:_TITLE], text, digest)
         stored = self._store.put(PutWorkflow(written, mode, now_us(), space))
-        assert stored is not None  # noqa: S101 - only a deletion answers nothing
+        assert stored is not None  # noqa: S101 - only a deletion returns None
         return self._kept(stored)
 
     def _find(self, name: str, version: int, space: str) -> WorkflowVersion | None:
@@ -279,19 +282,19 @@ def _as_field(problem: str) -> FieldError:
 
 
 def _with_graph(text: str, graph: Graph) -> str:
-    """The manifest with this graph in place of its own, which it need not have."""
+    """Return the manifest with this graph, in place of its own if it has one."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput.at("manifest", f"the manifest is not TOML: {error}") from error
     if "graph" not in content:
-        # A JSON text is a TOML text, but for the one control character that JSON leaves bare.
+        # A JSON string is a TOML string, except for the one control character that JSON does not escape.
         return f"{text}\n[graph]\njson = {json.dumps(json.dumps(graph))}\n".replace("\x7f", "\\u007f")
     return manifest.to_text(replace(_parsed(text), graph=graph))
 
 
 def _carried_over(before: Workflow, now: Workflow) -> Workflow:
-    """What was written about inputs holds for those of the same name, type and place in the new graph."""
+    """Keep the texts of inputs that have the same name, type and place in the new graph."""
 
     def carried(one: Input) -> Input:
         old = before.input(one.name)

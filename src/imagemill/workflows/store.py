@@ -1,6 +1,6 @@
-"""The table of workflows: each change is a new version, and a version never changes.
+"""Workflows in the database: each change is a new version, and a version never changes.
 
-A space is whose a workflow is: an owner's own, or everybody's, which is `SHARED`.
+A workflow belongs to a space: that of an owner, or `SHARED`, which all owners see.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from imagemill.domain.errors import Conflict, NotFound
 _workflows = tables.workflows.c
 
 SHARED = ""
-"""The space of what all owners see."""
+"""The space of workflows that all owners see."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowText:
-    """What people wrote."""
+    """The texts of a workflow, as users wrote them."""
 
     name: str
     title: str
     manifest: str
-    """With the graph in it."""
+    """The manifest with the graph in it."""
     digest: str
-    """Of the manifest: what is equal is no new version."""
+    """The digest of the manifest: an equal one makes no new version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class StoredWorkflow:
 class PutWorkflow:
     text: WorkflowText
     mode: WriteMode
-    """For a deletion only the name counts."""
+    """The kind of write; for a deletion only the name is used."""
     now: int
     space: str = SHARED
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowKey:
-    """What tells one state of the table from another, a workflow each."""
+    """The key of a workflow's newest version; all keys together identify a state of the table."""
 
     name: str
     version: int
@@ -68,7 +68,7 @@ class WorkflowStore:
         self._read = database.read
 
     def put(self, request: PutWorkflow) -> StoredWorkflow | None:
-        """Return the version that holds now; None for a deletion. The same text again is no new version.
+        """Return the current version; None for a deletion. An equal text makes no new version.
 
         Raises `Conflict` for a name that is taken, `NotFound` for one that does not exist.
         """
@@ -93,7 +93,7 @@ class WorkflowStore:
 
 
 def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
-    """A `StoredWorkflow` each, None for a deletion; `Conflict` or `NotFound` as the mode says."""
+    """Return for each a `StoredWorkflow`, None for a deletion, or `Conflict` or `NotFound` by its mode."""
     return [
         _delete(tx, request) if request.mode is WriteMode.DELETE else _add(tx, request)
         for request in requests
@@ -102,12 +102,12 @@ def put(tx: Tx, requests: Sequence[PutWorkflow]) -> list[Any]:
 
 def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
     text = request.text
-    # Deleted versions count: a number once given means one graph for ever.
+    # Deleted versions count, so that a version number always means the same graph.
     rows = sa.select(tables.workflows).where(*_named(request))
     newest = tx.conn.execute(rows.order_by(_workflows.version.desc()).limit(1)).first()
     is_live = newest is not None and newest.deleted_at is None
     if request.mode is WriteMode.CREATE and is_live:
-        return Conflict(f"a workflow named {text.name} is there already; change it, or choose another name")
+        return Conflict(f"a workflow named {text.name} exists already; change it, or choose another name")
     if request.mode is WriteMode.REPLACE and not is_live:
         return NotFound(f"there is no workflow {text.name}")
     if newest is not None and is_live and newest.digest == text.digest:
@@ -125,7 +125,7 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
     statement = tx.insert(tables.workflows).values(row).on_conflict_do_nothing()
     if tx.conn.execute(statement.returning(_workflows.version)).first() is None:
         return Conflict(
-            f"workflow {text.name} was changed by somebody else at this moment; look, then repeat"
+            f"workflow {text.name} was changed by another request meanwhile; read it, then repeat"
         )
     return StoredWorkflow(text, version, request.now, None, request.space)
 
@@ -141,7 +141,7 @@ def _named(request: PutWorkflow) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def heads(conn: sa.Connection, spaces: Sequence[str]) -> list[WorkflowKey]:
-    """The newest version of each that is not deleted, by name. Cheap: no text is read."""
+    """Return the newest versions that are not deleted, by name. It is fast, since no text is read."""
     newest = (
         sa.select(_workflows.owner, _workflows.name, sa.func.max(_workflows.version).label("version"))
         .where(_workflows.owner.in_(spaces), _workflows.deleted_at.is_(None))
@@ -158,7 +158,7 @@ def heads(conn: sa.Connection, spaces: Sequence[str]) -> list[WorkflowKey]:
 
 
 def live(conn: sa.Connection, name: str, spaces: Sequence[str]) -> StoredWorkflow | None:
-    """The newest that is not deleted, in the first of the spaces that has one."""
+    """Return the newest version that is not deleted, in the first of the spaces that has one."""
     found = sa.select(tables.workflows).where(
         _workflows.owner.in_(spaces), _workflows.name == name, _workflows.deleted_at.is_(None)
     )
@@ -168,14 +168,14 @@ def live(conn: sa.Connection, name: str, spaces: Sequence[str]) -> StoredWorkflo
 
 
 def get(conn: sa.Connection, space: str, name: str, version: int) -> StoredWorkflow | None:
-    """One version, deleted or not."""
+    """Return one version, deleted or not."""
     wanted = (_workflows.owner == space, _workflows.name == name, _workflows.version == version)
     row = conn.execute(sa.select(tables.workflows).where(*wanted)).first()
     return _stored(row) if row else None
 
 
 def versions(conn: sa.Connection, space: str, name: str) -> list[StoredWorkflow]:
-    """All there ever were, the newest first."""
+    """Return all versions, deleted ones included, the newest first."""
     found = sa.select(tables.workflows).where(_workflows.owner == space, _workflows.name == name)
     return [_stored(row) for row in conn.execute(found.order_by(_workflows.version.desc()))]
 

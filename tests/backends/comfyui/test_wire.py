@@ -140,14 +140,14 @@ def test_a_certificate_that_is_not_trusted_is_out_of_reach_without_doubt() -> No
         client = NodeClient(NodeConfig("gpu-1", node.url), connect_s=5.0, read_s=5.0)
         with closing(client), pytest.raises(ComfyUnreachable, match=r"TLS fails .*CERTIFICATE") as caught:
             client.post_prompt({})
-    assert not caught.value.doubtful
+    assert not caught.value.maybe_received
 
 
 def test_a_host_that_has_no_address_is_out_of_reach_without_doubt() -> None:
     client = NodeClient(NodeConfig("gpu-1", f"http://{'x' * 70}.example"), connect_s=1.0, read_s=1.0)
     with closing(client), pytest.raises(ComfyUnreachable, match="connecting fails") as caught:
         client.queue()
-    assert not caught.value.doubtful
+    assert not caught.value.maybe_received
 
 
 def test_a_login_page_is_named_as_such(serve: Serve) -> None:

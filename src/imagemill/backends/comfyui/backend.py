@@ -16,6 +16,7 @@ from imagemill.backends.comfyui.node import NodeConnection, PathOf
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.domain.errors import BackendError, NotFound
+from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
@@ -104,6 +105,14 @@ class ComfyUI:
     @property
     def survives_worker(self) -> bool:
         return True
+
+    @property
+    def stage_names(self) -> tuple[Stage, Stage]:
+        return Stage.SENT_TO_COMFY, Stage.COMFY_RESULT
+
+    @property
+    def renders_in_process(self) -> bool:
+        return False
 
     def nodes(self) -> Sequence[Node]:
         return [connection.view(self._name) for connection in self._connections]

@@ -1,4 +1,4 @@
-"""Diagnose one node: check everything that a job needs of it, and name a remedy for each problem."""
+"""The examination of a node: everything that a job needs of it, with a remedy for each fault."""
 
 import time
 import uuid
@@ -20,18 +20,18 @@ CORE_CLASSES = frozenset(
     {"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "LoadImage", "LoraLoader"}
     | {"SaveImage", "VAEDecode", "VAEEncode"}
 )
-"""Node classes that the built-in workflows need."""
+"""The node classes that the built-in workflows need."""
 SLOW_S = 1.0
-"""Seconds of an answer above which the node would wait between prompts."""
-LITTLE_FREE = 0.2
-"""Share of free memory below which, on an idle node, something else uses the device."""
-TEST_S = 15.0
-"""Longest time of the test prompt on an idle node."""
+"""Seconds of response time above which the node idles between prompts."""
+LOW_FREE_SHARE = 0.2
+"""Share of free memory; less on an idle node means that another program uses the device."""
+TEST_TIMEOUT_S = 15.0
+"""Seconds that the test prompt may take on an idle node."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def examine(connection: NodeConnection) -> Iterator[Finding]:
-    """Yield the findings, beginning with the address; ends early if the further checks could not work."""
+    """Yield findings, from the address upwards; ends early if the later checks cannot work."""
     started = time.perf_counter()
     try:
         stats = connection.client.system_stats()
@@ -44,7 +44,7 @@ def examine(connection: NodeConnection) -> Iterator[Finding]:
     connection.stats = read_system_stats(stats)
     yield from _check_machine(connection)
     try:
-        yield from _check_inventory(connection)
+        yield from _check_models(connection)
         yield _check_socket(connection)
         queue = connection.client.queue()
         yield _check_queue(connection, queue)
@@ -61,11 +61,11 @@ def _check_address(connection: NodeConnection, took_s: float) -> Finding:
     parts = urlsplit(connection.config.url)
     text = f"{connection.config.url} answers in {took_s * 1000:.0f} ms"
     if took_s > SLOW_S:
-        return Finding(Level.WARNING, "address", f"{text}: check the network and the server's other load")
+        return Finding(Level.WARNING, "address", f"{text}: check the network, and the load of the node")
     if parts.scheme == "http" and connection.config.headers and parts.hostname not in _LOOPBACK:
-        return Finding(Level.WARNING, "address", f"{text}; its token is sent unencrypted: use https")
+        return Finding(Level.WARNING, "address", f"{text}; the token is sent unencrypted: use https")
     if parts.scheme == "https" and not connection.config.verify_tls:
-        return Finding(Level.WARNING, "address", f"{text}; its certificate is not checked: set a CA file")
+        return Finding(Level.WARNING, "address", f"{text}; its certificate is not verified: set a CA file")
     return Finding(Level.OK, "address", text)
 
 
@@ -74,19 +74,25 @@ def _check_machine(connection: NodeConnection) -> Iterator[Finding]:
     if vitals.version:
         yield Finding(Level.OK, "version", f"ComfyUI {vitals.version}")
     else:
-        yield Finding(Level.WARNING, "version", "it does not report its version: update ComfyUI")
+        yield Finding(Level.WARNING, "version", "the node reports no version: update ComfyUI")
     total, free = vitals.memory_mb, vitals.memory_free_mb
     if total is None or free is None:
-        yield Finding(Level.WARNING, "memory", "it reports no device: set the node's memory yourself")
+        yield Finding(
+            Level.WARNING,
+            "memory",
+            "the node reports no device: set its memory yourself (nodes add --memory-mb)",
+        )
         return
     text = f"{vitals.device or 'device'}: {free} of {total} MB free"
-    if not connection.prompt_runs and free < LITTLE_FREE * total:
-        yield Finding(Level.WARNING, "memory", f"{text}: something else uses it, or models are loaded")
+    if not connection.prompt_runs and free < LOW_FREE_SHARE * total:
+        yield Finding(
+            Level.WARNING, "memory", f"{text}: another program uses the memory, or models are loaded"
+        )
     else:
         yield Finding(Level.OK, "memory", text)
 
 
-def _check_inventory(connection: NodeConnection) -> Iterator[Finding]:
+def _check_models(connection: NodeConnection) -> Iterator[Finding]:
     catalogue = connection.read_inventory().catalogue
     counts = {kind: len(list_files(catalogue, kind)) for kind in LOADERS}
     text = ", ".join(f"{number} {kind}" for kind, number in counts.items())
@@ -95,24 +101,24 @@ def _check_inventory(connection: NodeConnection) -> Iterator[Finding]:
     yield Finding(level, "models", text + remedy)
     missing = sorted(CORE_CLASSES - catalogue.classes)
     if missing:
-        text = f"core classes are missing: {', '.join(missing)}; is it a ComfyUI server, and up to date?"
+        text = f"node classes are missing: {', '.join(missing)}; is it a ComfyUI server, and up to date?"
         yield Finding(Level.ERROR, "classes", text)
     else:
         yield Finding(Level.OK, "classes", f"{len(catalogue.classes)} node classes")
 
 
 def _check_socket(link: NodeConnection) -> Finding:
-    """Open a second connection, so that the one in use is not disturbed."""
+    """Check the WebSocket with a new connection, so that the one in use is not disturbed."""
     try:
         with open_socket(link.config, str(uuid.uuid4()), connect_s=link.settings.connect_s) as connection:
             connection.recv(timeout=link.settings.connect_s)
     except TimeoutError:
-        text = "the socket opens but sends nothing: a proxy in front of it must pass WebSockets through"
+        text = "the WebSocket opens but sends nothing: a proxy in front of the node must support WebSockets"
         return Finding(Level.ERROR, "socket", text)
     except (OSError, WebSocketException) as error:
-        text = f"the socket does not open ({error}): a proxy in front of it must pass WebSockets through"
+        text = f"the WebSocket does not open ({error}): a proxy in front of the node must support WebSockets"
         return Finding(Level.ERROR, "socket", text)
-    return Finding(Level.OK, "socket", "opens and sends its status")
+    return Finding(Level.OK, "socket", "the WebSocket connects and sends messages")
 
 
 def _check_queue(connection: NodeConnection, queue: Mapping[str, object]) -> Finding:
@@ -122,10 +128,10 @@ def _check_queue(connection: NodeConnection, queue: Mapping[str, object]) -> Fin
         for item in sequence(queue[items])
     ]
     foreign = [reference for reference in references if reference not in connection.prompt_runs]
-    text = f"{len(references)} prompts, {len(references) - len(foreign)} of them from this process"
+    text = f"{len(references)} prompts, {len(references) - len(foreign)} of them from Imagemill"
     if foreign:
         return Finding(
-            Level.WARNING, "queue", f"{text}: other clients use it too, and jobs wait behind their prompts"
+            Level.WARNING, "queue", f"{text}: other clients use the node, and our jobs wait behind theirs"
         )
     return Finding(Level.OK, "queue", text)
 
@@ -133,15 +139,14 @@ def _check_queue(connection: NodeConnection, queue: Mapping[str, object]) -> Fin
 def _check_previews(connection: NodeConnection, argv: list[str]) -> Finding:
     old = connection.stats.version.startswith("0.3.")
     if old and not any(part.startswith("--preview-method") for part in argv):
-        text = "off: this release needs to be started with --preview-method auto"
+        text = "previews are off: start this release of ComfyUI with --preview-method auto"
         return Finding(Level.WARNING, "previews", text)
-    return Finding(
-        Level.OK, "previews", "as set on its command line" if old else "requested with each prompt"
-    )
+    text = "set by the node's command line" if old else "requested with each prompt"
+    return Finding(Level.OK, "previews", text)
 
 
 def _run_test_prompt(connection: NodeConnection) -> Finding:
-    """Run a test prompt without a model: render, save, fetch."""
+    """Render, save and fetch a picture without a model."""
     reference = str(uuid.uuid4())
     colour = uuid.UUID(reference).int & 0xFFFFFF
     graph = {
@@ -160,30 +165,30 @@ def _run_test_prompt(connection: NodeConnection) -> Finding:
             {"prompt": graph, "prompt_id": reference, "client_id": str(uuid.uuid4())}
         )
         while (found := locate(connection, reference)).state in (PromptState.WAITING, PromptState.RUNNING):
-            if time.perf_counter() - started > TEST_S:
+            if time.perf_counter() - started > TEST_TIMEOUT_S:
                 connection.client.delete_pending([reference])
                 connection.client.interrupt(reference)
-                text = f"a test prompt did not end within {TEST_S:g} s: restart its ComfyUI"
+                text = f"the test prompt did not end within {TEST_TIMEOUT_S:g} s: restart its ComfyUI"
                 return Finding(Level.ERROR, "prompt", text)
             time.sleep(0.05)
-        return _check_delivery(connection, reference, found.entry or {}, time.perf_counter() - started)
+        return _check_result(connection, reference, found.entry or {}, time.perf_counter() - started)
     except ComfyStatusError as error:
         reason = errors.rejection(connection.name, error, {}) if error.status == 400 else error
-        return Finding(Level.ERROR, "prompt", f"a test prompt was rejected: {reason}")
+        return Finding(Level.ERROR, "prompt", f"the test prompt was refused: {reason}")
     finally:
         connection.mark_collected(reference)
 
 
-def _check_delivery(
+def _check_result(
     connection: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float
 ) -> Finding:
     outcome = errors.result_of(entry)
     if outcome.status is not errors.PromptStatus.SUCCESS:
         reason = errors.execution_failure(connection.name, outcome.error, {})
-        return Finding(Level.ERROR, "prompt", f"a test prompt failed: {reason}")
+        return Finding(Level.ERROR, "prompt", f"the test prompt failed: {reason}")
     for file in errors.files_of(outcome.outputs, ("2",)):
         connection.client.view(file.name, file.subfolder, file.kind, most=connection.settings.file_bytes)
-        text = f"a test prompt was rendered, saved and fetched in {took_s * 1000:.0f} ms"
+        text = f"a test picture was rendered, saved and fetched in {took_s * 1000:.0f} ms"
         return Finding(Level.OK, "prompt", text)
-    text = f"a test prompt ({reference}) saved nothing: check its output folder's permissions and free space"
+    text = f"the test prompt ({reference}) saved no file: check permissions and space of the output folder"
     return Finding(Level.ERROR, "prompt", text)

@@ -1,18 +1,1 @@
 """fal.ai as a backend: pictures from its queue, paid per picture."""
-
-from typing import TYPE_CHECKING
-
-from imagemill.backends.base import BackendContext
-
-if TYPE_CHECKING:
-    from imagemill.backends.fal.backend import FalBackend
-    from imagemill.config import Settings
-
-
-def build(settings: "Settings", context: BackendContext) -> "FalBackend | None":
-    """The factory of this backend; None without a key."""
-    if settings.fal.key is None:
-        return None
-    from imagemill.backends.fal.backend import FalBackend
-
-    return FalBackend(settings.fal, context.calls)

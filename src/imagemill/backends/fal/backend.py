@@ -31,6 +31,7 @@ from imagemill.backends.paid_calls import (
 )
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
+from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec, RenderSpec
 from imagemill.domain.scheduling import REMOTE
@@ -71,6 +72,14 @@ class FalBackend:
     @property
     def survives_worker(self) -> bool:
         return True
+
+    @property
+    def stage_names(self) -> tuple[Stage, Stage]:
+        return Stage.SENT_TO_BACKEND, Stage.BACKEND_RESULT
+
+    @property
+    def renders_in_process(self) -> bool:
+        return False
 
     def nodes(self) -> Sequence[Node]:
         problem = self._missing or self._paused_because()

@@ -1,15 +1,13 @@
 """Errors of fal, and their translation into the typed failures of a job: the only place that decides this."""
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from imagemill.backends.base import ServiceError
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
+from imagemill.net.backoff import retry_after_s
 
 _LONGEST_WAIT_S = 900.0
 """Longest Retry-After that is observed; after it the job tries again."""
@@ -79,7 +77,8 @@ def bad_status(status: int, headers: Mapping[str, str], body: Any) -> FalStatusE
         detail, kind = body.get("detail", body), str(body.get("error_type") or "")
     kind = kind or headers.get("x-fal-error-type", "") or _type_in(detail)
     message = f"answers {status}: {sentence(detail)}"
-    return FalStatusError(status, message, kind, retry_after_s(headers.get("retry-after")))
+    wait_s = retry_after_s(headers.get("retry-after"))
+    return FalStatusError(status, message, kind, None if wait_s is None else min(wait_s, _LONGEST_WAIT_S))
 
 
 def _type_in(detail: Any) -> str:
@@ -98,20 +97,6 @@ def sentence(detail: Any) -> str:
 def _place(fault: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in sequence(fault.get("loc")) if part != "body")
     return f"{place}: " if place else ""
-
-
-def retry_after_s(text: str | None) -> float | None:
-    """The seconds in a Retry-After header, which holds seconds or a date; None if it holds neither."""
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT_S) if math.isfinite(seconds) else None
 
 
 def failure_of(kind: str, message: str, status: int | None = None) -> FailureCode:

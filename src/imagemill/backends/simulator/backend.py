@@ -36,6 +36,7 @@ from imagemill.backends.simulator.plan import (
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
 from imagemill.domain.errors import BackendError
+from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import RenderSpec
 from imagemill.media.pictures import PIXEL_WORK
@@ -135,6 +136,14 @@ class Simulator:
     @property
     def survives_worker(self) -> bool:
         return False
+
+    @property
+    def stage_names(self) -> tuple[Stage, Stage]:
+        return Stage.SENT_TO_BACKEND, Stage.BACKEND_RESULT
+
+    @property
+    def renders_in_process(self) -> bool:
+        return True
 
     def nodes(self) -> Sequence[Node]:
         views = [node.view for node in self._nodes.values()]

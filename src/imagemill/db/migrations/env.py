@@ -13,7 +13,12 @@ if connection.dialect.name == "sqlite":
     # The lock comes first: two processes that start together migrate one after the other.
     connection.connection.driver_connection.isolation_level = None
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    render_as_batch=True,
+    version_table=context.config.attributes["version_table"],
+)
 with context.begin_transaction():
     if connection.dialect.name == "postgresql":
         # A transaction's lock; a session's lock would stay with a pooler's connection for good.

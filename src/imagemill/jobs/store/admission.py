@@ -1,4 +1,4 @@
-"""Whether new jobs are let in: what their owner may ask for, and can pay."""
+"""The admission of new jobs: the quotas and the credits of their owner."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ class Submission:
     now: int
     idempotency_key: str | None = None
     digest: str = ""
-    """Of the request's canonical body: the same key with another digest is a conflict."""
+    """The digest of the request's canonical body: the same key with another digest is a conflict."""
     is_charged: bool = False
-    """Whether the owner's credits are set aside for the jobs."""
+    """Whether credits of the owner are held for the jobs."""
     terms: QuotaPolicy | None = None
-    """Limits its owner is held to; None: none."""
+    """The limits of its owner; None means no limits."""
 
     def wanted(self) -> QuotaDemand:
         recipes = Counter(draft.recipe for draft in self.drafts)
@@ -39,7 +39,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """``refused`` by batch; ``held``: what is set aside, by job."""
+    """``refused``: errors by batch; ``held``: credits that are held, by job."""
 
     refused: Mapping[str, ImagemillError] = field(default_factory=dict[str, ImagemillError])
     held: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -49,12 +49,12 @@ _FREE = Admission()
 
 
 def admit(tx: Tx, submissions: Sequence[Submission]) -> Admission:
-    """Refused submissions leave nothing behind."""
+    """Check quotas and hold credits; refused submissions leave nothing behind."""
     looked_at = [each for each in submissions if each.is_charged or each.terms is not None]
     if not looked_at:
         return _FREE
     quotas = _quotas(tx, looked_at)
-    # Together with what is due: all balances of the transaction are locked at once, in one order.
+    # Settlements are posted here, too: all balances of the transaction are locked at once, in one order.
     dues, tx.settlements = tx.settlements, []
     owners = {each.owner for each in looked_at if each.is_charged} | {due.owner for due in dues}
     books = Balances(tx, owners) if owners else None
@@ -86,7 +86,7 @@ def _quotas(tx: Tx, submissions: Sequence[Submission]) -> QuotaCounters | None:
 def _admit_one(
     submission: Submission, quotas: QuotaCounters | None, books: Balances | None
 ) -> ImagemillError | Mapping[str, int]:
-    """What is set aside for its jobs; counted only when nothing refuses it."""
+    """Return the credits held for its jobs, or the refusal. Quotas are counted only without a refusal."""
     counted = quotas if submission.terms is not None else None
     wanted = submission.wanted()
     if counted is not None and (refusal := counted.check(wanted)) is not None:
@@ -103,7 +103,7 @@ def _admit_one(
 
 
 def _forget_keys(tx: Tx, refused: Sequence[Submission]) -> None:
-    """The idempotency key of a refused request may be sent again."""
+    """Delete the idempotency keys of refused requests, so that they can be sent again."""
     keys = tables.submissions
     for submission in refused:
         if submission.idempotency_key is not None:

@@ -1,4 +1,4 @@
-"""The claim: heads of lanes, one choice, one guarded statement. Its cost does not grow with the table."""
+"""Claiming: read the heads of lanes, choose, update one row. The cost does not grow with the table."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,18 +19,20 @@ from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from
 from imagemill.jobs.store.node_state import NodeState
 
 _FOUND_AGAIN = "its render may be found again on this node"
-"""Whatever is loaded there now: otherwise a busy node would let the job's time to find it run out."""
+"""The reason of such a claim. It ignores which model is loaded: a busy node would let the time for it pass.
+"""
 VIRTUAL_QUANTUM_S = 1.0
-"""The virtual time is written once it has moved by this much: a row all claims share is seldom touched."""
+"""The virtual time is written only when it has moved by this much, since all claims share its row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """One idle slot that wants a job."""
+    """The request of an idle slot for a job."""
 
     offer: Offer
     reference: str
-    """A fresh id for the render, used unless an earlier attempt on this node may still be attached to."""
+    """A fresh id for the render, used unless the render of an earlier attempt on this node can be reattached.
+    """
     now: int
     lease_until: int
     rules: PlacementRules
@@ -50,7 +52,7 @@ _READY = f"""
 _FIRST = f"FROM jobs WHERE {tables.CLAIMABLE} AND jobs.lane = ready.lane ORDER BY tag, id LIMIT 1"
 _HEADS = {
     "sqlite": Statement(sa.text(f"{_READY} JOIN jobs AS head ON head.id = (SELECT id {_FIRST})")),
-    # There the join above reads the whole table while it is small, for 12 ms among 12,000 jobs.
+    # On PostgreSQL the join above reads the whole table while it is small: 12 ms with 12,000 jobs.
     "postgresql": Statement(
         sa.text(
             f"{_READY} CROSS JOIN LATERAL (SELECT tag, created_at, estimate_s, priority, avoid_until, "
@@ -73,7 +75,7 @@ _first = tables.jobs.alias("first")
 _is_held = sa.and_(_first.c.avoid_node.is_(None), _first.c.node == sa.bindparam("pick_node"))
 _open = sa.or_(
     sa.and_(_first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None)),
-    # Until then its render may be found again where it was.
+    # Until then the job is reserved for its node, where its render may be found again.
     _is_held,
     _first.c.avoid_node != sa.bindparam("pick_node"),
     _first.c.avoid_until < sa.bindparam("pick_now"),
@@ -81,7 +83,7 @@ _open = sa.or_(
 
 
 def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
-    """Take the first job of a lane of those this node is allowed."""
+    """Return the statement that claims the first job of a lane among those this node may have."""
     pick = (
         sa.select(_first.c.id)
         .where(
@@ -105,7 +107,7 @@ def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
             worker=sa.bindparam("to_worker"),
             node=sa.bindparam("to_node"),
             backend=sa.bindparam("to_backend"),
-            # A render that may still go on there is attached to; elsewhere a fresh one begins.
+            # On the same node a render that may still run is reattached; elsewhere a fresh one begins.
             backend_ref=sa.case(
                 (
                     sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
@@ -125,7 +127,7 @@ def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
 
 _TAKE = _taking(_open)
 _TAKE_LEFT = _taking(sa.and_(_open, _first.c.created_at <= sa.bindparam("pick_since")))
-"""Of a lane whose younger jobs are left to other nodes."""
+"""Claims from a lane whose younger jobs are left to other nodes."""
 _TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
 _LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
 _ADVANCE = Statement(
@@ -137,14 +139,14 @@ class ClaimStore:
     def __init__(self, lanes: Lanes, policy: Policy = choose) -> None:
         self._lanes = lanes
         self._policy = policy
-        self._places = NodeState(lanes)
+        self._nodes = NodeState(lanes)
         self._virtual: dict[str, float] = {}
-        """What this process last tried to write; the database has it or is further."""
+        """The virtual times this process wrote last; those in the database are equal or later."""
 
     def claim(self, tx: Tx, asks: Sequence[ClaimRequest]) -> list[Claim | None]:
         claims: list[Claim | None] = []
         for ask in asks:
-            self._places.note(ask.offer, ask.now)
+            self._nodes.note(ask.offer, ask.now)
         heads = self._look(tx, asks)
         for ask in asks:
             job = self._claim_one(tx, ask, heads) if heads else None
@@ -168,28 +170,30 @@ class ClaimStore:
         ]
 
     def _look(self, tx: Tx, asks: Sequence[ClaimRequest]) -> list[LaneHead]:
-        """The heads, and for the rest of the transaction what the nodes that ask hold: nobody else gives them
-        a job meanwhile. One round trip."""
+        """Read the heads and the running jobs of the asking nodes, in one round trip.
+
+        The nodes are locked, so no other process gives them a job until the transaction ends.
+        """
         heads = _HEADS[tx.conn.dialect.name].call()
-        if tx.conn.dialect.name == "sqlite":  # which lets one write at a time, and answers at once
+        if tx.conn.dialect.name == "sqlite":  # SQLite has one writer at a time, and no round trips
             found = self._heads_of(tx.conn, heads.begin(tx.conn).rows())
             if found:
-                self._places.read(tx.conn, [ask.offer.node for ask in asks])
+                self._nodes.read(tx.conn, [ask.offer.node for ask in asks])
             return found
-        # In one order, so that no two processes wait for each other.
+        # Locked in one order, so that no two processes wait for each other.
         locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
-        running = self._places.reading([ask.offer.node for ask in asks])
+        running = self._nodes.reading([ask.offer.node for ask in asks])
         *_, waiting, jobs = run_together(
             tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
         )
-        self._places.see(tx.conn, running, jobs.rows())
+        self._nodes.see(tx.conn, running, jobs.rows())
         return self._heads_of(tx.conn, waiting.rows())
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
-        return self._places.look(conn, now)
+        return self._nodes.look(conn, now)
 
     def _claim_one(self, tx: Tx, ask: ClaimRequest, heads: list[LaneHead]) -> Job | None:
-        if not self._places.has_room(ask.offer):
+        if not self._nodes.has_room(ask.offer):
             return None
 
         def peek(lanes: Sequence[int], count: int) -> dict[int, list[QueuedJob]]:
@@ -200,18 +204,18 @@ class ClaimStore:
                 rows = _TAKE_HELD.run(tx.conn, _parameters(ask, Choice(head.lane, _FOUND_AGAIN)))
                 if rows:
                     job = job_from(rows[0])
-                    self._places.take(tx.conn, job, loads=False)
+                    self._nodes.take(tx.conn, job, loads=False)
                     return job
-        fleet = self._places.fleet(tx.conn, ask.now)
+        fleet = self._nodes.fleet(tx.conn, ask.now)
         while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
             rows = self._take(tx, ask, choice, heads)
             if rows:
                 job = job_from(rows[0])
-                self._places.take(tx.conn, job, loads=choice.loads)
+                self._nodes.take(tx.conn, job, loads=choice.loads)
                 if choice.loads:
                     tx.model_loads.append(ask.offer.node)
                 return job
-            # Others hold this lane's jobs, or they avoid this node: the lane has nothing for us now.
+            # The lane's jobs are locked by other processes or avoid this node, so the lane is skipped.
             heads = [head for head in heads if head.lane != choice.lane]
         return None
 
@@ -227,7 +231,7 @@ class ClaimStore:
 
     def _advance(self, tx: Tx, queues: Iterable[str], now: int) -> None:
         for queue in sorted(queues):
-            start = self._places.virtual_time(queue, now)
+            start = self._nodes.virtual_time(queue, now)
             if start is not None and start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
                 _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
                 tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))

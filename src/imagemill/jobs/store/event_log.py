@@ -1,4 +1,4 @@
-"""Appending to the event log, and to the outboxes of those who want to be told."""
+"""Appending to the event log and, for jobs with a callback, to its outbox."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from imagemill.domain.events import EventType, Notice
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """One event to write; ``seq`` follows the job's ``last_seq``, which the caller moves on."""
+    """One event to write; ``seq`` is the job's ``last_seq`` plus one, which the caller updates."""
 
     job_id: str
     seq: int

@@ -1,4 +1,4 @@
-"""The writes that end an attempt or a job, each for all requests that wait together."""
+"""The writes that end an attempt or a job, each for all requests of one transaction."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,8 @@ from imagemill.jobs.store.transitions import Change, Locked, apply, close, lock,
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """``artifacts``: the picture, then its thumbnail. ``details``: of the job's last event."""
+    """A success with a record. ``artifacts``: the picture, then its thumbnail; ``details``: of the last
+    event."""
 
     job: Job
     record: Any
@@ -42,7 +43,7 @@ class Recorded:
 
 
 RecordWriters = Mapping[type[Any], Callable[[Tx, Sequence[Recorded]], None]]
-"""Writers of what a success leaves besides the job, by the type of the record; products bring them."""
+"""Writers of a success's additional rows, by the type of the record; products define them."""
 
 
 def record(writers: RecordWriters, tx: Tx, ended: Sequence[Recorded]) -> None:
@@ -65,7 +66,7 @@ class Finish:
 def finish(
     lanes: Lanes, writers: RecordWriters, tx: Tx, requests: Sequence[Finish]
 ) -> list[JobStatus | Superseded]:
-    """The status each job has afterwards. A claim that is no longer the job's changes nothing."""
+    """End attempts; return each job's new status. A void claim changes nothing."""
     rows = lock(tx, [request.claim.id for request in requests])
     answers: list[JobStatus | Superseded] = []
     changes: dict[str, Change] = {}
@@ -99,13 +100,13 @@ _MOVE = Statement(sa.text("UPDATE jobs SET lane = :lane WHERE id = :id"))
 
 
 def _ask_for_memory(lanes: Lanes, tx: Tx, job: Job, memory_mb: int) -> None:
-    """Move the job to the lane of those that need a node with so much memory."""
+    """Move the job to the lane of jobs that need a node with ``memory_mb`` MB."""
     key = replace(lanes.key_of(tx.conn, job.lane), memory_mb=memory_mb)
     _MOVE.run(tx.conn, {"lane": lanes.id_of(tx, key), "id": job.id})
 
 
 def _view(job: Job, change: Change) -> View:
-    """The finished job as a reader would find it, but for notes made on it since it was claimed."""
+    """Return the finished job as a read would, except for annotations made since it was claimed."""
     seq = change.row.last_seq + 1
     finished = replace(
         job,
@@ -161,7 +162,7 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
         run_after=outcome.run_after,
         avoid_node=outcome.avoid_node,
         avoid_until=outcome.avoid_until,
-        # What could not be stored was rendered, and may be fetched from its node again.
+        # After a storage failure the render exists and may be fetched from its node again.
         keep_reference=not outcome.counts or outcome.failure.code is FailureCode.STORAGE,
     )
 
@@ -182,7 +183,7 @@ class Cancel:
 
 
 def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
-    """Idle jobs end at once; a running one is told, and ends when its worker has stopped it."""
+    """Cancel jobs: idle ones at once, running ones when their worker has stopped them."""
     owners = dict(
         tx.conn.execute(
             sa.select(_jobs.id, _jobs.owner).where(_jobs.id.in_([request.id for request in requests]))
@@ -193,39 +194,39 @@ def cancel(tx: Tx, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
         if owners.get(request.id) != request.owner:
             answers.append(NotFound(f"there is no job {request.id}"))
             continue
-        # One by one: cancelling the first may have cancelled the next, which depends on it.
+        # Locked one by one: cancelling the first may have cancelled the next, which depends on it.
         row = lock(tx, [request.id])[request.id]
         if row.status in IDLE:
             apply(tx, [close(row, JobStatus.CANCELED, request.now, data={"reason": request.reason})])
             answers.append(JobStatus.CANCELED)
             continue
         if row.status is JobStatus.RUNNING and row.cancel_requested_at is None:
-            tx.conn.execute(_WISH, {"id": row.id, "now": request.now})
+            tx.conn.execute(_REQUEST_CANCEL, {"id": row.id, "now": request.now})
             tx.cancelled_jobs.append(row.id)
         answers.append(row.status)
     return answers
 
 
-_WISH = sa.text("UPDATE jobs SET cancel_requested_at = :now WHERE id = :id AND status = 'running'")
+_REQUEST_CANCEL = sa.text("UPDATE jobs SET cancel_requested_at = :now WHERE id = :id AND status = 'running'")
 
 
 @dataclass(frozen=True, slots=True)
 class ReclaimLeases:
-    """Take back jobs whose lease ran out, or whose worker is known to be dead."""
+    """Queue jobs again whose lease has ended or whose worker is known to be dead."""
 
     now: int
     dead_workers: tuple[str, ...] = ()
     limit: int = 500
     outliving: frozenset[str] = frozenset()
-    """Backends whose renders go on without the worker that sent them."""
+    """The backends whose renders continue without the worker that sent them."""
     reattach_us: int = 0
-    """How long such a job is left to the node it was on, whose render may be found again."""
+    """Microseconds for which such a job is reserved for its node, where its render may be found again."""
     leases: bool = True
-    """Whether a lease that ran out counts; else only dead workers do."""
+    """Whether jobs with an ended lease are included, besides those of dead workers."""
 
 
 def reclaim_leases(tx: Tx, requests: Sequence[ReclaimLeases]) -> list[int]:
-    """How many jobs each request took back."""
+    """Return the number of jobs each request queued again."""
     return [_reclaim_one(tx, request) for request in requests]
 
 
@@ -264,14 +265,14 @@ class Expire:
 
 
 def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
-    """Jobs that nobody started before their time was over."""
+    """Expire jobs that were not started in time; return how many for each request."""
     counts: list[int] = []
     for request in requests:
         condition = sa.and_(
             sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= request.now
         )  # fmt: skip
         expired = 0
-        # One may be cancelled as the dependent of another of this round: looked at anew one by one.
+        # Locked again one by one, since one may be cancelled as the dependent of another of this round.
         for candidate in lock_where(tx, condition, request.limit):
             row = lock(tx, [candidate.id])[candidate.id]
             if not row.status.is_terminal:
@@ -283,13 +284,13 @@ def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRetries:
-    """Let retries whose time has come be claimed."""
+    """Make the retries that are due claimable."""
 
     now: int
 
 
 def release_retries(tx: Tx, requests: Sequence[ReleaseRetries]) -> list[int | None]:
-    """When the next parked job is due, in microseconds, or None."""
+    """Return the time at which the next parked job is due, in microseconds, or None."""
     now = max(request.now for request in requests)
     freed = tx.conn.execute(
         sa.update(tables.jobs)

@@ -1,4 +1,4 @@
-"""Heartbeats: leases are extended, coarse progress is logged, and the wish to cancel comes back."""
+"""Heartbeats: they extend leases, log coarse progress and return cancellation requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ class Heartbeat:
     now: int
     lease_until: int
     progress: Mapping[str, Any] | None = None
-    """Written as an ``Updated`` event when there is news since the last beat."""
+    """Progress since the last heartbeat, written as an ``Updated`` event; None means no progress."""
 
 
 class HeartbeatReply(StrEnum):
-    """What a worker learns from its beat."""
+    """The answer to a worker's heartbeat."""
 
     GO_ON = "go_on"
     CANCEL = "cancel"
     SUPERSEDED = "superseded"
-    """The claim is void, and nobody needs its render."""
+    """The claim is void and its render is no longer needed."""
     TAKEN_OVER = "taken_over"
-    """The claim is void; the next attempt follows its render, or will, on the same node."""
+    """The claim is void, but the next attempt reattaches to its render on the same node."""
 
 
 _EXTEND = sa.text(
@@ -43,16 +43,16 @@ _EXTEND = sa.text(
 
 def record_heartbeats(tx: Tx, beats: Sequence[Heartbeat]) -> list[HeartbeatReply]:
     rows = lock(tx, [beat.claim.id for beat in beats])
-    pulses: list[HeartbeatReply] = []
+    replies: list[HeartbeatReply] = []
     updates: dict[str, dict[str, Any]] = {}
     entries: list[event_log.EventEntry] = []
     for one in beats:
         row = rows.get(one.claim.id)
         held = row is not None and row.status is JobStatus.RUNNING and row.attempt == one.claim.attempt
         if row is None or not held or row.id in updates:
-            pulses.append(HeartbeatReply.GO_ON if held else _void(one.claim, row))
+            replies.append(HeartbeatReply.GO_ON if held else _void(one.claim, row))
             continue
-        pulses.append(HeartbeatReply.GO_ON if row.cancel_requested_at is None else HeartbeatReply.CANCEL)
+        replies.append(HeartbeatReply.GO_ON if row.cancel_requested_at is None else HeartbeatReply.CANCEL)
         seq = row.last_seq + (one.progress is not None)
         updates[row.id] = {
             "id": row.id,
@@ -69,18 +69,18 @@ def record_heartbeats(tx: Tx, beats: Sequence[Heartbeat]) -> list[HeartbeatReply
     if updates:
         tx.conn.execute(_EXTEND, list(updates.values()))
     event_log.append(tx, entries)
-    return pulses
+    return replies
 
 
 def _void(claim: Claim, row: Locked | None) -> HeartbeatReply:
-    """As the database was away for longer than the lease: the worker and its render are well."""
+    """Return the answer to a void claim: the lease ended, perhaps only since the database was unavailable."""
     goes_on = row is not None and not row.status.is_terminal and row.node == claim.job.node
     return HeartbeatReply.TAKEN_OVER if goes_on else HeartbeatReply.SUPERSEDED
 
 
 @dataclass(frozen=True, slots=True)
 class RenderSent:
-    """The backend's own reference for a render, stored as soon as it is known."""
+    """The backend's own reference of a render, stored as soon as it is known."""
 
     claim: Claim
     reference: str

@@ -1,4 +1,4 @@
-"""Lanes: what jobs need of a slot, written once, never changed, so safe to keep in memory."""
+"""Lanes: the requirements of jobs on a slot. Rows never change, so they are safe to keep in memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -28,7 +28,7 @@ _EVENT_TYPE, _EVENT_DATA = 2, 5
 
 
 def job_from(row: Sequence[Any]) -> Job:
-    """A row of `JOB_COLUMNS`, in their order."""
+    """Return the job of a row of `JOB_COLUMNS`."""
     values = list(row)
     values[_STATUS] = JobStatus(values[_STATUS])
     for index in _JSON:
@@ -39,7 +39,7 @@ def job_from(row: Sequence[Any]) -> Job:
 
 
 def event_from(row: Sequence[Any]) -> Event:
-    """A row of `EVENT_COLUMNS`, in their order."""
+    """Return the event of a row of `EVENT_COLUMNS`."""
     values = list(row)
     values[_EVENT_TYPE] = EventType(values[_EVENT_TYPE])
     values[_EVENT_DATA] = from_json(values[_EVENT_DATA])
@@ -47,7 +47,7 @@ def event_from(row: Sequence[Any]) -> Event:
 
 
 def artifact_from(row: Sequence[Any]) -> Artifact:
-    """A row of `ARTIFACT_COLUMNS`, in their order."""
+    """Return the artifact of a row of `ARTIFACT_COLUMNS`."""
     return Artifact(*row)
 
 
@@ -61,9 +61,9 @@ def failure_from(text: str) -> Failure:
 
 
 def lane_to(key: LaneKey) -> str:
-    """The canonical text of a lane: equal keys, equal text."""
+    """Return the canonical text of a lane: equal keys have equal texts."""
     parts = [key.queue, key.model, key.backends, key.labels, key.memory_mb]
-    # Written only where there are some: a lane without needs keeps the text it always had.
+    # Left out when empty, so that lanes stored before there were requirements keep their text.
     return dump([*parts, key.requirements] if key.requirements else parts)
 
 
@@ -75,7 +75,7 @@ def lane_from(text: str) -> LaneKey:
 
 
 def job_row(job: Job) -> Mapping[str, Any]:
-    """The insert parameters of a new job."""
+    """Return the insert parameters of a new job."""
     values = {name: getattr(job, name) for name in _POSITION}
     values["status"] = job.status.value
     for name in ("input", "client", "properties"):
@@ -103,7 +103,7 @@ class Lanes:
         text = lane_to(key)
         tx.conn.execute(tx.insert(tables.lanes).values(key=text).on_conflict_do_nothing())
         lane = tx.conn.execute(sa.select(tables.lanes.c.id).where(tables.lanes.c.key == text)).scalar_one()
-        # Only the key's own text is remembered before the commit; an undone transaction must leave no id.
+        # Remembered only after the commit: a transaction that is rolled back must leave no id.
         tx.on_commit.append(lambda: self._remember(lane, key))
         return lane
 

@@ -1,4 +1,4 @@
-"""Reads: single statements on their own, never a lock."""
+"""Reads: single statements without locks."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
@@ -31,14 +31,15 @@ _events = tables.events.c
 _artifacts = tables.artifacts.c
 
 POSITION_BOUND = 1000
-"""A job's place in its lane is counted no further than this."""
+"""The largest position in a lane that is counted."""
 WORK_BOUND = 200
-"""Jobs whose work is added up: their rows are read, not only the index, for each queued job of a page."""
+"""The number of jobs whose work is added up. It is small: rows are read, not only the index, for each
+queued job of a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A job with what its answers show."""
+    """A job with the artifacts and the event that its responses show."""
 
     job: Job
     artifacts: tuple[Artifact, ...]
@@ -106,7 +107,7 @@ def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
 
 
 def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
-    """In the order of ``jobs``, each as it was read, with its newest event."""
+    """Return the views in the order of ``jobs``, each job unchanged and with its newest event."""
     ids = [job.id for job in jobs]
     if not ids:
         return []
@@ -128,7 +129,7 @@ def events_after(conn: sa.Connection, job_id: str, seq: int, limit: int) -> list
 
 
 def last_events(conn: sa.Connection, job_id: str, limit: int) -> list[Event]:
-    """The newest first."""
+    """Return the newest events first."""
     statement = (
         sa.select(*EVENT_COLUMNS)
         .where(_events.job_id == job_id)
@@ -176,19 +177,21 @@ def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> 
 
 
 def progress_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
-    """The newest sequence number of each job, and whether the job is finished."""
+    """Return the newest sequence number of each job and whether it is finished."""
     rows = conn.execute(sa.select(_jobs.id, _jobs.last_seq, _jobs.finished_at).where(_jobs.id.in_(ids)))
     return {id_: (seq, finished is not None) for id_, seq, finished in rows}
 
 
 def preceding(conn: sa.Connection, job: Job) -> int:
-    """Claimable jobs of the same lane that are ahead of this one, at most `POSITION_BOUND`."""
+    """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`."""
     return _PRECEDING.run(conn, {"lane": job.lane, "tag": job.tag})[0][0]
 
 
 def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
-    """Claimable jobs of the same lane before this one, their estimated seconds, and whether there are more
-    than the `WORK_BOUND` counted."""
+    """Return the number of claimable jobs ahead in the same lane and their estimated seconds.
+
+    The third value is whether there are more than the `WORK_BOUND` that are counted.
+    """
     ahead = (
         sa.select(_jobs.estimate_s)
         .where(sa.text(tables.CLAIMABLE), _jobs.lane == job.lane, _jobs.tag < job.tag)
@@ -200,7 +203,7 @@ def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
 
 
 def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:
-    """An artifact and its owner."""
+    """Return an artifact and its owner."""
     statement = (
         sa.select(*ARTIFACT_COLUMNS, _jobs.owner)
         .join_from(tables.artifacts, tables.jobs, _jobs.id == _artifacts.job_id)
@@ -211,7 +214,7 @@ def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | No
 
 
 def consumption(conn: sa.Connection, owner: str, start: int, end: int) -> Consumption:
-    """What succeeded in [start, end): pictures and their price."""
+    """Return the pictures of the jobs that succeeded in [start, end), and their price."""
     done = sa.and_(
         _jobs.owner == owner,
         _jobs.status == JobStatus.SUCCEEDED.value,
@@ -229,13 +232,13 @@ def consumption(conn: sa.Connection, owner: str, start: int, end: int) -> Consum
 
 
 def depths(conn: sa.Connection) -> dict[str, int]:
-    """Open jobs by status, at one instant: each statement sees a state of its own, so there is only one."""
+    """Return the number of open jobs by status. One statement, so that all counts are of the same instant."""
     waits = (
         sa.select(_jobs.status, sa.func.count())
         .where(sa.text("status IN ('waiting', 'queued')"))
         .group_by(_jobs.status)
     )
-    # Apart, for each has an index of its own.
+    # Counted apart, since each has an index of its own.
     runs = sa.select(sa.literal("running"), sa.func.count()).select_from(tables.jobs)
     both = sa.union_all(waits, runs.where(sa.text("status = 'running'")))
     counts = dict(conn.execute(both).all())
@@ -248,7 +251,7 @@ def workers_with_leases(conn: sa.Connection) -> list[str]:
 
 
 def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Which of these attempts may still need their files: delivered ones, and those that run now."""
+    """Return the attempts that may still need their files: delivered and running ones."""
     ids = sorted({job_id for job_id, _ in pairs})
     kept = conn.execute(
         sa.select(_artifacts.job_id, _artifacts.attempt)
@@ -272,7 +275,7 @@ def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Merge into what the dialect keeps (``client``) and into the client's own index (``properties``)."""
+    """Merge into the dialect's notes (``client``) and into the client's index (``properties``)."""
 
     id: str
     owner: str
@@ -312,7 +315,7 @@ def _annotate_one(tx: Tx, request: Annotate) -> NotFound | None:
 
 
 def ended_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Of the jobs that have ended: owner and when."""
+    """Return the owner and the end time of those jobs that have ended."""
     statement = sa.select(_jobs.id, _jobs.owner, _jobs.finished_at).where(
         _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
     )

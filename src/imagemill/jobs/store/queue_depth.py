@@ -1,4 +1,4 @@
-"""How full the queues are: read from the indexes of open jobs alone, whatever else the table holds."""
+"""The depth and workload of queues, read from the indexes of open jobs only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _RUNNING = sa.text("SELECT queue, count(*) FROM jobs WHERE status = 'running' GR
 
 @dataclass(slots=True)
 class Depth:
-    """``oldest_s``: age of the oldest claimable job; 0 without one."""
+    """The jobs of a queue. ``oldest_s``: age of the oldest claimable job in seconds; 0 without one."""
 
     queued: int = 0
     retrying: int = 0
@@ -33,12 +33,12 @@ class Depth:
 def measure(
     conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
 ) -> dict[str, Depth]:
-    """By queue, those that ever had a job; jobs that wait for others are not counted."""
+    """Return the depth of each queue that ever had a job; jobs that wait for others are not counted."""
     depths = {queue: Depth() for queue in conn.execute(sa.select(tables.queues.c.name)).scalars()}
     for lane, count, first in conn.execute(_CLAIMABLE):
         depth = depths.setdefault(key_of(conn, lane).queue, Depth())
         depth.queued += count
-        # Ids begin with the instant of submission, so the index knows the oldest job of a lane.
+        # Ids begin with the time of submission, so the index gives the oldest job of a lane.
         depth.oldest_s = max(depth.oldest_s, (now - uuid7_us(first)) / SECOND)
     for queue, count in conn.execute(_PARKED):
         depths.setdefault(queue, Depth()).retrying = count
@@ -48,7 +48,7 @@ def measure(
 
 
 LATELY_US = 300 * SECOND
-"""How far back work that was done tells how fast a queue is."""
+"""The recent time whose finished work gives the speed of a queue: 300 s."""
 
 
 _WAITING_S = sa.text(
@@ -63,7 +63,7 @@ _DONE = sa.text(
 def workload(
     conn: sa.Connection, key_of: Callable[[sa.Connection, int], LaneKey], now: int
 ) -> dict[str, Workload]:
-    """By queue."""
+    """Return the workload of each queue."""
     waiting: dict[str, float] = {}
     for lane, seconds in conn.execute(_WAITING_S):
         queue = key_of(conn, lane).queue

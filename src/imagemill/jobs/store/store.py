@@ -33,9 +33,9 @@ FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
 class JobStore:
     """Jobs with their events, artifacts and lanes.
 
-    ``policy`` chooses the job a slot takes. ``record_writers`` write what a success leaves besides its job,
-    in the same transaction; ``file_references`` say which of some blob keys something besides a job still
-    refers to.
+    ``policy`` chooses the job a slot takes. ``record_writers`` write the additional rows of a success, in the
+    same transaction; ``file_references`` return those of the blob keys that something besides a job refers
+    to.
     """
 
     def __init__(
@@ -54,31 +54,34 @@ class JobStore:
         self._submitting = SubmitStore(lanes)
         self._claiming = ClaimStore(lanes, policy)
         self._finish = partial(finish.finish, lanes, record_writers or {})
-        # Bound once: the group commit tells kinds of writes apart by identity.
+        # Bound once: the group commit distinguishes kinds of writes by identity.
         self.submit_write = cast(Write, self._submitting.submit)
         self.claim_write = cast(Write, self._claiming.claim)
 
     # Writes of jobs
 
     def begin_submit(self, submission: Submission) -> "Future[Accepted]":
-        """Accept the jobs, durably once the future is done. Raises `Conflict` for a key used otherwise,
-        `CreditsInsufficient` and `Refused` with nothing stored."""
+        """Accept the jobs; they are durable once the future is done.
+
+        Raises `Conflict` for a key used with another body, `CreditsInsufficient` and `Refused`; nothing is
+        stored then.
+        """
         return self._database.begin(self.submit_write, submission)
 
     def submit(self, submission: Submission) -> Accepted:
         return self._write(self.submit_write, submission)
 
     def claim_next(self, ask: ClaimRequest) -> Claim | None:
-        """The best job for the slot that asks, now running, or None when there is nothing for it."""
+        """Claim the best job for the slot; None when there is none."""
         return self._write(self.claim_write, ask)
 
     def finish_and_claim(self, finish: Finish, ask: ClaimRequest) -> tuple[WriteResult, WriteResult]:
-        """End one attempt and claim the next job in the same transaction: as `finish`, as `claim_next`."""
+        """End one attempt and claim the next job in one transaction; return both results."""
         ended, claimed = self._database.run((self._finish, finish), (self.claim_write, ask))
         return ended, claimed
 
     def sent(self, claim: Claim, reference: str) -> None:
-        """Keep the backend's reference of the claim's render. Raises `Superseded`."""
+        """Store the backend's reference of the claim's render. Raises `Superseded`."""
         self._write(heartbeat.sent, RenderSent(claim, reference))
 
     def record_heartbeats(self, beats: Sequence[Heartbeat]) -> list[HeartbeatReply]:
@@ -88,8 +91,10 @@ class JobStore:
         ]
 
     def finish(self, finish: Finish) -> JobStatus:
-        """End the claim's attempt; the status the job has then. Raises `Superseded` and changes nothing
-        when the claim is void."""
+        """End the claim's attempt and return the job's new status.
+
+        Raises `Superseded` and changes nothing when the claim is void.
+        """
         return self._write(self._finish, finish)
 
     def cancel(self, cancel: Cancel) -> JobStatus:
@@ -107,15 +112,15 @@ class JobStore:
         return self._write(finish.expire, expire)
 
     def release_retries(self, unpark: ReleaseRetries) -> int | None:
-        """Free the retries that are due; the instant at which the next one is, or None."""
+        """Make due retries claimable; return the time at which the next is due, in microseconds, or None."""
         return self._write(finish.release_retries, unpark)
 
     def delete_jobs(self, ids: Sequence[str]) -> None:
-        """With their events, artifacts and deliveries."""
+        """Delete jobs with their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
 
     def mark_files_deleted(self, keys: Sequence[str]) -> None:
-        """From now on the artifacts say that these files are gone."""
+        """Mark the artifacts of these files as deleted."""
         if keys:
             self._write(queries.mark_files_deleted, tuple(keys))
 
@@ -141,11 +146,11 @@ class JobStore:
         return self._read(queries.views_by_id, ids)
 
     def batch(self, owner: str, batch: str) -> list[Job]:
-        """In the order of submission; empty for another owner's."""
+        """Return the jobs of a batch in the order of submission; empty for another owner's."""
         return self._read(queries.batch_jobs, owner, batch)
 
     def batches(self, owner: str, before: str | None, limit: int) -> list[str]:
-        """Ids of submissions, the newest first."""
+        """Return the ids of submissions, the newest first."""
         return self._read(queries.batches, owner, before, limit)
 
     def list_jobs(self, wanted: Filter) -> list[Job]:
@@ -164,7 +169,7 @@ class JobStore:
         return self._read(queries.preceding, job)
 
     def queue_position(self, job: Job, now: int) -> QueuePosition:
-        """Where a queued job stands, for `imagemill.domain.placement.explain_wait`."""
+        """Return the position of a queued job, for `imagemill.domain.placement.explain_wait`."""
         before, before_s, more = self._read(queries.work_ahead, job)
         return QueuePosition(before, before_s, more, self._read(self._claiming.fleet, now))
 
@@ -178,11 +183,11 @@ class JobStore:
         return self._read(queries.depths)
 
     def measure(self, now: int) -> dict[str, queue_depth.Depth]:
-        """How full each queue is."""
+        """Return the depth of each queue."""
         return self._read(queue_depth.measure, self._lanes.key_of, now)
 
     def workload(self, now: int) -> dict[str, queue_depth.Workload]:
-        """How much each queue has to do, and how fast it did some lately. Reads all open jobs."""
+        """Return the open work of each queue and its recent speed. Reads all open jobs."""
         return self._read(queue_depth.workload, self._lanes.key_of, now)
 
     def lane(self, lane: int) -> LaneKey:
@@ -195,7 +200,7 @@ class JobStore:
         return self._read(queries.workers_with_leases)
 
     def ended_jobs(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Owner and end of those of the jobs that have ended."""
+        """Return the owner and the end time of those jobs that have ended."""
         return self._read(queries.ended_jobs, ids)
 
     def referenced_files(self, keys: Sequence[str]) -> set[str]:
@@ -215,8 +220,8 @@ def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
         ledger.forget(tx, ids, now_us())
         found = tx.conn.execute(sa.select(jobs.batch, jobs.created_at).where(jobs.id.in_(ids))).all()
         tx.conn.execute(sa.delete(tables.jobs).where(jobs.id.in_(ids)))
-        # A key whose jobs are gone is free again: it must not answer with nothing. Keys are found by their
-        # instant, which is their jobs', as that has an index.
+        # A key whose jobs are deleted is free again: a repeated request must not return an empty batch. Keys
+        # are found by their time, which is that of their jobs and has an index.
         left = sa.exists().where(jobs.owner == keys.c.owner, jobs.batch == keys.c.batch)
         of_these = sa.and_(
             keys.c.created_at.in_({row.created_at for row in found}),

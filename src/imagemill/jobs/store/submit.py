@@ -1,4 +1,4 @@
-"""Writing new jobs: fair-queueing tags, dependencies, the client's index, the first event."""
+"""Writing new jobs with their fair-queueing tags, dependencies, properties and first events."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,22 +21,24 @@ from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from, job_row
 
 _reservations = tables.reservations.c
 _CHUNK = 500
-"""Keys of one question; SQLite takes 32,766 parameters."""
+"""Keys of one statement; SQLite accepts 32,766 parameters."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
 
 
 class _DuplicateInBatch(Exception):
-    """Two requests of one transaction want the same work. Each is run again alone, so that the second sees
-    what became of the first."""
+    """Two requests of one transaction have the same unique key.
+
+    Each is run again alone, so that the second sees the job of the first.
+    """
 
 
 def drop_duplicates(
     tx: Tx, submissions: Sequence[Submission]
 ) -> tuple[list[Submission], Mapping[str, Mapping[str, str]]]:
-    """The submissions without the drafts that are left out, and of each batch the jobs that hold their keys.
+    """Return the submissions without duplicates, and by batch the existing jobs by unique key.
 
-    Of several drafts of one submission with the same key the first stays. A submission of which nothing is
-    left is left out.
+    Of several drafts of one submission with the same key the first stays. A submission that becomes empty is
+    left out.
     """
     asking = [each for each in submissions if any(draft.unique_key for draft in each.drafts)]
     if not asking:
@@ -61,7 +63,7 @@ def drop_duplicates(
 
 
 def _divided(drafts: Sequence[Draft], held: Mapping[str, str]) -> tuple[tuple[Draft, ...], Mapping[str, str]]:
-    """Those that stay, and the holders of the keys of the others."""
+    """Return the drafts that stay, and the existing jobs by unique key for the others."""
     holders = dict(held)
     taken: dict[str, str] = {}
     kept: list[Draft] = []
@@ -76,7 +78,7 @@ def _divided(drafts: Sequence[Draft], held: Mapping[str, str]) -> tuple[tuple[Dr
 
 
 def _held(tx: Tx, submission: Submission) -> dict[str, str]:
-    """Keys of the submission that jobs hold, with the jobs."""
+    """Return the existing jobs by unique key, for keys of the submission."""
     keys = sorted({draft.unique_key for draft in submission.drafts if draft.unique_key})
     held: dict[str, str] = {}
     for start in range(0, len(keys), _CHUNK):
@@ -94,7 +96,7 @@ def _held(tx: Tx, submission: Submission) -> dict[str, str]:
 
 
 def insert_reservations(tx: Tx, submissions: Sequence[Submission]) -> None:
-    """The keys of these drafts; their jobs are written. A key that a lost job had is theirs now."""
+    """Reserve the unique keys for the new jobs, also those of failed jobs. The jobs are written before."""
     rows = [
         {"owner": submission.owner, "key": draft.unique_key, "job_id": draft.id}
         for submission in submissions
@@ -120,7 +122,7 @@ def property_rows(draft: Draft) -> Iterator[Mapping[str, str]]:
 
 
 def index_value(value: Any) -> str:
-    """Equal JSON values, equal text; a long one by its digest."""
+    """Return the text of a JSON value: equal values have equal texts, and a long value gives its digest."""
     text = dump(_sorted(value))
     return text if len(text) <= _MAX_VALUE else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -167,7 +169,7 @@ class SubmitStore:
                     Accepted(submission.batch, tuple(jobs.get(submission.batch, ())), duplicates=left_out)
                 )
             else:
-                # Read after the insert: the earlier request may be one of this very transaction.
+                # Read after the insert: the earlier request may be in the same transaction.
                 answers.append(Accepted(batch, _jobs_of(tx, batch), repeated=True))
         return answers
 
@@ -187,10 +189,10 @@ class SubmitStore:
                     tx.queues_with_work.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
         rows = [{**job_row(job), "held": held.get(job.id)} for job in everything]
-        # Another write of the transaction may have left events for later already: these jobs' own join them.
+        # Another write of the transaction may have postponed events already; those of these jobs join them.
         tx.insert_late(_INSERT_JOB, rows, first=True)
         event_log.append(tx, entries)
-        # The rest of the transaction may look for these jobs: a claim does.
+        # The rest of the transaction may read these jobs, for example a claim.
         tx.insert_now()
         drafts = [draft for submission in submissions for draft in submission.drafts]
         insert_reservations(tx, submissions)
@@ -255,7 +257,7 @@ def _first_event(job: Job) -> event_log.EventEntry:
 
 
 def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:
-    """The batch of an earlier request with this key, or None after noting the key as ours."""
+    """Return the batch of an earlier request with this key, or store the key and return None."""
     if submission.idempotency_key is None:
         return None
     row = {
@@ -265,10 +267,10 @@ def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:
         "batch": submission.batch,
         "created_at": submission.now,
     }
-    # On PostgreSQL the insert waits for a concurrent one with the same key, so two never both win.
+    # On PostgreSQL the insert waits for a concurrent one with the same key, so only one succeeds.
     table = tables.submissions
     taken = tx.insert(table).values(row).on_conflict_do_nothing().returning(table.c.key)
-    # The row itself, as PostgreSQL's driver counts an insert as -1 rows.
+    # The row itself is returned, since PostgreSQL's driver counts an insert as -1 rows.
     if tx.conn.execute(taken).first() is not None:
         return None
     digest, batch = tx.conn.execute(
@@ -289,7 +291,7 @@ def _jobs_of(tx: Tx, batch: str) -> tuple[Job, ...]:
 
 
 class _Tags:
-    """Virtual seconds handed out one after the other within the stretch an owner took from a queue."""
+    """The start tags of new jobs: successive virtual seconds of the share of an owner in a queue."""
 
     def __init__(self) -> None:
         self._next: dict[tuple[str, str], float] = {}
@@ -328,7 +330,7 @@ def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
 
 
 def _advance_share(tx: Tx, queue: str, owner: str, virtual_time: float, stretch: float) -> float:
-    """Move the owner's last finish on; where it is then. One statement, so concurrent submits add up."""
+    """Advance and return the owner's last virtual finish. One statement, so concurrent submissions add up."""
     parameters = {
         "queue": queue,
         "owner": owner,

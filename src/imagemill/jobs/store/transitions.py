@@ -1,7 +1,7 @@
-"""Every change of a job's state but the claim: finish, retry, cancel, expire, take back.
+"""Every change of a job's status except the claim: finish, retry, cancel, expire, reclaim.
 
 All go through `apply`: the rows are locked, the change is checked against the transition table, the UPDATE
-names its precondition, and the event and what depends on the job follow in the same transaction.
+names its precondition, and the event and the changes of dependent jobs follow in the same transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ _jobs = tables.jobs.c
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What a change needs to know of the row it changes."""
+    """The columns of a locked job that a change needs."""
 
     id: str
     queue: str
@@ -56,9 +56,9 @@ class Change:
     run_after: int | None = None
     avoid_node: str | None = None
     avoid_until: int | None = None
-    """Without ``avoid_node``: until then only the node it was on may take the job."""
+    """Without ``avoid_node``: the time until which the job is reserved for its node."""
     keep_reference: bool = False
-    """The render may still go on at the backend: leave the way back to it."""
+    """Whether the render may still run at the backend, so that its reference must be kept."""
     artifacts: tuple[Artifact, ...] = ()
 
 
@@ -113,7 +113,7 @@ def lock(tx: Tx, ids: Iterable[str]) -> dict[str, Locked]:
 
 
 def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Locked]:
-    """Rows another process holds are left to it."""
+    """Lock and return rows, without those another process has locked."""
     statement = _LOCKED.where(condition).order_by(_jobs.id).limit(limit).with_for_update(skip_locked=True)
     return [locked_from(row) for row in tx.conn.execute(statement)]
 
@@ -125,20 +125,20 @@ def locked_from(row: Sequence[Any]) -> Locked:
 
 
 def apply(tx: Tx, changes: Sequence[Change]) -> None:
-    """The rows of ``changes`` are locked, each once. What depends on them follows, however long the chain."""
+    """Apply changes of locked rows, one each, and then those of all jobs that depend on them."""
     while changes:
         changes = _apply(tx, changes)
 
 
 def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
-    """What has to change because of these changes."""
+    """Apply the changes and return those that follow for dependent jobs."""
     ended = {change.row.id: change for change in changes if change.to.is_terminal}
     depending = [_DEPENDENTS.call({"ids": sorted(ended)})] if ended else []
     applied, *dependents = run_together(
         tx.conn, _APPLY.call_many([_parameters(change) for change in changes]), *depending
     )
     if applied.changed != len(changes):
-        raise IllegalTransition(f"{len(changes)} jobs were to change, {applied.changed} did")
+        raise IllegalTransition(f"{len(changes)} jobs should have changed, but {applied.changed} did")
     tx.insert_late(
         _INSERT_ARTIFACT, [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
     )
@@ -155,7 +155,7 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
 
 
 def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
-    """A change into a terminal status, with the event that belongs to it."""
+    """Return a change into a terminal status, with its event."""
     return Change(row, to, at, terminal_event(to), **more)
 
 
@@ -181,7 +181,7 @@ def _parameters(change: Change) -> dict[str, Any]:
 
 
 def _due(change: Change, held: int) -> Settlement:
-    """What was delivered is paid, nothing else."""
+    """Return the settlement of the held credits: only delivered results are charged."""
     is_paid = change.to is JobStatus.SUCCEEDED and bool(change.artifacts)
     return Settlement(change.row.id, change.row.owner, held, is_paid, change.at)
 
@@ -211,8 +211,10 @@ _RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status 
 
 
 def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:
-    """What depends on a finished job is released, or has to be cancelled with it. ``pairs``: ended jobs and
-    those that need them."""
+    """Release the jobs that depend on finished ones, or return the changes that cancel them.
+
+    ``pairs``: ended jobs with those that need them.
+    """
     if not pairs:
         return ()
     waiting = {

@@ -158,7 +158,7 @@ class AvatarInput(CharacterPictureInput):
     prompt: Text = ""
 
     @property
-    def wish(self) -> str:
+    def request(self) -> str:
         return self.prompt
 
 
@@ -182,7 +182,7 @@ class StickerInput(CharacterPictureInput):
         return self
 
     @property
-    def wish(self) -> str:
+    def request(self) -> str:
         return self.custom_instructions
 
 

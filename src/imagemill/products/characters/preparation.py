@@ -23,7 +23,7 @@ from imagemill.recipes.base import PrepareContext
 
 @dataclass(frozen=True, slots=True)
 class CharacterTools:
-    """What the recipes of characters need in a worker, the same for all jobs of a process."""
+    """The tools that all jobs of a process share."""
 
     store: CharacterStore
     translator: Translator
@@ -34,7 +34,7 @@ class CharacterTools:
 
 @dataclass(frozen=True, slots=True)
 class JobTools:
-    """What the recipes of characters need to prepare one job."""
+    """The tools for preparing one job."""
 
     store: CharacterStore
     translator: Translator

@@ -35,7 +35,7 @@ from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe, Resou
 
 
 class Tools(Protocol):
-    """What preparing a job needs; `imagemill.products.characters.preparation.JobTools` is the real one."""
+    """The tools for preparing an input; see `imagemill.products.characters.preparation.JobTools`."""
 
     def look(self, sheet: CharacterSheet) -> Appearance:
         """Return a character in words that a checkpoint understands."""
@@ -105,7 +105,7 @@ def scene(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     )
 
 
-def build_planner(settings: CharacterSettings) -> CharacterPlanner:
+def make_planner(settings: CharacterSettings) -> CharacterPlanner:
     """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
     if settings.cutout_model is None:
         return CharacterPlanner(settings)
@@ -250,7 +250,7 @@ def _user_texts(input_: PictureInput) -> list[str]:
 
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details = _translation_details([look], input_.wish)
+    details = _translation_details([look], input_.request)
     if input_.reference:
         details["dominantColour"] = tools.palette(input_.reference).dominant
     return Prepared(input_.model_copy(update={"look": look}), details)
@@ -259,7 +259,7 @@ def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
     """Translate the sheet, and choose the key colour by the reference or the character's present avatar."""
     look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details, update = _translation_details([look], input_.wish), {"look": look}
+    details, update = _translation_details([look], input_.request), {"look": look}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
@@ -292,6 +292,6 @@ def _translation_details(
 
 
 def recipes(settings: CharacterSettings, tools: ToolsOf) -> list[Recipe]:
-    """Return all of them. Raises `ValueError`; see `build_planner`."""
-    planner = build_planner(settings)
+    """Return all character recipes. Raises ValueError; see `make_planner`."""
+    planner = make_planner(settings)
     return [make(planner, tools) for make in (avatar, sticker, cover, scene)]

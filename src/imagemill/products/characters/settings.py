@@ -55,6 +55,8 @@ class SamplingSettings(JsonSetting):
 
 
 class CharacterSettings(SettingsGroup):
+    """Avatars, stickers, covers and scenes of characters."""
+
     thumbnail_px: ClassVar[int] = 256
     """Longer side of a thumbnail in pixels."""
     translations_days: ClassVar[float] = 90.0
@@ -125,6 +127,8 @@ class CharacterSettings(SettingsGroup):
 
 
 class LlmSettings(SettingsGroup):
+    """Language model for translations."""
+
     answer_bytes: ClassVar[int] = 64 * 1024
     """Largest response in bytes that is read: many times what 800 tokens take."""
     retry_after_s: ClassVar[float] = 5.0

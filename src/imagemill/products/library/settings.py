@@ -18,6 +18,8 @@ class PictureSettings(JsonSetting):
 
 
 class LibrarySettings(SettingsGroup):
+    """Model library."""
+
     model: str = Field(
         default=DEFAULT_MODEL,
         description="AIR of the checkpoint that renders the model library.",

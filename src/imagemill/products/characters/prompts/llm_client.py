@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from imagemill.domain.errors import ImagemillError
+from imagemill.net.backoff import retry_after_s
 from imagemill.products.characters.settings import LlmSettings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _ANSWER_TOKENS = 800
 """Maximum tokens of an answer; several times the length of fifteen tags or a short description."""
 _RETRY_DEFAULT_S = 1.0
 _FAILURES = 3
-"""Consecutive failures after which the endpoint is not called for `LlmRules.cooldown_s`; each may take the
+"""Consecutive failures after which the endpoint is not called for `LlmSettings.rest_s`; each may take the
 whole timeout."""
 
 
@@ -110,7 +110,8 @@ class LlmClient:
         }
         reply = self._post(body, end)
         if reply.status == 429 or reply.status >= 500:
-            pause_s = _retry_after_s(reply.headers)
+            asked_s = retry_after_s(reply.headers.get("retry-after"))
+            pause_s = _RETRY_DEFAULT_S if asked_s is None else asked_s
             if pause_s > min(self._settings.retry_after_s, end - self._clock()):
                 raise LlmFailed(f"the language model answered {reply.status}; a retry is not possible yet")
             time.sleep(pause_s)
@@ -138,21 +139,6 @@ class LlmClient:
             if self._clock() > end:
                 raise LlmFailed("the language model took too long")
         return bytes(received)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    text = headers.get("retry-after", "")
-    if not text:
-        return _RETRY_DEFAULT_S
-    try:
-        pause_s = float(text)
-    except ValueError:
-        try:
-            pause_s = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
-            return _RETRY_DEFAULT_S
-    # NaN is not equal to itself.
-    return max(0.0, pause_s) if pause_s == pause_s else _RETRY_DEFAULT_S
 
 
 def _content(body: bytes) -> str:

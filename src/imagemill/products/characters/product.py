@@ -1,0 +1,85 @@
+"""Characters: avatars, stickers, covers and scenes made from character sheets."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from imagemill.products.base import Product, ProductContext, ProductParts
+
+if TYPE_CHECKING:
+    import typer
+    from pydantic import BaseModel
+
+    from imagemill.api.base import ApiModule
+    from imagemill.jobs.store.finish import RecordWriters
+    from imagemill.jobs.store.store import FileReferences
+    from imagemill.products.characters.settings import CharacterSettings
+    from imagemill.safety.chain import Check
+
+_RECIPES = ("avatar", "sticker", "cover", "scene")
+
+
+class Characters(Product):
+    name = "characters"
+    blob_prefix = "characters/"
+    check_names = ("characters",)
+
+    def settings_groups(self) -> "Mapping[str, type[BaseModel]]":
+        from imagemill.products.characters.settings import CharacterSettings, LlmSettings
+
+        return {"characters": CharacterSettings, "llm": LlmSettings}
+
+    def record_writers(self) -> "RecordWriters":
+        from imagemill.products.characters.records import CharacterImage
+        from imagemill.products.characters.store import record_images
+
+        return {CharacterImage: record_images}
+
+    def file_references(self) -> "FileReferences":
+        from imagemill.products.characters.store import referenced_files
+
+        return referenced_files
+
+    def checks(self, settings: Mapping[str, Any]) -> "Mapping[str, Check]":
+        from imagemill.safety.words import RecipeBlockedWords
+
+        terms = settings["characters"].blocked_words
+        return {"characters": RecipeBlockedWords("characters", terms, _RECIPES)} if terms else {}
+
+    def commands(self) -> "Mapping[str, typer.Typer]":
+        from imagemill.products.characters import commands
+
+        return {"characters": commands.commands}
+
+    def build(self, context: ProductContext) -> "CharacterParts":
+        return CharacterParts(context)
+
+
+class CharacterParts(ProductParts):
+    def __init__(self, context: ProductContext) -> None:
+        from imagemill.products.characters.preparation import CharacterTools
+        from imagemill.products.characters.prompts.llm_client import open_client
+        from imagemill.products.characters.prompts.translator import Translator
+        from imagemill.products.characters.recipes import recipes
+        from imagemill.products.characters.store import CharacterStore, TranslationStore
+
+        self._settings: CharacterSettings = context.settings["characters"]
+        self._llm = open_client(context.settings["llm"])
+        self._store = CharacterStore(context.database)
+        self._translations = TranslationStore(context.database)
+        self._translator = Translator(self._llm, self._translations)
+        self.recipes = recipes(self._settings, CharacterTools(self._store, self._translator).for_job)
+
+    def api(self) -> "ApiModule":
+        from imagemill.products.characters.routes import api_module
+
+        return api_module(self._settings, self._store)
+
+    def prune(self) -> None:
+        self._translations.prune_after(self._settings.translations_days)
+
+    def close(self) -> None:
+        if self._llm is not None:
+            self._llm.close()
+
+
+PRODUCT = Characters()
