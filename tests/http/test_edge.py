@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from imagemill.web import problems
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules
-from imagemill.web.policies import Cors, PathPolicies, PathPolicy
+from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from tests.conftest import Server, image_job
 from tests.http.support import count_jobs, events_of, first, formats, problem
 from tests.http.test_bad_requests import raw_answer
@@ -207,7 +207,7 @@ def test_a_bug_is_a_problem_that_tells_nothing() -> None:
     async def broken() -> None:
         raise RuntimeError("the password is hunter2")
 
-    policies = PathPolicies([PathPolicy("/v1/", None, cors=Cors.CONTRACT)])
+    policies = PathPolicies([PathPolicy("/v1/", None, cors=CorsClass.CONTRACT)])
     client = TestClient(
         EdgeMiddleware(app, EdgeRules(hosts=["testserver"], body_bytes=1000), policies),
         raise_server_exceptions=False,

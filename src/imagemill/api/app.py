@@ -22,7 +22,7 @@ from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced, behind_proxies
-from imagemill.web.policies import Cors, PathPolicies, PathPolicy
+from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
 _DESCRIPTION = (
@@ -39,7 +39,7 @@ _OWN = ""
 
 
 def _public(path: str, **changes: Any) -> PathPolicy:
-    return PathPolicy(path, None, **{"cors": Cors.NONE, "caching": None, **changes})
+    return PathPolicy(path, None, **{"cors": CorsClass.NONE, "caching": None, **changes})
 
 
 PUBLIC = (
@@ -51,8 +51,8 @@ PUBLIC = (
     _public("/docs/", page_csp=INLINE_SCRIPT_CSP),
     _public("/redoc", page_csp=INLINE_SCRIPT_CSP),
     _public("/static-offline-docs/"),
-    _public("/blobs/", cors=Cors.CONTRACT, on_every_host=True),  # their URLs are signed
-    PathPolicy("/metrics", Scope.METRICS_READ, cors=Cors.NONE, caching=None, traced=False),
+    _public("/blobs/", cors=CorsClass.CONTRACT, on_every_host=True),  # their URLs are signed
+    PathPolicy("/metrics", Scope.METRICS_READ, cors=CorsClass.NONE, caching=None, traced=False),
 )
 
 

@@ -14,7 +14,7 @@ from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.web.http import Whole, json_response, one_of
-from imagemill.web.policies import Cors, PathPolicy
+from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.routing import ContractRoute, RequestModel, ResponseModel, immutable
 
 Word = Annotated[str, Field(max_length=200)]
@@ -271,10 +271,18 @@ DIALECT = ApiModule(
     callback=no_callback,
     policies=(
         PathPolicy(
-            "/v2/resources", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+            "/v2/resources",
+            Scope.MODELS_READ,
+            Scope.MODELS_WRITE,
+            requires_token=True,
+            cors=CorsClass.CONTRACT,
         ),
         PathPolicy(
-            "/v2/resources/", Scope.MODELS_READ, Scope.MODELS_WRITE, requires_token=True, cors=Cors.CONTRACT
+            "/v2/resources/",
+            Scope.MODELS_READ,
+            Scope.MODELS_WRITE,
+            requires_token=True,
+            cors=CorsClass.CONTRACT,
         ),
     ),
     tags={"models": "The registry of checkpoints and LoRAs by AIR, with the files that nodes have of them."},

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.dependencies import ServicesDep
 from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
@@ -24,7 +25,7 @@ from imagemill.jobs.inputs import StoredInput
 from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.web import openapi
 from imagemill.web.auth import caller
-from imagemill.web.http import json_response
+from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, ResponseModel
 
@@ -107,22 +108,22 @@ _BODY: dict[str, Any] = {
             "multipart/form-data": _FORM,
         },
     },
-    "responses": {
-        "413": {"description": "It has more bytes than are accepted"},
-        "415": {"description": "It is no PNG, JPEG or WebP, whatever it is called"},
-        "422": {"description": "It is damaged, too large, animated, or has something else in it"},
-    },
+}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    413: {"description": "The file has more bytes than are accepted."},
+    415: {"description": "The file is no PNG, JPEG or WebP, whatever it is called."},
+    422: {"description": "The file is damaged, too large, animated, or contains something else."},
 }
 
 
-class UploadedPicture(ResponseModel):
+class Upload(ResponseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "key": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08.png",
-                    "url": "http://localhost:8000/blobs/inputs/a1b2c3/9f86d081884c7d65/image.png?exp=1767229200&sig=...",
-                    "urlExpiresAt": "2026-01-31T13:00:00+00:00",
+                    "key": "blob:inputs/6f1ed002/9f86d081884c/picture.png",
+                    "url": "http://localhost:8000/blobs/inputs/6f1ed002/9f86d081884c/picture.png?exp=1&sig=...",
+                    "urlExpiresAt": "2026-01-31T12:00:00+00:00",
                     "width": 512,
                     "height": 512,
                     "mediaType": "image/png",
@@ -131,83 +132,81 @@ class UploadedPicture(ResponseModel):
         }
     )
 
-    key: str = Field(description="Inputs of jobs name the picture as `blob:` and this key.")
-    url: str = Field(description="The address of the picture. It needs no key, for a limited time.")
-    url_expires_at: datetime
+    key: str = Field(description="Names the picture in jobs, wherever they take one.")
+    url: str = Field(description="Where it can be fetched without a key, for a limited time.")
+    url_expires_at: datetime | None
     width: int = Field(description="Pixels.")
-    height: int = Field(description="Pixels.")
+    height: int
     media_type: str
 
 
-class UploadRoutes:
-    def __init__(self, services: Services) -> None:
-        self._services = services
+router = APIRouter(tags=["uploads"], route_class=ApiRoute)
+files = APIRouter(tags=["files"])
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(tags=["uploads"])
-        routes.add_api_route(
-            PATH,
-            self.upload,
-            methods=["POST"],
-            summary="Upload a picture for use in jobs",
-            status_code=201,
-            response_model=UploadedPicture,
-            openapi_extra=_BODY,
-            route_class_override=ApiRoute,
+
+@router.post(
+    PATH,
+    summary="Upload a picture for use in jobs",
+    status_code=201,
+    response_model=Upload,
+    responses=_REFUSED,
+    openapi_extra=_BODY,
+)
+async def upload_picture(request: Request, services: ServicesDep) -> Response:
+    form = request.headers.get("content-type", "").lower().startswith("multipart/")
+    async with _form_file(request) if form else _body_file(request) as file:
+        kept = await asyncio.to_thread(
+            _keep, services, caller(request).owner, "file" if form else "body", file
         )
-        routes.add_api_route(
-            _SERVED,
-            self.served,
-            methods=["GET"],
-            summary="An uploaded picture, by a signed URL",
-            response_class=Response,
-            openapi_extra=openapi.answered(200, "The picture", *EXTENSIONS),
-            tags=["blobs"],
-        )
-        return routes
-
-    async def upload(self, request: Request) -> Response:
-        form = request.headers.get("content-type", "").lower().startswith("multipart/")
-        async with _form_file(request) if form else _body_file(request) as file:
-            kept = await asyncio.to_thread(self._keep, request, "file" if form else "body", file)
-        return json_response(self._body(request, kept), 201)
-
-    def _keep(self, request: Request, field: str, file: BinaryIO) -> StoredInput:
-        file.seek(0)
-        return self._services.inputs.keep(field, file.read(), caller(request).owner)
-
-    def _body(self, request: Request, kept: StoredInput) -> dict[str, Any]:
-        wire = self._services.response_config
-        base = wire.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
-        signed = wire.signer.sign(kept.key)
-        return {
+    signed = services.response_config.signer.sign(kept.key)
+    base = base_url(request, services.response_config.public_url)
+    return json_response(
+        {
             "key": kept.name,
             "url": f"{base}/blobs/{kept.key}?{signed.query}",
             "urlExpiresAt": moment(signed.expires_at),
             "width": kept.info.width,
             "height": kept.info.height,
             "mediaType": kept.info.media_type,
-        }
-
-    async def served(self, mark: str, digest: str, name: str, exp: str = "", sig: str = "") -> Response:
-        key = f"inputs/{mark}/{digest}/{name}"
-        if not self._services.response_config.signer.check(key, exp, sig):
-            raise HTTPException(403, "this URL is wrong or has expired; upload the picture again")
-        left_s = max(0, int(exp) - now_us() // SECOND)
-        headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
-        media_type, blobs = media_type_of(name), self._services.blobs
-        if (path := await asyncio.to_thread(blobs.location, key)) is not None:
-            return FileResponse(path, media_type=media_type, headers=headers)
-        try:
-            data = await asyncio.to_thread(blobs.get, key)
-        except NotFound as error:
-            raise HTTPException(404, "the picture is gone: its retention is over") from error
-        return Response(data, media_type=media_type, headers=headers)
+        },
+        201,
+    )
 
 
+def _keep(services: Services, owner: str, field: str, file: BinaryIO) -> StoredInput:
+    file.seek(0)
+    return services.inputs.keep(field, file.read(), owner)
+
+
+@files.get(
+    _SERVED,
+    summary="Read an uploaded picture by its signed URL",
+    response_class=Response,
+    openapi_extra=openapi.answered(200, "The picture.", *EXTENSIONS),
+)
+async def get_uploaded_picture(
+    services: ServicesDep, mark: str, digest: str, name: str, exp: str = "", sig: str = ""
+) -> Response:
+    key = f"inputs/{mark}/{digest}/{name}"
+    if not services.response_config.signer.check(key, exp, sig):
+        raise HTTPException(403, "this URL is wrong or has expired; upload the picture again")
+    left_s = max(0, int(exp) - now_us() // SECOND)
+    headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
+    media_type, blobs = media_type_of(name), services.blobs
+    if (path := await asyncio.to_thread(blobs.location, key)) is not None:
+        return FileResponse(path, media_type=media_type, headers=headers)
+    try:
+        data = await asyncio.to_thread(blobs.get, key)
+    except NotFound as error:
+        raise HTTPException(404, "the picture is gone: its retention is over") from error
+    return Response(data, media_type=media_type, headers=headers)
+
+
+router.include_router(files)
 DIALECT = ApiModule(
     name="uploads",
-    router=lambda services, _: UploadRoutes(services).router(),
+    router=router,
     callback=no_callback,
     policies=(PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),),
+    tags={"uploads": "Bring a picture once and name it in any number of jobs."},
 )

@@ -20,7 +20,7 @@ from imagemill.domain.errors import (
 from imagemill.quotas.service import RequestLimiter
 from imagemill.web.http import is_same_site
 from imagemill.web.middleware import client_address
-from imagemill.web.policies import AUDITED, ERROR_SHAPE, POLICY, SAFE, UNDECLARED, Cors, PathPolicy
+from imagemill.web.policies import AUDITED, ERROR_SHAPE, POLICY, SAFE, UNDECLARED, CorsClass, PathPolicy
 from imagemill.web.problems import STATUSES, problem_of
 from imagemill.web.rate_limit import counted
 
@@ -181,7 +181,7 @@ def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials)
 
 def _check_site(scope: Scope, method: str) -> None:
     acts = method not in SAFE or scope["type"] == "websocket"
-    if acts and scope[POLICY].cors is Cors.OWN and not is_same_site(HTTPConnection(scope)):
+    if acts and scope[POLICY].cors is CorsClass.OWN and not is_same_site(HTTPConnection(scope)):
         raise Forbidden("this route may not be called from another site's page")
 
 

@@ -99,7 +99,7 @@ def router(
     @routes.head(PATH + "/{name}", include_in_schema=False)
     @routes.get(
         PATH + "/{name}",
-        tags=["blobs"],
+        tags=["files"],
         summary="A picture, by a signed URL from a job's answer",
         response_class=Response,
         responses={

@@ -31,7 +31,7 @@ class ErrorShape:
     model: type[BaseModel]
 
 
-class Cors(Enum):
+class CorsClass(Enum):
     """Which pages of other sites may read the answers."""
 
     NONE = auto()
@@ -57,7 +57,7 @@ class PathPolicy:
     """Changes are written to the audit log, as are all that need a scope of `AUDITED`."""
     errors: ErrorShape | None = None
     """None means problems of RFC 9457."""
-    cors: Cors = Cors.OWN
+    cors: CorsClass = CorsClass.OWN
     caching: str | None = "no-store"
     """The Cache-Control of answers that set none; None sends no such header."""
     page_csp: bytes | None = None
@@ -76,7 +76,7 @@ class PathPolicy:
 AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
 """Scopes to change what belongs to everybody."""
 
-UNDECLARED = PathPolicy("", Scope.ADMIN, Scope.ADMIN, cors=Cors.NONE, caching=None)
+UNDECLARED = PathPolicy("", Scope.ADMIN, Scope.ADMIN, cors=CorsClass.NONE, caching=None)
 
 
 class PathPolicies:

@@ -58,9 +58,9 @@ class CorsHeaders:
         return _PREFLIGHT if origins is not None and origins.headers(scope) else None
 
     def _of(self, policy: PathPolicy) -> "_Origins | None":
-        if policy.cors is policies.Cors.CONTRACT:
+        if policy.cors is policies.CorsClass.CONTRACT:
             return self._contract
-        return self._own if policy.cors is policies.Cors.OWN else None
+        return self._own if policy.cors is policies.CorsClass.OWN else None
 
 
 class _Origins:

@@ -44,15 +44,19 @@ from imagemill.web.http import (
     request_trace,
 )
 from imagemill.web.openapi import PRICED
-from imagemill.web.policies import Cors, PathPolicy
+from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.problems import field_errors
 
 NAME = "civitai.v1"
 _QUERY = "/v1/consumer/jobs/query"
 POLICIES = (
-    PathPolicy(_QUERY, Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True, cors=Cors.CONTRACT),
-    PathPolicy("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.CONTRACT),
-    PathPolicy("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.CONTRACT),
+    PathPolicy(_QUERY, Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True, cors=CorsClass.CONTRACT),
+    PathPolicy(
+        "/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.CONTRACT
+    ),
+    PathPolicy(
+        "/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.CONTRACT
+    ),
 )
 _PAGE = 50
 

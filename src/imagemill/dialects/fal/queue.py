@@ -27,7 +27,7 @@ from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import View
 from imagemill.web.auth import caller
 from imagemill.web.http import flag, json_response
-from imagemill.web.policies import Cors, PathPolicy
+from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
@@ -205,8 +205,8 @@ DIALECT = ApiModule(
     document="fal",
     tags={"fal": "The queue and the direct calls of fal.ai, as its clients call them."},
     policies=(
-        PathPolicy(KEYS, None, cors=Cors.NONE),
-        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.NONE),
-        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=Cors.NONE),
+        PathPolicy(KEYS, None, cors=CorsClass.NONE),
+        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
+        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
     ),
 )

@@ -359,7 +359,7 @@ _GONE = "the picture is gone: it was deleted"
 
 
 def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
-    routes = APIRouter(tags=["blobs"])
+    routes = APIRouter(tags=["files"])
 
     async def served(
         folder: str, subject: str, kind: str, file: str, exp: str = "", sig: str = ""
