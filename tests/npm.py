@@ -19,9 +19,9 @@ class Installed:
     folder: Path
     node: list[str]
 
-    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = 100) -> str:
         """Run a program of the folder and return what it prints."""
-        return execute([*self.node, *arguments], self.folder, environment)
+        return execute([*self.node, *arguments], self.folder, environment, seconds)
 
 
 def install(source: Path, folder: Path) -> Installed:
@@ -32,9 +32,11 @@ def install(source: Path, folder: Path) -> Installed:
     return Installed(folder, node)
 
 
-def execute(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+def execute(
+    command: list[str], folder: Path, environment: Mapping[str, str] | None = None, seconds: float = 100
+) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=115, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -19,6 +19,7 @@ _FIRST = (
     "tests/durability/test_kill",
     "tests/chaos/",
     "tests/fuzz/",
+    "tests/openapi/",
     "tests/durability/",
     "tests/rolling/",
     "tests/cli/",

@@ -156,17 +156,26 @@ def wrong(line: Line, answer: Any) -> str | None:
     is_late = status == HTTPStatus.GATEWAY_TIMEOUT and "x-fal-error-type" in answer.headers
     if status >= 500 and status not in _RETRY and not is_late:
         return f"status {status}"
-    if status in _RETRY and "retry-after" not in answer.headers:
+    is_probe = "/health" in line.operation.path  # its 503 is a finding, and no refusal
+    if status in _RETRY and "retry-after" not in answer.headers and not is_probe:
         return f"status {status} without Retry-After"
     if "traceparent" not in answer.headers:
         return (
             None if status in (400, 431) else "not an answer of ours"
         )  # the server's own, of what is no HTTP
-    declared = line.operation.definition.raw["responses"]
-    said = declared.get(str(status))
+    said = _declared(line, status)
     if said is None:
         return f"status {status} is not declared"
     return _wrong_type(status, said.get("content", {}), answer)
+
+
+def _declared(line: Line, status: int) -> Mapping[str, Any] | None:
+    """The response that the document has for the status, wherever it stands in it."""
+    said = line.operation.definition.raw["responses"].get(str(status))
+    if said is None or "$ref" not in said:
+        return said
+    name = said["$ref"].removeprefix("#/components/responses/")
+    return line.operation.schema.raw_schema["components"]["responses"][name]
 
 
 def _wrong_type(status: int, content: Mapping[str, Any], answer: Any) -> str | None:

@@ -27,7 +27,7 @@ for (const step of JSON.parse(steps)) {
     answers.push({ operation, status: 0, shown: "", sent: "nothing", body: String(error) });
   }
 }
-await page.screenshot({ path: screenshot, fullPage: true });
+await page.screenshot({ path: screenshot });
 console.log(JSON.stringify({ answers, errors }));
 await browser.close();
 
