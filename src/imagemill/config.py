@@ -466,8 +466,7 @@ class CoreSettings(BaseSettings):
         )
 
     def profile_problems(self) -> list[str]:
-        """Return a sentence with the remedy for each setting that the chosen profile requires and that is
-        missing."""
+        """Return a sentence with the remedy for each missing setting that the chosen profile requires."""
         problems: list[str] = []
         if self.profile == "fleet":
             if not self.database.startswith("postgres"):
