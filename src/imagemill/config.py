@@ -444,7 +444,7 @@ class CoreSettings(BaseSettings):
         )
 
     def profile_problems(self) -> list[str]:
-        """What the chosen profile requires and these settings lack, a sentence each with the remedy."""
+        """Return a sentence with the remedy for each missing setting that the chosen profile requires."""
         problems: list[str] = []
         if self.profile == "fleet":
             if not self.database.startswith("postgres"):

@@ -52,7 +52,7 @@ from imagemill.web.routing import ApiRoute, Cursor
 
 
 class Accounts:
-    """What the handlers share."""
+    """The dependencies of the handlers."""
 
     def __init__(self, services: Services, _: object) -> None:
         accounts, forget = services.accounts, services.access.forget

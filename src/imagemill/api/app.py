@@ -100,7 +100,7 @@ def create_app(
     app.router.routes.extend(documents.pages())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
     gate = AuthMiddleware(app, services.access, services.audit, services.throttle)
-    outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, told=meters.request), edge.proxies)
+    outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, on_response=meters.request), edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer, policies)
 
 

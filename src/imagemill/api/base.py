@@ -1,4 +1,4 @@
-"""What a part of the HTTP API declares (`ApiModule`) and may use (`Services`)."""
+"""The declaration of a part of the HTTP API (`ApiModule`) and the services it may use (`Services`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Services:
     submitter: Submitter
     credits: CreditService
     throttle: RequestLimiter | None
-    """None: nobody is held to limits."""
+    """None means no limits."""
     views: ViewLoader
     webhooks: EndpointService
     guard: UrlGuard
@@ -71,7 +71,7 @@ class Services:
     recipes: Mapping[str, Recipe]
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]
-    """What the slots of this process can take now; empty where none runs."""
+    """Returns the jobs that the slots of this process can run now; empty without slots."""
     prompt_chars: int
     wait_s: float
     response_config: ResponseConfig

@@ -1,4 +1,4 @@
-"""What handlers receive by argument. Apart from `imagemill.api.base`, which loads without FastAPI."""
+"""The arguments of handlers. They are apart from `imagemill.api.base`, which loads without FastAPI."""
 
 from typing import Annotated, Any
 

@@ -54,7 +54,7 @@ NAME = "native"
 
 
 class Jobs:
-    """What the handlers share: jobs as this API reads and shows them."""
+    """The dependencies of the handlers: jobs in the form of this API."""
 
     def __init__(self, services: Services, _: object = None) -> None:
         self.services = services

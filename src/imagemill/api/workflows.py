@@ -41,7 +41,7 @@ _PATH = "/api/v1/workflows"
 
 
 class WorkflowRuns:
-    """What the handlers share: jobs from values for a workflow's inputs."""
+    """The dependencies of the handlers: jobs from values for a workflow's inputs."""
 
     def __init__(self, services: Services, _: object) -> None:
         self.services = services

@@ -1,4 +1,4 @@
-"""What is wrong with given settings, in sentences that hold no secret."""
+"""Checks settings; the messages contain no secrets."""
 
 import difflib
 import os

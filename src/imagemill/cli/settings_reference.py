@@ -36,7 +36,7 @@ FIRST_PAGE = (
     "QUOTA__ENABLED",
     "LOG_FORMAT",
 )
-"""What a new installation may have to set."""
+"""Settings that a new installation may need."""
 EXPERT = [
     "DATABASE_POOLER",
     "DATABASE_DIRECT_URL",
@@ -93,7 +93,7 @@ EXPERT = [
     "SIMULATOR__LABELS",
     "SIMULATOR__MODELS",
 ]
-"""What hardly anybody changes; all others are for tuning."""
+"""Settings that are seldom changed; all others are for tuning."""
 
 _HEAD = """\
 # All settings of Imagemill with their defaults. Copy what you change to .env, without its first #.
@@ -356,7 +356,7 @@ def _title(group: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """As one writes it in an environment."""
+    """Return a value in the form of an environment variable."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -381,7 +381,7 @@ def _takes(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any) -> tuple[str, bool]:
-    """What a type is called, and whether there may be no value."""
+    """Return the name of a type and whether the value may be absent."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _kind(get_args(annotation)[0])

@@ -36,7 +36,7 @@ MOST_SCOPES = 1000
 """Most uses of subgraphs; a few small ones that contain each other several times would exhaust the memory."""
 
 AFTER_GENERATE = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-"""What the canvas does with a seed after a run: saved beside the seed, unknown to the server."""
+"""Actions of the canvas on a seed after a run; saved beside the seed and unknown to the server."""
 
 
 # Follow the links of the canvas.

@@ -1,4 +1,4 @@
-"""Who calls: found out before any route runs, so that no route can forget to ask."""
+"""Authentication of requests. It runs before any route, so that no route can omit it."""
 
 import asyncio
 
@@ -32,24 +32,24 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def caller(request: HTTPConnection) -> Caller:
-    """Whom the request is answered for."""
+    """Return the caller of a request."""
     found = request.scope["imagemill.caller"]
     assert isinstance(found, Caller)  # noqa: S101 - the gate puts it there
     return found
 
 
 def audit_target(request: HTTPConnection, target: str) -> None:
-    """For the audit log, where the path does not name what was changed: what was made."""
+    """Set the target in the audit log where the path does not contain it, for example a new id."""
     request.scope["imagemill.target"] = target
 
 
 def audit_change(request: HTTPConnection, change: str) -> None:
-    """For the audit log: what it is now, where the path tells only of whom."""
+    """Set the details of the change in the audit log, such as the new value."""
     request.scope["imagemill.change"] = change
 
 
 async def optional_caller(request: HTTPConnection, access: Access) -> Caller | None:
-    """Who calls a route that needs no key; None for nobody we know."""
+    """Return the caller of a route that needs no key; None for an unknown one."""
     try:
         credentials = _credentials(request.scope)
         found = access.remembered(credentials)
@@ -60,7 +60,7 @@ async def optional_caller(request: HTTPConnection, access: Access) -> Caller | N
 
 
 class AuthMiddleware:
-    """Pure ASGI, behind `imagemill.web.middleware.EdgeMiddleware`."""
+    """Authenticates requests. Pure ASGI, inside `imagemill.web.middleware.EdgeMiddleware`."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class AuthMiddleware:
         scope["imagemill.caller"] = found
 
     def _auditing(self, scope: Scope, send: Send) -> Send:
-        """The line is written before the client hears that it is done."""
+        """Return a ``send`` that writes the audit entry before the response."""
         found: Caller = scope["imagemill.caller"]
 
         async def sending(message: Message) -> None:
@@ -136,7 +136,7 @@ def _detail(scope: Scope, found: Caller) -> str:
 
 
 def _shown(path: str) -> str:
-    """Within a sentence, whatever the client wrote."""
+    """Return a client's text shortened for an error message."""
     return "".join(sign if sign.isprintable() else "?" for sign in path[:200])
 
 
@@ -146,8 +146,10 @@ def _is_audited(method: str, policy: PathPolicy) -> bool:
 
 
 def _credentials(scope: Scope) -> Credentials:
-    """Raises `InvalidInput` for headers that are there twice: whoever checked one before us may have meant
-    the other."""
+    """Return the credentials of a request.
+
+    Raises `InvalidInput` for a repeated header: a proxy may have checked another one of them.
+    """
     authorization = _only(scope, b"authorization")
     acting_for = _only(scope, b"x-imagemill-user")
     return Credentials(
@@ -158,12 +160,12 @@ def _credentials(scope: Scope) -> Credentials:
 def _only(scope: Scope, name: bytes) -> bytes | None:
     values = [value for key, value in scope["headers"] if key == name]
     if len(values) > 1:
-        raise InvalidInput.at(name.decode().title(), "is there more than once; send it once")
+        raise InvalidInput.at(name.decode().title(), "is present more than once; send it once")
     return values[0] if values else None
 
 
 def _text(value: bytes) -> str:
-    """Names of people are sent as UTF-8 by those who can."""
+    """Decode a header: as UTF-8, in which clients may send names, or else as Latin-1."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -171,7 +173,7 @@ def _text(value: bytes) -> str:
 
 
 def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials) -> None:
-    """Where anybody may act, pages of other sites may not act for whoever looks at them."""
+    """Refuse requests without a key from other sites' pages, which may not act for their visitors."""
     if asks and not credentials.token:
         raise Unauthenticated(
             "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted"
@@ -188,7 +190,7 @@ def _check_site(scope: Scope, method: str) -> None:
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: ImagemillError) -> None:
     status = STATUSES[error.code]
     if scope["type"] == "websocket":
-        # Accepted first: only then a browser's script sees the code.
+        # Accepted first: only then can a browser's script read the close code.
         await receive()
         await send({"type": "websocket.accept"})
         code = _CLOSE_CODES.get(status, FORBIDDEN)

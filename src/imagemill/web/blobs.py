@@ -1,7 +1,7 @@
 """Pictures by unguessable, expiring URLs: no token, ETag, ranges.
 
-A local file is sent as it is. What lies in a bucket passes through piece by piece, so that neither memory nor
-one long request to the store is held for a slow client; or the client is sent there by a presigned URL.
+A local file is sent directly. A blob in a bucket is passed through in pieces, so that a slow client holds
+neither memory nor one long request to the store; or the client is redirected to a presigned URL.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
 PATH = "/blobs"
 
 _PIECE_BYTES = 4 * 2**20
-"""Most pictures are one piece, thus one request to the store."""
+"""The largest piece. Most pictures are one piece, which is one request to the store."""
 _LEAST_PIECE_BYTES = 256 * 2**10
 _HELD_BYTES = 64 * 2**20
-"""What all clients together should make the process hold: the more there are, the smaller their pieces."""
+"""The memory for all clients together: the more there are, the smaller their pieces."""
 _SLICE_BYTES = 64 * 2**10
-"""Given to the connection at once: it takes whatever it gets, and keeps it for a client that reads slowly."""
+"""Bytes written to the connection at once, since it buffers everything for a client that reads slowly."""
 _READERS = 16
 _OVER = "the picture is gone: its retention is over; its job can be submitted again"
 _GONE = "the picture is gone: it was deleted or its retention is over"
@@ -41,11 +41,11 @@ _RANGE = re.compile(
 
 
 class OutsideError(Exception):
-    """No byte of the file lies in the range that was asked for."""
+    """The requested range contains no byte of the file."""
 
 
 def is_range(value: str) -> bool:
-    """Whether it can be understood; what cannot is no range (14.2)."""
+    """Whether the header is a valid range; any other is ignored (RFC 9110, 14.2)."""
     if not _RANGE.fullmatch(value):
         return False
     spans = (span.strip().split("-") for span in value.removeprefix("bytes=").split(","))
@@ -53,9 +53,9 @@ def is_range(value: str) -> bool:
 
 
 def span(value: str, size: int) -> tuple[int, int] | None:
-    """First byte and the one after the last; None for the whole. Raises `OutsideError`.
+    """Return the first byte and the one after the last; None for the whole file. Raises `OutsideError`.
 
-    Of several ranges the whole is sent, as a server may.
+    For several ranges the whole file is sent, which the RFC allows.
     """
     if not is_range(value) or "," in value:
         return None
@@ -71,11 +71,11 @@ def span(value: str, size: int) -> tuple[int, int] | None:
 class SignedUrl:
     url: str
     expires_at: int
-    """Microseconds since the epoch."""
+    """In microseconds since the epoch."""
 
 
 def picture_url(signer: UrlSigner, base_url: str, artifact: Artifact) -> SignedUrl:
-    """Where a picture can be fetched by anybody who has the URL, for as long as it is valid."""
+    """Return the URL of a picture, which needs no key and is valid for a limited time."""
     signed = signer.sign(artifact.id)
     name = f"{artifact.id}.{_extension(artifact)}"
     return SignedUrl(f"{base_url}{PATH}/{name}?{signed.query}", signed.expires_at)
@@ -92,7 +92,7 @@ def router(
     *,
     redirect: bool = False,
 ) -> APIRouter:
-    """``find`` gives an artifact by its public name; ``redirect`` sends clients to the store if it can."""
+    """Return the router. ``find`` returns an artifact by its name; ``redirect`` allows presigned URLs."""
     routes = APIRouter()
     remote = _Remote(blobs, redirect=redirect)
 
@@ -106,12 +106,12 @@ def router(
             200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
             206: {"content": {media: {} for media in EXTENSIONS}, "description": "A range of it"},
             304: {"description": "Not modified"},
-            307: {"description": "It is to be fetched from the store, by the URL in Location"},
+            307: {"description": "The picture is in the store, at the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},
             404: {"description": "The picture is gone"},
-            410: {"description": "Its retention is over; the job is still there"},
-            416: {"description": "The range lies outside"},
-            503: {"description": "The store is away; try again"},
+            410: {"description": "The picture's retention has ended; the job still exists"},
+            416: {"description": "The range is outside the file"},
+            503: {"description": "The store is unavailable; try again"},
         },
     )
     async def blob(request: Request, name: str, exp: str = "", sig: str = "") -> Response:
@@ -131,7 +131,7 @@ def router(
         headers = _headers(artifact, left_s)
         if path is None:
             return await remote.answer(request, artifact, headers, left_s)
-        if _has_it(request, headers["ETag"]):
+        if _is_cached(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return _ImageResponse(str(path), media_type=artifact.media_type, headers=headers)
 
@@ -145,14 +145,14 @@ def _headers(artifact: Artifact, left_s: int) -> dict[str, str]:
     return headers
 
 
-def _has_it(request: Request, etag: str) -> bool:
+def _is_cached(request: Request, etag: str) -> bool:
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return etag in asked or "*" in asked
 
 
 class _ImageResponse(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A range that is not understood is no range, where the framework refuses it."""
+        """Send the file. An invalid range is ignored; the framework would refuse it."""
         headers = [
             (name, value)
             for name, value in scope["headers"]
@@ -162,15 +162,15 @@ class _ImageResponse(FileResponse):
 
 
 class _Remote:
-    """Pictures that lie in no folder of this machine."""
+    """Pictures in a store that is not a folder of this machine."""
 
     def __init__(self, blobs: BlobStore, *, redirect: bool) -> None:
         self._blobs = blobs
         self._redirect = redirect
-        # Of their own: a store that hangs must not keep the threads that everything else waits in.
+        # Threads of their own: a store that hangs must not block the threads used for everything else.
         self._readers = ThreadPoolExecutor(_READERS, "imagemill-blobs")
         self._clients = 0
-        """That are being sent pieces, or wait for one."""
+        """The number of clients that are sent pieces or wait for one."""
 
     async def answer(
         self, request: Request, artifact: Artifact, headers: dict[str, str], left_s: int
@@ -180,12 +180,12 @@ class _Remote:
             url = await asyncio.to_thread(self._blobs.presign, method, artifact.blob_key, left_s)
             if url is not None:
                 return RedirectResponse(url, 307, {"Cache-Control": headers["Cache-Control"]})
-        if _has_it(request, headers["ETag"]):
+        if _is_cached(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return await self._streamed(request, artifact, headers)
 
     async def _streamed(self, request: Request, artifact: Artifact, headers: dict[str, str]) -> Response:
-        """The first piece is read before anything is answered, so that its absence can be told."""
+        """Return the response. The first piece is read before, so that a missing blob gives a 404."""
         headers |= {"Accept-Ranges": "bytes"}
         asked = request.headers.get("range", "")
         same = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
@@ -217,7 +217,7 @@ class _Remote:
                 for cut in range(0, len(piece), _SLICE_BYTES):
                     yield piece[cut : cut + _SLICE_BYTES]
                 position += len(piece)
-                piece = b""  # let go of before the next one is there
+                piece = b""  # freed before the next one is read
                 if position < stop:
                     piece = await self._read(key, position, min(stop, position + self._piece_bytes()))
         finally:

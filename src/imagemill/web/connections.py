@@ -1,5 +1,4 @@
-"""HTTP connections that have to get on: nobody holds one by sending nothing, or a byte now and then, nor by
-reading so."""
+"""HTTP connections with time limits for clients that send or read nothing, or a byte now and then."""
 
 import asyncio
 from typing import Any
@@ -7,28 +6,30 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _LEAST_BYTES = 64 * 2**10
-"""That a client takes of an answer in `Connection`'s ``answer_s``: with 30 s a phone on GPRS does."""
+"""Bytes that a client must read in `Connection`'s ``answer_s``: in 30 s even a phone on GPRS can."""
 
 
 class Connection(HttpToolsProtocol):
-    """Closed when the head of a request takes longer than ``head_s``, counted from the connection's beginning
-    or the head's; so is one whose client still sends a body that was answered already.
+    """A connection with time limits, in seconds.
 
-    Cut when less than 64 KiB of an answer that waits to be read are taken in ``answer_s``: what is buffered
-    for a client is kept no longer for one that reads a byte a second, nor for one that reads nothing.
+    It is closed when the head of a request takes longer than ``head_s``, counted from the beginning of the
+    connection or of the head, and when a client takes that long to send a body that was answered already.
+
+    It is aborted when the client reads less than 64 KiB of a waiting answer in ``answer_s``, so that no
+    memory is held for a client that reads nothing or a byte a second.
     """
 
     def __init__(self, *args: Any, head_s: float, answer_s: float, **named: Any) -> None:
         super().__init__(*args, **named)
         self._head_s = head_s
         self._answer_s = answer_s
-        self._look: asyncio.TimerHandle | None = None
-        """At what is still to be read."""
+        self._reader_check: asyncio.TimerHandle | None = None
+        """The timer of the next check of the bytes the client has not read."""
         self._drained = False
-        """Since the last look."""
+        """Whether the client has read everything since the last check."""
         self._deadline: asyncio.TimerHandle | None = None
         self._waits = True
-        """For the rest of a head, or of a body that nobody reads any more."""
+        """Whether it waits for the rest of a head, or of a body that was answered already."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,8 +37,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
-        if self._look is not None:
-            self._look.cancel()
+        if self._reader_check is not None:
+            self._reader_check.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -50,7 +51,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # Heads that came in one piece, nearly all, need no timer.
+        # Nearly all heads arrive in one piece and need no timer.
         if self._waits:
             self._watch()
 
@@ -71,16 +72,16 @@ class Connection(HttpToolsProtocol):
             self._waits = True
             self._watch()
         super().on_response_complete()
-        # Closing, too, waits until everything is taken.
+        # A closing connection also waits until the client has read everything.
         self._watch_reader()
 
     def _watch_reader(self) -> None:
         left = self.transport.get_write_buffer_size()
-        if self._look is None and left:
-            self._look = self.loop.call_later(self._answer_s, self._look_again, left)
+        if self._reader_check is None and left:
+            self._reader_check = self.loop.call_later(self._answer_s, self._check_reader, left)
 
-    def _look_again(self, before: int) -> None:
-        """Nothing is written while it is not drained; but when one answer is over the next may be."""
+    def _check_reader(self, before: int) -> None:
+        """Check that the client reads. New bytes may have been written only if the buffer was drained."""
         left = self.transport.get_write_buffer_size()
         is_stuck = not self._drained and before - _LEAST_BYTES < left <= before
         self._look, self._drained = None, False

@@ -1,4 +1,4 @@
-"""Reading requests: JSON bodies as hostile input, flags, the caller."""
+"""Reading requests: JSON bodies as hostile input, query parameters, traces and origins."""
 
 import asyncio
 import hashlib
@@ -17,27 +17,27 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.web.problems import suggestion
 
 MAX_DEPTH = 100
-"""Levels of a body. The parser takes 200; what is stored may be wrapped and must be readable again."""
+"""The most nested levels of a body. The parser allows 200, but stored values may be wrapped further."""
 
 REWRITTEN_PREFIX = "imagemill.placed"
-"""In a request's scope: below which path it was put for the host it names; absent: it stayed where it was."""
+"""The scope key of the path prefix that was added for the request's host; absent without one."""
 CORS_ALLOWED = "imagemill.listed"
-"""In a request's scope: whether it is of a page that the settings let call us."""
+"""The scope key of whether the request is from a page of a site that the settings allow."""
 
 _SUSPECT = re.compile(rb"\\u0000|[eE]\+?0*[1-9][0-9]{2}|[0-9]{309}")
-"""A NUL, or a number that may be beyond a double: such a body is looked through."""
+"""A NUL, or a number that may exceed a double: such a body is checked value by value."""
 
 _CURSOR = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _HEAVY_BODY = 32 * 1024
-"""Bytes from which a body may hold pictures or long lists, whose checking would hold up other requests."""
+"""Bytes from which a body is checked in a thread: pictures or long lists would delay others."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
 async def json_body(request: Request) -> Any:
-    """The body as JSON: at most `MAX_DEPTH` deep, no NaN or infinity, no NUL. Raises `InvalidInput`."""
+    """Return the JSON body, at most `MAX_DEPTH` deep, without NaN, infinity, NUL. Raises `InvalidInput`."""
     body = await request.body()
     if not body:
         raise InvalidInput.at("", "the body is empty; send a JSON object")
@@ -56,7 +56,7 @@ async def checked(
     *args: _Arguments.args,
     **named: _Arguments.kwargs,
 ) -> _Result:
-    """Call ``check`` on the body's content: here when it is small, in a thread when it is not."""
+    """Call ``check`` on the body's content, in a thread when the body is large."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) < _HEAVY_BODY:
         return check(*args, **named)
@@ -69,7 +69,7 @@ def _look_through(value: Any, path: str, depth: int) -> None:
             raise InvalidInput.at(path, "holds a NUL character (\\u0000), which no text may")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidInput.at(path, "is a number beyond what can be computed with; write one below 1e308")
+            raise InvalidInput.at(path, "is too large a number; write one below 1e308")
     elif isinstance(value, (dict, list)):
         if depth > MAX_DEPTH:
             raise InvalidInput.at("", f"the body is nested more than {MAX_DEPTH} levels deep")
@@ -83,7 +83,7 @@ def _look_through(value: Any, path: str, depth: int) -> None:
 
 
 def digest(value: Any) -> str:
-    """Of a JSON value, whatever the order of its keys."""
+    """Return the digest of a JSON value, independent of the order of keys."""
     return hashlib.sha256(to_json(_sorted(value))).hexdigest()
 
 
@@ -94,7 +94,7 @@ def _sorted(value: Any) -> Any:
 
 
 def flag(request: Request, name: str, default: bool = False) -> bool:
-    """A boolean query parameter: true, false, 1, 0, in any case. Raises `InvalidInput`."""
+    """Return a boolean query parameter: true, false, 1 or 0 in any case. Raises `InvalidInput`."""
     text = request.query_params.get(name)
     if text is None or not text:
         return default
@@ -105,7 +105,7 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
 
 
 def number(request: Request, name: str, default: int, low: int, high: int) -> int:
-    """A whole-number query parameter within bounds. Raises `InvalidInput`."""
+    """Return a whole-number query parameter within bounds. Raises `InvalidInput`."""
     text = request.query_params.get(name)
     if text is None or not text:
         return default
@@ -119,7 +119,7 @@ def number(request: Request, name: str, default: int, low: int, high: int) -> in
 
 
 def cursor(text: str | None, path: str, source: str) -> str | None:
-    """A cursor that an answer gave as ``source``. Raises `InvalidInput`."""
+    """Return the cursor that an earlier answer had as ``source``. Raises `InvalidInput`."""
     if not text:
         return None
     if not _CURSOR.fullmatch(text):
@@ -130,10 +130,10 @@ def cursor(text: str | None, path: str, source: str) -> str | None:
 
 
 def is_same_site(request: HTTPConnection) -> bool:
-    """Whether a call does not come from another site's page, unless the settings list the site.
+    """Whether a request is not from another site's page, or from a site in the settings.
 
-    Another port of this machine is the same site to a browser, but not our page. Browsers that do not say
-    where a call comes from name at least its origin; what is no browser sends neither.
+    For a browser another port of this machine is the same site, but it is not our page. Old browsers do not
+    send Sec-Fetch-Site, but at least Origin; clients other than browsers send neither.
     """
     if request.scope.get(CORS_ALLOWED, False):
         return True
@@ -152,18 +152,18 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def request_trace(request: Request) -> str:
-    """The trace that the jobs of the request continue: its caller's, or its own."""
+    """Return the trace that the request's jobs continue: its caller's, or its own."""
     return str(request.scope["imagemill.trace"])
 
 
 def trace_of(headers: list[tuple[bytes, bytes]]) -> str:
-    """The caller's W3C trace, continued, or a new one."""
+    """Return the caller's W3C trace, continued, or a new one."""
     given = inbound_trace(headers)
     return f"00-{given[3:35]}-{new_trace()[36:52]}-00" if given else new_trace()
 
 
 def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The traceparent the caller sent, where it is one."""
+    """Return the traceparent that the caller sent, None for an invalid one."""
     for name, value in headers:
         if name == b"traceparent" and len(value) == 55:
             given = value.decode("ascii", "replace").lower()
@@ -186,9 +186,9 @@ def json_response(body: Any, status: int = 200) -> Response:
 
 
 def _not_boolean(value: Any) -> Any:
-    """Python counts booleans as numbers; a client that sends one meant something else."""
+    """Refuse booleans, which Python treats as numbers."""
     if isinstance(value, bool):
-        raise ValueError(f"should be a number; it is {str(value).lower()}")  # noqa: TRY004 - pydantic's word
+        raise ValueError(f"should be a number; it is {str(value).lower()}")  # noqa: TRY004 - pydantic expects ValueError
     return value
 
 
@@ -197,12 +197,12 @@ Real = Annotated[float, BeforeValidator(_not_boolean)]
 
 
 def one_of(names: Sequence[str]) -> BeforeValidator:
-    """Any case is read, the spelling of ``names`` is kept."""
+    """Return a validator that accepts ``names`` in any case and gives their spelling."""
     lowered = {name.lower(): name for name in names}
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError(f"should be one of {', '.join(names)}")  # noqa: TRY004 - pydantic's word
+            raise ValueError(f"should be one of {', '.join(names)}")  # noqa: TRY004 - pydantic expects ValueError
         found = lowered.get(value.lower())
         if found is None:
             raise ValueError(f"is {value[:40]!r}{suggestion(value, names)}")

@@ -1,4 +1,4 @@
-"""The outermost layer: whom a request is from, which hosts are answered, how large and slow a body may be."""
+"""The outermost layer of requests: client address, allowed hosts, limits of a body's size and time."""
 
 import asyncio
 import fnmatch
@@ -20,14 +20,15 @@ from imagemill.web.problems import problem
 from imagemill.web.security_headers import CorsHeaders, secured
 
 _ADDRESS_LENGTH = 64
-"""Characters kept of an address: a proxy may pass on whatever a client wrote."""
+"""The longest address, in characters: a proxy may pass on any text of a client."""
 
 
 def behind_proxies(app: ASGIApp, networks: Sequence[IPv4Network | IPv6Network]) -> ASGIApp:
-    """Take the client's address and scheme from the headers of these proxies, and of no one else.
+    """Read the client's address and scheme from the headers of these proxies, and of no other peers.
 
-    A server that listens on both families sees an IPv4 proxy as ``::ffff:a.b.c.d``, so that form
-    is trusted, too."""
+    A server that listens on both families gets an IPv4 proxy's address as ``::ffff:a.b.c.d``, so that form
+    is trusted, too.
+    """
     if not networks:
         return app
     mapped = [
@@ -40,38 +41,38 @@ def behind_proxies(app: ASGIApp, networks: Sequence[IPv4Network | IPv6Network]) 
 
 
 def client_address(scope: Scope) -> str:
-    """The address a request came from, without a port; empty where the server does not know it."""
+    """Return the address a request came from, without a port; empty if it is unknown."""
     client = scope.get("client")
     return str(client[0])[:_ADDRESS_LENGTH] if client else ""
 
 
-Told = Callable[[str, str, int, float], None]
-"""Method, route, status and seconds of a request whose answer begins."""
+OnResponse = Callable[[str, str, int, float], None]
+"""Called with method, route, status and seconds when a response begins."""
 
 
-def _nobody(method: str, route: str, status: int, seconds: float) -> None:
-    """Whom requests are told to, by default."""
+def _ignore(method: str, route: str, status: int, seconds: float) -> None:
+    """Do nothing: the default of ``on_response``."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeRules:
     hosts: Sequence[str]
-    """Patterns of Host headers that are answered."""
+    """Patterns of the allowed Host headers."""
     body_bytes: int
     body_s: float = 60.0
-    """So long a whole body may take to arrive."""
+    """Seconds in which a whole body must arrive."""
     origins: Sequence[str] = ()
     contract_origins: Sequence[str] = ("*",)
     proxies: Sequence[IPv4Network | IPv6Network] = ()
     """Networks of the proxies that `behind_proxies` trusts."""
     larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Bytes of a body by path, where more than ``body_bytes`` are taken."""
+    """The largest body in bytes, by path, where it is more than ``body_bytes``."""
     prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """By host: the path below which its requests are served, but for paths that are on every host."""
+    """The path prefix of requests by host; paths that are served on every host get none."""
 
 
 class EdgeMiddleware:
-    """Pure ASGI, as it is passed by every request."""
+    """Checks every request first. Pure ASGI, since every request passes it."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class EdgeMiddleware:
         rules: EdgeRules,
         policies: PathPolicies | None = None,
         *,
-        told: Told = _nobody,
+        on_response: OnResponse = _ignore,
     ) -> None:
         self._app = app
         self._policies = policies or PathPolicies()
@@ -88,7 +89,7 @@ class EdgeMiddleware:
         self._body_bytes = {"": rules.body_bytes, **rules.larger_bodies}
         self._body_s = rules.body_s
         self._cors = CorsHeaders(rules.origins, rules.contract_origins)
-        self._told = told
+        self._on_response = on_response
         self._prefixes = rules.prefixes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +103,7 @@ class EdgeMiddleware:
         scope[CORS_ALLOWED] = self._cors.lists(scope)
         if scope["type"] == "http":
             cors = self._cors.headers(scope)
-            send = _with_headers(_telling(send, scope, self._told), scope, cors, trace)
+            send = _with_headers(_observed(send, scope, self._on_response), scope, cors, trace)
         refusal = self._refusal(scope)
         if refusal is not None:
             await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
@@ -128,7 +129,7 @@ class EdgeMiddleware:
         host = hosts[0]
         if host not in self._known:
             if _is_own(scope, host):
-                pass  # not remembered: another connection may have come to another address
+                pass  # not cached: another connection may have another server address
             elif not self._is_allowed(host.decode("latin-1")):
                 return 421, (
                     f"the host {host.decode('latin-1')[:100]!r} is not served here; "
@@ -151,7 +152,7 @@ class EdgeMiddleware:
         return self._body_bytes.get(scope["path"], self._body_bytes[""])
 
     def _limited(self, receive: Receive, most: int) -> Receive:
-        """Bodies that do not say their length, or drip."""
+        """Return a ``receive`` that limits the size and the time of a body without a length."""
         received, deadline = 0, asyncio.get_running_loop().time() + self._body_s
         whole = False
 
@@ -181,14 +182,14 @@ def _too_slow(seconds: float) -> str:
     return f"the body has not arrived within {seconds:g} s"
 
 
-def _telling(send: Send, scope: Scope, told: Told) -> Send:
+def _observed(send: Send, scope: Scope, on_response: OnResponse) -> Send:
     start = time.perf_counter()
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            # Never the path itself, which clients choose: what matched no route of ours is one label.
+            # Never the path itself, which clients choose: requests without a route share one label.
             route = getattr(scope.get("route"), "path", "other")
-            told(scope["method"], route, message["status"], time.perf_counter() - start)
+            on_response(scope["method"], route, message["status"], time.perf_counter() - start)
         await send(message)
 
     return sending
@@ -213,13 +214,13 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _is_own(scope: Scope, host: bytes) -> bool:
-    """Whether a request names the very address it came to: no name of a foreign site can be that."""
+    """Whether the Host is the address the request came to, which no name of another site can be."""
     server = scope.get("server")
     return server is not None and _name(host.decode("latin-1")).strip("[]") == server[0].lower()
 
 
 def _name(host: str) -> str:
-    """Without a port."""
+    """Return the name of a host without its port."""
     name = host.lower()
     return name.rpartition(":")[0] if ":" in name and not name.endswith("]") else name
 
@@ -229,7 +230,7 @@ def _literal_brackets(pattern: str) -> str:
 
 
 class Traced:
-    """Pure ASGI. The span lasts until the answer is complete, so a stream's is as long as the stream."""
+    """Traces requests. A span ends with the answer, so that of a stream is as long as the stream."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, policies: PathPolicies) -> None:
         self._app = app

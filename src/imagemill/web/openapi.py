@@ -1,4 +1,4 @@
-"""The OpenAPI documents: FastAPI's, completed with the scope and the refusals of every route."""
+"""The OpenAPI documents: FastAPI's, completed with the scope and the error responses of every route."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ from imagemill.web.policies import SAFE, ErrorShape, PathPolicies
 _BODY_METHODS = {"post", "put", "patch"}
 _METHODS = {"get", "head", "delete", *_BODY_METHODS}
 _NAMED_ELSEWHERE = {"token", "owner"}
-"""Query parameters that name what may not be there."""
+"""Query parameters that name things that may not exist."""
 _FRAMEWORK_SCHEMAS = {"HTTPValidationError", "ValidationError"}
-"""The framework's own refusals, which are never sent: see `imagemill.web.problems`."""
+"""The framework's own error bodies, which are never sent: see `imagemill.web.problems`."""
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 
 class Problem(BaseModel):
-    """What is wrong with a request (RFC 9457)."""
+    """An error of a request (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -37,8 +37,8 @@ class Problem(BaseModel):
     detail: str = Field(description="A sentence that says what is wrong and what to do.")
     trace_id: str = Field(alias="traceId", description="Finds the request in the server's log.")
     errors: dict[str, list[str]] = Field({}, description="What is wrong with each field, by its path.")
-    needed: float | None = Field(None, description="Of a 402: the credits that are needed.")
-    available: float | None = Field(None, description="Of a 402: the credits that are there.")
+    needed: float | None = Field(None, description="For 402: the credits that are needed.")
+    available: float | None = Field(None, description="For 402: the credits that are available.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _with_short_ids(paths: Mapping[str, Any], routes: Iterable[BaseRoute]) -> di
 
 
 def complete(paths: Mapping[str, Any], policies: PathPolicies) -> dict[str, Any]:
-    """Return the paths with every refusal. A status that a route describes itself is kept."""
+    """Return the paths with every error response. A status that a route describes itself is kept."""
     return {
         path: {
             method: _operation(path, method, each, policies) if method in _METHODS else each
@@ -255,7 +255,7 @@ def _refusal(status: int, shape: ErrorShape | None) -> dict[str, Any]:
 
 
 def _error_content(shape: ErrorShape | None) -> dict[str, Any]:
-    """A request that is refused before its route is known is answered with a problem in any case."""
+    """Return the content of errors. A request refused before its route is known always gets a problem."""
     content: dict[str, Any] = {"application/problem+json": {"schema": PROBLEM_REF}}
     if shape is not None:
         content["application/json"] = {"schema": _schema(shape.model)}
@@ -268,7 +268,7 @@ PRICED = {PRICE: {}}
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "The same key again, with the same request, has no further effect and is answered alike.",
+    "description": "Repeating a request with the same key has no further effect and gives the same answer.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 IDEMPOTENCY_KEY: dict[str, Any] = {"parameters": [_KEY | {"required": False}]}
@@ -293,7 +293,7 @@ def query(*required: str, **parameters: tuple[dict[str, Any], str]) -> dict[str,
 
 
 def query_of(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return the query parameters that the fields of a model are."""
+    """Return the fields of a model as query parameters."""
     return [
         {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
         for name, schema in model.model_json_schema(by_alias=True)["properties"].items()
@@ -310,13 +310,13 @@ JSON = "application/json"
 
 
 def answered(status: int, description: str, *media_types: str) -> dict[str, Any]:
-    """An answer that is not JSON alone; without media types it has no body."""
+    """Return an answer with other media types than JSON alone; without any it has no body."""
     content = {media_type: {"schema": {}} for media_type in media_types}
     return {"responses": {str(status): {"description": description, "content": content}}}
 
 
 def body(*models: type[BaseModel]) -> dict[str, Any]:
-    """A JSON body that is one of the models, written out: the framework collects no definitions from here."""
+    """Return a JSON body of one of the models, inlined: the framework collects no definitions from here."""
     schemas = [deepcopy(_schema(model)) for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

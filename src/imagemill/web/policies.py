@@ -27,7 +27,7 @@ class ErrorShape:
     """The body of errors, where clients do not expect a problem of RFC 9457."""
 
     body: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    """Turns a problem, with its ``status`` and ``code``, into the body."""
+    """Returns the body for a problem with its ``status`` and ``code``."""
     model: type[BaseModel]
 
 
@@ -74,13 +74,13 @@ class PathPolicy:
 
 
 AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
-"""Scopes to change what belongs to everybody."""
+"""Scopes to change what all owners share."""
 
 UNDECLARED = PathPolicy("", Scope.ADMIN, Scope.ADMIN, cors=CorsClass.NONE, caching=None)
 
 
 class PathPolicies:
-    """Finds the policy of a request's path: the longest declared path that fits decides."""
+    """Finds the policy of a request's path: that of the longest declared path that matches."""
 
     def __init__(self, policies: Iterable[PathPolicy] = ()) -> None:
         self._longest_first = sorted(policies, key=lambda policy: -len(policy.path))

@@ -48,9 +48,9 @@ STATUSES = {
 _RETRY_AFTER_S = "2"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CODES = {413: "too_large"}
-"""Where Python's own name of a status differs between its versions."""
+"""Codes of statuses whose name in Python differs between its versions."""
 
-# A hostile request must not buy an answer larger than itself.
+# A hostile request must not cause an answer larger than itself.
 _MOST_ERRORS = 20
 _LONGEST_PATH = 300
 _LONGEST_MESSAGE = 1500
@@ -67,7 +67,7 @@ def problem(
     headers: dict[str, str] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Response:
-    """An answer that names what is wrong; ``detail`` is one sentence, ``errors`` one entry a field."""
+    """Return an error response; ``detail`` is one sentence, ``errors`` has one entry for each field."""
     name = code or _CODES.get(status) or HTTPStatus(status).name.lower()
     body: dict[str, Any] = {
         "type": f"urn:imagemill:problem:{name}",
@@ -91,7 +91,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Answer every expected error with a problem, and every surprise with a 500 that tells nothing."""
+    """Answer every expected error with a problem, and every other with a 500 without details."""
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, ImagemillError)  # noqa: S101 - registered for this class
@@ -107,7 +107,7 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers) if error.headers else None
         if error.status_code == 405:
             headers = {"Allow": ", ".join(_allowed(request))}
-        return problem(request, error.status_code, _told(request, error), headers=headers)
+        return problem(request, error.status_code, _detail(request, error), headers=headers)
 
     async def parameters(request: Request, error: Exception) -> Response:
         """Answer for routes of another class than `imagemill.web.routing.ApiRoute`."""
@@ -119,7 +119,7 @@ def install(app: FastAPI) -> None:
         return problem(request, 400, _sentence(fields), errors=fields, code="invalid_input")
 
     async def surprise(request: Request, error: Exception) -> Response:
-        del error  # the server logs it; a client may not see it
+        del error  # the server logs it; a client must not see it
         return problem(request, 500, "a bug in the server; its log has more under this traceId", code="bug")
 
     app.add_exception_handler(ImagemillError, expected)
@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
 
 
 def problem_of(request: Request, error: ImagemillError, headers: Mapping[str, str] | None = None) -> Response:
-    """An error of ours, with what it says of itself and when to come again."""
+    """Return the response of one of our errors, with its details and Retry-After."""
     sent = dict(headers or {})
     if isinstance(error, TryLater):
         sent["Retry-After"] = str(max(1, math.ceil(error.after_s)))
@@ -141,8 +141,8 @@ def problem_of(request: Request, error: ImagemillError, headers: Mapping[str, st
     return problem(request, status, str(error), code=error.code, headers=sent, details=error.details)
 
 
-def _told(request: Request, error: HTTPException) -> str:
-    """The framework's own 404 and 405 say no more than their number."""
+def _detail(request: Request, error: HTTPException) -> str:
+    """Return the text of an error, a useful one for the framework's own 404 and 405."""
     if error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
     if error.status_code == 404:
@@ -153,9 +153,9 @@ def _told(request: Request, error: HTTPException) -> str:
 
 
 def _allowed(request: Request) -> list[str]:
-    """All methods of the path; the framework names those of its first route only."""
+    """Return all methods of the path; the framework gives those of its first route only."""
     routes = request.app.router.routes
-    # A scope of its own: the one that was routed remembers its route.
+    # A new scope, since the routed one contains its route.
     place = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
     return [
         method
@@ -175,7 +175,7 @@ def _clipped(text: str, length: int) -> str:
 
 
 def field_errors(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[FieldError]:
-    """Pydantic's faults of a ``model``: JavaScript-like paths below ``prefix``, and what would be right."""
+    """Return the faults of a ``model``: JavaScript-like paths below ``prefix``, and the accepted values."""
     return body_errors(error.errors(include_url=False, include_context=False), model, prefix)
 
 
@@ -205,7 +205,7 @@ def _write_only(model: type[BaseModel] | None) -> frozenset[str]:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'cfgScale'?``, or all there are when nothing is near."""
+    """Return ``; did you mean 'cfgScale'?``, or all names when none is similar."""
     lowered = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name[:100].lower(), lowered, n=1)
     return f"; did you mean {lowered[near[0]]!r}?" if near else f"; one of {', '.join(lowered.values())}"
@@ -239,7 +239,7 @@ def _message(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
 
 
 def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    """The names an object may have at this place of a model."""
+    """Return the fields of the object at this place of a model."""
     kinds: list[Any] = [model]
     for part in place:
         kinds = [option for kind in kinds for inner in _inner(kind, part) for option in _options(inner)]
@@ -252,7 +252,7 @@ def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
 
 
 def _inner(kind: Any, part: int | str) -> list[Any]:
-    """The types of a field of a model, or of the items of a list or a dictionary."""
+    """Return the types of a field of a model, or of the items of a list or a dictionary."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = kind.model_fields.items()
         return [field.annotation for name, field in fields if part in (name, field.alias)]

@@ -1,4 +1,4 @@
-"""Requests a minute, counted at the gate, and the RateLimit headers that tell what is left.
+"""The limit of requests in a minute, and the RateLimit headers of answers.
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers: ``RateLimit-Policy: "requests";q=60;w=60`` and
 ``RateLimit: "requests";r=12;t=34``.
@@ -15,7 +15,7 @@ from imagemill.quotas.service import RequestLimiter
 
 
 async def counted(throttle: RequestLimiter | None, scope: Scope, send: Send) -> Send:
-    """Count the request of whoever the gate found. Raises `RateLimited`."""
+    """Count a request; return a ``send`` that adds the headers. Raises `RateLimited`."""
     caller = scope.get("imagemill.caller")
     if throttle is None or not isinstance(caller, Caller) or throttle.is_free(caller):
         return send
@@ -24,15 +24,15 @@ async def counted(throttle: RequestLimiter | None, scope: Scope, send: Send) -> 
         return send
     added = [(name.lower().encode(), value.encode()) for name, value in headers(standing).items()]
 
-    async def telling(message: Message) -> None:
+    async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            told = {name for name, _ in message.get("headers", ())}
-            # An answer may tell of another limit that is tighter.
-            fresh = [pair for pair in added if pair[0] not in told]
+            present = {name for name, _ in message.get("headers", ())}
+            # An answer may have the headers of another limit, which is tighter.
+            fresh = [pair for pair in added if pair[0] not in present]
             message = {**message, "headers": [*message.get("headers", ()), *fresh]}
         await send(message)
 
-    return telling
+    return with_headers
 
 
 def headers(standing: QuotaStatus) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The routes of our own API: FastAPI's, with bodies read as hostile input and errors in our own words.
+"""The routes of our own API: FastAPI's, with bodies read as hostile input and our own error messages.
 
 A module declares ``router = APIRouter(prefix=..., tags=[...], route_class=ApiRoute)`` and decorates functions
 with typed parameters. A field of the query that no parameter names is refused; an empty one counts as absent.
@@ -36,13 +36,13 @@ class RequestModel(BaseModel):
 
 
 class ResponseModel(BaseModel):
-    """A JSON answer. Handlers send a dictionary; the tests hold every answer against its model."""
+    """A JSON answer. Handlers send a dictionary; the tests validate every answer against its model."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, serialize_by_alias=True)
 
 
 def immutable(message: str) -> Any:
-    """Return the type of a field that a change may not have; its error says why. The schema leaves it out."""
+    """Return the type of a field that cannot be changed, with its error message. The schema omits it."""
 
     def refuse(value: Any) -> None:
         del value
@@ -76,7 +76,7 @@ class ApiRoute(APIRoute):
                 _check_query(scope, fields, refuses_unknown=refuses_unknown)
             if has_body:
                 request = ApiRequest(scope, request.receive)
-                # Read here, where it is refused with our words, and as JSON whatever its type is said to be.
+                # Read here for our own error messages, and as JSON whatever its Content-Type.
                 await request.json()
                 if _JSON_TYPE not in scope["headers"]:
                     headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
@@ -90,13 +90,13 @@ class ApiRoute(APIRoute):
 
 
 class ContractRoute(ApiRoute):
-    """A route that clients of another service call too, with further fields in the query."""
+    """A route that clients of another service also call, with further fields in the query."""
 
     refuses_unknown_query = False
 
 
 def _query_fields(dependant: Dependant) -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every field of a route's query by its name, those of a model that is the query too."""
+    """Yield every field of a route's query with its name, including the fields of a query model."""
     for field in dependant.query_params:
         model: Any = field.field_info.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
@@ -134,7 +134,7 @@ def _field_errors(
 
 
 def _message(fault: Any, fields: Mapping[str, FieldInfo]) -> str:
-    """The words for a fault in the query or the path: ``is '0'; write a whole number from 1 to 500``."""
+    """Return the message for a fault in the query or path: ``is '0'; write a whole number from 1 to 500``."""
     kind, text = fault["type"], str(fault["input"])[:40]
     if kind == "missing":
         return "is required"

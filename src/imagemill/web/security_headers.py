@@ -1,4 +1,4 @@
-"""Headers that tell a browser what it may do with an answer: CORS, CSP, caching. A path's policy decides."""
+"""Headers for browsers: CORS, Content-Security-Policy and caching, by the policy of a path."""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,18 +28,18 @@ _PAGE = b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsa
 _REST = b"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 _OWN_PAGE = _PAGE + b"script-src 'self'; " + _REST
 INLINE_SCRIPT_CSP = _PAGE + b"script-src 'self' 'unsafe-inline'; worker-src 'self' blob:; " + _REST
-"""The policy of pages that begin with a script of their own, as the documentation does."""
+"""The policy of pages with an inline script, such as the API documentation."""
 
 
 class CorsHeaders:
-    """Which other sites' pages may read our answers. Never with cookies: there are none."""
+    """The sites whose pages may read our answers. Cookies are not allowed, since there are none."""
 
     def __init__(self, origins: Sequence[str], contract_origins: Sequence[str]) -> None:
         self._own = _Origins(origins)
         self._contract = _Origins(contract_origins)
 
     def headers(self, scope: Scope) -> _Pairs:
-        """Return the headers that let a page of another site read an answer; empty where none may."""
+        """Return the headers that allow a page of another site to read an answer; empty if none may."""
         origins = self._of(_policy(scope))
         if origins is None:
             return []
@@ -71,7 +71,7 @@ class _Origins:
 
     @property
     def vary(self) -> bool:
-        """Answers differ by the origin that asks."""
+        """Whether answers differ by the origin of a request."""
         return bool(self._listed) and not self._any
 
     def headers(self, scope: Scope) -> _Pairs:

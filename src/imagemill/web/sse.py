@@ -1,5 +1,8 @@
-"""A job's events as they happen, resumable, with live progress in between: as server-sent events here, over a
-WebSocket in `imagemill.web.websockets`. Both send what `job_news` brings, written by `told`."""
+"""A job's events as they happen, resumable, with live progress in between.
+
+They are sent as server-sent events here, and over a WebSocket in `imagemill.web.websockets`. Both send the
+items of `job_news` in the form of `streamed_event`.
+"""
 
 import asyncio
 import base64
@@ -20,27 +23,27 @@ from imagemill.jobs.hub import Hub, Watcher
 from imagemill.jobs.store.store import JobStore
 
 KEEP_ALIVE_S = 15.0
-"""Below the idle time-outs of usual proxies."""
+"""Seconds between keep-alives, below the idle time-outs of common proxies."""
 _PAGE = 500
 
 
 class StreamEnd(Enum):
-    """Why there are no more news."""
+    """The reason why a stream of events ends."""
 
     FINISHED = auto()
     GONE = auto()
     """The job was deleted."""
     STOPPED = auto()
-    """The process ends; the job may go on."""
+    """The process is stopping; the job may continue."""
 
 
 News = Event | Progress | StreamEnd | None
-"""None: nothing has happened for a while."""
+"""An item of a stream. None means that nothing has happened for the time of a keep-alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """An event or a step of progress as clients read it. Progress has no number: it cannot be had again."""
+    """An event or progress in the form clients read. Progress has no number, since it is not stored."""
 
     name: str
     body: dict[str, Any]
@@ -77,7 +80,7 @@ def streamed_event(news: Event | Progress, *, preview: bool = True) -> StreamedE
 
 
 class EventStream(Response):
-    """A job's events after ``after``. Raises `TooManyStreams` before a byte is sent."""
+    """The response with a job's events after ``after``. Raises `TooManyStreams` before a byte is sent."""
 
     media_type = "text/event-stream"
 
@@ -99,7 +102,7 @@ class EventStream(Response):
 async def job_events(
     store: JobStore, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncIterator[bytes]:
-    """Durable events carry their sequence number as the id. Ends after the terminal event."""
+    """Yield a job's events, with sequence numbers as ids, and progress. Ends after the terminal event."""
     yield b"retry: 2000\n\n"
     async for news in job_news(store, watcher, job_id, after, keep_alive_s=keep_alive_s):
         if news is None:
@@ -111,10 +114,11 @@ async def job_events(
 async def job_news(
     store: JobStore, watcher: Watcher, job_id: str, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncIterator[News]:
-    """Every event after ``after`` in order, the latest progress in between, and last why it ends.
+    """Yield every event after ``after`` in order, the latest progress in between, and last the reason of the
+    end.
 
-    Nothing is kept for a reader that is slow: events are read from the log as it takes them, and of progress
-    there is only the latest.
+    Nothing is buffered for a slow reader: events are read from the log as it takes them, and only the latest
+    progress is kept.
     """
     seq = after
     while True:
@@ -137,7 +141,7 @@ async def job_news(
 async def _live(
     watcher: Watcher, job_id: str, seq: int, keep_alive_s: float
 ) -> AsyncIterator[Progress | None]:
-    """Progress until there is a newer event than ``seq``."""
+    """Yield progress until there is an event newer than ``seq``."""
     while not watcher.closed and watcher.seen.get(job_id, 0) <= seq:
         if not await watcher.wait(keep_alive_s):
             yield None
@@ -147,7 +151,7 @@ async def _live(
 
 
 async def _end(store: JobStore, job_id: str, seq: int) -> StreamEnd | None:
-    """Of a reader that has seen the last event, or whose job was deleted."""
+    """Return the reason to end the stream after event ``seq``, or None if there is none yet."""
     found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
     if found is None:
         return StreamEnd.GONE

@@ -1,8 +1,9 @@
 """A job's events over a WebSocket: the same objects as the server-sent events, one message each.
 
-The socket is for listening. What a client sends has no meaning; it is bounded, so that nobody can keep the
-server busy with it. A connection's memory is bounded too: what a reader has not taken yet is one message and
-what the transport buffers (64 KiB); a reader that takes nothing for a while is cut, and resumes by `after`.
+Clients only receive. Messages of a client have no meaning; their number and size are limited, so that they
+cannot keep the server busy. A connection's memory is limited, too: one message that the client has not read
+yet and the buffer of the transport (64 KiB). A client that reads nothing for a while is disconnected and can
+resume by `after`.
 """
 
 import asyncio
@@ -37,15 +38,15 @@ PING_S = 20.0
 PONG_S = 20.0
 """Seconds without an answer to a ping after which a client is gone."""
 SLOW_S = 10.0
-"""Seconds in which a client reads nothing, after which it is cut; it can resume."""
+"""Seconds without reading after which a client is disconnected; it can resume."""
 MESSAGE_BYTES = 4096
-"""Largest message of a client in bytes; none of them has a meaning."""
+"""The largest message of a client, in bytes."""
 MESSAGES, RATE_S = 20, 10.0
-"""Most messages of a client in so many seconds."""
-_FAREWELL_S = 2.0
-"""Longest wait for a close to be taken."""
+"""The most messages of a client, and in how many seconds."""
+_CLOSE_S = 2.0
+"""The longest wait in seconds until a client has read the close frame."""
 _LONGEST_REASON = 120
-"""Bytes: a close frame holds 125, two of them the code."""
+"""In bytes: a close frame holds 125, two of them for the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,22 @@ ENDS = {
 
 
 Message = dict[str, Any]
-"""One of ASGI's, of the type ``websocket.send``."""
+"""An ASGI message of the type ``websocket.send``."""
 Fed = Sequence[Message] | Close
-"""What is sent next, nothing when nothing has happened for a while; or how it ends."""
+"""The next messages, none after a while without events; or the close."""
 
 
 class EventFeed(Protocol):
-    """What a client is let in to."""
+    """The source of a connection's messages."""
 
     def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
-        """Ends with a `Close`. What it raises is told by the close code."""
+        """Yield messages, and last a `Close`. An exception determines the close code."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EventSubscription:
-    """The news of one job."""
+    """The events of one job."""
 
     job_id: str
     after: int
@@ -98,19 +99,19 @@ class EventSocket:
         self._hub = hub
 
     async def serve(self, socket: WebSocket, admit: Callable[[], Awaitable[EventFeed]]) -> None:
-        """``admit`` lets the client in, or raises what an HTTP route would: the close code tells that."""
+        """Serve a connection. ``admit`` returns its feed, or raises an error that gives the close code."""
         with suppress(WebSocketDisconnect):
-            # Only an open socket has a close code: before, a browser sees no more than that it failed.
+            # Only an open socket has a close code; before, a browser reports a failure without a reason.
             await socket.accept()
             close = await self._served(socket, admit)
             if close is not None:
-                # One that takes nothing does not take the farewell either.
+                # A client that reads nothing does not read the close frame either.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_FAREWELL_S):
+                    async with asyncio.timeout(_CLOSE_S):
                         await socket.close(close.code, close.reason)
 
     async def _served(self, socket: WebSocket, admit: Callable[[], Awaitable[EventFeed]]) -> Close | None:
-        """How to close; None when the client has gone."""
+        """Serve and return the close; None when the client has disconnected."""
         try:
             return await self._follow(socket, await admit())
         except (ImagemillError, HTTPException) as error:
@@ -118,11 +119,11 @@ class EventSocket:
         except WebSocketDisconnect:
             return None
         except Exception:
-            log.exception("a WebSocket met a bug", extra={"trace": socket.scope.get("imagemill.trace")})
+            log.exception("a bug ended a WebSocket", extra={"trace": socket.scope.get("imagemill.trace")})
             return Close(1011, "a bug in the server; its log has more")
 
     async def _follow(self, socket: WebSocket, feed: EventFeed) -> Close | None:
-        """Talk and listen until either ends."""
+        """Send the feed and read the client's messages until either ends."""
         talking = asyncio.create_task(self._talk(socket, feed))
         listening = asyncio.create_task(self._listen(socket))
         both = (talking, listening)
@@ -139,7 +140,7 @@ class EventSocket:
             async for messages in fed:
                 if isinstance(messages, Close):
                     return messages
-                # Where there are none the server's pings keep the connection alive.
+                # Without messages the server's pings keep the connection alive.
                 try:
                     async with asyncio.timeout(SLOW_S):
                         for message in messages:
@@ -170,7 +171,7 @@ def _messages(news: Event | Progress, previews: Previews) -> Iterator[Message]:
 
 
 def messages_of(body: dict[str, Any], progress: Progress | None, previews: Previews) -> Iterator[Message]:
-    """As text, and where binary previews are wanted the preview behind it."""
+    """Yield a text message, and after it the preview if the client wants binary ones."""
     picture: bytes | None = None
     if previews == "binary" and progress is not None and progress.preview is not None:
         picture = progress.preview
@@ -181,7 +182,7 @@ def messages_of(body: dict[str, Any], progress: Progress | None, previews: Previ
 
 
 def previews_of(request: HTTPConnection) -> Previews:
-    """How a client wants previews. Raises `InvalidInput`."""
+    """Return the form of previews the client wants. Raises `InvalidInput`."""
     text = request.query_params.get("previews") or "base64"
     if text not in ("base64", "binary", "none"):
         raise InvalidInput.at("previews", f"is {text[:40]!r}; write base64, binary or none")
@@ -189,7 +190,7 @@ def previews_of(request: HTTPConnection) -> Previews:
 
 
 def refusal(error: ImagemillError | HTTPException) -> Close:
-    """4000 and the status an HTTP route would answer; 1013 where trying again may help."""
+    """Return the close of an error: 4000 plus the HTTP status, or 1013 if a retry may help."""
     if isinstance(error, HTTPException):
         code, text = 4000 + error.status_code, str(error.detail)
     elif error.retryable:
@@ -200,9 +201,9 @@ def refusal(error: ImagemillError | HTTPException) -> Close:
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, but a connection that takes nothing is not waited for when it is to be closed.
+    """uvicorn's protocol, except that a client which reads nothing does not delay the close.
 
-    It would be kept, with all that is buffered for it, for as long as the other side holds it open.
+    Otherwise the connection and its buffers would be kept for as long as the client holds it open.
     """
 
     async def send(self, message: Any) -> None:
@@ -220,12 +221,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 def wire() -> dict[str, Any]:
-    """uvicorn's settings for WebSockets."""
+    """Return uvicorn's settings for WebSockets."""
     return {
         "ws": SocketProtocol,
         "ws_max_size": MESSAGE_BYTES,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PONG_S,
-        # Previews are compressed already, and a connection's tables cost more than its events.
+        # Previews are compressed already, and compression tables take more memory than a connection's events.
         "ws_per_message_deflate": False,
     }

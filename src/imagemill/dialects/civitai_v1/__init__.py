@@ -1,1 +1,1 @@
-"""Civitai's orchestration API, version 1: jobs, as the published clients speak it."""
+"""Civitai's orchestration API, version 1: jobs, as the published clients use them."""

@@ -1,4 +1,4 @@
-"""From v1 templates to wishes in our own words."""
+"""From v1 job templates to job requests."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,23 +24,23 @@ from imagemill.jobs.submit import JobRequest
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.web.problems import field_errors, suggestion
 
-_MOST_WISHES = 10_000
+_MOST_PICTURES = 10_000
+"""The most pictures of a request; one for more is refused before a list of them is made."""
 _DEFAULT_STEPS = 30
-"""Pictures one template can ask for; a request for more is refused before a list of them is made."""
 _LONGEST_LIFE_S = 10 * 365 * 86_400
-"""Ten years: later instants may not be dates any more."""
+"""Ten years in seconds: much later times cannot be written as a date."""
 
 
 def templates(body: Any) -> list[tuple[str, Template]]:
-    """The job templates of a body with their paths. Raises `InvalidInput`."""
+    """Return the job templates of a body with their paths. Raises `InvalidInput`."""
     if not isinstance(body, dict):
         raise InvalidInput.at("", 'the body must be an object: a job template, or {"jobs": [...]}')
     if "$type" not in body and "jobs" in body:
         jobs = body["jobs"]
         if not isinstance(jobs, list) or not jobs:
             raise InvalidInput.at("jobs", "must be a list of at least one job template")
-        if len(jobs) > _MOST_WISHES:
-            raise InvalidInput.at("jobs", f"holds {len(jobs)} templates; at most {_MOST_WISHES} are read")
+        if len(jobs) > _MOST_PICTURES:
+            raise InvalidInput.at("jobs", f"holds {len(jobs)} templates; at most {_MOST_PICTURES} are read")
         found = [(f"jobs[{index}].", _template(job, f"jobs[{index}]")) for index, job in enumerate(jobs)]
         _check_names(found)
         return found
@@ -63,7 +63,7 @@ def _template(value: Any, path: str) -> Template:
 
 
 def _check_names(found: Sequence[tuple[str, Template]]) -> None:
-    """Two templates may have the same name, unless another waits for it: then it is not clear for which."""
+    """Raise `InvalidInput` when two templates share a name that a dependency refers to."""
     wanted = {name for _, template in found for name in template.dependencies or ()}
     first: dict[str, str] = {}
     for path, template in found:
@@ -81,10 +81,10 @@ def _check_names(found: Sequence[tuple[str, Template]]) -> None:
 def job_requests(
     found: Sequence[tuple[str, Template]], guard: UrlGuard, *, prompt_chars: int, backends: Sequence[str]
 ) -> list[JobRequest]:
-    """A wish for each picture. Raises `InvalidInput`."""
+    """Return a job request for each picture. Raises `InvalidInput`."""
     pictures = sum(_count(template) for _, template in found)
-    if pictures > _MOST_WISHES:
-        raise InvalidInput.at("jobs", f"asks for {pictures} pictures; at most {_MOST_WISHES} are read")
+    if pictures > _MOST_PICTURES:
+        raise InvalidInput.at("jobs", f"asks for {pictures} pictures; at most {_MOST_PICTURES} are read")
     all_wishes: list[JobRequest] = []
     for path, template in found:
         common = _common(path, template, guard, backends)
@@ -111,11 +111,9 @@ def _common(path: str, template: Template, guard: UrlGuard, backends: Sequence[s
         guard.check_url(f"{path}callbackUrl", template.callback_url)
     expires_at = from_datetime(template.expire_at) if template.expire_at else None
     if expires_at is not None and expires_at <= now_us():
-        raise InvalidInput.at(
-            f"{path}expireAt", "is in the past; name an instant to come, such as tomorrow's"
-        )
+        raise InvalidInput.at(f"{path}expireAt", "is in the past; write a later time")
     if expires_at is not None and expires_at > now_us() + _LONGEST_LIFE_S * SECOND:
-        raise InvalidInput.at(f"{path}expireAt", "is more than ten years away; name an earlier instant")
+        raise InvalidInput.at(f"{path}expireAt", "is more than ten years away; write an earlier time")
     return {
         "name": template.name,
         "after": tuple(dict.fromkeys(template.dependencies or ())),
@@ -131,14 +129,14 @@ def _common(path: str, template: Template, guard: UrlGuard, backends: Sequence[s
 
 
 def check_keys(path: str, keys: Iterable[str]) -> None:
-    """Of properties. Raises `InvalidInput`."""
+    """Check the keys of properties. Raises `InvalidInput`."""
     for key in keys:
         if len(key) > MAX_KEY:
             raise InvalidInput.at(path, f"has a key of {len(key)} characters; at most {MAX_KEY} are kept")
 
 
 def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[str, ...]:
-    """Civitai's own provider names mean "any"; ours restrict."""
+    """Return the backends of a template. Civitai's own provider names mean any backend."""
     chosen: set[str] = set()
     for index, provider in enumerate(template.providers or ()):
         if provider in backends:
@@ -150,7 +148,7 @@ def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[s
 
 
 def _client(template: Template) -> dict[str, Any]:
-    """What the detailed view shows again and nobody else needs."""
+    """Return the fields that only the detailed view needs."""
     client: dict[str, Any] = {}
     if isinstance(template, TextToImageTemplate) and template.base_model:
         client["baseModel"] = template.base_model[:64]
@@ -162,7 +160,7 @@ def _client(template: Template) -> dict[str, Any]:
 
 
 def _control(path: str, control: ControlNet, steps: int | None) -> dict[str, Any]:
-    """The steps are fractions of the whole, or counted where one of them is above 1."""
+    """Return a ControlNet. Its steps are fractions of all, or numbers of steps if one of them is above 1."""
     if control.end_step < control.start_step:
         raise InvalidInput.at(f"{path}endStep", "is before startStep")
     whole = (steps or _DEFAULT_STEPS) if control.end_step > 1 else 1
@@ -204,7 +202,7 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
 
 
 def _seed(seed: int | None, index: int) -> int | None:
-    """One given seed makes a series, so that the pictures of a request differ and can be made again."""
+    """Return the seed of a picture: a given one is counted up, so pictures differ and are reproducible."""
     return None if seed is None or seed < 0 else (seed + index) % (MAX_SEED + 1)
 
 
@@ -228,7 +226,7 @@ def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
     params = template.params
     graph = params.workflow
     if graph is None:
-        # The whole of `params` may be the graph itself.
+        # `params` may be the graph itself.
         graph = dict(params.model_extra or {})
         if not graph:
             raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
@@ -240,6 +238,6 @@ def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
 
 
 def _variables(params: ComfyParams) -> dict[str, Any]:
-    """Whatever plain values stand beside the graph, for ``{words}`` in it."""
+    """Return the plain values beside the graph, which replace ``{words}`` in it."""
     extra = params.model_extra or {}
     return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}

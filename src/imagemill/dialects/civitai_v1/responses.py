@@ -1,4 +1,4 @@
-"""What v1 clients read: job status and events, in the casing and the formats of the service."""
+"""The answers of v1: job status and events, in the casing and the formats of Civitai's service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ PROVIDER = "Civitai"
 """One of the nine names the clients accept; the local worker's name is in ``workerId``."""
 SERVICE = "Imagemill"
 
-# v1 knows no `Canceled`; what a DELETE ends is `Deleted`.
+# v1 has no `Canceled`; a job ended by DELETE is `Deleted`.
 _EVENT_NAMES = {EventType.CANCELED: "Deleted"}
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """How answers of this installation look."""
+    """The options of answers of this installation."""
 
     signer: UrlSigner
     result: Literal["object", "array"]
 
 
 def date_time(instant_us: int) -> str:
-    """``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
+    """Return ``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
     return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
 
 
 def time_span(microseconds: int) -> str:
-    """``00:00:58.8000000``: always with a fraction."""
+    """Return ``00:00:58.8000000``: always with a fraction."""
     seconds, fraction = divmod(max(0, microseconds), SECOND)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -50,7 +50,7 @@ def time_span(microseconds: int) -> str:
 def job_status(
     view: View, shape: ResponseOptions, base_url: str, *, preceding: int | None = None, detailed: bool = False
 ) -> dict[str, Any]:
-    """``preceding``: jobs ahead of it in the queue, where that is known."""
+    """Return the status of a job. ``preceding``: the number of jobs ahead of it, if known."""
     job = view.job
     status: dict[str, Any] = {
         "jobId": job.id,
@@ -95,7 +95,7 @@ def _available(job: Job, artifact: Artifact, shape: ResponseOptions, base_url: s
 
 
 def job_event(event: Event, job: Job) -> dict[str, Any]:
-    """An event as ``lastEvent``, in the event history and in callbacks."""
+    """Return an event for ``lastEvent``, the event history and callbacks."""
     started_at = job.started_at if job.attempt == event.attempt else None
     claim_us = event.at - started_at if started_at is not None and event.attempt else 0
     terminal = event.type.is_terminal
@@ -121,7 +121,7 @@ def job_event(event: Event, job: Job) -> dict[str, Any]:
 
 
 def _job_type(job: Job) -> str:
-    """The spelling of the live service's answers."""
+    """Return the type of a job as the live service spells it."""
     return {"textToImage": "textToImageV2"}.get(job.recipe, job.recipe)
 
 
@@ -159,7 +159,7 @@ _CONTEXT_NAMES = {
 
 
 def _durations(data: Mapping[str, Any]) -> dict[str, str]:
-    """Milliseconds as text, as every value of a live context is."""
+    """Return the durations in milliseconds as text, like every value of a live context."""
     by_stage = {stage["stage"]: stage["ms"] for stage in data.get("stages", ())}
     rendered = by_stage.get(Stage.COMFY_RESULT, by_stage.get(Stage.BACKEND_RESULT, 0.0))
     return {

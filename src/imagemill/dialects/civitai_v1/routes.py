@@ -1,4 +1,4 @@
-"""Civitai v1, the job routes: section 1.1 of the wire contract."""
+"""The routes of Civitai v1: jobs (section 1.1 of the wire contract), coverage, consumption and requests."""
 
 import asyncio
 import re
@@ -66,7 +66,7 @@ def base_url(request: Request) -> str:
 
 
 class CivitaiJobRoutes:
-    """The handlers, with what they work on."""
+    """The handlers of jobs with their dependencies."""
 
     def __init__(self, services: Services, shape: ResponseOptions, public_url: str | None) -> None:
         self._services = services
@@ -134,7 +134,7 @@ class CivitaiJobRoutes:
         try:
             drafts = self._services.submitter.prepare(owner, job_requests, dialect=NAME, trace=trace)
         except InvalidInput as error:
-            raise error.renamed(_in_our_words) from error
+            raise error.renamed(_v1_path) from error
         return tuple(
             replace(draft, client={**draft.client, "dependencies": list(draft.depends_on)})
             if draft.depends_on
@@ -149,7 +149,7 @@ class CivitaiJobRoutes:
         accept: Callable[[], Awaitable[Accepted]],
         detailed: bool,
     ) -> Response:
-        # The watch comes first: when there are too many, nothing has been accepted yet.
+        # Watched before: with too many watchers nothing has been accepted yet.
         with self._services.hub.watch(draft.id for draft in drafts) as watcher:
             accepted = await accept()
             if accepted.repeated:
@@ -231,9 +231,9 @@ class CivitaiJobRoutes:
         return await self._collection(request, token, jobs, detailed, status=200 if done else 202)
 
     async def wait_finished(self, jobs: Sequence[Job]) -> bool:
-        """Hold until all are finished or the longest wait is over."""
+        """Wait until all jobs are finished (True) or for the longest wait (False)."""
         with self._services.hub.watch(job.id for job in jobs) as watcher:
-            # Looked at after the watch began: an end in between is not missed.
+            # Read after the watch began, so that an end in between is not missed.
             ids = [job.id for job in jobs]
             found = await asyncio.to_thread(self._services.jobs.progress_of, ids)
             watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
@@ -292,7 +292,7 @@ class CivitaiJobRoutes:
 
 
 def _fresh(job: Job) -> View:
-    """The view of a job that was accepted this moment; it need not be read again."""
+    """Return the view of a job that was accepted just now, without reading it again."""
     return View(job, (), Event(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}))
 
 
@@ -311,8 +311,8 @@ async def _read_taint(request: Request) -> Taint:
     return taint
 
 
-def _in_our_words(path: str) -> str:
-    """Prompts and graphs stand below ``params`` here; to their recipes they are the first thing there is."""
+def _v1_path(path: str) -> str:
+    """Return the path of an error in v1: prompts and graphs are below ``params`` there."""
     found = _OF_PARAMS.match(path)
     return f"{found[1]}params.{found[2]}{path[found.end() :]}" if found else path
 
@@ -333,8 +333,13 @@ class CivitaiAccountRoutes:
     def router(self) -> APIRouter:
         routes = APIRouter(tags=["civitai v1"])
         for path, handler, summary, extra in (
-            ("coverage", self.coverage, "Which models can be used now", openapi.COVERAGE),
-            ("consumption", self.consumption, "What was made and paid", openapi.CONSUMPTION),
+            ("coverage", self.coverage, "The models that can be used now", openapi.COVERAGE),
+            (
+                "consumption",
+                self.consumption,
+                "The number of pictures made and their price",
+                openapi.CONSUMPTION,
+            ),
             ("requests", self.requests, "Submissions, newest first", openapi.REQUESTS),
         ):
             routes.add_api_route(
@@ -401,7 +406,7 @@ class CivitaiAccountRoutes:
 
 
 def _slots(backend: Backend, resource: Resource) -> int:
-    """Slots of healthy nodes that could use the resource."""
+    """Return the number of slots of healthy nodes that can use the resource."""
     is_model = resource.air.type in (None, "checkpoint", "model")
     return sum(
         node.slots
@@ -417,7 +422,7 @@ def _instant(request: Request, name: str, default: int) -> int:
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        # A float of seconds rounds the last instant of year 9999 up to one that is no date.
+        # A float of seconds rounds the last microsecond of the year 9999 up to an invalid date.
         return from_datetime(min(in_utc, _LAST))
     except (ValueError, OverflowError) as error:
         raise InvalidInput.at(name, f"is {text[:40]!r}; write a date such as 2026-01-31T00:00:00Z") from error

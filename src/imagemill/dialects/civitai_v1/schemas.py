@@ -1,5 +1,5 @@
-"""What v1 clients send. Unknown fields are refused inside ``params``, where they are typos, and ignored at
-the top level, where clients of other years have sent other things."""
+"""The requests of v1. Unknown fields are refused inside ``params``, where they are typos, and ignored at the
+top level, where older clients have sent other fields."""
 
 import math
 import re
@@ -27,7 +27,7 @@ NETWORK_TYPES = {
     "ControlNet": "controlnet",
     "DoRA": "dora",
 }
-"""v1's names and ours, which are those of an AIR."""
+"""The names of v1 and our own, which are those of an AIR."""
 PROVIDERS = (
     "Civitai",
     "OctoML",
@@ -42,14 +42,14 @@ PROVIDERS = (
 PREPROCESSORS = ("Canny", "DepthZoe", "SoftedgePidinet", "Rembg")
 
 _LONGEST_S = 86_400
-"""A day: the longest timeout of a job."""
+"""One day in seconds: the longest timeout of a job."""
 
 
 def _scheduler(value: Any) -> Any:
     row = images.find(value) if isinstance(value, str) else None
     if row is None:
         names = [sampler.v1 for sampler in images.SAMPLERS]
-        raise ValueError(f"is {str(value)[:40]!r}, which is no scheduler{suggestion(str(value), names)}")
+        raise ValueError(f"is {str(value)[:40]!r}, which is not a scheduler{suggestion(str(value), names)}")
     return row.v1
 
 
@@ -101,7 +101,7 @@ class Params(_Strict):
 
 
 class NetworkParams(_Strict):
-    id: str | None = Field(None, description="The AIR, where the key is a label of the client's own.")
+    id: str | None = Field(None, description="The AIR, if the key is the client's own label.")
     type: Annotated[str, one_of(tuple(NETWORK_TYPES))] | None = None
     strength: Real | None = Field(None, ge=-10, le=10, allow_inf_nan=False)
     trigger_word: str | None = None
@@ -163,7 +163,7 @@ TEMPLATES: dict[str, type[Template]] = {"textToImage": TextToImageTemplate, "com
 
 
 class Taint(BaseModel):
-    """``PUT``: why the outputs of these jobs should not be trusted."""
+    """The body of ``PUT``: the reason why the outputs of jobs should not be trusted."""
 
     reason: str | None = Field(None, max_length=1000)
     context: dict[str, Any] | None = None

@@ -1,1 +1,1 @@
-"""fal.ai's queue and its direct calls, as its published client speaks them."""
+"""fal.ai's queue and its direct calls, as its published client uses them."""

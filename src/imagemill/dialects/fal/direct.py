@@ -1,4 +1,4 @@
-"""Direct calls: the answer is what was made, or a stream of what is being made."""
+"""Direct calls: the answer is the result, or a stream of progress and the result."""
 
 import asyncio
 import base64
@@ -29,18 +29,18 @@ _STREAM = "stream"
 
 
 class HoldResult(Enum):
-    """Why a direct call is held no longer."""
+    """The reason why a direct call is answered."""
 
     FINISHED = auto()
     LATE = auto()
     LEFT = auto()
-    """Whoever called has hung up."""
+    """The client has disconnected."""
     STOPPED = auto()
-    """The process ends; the request goes on."""
+    """The process is stopping; the request continues."""
 
 
 class DirectRoutes:
-    """``longest_s``: so long a call is held at most."""
+    """The routes. A call is held for ``longest_s`` seconds at most."""
 
     def __init__(self, services: Services, apps: Apps, submitter: RequestSubmitter, longest_s: float) -> None:
         self._services = services
@@ -68,7 +68,7 @@ class DirectRoutes:
     async def run_below(self, request: Request, owner: str, alias: str, path: str) -> Response:
         app, streams = self._find(owner, alias, path)
         order = await self._submitter.take(request, app)
-        # The watch comes first: when there are too many, nothing has been accepted yet.
+        # Watched before: with too many watchers nothing has been accepted yet.
         watcher = self._services.hub.watch([order.draft.id])
         try:
             accepted = await order.accept()
@@ -89,14 +89,14 @@ class DirectRoutes:
         return await call.answered(end)
 
     def _find(self, owner: str, alias: str, path: str) -> tuple[App, bool]:
-        """The app, and whether its events are asked for."""
+        """Return the app and whether its events are requested."""
         before, _, last = path.strip("/").rpartition("/")
         if last == _STREAM:
             return self._apps.find(owner, alias, before), True
         return self._apps.find(owner, alias, path), False
 
     async def _held(self, request: Request, watcher: Watcher, job_id: str) -> HoldResult:
-        # Looked at after the watch began: an end in between is not missed.
+        # Read after the watch began, so that an end in between is not missed.
         found = await asyncio.to_thread(self._services.jobs.progress_of, [job_id])
         watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
         waiting = asyncio.ensure_future(watcher.wait_finished(self._longest_s))
@@ -130,10 +130,10 @@ class _Call:
 
     async def answered(self, end: HoldResult) -> Response:
         if end is HoldResult.FINISHED:
-            told = await self.result()
-            if isinstance(told, FalErrorResponse):
-                return told.response(self.job_id)
-            response = json_response(told)
+            result = await self.result()
+            if isinstance(result, FalErrorResponse):
+                return result.response(self.job_id)
+            response = json_response(result)
             response.headers["X-Fal-Request-Id"] = self.job_id
             return response
         return (await self.given_up(end)).response(self.job_id)
@@ -145,15 +145,15 @@ class _Call:
         return await asyncio.to_thread(responses.result, found[0], self._base, self._services)
 
     async def state(self) -> dict[str, Any] | FalErrorResponse | None:
-        """What was made, once it is finished."""
+        """Return the result, or None while the request is not finished."""
         found = await asyncio.to_thread(self._services.jobs.progress_of, [self.job_id])
         return await self.result() if found.get(self.job_id, (0, True))[1] else None
 
     async def given_up(self, end: HoldResult) -> FalErrorResponse:
-        """Nobody waits for it any more. It goes on where its key lets the caller come back for it."""
+        """Return the error of a call without a result. Without an idempotency key it is cancelled."""
         if end is HoldResult.STOPPED:
             return FalErrorResponse(
-                503, f"the server stops; request {self.job_id} goes on", "runner_disconnected"
+                503, f"the server is stopping; request {self.job_id} continues", "runner_disconnected"
             )
         if self._order.key is None:
             await asyncio.to_thread(self.cancel)
@@ -161,20 +161,20 @@ class _Call:
             return FalErrorResponse(
                 504, "the request took longer than a direct call is held", "request_timeout"
             )
-        return FalErrorResponse(CLIENT_CLOSED, "the client hung up", "client_disconnected")
+        return FalErrorResponse(CLIENT_CLOSED, "the client disconnected", "client_disconnected")
 
     def cancel(self) -> None:
-        job_request = Cancel(self.job_id, self._order.owner, now_us(), "its caller hung up")
+        job_request = Cancel(self.job_id, self._order.owner, now_us(), "its caller disconnected")
         self._services.jobs.cancel(job_request)
 
     def leave(self) -> None:
-        """From a stream that is being torn down, which can wait for nothing any more."""
+        """End the call of a stream that is being closed and so cannot wait."""
         if self._order.key is None:
             asyncio.get_running_loop().run_in_executor(None, self.cancel)
 
 
 class _Pictures(Response):
-    """What is seen of the pictures while they are made, then what was made, as server-sent events."""
+    """A response with progress and previews, then the result, as server-sent events."""
 
     def __init__(self, call: _Call, watcher: Watcher, longest_s: float) -> None:
         super().__init__()
@@ -200,10 +200,10 @@ class _Pictures(Response):
         until, done = loop.time() + self._longest_s, False
         try:
             while not done:
-                told = await call.state()
-                if told is not None:
+                result = await call.state()
+                if result is not None:
                     done = True
-                    yield _event(told.body if isinstance(told, FalErrorResponse) else told)
+                    yield _event(result.body if isinstance(result, FalErrorResponse) else result)
                 elif watcher.closed or loop.time() > until:
                     done = True
                     end = await call.given_up(HoldResult.STOPPED if watcher.closed else HoldResult.LATE)

@@ -1,4 +1,4 @@
-"""Errors in fal's words: ``detail`` is a sentence, or a list that names fields; some have a type."""
+"""Errors in fal's format: ``detail`` is a sentence or a list with fields; some errors have a type."""
 
 import logging
 import math
@@ -30,15 +30,15 @@ from imagemill.web.problems import STATUSES
 log = logging.getLogger(__name__)
 
 CLIENT_CLOSED = 499
-"""What fal answers for a request that its client called off; no status of HTTP's own."""
+"""fal's status for a request that its client cancelled; it is not a standard HTTP status."""
 _RETRY_AFTER_S = "2"
 _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
-"""A hostile request must not buy an answer larger than itself."""
+"""Limits of answers: a hostile request must not cause one larger than itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalErrorResponse:
-    """How a request is answered that did not succeed."""
+    """The response to a request that did not succeed."""
 
     status: int
     detail: str | Sequence[Mapping[str, Any]]
@@ -59,7 +59,7 @@ class FalErrorResponse:
         if self.type is not None:
             headers["X-Fal-Error-Type"] = self.type
         if request_id is not None:
-            # Also tells the client that it was we who answered, and no proxy that had lost us.
+            # It also shows the client that this server answered and not a proxy without a connection to it.
             headers["X-Fal-Request-Id"] = request_id
         if self.status in (429, 503):
             headers.setdefault("Retry-After", _RETRY_AFTER_S)
@@ -75,7 +75,7 @@ def _clipped(detail: str | Sequence[Mapping[str, Any]]) -> Any:
 
 
 class FalRequestError(Exception):
-    """A request that is not taken."""
+    """A request that is refused."""
 
     def __init__(
         self, status: int, detail: str | Sequence[Mapping[str, Any]], type: str | None = None
@@ -91,7 +91,7 @@ def invalid(error: InvalidInput, type: str = "value_error") -> FalRequestError:
 
 
 class FalRoute(APIRoute):
-    """A route whose errors are told in fal's words."""
+    """A route with errors in fal's format."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -102,7 +102,7 @@ class FalRoute(APIRoute):
             except FalRequestError as refusal:
                 return refusal.ending.response()
             except ImagemillError as error:
-                return _told(error).response()
+                return _response_of(error).response()
             except HTTPException as error:
                 return FalErrorResponse(
                     error.status_code, str(error.detail), headers=error.headers or {}
@@ -111,7 +111,7 @@ class FalRoute(APIRoute):
         return handled
 
 
-def _told(error: ImagemillError) -> FalErrorResponse:
+def _response_of(error: ImagemillError) -> FalErrorResponse:
     if isinstance(error, InvalidInput):
         return _of_input(error)
     status = STATUSES.get(error.code, 500)
@@ -123,14 +123,14 @@ def _told(error: ImagemillError) -> FalErrorResponse:
         if isinstance(error, RateLimited):
             headers |= rate_limit.headers(error.status)
     elif error.code == "conflict":
-        # The client repeats what gets a 409, and would hear the same ten times.
+        # The client retries a 409 and would get the same answer ten times.
         status = 422
     return FalErrorResponse(status, str(error), "internal_error" if status >= 500 else None, headers)
 
 
 def _of_input(error: InvalidInput) -> FalErrorResponse:
     if any(each.path == "model" for each in error.errors):
-        # Which model an app has, and which node has that, is no business of whoever calls it.
+        # The model of an app and its nodes are no fault of the client, so the field is not named.
         log.warning("an app cannot be run: %s", error)
         return FalErrorResponse(503, f"no node here can run this app: {error}", "runner_scheduling_failure")
     return invalid(error, _type(error)).ending
@@ -153,11 +153,11 @@ _NAMES = {
     "count": "num_images",
     "additionalNetworks": "loras",
 }
-"""What the recipe calls differently."""
+"""fal's names of the fields that have another name in the recipe."""
 
 
 _PLACES = {"logs": "query", "fal_webhook": "query", "Idempotency-Key": "header"}
-"""What does not stand in the body."""
+"""The places of the fields that are not in the body."""
 
 
 def _loc(error: FieldError) -> list[str | int]:
@@ -170,7 +170,7 @@ def _loc(error: FieldError) -> list[str | int]:
 
 
 def error_response(job: Job) -> FalErrorResponse:
-    """Of a finished job that did not succeed."""
+    """Return the error of a finished job that did not succeed."""
     if job.status is JobStatus.CANCELED:
         return FalErrorResponse(CLIENT_CLOSED, "the request was cancelled", "client_cancelled")
     if job.status is JobStatus.EXPIRED:
@@ -208,4 +208,4 @@ _FAILURES = {
     FailureCode.WORKER_LOST: (503, "runner_disconnected"),
     FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
 }
-"""Status and fal's type of each kind of failure; what is not listed is our own fault."""
+"""Status and fal's type of each kind of failure; any other is an internal error."""

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of fal's routes."""
+"""The OpenAPI entries of fal's routes."""
 
 from typing import Any
 
@@ -32,8 +32,8 @@ _DETAIL: dict[str, Any] = {
     },
 }
 _ERRORS = {
-    400: "A header is wrong, or the request is in a state that does not allow it",
-    401: "No key, or one that is not valid any more",
+    400: "A header is wrong, or the state of the request does not allow it",
+    401: "No key, or one that is no longer valid",
     402: "The credits do not suffice",
     403: "The key lacks the scope",
     404: "There is no such app, or no such request of yours",
@@ -44,20 +44,20 @@ _ERRORS = {
     429: "Too many requests; Retry-After says when to try again",
     CLIENT_CLOSED: "The request was cancelled",
     500: "The request failed",
-    502: "The node delivered too little",
-    503: "No node can do it, or a part is away; Retry-After says when to try again",
-    504: "It was not started, or not finished, in time",
+    502: "The node delivered too few pictures",
+    503: "No node can run it, or a service is unavailable; Retry-After says when to try again",
+    504: "The request was not started or not finished in time",
 }
 
 
 def _errors() -> dict[str, Any]:
-    """Both media types, as what is refused before a route is reached is a problem as everywhere here."""
+    """Return the errors in both media types: a request refused before its route is known gets a problem."""
     content = {"application/json": {"schema": _DETAIL}, "application/problem+json": {"schema": PROBLEM_REF}}
     return {str(status): {"description": text, "content": content} for status, text in _ERRORS.items()}
 
 
 UNPROCESSABLE: dict[int | str, dict[str, Any]] = {422: _errors()["422"]}
-"""For the framework, which would add its own."""
+"""Replaces the framework's own 422."""
 
 
 def _answers(*good: tuple[int, str, str]) -> dict[str, Any]:
@@ -77,11 +77,11 @@ _DEADLINE = {
 _PRIORITY = {
     "name": "X-Fal-Queue-Priority",
     "in": "header",
-    "description": "How it stands among the owner's own requests",
+    "description": "The priority among the owner's own requests",
     "schema": {"type": "string", "enum": ["normal", "low"]},
 }
-_WEBHOOK = openapi.query(fal_webhook=(openapi.TEXT, "Who is told of the end"))["parameters"]
-_LOGS = openapi.query(logs=(openapi.FLAG, "With what was noted on the way"))
+_WEBHOOK = openapi.query(fal_webhook=(openapi.TEXT, "The URL that is called at the end"))["parameters"]
+_LOGS = openapi.query(logs=(openapi.FLAG, "Whether to include the log"))
 _INPUT = openapi.body(FalInput)
 
 SUBMIT = {
@@ -92,14 +92,16 @@ SUBMIT = {
 RUN = {
     **_INPUT,
     "parameters": [_DEADLINE, _PRIORITY],
-    **_answers((200, "What was made, or the events of its making", openapi.JSON)),
+    **_answers((200, "The result, or the events of the request", openapi.JSON)),
 }
 RUN["responses"]["200"]["content"]["text/event-stream"] = {"schema": {}}
 STATUS = {
     **_LOGS,
-    **_answers((200, "It is finished", openapi.JSON), (202, "It waits or is being made", openapi.JSON)),
+    **_answers(
+        (200, "The request is finished", openapi.JSON), (202, "The request waits or runs", openapi.JSON)
+    ),
 }
-STREAM = {**_LOGS, **_answers((200, "Its statuses as they change", "text/event-stream"))}
-RESULT = _answers((200, "What was made", openapi.JSON))
-CANCEL = _answers((202, "It is being cancelled", openapi.JSON))
+STREAM = {**_LOGS, **_answers((200, "The statuses of the request as they change", "text/event-stream"))}
+RESULT = _answers((200, "The result", openapi.JSON))
+CANCEL = _answers((202, "The request is being cancelled", openapi.JSON))
 KEYS = _answers((200, "The keys that sign webhooks", openapi.JSON))

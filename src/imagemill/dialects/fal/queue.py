@@ -1,4 +1,4 @@
-"""The queue: submit, look, follow, fetch, cancel."""
+"""The queue: submit a request, read or follow its status, fetch its result, cancel it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,9 +49,9 @@ class QueueRoutes:
         for method, path, handler, summary, extra in (
             ("GET", KEYS.removeprefix(QUEUE), self.keys, "The keys of webhooks' signatures", openapi.KEYS),
             ("GET", f"{_ONE}/status/stream", self.stream, "Follow a request (SSE)", openapi.STREAM),
-            ("GET", f"{_ONE}/status", self.status, "How a request stands", openapi.STATUS),
+            ("GET", f"{_ONE}/status", self.status, "The status of a request", openapi.STATUS),
             ("PUT", f"{_ONE}/cancel", self.cancel, "Cancel a request", openapi.CANCEL),
-            ("GET", _ONE, self.result, "What a request made", openapi.RESULT),
+            ("GET", _ONE, self.result, "The result of a request", openapi.RESULT),
             ("POST", _APP, self.submit, "Queue a request", openapi.SUBMIT),
             ("POST", _APP + "/{path:path}", self.submit_below, "Queue a request", openapi.SUBMIT),
         ):
@@ -105,10 +105,10 @@ class QueueRoutes:
                 job.id
             )
         base = responses.base_url(request, self._services.response_config)
-        told = await asyncio.to_thread(responses.result, view, base, self._services)
-        if isinstance(told, FalErrorResponse):
-            return told.response(job.id)
-        response = json_response(told)
+        result = await asyncio.to_thread(responses.result, view, base, self._services)
+        if isinstance(result, FalErrorResponse):
+            return result.response(job.id)
+        response = json_response(result)
         response.headers["X-Fal-Request-Id"] = job.id
         return response
 
@@ -125,7 +125,7 @@ class QueueRoutes:
         return json_response({"status": "CANCELLATION_REQUESTED"}, 202)
 
     async def _view(self, request: Request, owner: str, alias: str, request_id: str) -> View:
-        """Raises `NotFound` for what is not there, is somebody else's, or is another app's."""
+        """Return a request. Raises `NotFound`, also for another owner's or another app's."""
         found = await self._services.views.load([request_id])
         if found and found[0].job.owner == caller(request).owner:
             job = found[0].job
@@ -150,7 +150,7 @@ class QueueRoutes:
     async def statuses(
         self, request: Request, job_id: str, watcher: Watcher, with_logs: bool
     ) -> AsyncIterator[bytes]:
-        """Each status that differs from the one before, the last one terminal."""
+        """Yield each status that differs from the one before; the last one is terminal."""
         last: dict[str, Any] = {}
         while True:
             views_ = await self._services.views.load([job_id])
@@ -171,7 +171,7 @@ class QueueRoutes:
 
 
 class _Statuses(Response):
-    """Raises `TooManyStreams` before a byte is sent."""
+    """The response with the statuses of a request. Raises `TooManyStreams` before a byte is sent."""
 
     def __init__(self, queue: QueueRoutes, request: Request, job_id: str, with_logs: bool) -> None:
         super().__init__()

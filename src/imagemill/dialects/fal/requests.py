@@ -1,4 +1,4 @@
-"""From a request of fal's client to a wish in our own words."""
+"""From a request of fal's client to a job request."""
 
 import asyncio
 import math
@@ -35,22 +35,23 @@ _UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
 _LEAST_DEADLINE_S = 0.1
 _LONGEST_DEADLINE_S = 365 * 86_400
 _MOST_PIXELS = 1024 * 1024
-"""A source picture is drawn anew at its own size, up to this: what checkpoints are made for."""
+"""A source picture is rendered at its own size up to this number of pixels, for which checkpoints are made.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A submission, read but not looked into."""
+    """A submission with its header and query values; its input is not checked yet."""
 
     app: App
     body: Mapping[str, Any]
     owner: str
     base: str
-    """Where pictures can be fetched: scheme and host."""
+    """The scheme and host of picture URLs."""
     webhook: str | None
     priority: int
     deadline: int | None
-    """It fails when nobody has started it by then; microseconds since the epoch."""
+    """The time by which it must start, or it fails; microseconds since the epoch."""
 
 
 def parse_deadline(request: Request) -> int | None:
@@ -88,7 +89,7 @@ def parse_webhook(request: Request, services: Services) -> str | None:
 
 
 def parse_request(asked: ParsedRequest, services: Services) -> JobRequest:
-    """May block: a picture in the body is taken in. Raises `Refusal`, `InvalidInput`."""
+    """Return the job request. May block to store a picture. Raises `FalRequestError`, `InvalidInput`."""
     wanted, app = _input(asked.body), asked.app.settings
     _check_prompts(wanted, services.prompt_chars)
     input_: dict[str, Any] = {
@@ -152,7 +153,7 @@ def _check_prompts(wanted: FalInput, most: int) -> None:
 
 
 def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, int] | None]:
-    """What the recipe is told of a source picture, and the size to draw it at, where that is known now."""
+    """Return the recipe's source of a picture, and the size to render it at if it is known now."""
     if text[:5].lower() == "data:":
         kept = services.inputs.keep_data_url("image_url", text, owner)
         return f"{_OWN}{kept.name}", _fitting(kept.info.width, kept.info.height)
@@ -164,7 +165,7 @@ def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, 
 
 
 def _own_picture(text: str, services: Services) -> str | None:
-    """The picture that an address of our own making names: it need not be fetched over the network."""
+    """Return the picture of one of our own signed URLs, which need not be fetched; None for other URLs."""
     try:
         parts = urlsplit(text)
         query = parse_qs(parts.query)
@@ -182,7 +183,7 @@ def _own_picture(text: str, services: Services) -> str | None:
 
 
 def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | None:
-    """Of a picture the owner made or uploaded; None for what is refused where it is looked up."""
+    """Return the size of the owner's picture or upload; None for one that will be refused later."""
     if uploaded := _UPLOADED.fullmatch(name):
         try:
             layout = parse(services.blobs.get(input_key(owner, *uploaded.groups())))
@@ -194,7 +195,7 @@ def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | Non
 
 
 def _fitting(width: int, height: int) -> tuple[int, int]:
-    """The size nearest to a picture's own that can be drawn."""
+    """Return the renderable size nearest to a picture's own."""
     scale = min(1.0, math.sqrt(_MOST_PIXELS / (width * height)))
     sides = (GRID * round(side * scale / GRID) for side in (width, height))
     width, height = (max(LEAST_SIDE, min(LARGEST_SIDE, side)) for side in sides)
@@ -203,17 +204,17 @@ def _fitting(width: int, height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request that is right; nothing of it is stored."""
+    """A valid request that is not stored yet."""
 
     services: Services
     owner: str
     draft: Draft
     key: str | None
-    """What the client calls it by, so that sending it again makes nothing new."""
+    """The client's idempotency key."""
     digest: str
 
     async def accept(self) -> Accepted:
-        """Its one job, durable."""
+        """Store its one job; it is durable afterwards."""
         named = {"key": self.key, "digest": self.digest} if self.key else {}
         future = self.services.submitter.submit_async(self.owner, (self.draft,), **named)
         accepted = await asyncio.wrap_future(future)
@@ -227,7 +228,7 @@ class RequestSubmitter:
         self._services = services
 
     async def take(self, request: Request, app: App) -> PreparedRequest:
-        """Raises `Refusal`, and what the submitter raises."""
+        """Check a request. Raises `FalRequestError` and the errors of the submitter."""
         services = self._services
         key = idempotency_key(request)
         deadline, priority = parse_deadline(request), parse_priority(request)

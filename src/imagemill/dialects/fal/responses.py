@@ -1,4 +1,4 @@
-"""What fal's clients read: the status of a request with its logs, and what was made."""
+"""The answers of fal's API: the status of a request with its logs, and its result."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,25 +22,25 @@ NAME = "fal"
 
 
 def base_url(request: Request, wire: ResponseConfig) -> str:
-    """Scheme and host of addresses that are good for whoever asks."""
+    """Return the scheme and host of URLs that the client can reach."""
     return wire.public_url or _addressed(request, wire)
 
 
 def queue_url(request: Request, wire: ResponseConfig) -> str:
-    """Where the queue is for whoever asks: at the host they came to, if that is one of fal's."""
+    """Return the URL of the queue for the client: at the request's host, if that is one of fal's hosts."""
     if request.scope.get(REWRITTEN_PREFIX) == QUEUE:
         return _addressed(request, wire)
     return f"{base_url(request, wire)}{QUEUE}"
 
 
 def _addressed(request: Request, wire: ResponseConfig) -> str:
-    """As the request was addressed. Where the public address is https, so are fal's hosts."""
+    """Return scheme and host of the request. With an https public address, fal's hosts have https, too."""
     secure = wire.public_url is not None and wire.public_url.startswith("https:")
     return f"{'https' if secure else request.url.scheme}://{request.headers.get('host', '')}"
 
 
 def marks(job: Job) -> Mapping[str, Any]:
-    """What was kept of the submission."""
+    """Return the values of the submission that are stored with the job."""
     return job.client.get("fal", {})
 
 
@@ -55,14 +55,14 @@ def addresses(job: Job, queue: str) -> dict[str, str]:
 
 
 def status(view: View, queue: str, ahead: int, logs: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """``ahead``: requests before it; ``logs``: None where they were not asked for."""
+    """Return the status. ``ahead``: requests before it; ``logs`` None means that they were not requested."""
     job = view.job
-    told = addresses(job, queue)
+    urls = addresses(job, queue)
     if job.status is JobStatus.RUNNING:
-        return {"status": "IN_PROGRESS", **told, "logs": logs}
+        return {"status": "IN_PROGRESS", **urls, "logs": logs}
     if not job.status.is_terminal:
-        return {"status": "IN_QUEUE", **told, "queue_position": ahead}
-    body: dict[str, Any] = {"status": "COMPLETED", **told, "logs": logs, "metrics": _metrics(view)}
+        return {"status": "IN_QUEUE", **urls, "queue_position": ahead}
+    body: dict[str, Any] = {"status": "COMPLETED", **urls, "logs": logs, "metrics": _metrics(view)}
     if job.status is JobStatus.SUCCEEDED:
         return body
     end = error_response(job)
@@ -75,7 +75,7 @@ def _metrics(view: View) -> dict[str, Any]:
 
 
 def inference_s(view: View) -> float | None:
-    """How long the node took; None for what was not rendered."""
+    """Return the seconds of rendering; None without a render."""
     stages: Sequence[Mapping[str, Any]] = view.last_event.data.get("stages", ())
     rendered = (Stage.COMFY_RESULT.value, Stage.BACKEND_RESULT.value)
     return next((round(each["ms"] / 1000, 6) for each in stages if each["stage"] in rendered), None)
@@ -118,11 +118,11 @@ def _message(event: Event) -> str:
 
 
 class ResultDeleted(Exception):
-    """The pictures were deleted before their request was."""
+    """The pictures were deleted, but the request still exists."""
 
 
 def output(view: View, signer: UrlSigner, base: str, blobs: BlobStore) -> dict[str, Any]:
-    """What a request that succeeded made. Blocks where pictures go into it. Raises `ResultDeleted`."""
+    """Return the output of a successful request. Blocks for inlined pictures. Raises `ResultDeleted`."""
     job, said = view.job, marks(view.job)
     if not all(artifact.available for artifact in view.artifacts):
         raise ResultDeleted
@@ -153,12 +153,12 @@ def _inline(artifact: Artifact, blobs: BlobStore) -> str:
 
 
 def result(view: View, base: str, services: Services) -> dict[str, Any] | FalErrorResponse:
-    """What became of a finished request. May block."""
+    """Return the output or the error of a finished request. May block."""
     if view.job.status is not JobStatus.SUCCEEDED:
         return error_response(view.job)
     try:
         return output(view, services.response_config.signer, base, services.blobs)
     except ResultDeleted:
         return FalErrorResponse(
-            410, "the pictures are gone: their retention is over; submit the request again"
+            410, "the pictures were deleted after their retention; submit the request again"
         )

@@ -1,4 +1,4 @@
-"""The input of fal's apps. What an app of fal knows and this server has no use for is read over."""
+"""The input of fal's apps. Other fields of fal's apps are ignored."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ from imagemill.domain.images import MAX_SEED
 from imagemill.web.http import Real, Whole
 
 LEAST_SIDE, LARGEST_SIDE, GRID = 64, 2048, 8
-"""Pixels. fal takes more, which no checkpoint draws well and few GPUs have the memory for."""
+"""In pixels. fal accepts more, but no checkpoint renders it well and few GPUs have the memory for it."""
 Side = Annotated[Whole, Field(ge=LEAST_SIDE, le=LARGEST_SIDE, multiple_of=GRID)]
 
 
@@ -60,7 +60,7 @@ class FalInput(BaseModel):
     output_format: Literal["jpeg", "png"] = Field(
         "jpeg", validation_alias=AliasChoices("output_format", "format")
     )
-    sync_mode: bool = Field(False, description="The pictures as data URLs in the answer.")
+    sync_mode: bool = Field(False, description="Whether the answer has the pictures as data URLs.")
     image_url: str | None = Field(None, description="For image-to-image: http(s) URL or data URL.")
     strength: Real | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     loras: list[FalLora] = Field(default=[], max_length=16)

@@ -1,4 +1,4 @@
-"""Settings of fal's dialect (`imagemill.dialects.fal`): which apps are offered, at which hosts."""
+"""Settings of fal's dialect (`imagemill.dialects.fal`): its apps and its hosts."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from imagemill.domain.errors import NotFound
 from imagemill.settings import JsonSetting, Listed, Mapped, SettingsGroup
 
 QUEUE = "/fal"
-"""Where we serve what fal serves at queue.fal.run."""
+"""The path of fal's queue, which fal serves at queue.fal.run."""
 RUN = "/fal-run"
-"""Where we serve what fal serves at fal.run: direct calls, answered when the pictures are made."""
+"""The path of direct calls, which fal serves at fal.run; they are answered when the pictures are made."""
 
 SIZES = {
     "square_hd": (1024, 1024),
@@ -24,13 +24,13 @@ SIZES = {
     "landscape_4_3": (1024, 768),
     "landscape_16_9": (1024, 576),
 }
-"""Width and height of fal's names for them."""
+"""The widths and heights of fal's named sizes."""
 SizeName = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _APP = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)+")
 _NO_PATHS = frozenset({"requests", "stream"})
-"""Parts of an app's name that would be taken for a route's own."""
+"""Parts that an app's name must not have, since routes use them."""
 
 
 def _host(name: str) -> str:
@@ -40,15 +40,15 @@ def _host(name: str) -> str:
 
 
 class AppSettings(JsonSetting):
-    """One app: a checkpoint, and what a request that says nothing gets."""
+    """An app: a checkpoint and the defaults of requests."""
 
     model: str = Field(min_length=1)
-    """The checkpoint's AIR; its ecosystem says which family it is of."""
+    """The checkpoint's AIR; its ecosystem is the model family."""
     steps: int = Field(default=28, ge=1, le=50)
     guidance_scale: float = Field(default=3.5, ge=0, le=20, allow_inf_nan=False)
     image_size: SizeName = "landscape_4_3"
     needs_image: bool = False
-    """Image-to-image: ``image_url`` is required."""
+    """Whether it is image-to-image, so that ``image_url`` is required."""
     strength: float = Field(default=0.95, ge=0, le=1, allow_inf_nan=False)
 
 
@@ -62,7 +62,7 @@ BUILTIN = {
     "fal-ai/flux/schnell": AppSettings(model=_SCHNELL, steps=4),
     "fal-ai/fast-sdxl": AppSettings(model=_SDXL, steps=25, guidance_scale=7.5, image_size="square_hd"),
 }
-"""What is there without any setting."""
+"""The built-in apps."""
 
 
 class FalApiSettings(SettingsGroup):
@@ -81,7 +81,7 @@ class FalApiSettings(SettingsGroup):
         default=600.0,
         gt=0,
         le=3600,
-        description="Longest time in seconds that a direct call is held; then it gets a 504.",
+        description="Seconds after which a direct call without a result gets a 504.",
     )
     webhook_key: SecretStr | None = Field(
         default=None,
@@ -101,7 +101,7 @@ class FalApiSettings(SettingsGroup):
         return self
 
     def check_hosts(self, host: str, public_url: str | None) -> None:
-        """Raises `ValueError` where the server's own name would no longer reach its other APIs."""
+        """Raise `ValueError` when one of the hosts is the server's own name, which its other APIs need."""
         own = {host.lower(), urlsplit(public_url or "").hostname}
         if shadowed := own.intersection(self.hosts):
             raise ValueError(
@@ -111,21 +111,21 @@ class FalApiSettings(SettingsGroup):
 
     @property
     def offered(self) -> dict[str, AppSettings]:
-        """All apps by their names."""
+        """Return all apps by name."""
         return {**BUILTIN, **self.apps}
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """Below which path requests to a host are served."""
+        """Return the path prefix of requests by host."""
         return {host: QUEUE if host.startswith("queue.") else RUN for host in self.hosts}
 
 
 @dataclass(frozen=True, slots=True)
 class App:
     name: str
-    """``owner/alias``: what the addresses of its requests name."""
+    """``owner/alias``, as in the URLs of its requests."""
     path: str
-    """What follows in the address of a submission; may be empty."""
+    """The rest of the URL of a submission; may be empty."""
     settings: AppSettings
 
     @property
@@ -138,7 +138,7 @@ class Apps:
         self._apps = {name: _app(name, settings) for name, settings in offered.items()}
 
     def find(self, owner: str, alias: str, path: str = "") -> App:
-        """Raises `NotFound` with what there is."""
+        """Return an app. Raises `NotFound` with the names of all apps."""
         name = "/".join([owner, alias, *filter(None, [path.strip("/")])]).lower()
         if (app := self._apps.get(name)) is None:
             raise NotFound(f"there is no app {name[:200]!r} here; there are {', '.join(sorted(self._apps))}")

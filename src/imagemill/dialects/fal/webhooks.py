@@ -1,4 +1,4 @@
-"""fal's webhooks: one delivery for a request, when it is finished, signed with Ed25519."""
+"""fal's webhooks: one delivery for each finished request, signed with Ed25519."""
 
 import base64
 import hashlib
@@ -24,27 +24,27 @@ _SECRET = "fal-webhook"  # noqa: S105 - its name
 def webhook_format(services: Services, settings: FalApiSettings) -> Format:
     sign = signer(services, settings)
 
-    def letter(delivery: Delivery) -> SignedPayload | None:
+    def write(delivery: Delivery) -> SignedPayload | None:
         job = delivery.job
         if not delivery.event.type.is_terminal:
             return None
-        # The newest event is told with the job, whatever was noted on it since.
+        # The job is read again for its newest annotations.
         view = services.jobs.view(job.id)
-        told = result(view, services.response_config.public_url or marks(job).get("base", ""), services)
+        found = result(view, services.response_config.public_url or marks(job).get("base", ""), services)
         body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
-        if isinstance(told, FalErrorResponse):
-            body |= {"status": "ERROR", "error": told.sentence, "payload": told.body}
+        if isinstance(found, FalErrorResponse):
+            body |= {"status": "ERROR", "error": found.sentence, "payload": found.body}
         else:
-            body |= {"status": "OK", "error": None, "payload": told}
-        # A header is ASCII, an owner need not be.
+            body |= {"status": "OK", "error": None, "payload": found}
+        # Headers are ASCII, but the id of an owner may not be.
         user = quote(job.owner, safe=":@+")
         return SignedPayload(body, lambda content: sign(job.id, user, content))
 
-    return letter
+    return write
 
 
 def signer(services: Services, settings: FalApiSettings) -> Callable[[str, str, bytes], Mapping[str, str]]:
-    """Makes the headers of a delivery, at the moment it is sent."""
+    """Return the function that makes the headers of a delivery when it is sent."""
     key: list[Ed25519PrivateKey] = []
 
     def headers(request_id: str, user: str, content: bytes) -> Mapping[str, str]:
@@ -63,7 +63,7 @@ def signer(services: Services, settings: FalApiSettings) -> Callable[[str, str, 
 
 
 def private_key(services: Services, settings: FalApiSettings) -> "Ed25519PrivateKey":
-    """Of the settings, where several machines share one; else this installation's own. May block."""
+    """Return the key of the settings, which machines may share, or this installation's own. May block."""
     MissingExtra.check("cryptography", "crypto", "a signed webhook")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -73,7 +73,7 @@ def private_key(services: Services, settings: FalApiSettings) -> "Ed25519Private
 
 
 def key_set(services: Services, settings: FalApiSettings) -> dict[str, Any]:
-    """Whom a receiver checks signatures by, as a JWK set. May block."""
+    """Return the public key that verifies the signatures, as a JWK set. May block."""
     public = private_key(services, settings).public_key().public_bytes_raw()
     x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
     kid = hashlib.sha256(public).hexdigest()[:16]
@@ -81,5 +81,5 @@ def key_set(services: Services, settings: FalApiSettings) -> dict[str, Any]:
 
 
 def unsigned(delivery: Delivery) -> Mapping[str, Any]:
-    """This dialect's callbacks are letters; a plain one is never asked for."""
-    raise NotFound(f"job {delivery.job.id} is told of by a signed letter")
+    """Refuse to write an unsigned callback: those of this dialect are signed."""
+    raise NotFound(f"job {delivery.job.id} has signed callbacks only")

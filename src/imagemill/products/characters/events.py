@@ -1,7 +1,8 @@
-"""What happens to pictures of characters, over WebSockets: of one job, or of all that a user has.
+"""The events of pictures of characters over WebSockets: of one job, or of all jobs of a user.
 
-Messages of the log have ``jobId`` and ``seq``; with ``cursor`` whoever listens to all of theirs resumes. What
-was told within `_OVERLAP_S` before a cursor is told again: commits that overlap are not ordered in time.
+Messages of the event log have ``jobId`` and ``seq``; a client of all jobs resumes by ``cursor``. Messages of
+the last `_OVERLAP_S` seconds before a cursor are sent again, since commits that overlap are not ordered in
+time.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from imagemill.web.sse import StreamEnd, job_news, progress_body
 from imagemill.web.websockets import ENDS, Fed, Message, Previews, messages_of
 
 _OVERLAP_S = 10.0
-"""Longer than a transaction that others may overtake."""
+"""Seconds, longer than a transaction that others may overtake."""
 _LOOK_S = 1.0
-"""How often a user's jobs are looked for that another process accepted."""
+"""Seconds between polls for a user's jobs that another process accepted."""
 _TYPES = {
     EventType.INITIALIZED: "queued",
     EventType.CLAIMED: "active",
@@ -37,11 +38,11 @@ _TYPES = {
     EventType.EXPIRED: "failed",
 }
 Ended = Callable[[str], Awaitable[dict[str, Any] | None]]
-"""The status of a job as its route answers it; None: it is gone."""
+"""Returns the status of a job as its route does; None for a deleted job."""
 
 
 class NewJobNotifier:
-    """Who listens to all jobs of an owner, to be told of one this process accepted. On one event loop."""
+    """Wakes the watchers of an owner for a new job of this process. Used on one event loop."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
@@ -63,7 +64,7 @@ class NewJobNotifier:
 
 @dataclass(frozen=True, slots=True)
 class MessageEncoder:
-    """Writes messages. ``status``: of a job that has ended."""
+    """Encodes messages. ``status`` returns the status of a job that has ended."""
 
     status: Ended
     previews: Previews
@@ -92,7 +93,7 @@ class MessageEncoder:
 
 @dataclass(frozen=True, slots=True)
 class JobFeed:
-    """One job, from the event after ``after`` on."""
+    """The events of one job after ``after``."""
 
     job_id: str
     after: int
@@ -111,7 +112,7 @@ class JobFeed:
 
 @dataclass(slots=True)
 class UserFeed:
-    """All jobs of an owner that came in by a dialect. ``since``: microseconds; None: from now on."""
+    """The events of an owner's jobs of a dialect after ``since`` microseconds; None means from now on."""
 
     owner: str
     dialect: str
@@ -121,7 +122,7 @@ class UserFeed:
     images: CharacterStore
     _from: int = 0
     _seen: dict[str, int] = field(default_factory=dict[str, int])
-    """The last event that was told, by job."""
+    """The number of the last event that was sent, by job."""
 
     async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         self._from = now_us() if self.since is None else self.since - round(_OVERLAP_S * SECOND)
@@ -131,7 +132,7 @@ class UserFeed:
             self._seen = {job.id: self._seen[job.id] for job in jobs if job.id in self._seen}
             with hub.watch(job.id for job in jobs) as watcher, self.arrivals.joined(self.owner, watcher):
                 behind = [job.id for job in reversed(jobs) if self._seen.get(job.id, 0) < job.last_seq]
-                async for messages in self._told(store, behind):
+                async for messages in self._events_of(store, behind):
                     yield messages
                 async for messages in self._live(store, watcher, jobs):
                     yield messages
@@ -140,7 +141,7 @@ class UserFeed:
                     return
 
     async def _live(self, store: JobStore, watcher: Watcher, jobs: Sequence[Job]) -> AsyncIterator[Fed]:
-        """What happens to these jobs, until it is time to look whether there are others."""
+        """Yield events and progress of these jobs, until it is time to look for new ones."""
         known = {job.id for job in jobs}
         loop = asyncio.get_running_loop()
         end = loop.time() + _LOOK_S
@@ -153,12 +154,12 @@ class UserFeed:
                 id_ for id_, seq in watcher.seen.items() if seq > self._seen.get(id_, 0) and id_ in known
             ]
             if not fresh and not watcher.live:
-                break  # nudged: there is a job the hub does not watch for us
-            async for messages in self._told(store, fresh):
+                break  # woken for a job that the watcher does not include
+            async for messages in self._events_of(store, fresh):
                 yield messages
         yield []
 
-    async def _told(self, store: JobStore, ids: Sequence[str]) -> AsyncIterator[Fed]:
+    async def _events_of(self, store: JobStore, ids: Sequence[str]) -> AsyncIterator[Fed]:
         for job_id in ids:
             for event in await asyncio.to_thread(store.events_after, job_id, self._seen.get(job_id, 0)):
                 self._seen[job_id] = event.seq

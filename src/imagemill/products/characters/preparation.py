@@ -1,4 +1,4 @@
-"""The tools of a worker for preparing inputs: translations, colours, earlier pictures."""
+"""The tools of a worker that prepare inputs: translations, colours, earlier pictures."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from imagemill.recipes.base import PrepareContext
 
 @dataclass(frozen=True, slots=True)
 class CharacterTools:
-    """The tools that all jobs of a process share."""
+    """The preparation tools that all jobs of a process share."""
 
     store: CharacterStore
     translator: Translator
@@ -34,7 +34,7 @@ class CharacterTools:
 
 @dataclass(frozen=True, slots=True)
 class JobTools:
-    """The tools for preparing one job."""
+    """The preparation tools of one job."""
 
     store: CharacterStore
     translator: Translator

@@ -1,4 +1,4 @@
-"""From what a client asks to wishes of the core."""
+"""From requests of clients to job requests."""
 
 import asyncio
 import re
@@ -32,14 +32,14 @@ from imagemill.web.auth import caller
 from imagemill.web.http import digest, idempotency_key, request_trace
 
 SET = "stickerSet"
-"""The occasion a sticker of a whole set is priced for."""
+"""The rate of a sticker of a whole set."""
 _EMOTION = re.compile(EMOTION)
 Sheet = dict[str, Any] | None
-"""A character, in the words of a recipe's input."""
+"""The character sheet in a recipe's input."""
 
 
 def avatar(body: AvatarRequest) -> JobRequest:
-    return _wish(
+    return _job_request(
         "avatar",
         body,
         character_id=body.character_id,
@@ -50,9 +50,9 @@ def avatar(body: AvatarRequest) -> JobRequest:
 
 
 def sticker(body: StickerRequest, known: Sheet = None) -> JobRequest:
-    """``known``: the sheet of a character that the request does not describe."""
+    """Return the job request of a sticker. ``known``: the sheet of a character that it does not describe."""
     emotion, tag = _emotion("emotion", "actionTag", body.emotion, body.action_tag)
-    return _wish(
+    return _job_request(
         "sticker",
         body,
         character_id=body.character_id,
@@ -65,11 +65,11 @@ def sticker(body: StickerRequest, known: Sheet = None) -> JobRequest:
 
 
 def stickers(body: StickersRequest, priority: int, known: Sheet = None) -> Iterator[JobRequest]:
-    """One for each emotion. A whole set has a price of its own, and all stand back behind single pictures."""
+    """Yield a job request for each emotion, of lower priority. A whole set has its own price."""
     wanted = list(_emotions(body.emotions if body.emotions is not None else EMOTIONS))
     whole = {name for name, _ in wanted} >= set(EMOTIONS)
     for name, tag in wanted:
-        yield _wish(
+        yield _job_request(
             "sticker",
             body,
             priority=priority,
@@ -89,13 +89,13 @@ def _emotions(items: Iterable[str | Emotion]) -> Iterator[tuple[str, str]]:
         given = Emotion(emotion=item) if isinstance(item, str) else item
         name, tag = _emotion(path, f"{path}.actionTag", given.emotion, given.action_tag)
         if name in seen:
-            raise InvalidInput.at(path, f"{name!r} is there twice; name each emotion once")
+            raise InvalidInput.at(path, f"{name!r} is present twice; name each emotion once")
         seen.add(name)
         yield name, tag
 
 
 def _emotion(path: str, tag_path: str, text: str, tag: str | None) -> tuple[str, str]:
-    """Raises `InvalidInput`."""
+    """Return the emotion and its tag. Raises `InvalidInput`."""
     name = text.strip().lower()
     if not _EMOTION.fullmatch(name):
         raise InvalidInput.at(path, f"is {text[:40]!r}; write 1 to 32 of a-z, 0-9, - and _")
@@ -106,7 +106,7 @@ def _emotion(path: str, tag_path: str, text: str, tag: str | None) -> tuple[str,
 
 
 def cover(body: CoverFields, story_id: str) -> JobRequest:
-    return _wish(
+    return _job_request(
         "cover",
         body,
         story_id=story_id,
@@ -118,7 +118,7 @@ def cover(body: CoverFields, story_id: str) -> JobRequest:
 
 def scene(body: SceneRequest) -> JobRequest:
     context = body.context
-    return _wish(
+    return _job_request(
         "scene",
         body,
         summary=context.summary,
@@ -137,10 +137,10 @@ def _said(message: str | StoryMessage) -> str:
     return f"{message.author}: {message.text}" if message.author else message.text
 
 
-def _wish(
+def _job_request(
     recipe: str, body: RenderOptions, *, priority: int = 0, rate: str = "", **input_: Any
 ) -> JobRequest:
-    """With the seed that an equal request would get, where it is to be answered from this one's pictures."""
+    """Return a job request. If equal requests share pictures, its seed is derived from its input."""
     given = {name: value for name, value in input_.items() if value is not None}
     drawn = body.seed is None or body.seed < 0
     if not body.reuse:
@@ -187,7 +187,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """``jobs``: one a wish, in their order. ``reused``: those that were there before, as others' answer."""
+    """``jobs``: one for each job request, in order. ``reused``: existing jobs of equal requests."""
 
     batch: str
     jobs: tuple[str, ...]
@@ -195,7 +195,7 @@ class Submitted:
 
 
 class CharacterSubmitter:
-    """``reuse``: whether this server lets requests share pictures."""
+    """Submits job requests. ``reuse``: whether equal requests share pictures."""
 
     def __init__(self, services: Services, arrivals: NewJobNotifier, *, reuse: bool) -> None:
         self._services = services
@@ -203,7 +203,7 @@ class CharacterSubmitter:
         self._reuse = reuse
 
     async def order(self, request: Request, job_requests: tuple[JobRequest, ...], body: Any) -> Submitted:
-        """Raises what a submission raises, with the fields as this API calls them."""
+        """Submit job requests. Raises the errors of a submission, with this API's names of fields."""
         owner = caller(request).owner
         wanted = (
             job_requests
@@ -211,13 +211,13 @@ class CharacterSubmitter:
             else tuple(replace(job_request, unique_key="") for job_request in job_requests)
         )
         trace, key = request_trace(request), idempotency_key(request)
-        # In a thread: the glossary reads each sheet, which takes milliseconds.
+        # In a thread, since the glossary reads each sheet, which takes milliseconds.
         drafts = await asyncio.to_thread(self._drafts, owner, wanted, trace)
         accepted = await self._accepted(owner, drafts, key, body)
         gone = await asyncio.to_thread(self._without_pictures, accepted.duplicates)
         again = {draft.id for draft in drafts if draft.unique_key in gone}
         if again:
-            # Equal requests were answered from pictures that are gone by now: these are made anew.
+            # The pictures of some equal requests were deleted by now: these are made anew.
             fresh = [replace(draft, unique_key="") for draft in drafts if draft.id in again]
             await self._accepted(owner, tuple(fresh), None, body)
         self._arrivals.tell(owner)
@@ -237,13 +237,13 @@ class CharacterSubmitter:
         try:
             return self._services.submitter.prepare(owner, job_requests, dialect=NAME, trace=trace)
         except (UnsupportedPicture, UnusablePicture) as error:
-            # Of no use is a field that is wrong, here as elsewhere in this API.
+            # Fields are named as in this API, like in its other errors.
             raise InvalidInput(error.renamed(_renamed).errors) from error
         except InvalidInput as error:
             raise error.renamed(_renamed) from error
 
     def _without_pictures(self, taken: Mapping[str, str]) -> set[str]:
-        """Of the jobs that answer for others those whose files are gone, by what they were reserved for."""
+        """Return the unique keys of those jobs whose files were deleted."""
         gone: set[str] = set()
         for sole, job_id in taken.items():
             try:

@@ -1,4 +1,4 @@
-"""Answers of the API of characters: their models, and how jobs and pictures become bodies."""
+"""Answers of the API of characters: their models, and bodies of jobs and pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ STICKER = {
     "completed": "COMPLETED",
     "failed": "FAILED",
 }
-"""The row of a sticker, by the state of its job; it is nowhere kept beside it."""
+"""The state of a sticker by that of its job; it is not stored."""
 PREPARED = ("translatedBy", "translationProblem", "untranslated", "dominantColour", "keyColour")
-"""What the last event of a job says of how its input was prepared."""
+"""The fields of a job's last event about the preparation of its input."""
 _ENDED = {
     JobStatus.CANCELED: ("canceled", "it was canceled"),
     JobStatus.EXPIRED: ("expired", "it was not started in time; submit it again"),
@@ -106,12 +106,12 @@ class PictureResult(ResponseModel):
         None, description="Why the glossary translated where a language model was asked."
     )
     untranslated: list[str] | None = Field(None, description="Words that are in no tag of the prompt.")
-    dominant_colour: str | None = Field(None, description="Of the reference picture.")
+    dominant_colour: str | None = Field(None, description="The dominant colour of the reference picture.")
     key_colour: str | None = Field(None, description="The background that was removed from a sticker.")
 
 
 class PictureFailure(ResponseModel):
-    code: str = Field(description="In capitals, such as CANCELED or EXPIRED.")
+    code: str = Field(description="A code in capitals, such as CANCELED or EXPIRED.")
     advice: str | None = Field(None, description="What to do about it.")
 
 
@@ -227,8 +227,8 @@ class CharacterError(ResponseModel):
     message: str
     trace_id: str = Field(description="Finds the request in the server's log.")
     errors: dict[str, list[str]] = Field({}, description="The faults of each field, by its path.")
-    needed: float | None = Field(None, description="Of CREDITS_INSUFFICIENT: the credits that are needed.")
-    available: float | None = Field(None, description="Of CREDITS_INSUFFICIENT: the available credits.")
+    needed: float | None = Field(None, description="For CREDITS_INSUFFICIENT: the credits that are needed.")
+    available: float | None = Field(None, description="For CREDITS_INSUFFICIENT: the available credits.")
 
 
 _CODES = {"rate_limited": "RATE_LIMIT_EXCEEDED", "unauthenticated": "UNAUTHORIZED"}
@@ -249,14 +249,14 @@ def character_error(problem: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class UrlBuilder:
-    """Where pictures are had. ``public``: the bucket's own address; None: URLs are signed."""
+    """Builds URLs of pictures. ``public``: the bucket's own address; None means signed URLs."""
 
     signer: UrlSigner
     base: str
     public: str | None = None
 
     def to(self, key: str) -> str:
-        """To a file that lies where products do."""
+        """Return the URL of a product's file."""
         if self.public is not None:
             return f"{self.public.rstrip('/')}/{key}"
         return f"{self.base}/blobs/{key}?{self.signer.sign(key).query}"
@@ -297,13 +297,13 @@ def percent(fraction: float) -> int:
 
 
 def _logged(view: View) -> float:
-    """The coarse progress of the log, where another process renders it."""
+    """Return the coarse progress of the event log, for a job that another process renders."""
     event = view.last_event
     return float(event.data.get("progress", 0.0)) if event.type is EventType.UPDATED else 0.0
 
 
 def data_body(job: Job) -> dict[str, Any]:
-    """What the job is for; of what somebody wrote it repeats nothing."""
+    """Return the subject of a job, without any text that a user wrote."""
     of = {"type": job.recipe, "characterId": job.input.get("character_id"), "batchId": job.batch}
     if job.recipe == "sticker":
         of |= {"emotion": job.input.get("emotion"), "status": STICKER[state(job)]}
@@ -313,7 +313,7 @@ def data_body(job: Job) -> dict[str, Any]:
 
 
 def result_body(view: View, image: StoredImage | None, links: UrlBuilder) -> dict[str, Any]:
-    """The picture; without addresses once it was deleted."""
+    """Return the result of a job; a deleted picture has no URLs."""
     body: dict[str, Any] = {"imageId": None, "imageUrl": None, "thumbnailUrl": None}
     if image is not None:
         body = {"imageId": image.id, **_addresses(image, links)}
@@ -349,7 +349,7 @@ def _reason(job: Job) -> str | None:
 
 
 def _error(view: View) -> Mapping[str, Any] | None:
-    """For programs: a code in capitals, and what to do."""
+    """Return the error of a job for programs: a code in capitals and the advice."""
     job = view.job
     if job.status in _ENDED:
         return {"code": _ENDED[job.status][0].upper()}

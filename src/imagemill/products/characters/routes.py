@@ -62,7 +62,7 @@ _SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
 
 
 class CharacterApi:
-    """What the handlers share: jobs of characters as this API orders and shows them."""
+    """The dependencies of the handlers: jobs of characters in the form of this API."""
 
     def __init__(self, services: Services, settings: CharacterSettings, store: CharacterStore) -> None:
         self.services = services

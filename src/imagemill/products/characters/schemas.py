@@ -17,7 +17,7 @@ Side = Annotated[
     Whole, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP, description="Pixels.")
 ]
 MOST_EMOTIONS = 16
-"""Of one set: twice as many as there are of our own."""
+"""The most emotions of one set: twice the number of the built-in ones."""
 _LIA: dict[str, Any] = {
     "name": "Lia",
     "gender": "female",

@@ -1,4 +1,4 @@
-"""Pictures of characters and stories: one is active of each type and emotion."""
+"""Pictures of characters and stories, one active for each type and emotion, and cached translations."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
@@ -27,7 +27,7 @@ _OPEN = sorted(status.value for status in OPEN)
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One picture of a character that was not deleted. ``character_id``: of a cover it is the story's."""
+    """A picture of a character that was not deleted. For a cover ``character_id`` is the story's id."""
 
     id: str
     owner: str
@@ -48,7 +48,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """Pictures of one character, the newest first. None: any."""
+    """A filter of the pictures of one character, the newest first. None means any value."""
 
     owner: str
     character_id: str
@@ -61,7 +61,7 @@ class ImageFilter:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """One picture as a client names it."""
+    """A client's reference to a picture."""
 
     owner: str
     character_id: str
@@ -70,7 +70,7 @@ class ImageRef:
 
 
 class CharacterStore:
-    """What `imagemill.jobs.store.store.Store` offers about pictures of characters."""
+    """Pictures of characters in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
@@ -80,20 +80,22 @@ class CharacterStore:
         return self._read(_list, which)
 
     def of_jobs(self, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
-        """By job."""
+        """Return the pictures by job."""
         return self._read(_of_jobs, owner, ids)
 
     def activate(self, named: ImageRef) -> StoredImage:
-        """It is the active one of its type and emotion then. Raises `NotFound`."""
+        """Make a picture the active one of its type and emotion. Raises `NotFound`."""
         return self._write(_activate, named)
 
     def delete(self, named: ImageRef) -> tuple[str, ...]:
-        """The keys of its files, which are its caller's to delete. The newest that is left of its type and
-        emotion is active then. Raises `NotFound`."""
+        """Delete a picture and return the keys of its files, which the caller must delete.
+
+        The newest remaining picture of its type and emotion becomes active. Raises `NotFound`.
+        """
         return self._write(_delete, named)
 
     def jobs(self, owner: str, dialect: str, since: int, limit: int = 500) -> list[Job]:
-        """Jobs of a dialect that are open or ended after an instant, the newest first."""
+        """Return jobs of a dialect that are open or ended after ``since``, the newest first."""
         return self._read(_recent, owner, dialect, since, limit)
 
     def open_counts(self, owner: str) -> dict[JobStatus, int]:
@@ -183,7 +185,7 @@ def _delete(tx: Tx, requests: Sequence[ImageRef]) -> list[tuple[str, ...] | NotF
 
 
 def _delete_one(tx: Tx, named: ImageRef) -> tuple[str, ...] | NotFound:
-    """Also what its job keeps: the original, and the right to be the answer to the same request."""
+    """Delete the picture, the original of its job and the reservation that reuses the job."""
     image = _found(tx, named)
     if image is None:
         return _no_image(named)
@@ -223,7 +225,7 @@ _REST = (
 
 
 def record_images(tx: Tx, ended: Sequence[Recorded]) -> None:
-    """Each as the active one of its type and emotion."""
+    """Write each as the active picture of its type and emotion."""
     lock_names(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
     for each in ended:
         job, image = each.job, each.record
@@ -271,7 +273,7 @@ class _Entry:
 
 
 class TranslationStore:
-    """What `imagemill.jobs.store.store.Store` offers about translations."""
+    """Cached translations in the database."""
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
@@ -281,15 +283,15 @@ class TranslationStore:
         return self._read(_get, key)
 
     def put(self, key: str, text: str) -> None:
-        """The first answer stays, so that all who ask get the same."""
+        """Store a translation. The first one is kept, so that all requests get the same."""
         self._write(_put, _Entry(key, text, now_us()))
 
     def prune(self, before: int) -> int:
-        """Delete what is older than an instant; return how many."""
+        """Delete translations older than ``before``; return their number."""
         return self._write(_prune, before)
 
     def prune_after(self, days: float) -> int:
-        """Delete what is older than so many days; return how many."""
+        """Delete translations older than ``days`` days; return their number."""
         return self.prune(now_us() - round(days * 86_400 * SECOND))
 
 

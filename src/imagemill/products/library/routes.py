@@ -58,7 +58,7 @@ _SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
 
 
 class LibraryApi:
-    """What the handlers share: models as this API orders and shows them."""
+    """The dependencies of the handlers: models in the form of this API."""
 
     def __init__(self, services: Services, service: LibraryService, models: ModelStore) -> None:
         self.services = services

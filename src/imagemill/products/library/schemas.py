@@ -337,7 +337,7 @@ def look_body(look: Cell) -> dict[str, Any]:
 
 
 def cell_body(look: Cell, placed: PlacedOrder) -> dict[str, Any]:
-    """What becomes of a cell of an order."""
+    """Return the state of a cell of an order."""
     template, stock = look.template_id, placed.stock
     if template in placed.jobs:
         return {**look_body(look), "state": "new", "jobId": placed.jobs[template]}

@@ -1,4 +1,4 @@
-"""The model library: order pictures of cells, fill the gaps of a grid, edit what is there."""
+"""The model library: order pictures of cells, fill the gaps of a grid, edit models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,12 @@ from imagemill.products.library.settings import LibrarySettings
 from imagemill.products.library.store import ModelStore, StoredModel
 
 NAME = "library"
-"""The dialect its jobs come in by."""
+"""The dialect of its jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderContext:
-    """Who orders, and in whose words: ``key`` makes a repeated order the same one."""
+    """The owner and the dialect of an order; ``key`` is its idempotency key."""
 
     owner: str
     trace: str | None = None
@@ -30,28 +30,28 @@ class OrderContext:
 
 @dataclass(frozen=True, slots=True)
 class GridStatus:
-    """What becomes of the cells of a grid. By template."""
+    """The state of the cells of a grid, by template."""
 
     present: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The newest version's id."""
+    """The ids of the newest versions."""
     under_way: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The id of the job that makes it."""
+    """The ids of the jobs that make them."""
     missing: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
-    """What an order comes to, before it is placed."""
+    """An order before it is placed: its state, its cells and its price."""
 
     stock: GridStatus
     chosen: tuple[Cell, ...]
-    """Of the missing cells those that are made."""
+    """The missing cells that the order makes."""
     drafts: tuple[Draft, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedOrder:
-    """``jobs`` by template. ``batch``: what its jobs are found by; empty: there are none."""
+    """An order. ``jobs`` by template; ``batch`` is the id of its batch, empty without jobs."""
 
     batch: str
     jobs: Mapping[str, str]
@@ -65,7 +65,7 @@ class PlacedOrder:
 
 @dataclass(frozen=True, slots=True)
 class ModelEdit:
-    """What an edit changes; None and absent: as it is."""
+    """The changes of an edit; None or absent means unchanged."""
 
     values: Mapping[str, str] = field(default_factory=dict[str, str])
     prompt: str | None = None
@@ -95,7 +95,7 @@ class LibraryService:
         self.settings = settings
 
     def grid_status(self, owner: str, cells: Sequence[Cell]) -> GridStatus:
-        # In this order: what ends in between is seen twice, not never.
+        # Read in this order, so that a job which ends in between is seen twice and not missed.
         held = self._models.holders((_sole(cell) for cell in cells), owner)
         present = self._models.latest((cell.template_id for cell in cells), owner)
         under_way = {
@@ -111,8 +111,10 @@ class LibraryService:
     def plan(
         self, client: OrderContext, cells: Sequence[Cell], *, count: int | None, save: bool
     ) -> OrderPlan:
-        """The first ``count`` cells that are missing; all of them where it is None. What is not saved is made
-        whatever there is."""
+        """Plan the first ``count`` missing cells; None means all of them.
+
+        Without ``save`` existing models do not count, so all cells are missing.
+        """
         stock = self.grid_status(client.owner, cells) if save else GridStatus(missing=tuple(cells))
         chosen = stock.missing if count is None else stock.missing[:count]
         job_requests = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
@@ -120,7 +122,7 @@ class LibraryService:
         return OrderPlan(stock, chosen, drafts)
 
     def place(self, client: OrderContext, plan: OrderPlan) -> PlacedOrder:
-        """Order what is planned, each cell that nobody else has begun meanwhile."""
+        """Place an order of the planned cells, without those that another order has begun meanwhile."""
         if not plan.drafts and client.key is None:
             return PlacedOrder("", {}, plan.stock)
         accepted = self._submitter.submit(client.owner, plan.drafts, key=client.key, digest=client.digest)
@@ -130,7 +132,7 @@ class LibraryService:
         return PlacedOrder(accepted.batch if jobs else "", jobs, stock, accepted.repeated)
 
     def one(self, client: OrderContext, look: Cell, *, save: bool, seed: int | None = None) -> PlacedOrder:
-        """A picture of one cell: its first version, unless that is under way; else its next version."""
+        """Order one cell: its next version, unless its first version is under way."""
         plan = self.planned_one(client, look, save=save, seed=seed)
         return self.place(client, plan)
 
@@ -143,7 +145,7 @@ class LibraryService:
         return OrderPlan(GridStatus(present=stock.present), (look,), drafts)
 
     def edit(self, client: OrderContext, id_: str, change: ModelEdit) -> PlacedOrder:
-        """The next version of the template of a model. Raises `NotFound`, `InvalidInput`."""
+        """Order the next version of a model's template. Raises `NotFound`, `InvalidInput`."""
         return self.place(client, self.planned_edit(client, id_, change))
 
     def planned_edit(self, client: OrderContext, id_: str, change: ModelEdit) -> OrderPlan:
@@ -157,7 +159,8 @@ class LibraryService:
         return OrderPlan(GridStatus(), (look,), self._drafts(client, [job_request]))
 
     def _edited(self, row: StoredModel, look: Cell, change: ModelEdit, owner: str) -> dict[str, Any]:
-        """Where only the prompt is another one, the old picture is drawn anew; else a new one is made."""
+        """Return the input of the new version: image-to-image from the old picture if only the prompt
+        changes."""
         is_same_look = look == Cell(**{name: getattr(row, name) for name in PARAMETERS})
         facts = row.metadata
         given: dict[str, Any] = {
@@ -176,9 +179,7 @@ class LibraryService:
         try:
             data = self._blobs.get(row.image_key)
         except NotFound as error:
-            raise InvalidInput.at(
-                "prompt", "cannot be drawn from the old picture, whose file is gone"
-            ) from error
+            raise InvalidInput.at("prompt", "needs the old picture, whose file was deleted") from error
         return f"blob:{self._inputs.keep('image', data, owner).name}"
 
     def outcome(self, owner: str, job_ids: Sequence[str]) -> "OrderOutcome":
@@ -187,14 +188,14 @@ class LibraryService:
         return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner))
 
     def batch(self, owner: str, batch: str) -> "OrderOutcome":
-        """Raises `NotFound`."""
+        """Return the state of an order's batch. Raises `NotFound`."""
         jobs = [job for job in self._jobs.batch(owner, batch) if job.dialect == NAME]
         if not jobs:
             raise NotFound(f"there is no batch {batch}")
         return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner))
 
     def batches(self, owner: str, placed: PlacedOrder) -> list[str]:
-        """That make the cells of an order: its own, and those that had begun some of them before."""
+        """Return the batches that make the cells of an order: its own, and earlier ones with some of them."""
         views = self._jobs.views_by_id(placed.stock.under_way.values())
         others = {view.job.batch for view in views.values() if view.job.owner == owner}
         return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
@@ -220,7 +221,7 @@ class LibraryService:
 class OrderOutcome:
     jobs: list[Job]
     models: Mapping[str, StoredModel]
-    """By job."""
+    """The models by job."""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Reading the model library: rows, versions of templates, and which templates are there or under way."""
+"""The model library in the database: models, versions of templates, and templates under way."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +21,13 @@ from imagemill.products.library import tables as library_tables
 _models = library_tables.model_library.c
 _reservations = tables.reservations.c
 _CHUNK = 500
-"""Templates of one question; SQLite takes 32,766 parameters."""
+"""Templates of one statement; SQLite accepts 32,766 parameters."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """One version of a template. Instants are microseconds since the epoch."""
+    """One version of a template. Times are microseconds since the epoch."""
 
     id: str
     owner: str
@@ -41,7 +41,7 @@ class StoredModel:
     prompt: str
     metadata: Mapping[str, Any]
     fal_request_id: str | None
-    """The provider's own id of the request, whichever provider it was."""
+    """The provider's own id of the request, of any provider."""
     processing_time_ms: int | None
     created_at: int
     job_id: str
@@ -55,20 +55,20 @@ _COLUMNS = [_models[name] for name in _NAMES]
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
-    """Which models of an owner to list, newest first."""
+    """A filter of an owner's models, the newest first."""
 
     owner: str
     values: Mapping[str, Sequence[str]]
-    """By column: any of these."""
+    """The accepted values by column."""
     latest: bool = False
-    """Only the newest version of each template."""
+    """Whether to return only the newest version of each template."""
     before: str | None = None
-    """Continue after this id (the cursor)."""
+    """Return models with smaller ids (the cursor)."""
     limit: int = 50
 
 
 class ModelStore:
-    """What `imagemill.jobs.store.store.Store` offers about the model library."""
+    """The model library in the database."""
 
     def __init__(self, database: Database) -> None:
         self._read = database.read
@@ -77,26 +77,26 @@ class ModelStore:
         return self._read(_page, wanted)
 
     def get(self, id_: str, owner: str) -> StoredModel:
-        """Raises `NotFound`, for another owner's too."""
+        """Return a model. Raises `NotFound`, for another owner's too."""
         found = self._read(_rows, _models.id == id_, _models.owner == owner)
         if not found:
             raise NotFound(f"there is no model {id_}")
         return found[0]
 
     def versions(self, template_id: str, owner: str) -> list[StoredModel]:
-        """The newest first."""
+        """Return the versions of a template, the newest first."""
         return self._read(_rows, _models.template_id == template_id, _models.owner == owner)
 
     def of_jobs(self, job_ids: Iterable[str], owner: str) -> dict[str, StoredModel]:
-        """By the job that made it."""
+        """Return the models by the job that made them."""
         return self._read(_of_jobs, sorted(set(job_ids)), owner)
 
     def latest(self, templates: Iterable[str], owner: str) -> dict[str, str]:
-        """Of these templates those with a row: the id of its newest version."""
+        """Return the id of the newest version for those of the templates that have one."""
         return self._read(_latest, sorted(set(templates)), owner)
 
     def holders(self, keys: Iterable[str], owner: str) -> dict[str, str]:
-        """Of these names of work (`Draft.unique_key`) those that a job holds, with the job."""
+        """Return the existing jobs by unique key (`Draft.unique_key`) for these keys."""
         return self._read(_holders, sorted(set(keys)), owner)
 
 
@@ -132,7 +132,7 @@ def _latest(conn: sa.Connection, templates: Sequence[str], owner: str) -> dict[s
         statement = sa.select(_models.template_id, _models.id).where(
             _models.owner == owner, _models.template_id.in_(some)
         )
-        # Of several versions the last one stays.
+        # The last of several versions stays.
         found.update((row[0], row[1]) for row in conn.execute(statement.order_by(_models.version)))
     return found
 
@@ -168,7 +168,7 @@ _LATEST = sa.select(sa.func.coalesce(sa.func.max(_models.version), 0)).where(
 
 
 def record_models(tx: Tx, ended: Sequence[Recorded]) -> None:
-    """Each as the next version of its template."""
+    """Write each as the next version of its template."""
     lock_names(tx, [f"library/{each.job.owner}/{each.record.template_id}" for each in ended])
     for each in ended:
         job, entry = each.job, each.record

@@ -1,6 +1,6 @@
-"""What applications that know nothing but Celery ask for: orders of the model library, and their outcome.
+"""Celery tasks for applications that use only Celery: orders of the model library and their outcome.
 
-An order is found again by the id of its task, so a task that is delivered twice, or tried again, pays once.
+An order is found by the id of its task, so a task that is delivered twice or retried is charged once.
 """
 
 import hashlib
@@ -37,17 +37,17 @@ from imagemill.products.library.store import ModelStore, StoredModel
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
-"""How often an outcome is looked for: nobody else waits in this process."""
+"""Seconds between polls of an outcome: this process has no event hub."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
 Answer = dict[str, Any]
 
 
 class LibraryTasks:
-    """The tasks, without Celery. ``task`` is the id of one; answers are JSON.
+    """The tasks, independent of Celery. ``task`` is a task's id; answers are JSON.
 
 
-    After ``time_limit_s`` seconds a task answers with what is known by then. Links to pictures begin with
+    After ``time_limit_s`` seconds a task answers with the state at that time. Links to pictures begin with
     ``base_url``.
     """
 
@@ -72,7 +72,7 @@ class LibraryTasks:
         self._running = 0
 
     def stop_accepting(self, patience_s: float) -> None:
-        """Let running tasks end with `ShuttingDown`, and begin no more."""
+        """End running tasks with `ShuttingDown` and start no more."""
         self._leaving.set()
         with self._idle:
             self._idle.wait_for(lambda: not self._running, patience_s)
@@ -89,7 +89,7 @@ class LibraryTasks:
                 return self.health()
 
     def generate(self, task: str, given: Mapping[str, Any]) -> Answer:
-        """``given``: the five parameters, and `seed`, `save`, `wait`."""
+        """Order one cell. ``given``: the five parameters, and `seed`, `save`, `wait`."""
 
         def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             look = make_cell(asked.texts(PARAMETERS))
@@ -98,7 +98,7 @@ class LibraryTasks:
         return self._answered(task, given, {*PARAMETERS, "seed", "save", "wait"}, plan)
 
     def batch(self, task: str, given: Mapping[str, Any]) -> Answer:
-        """``given``: `count` or `grid` or both, and `save`, `dry_run`, `wait`."""
+        """Order missing cells. ``given``: `count` or `grid` or both, and `save`, `dry_run`, `wait`."""
 
         def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             cells = asked.cells()
@@ -107,7 +107,7 @@ class LibraryTasks:
         return self._answered(task, given, {"count", "grid", "save", "dry_run", "wait"}, plan)
 
     def edit(self, task: str, given: Mapping[str, Any]) -> Answer:
-        """``given``: `model_id`, and `prompt`, parameters, `seed`, `wait`."""
+        """Order an edit. ``given``: `model_id`, and `prompt`, parameters, `seed`, `wait`."""
 
         def plan(client: OrderContext, asked: "_TaskArguments") -> OrderPlan:
             values = asked.texts([name for name in PARAMETERS if name in given])
@@ -140,9 +140,9 @@ class LibraryTasks:
             asked = _TaskArguments(given, known)
             client = OrderContext(self._owner, key=f"celery/{_digest(task)}", digest=_digest(given))
             if asked.flag("dry_run", False):
-                return _quoted(self._patient(end, lambda: plan(client, asked)))
-            planned = self._patient(end, lambda: plan(client, asked))
-            placed = self._patient(end, lambda: self._library.place(client, planned))
+                return _quoted(self._retrying(end, lambda: plan(client, asked)))
+            planned = self._retrying(end, lambda: plan(client, asked))
+            placed = self._retrying(end, lambda: self._library.place(client, planned))
             return self._followed(placed, end if asked.flag("wait", True) else 0.0)
         except ImagemillError as error:
             return _refused(error)
@@ -151,14 +151,14 @@ class LibraryTasks:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _patient(self, end: float, act: Callable[[], Any]) -> Any:
-        """Try again while the database is away, or the queue is full, until the task's time is over."""
+    def _retrying(self, end: float, act: Callable[[], Any]) -> Any:
+        """Retry while the database is unavailable or the queue is full, until the task's time limit."""
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 return act()
             except (StorageError, TryLater) as error:
-                # Spread, so that not all who were refused come back at once.
+                # With jitter, so that refused tasks do not all retry at once.
                 wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
                 if isinstance(error, TryLater):
                     wait_s = max(wait_s, error.after_s)
@@ -169,10 +169,10 @@ class LibraryTasks:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _followed(self, placed: PlacedOrder, end: float) -> Answer:
-        """What became of the order, once it has ended or the time is over."""
+        """Wait until the order has ended, or the time limit, and return its outcome."""
         job_ids = [*placed.accepted, *placed.stock.under_way.values()]
         while True:
-            outcome = self._patient(end, lambda: self._library.outcome(self._owner, job_ids))
+            outcome = self._retrying(end, lambda: self._library.outcome(self._owner, job_ids))
             if outcome.is_over or time.monotonic() >= end:
                 return self._told(placed, outcome)
             self._pause(_LOOK_S)
@@ -180,7 +180,7 @@ class LibraryTasks:
     def _told(self, placed: PlacedOrder, outcome: OrderOutcome) -> Answer:
         models = [self._model(row) for row in outcome.models.values()]
         if not outcome.jobs and len(placed.stock.present) == 1:
-            # A cell that was under way when the task was first delivered, and is there by now.
+            # The cell was under way when the task was first delivered and is finished by now.
             (id_,) = placed.stock.present.values()
             models = [self._model(self._models.get(id_, self._owner))]
         return {
@@ -214,12 +214,14 @@ class LibraryTasks:
 
 
 class _TaskArguments:
-    """The arguments of a task. Raises `InvalidInput` that names each."""
+    """The arguments of a task. Raises `InvalidInput` with the wrong ones."""
 
     def __init__(self, given: Mapping[str, Any], known: set[str]) -> None:
         for name in given:
             if name not in known:
-                raise InvalidInput.at(name[:40], f"is no argument; there are {', '.join(sorted(known))}")
+                raise InvalidInput.at(
+                    name[:40], f"is not an argument; the arguments are {', '.join(sorted(known))}"
+                )
         self._given = given
 
     def text(self, name: str) -> str | None:
@@ -246,10 +248,10 @@ class _TaskArguments:
     def cells(self) -> tuple[Cell, ...]:
         wanted = self._given.get("grid")
         if wanted is None and self._given.get("count") is None:
-            raise InvalidInput.at("count", "is required, or a grid; {} is all of it")
+            raise InvalidInput.at("count", "is required, or a grid; {} means the whole grid")
         if wanted is not None and not isinstance(wanted, dict):
             raise InvalidInput.at("grid", "should be an object of parameters and values")
-        chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked there
+        chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked by `list_cells`
         return list_cells(chosen)
 
     def _whole(self, name: str, low: int, high: int) -> int | None:
@@ -262,7 +264,7 @@ class _TaskArguments:
 
 
 def _status(outcome: OrderOutcome) -> str:
-    """``failed``: at least one of its jobs ended without a picture."""
+    """Return the status of an order; ``failed`` if at least one of its jobs ended without a picture."""
     if not outcome.is_over:
         return "running"
     return "succeeded" if set(outcome.counts) <= {"succeeded"} else "failed"
@@ -290,7 +292,7 @@ def _quoted(planned: OrderPlan) -> Answer:
 
 
 def _refused(error: ImagemillError) -> Answer:
-    """A typed refusal is a result, not an exception the application has no class for."""
+    """Return a refusal as a result, since the application has no class for our exceptions."""
     fields: dict[str, list[str]] = {}
     if isinstance(error, InvalidInput):
         for fault in error.errors:
