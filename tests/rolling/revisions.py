@@ -34,6 +34,18 @@ def last_code() -> str:
     return found.stdout.strip()
 
 
+def last_code_with(path: str) -> str:
+    """The newest commit that has the file ``path``, which is gone by now."""
+    if _git("rev-parse", "--is-inside-work-tree").returncode != 0:
+        _skip("this is no checkout of git")
+    removed = _git("log", "--diff-filter=D", "--format=%H", "-1", "--", path).stdout.split()
+    found = _git("rev-parse", "--verify", "--quiet", f"{removed[0]}^^{{commit}}") if removed else None
+    if found is None or found.returncode != 0:
+        _skip("the history is cut short; fetch it whole (git fetch --unshallow)")
+        raise AssertionError
+    return found.stdout.strip()
+
+
 def extract(commit: str, folder: Path) -> Path:
     """Write that code into ``folder``; what PYTHONPATH has to say to run it instead of ours.
 
