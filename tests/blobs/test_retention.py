@@ -193,7 +193,7 @@ def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Stores, blobs: B
     assert taken.accept("image", name, "ann").startswith("jobs/")
     BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
 
-    with pytest.raises(InvalidInput, match="its retention is over"):
+    with pytest.raises(InvalidInput, match="deleted after its retention"):
         taken.accept("image", name, "ann")
 
 
@@ -245,7 +245,7 @@ def test_clients_are_told_that_a_file_is_gone(serve: Callable[[], Any]) -> None:
         assert told["lastEvent"]["type"] == "Succeeded"
         (artifact,) = server.client.get(f"/api/v1/jobs/{job_id}").json()["artifacts"]
         assert (artifact["available"], artifact["url"]) == (False, None)
-        assert "its retention is over" in problem(httpx2.get(url, verify=False), 410)["detail"]
+        assert "deleted after its retention" in problem(httpx2.get(url, verify=False), 410)["detail"]
         wait_until(lambda: keys(server.app.blobs) == set())
         with pytest.raises(NotFound):
             server.app.blobs.get(blob_key(job_id, 1, 0, "png"))
