@@ -101,7 +101,7 @@ class AccountStore:
         self._write(_ensure_owner, owner)
 
     def change_owner(self, change: ChangeOwner) -> Owner:
-        """Raises `NotFound`."""
+        """Change an owner and return it. Raises `NotFound`."""
         return self._write(_change_owner, change)
 
     def owner(self, id_: str) -> Owner | None:
