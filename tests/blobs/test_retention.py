@@ -146,7 +146,7 @@ def test_many_files_are_deleted_in_bounded_batches(store: Stores, tmp_path: Path
     for number in range(1100):
         blobs.put(input_key("ann", f"{number:064x}", "png"), b"x", "image/png")
 
-    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store.jobs, blobs, Retention(RetentionDays(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
 
     assert keeping.delete_expired_inputs() == 1100
     assert len(blobs.sizes) >= 3
@@ -156,7 +156,7 @@ def test_many_files_are_deleted_in_bounded_batches(store: Stores, tmp_path: Path
 def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Stores, tmp_path: Path) -> None:
     blobs = Deletes(LocalBlobs(tmp_path / "blobs"))
     (job,) = finished(store, blobs, "ann")  # type: ignore[arg-type]
-    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
     blobs.broken = True
     with pytest.raises(StorageError):
         keeping.delete_expired_results(HOUR)
