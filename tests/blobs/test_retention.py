@@ -146,7 +146,7 @@ def test_many_files_are_deleted_in_bounded_batches(store: Stores, tmp_path: Path
     for number in range(1100):
         blobs.put(input_key("ann", f"{number:064x}", "png"), b"x", "image/png")
 
-    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store.jobs, blobs, Retention(RetentionDays(inputs_s=OVER)), PAST_NEEDS)  # type: ignore[arg-type]
 
     assert keeping.delete_expired_inputs() == 1100
     assert len(blobs.sizes) >= 3
@@ -156,7 +156,7 @@ def test_many_files_are_deleted_in_bounded_batches(store: Stores, tmp_path: Path
 def test_a_store_that_goes_away_in_between_leaves_no_url_to_nothing(store: Stores, tmp_path: Path) -> None:
     blobs = Deletes(LocalBlobs(tmp_path / "blobs"))
     (job,) = finished(store, blobs, "ann")  # type: ignore[arg-type]
-    keeping = BlobCleanup(store, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
+    keeping = BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS)  # type: ignore[arg-type]
     blobs.broken = True
     with pytest.raises(StorageError):
         keeping.delete_expired_results(HOUR)
@@ -193,7 +193,7 @@ def test_a_picture_that_is_gone_is_not_taken_as_an_input(store: Stores, blobs: B
     assert taken.accept("image", name, "ann").startswith("jobs/")
     BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
 
-    with pytest.raises(InvalidInput, match="its retention is over"):
+    with pytest.raises(InvalidInput, match="deleted after its retention"):
         taken.accept("image", name, "ann")
 
 
@@ -245,7 +245,7 @@ def test_clients_are_told_that_a_file_is_gone(serve: Callable[[], Any]) -> None:
         assert told["lastEvent"]["type"] == "Succeeded"
         (artifact,) = server.client.get(f"/api/v1/jobs/{job_id}").json()["artifacts"]
         assert (artifact["available"], artifact["url"]) == (False, None)
-        assert "its retention is over" in problem(httpx2.get(url, verify=False), 410)["detail"]
+        assert "deleted after its retention" in problem(httpx2.get(url, verify=False), 410)["detail"]
         wait_until(lambda: keys(server.app.blobs) == set())
         with pytest.raises(NotFound):
             server.app.blobs.get(blob_key(job_id, 1, 0, "png"))

@@ -130,8 +130,8 @@ def _believes(member: Member) -> bool:
         if not line.startswith("{"):
             continue
         event = json.loads(line)["event"]
-        if event in ("this process leads", "another process leads"):
-            leads = event == "this process leads"
+        if event in ("this process is the leader", "another process is the leader"):
+            leads = event == "this process is the leader"
     return leads
 
 

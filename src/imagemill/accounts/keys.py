@@ -51,7 +51,7 @@ class Keys:
         now = now_us()
         expires_at = self._end(request, now, maker)
         if request.is_service and maker is not None and not self._may_serve(maker):
-            raise Forbidden("isService: this key acts for its own account only, so what it makes does, too")
+            raise Forbidden("isService: a key that is not a service key cannot make one")
         drawn = access.draw()
         key = StoredKey(
             drawn.id,
@@ -106,7 +106,7 @@ class Owners:
         """Add an account. Raises `InvalidInput`, or `Conflict` for a name that is taken."""
         owner = Owner(check_account("id", id_), role, now_us(), name=name or None)
         if self._accounts.owner(id_) is not None:
-            raise Conflict(f"there is an owner {id_} already; change it instead")
+            raise Conflict(f"the owner {id_} exists already; change it instead")
         self._accounts.ensure_owner(owner)
         return owner
 
@@ -143,13 +143,13 @@ def scopes_of(path: str, names: Iterable[str]) -> frozenset[Scope]:
             found.add(Scope(name))
         except ValueError:
             known = ", ".join(scope.value for scope in Scope)
-            raise InvalidInput.at(path, f"{name[:40]!r} is no scope; one of {known}") from None
+            raise InvalidInput.at(path, f"{name[:40]!r} is not a scope; one of {known}") from None
     return frozenset(found)
 
 
 def _checked(wanted: frozenset[Scope], allowed: frozenset[Scope], account: Owner) -> frozenset[Scope]:
     if not wanted:
-        raise InvalidInput.at("scopes", "is empty; leave it out for all you have")
+        raise InvalidInput.at("scopes", "is empty; omit it for all scopes you have")
     if more := sorted(scope.value for scope in wanted - account.role.scopes):
         raise Forbidden(f"scopes: {', '.join(more)} is beyond {account.id}, whose role is {account.role}")
     if more := sorted(scope.value for scope in wanted - allowed):

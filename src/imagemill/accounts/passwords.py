@@ -40,7 +40,7 @@ class Passwords:
         """Whether the password fits the hash. None, for an unknown user, takes as long and gives False."""
 
         def check() -> bool:
-            fits = self._hasher.verify(password, hash_ or self._nobodys)
+            fits = self._hasher.verify(password, hash_ or self._dummy_hash)
             return fits and hash_ is not None
 
         return self._begin(check)
@@ -56,7 +56,7 @@ class Passwords:
         return Argon2Hasher(time_cost=_PASSES, memory_cost=self._memory_mb * 1024, parallelism=1)
 
     @cached_property
-    def _nobodys(self) -> str:
+    def _dummy_hash(self) -> str:
         return self._hasher.hash("nobody's password")
 
     def _begin(self, work: Callable[[], _R]) -> "Future[_R]":

@@ -101,7 +101,7 @@ class AccountStore:
         self._write(_ensure_owner, owner)
 
     def change_owner(self, change: ChangeOwner) -> Owner:
-        """Raises `NotFound`."""
+        """Change an owner and return it. Raises `NotFound`."""
         return self._write(_change_owner, change)
 
     def owner(self, id_: str) -> Owner | None:
@@ -467,7 +467,7 @@ def _add_one(tx: Tx, request: AddUser) -> Conflict | None:
     owner = {"id": user.owner, "role": request.role.value, "weight": 1.0, "created_at": user.created_at}
     insert = tx.insert(tables.owners).values(owner).on_conflict_do_nothing()
     if tx.conn.execute(insert.returning(tables.owners.c.id)).first() is None:
-        return Conflict(f"there is an owner {user.owner} already; choose another name")
+        return Conflict(f"the owner {user.owner} exists already; choose another name")
     tx.conn.execute(tx.insert(tables.users).values({name: getattr(user, name) for name in _USER_NAMES}))
     return None
 
@@ -525,7 +525,7 @@ def _use_one_reset(tx: Tx, request: UseReset) -> str | NotFound:
     used = sa.update(tables.resets).where(_resets.digest == request.digest, valid)
     owner = tx.conn.execute(used.values(used_at=request.now).returning(_resets.owner)).scalar()
     if owner is None:
-        return NotFound("the token of the mail is unknown, used or too old; ask for another mail")
+        return NotFound("the token of the mail is unknown, used or expired; request another mail")
     others = sa.update(tables.resets).where(_resets.owner == owner, _resets.used_at.is_(None))
     tx.conn.execute(others.values(used_at=request.now))
     failed = _change(tx, ChangePassword(owner, request.password, request.now))

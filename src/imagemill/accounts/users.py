@@ -106,9 +106,7 @@ class Users:
         Raises `Forbidden`, `InvalidInput`, `TooManyAttempts`.
         """
         if not self._settings.sign_up:
-            raise Forbidden(
-                "nobody can sign up here; ask the operator, who can set IMAGEMILL_AUTH__SIGN_UP=true"
-            )
+            raise Forbidden("sign-up is disabled; the operator can set IMAGEMILL_AUTH__SIGN_UP=true")
         kept = check_email("email", email)
         check_password("password", password, kept)
         self._attempts.count({f"sign-up {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
@@ -159,7 +157,7 @@ class Users:
         stolen."""
         found = _REFRESH.fullmatch(text)
         if found is None:
-            raise Unauthenticated("this is no refresh token; log in again")
+            raise Unauthenticated("this is not a refresh token; log in again")
         now, fresh = now_us(), _refresh_token(found.group(1))
         request = Refresh(
             digest(text),
@@ -237,7 +235,7 @@ class Users:
         check_password("password", password, "")
         self._attempts.count({f"reset {network(address)}": self._settings.login_tries * _ADDRESS_TIMES})
         if not 20 <= len(token) <= 100:
-            raise InvalidInput.at("token", "is not one of our mails'")
+            raise InvalidInput.at("token", "is not a token of a reset mail")
 
     def reset(self, token: str, hash_: str) -> None:
         """Set a new password by a reset token. Raises `InvalidInput`."""
@@ -306,7 +304,7 @@ def new_user(email: str, hash_: str, name: str | None = None) -> User:
 def session_of(caller: Caller) -> str:
     """Return the caller's session. Raises `Conflict` for a caller without one."""
     if not caller.credential.startswith(SESSION):
-        raise Conflict("this is for whoever has logged in; a key has no session and no password")
+        raise Conflict("this needs a session; a key has no session and no password")
     return caller.credential.removeprefix(SESSION)
 
 
@@ -314,7 +312,7 @@ def check_email(path: str, text: str) -> str:
     """Return the address in lower case. Raises `InvalidInput` when it is not an e-mail address."""
     email = text.strip().lower()
     if len(email) > 254 or not _EMAIL.fullmatch(email):
-        raise InvalidInput.at(path, "is no e-mail address; one looks like ann@example.org")
+        raise InvalidInput.at(path, "is not an e-mail address; one looks like ann@example.org")
     return email
 
 

@@ -154,7 +154,7 @@ class _Documents:
         )
 
     def _name(self, request: Request) -> str:
-        """Raises `NotFound`."""
+        """Return the name of the requested document. Raises `NotFound`."""
         name = request.path_params.get("name", _OWN)
         if name not in self._routes or ("name" in request.path_params and name == _OWN):
             exist = ", ".join(sorted(filter(None, self._routes)))

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResponseConfig:
-    """How answers of this installation look."""
+    """The options of the answers of this installation."""
 
     signer: UrlSigner
     public_url: str | None
-    """Without a slash at the end; None: as the request was addressed."""
+    """The public address without a slash at the end; None means the address of the request."""
     v1_result: Literal["object", "array"]
 
 

@@ -198,7 +198,7 @@ async def get_uploaded_picture(
     try:
         data = await asyncio.to_thread(blobs.get, key)
     except NotFound as error:
-        raise HTTPException(404, "the picture is gone: its retention is over") from error
+        raise HTTPException(404, "the picture was deleted after its retention") from error
     return Response(data, media_type=media_type, headers=headers)
 
 

@@ -91,7 +91,7 @@ class Application:
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
         self.registry = Registry(
-            self.stores.resources, strict=settings.resources.strict, is_available=self._some_backend_has
+            self.stores.resources, strict=settings.resources.strict, is_available=self._is_available
         )
         self.backends = self._backends()
         poll_s = settings.scheduler_poll_ms / 1000
@@ -254,7 +254,7 @@ class Application:
     def _queues_with_work(self) -> set[str]:
         return {head.key.queue for head in self.stores.jobs.heads()}
 
-    def _wake_again(self) -> None:
+    def _repeat_wake_ups(self) -> None:
         """Send wake-ups again for queues with work, since some may have been lost."""
         if self.fleet is not None:
             for queue in self._queues_with_work():
@@ -300,7 +300,7 @@ class Application:
             decisions=stores.decisions,
             calls=stores.provider_calls,
             leads=self.leader.leads,
-            remind=self._wake_again,
+            remind=self._repeat_wake_ups,
             tidy=self._prune_extras,
         )
 
@@ -402,7 +402,7 @@ class Application:
         """Return the settings group of this name."""
         return getattr(self.settings, name)
 
-    def _some_backend_has(self, key: str) -> bool:
+    def _is_available(self, key: str) -> bool:
         return any(
             node.available is None or key in node.available
             for backend in self.backends.values()

@@ -65,7 +65,7 @@ class Watcher:
             return self.finished >= self.ids
         self.ends_only = True
         self._goal = self.loop.create_future()
-        timer = self.loop.call_later(timeout_s, self._reach, False)
+        timer = self.loop.call_later(timeout_s, self._end_wait, False)
         try:
             return await self._goal
         finally:
@@ -73,7 +73,7 @@ class Watcher:
             self._goal = None
             self.ends_only = False
 
-    def _reach(self, finished: bool) -> None:
+    def _end_wait(self, finished: bool) -> None:
         if self._goal is not None and not self._goal.done():
             self._goal.set_result(finished)
 
@@ -88,7 +88,7 @@ class Watcher:
         if notice.terminal:
             self.finished.add(notice.job_id)
             if self.finished >= self.ids:
-                self._reach(True)
+                self._end_wait(True)
         self._update.set()
 
     def on_progress(self, job_id: str, progress: Progress) -> None:
@@ -101,7 +101,7 @@ class Watcher:
 
     def close(self) -> None:
         self.closed = True
-        self._reach(False)
+        self._end_wait(False)
         self._update.set()
 
     def __enter__(self) -> Self:

@@ -93,7 +93,7 @@ class InputPictures:
             try:
                 return self._blobs.get(source)
             except NotFound as error:
-                message = "an input picture is gone: its retention is over; submit it again"
+                message = "an input picture was deleted after its retention; submit it again"
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
         data = self._fetch(source)
         try:
@@ -129,7 +129,7 @@ class InputPictures:
         if found is None or found[1] != owner:
             raise InvalidInput.at(path, _UNKNOWN)
         if not found[0].available:
-            raise InvalidInput.at(path, "names a picture that is gone: its retention is over")
+            raise InvalidInput.at(path, "names a picture that was deleted after its retention")
         return found[0].blob_key
 
     def _uploaded(self, path: str, key: str, extension: str) -> str:

@@ -40,7 +40,9 @@ def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
     return ()
 
 
-def _here(transform: ImageTransform, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+def _transform_here(
+    transform: ImageTransform, data: bytes, context: TransformContext
+) -> Sequence[OutputFile]:
     return transform(data, context)
 
 
@@ -57,7 +59,7 @@ class OutputChecks:
     inspect: Inspect = pictures.inspect
     judge: Callable[[Job, bytes, PictureInfo], Sequence[str]] = _nothing
     """See `imagemill.safety.gates.PictureGate.judge`."""
-    transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _here
+    transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]] = _transform_here
     """Applies a transform to a picture. Raises `imagemill.media.layout.InvalidImage`."""
     own: frozenset[str] = frozenset()
     """Backends that make pictures in this process; those are decoded in it, too, not in the sandbox."""
@@ -123,7 +125,7 @@ def keep(
         # All are checked before the first is stored.
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
-        ready = [made for each in ready for made in _crafted(plan.transform, plan, claim.job, each, seen)]
+        ready = [made for each in ready for made in _transformed(plan.transform, plan, claim.job, each, seen)]
     converted = time.perf_counter()
     resolver = _BlobWriter(blobs, time.monotonic() + limits.patience_s, control)
     artifacts = tuple(_stored(resolver, claim, position, each) for position, each in enumerate(ready))
@@ -137,7 +139,7 @@ def keep(
     )
 
 
-def _crafted(
+def _transformed(
     transform: ImageTransform, plan: Plan, job: Job, ready: _Ready, seen: OutputChecks
 ) -> list[_Ready]:
     if not ready.width:

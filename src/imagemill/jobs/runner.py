@@ -85,7 +85,7 @@ class Runner:
 
     def run_next(self, offer: Offer) -> bool:
         """Claim the best job for this slot and run its attempt; return False when there is none."""
-        return self._on_a_slot(lambda: self._claim_and_run(offer))
+        return self._with_slot(lambda: self._claim_and_run(offer))
 
     def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None] = lambda: None) -> bool:
         """Run jobs until there is none for this slot; return False when there was none at all.
@@ -99,9 +99,9 @@ class Runner:
             first = offer()
             return first is not None and self._claim_and_run(first, offer, claimed)
 
-        return self._on_a_slot(run)
+        return self._with_slot(run)
 
-    def _on_a_slot(self, run: Callable[[], bool]) -> bool:
+    def _with_slot(self, run: Callable[[], bool]) -> bool:
         with self._lock:
             if self._stopping.is_set():
                 return False
@@ -138,7 +138,7 @@ class Runner:
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end and claim the next job."""
         attempt = Attempt(claim, RenderControl())
-        attempt.control = RenderControl(lambda progress: self._progressed(attempt, progress))
+        attempt.control = RenderControl(lambda progress: self._on_progress(attempt, progress))
         if self._tracer is not None:
             attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
         with self._lock:
@@ -366,7 +366,7 @@ class Runner:
                 return
         log.error("the end of an attempt could not be recorded; the job is queued again when its lease ends")
 
-    def _progressed(self, attempt: Attempt, progress: Progress) -> None:
+    def _on_progress(self, attempt: Attempt, progress: Progress) -> None:
         attempt.progress = progress
         self._hub.publish_progress(attempt.claim.id, progress)
 

@@ -43,7 +43,7 @@ _ORPHAN_GRACE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RetentionPeriods:
-    """How long jobs need their files, in seconds."""
+    """The times for which jobs need their files, in seconds."""
 
     life_s: float
     """The longest time from submission to start."""

@@ -33,7 +33,7 @@ class CountRequest:
 
 @dataclass(frozen=True, slots=True)
 class OwnerLimits:
-    """All of an owner's own limits."""
+    """The own limits of an owner."""
 
     owner: str
     amounts: Mapping[str, float]

@@ -33,8 +33,8 @@ _HELD_BYTES = 64 * 2**20
 _SLICE_BYTES = 64 * 2**10
 """Bytes written to the connection at once, since it buffers everything for a client that reads slowly."""
 _READERS = 16
-_OVER = "the picture is gone: its retention is over; its job can be submitted again"
-_GONE = "the picture is gone: it was deleted or its retention is over"
+_OVER = "the picture was deleted after its retention; its job can be submitted again"
+_GONE = "the picture was deleted, by a client or after its retention"
 _RANGE = re.compile(
     r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})(?:, ?(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18}))*"
 )
@@ -108,7 +108,7 @@ def router(
             304: {"description": "Not modified"},
             307: {"description": "The picture is in the store, at the URL in Location"},
             403: {"description": "The URL is wrong or has expired"},
-            404: {"description": "The picture is gone"},
+            404: {"description": "The picture was deleted"},
             410: {"description": "The picture's retention has ended; the job still exists"},
             416: {"description": "The range is outside the file"},
             503: {"description": "The store is unavailable; try again"},

@@ -36,7 +36,7 @@ class Connection(HttpToolsProtocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
+        self._unwatch()
         if self._reader_check is not None:
             self._reader_check.cancel()
         super().connection_lost(exc)
@@ -60,11 +60,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._rest()
+        self._unwatch()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._rest()
+        self._unwatch()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -94,7 +94,7 @@ class Connection(HttpToolsProtocol):
         if self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(self._head_s, self.transport.close)
 
-    def _rest(self) -> None:
+    def _unwatch(self) -> None:
         self._waits = False
         if self._deadline is not None:
             self._deadline.cancel()

@@ -36,7 +36,7 @@ Previews = Literal["base64", "binary", "none"]
 PING_S = 20.0
 """Seconds between pings of a WebSocket: below the time-outs of common proxies, 60 s."""
 PONG_S = 20.0
-"""Seconds without an answer to a ping after which a client is gone."""
+"""Seconds without an answer to a ping after which a client counts as disconnected."""
 SLOW_S = 10.0
 """Seconds without reading after which a client is disconnected; it can resume."""
 MESSAGE_BYTES = 4096
@@ -124,18 +124,18 @@ class EventSocket:
 
     async def _follow(self, socket: WebSocket, feed: EventFeed) -> Close | None:
         """Send the feed and read the client's messages until either ends."""
-        talking = asyncio.create_task(self._talk(socket, feed))
+        sending = asyncio.create_task(self._send_feed(socket, feed))
         listening = asyncio.create_task(self._listen(socket))
-        both = (talking, listening)
+        both = (sending, listening)
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            return talking.result() if talking.done() else listening.result()
+            return sending.result() if sending.done() else listening.result()
         finally:
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _talk(self, socket: WebSocket, feed: EventFeed) -> Close:
+    async def _send_feed(self, socket: WebSocket, feed: EventFeed) -> Close:
         async with aclosing(feed.feed(self._store, self._hub)) as fed:
             async for messages in fed:
                 if isinstance(messages, Close):

@@ -59,10 +59,17 @@ POLICIES = (
     ),
 )
 _PAGE = 50
+_MOST_MODELS = 100
+_MONTH_US = 30 * 86_400 * SECOND
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")
 
 
 def base_url(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+# Jobs
 
 
 class CivitaiJobRoutes:
@@ -317,12 +324,7 @@ def _v1_path(path: str) -> str:
     return f"{found[1]}params.{found[2]}{path[found.end() :]}" if found else path
 
 
-_OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")
-
-
-_MOST_MODELS = 100
-_MONTH_US = 30 * 86_400 * SECOND
-_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+# Coverage, consumption, requests
 
 
 class CivitaiAccountRoutes:

@@ -100,7 +100,7 @@ class DirectRoutes:
         found = await asyncio.to_thread(self._services.jobs.progress_of, [job_id])
         watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
         waiting = asyncio.ensure_future(watcher.wait_finished(self._longest_s))
-        leaving = asyncio.ensure_future(_hung_up(request))
+        leaving = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -114,7 +114,7 @@ class DirectRoutes:
             await asyncio.gather(waiting, leaving, return_exceptions=True)
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -212,7 +212,7 @@ class _Pictures(Response):
                     yield b": keep-alive\n\n"
                 else:
                     for progress in watcher.take_live().values():
-                        yield _event(_seen(progress))
+                        yield _event(_progress_body(progress))
         finally:
             if not done:
                 call.leave()
@@ -222,7 +222,7 @@ def _event(body: dict[str, Any]) -> bytes:
     return b"data: " + to_json(body, inf_nan_mode="null") + b"\n\n"
 
 
-def _seen(progress: Progress) -> dict[str, Any]:
+def _progress_body(progress: Progress) -> dict[str, Any]:
     body: dict[str, Any] = {"images": [], "progress": round(progress.fraction, 4)}
     if progress.preview is not None:
         data = base64.b64encode(progress.preview).decode()

@@ -34,6 +34,35 @@ CLIENT_CLOSED = 499
 _RETRY_AFTER_S = "2"
 _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
 """Limits of answers: a hostile request must not cause one larger than itself."""
+_PART = re.compile(r"[^.\[\]]+")
+_NAMES = {
+    "image": "image_url",
+    "denoise": "strength",
+    "steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "count": "num_images",
+    "additionalNetworks": "loras",
+}
+"""fal's names of the fields that have another name in the recipe."""
+_PLACES = {"logs": "query", "fal_webhook": "query", "Idempotency-Key": "header"}
+"""The places of the fields that are not in the body."""
+_OF_INPUT = {
+    FailureCode.CONTENT_BLOCKED: ("prompt", "content_policy_violation"),
+    FailureCode.BAD_INPUT: ("image_url", "file_download_error"),
+}
+_FAILURES = {
+    FailureCode.TIMEOUT: (504, "request_timeout"),
+    FailureCode.OUT_OF_MEMORY: (500, "runner_server_error"),
+    FailureCode.MISSING_MODEL: (503, "runner_scheduling_failure"),
+    FailureCode.MISSING_NODE: (503, "runner_scheduling_failure"),
+    FailureCode.INVALID_GRAPH: (500, "runner_server_error"),
+    FailureCode.BACKEND_REJECTED: (500, "runner_server_error"),
+    FailureCode.BACKEND_UNAVAILABLE: (503, "runner_connection_error"),
+    FailureCode.NODE_LOST: (503, "runner_disconnected"),
+    FailureCode.WORKER_LOST: (503, "runner_disconnected"),
+    FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
+}
+"""Status and fal's type of each kind of failure; any other is an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +173,6 @@ def _type(error: InvalidInput) -> str:
     return "value_error"
 
 
-_PART = re.compile(r"[^.\[\]]+")
-_NAMES = {
-    "image": "image_url",
-    "denoise": "strength",
-    "steps": "num_inference_steps",
-    "cfg_scale": "guidance_scale",
-    "count": "num_images",
-    "additionalNetworks": "loras",
-}
-"""fal's names of the fields that have another name in the recipe."""
-
-
-_PLACES = {"logs": "query", "fal_webhook": "query", "Idempotency-Key": "header"}
-"""The places of the fields that are not in the body."""
-
-
 def _loc(error: FieldError) -> list[str | int]:
     if (place := _PLACES.get(error.path)) is not None:
         return [place, error.path]
@@ -190,22 +203,3 @@ def _expired(job: Job) -> FalErrorResponse:
         headers = {"X-Fal-Request-Timeout-Type": "user"}
         return FalErrorResponse(504, "the request was not started in time", "request_timeout", headers)
     return FalErrorResponse(504, "no node started the request in time", "startup_timeout")
-
-
-_OF_INPUT = {
-    FailureCode.CONTENT_BLOCKED: ("prompt", "content_policy_violation"),
-    FailureCode.BAD_INPUT: ("image_url", "file_download_error"),
-}
-_FAILURES = {
-    FailureCode.TIMEOUT: (504, "request_timeout"),
-    FailureCode.OUT_OF_MEMORY: (500, "runner_server_error"),
-    FailureCode.MISSING_MODEL: (503, "runner_scheduling_failure"),
-    FailureCode.MISSING_NODE: (503, "runner_scheduling_failure"),
-    FailureCode.INVALID_GRAPH: (500, "runner_server_error"),
-    FailureCode.BACKEND_REJECTED: (500, "runner_server_error"),
-    FailureCode.BACKEND_UNAVAILABLE: (503, "runner_connection_error"),
-    FailureCode.NODE_LOST: (503, "runner_disconnected"),
-    FailureCode.WORKER_LOST: (503, "runner_disconnected"),
-    FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
-}
-"""Status and fal's type of each kind of failure; any other is an internal error."""

@@ -140,7 +140,7 @@ def _change(row: Locked, outcome: Outcome, now: int) -> Change:
 
 
 def _fail(row: Locked, failure: Failure, now: int, details: dict[str, Any]) -> Change:
-    data = {**details, **_told(failure)}
+    data = {**details, **_failure_data(failure)}
     return close(row, JobStatus.FAILED, now, data=data, error=failure, failures=row.failures + 1)
 
 
@@ -148,7 +148,7 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
     if row.cancel_requested_at is not None:
         return close(row, JobStatus.CANCELED, now, data={"reason": "canceled by its owner"})
     lost = outcome.failure.code is FailureCode.WORKER_LOST
-    data = _told(outcome.failure)
+    data = _failure_data(outcome.failure)
     if outcome.run_after is not None:
         data["retryAt"] = outcome.run_after
     return Change(
@@ -167,7 +167,7 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
     )
 
 
-def _told(failure: Failure) -> dict[str, Any]:
+def _failure_data(failure: Failure) -> dict[str, Any]:
     return {
         "error": {"code": failure.code.value, "message": failure.message},
         "advice": failure.policy.advice,

@@ -55,7 +55,7 @@ class Filter:
     recipe: str | None = None
     batch: str | None = None
     properties: tuple[tuple[str, Any], ...] = ()
-    """All must match."""
+    """Keys and values that must all match."""
     created_from: int | None = None
     created_to: int | None = None
     before: str | None = None

@@ -10,6 +10,8 @@ from imagemill.domain.clock import SECOND, uuid7_us
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.quotas import Workload
 
+LATELY_US = 300 * SECOND
+"""The recent time whose finished work gives the speed of a queue: 300 s."""
 _jobs = tables.jobs.c
 _CLAIMABLE = (
     sa.select(_jobs.lane, sa.func.count(), sa.func.min(_jobs.id))
@@ -45,10 +47,6 @@ def measure(
     for queue, count in conn.execute(_RUNNING):
         depths.setdefault(queue, Depth()).running = count
     return depths
-
-
-LATELY_US = 300 * SECOND
-"""The recent time whose finished work gives the speed of a queue: 300 s."""
 
 
 _WAITING_S = sa.text(

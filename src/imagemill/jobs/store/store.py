@@ -98,11 +98,11 @@ class JobStore:
         return self._write(self._finish, finish)
 
     def cancel(self, cancel: Cancel) -> JobStatus:
-        """Raises `NotFound` for a job of another owner, too."""
+        """Cancel a job and return its status. Raises `NotFound`, for another owner's job too."""
         return self._write(finish.cancel, cancel)
 
     def annotate(self, annotate: Annotate) -> None:
-        """Raises `NotFound` for a job of another owner, too."""
+        """Merge notes into a job. Raises `NotFound`, for another owner's job too."""
         self._write(queries.annotate, annotate)
 
     def reclaim_leases(self, reclaim: ReclaimLeases) -> int:
@@ -130,7 +130,7 @@ class JobStore:
     # Reads of jobs
 
     def job(self, job_id: str, owner: str | None = None) -> Job:
-        """Raises `NotFound`, for another owner's job too."""
+        """Return a job. Raises `NotFound`, for another owner's job too."""
         job = self._read(queries.jobs_by_id, [job_id]).get(job_id)
         if job is None or (owner is not None and job.owner != owner):
             raise NotFound(f"there is no job {job_id}")

@@ -19,10 +19,17 @@ from imagemill.jobs.store import event_log
 from imagemill.jobs.store.admission import Submission, admit
 from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from, job_row
 
+MAX_KEY = 200
+"""Characters of the key of a property."""
+_MAX_VALUE = 200
+"""Characters of an indexed value; a longer one is indexed by its digest."""
 _reservations = tables.reservations.c
 _CHUNK = 500
 """Keys of one statement; SQLite accepts 32,766 parameters."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
+
+
+# Duplicates
 
 
 class _DuplicateInBatch(Exception):
@@ -112,8 +119,7 @@ def insert_reservations(tx: Tx, submissions: Sequence[Submission]) -> None:
     tx.conn.execute(statement, rows)
 
 
-MAX_KEY = 200
-_MAX_VALUE = 200
+# Properties
 
 
 def property_rows(draft: Draft) -> Iterator[Mapping[str, str]]:
@@ -135,6 +141,9 @@ def _sorted(value: Any) -> Any:
     return value
 
 
+# Submission
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     batch: str
@@ -143,6 +152,26 @@ class Accepted:
     """Whether these jobs were accepted by an earlier request with the same key."""
     duplicates: Mapping[str, str] = field(default_factory=dict[str, str])
     """`Draft.unique_key` to the id of the existing job, for drafts skipped as duplicates."""
+
+
+_INSERTED = (*JOB_COLUMNS, tables.jobs.c.held)
+_INSERT_JOB = Statement(sa.insert(tables.jobs).values({c.name: sa.bindparam(c.name) for c in _INSERTED}))
+_insert_dependencies = sa.insert(tables.dependencies)
+_insert_properties = sa.insert(tables.properties)
+_QUEUES = Statement(sa.select(tables.queues.c.name, tables.queues.c.virtual_time))
+_WEIGHTS = Statement(
+    sa.select(tables.owners.c.id, tables.owners.c.weight).where(
+        tables.owners.c.id.in_(sa.bindparam("ids", expanding=True))
+    )
+)
+_ADVANCE_SHARE = Statement(
+    sa.text(
+        "INSERT INTO shares (queue, owner, finish) VALUES (:queue, :owner, :first) "
+        "ON CONFLICT (queue, owner) DO UPDATE SET finish = :stretch + "
+        "CASE WHEN shares.finish > :virtual_time THEN shares.finish ELSE :virtual_time END "
+        "RETURNING finish"
+    )
+)
 
 
 class SubmitStore:
@@ -246,12 +275,6 @@ class SubmitStore:
         )
 
 
-_INSERTED = (*JOB_COLUMNS, tables.jobs.c.held)
-_INSERT_JOB = Statement(sa.insert(tables.jobs).values({c.name: sa.bindparam(c.name) for c in _INSERTED}))
-_insert_dependencies = sa.insert(tables.dependencies)
-_insert_properties = sa.insert(tables.properties)
-
-
 def _first_event(job: Job) -> event_log.EventEntry:
     return event_log.EventEntry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
 
@@ -339,19 +362,3 @@ def _advance_share(tx: Tx, queue: str, owner: str, virtual_time: float, stretch:
         "stretch": stretch,
     }
     return _ADVANCE_SHARE.run(tx.conn, parameters)[0][0]
-
-
-_QUEUES = Statement(sa.select(tables.queues.c.name, tables.queues.c.virtual_time))
-_WEIGHTS = Statement(
-    sa.select(tables.owners.c.id, tables.owners.c.weight).where(
-        tables.owners.c.id.in_(sa.bindparam("ids", expanding=True))
-    )
-)
-_ADVANCE_SHARE = Statement(
-    sa.text(
-        "INSERT INTO shares (queue, owner, finish) VALUES (:queue, :owner, :first) "
-        "ON CONFLICT (queue, owner) DO UPDATE SET finish = :stretch + "
-        "CASE WHEN shares.finish > :virtual_time THEN shares.finish ELSE :virtual_time END "
-        "RETURNING finish"
-    )
-)

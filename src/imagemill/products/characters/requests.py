@@ -122,7 +122,7 @@ def scene(body: SceneRequest) -> JobRequest:
         "scene",
         body,
         summary=context.summary,
-        messages=[_said(message) for message in context.messages],
+        messages=[_message_text(message) for message in context.messages],
         characters=_characters(context.characters, "context.characters"),
         place=context.place,
         mood=context.mood,
@@ -131,7 +131,7 @@ def scene(body: SceneRequest) -> JobRequest:
     )
 
 
-def _said(message: str | StoryMessage) -> str:
+def _message_text(message: str | StoryMessage) -> str:
     if isinstance(message, str):
         return message
     return f"{message.author}: {message.text}" if message.author else message.text

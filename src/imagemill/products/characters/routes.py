@@ -355,7 +355,7 @@ def _after(request: HTTPConnection, digits: int) -> int:
     return int(text)
 
 
-_GONE = "the picture is gone: it was deleted"
+_GONE = "the picture was deleted"
 
 
 def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:

@@ -22,7 +22,11 @@ from imagemill.products.characters import tables as characters_tables
 _images = characters_tables.character_images.c
 _jobs = tables.jobs.c
 _artifacts = tables.artifacts.c
+_translations = characters_tables.translations.c
 _OPEN = sorted(status.value for status in OPEN)
+
+
+# Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,7 @@ def referenced_files(conn: sa.Connection, keys: Sequence[str]) -> set[str]:
     return {key for question in questions for key in conn.scalars(question)}
 
 
-_translations = characters_tables.translations.c
+# Translations
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,7 +321,7 @@ async def get_library_file(
     try:
         data = await asyncio.to_thread(blobs.get, key)
     except NotFound as error:
-        raise HTTPException(404, "the picture is gone: it was deleted") from error
+        raise HTTPException(404, "the picture was deleted") from error
     return Response(data, media_type=media_type, headers=headers)
 
 

@@ -117,7 +117,9 @@ class LibraryService:
         """
         stock = self.grid_status(client.owner, cells) if save else GridStatus(missing=tuple(cells))
         chosen = stock.missing if count is None else stock.missing[:count]
-        job_requests = [self._wish(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen]
+        job_requests = [
+            self._job_request(cell, save=save, sole=_sole(cell) if save else "") for cell in chosen
+        ]
         drafts = self._drafts(client, job_requests) if job_requests else ()
         return OrderPlan(stock, chosen, drafts)
 
@@ -141,7 +143,7 @@ class LibraryService:
     ) -> OrderPlan:
         stock = self.grid_status(client.owner, [look]) if save else GridStatus()
         sole = _sole(look) if save and not stock.present else ""
-        drafts = self._drafts(client, [self._wish(look, save=save, seed=seed, sole=sole)])
+        drafts = self._drafts(client, [self._job_request(look, save=save, seed=seed, sole=sole)])
         return OrderPlan(GridStatus(present=stock.present), (look,), drafts)
 
     def edit(self, client: OrderContext, id_: str, change: ModelEdit) -> PlacedOrder:
@@ -203,7 +205,7 @@ class LibraryService:
     def _drafts(self, client: OrderContext, job_requests: Sequence[JobRequest]) -> tuple[Draft, ...]:
         return self._submitter.prepare(client.owner, job_requests, dialect=NAME, trace=client.trace)
 
-    def _wish(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> JobRequest:
+    def _job_request(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> JobRequest:
         return JobRequest(
             "fashionModel",
             {**self._given(look, save=save), "seed": seed},

@@ -174,10 +174,10 @@ class LibraryTasks:
         while True:
             outcome = self._retrying(end, lambda: self._library.outcome(self._owner, job_ids))
             if outcome.is_over or time.monotonic() >= end:
-                return self._told(placed, outcome)
+                return self._outcome_answer(placed, outcome)
             self._pause(_LOOK_S)
 
-    def _told(self, placed: PlacedOrder, outcome: OrderOutcome) -> Answer:
+    def _outcome_answer(self, placed: PlacedOrder, outcome: OrderOutcome) -> Answer:
         models = [self._model(row) for row in outcome.models.values()]
         if not outcome.jobs and len(placed.stock.present) == 1:
             # The cell was under way when the task was first delivered and is finished by now.
