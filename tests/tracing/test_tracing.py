@@ -73,7 +73,7 @@ from imagemill.config import Settings
 mill = Application(Settings(_env_file=None, data_dir="data"))
 application(mill)
 mill.close()
-assert mill.metering.tracer is None
+assert mill.observer.tracer is None
 print([name for name in ("opentelemetry.sdk", "google.protobuf", "requests") if name in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
@@ -170,7 +170,7 @@ def test_a_collector_that_refuses_is_named_with_its_answer(caplog: pytest.LogCap
         out.close()
 
     (line,) = warnings(caplog)
-    assert line.startswith("1 spans were not delivered")
+    assert line.startswith("1 spans could not be exported")
     assert "401" in line
 
 
