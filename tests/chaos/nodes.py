@@ -92,10 +92,10 @@ class NodeProcess:
     def misbehave(self, draw: random.Random) -> str:
         """One wrong answer, soon; which one."""
         how: dict[str, Mapping[str, Any]] = {
-            "answer lost": {"wish": "behave", "lose_answers": 1},
-            "prompt refused": {"wish": "answer", "path": "/prompt", "how": "500", "times": 1},
-            "picture refused": {"wish": "answer", "path": "/view", "how": "500", "times": 1},
-            "picture spoiled": {"wish": "answer", "path": "/view", "how": "garbage", "times": 1},
+            "answer lost": {"command": "behave", "lose_answers": 1},
+            "prompt refused": {"command": "answer", "path": "/prompt", "how": "500", "times": 1},
+            "picture refused": {"command": "answer", "path": "/view", "how": "500", "times": 1},
+            "picture spoiled": {"command": "answer", "path": "/view", "how": "garbage", "times": 1},
         }
         kind = draw.choice(list(how))
         self.wait()

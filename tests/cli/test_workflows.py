@@ -174,7 +174,7 @@ def test_a_wrong_option_is_one_line_that_says_what_to_do(
         (["add", "sd-text", "{files}/graph.json"], "is built in"),
         (["run", "portrait", "steps=3"], "prompt: is required"),
         (["run", "portrait", "prompt=x", "steps=31"], "steps: 31 is above 30"),
-        (["run", "nothing"], "there is no workflow 'nothing'; `imagemill workflows list` names"),
+        (["run", "nothing"], "there is no workflow 'nothing'; `imagemill workflows list` lists"),
     ],
 )
 def test_a_refusal_of_the_server_is_one_line(

@@ -57,9 +57,9 @@ def record(url: str) -> dict[str, Any]:
         return json.load(answered)
 
 
-def tell(url: str, job_request: str, **how: Any) -> None:
+def tell(url: str, command: str, **how: Any) -> None:
     """Make the node of another process `behave`, `answer` or `calm` down."""
-    call = Call(f"{url}{PREFIX}{job_request}", json.dumps(how).encode(), method="POST")
+    call = Call(f"{url}{PREFIX}{command}", json.dumps(how).encode(), method="POST")
     with urlopen(call, timeout=PATIENCE_S) as answered:
         heard: Mapping[str, Any] = json.load(answered)
     assert heard == {}

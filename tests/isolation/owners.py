@@ -95,7 +95,14 @@ class Belongings:
 
 
 FAL_APP = {"fal/{owner}": "fal-ai", "fal-run/{owner}": "fal-ai", "{alias}": "flux", "{path}": "dev"}
-COMMON = {"resources/{air}", "nodes/{name}", "library/{template}", "stories/{story_id}", *FAL_APP}
+COMMON = {
+    "recipes/{name}",
+    "resources/{air}",
+    "nodes/{name}",
+    "library/{template}",
+    "stories/{story_id}",
+    *FAL_APP,
+}
 """Parameters that name what is nobody's own."""
 
 
@@ -114,7 +121,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     _add_jobs(has)
     _add_workflow(has)
     node = party.server.app.offers.all()[0].node
-    has.paths |= {"nodes/{name}": node, "resources/{air}": LORA}
+    has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)

@@ -12,6 +12,8 @@ from tests.rolling.revisions import extract, last_code, revision
 from tests.service.build import wait_until
 
 DONE_S = 60
+_FORMER = {"IMAGEMILL_SAFETY__CHECKS": '["words"]'}
+"""The word lists that the last revision checked by default are no dependency any more."""
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +36,7 @@ class Generation:
             "IMAGEMILL_SCHEDULER_POLL_MS": "100",
             "IMAGEMILL_SIMULATOR__STEP_MS": "5",
             "IMAGEMILL_LEADER_LEASE_S": "2",
-            **({"PYTHONPATH": str(source)} if source else {}),
+            **({"PYTHONPATH": str(source), **_FORMER} if source else {}),
         }
         self.client: httpx2.Client | None = None
         self.worker: Program | None = None
