@@ -150,7 +150,7 @@ def test_a_picture_that_is_gone_is_a_404(seaweed: Seaweed, tmp_path: Path) -> No
         it = delivered(server)
         server.app.blobs.delete([blob.key for blob in server.app.blobs.list("jobs/")])
 
-        assert "gone" in problem(httpx2.get(it.url, verify=False), 404)["detail"]
+        assert "deleted" in problem(httpx2.get(it.url, verify=False), 404)["detail"]
         assert httpx2.head(it.url).status_code == 404
 
 

@@ -200,7 +200,7 @@ def test_a_picture_that_is_gone_is_a_404(make_server: Callable[..., Server]) -> 
     (blob,) = server.app.blobs.list("jobs/")
     server.app.blobs.delete([blob.key])
 
-    assert "gone" in problem(httpx2.get(status["result"]["blobUrl"], verify=False), 404)["detail"]
+    assert "deleted" in problem(httpx2.get(status["result"]["blobUrl"], verify=False), 404)["detail"]
 
 
 def test_no_url_is_given_before_there_is_a_picture(server: Server) -> None:
