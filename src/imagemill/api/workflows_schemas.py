@@ -9,32 +9,14 @@ from pydantic.alias_generators import to_camel
 from imagemill.api.jobs_schemas import moment
 from imagemill.graphs import manifest
 from imagemill.graphs.manifest import Input, Workflow
+from imagemill.recipes.comfy import EXAMPLE_GRAPH
 from imagemill.web.routing import Flag, RequestModel, ResponseModel
 from imagemill.workflows.service import SHARED, WorkflowVersion
 
 MOST_VERSIONS = 2**31 - 1
 _GRAPH: dict[str, Any] = {
-    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5-pruned-emaonly.safetensors"}},
+    **EXAMPLE_GRAPH,
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["1", 1]}},
-    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["1", 1]}},
-    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
-    "5": {
-        "class_type": "KSampler",
-        "inputs": {
-            "seed": 42,
-            "steps": 20,
-            "cfg": 7,
-            "sampler_name": "euler",
-            "scheduler": "normal",
-            "denoise": 1,
-            "model": ["1", 0],
-            "positive": ["2", 0],
-            "negative": ["3", 0],
-            "latent_image": ["4", 0],
-        },
-    },
-    "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
-    "7": {"class_type": "SaveImage", "inputs": {"filename_prefix": "Imagemill", "images": ["6", 0]}},
 }
 _EXAMPLES: dict[str, Any] = {
     "text": "a lighthouse at dusk",

@@ -73,8 +73,8 @@ class ProductParts:
         return None
 
     def tasks(self, context: TaskContext) -> TaskRunner:
-        """The runner of `Product.celery_tasks`."""
-        raise NotImplementedError
+        """The runner of `Product.celery_tasks`. A product that declares tasks overrides this."""
+        raise TypeError(f"{type(self).__name__} has no runner for the Celery tasks of its product")
 
     def prune(self) -> None:
         """Delete rows that have grown old. Called about once an hour, by one process of all."""

@@ -113,7 +113,7 @@ def plan(input_: Comfy) -> Plan:
     return Plan(work=GraphSpec(input_.graph, seed=input_.seed, models=models), outputs=1)
 
 
-_EXAMPLE = {
+EXAMPLE_GRAPH = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5-pruned-emaonly.safetensors"}},
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "{subject}", "clip": ["1", 1]}},
     "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["1", 1]}},
@@ -136,6 +136,7 @@ _EXAMPLE = {
     "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
     "7": {"class_type": "SaveImage", "inputs": {"filename_prefix": "Imagemill", "images": ["6", 0]}},
 }
+"""Text to image on an SD 1.5 checkpoint, with the variable ``subject``."""
 
 RECIPE = Recipe(
     name="comfy",
@@ -147,5 +148,5 @@ RECIPE = Recipe(
     get_texts=get_texts,
     prompt_field="workflow",
     summary="The files that a graph in ComfyUI's API format saves.",
-    example={"graph": _EXAMPLE, "variables": {"subject": "a lighthouse at dusk"}},
+    example={"graph": EXAMPLE_GRAPH, "variables": {"subject": "a lighthouse at dusk"}},
 )
