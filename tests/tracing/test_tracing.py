@@ -16,9 +16,11 @@ from imagemill.bootstrap.observer import open_tracer
 from imagemill.cli.settings_check import format_errors
 from imagemill.config import Settings
 from imagemill.domain.clock import new_trace, now_us
+from imagemill.domain.jobs import Job
 from imagemill.observability.otlp import Otlp, endpoint_of
 from imagemill.observability.settings import OtelSettings
 from imagemill.observability.spans import Span, derive_id, of_attempt, of_job, trace_of
+from imagemill.observability.trace_history import History
 from imagemill.observability.tracing import Tracer
 from tests.conftest import Server
 from tests.deploy.by_hand import free_ports
@@ -203,3 +205,23 @@ def test_a_wrong_header_is_refused_and_not_shown() -> None:
 def test_what_cannot_be_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="otel"):
         Settings(_env_file=None, otel=given)
+
+
+def test_the_steps_of_an_attempt_do_not_move_when_its_trace_starts_late(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emit_queue = History.emit_queue
+
+    def late(history: History, job: Job) -> None:
+        time.sleep(0.05)
+        emit_queue(history, job)
+
+    monkeypatch.setattr(History, "emit_queue", late)
+    with collecting() as collector:
+        server = make_server(otel={"endpoint": collector.url})
+        server.wait(server.submit().json()["jobs"][0]["jobId"])
+        server.app.observer.close()
+
+    (store,) = [each for each in collector.spans if each.name == "store"]
+    (blob,) = [each for each in collector.spans if each.name == "blob create"]
+    assert store.start - 0.005 <= blob.start <= blob.end <= store.end + 0.005

@@ -76,6 +76,8 @@ class Attempt:
     claim: Claim
     control: RenderControl
     started: float = field(default_factory=time.perf_counter)
+    started_at: int = field(default_factory=now_us)
+    """The same instant by the clock of spans: microseconds since the epoch."""
     stages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     progress: Progress | None = None
     details: Progress | None = None

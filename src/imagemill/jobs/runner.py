@@ -140,7 +140,7 @@ class Runner:
         attempt = Attempt(claim, RenderControl())
         attempt.control = RenderControl(lambda progress: self._on_progress(attempt, progress))
         if self._tracer is not None:
-            attempt.trace = self._tracer.attempt(claim.job, attempt.stages)
+            attempt.trace = self._tracer.attempt(claim.job, attempt.stages, attempt.started_at)
         with self._lock:
             self._active[claim.id] = attempt
             if self._handing_back:

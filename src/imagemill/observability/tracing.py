@@ -50,14 +50,17 @@ _active: ContextVar[ActiveSpan | None] = ContextVar("imagemill_place", default=N
 class AttemptTrace:
     """The spans of one attempt, from its claim until `close`; for the thread that runs it.
 
-    ``stages`` grows as the attempt proceeds; ``atMs`` of each is the time since the claim in milliseconds.
+    ``stages`` grows as the attempt proceeds; ``atMs`` of each is the time since ``started_at`` in
+    milliseconds. ``started_at``: microseconds since the epoch.
     """
 
-    def __init__(self, tracer: "Tracer", job: Job, stages: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, tracer: "Tracer", job: Job, stages: Sequence[Mapping[str, Any]], started_at: int
+    ) -> None:
         self._tracer = tracer
         self._job = job
         self._stages = stages
-        self._started_at = now_us()
+        self._started_at = started_at
         self._ended_at = 0
         self._outcome: Outcome | None = None
         self._status: JobStatus | None = None
@@ -220,12 +223,15 @@ class Tracer:
         """Start a request's span; ``parent`` is the caller's span. Returns None for an unsampled trace."""
         return RequestTrace(self.emit, traceparent, parent) if self.samples(traceparent) else None
 
-    def attempt(self, job: Job, stages: Sequence[Mapping[str, Any]]) -> AttemptTrace | None:
-        """Start the spans of a claimed attempt. Returns None for an unsampled trace."""
+    def attempt(self, job: Job, stages: Sequence[Mapping[str, Any]], started_at: int) -> AttemptTrace | None:
+        """Start the spans of a claimed attempt. Returns None for an unsampled trace.
+
+        ``started_at`` is the instant that the times of ``stages`` count from.
+        """
         if not self.samples(job.trace):
             return None
         self._history.emit_queue(job)
-        return AttemptTrace(self, job, stages)
+        return AttemptTrace(self, job, stages, started_at)
 
     def blob(self, operation: str, result: str, seconds: float) -> None:
         """Emit the span of a finished blob store operation, when it is part of another span."""
