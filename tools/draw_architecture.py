@@ -29,6 +29,7 @@ KINDS = {
     "domain": ("#fadfe0", "#9d2f38", "rules, without I/O"),
 }
 PACKAGES = {
+    "testing": ("start", "a server for tests, and the contracts of plug-ins"),
     "cli": ("start", "the commands; those for users speak HTTP"),
     "bootstrap": ("start", "builds the parts from the settings, starts and stops them"),
     "config": ("start", "reads settings from environment, .env and TOML"),

@@ -37,7 +37,7 @@ from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
-from imagemill.products.base import installed_products
+from imagemill.products.base import installed_products, registered
 from imagemill.settings import (
     AuthSettings,
     CelerySettings,
@@ -551,12 +551,16 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree.setdefault(last, value)
 
 
-def _with_products(core: type[CoreSettings]) -> type[CoreSettings]:
-    """Return the settings of the core and of the installed products; see `Product.settings_groups`."""
+def _with_plugins(core: type[CoreSettings]) -> type[CoreSettings]:
+    """Return the settings of the core, of the installed products (`Product.settings_groups`) and of other
+    plug-ins (entry points ``imagemill.settings``: the group's name and its class)."""
+    installed: dict[str, Any] = {}
+    for product in installed_products():
+        installed |= product.settings_groups()
+    installed |= {entry.name: entry.load() for entry in registered("settings")}
     groups: dict[str, Any] = {
         name: (group, Field(default=group(), description=inspect.getdoc(group)))
-        for product in installed_products()
-        for name, group in product.settings_groups().items()
+        for name, group in installed.items()
     }
     return create_model("Settings", __base__=core, __module__=__name__, **groups)
 
@@ -564,7 +568,7 @@ def _with_products(core: type[CoreSettings]) -> type[CoreSettings]:
 if TYPE_CHECKING:
     Settings = CoreSettings
 else:
-    Settings = _with_products(CoreSettings)
+    Settings = _with_plugins(CoreSettings)
 
 
 def setting_names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[tuple[str, FieldInfo]]:

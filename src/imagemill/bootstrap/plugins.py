@@ -1,6 +1,7 @@
 """Entry points: our own built-in components and those of other packages are registered the same way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,37 @@ if TYPE_CHECKING:
 
 def plugins(kind: str) -> list[Any]:
     return [entry.load() for entry in registered(kind)]
+
+
+KINDS = ("recipes", "backends", "dialects", "products", "settings", "checks", "classifiers")
+"""The groups of entry points, each below ``imagemill.``."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPlugin:
+    """An entry point of an installed distribution."""
+
+    kind: str
+    name: str
+    target: str
+    """The module and the object that it names."""
+    distribution: str
+    version: str
+    problem: str
+    """The reason why it cannot be loaded; empty if it can."""
+
+
+def installed_plugins() -> Iterator[InstalledPlugin]:
+    """Load every entry point, our own as well, and return what it is or why it cannot be loaded."""
+    for kind in KINDS:
+        for entry in registered(kind):
+            try:
+                entry.load()
+                problem = ""
+            except Exception as error:  # noqa: BLE001 - code of others may raise anything
+                problem = f"{type(error).__name__}: {error}"
+            name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+            yield InstalledPlugin(kind, entry.name, entry.value, name, version, problem)
 
 
 def own_settings(product: "Product", settings: "Settings") -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from imagemill.cli import (
     keys,
     maintenance,
     nodes,
+    plugin_list,
     quotas,
     resources,
     serve,
@@ -77,6 +78,7 @@ app.command(rich_help_panel=ADMIN)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
 app.command(rich_help_panel=ADMIN)(maintenance.migrate)
+app.add_typer(plugin_list.commands, name="plugins", rich_help_panel=ADMIN)
 app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)
 
 

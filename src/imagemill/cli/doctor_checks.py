@@ -17,6 +17,7 @@ from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
+from imagemill.bootstrap.plugins import installed_plugins
 from imagemill.cli.settings_check import unknown_variables, variables
 from imagemill.cli.startup import redacted_database_url
 from imagemill.config import Settings
@@ -202,7 +203,7 @@ def check_nodes(ask_nodes: Callable[[], Sequence[NodeCheck]], *, simulated: bool
             yield Finding(Level.OK, "nodes", f"{node.name} ({node.url}) runs ComfyUI {node.version}{note}")
 
 
-PARTS = ("settings", "folder", "database", "broker", "redis", "blobs", "nodes")
+PARTS = ("settings", "plugins", "folder", "database", "broker", "redis", "blobs", "nodes")
 
 _TIMEOUT_S = 5.0
 """A job would not wait longer for a broker, Redis or a node."""
@@ -218,6 +219,7 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
     remedy = "check IMAGEMILL_S3__ENDPOINT, the bucket and its key" if s3.bucket else "check its permissions"
     found: dict[str, Check] = {
         "settings": partial(_check_settings, settings),
+        "plugins": check_plugins,
         "folder": partial(check_folder, settings.data_dir),
         "database": partial(
             check_database, database, redacted_database_url(settings), settings.leader_lease_s
@@ -251,6 +253,20 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "settings", text)
     if not unknown and not settings.profile_problems():
         yield Finding(Level.OK, "settings", "all settings are valid")
+
+
+def check_plugins() -> Iterator[Finding]:
+    """Check that every entry point can be loaded; our own are not mentioned."""
+    names: list[str] = []
+    for each in installed_plugins():
+        package = f"{each.distribution} {each.version}".strip()
+        if each.problem:
+            text = f"{each.kind} {each.name} of {package} ({each.target}) cannot be loaded: {each.problem}"
+            yield Finding(Level.ERROR, "plugins", f"{text}; correct the package or uninstall it")
+        elif each.distribution != "imagemill":
+            names.append(f"{each.kind} {each.name} of {package}")
+    if names:
+        yield Finding(Level.OK, "plugins", ", ".join(names))
 
 
 def _ask_broker(settings: Settings) -> str:

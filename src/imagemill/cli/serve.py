@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -26,18 +27,28 @@ from imagemill.cli.output import (
 if TYPE_CHECKING:
     from imagemill.config import Settings
 
+ReadyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ready-file",
+        dir_okay=False,
+        help="Write the address as JSON to this file once the server answers; it is deleted at the end.",
+    ),
+]
+
 
 def serve(
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
     reload: Reload = False,
+    ready_file: ReadyFile = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
     """Run everything in one process: API, scheduler and workers."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("serve", reload, **given)
+    _run_http("serve", reload, ready_file, **given)
 
 
 def api(
@@ -45,12 +56,13 @@ def api(
     port: Port = None,
     data_dir: DataDir = None,
     reload: Reload = False,
+    ready_file: ReadyFile = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
     """Run the HTTP API alone; scheduler and workers run in other processes."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("api", reload, **given)
+    _run_http("api", reload, ready_file, **given)
 
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
@@ -90,16 +102,18 @@ def generator(data_dir: DataDir = None, log_level: LogLevel = None, profile: Pro
         _exec_celery(load_settings(data_dir=data_dir, log_level=log_level, profile=profile))
 
 
-def _run_http(command: Literal["serve", "api"], reload: bool, **given: Any) -> None:
+def _run_http(command: Literal["serve", "api"], reload: bool, ready_file: Path | None, **given: Any) -> None:
     _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
+        if reload and ready_file is not None:
+            raise CliError("--ready-file cannot be used with --reload", UNUSABLE)
         from imagemill.cli import server
 
         if reload:
             server.run_reloading(settings, command, given)
         else:
-            server.run_http(settings, command)
+            server.run_http(settings, command, ready_file)
 
 
 def _disable_gc() -> None:

@@ -9,6 +9,7 @@ import socket
 import time
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -111,19 +112,28 @@ def _listen_error(address: str, port: int, error: OSError) -> CliError:
 log = logging.getLogger("imagemill.cli")
 
 
-def run_http(settings: "Settings", command: str) -> None:
-    """Run ``serve`` or ``api`` until a signal. Raises `CliError` if it cannot start."""
+def run_http(settings: "Settings", command: str, ready_file: Path | None = None) -> None:
+    """Run ``serve`` or ``api`` until a signal. Raises `CliError` if it cannot start.
+
+    ``ready_file`` holds the address as JSON while the server answers.
+    """
     logs.configure(settings.log_level, settings.log_format)
     host = check_host(settings.host)
     require_credentials(settings)
+    if ready_file is not None:
+        startup.remove_ready_file(ready_file)
     sock = listen(host, settings.port)
     is_whole = command == "serve"
     app = build(settings, Roles(api=True, scheduler=is_whole, worker=is_whole))
-    server = Server(app, sock)
+    server = Server(app, sock, ready_file)
     # uvicorn raises the signals that it handled again after it has stopped, when nothing is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run([sock])
+    try:
+        server.run([sock])
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
     if not server.started:
         raise CliError("the server did not start: see the log above")
 
@@ -158,7 +168,7 @@ class Server(uvicorn.Server):
     until the running jobs have finished, so that clients get their results; then they are closed.
     """
 
-    def __init__(self, app: Application, sock: socket.socket) -> None:
+    def __init__(self, app: Application, sock: socket.socket, ready_file: Path | None = None) -> None:
         grace_s = app.settings.shutdown_grace_s
         super().__init__(
             uvicorn.Config(
@@ -170,6 +180,7 @@ class Server(uvicorn.Server):
         )
         self._app = app
         self._sock = sock
+        self._ready_file = ready_file
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         url = url_of(self._sock)
@@ -177,6 +188,8 @@ class Server(uvicorn.Server):
         tune_gc()
         if self.started:
             startup.report_listening(self._app, url)
+            if self._ready_file is not None:
+                startup.write_ready_file(self._ready_file, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:

@@ -1,10 +1,13 @@
 """Builds an `Application` or opens a store for a command, with readable errors, and reports the start."""
 
+import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagemill.cli import STARTED_AT
@@ -142,6 +145,28 @@ def report_listening(app: "Application", url: str) -> None:
     if app.roles.worker:
         rows.append(("nodes", _describe_nodes(app)))
     _print_banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C stops it; running jobs finish first[/]")
+
+
+def remove_ready_file(path: Path) -> None:
+    """Delete the file of an earlier run. Raises `CliError` if its folder cannot be written to."""
+    try:
+        path.unlink(missing_ok=True)
+        draft = _draft_of(path)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise CliError(f"--ready-file: {path}: {error.strerror or error}", UNUSABLE) from error
+
+
+def write_ready_file(path: Path, url: str) -> None:
+    """Write the address and the process id as JSON; a reader finds the whole file or none."""
+    draft = _draft_of(path)
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def report_working(app: "Application", command: str) -> None:

@@ -1,0 +1,32 @@
+"""Our own recipes keep the contract that plug-ins are held to: `imagemill.testing.recipes`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from imagemill.recipes.base import Recipe
+from imagemill.testing.recipes import RecipeContract
+from tests.conftest import Server
+
+WITH_EXAMPLES = (
+    "avatar",
+    "comfy",
+    "cover",
+    "editModel",
+    "fashionModel",
+    "scene",
+    "sticker",
+    "textToImage",
+)
+
+
+class TestOurOwn(RecipeContract):
+    @pytest.fixture(params=WITH_EXAMPLES)
+    def recipe(self, request: pytest.FixtureRequest, make_server: Callable[..., Server]) -> Recipe:
+        return make_server().app.recipes[request.param]
+
+
+def test_all_recipes_but_those_of_workflows_are_held_to_it(make_server: Callable[..., Server]) -> None:
+    recipes = make_server().app.recipes
+    assert {name for name, recipe in recipes.items() if recipe.example is not None} == set(WITH_EXAMPLES)
+    assert set(recipes) - set(WITH_EXAMPLES) == {"workflow"}
