@@ -172,12 +172,13 @@ class MailSettings(SettingsGroup):
 class CorsSettings(SettingsGroup):
     origins: Listed[str] = Field(
         default=(),
-        description="Origins whose web pages may call /api/v1, comma-separated, such as "
-        "https://app.example; * allows all, empty none.",
+        description="Origins whose web pages may call /api/v1, and everything while no key is needed, "
+        "comma-separated, such as https://app.example; * allows all, empty none.",
     )
     contract_origins: Listed[str] = Field(
         default=("*",),
-        description="Origins whose web pages may call /v1, /v2 and /blobs, comma-separated; * allows all.",
+        description="Origins whose web pages may call /v1, /v2, /fal and /blobs, comma-separated; * allows all "
+        "where a key is needed.",
     )
 
 

@@ -252,14 +252,13 @@ DIALECT = ApiModule(
     callback=no_callback,
     extra_openapi=described_paths,
     policies=(
-        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
-        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
+        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
         PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,
             methods={"POST": Scope.JOBS_WRITE},
-            requires_token=True,
         ),
     ),
     tags={"workflows": "Graphs of ComfyUI with named, typed inputs, each of which is an API of its own."},

@@ -178,7 +178,13 @@ def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
 def base_url(request: HTTPConnection, public_url: str | None) -> str:
     """Return this server's public address, or the one the request was sent to, without a slash at its end."""
     scheme = request.url.scheme.replace("ws", "http", 1)
-    return public_url or f"{scheme}://{request.headers.get('host', '')}"
+    return public_url or f"{scheme}://{addressed_host(request)}"
+
+
+def addressed_host(request: HTTPConnection) -> str:
+    """Return the Host of a request; the server's address for HTTP/1.0 without one."""
+    # The framework's URL is built from the address when there is no Host.
+    return request.headers.get("host") or request.url.netloc
 
 
 def json_response(body: Any, status: int = 200) -> Response:

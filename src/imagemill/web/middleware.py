@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from imagemill.web.policies import POLICY, PathPolicies
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import CorsHeaders, secured
 
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ADDRESS_LENGTH = 64
 """The longest address, in characters: a proxy may pass on any text of a client."""
 
@@ -124,10 +126,10 @@ class EdgeMiddleware:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1:
+        if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return 400, f"a request has exactly one Host header, this one has {len(hosts)}"
-        host = hosts[0]
-        if host not in self._known:
+        # Browsers always send it; probes that speak HTTP/1.0 do not.
+        if (host := hosts[0] if hosts else None) is not None and host not in self._known:
             if _is_own(scope, host):
                 pass  # not cached: another connection may have another server address
             elif not self._is_allowed(host.decode("latin-1")):
@@ -146,7 +148,9 @@ class EdgeMiddleware:
 
     def _is_allowed(self, host: str) -> bool:
         name = _name(host)
-        return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
+        return bool(name) and any(
+            fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts
+        )
 
     def _most(self, scope: Scope) -> int:
         return self._body_bytes.get(scope["path"], self._body_bytes[""])
@@ -220,9 +224,9 @@ def _is_own(scope: Scope, host: bytes) -> bool:
 
 
 def _name(host: str) -> str:
-    """Return the name of a host without its port."""
-    name = host.lower()
-    return name.rpartition(":")[0] if ":" in name and not name.endswith("]") else name
+    """Return the name in a Host header without its port; empty for one that is not ``name[:port]``."""
+    found = _HOST.fullmatch(host.lower())
+    return found.group(1) if found else ""
 
 
 def _literal_brackets(pattern: str) -> str:

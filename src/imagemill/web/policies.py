@@ -51,8 +51,6 @@ class PathPolicy:
     write: Scope | None = None
     methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
     """The scopes of methods that need another one."""
-    requires_token: bool = False
-    """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
     audited: bool = False
     """Changes are written to the audit log, as are all that need a scope of `AUDITED`."""
     errors: ErrorShape | None = None

@@ -206,7 +206,7 @@ DIALECT = ApiModule(
     tags={"fal": "The queue and the direct calls of fal.ai, as its clients call them."},
     policies=(
         PathPolicy(KEYS, None, cors=CorsClass.NONE),
-        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
-        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
+        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
+        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
     ),
 )
