@@ -177,8 +177,8 @@ class CorsSettings(SettingsGroup):
     )
     contract_origins: Listed[str] = Field(
         default=("*",),
-        description="Origins whose web pages may call /v1, /v2, /fal and /blobs, comma-separated; * allows all "
-        "where a key is needed.",
+        description="Origins whose web pages may call /v1, /v2, /fal and /blobs, comma-separated; * allows "
+        "all where a key is needed.",
     )
 
 

@@ -173,7 +173,7 @@ def _text(value: bytes) -> str:
 
 
 def _check_page(scope: Scope) -> None:
-    """Refuse pages of other sites where no key is needed: they may neither read nor act for their visitors."""
+    """Refuse pages of other sites where no key is needed: they may neither read nor change anything."""
     if not is_same_site(HTTPConnection(scope)):
         raise Forbidden(
             "another site's page may not call a server that needs no key; the operator can list its origin "

@@ -19,8 +19,6 @@ from imagemill.web.problems import suggestion
 MAX_DEPTH = 100
 """The most nested levels of a body. The parser allows 200, but stored values may be wrapped further."""
 
-REWRITTEN_PREFIX = "imagemill.placed"
-"""The scope key of the path prefix that was added for the request's host; absent without one."""
 CORS_ALLOWED = "imagemill.listed"
 """The scope key of whether the request is from a page of a site that the settings allow."""
 

@@ -16,6 +16,8 @@ from imagemill.domain.access import Scope
 
 ERROR_SHAPE = "imagemill.error_shape"
 """The key of a route's `ErrorShape` in the scope of a request that has passed the outermost checks."""
+REWRITTEN_PREFIX = "imagemill.placed"
+"""The scope key of the path prefix that was added for the request's host; absent without one."""
 POLICY = "imagemill.policy"
 """The key of a request's `PathPolicy` in its scope."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from imagemill.api.base import Services
 from imagemill.backends.base import Progress
 from imagemill.dialects.fal import openapi, responses
-from imagemill.dialects.fal.errors import CLIENT_CLOSED, FalErrorResponse, FalRoute
+from imagemill.dialects.fal.errors import FalErrorResponse, FalRoute
 from imagemill.dialects.fal.requests import PreparedRequest, RequestSubmitter
 from imagemill.dialects.fal.settings import RUN, App, Apps
 from imagemill.domain.clock import now_us
@@ -22,6 +22,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
 from imagemill.web.http import json_response
+from imagemill.web.problems import CLIENT_CLOSED
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"

@@ -25,12 +25,10 @@ from imagemill.domain.errors import (
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.web import rate_limit
-from imagemill.web.problems import STATUSES
+from imagemill.web.problems import CLIENT_CLOSED, STATUSES
 
 log = logging.getLogger(__name__)
 
-CLIENT_CLOSED = 499
-"""fal's status for a request that its client cancelled; it is not a standard HTTP status."""
 _RETRY_AFTER_S = "2"
 _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
 """Limits of answers: a hostile request must not cause one larger than itself."""

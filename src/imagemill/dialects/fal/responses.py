@@ -16,7 +16,8 @@ from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.web.blobs import picture_url
-from imagemill.web.http import REWRITTEN_PREFIX, addressed_host
+from imagemill.web.http import addressed_host
+from imagemill.web.policies import REWRITTEN_PREFIX
 
 NAME = "fal"
 
