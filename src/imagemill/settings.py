@@ -279,6 +279,8 @@ class LimitSettings(SettingsGroup):
     """Seconds for post-processing a finished picture: chroma key, trimming, encoding."""
     image_side: ClassVar[int] = 16_384
     """Most pixels in a row or a column of a client's picture: as many as WebP can hold."""
+    uploads_of_owner: ClassVar[int] = 10_000
+    """Most input pictures of an owner that are kept at a time: what a store lists in a second."""
     output_bytes: ClassVar[int] = 2**30
     """Largest file in bytes that a render may return."""
 
@@ -296,6 +298,12 @@ class LimitSettings(SettingsGroup):
         ge=1024,
         description="Largest picture in bytes that a client may upload or have fetched.",
     )
+    upload_bytes_of_owner: int = Field(
+        default=10 * 2**30,
+        ge=1024,
+        description="Most bytes of input pictures of one owner that are kept at a time; the owner named by "
+        "owner is exempt.",
+    )
     image_pixels: int = Field(
         default=64 * 2**20, ge=1, description="Most pixels of a picture that is decoded (width times height)."
     )
@@ -306,6 +314,12 @@ class LimitSettings(SettingsGroup):
         description="Longest time in seconds that a request with wait=true is held.",
     )
     streams: int = Field(default=1000, ge=1, description="Most open event streams and waiting requests.")
+    streams_of_owner: int = Field(
+        default=200,
+        ge=1,
+        description="Most open event streams and waiting requests of one owner, in each process; the owner "
+        "named by owner is exempt.",
+    )
 
 
 class SafetySettings(SettingsGroup):

@@ -45,6 +45,7 @@ STATUSES = {
     "busy": 503,
     "too_many_attempts": 429,
     "too_many_streams": 503,
+    "too_many_own_streams": 429,
 }
 CLIENT_CLOSED = 499
 """The status of a request whose client has disconnected or, at fal, cancelled it. It is no standard one, but

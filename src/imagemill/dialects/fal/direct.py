@@ -70,7 +70,7 @@ class DirectRoutes:
         app, streams = self._find(owner, alias, path)
         order = await self._submitter.take(request, app)
         # Watched before: with too many watchers nothing has been accepted yet.
-        watcher = self._services.hub.watch([order.draft.id])
+        watcher = self._services.hub.watch([order.draft.id], order.owner)
         try:
             accepted = await order.accept()
         except BaseException:
@@ -79,7 +79,7 @@ class DirectRoutes:
         job_id = accepted.jobs[0].id
         if accepted.repeated:
             self._services.hub.leave(watcher)
-            watcher = self._services.hub.watch([job_id])
+            watcher = self._services.hub.watch([job_id], order.owner)
         call = _Call(
             self._services, order, job_id, responses.base_url(request, self._services.response_config)
         )

@@ -166,8 +166,8 @@ class QueueRoutes:
                 yield b": keep-alive\n\n"
             watcher.take_live()
 
-    def watch(self, job_id: str) -> Watcher:
-        return self._services.hub.watch([job_id])
+    def watch(self, job_id: str, owner: str) -> Watcher:
+        return self._services.hub.watch([job_id], owner)
 
 
 class _Statuses(Response):
@@ -175,7 +175,7 @@ class _Statuses(Response):
 
     def __init__(self, queue: QueueRoutes, request: Request, job_id: str, with_logs: bool) -> None:
         super().__init__()
-        self._watcher = queue.watch(job_id)
+        self._watcher = queue.watch(job_id, caller(request).owner)
         self._events = queue.statuses(request, job_id, self._watcher, with_logs)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
