@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
@@ -25,9 +26,19 @@ from imagemill.domain.errors import (
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.web import rate_limit
+from imagemill.web.policies import ErrorShape
 from imagemill.web.problems import CLIENT_CLOSED, STATUSES
 
 log = logging.getLogger(__name__)
+
+
+class FalRefusal(BaseModel):
+    """An error of a request that has reached no route, such as one without a key."""
+
+    detail: str
+
+
+BEFORE_ROUTES = ErrorShape(lambda problem: {"detail": problem["detail"]}, FalRefusal)
 
 _RETRY_AFTER_S = "2"
 _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500

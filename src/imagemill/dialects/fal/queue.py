@@ -13,7 +13,7 @@ from starlette.types import Scope as ASGIScope
 from imagemill.api.base import ApiModule, Services
 from imagemill.dialects.fal import openapi, responses, webhooks
 from imagemill.dialects.fal.direct import DirectRoutes
-from imagemill.dialects.fal.errors import FalErrorResponse, FalRoute
+from imagemill.dialects.fal.errors import BEFORE_ROUTES, FalErrorResponse, FalRoute
 from imagemill.dialects.fal.requests import RequestSubmitter
 from imagemill.dialects.fal.responses import NAME
 from imagemill.dialects.fal.settings import QUEUE, RUN, Apps, FalApiSettings
@@ -206,7 +206,11 @@ DIALECT = ApiModule(
     tags={"fal": "The queue and the direct calls of fal.ai, as its clients call them."},
     policies=(
         PathPolicy(KEYS, None, cors=CorsClass.NONE),
-        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
-        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
+        *(
+            PathPolicy(
+                f"{path}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT, errors=BEFORE_ROUTES
+            )
+            for path in (QUEUE, RUN)
+        ),
     ),
 )
