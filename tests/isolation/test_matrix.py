@@ -263,7 +263,7 @@ def test_other_methods_of_a_path_are_guarded_too(stage: Stage):
                 complaints.append(f"{method} {path} is answered to nobody")
             answer = bob.ask(method, path)
             expected = {204, 400, 403, 404, 405, 409}
-            if method == "HEAD" and "GET" in offered[operation.path]:
+            if method == "HEAD":
                 expected = {bob.ask("GET", path).status_code}
             if answer.status_code not in expected or leaks(answer, stage.alice):
                 complaints.append(f"{method} {path} -> {answer.status_code}")
