@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.config import Settings
 from imagemill.db.engine import normalise, open_engines
 from imagemill.web import websockets
+from imagemill.web.connections import Connection
 from tests import databases
 from tests.answers import AnswerCheck
 from tests.postgres import server_url
@@ -166,7 +168,8 @@ def running_server(
         databases.sqlite_database(Path(sa.make_url(settings.database).database or ""))
     mill = Application(settings, roles)
     prepare(mill)
-    wire = websockets.wire() | {"proxy_headers": False}
+    limits = {"head_s": settings.limit.head_s, "answer_s": settings.limit.answer_s}
+    wire = websockets.wire() | {"proxy_headers": False, "http": partial(Connection, **limits)}
     app = AnswerCheck(application(mill))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **wire)
     server = _Uvicorn(config)

@@ -172,12 +172,13 @@ class MailSettings(SettingsGroup):
 class CorsSettings(SettingsGroup):
     origins: Listed[str] = Field(
         default=(),
-        description="Origins whose web pages may call /api/v1, comma-separated, such as "
-        "https://app.example; * allows all, empty none.",
+        description="Origins whose web pages may call /api/v1, and everything while no key is needed, "
+        "comma-separated, such as https://app.example; * allows all, empty none.",
     )
     contract_origins: Listed[str] = Field(
         default=("*",),
-        description="Origins whose web pages may call /v1, /v2 and /blobs, comma-separated; * allows all.",
+        description="Origins whose web pages may call /v1, /v2, /fal and /blobs, comma-separated; * allows "
+        "all where a key is needed.",
     )
 
 
@@ -278,6 +279,8 @@ class LimitSettings(SettingsGroup):
     """Seconds for post-processing a finished picture: chroma key, trimming, encoding."""
     image_side: ClassVar[int] = 16_384
     """Most pixels in a row or a column of a client's picture: as many as WebP can hold."""
+    uploads_of_owner: ClassVar[int] = 10_000
+    """Most input pictures of an owner that are kept at a time: what a store lists in a second."""
     output_bytes: ClassVar[int] = 2**30
     """Largest file in bytes that a render may return."""
 
@@ -295,6 +298,12 @@ class LimitSettings(SettingsGroup):
         ge=1024,
         description="Largest picture in bytes that a client may upload or have fetched.",
     )
+    upload_bytes_of_owner: int = Field(
+        default=10 * 2**30,
+        ge=1024,
+        description="Most bytes of input pictures of one owner that are kept at a time; the owner named by "
+        "owner is exempt.",
+    )
     image_pixels: int = Field(
         default=64 * 2**20, ge=1, description="Most pixels of a picture that is decoded (width times height)."
     )
@@ -305,6 +314,12 @@ class LimitSettings(SettingsGroup):
         description="Longest time in seconds that a request with wait=true is held.",
     )
     streams: int = Field(default=1000, ge=1, description="Most open event streams and waiting requests.")
+    streams_of_owner: int = Field(
+        default=200,
+        ge=1,
+        description="Most open event streams and waiting requests of one owner, in each process; the owner "
+        "named by owner is exempt.",
+    )
 
 
 class SafetySettings(SettingsGroup):

@@ -271,3 +271,36 @@ def test_one_seed_makes_the_same_pictures_again(fal: Server) -> None:
     )
     assert first["images"] == second["images"] != other["images"]
     assert first["images"][0] != first["images"][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "loc"),
+    [
+        ({"image_url": ""}, ["body", "image_url"]),
+        ({"image_size": ""}, ["body", "image_size"]),
+        ({"num_inference_steps": ""}, ["body", "num_inference_steps"]),
+        ({"guidance_scale": ""}, ["body", "guidance_scale"]),
+        ({"seed": ""}, ["body", "seed"]),
+        ({"num_images": ""}, ["body", "num_images"]),
+        ({"output_format": ""}, ["body", "output_format"]),
+        ({"format": ""}, ["body", "format"]),
+        ({"enable_safety_checker": ""}, ["body", "enable_safety_checker"]),
+        ({"sync_mode": ""}, ["body", "sync_mode"]),
+        ({"strength": ""}, ["body", "strength"]),
+        ({"loras": ""}, ["body", "loras"]),
+        ({"loras": [{"path": ""}]}, ["body", "loras", 0, "path"]),
+        ({"loras": [{"path": LORA, "scale": ""}]}, ["body", "loras", 0, "scale"]),
+    ],
+)
+def test_an_empty_text_is_no_value(fal: Server, changes: dict[str, Any], loc: list[Any]) -> None:
+    for send in (queued, direct):
+        assert [place for place, _ in faults(send(fal, DEV, wanted(**changes)))] == [loc]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_webhook_is_refused(fal: Server, text: str) -> None:
+    assert faults(queued(fal, params={"fal_webhook": text}))[0][0] == ["query", "fal_webhook"]
+
+
+def test_an_empty_deadline_is_refused(fal: Server) -> None:
+    assert queued(fal, headers={"X-Fal-Request-Timeout": ""}).status_code == 400

@@ -6,6 +6,7 @@ import pytest
 
 from imagemill.bootstrap.application import Roles
 from imagemill.config import Settings
+from tests.access.support import ADMIN_KEY
 from tests.conftest import Server, running_server
 from tests.http.support import Receiver, running_receiver
 
@@ -15,6 +16,16 @@ def receiver() -> Iterator[Receiver]:
     """A real server on this machine that callbacks can be sent to."""
     with running_receiver() as receiver:
         yield receiver
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that needs a key; its client sends an administrator's."""
+    folder = tmp_path_factory.mktemp("keyed")
+    settings = Settings(_env_file=None, data_dir=folder, sweep_s=0.05, auth={"admin_key": ADMIN_KEY})
+    with running_server(settings) as server:
+        server.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+        yield server
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

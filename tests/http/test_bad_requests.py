@@ -13,14 +13,14 @@ from tests.http.support import count_jobs, first, problem
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PATCH", "/v1/consumer/jobs", {"GET", "POST", "PUT", "DELETE"}),
-        ("POST", "/v1/consumer/jobs/x", {"GET", "PUT", "DELETE"}),
-        ("DELETE", "/v1/consumer/coverage", {"GET"}),
-        ("POST", "/v1/producer/jobs/x/events", {"GET"}),
-        ("POST", "/v2/resources/x", {"GET", "PUT", "PATCH", "DELETE"}),
-        ("PUT", "/api/v1/jobs", {"GET", "POST"}),
+        ("PATCH", "/v1/consumer/jobs", {"GET", "HEAD", "POST", "PUT", "DELETE"}),
+        ("POST", "/v1/consumer/jobs/x", {"GET", "HEAD", "PUT", "DELETE"}),
+        ("DELETE", "/v1/consumer/coverage", {"GET", "HEAD"}),
+        ("POST", "/v1/producer/jobs/x/events", {"GET", "HEAD"}),
+        ("POST", "/v2/resources/x", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("PUT", "/api/v1/jobs", {"GET", "HEAD", "POST"}),
         ("GET", "/api/v1/jobs/x/cancel", {"POST"}),
-        ("POST", "/health", {"GET"}),
+        ("POST", "/health", {"GET", "HEAD"}),
         ("DELETE", "/blobs/x", {"GET", "HEAD"}),
     ],
 )

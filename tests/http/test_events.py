@@ -171,7 +171,7 @@ def test_events_of_another_process_are_told_too(make_server: Callable[..., Serve
 
 async def kept_alive(server: Server, job_id: str) -> list[bytes]:
     hub, store = server.app.hub, server.app.stores
-    with hub.watch([job_id]) as watcher:
+    with hub.watch([job_id], "ann") as watcher:
         frames: list[bytes] = []
         async for frame in job_events(store.jobs, watcher, job_id, 0, keep_alive_s=0.05):
             frames.append(frame)

@@ -202,15 +202,13 @@ def test_an_unknown_node_is_a_404(nodes: Server, method: str, path: str) -> None
     assert "nobody" in problem(answer, 404)["detail"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", ""), ("POST", "/fixed/drain")])
-def test_it_wants_a_token(nodes: Server, method: str, path: str) -> None:
-    answer = nodes.client.request(method, f"/api/v1/nodes{path}", headers={"Authorization": ""})
-
-    problem(answer, 401)
+def test_it_needs_no_header_before_there_is_a_key(nodes: Server) -> None:
+    assert nodes.client.get("/api/v1/nodes", headers={"Authorization": ""}).status_code == 200
 
 
-def test_another_sites_page_cannot_change_nodes(nodes: Server) -> None:
+def test_another_sites_page_can_neither_read_nor_change_nodes(nodes: Server) -> None:
     foreign = {"Origin": "https://evil.example"}
 
+    problem(nodes.client.get("/api/v1/nodes", headers=foreign), 403)
     problem(nodes.client.post("/api/v1/nodes/fixed/drain", headers=foreign), 403)
     assert nodes.client.get("/api/v1/nodes/fixed").json()["draining"] is False

@@ -72,6 +72,17 @@ def test_a_reader_that_does_not_get_on_is_cut(
     assert httpx2.get(f"{program.url}/health/live", trust_env=False).status_code == 200
 
 
+def test_one_that_gets_on_and_then_stops_is_cut(program: Program) -> None:
+    """The reader is checked again and again, not once."""
+    with connected(program.url) as sock:
+        sock.sendall(ASKED * TIMES)
+        start = time.monotonic()
+        while time.monotonic() - start < 2 * ANSWER_S:
+            assert sock.recv(65536)
+            time.sleep(0.005)
+        until(lambda: not held(program, sock))
+
+
 def test_one_that_asked_and_closes_only_its_own_end_is_cut_too(program: Program) -> None:
     with connected(program.url) as sock:
         sock.sendall(ASKED * TIMES)

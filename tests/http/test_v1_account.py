@@ -204,10 +204,25 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("header", [None, "Basic eDp5", "Bearer", "Bearer " + "x" * 5000, "token"])
-def test_every_route_wants_a_bearer_token(server: Server, method: str, path: str, header: str | None) -> None:
+def test_no_route_needs_a_header_before_there_is_a_key(
+    server: Server, method: str, path: str, header: str | None
+) -> None:
     headers = {} if header is None else {"Authorization": header}
 
     answer = httpx2.request(method, server.url + path, headers=headers, verify=False)
+
+    assert answer.status_code in (200, 400, 404)
+    assert "authorization" not in answer.text.lower()
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("header", [None, "Basic eDp5", "Bearer", "Bearer " + "x" * 5000, "token"])
+def test_every_route_needs_a_key_once_there_is_one(
+    keyed: Server, method: str, path: str, header: str | None
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+
+    answer = httpx2.request(method, keyed.url + path, headers=headers, verify=False)
 
     assert "Authorization: Bearer" in problem(answer, 401)["detail"]
     assert answer.headers["www-authenticate"] == "Bearer"

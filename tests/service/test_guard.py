@@ -143,6 +143,26 @@ def test_a_name_without_an_address_is_refused(host: str):
         UrlGuard().resolve(host, 80) if host else UrlGuard().resolve("does-not-exist.invalid", 80)
 
 
+def test_a_refusal_does_not_reveal_which_names_exist_inside():
+    def resolver(host: str, port: int) -> list[str]:
+        if host == "inside.test":
+            return ["10.0.0.7"]
+        if host == "empty.test":
+            return []
+        if host == "mixed.test":
+            return ["93.184.216.34", "10.0.0.7"]
+        raise OSError("Name or service not known")
+
+    told = set[str]()
+    for host in ("inside.test", "empty.test", "mixed.test", "absent.test"):
+        with pytest.raises(AddressBlocked) as refused:
+            UrlGuard(resolver=resolver).resolve(host, 80)
+        told.add(str(refused.value).replace(host, "HOST"))
+
+    assert len(told) == 1
+    assert "IMAGEMILL_ALLOW_NETWORKS" in told.pop()
+
+
 LOCAL = UrlGuard([ip_network("127.0.0.0/8")])
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from imagemill.backends.base import Progress
 from imagemill.bootstrap.stores import Stores
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
-from imagemill.jobs.hub import Hub, TooManyStreams
+from imagemill.jobs.hub import Hub, TooManyOwnStreams, TooManyStreams
 from tests.service.build import add, hub, mill
 
 
@@ -34,7 +35,7 @@ def from_a_thread(call: Any, *args: Any) -> None:
 def test_a_notice_wakes_who_waits():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             from_a_thread(hub_.publish, [Notice("a", 2, False)])
             assert await watcher.wait(5)
             assert (watcher.seen, watcher.finished) == ({"a": 2}, set())
@@ -45,7 +46,7 @@ def test_a_notice_wakes_who_waits():
 def test_a_notice_before_the_wait_is_not_missed():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             hub_.publish([Notice("a", 2, True)])
             await asyncio.sleep(0)
             assert await watcher.wait(5)
@@ -57,7 +58,7 @@ def test_a_notice_before_the_wait_is_not_missed():
 def test_news_of_others_wake_nobody():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             hub_.publish([Notice("b", 2, True)])
             assert not await watcher.wait(0.05)
 
@@ -67,7 +68,7 @@ def test_news_of_others_wake_nobody():
 def test_waiting_for_several_ends_with_the_last():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a", "b"]) as watcher:
+        with hub_.watch(["a", "b"], "ann") as watcher:
             hub_.publish([Notice("a", 3, True)])
             assert not await watcher.wait_finished(0.05)
             from_a_thread(hub_.publish, [Notice("b", 3, True)])
@@ -79,7 +80,7 @@ def test_waiting_for_several_ends_with_the_last():
 def test_an_older_notice_does_not_take_back_a_newer():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             hub_.publish([Notice("a", 5, False), Notice("a", 4, False)])
             await watcher.wait(5)
             assert watcher.seen == {"a": 5}
@@ -92,7 +93,7 @@ def test_what_another_process_wrote_is_found_by_looking(store: Stores):
         hub_ = hub(store)
         job = add(store)
         poll = asyncio.create_task(hub_.poll())
-        with hub_.watch([job.id]) as watcher:
+        with hub_.watch([job.id], "ann") as watcher:
             await asyncio.to_thread(mill(store).run)
             assert await watcher.wait_finished(5)
             assert watcher.seen[job.id] == store.jobs.job(job.id).last_seq
@@ -113,7 +114,7 @@ def test_looking_goes_on_after_the_database_was_away():
     async def story() -> None:
         hub_ = a_hub(read=read)
         poll = asyncio.create_task(hub_.poll())
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             assert await watcher.wait_finished(1)
         poll.cancel()
 
@@ -124,7 +125,7 @@ def test_looking_tells_nothing_twice():
     async def story() -> None:
         hub_ = a_hub(read=lambda ids: {"a": (2, False)})
         poll = asyncio.create_task(hub_.poll())
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             assert await watcher.wait(5)
             assert not await watcher.wait(0.1)
         poll.cancel()
@@ -135,11 +136,28 @@ def test_looking_tells_nothing_twice():
 def test_more_streams_than_allowed_are_refused_until_one_leaves():
     async def story() -> None:
         hub_ = a_hub(most=2)
-        with hub_.watch(["a"]):
-            with hub_.watch(["a"]), pytest.raises(TooManyStreams):
-                hub_.watch(["a"])
-            with hub_.watch(["a"]):
+        with hub_.watch(["a"], "ann"):
+            with hub_.watch(["a"], "ann"), pytest.raises(TooManyStreams):
+                hub_.watch(["a"], "ann")
+            with hub_.watch(["a"], "ann"):
                 pass
+
+    run(story())
+
+
+def test_an_owner_has_a_share_of_the_streams_and_leaves_the_others_theirs():
+    async def story() -> None:
+        hub_ = a_hub(most=5, most_of_owner=2, free_owner="local")
+        with hub_.watch(["a"], "ann"), hub_.watch(["b"], "ann"):
+            with pytest.raises(TooManyOwnStreams, match="2 open"):
+                hub_.watch(["a"], "ann")
+            with hub_.watch(["a"], "bob"), hub_.watch(["a"], "bob"):
+                pass
+        with hub_.watch(["a"], "ann"), ExitStack() as several:
+            for _ in range(4):
+                several.enter_context(hub_.watch(["a"], "local"))
+            with pytest.raises(TooManyStreams):
+                hub_.watch(["a"], "bob")
 
     run(story())
 
@@ -147,7 +165,7 @@ def test_more_streams_than_allowed_are_refused_until_one_leaves():
 def test_only_the_latest_progress_is_shown():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             for step in range(1, 4):
                 hub_.publish_progress("a", Progress(step, 20))
             assert await watcher.wait(5)
@@ -162,7 +180,7 @@ def test_who_comes_late_sees_the_progress_at_once():
     async def story() -> None:
         hub_ = a_hub()
         hub_.publish_progress("a", Progress(5, 20))
-        with hub_.watch(["a"]) as watcher:
+        with hub_.watch(["a"], "ann") as watcher:
             assert await watcher.wait(1)
             assert watcher.take_live() == {"a": Progress(5, 20)}
 
@@ -185,7 +203,7 @@ def test_hundreds_of_watchers_hold_no_threads():
     async def story() -> None:
         hub_ = a_hub()
         before = threading.active_count()
-        watchers = [hub_.watch([f"job-{number % 50}"]) for number in range(600)]
+        watchers = [hub_.watch([f"job-{number % 50}"], "ann") for number in range(600)]
         waits = [asyncio.create_task(watcher.wait_finished(5)) for watcher in watchers]
         await asyncio.sleep(0)
         assert threading.active_count() == before
@@ -201,7 +219,7 @@ def test_telling_a_loop_that_is_gone_harms_nobody():
     hub_ = a_hub()
 
     async def leave_without_a_word() -> None:
-        hub_.watch(["a"])
+        hub_.watch(["a"], "ann")
 
     run(leave_without_a_word())
     hub_.publish([Notice("a", 2, True)])
@@ -214,7 +232,7 @@ def test_no_event_between_watching_and_reading_is_missed(store: Stores):
 
     async def follow(job_id: str) -> list[int]:
         seen: list[int] = []
-        with store_hub.watch([job_id]) as watcher:
+        with store_hub.watch([job_id], "ann") as watcher:
             while True:
                 events = await asyncio.to_thread(store.jobs.events_after, job_id, len(seen))
                 seen += [event.seq for event in events]
@@ -236,7 +254,7 @@ def test_no_event_between_watching_and_reading_is_missed(store: Stores):
 def test_closing_lets_all_who_wait_go():
     async def story() -> None:
         hub_ = a_hub()
-        with hub_.watch(["a"]) as first, hub_.watch(["b"]) as second:
+        with hub_.watch(["a"], "ann") as first, hub_.watch(["b"], "ann") as second:
             waits = [asyncio.create_task(first.wait_finished(5)), asyncio.create_task(second.wait(5))]
             await asyncio.sleep(0)
             from_a_thread(hub_.close)

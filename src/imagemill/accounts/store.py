@@ -24,6 +24,9 @@ _KEY_NAMES = tuple(column.name for column in _KEY_COLUMNS)
 _SESSION_NAMES = tuple(column.name for column in tables.sessions.columns)
 _USER_NAMES = tuple(column.name for column in tables.users.columns)
 
+MOST_KEYS = 100
+"""Keys of an account that are valid at a time; as many revoked and expired ones are kept beside them."""
+
 # Owners and API keys
 
 
@@ -187,10 +190,34 @@ def _add_key(tx: Tx, requests: Sequence[AddKey]) -> list[NotFound | Conflict | N
         if _owner(tx.conn, key.owner) is None:
             answers.append(NotFound(f"there is no owner {key.owner}"))
             continue
+        if _live_keys(tx, key.owner, key.created_at) >= MOST_KEYS:
+            answers.append(
+                Conflict(f"{key.owner} has {MOST_KEYS} keys, the most an account may have; revoke one first")
+            )
+            continue
+        _delete_old_keys(tx, key.owner, key.created_at)
         insert = tx.insert(tables.api_keys).values(_key_row(key)).on_conflict_do_nothing()
         added = tx.conn.execute(insert.returning(_keys.id)).first()
         answers.append(None if added else Conflict(f"there is a key {key.id} already"))
     return answers
+
+
+def _is_dead(now: int) -> sa.ColumnElement[bool]:
+    return sa.or_(_keys.revoked_at.is_not(None), _keys.expires_at <= now)
+
+
+def _live_keys(tx: Tx, owner: str, now: int) -> int:
+    is_live = sa.not_(sa.func.coalesce(_is_dead(now), sa.false()))
+    return tx.conn.execute(sa.select(sa.func.count()).where(_keys.owner == owner, is_live)).scalar_one()
+
+
+def _delete_old_keys(tx: Tx, owner: str, now: int) -> None:
+    """Delete an account's revoked and expired keys but the newest, which people may look for in lists."""
+    dead = sa.select(_keys.id).where(_keys.owner == owner, _is_dead(now))
+    old = dead.order_by(_keys.created_at.desc(), _keys.id).offset(MOST_KEYS).limit(1000)
+    ids = list(tx.conn.execute(old).scalars())
+    if ids:
+        tx.conn.execute(sa.delete(tables.api_keys).where(_keys.id.in_(ids)))
 
 
 def _revoke_key(tx: Tx, requests: Sequence[RevokeKey]) -> list[StoredKey | NotFound]:

@@ -21,7 +21,7 @@ from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.auth import AuthMiddleware, optional_caller
-from imagemill.web.middleware import EdgeMiddleware, EdgeRules, Traced, behind_proxies
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
@@ -78,10 +78,11 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.services = services
     app.state.contexts = {}
-    problems.install(app)
+    problems.install(app, services.response_config.public_url)
     for module in sorted(modules, key=lambda module: module.name not in _BUSIEST):
         own = settings(module.settings) if module.settings is not None else None
         if module.context is not None:
@@ -99,7 +100,7 @@ def create_app(
         app.include_router(router)
     app.router.routes.extend(documents.pages())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
-    gate = AuthMiddleware(app, services.access, services.audit, services.throttle)
+    gate = AuthMiddleware(HeadMiddleware(app), services.access, services.audit, services.throttle)
     outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, on_response=meters.request), edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer, policies)
 

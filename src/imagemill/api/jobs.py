@@ -244,7 +244,7 @@ async def follow_job(
 ) -> Response:
     job, seen = await jobs.followed(request, job_id, after)
     if stream:
-        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen)
+        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen, caller(request).owner)
     events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
     return json_response({"items": [event_body(event) for event in events]})
 
@@ -253,7 +253,7 @@ async def follow_job(
 async def follow_job_by_websocket(socket: WebSocket, jobs: JobsDep, job_id: JobId) -> None:
     async def admit() -> EventSubscription:
         job, after = await jobs.followed(socket, job_id, 0)
-        return EventSubscription(job.id, after, previews_of(socket))
+        return EventSubscription(job.id, after, previews_of(socket), caller(socket).owner)
 
     await jobs.sockets.serve(socket, admit)
 

@@ -307,8 +307,8 @@ DIALECT = ApiModule(
     router=router,
     callback=no_callback,
     policies=(
-        PathPolicy("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
-        PathPolicy("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE, requires_token=True),
+        PathPolicy("/api/v1/nodes", Scope.NODES_READ, Scope.NODES_WRITE),
+        PathPolicy("/api/v1/nodes/", Scope.NODES_READ, Scope.NODES_WRITE),
     ),
     tags={"nodes": "The ComfyUI servers that render: add, drain, examine and remove them."},
 )

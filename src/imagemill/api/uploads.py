@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import ConfigDict, Field
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
@@ -23,8 +22,8 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.jobs.inputs import StoredInput
 from imagemill.media.pictures import EXTENSIONS, media_type_of
-from imagemill.web import openapi
 from imagemill.web.auth import caller
+from imagemill.web.blobs import PictureFile, picture_bytes
 from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, ResponseModel
@@ -178,14 +177,22 @@ def _keep(services: Services, owner: str, field: str, file: BinaryIO) -> StoredI
     return services.inputs.keep(field, file.read(), owner)
 
 
+_FILE = {media: {} for media in EXTENSIONS}
+
+
+@files.head(_SERVED, include_in_schema=False)
 @files.get(
     _SERVED,
     summary="Read an uploaded picture by its signed URL",
     response_class=Response,
-    openapi_extra=openapi.answered(200, "The picture.", *EXTENSIONS),
+    responses={
+        200: {"content": _FILE, "description": "The picture."},
+        206: {"content": _FILE, "description": "A range of it."},
+        416: {"description": "The range is outside the file."},
+    },
 )
 async def get_uploaded_picture(
-    services: ServicesDep, mark: str, digest: str, name: str, exp: str = "", sig: str = ""
+    request: Request, services: ServicesDep, mark: str, digest: str, name: str, exp: str = "", sig: str = ""
 ) -> Response:
     key = f"inputs/{mark}/{digest}/{name}"
     if not services.response_config.signer.check(key, exp, sig):
@@ -194,12 +201,12 @@ async def get_uploaded_picture(
     headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
     media_type, blobs = media_type_of(name), services.blobs
     if (path := await asyncio.to_thread(blobs.location, key)) is not None:
-        return FileResponse(path, media_type=media_type, headers=headers)
+        return PictureFile(str(path), media_type=media_type, headers=headers)
     try:
         data = await asyncio.to_thread(blobs.get, key)
     except NotFound as error:
         raise HTTPException(404, "the picture was deleted after its retention") from error
-    return Response(data, media_type=media_type, headers=headers)
+    return picture_bytes(request, data, headers, media_type)
 
 
 router.include_router(files)

@@ -92,11 +92,12 @@ class WorkflowRuns:
         """Return the job, and whether it is finished."""
         services = self.services
         # The watch comes first: when there are too many, nothing has been accepted yet.
-        with services.hub.watch(draft.id for draft in drafts) as watcher:
+        owner = caller(request).owner
+        with services.hub.watch((draft.id for draft in drafts), owner) as watcher:
             job, repeated = await self.accept(request, name, values, drafts)
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
-            with services.hub.watch([job.id]) as watcher:
+            with services.hub.watch([job.id], owner) as watcher:
                 now = await asyncio.to_thread(services.jobs.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, done
@@ -252,14 +253,13 @@ DIALECT = ApiModule(
     callback=no_callback,
     extra_openapi=described_paths,
     policies=(
-        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
-        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, requires_token=True),
+        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
+        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
         PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,
             methods={"POST": Scope.JOBS_WRITE},
-            requires_token=True,
         ),
     ),
     tags={"workflows": "Graphs of ComfyUI with named, typed inputs, each of which is an API of its own."},

@@ -101,6 +101,8 @@ class Application:
             self.stores.jobs.progress_of,
             poll_s=_ALONE_POLL_S if self.roles.is_single_process else poll_s,
             most=settings.limit.streams,
+            most_of_owner=settings.limit.streams_of_owner,
+            free_owner=settings.owner,
             relay=self.pubsub,
         )
         self.guard = UrlGuard(settings.allow_networks)

@@ -39,7 +39,13 @@ class SafetyComponents:
             DecoderPool(DecodeLimits(limit.image_pixels, limit.decode_s)),
         )
         self.decoder_pool = DecoderPool(transform_limits(limit.image_pixels, limit.craft_s), os.cpu_count())
-        self._limits = InputLimits(limit.input_bytes, limit.fetch_s)
+        self._limits = InputLimits(
+            limit.input_bytes,
+            limit.fetch_s,
+            limit.uploads_of_owner,
+            limit.upload_bytes_of_owner,
+            settings.owner,
+        )
         checks: list[Check] = _chosen("checks", safety.checks, settings, product_checks)
         classifiers: list[Classifier] = _chosen("classifiers", safety.classifiers, settings, {})
         self.prompts = PromptGate(CheckChain(checks), decisions)

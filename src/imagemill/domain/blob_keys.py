@@ -33,7 +33,12 @@ def owner_folder(owner: str) -> str:
 
 def input_key(owner: str, digest: str, extension: str) -> str:
     """Return the key of a client's input picture, from the SHA-256 of its bytes."""
-    return f"inputs/{owner_hash(owner)}/{digest[:2]}/{digest}.{extension}"
+    return f"{input_folder(owner)}{digest[:2]}/{digest}.{extension}"
+
+
+def input_folder(owner: str) -> str:
+    """Return the prefix of the keys of an owner's input pictures."""
+    return f"inputs/{owner_hash(owner)}/"
 
 
 def owner_hash_of(key: str) -> str | None:

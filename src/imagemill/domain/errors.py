@@ -13,6 +13,7 @@
         CreditsInsufficient     domain.errors              the owner cannot pay
         Busy                    domain.errors              too many requests at once
         TooManyStreams          jobs.hub                   too many open event streams
+        TooManyOwnStreams       jobs.hub                   too many open event streams of one owner
         DecodersBusy            media.sandbox              no free image decoder
         TryLater                domain.errors              refused for now; states when to retry
           RateLimited           domain.errors              the owner's quota is used up

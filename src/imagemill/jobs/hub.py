@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -27,6 +28,13 @@ class TooManyStreams(ImagemillError):
     retryable = True
 
 
+class TooManyOwnStreams(ImagemillError):
+    """One owner has as many open streams as it may; others still get theirs."""
+
+    code = "too_many_own_streams"
+    retryable = True
+
+
 @dataclass(slots=True, eq=False)
 class Watcher:
     """One request that waits for events of some jobs; used on its own event loop only."""
@@ -34,6 +42,7 @@ class Watcher:
     ids: frozenset[str]
     loop: asyncio.AbstractEventLoop
     _hub: "Hub"
+    owner: str
     _update: asyncio.Event = field(default_factory=asyncio.Event)
     seen: dict[str, int] = field(default_factory=dict[str, int])
     """The newest sequence number the watcher was notified of, by job."""
@@ -132,7 +141,8 @@ class Hub:
     """The watchers of this process and the latest progress of each job.
 
     Watched jobs are polled for events of other processes: every ``poll_s`` seconds, or every ``rest_s``
-    seconds while the relay is connected. ``most``: how many watchers there may be.
+    seconds while the relay is connected. ``most``: how many watchers there may be; ``most_of_owner``: how
+    many of one owner, except ``free_owner``.
     """
 
     def __init__(
@@ -141,12 +151,17 @@ class Hub:
         *,
         poll_s: float,
         most: int,
+        most_of_owner: int | None = None,
+        free_owner: str = "",
         relay: Relay | None = None,
         rest_s: float = 2.0,
     ) -> None:
         self._read = read
         self._poll_s = poll_s
         self._most = most
+        self._most_of_owner = most_of_owner if most_of_owner is not None else most
+        self._free_owner = free_owner
+        self._by_owner: Counter[str] = Counter()
         self._relay = relay
         self._rest_s = rest_s
         self._alarm = asyncio.Event()
@@ -157,16 +172,17 @@ class Hub:
         self._foreign: set[str] = set()
         """Jobs of `_live` that other processes run; kept only while they are watched."""
 
-    def watch(self, ids: Iterable[str]) -> Watcher:
+    def watch(self, ids: Iterable[str], owner: str) -> Watcher:
         """Return a watcher of these jobs, to be used as a context manager; call on the event loop.
 
-        Read the database after this call and not before, or an event in between is missed.
+        ``owner``: the owner of the request, whose watchers are counted. Read the database after this call and
+        not before, or an event in between is missed. Raises `TooManyStreams`, `TooManyOwnStreams`.
         """
-        watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self)
+        watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self, owner)
         with self._lock:
-            if self._count >= self._most:
-                raise TooManyStreams(f"{self._most} requests are waiting for events already")
+            self._check_places(owner)
             self._count += 1
+            self._by_owner[owner] += 1
             fresh = watcher.ids - self._watchers.keys()
             for job_id in watcher.ids:
                 self._watchers.setdefault(job_id, set()).add(watcher)
@@ -176,9 +192,20 @@ class Hub:
             self._relay.subscribe(fresh)
         return watcher
 
+    def _check_places(self, owner: str) -> None:
+        if self._count >= self._most:
+            raise TooManyStreams(f"{self._most} requests are waiting for events already")
+        if owner != self._free_owner and self._by_owner[owner] >= self._most_of_owner:
+            raise TooManyOwnStreams(
+                f"you have {self._most_of_owner} open event streams and waiting requests already; close some"
+            )
+
     def leave(self, watcher: Watcher) -> None:
         with self._lock:
             self._count -= 1
+            self._by_owner[watcher.owner] -= 1
+            if not self._by_owner[watcher.owner]:
+                del self._by_owner[watcher.owner]
             for job_id in watcher.ids:
                 others = self._watchers.get(job_id, set())
                 others.discard(watcher)

@@ -8,15 +8,18 @@ import base64
 import binascii
 import hashlib
 import re
+import threading
+import time
 from dataclasses import dataclass
 
 import httpx2
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.air import Resource
-from imagemill.domain.blob_keys import input_key
+from imagemill.domain.blob_keys import input_folder, input_key
 from imagemill.domain.errors import (
     BackendError,
+    Conflict,
     InvalidInput,
     NotFound,
     UnsupportedPicture,
@@ -46,6 +49,10 @@ class InputLimits:
     bytes: int
     fetch_s: float
     """The longest time of a fetch in seconds, from the first byte sent to the last one read."""
+    files_of_owner: int = 10_000
+    bytes_of_owner: int = 10 * 2**30
+    free_owner: str = ""
+    """The owner to whom the last two do not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,52 @@ class StoredInput:
     info: PictureInfo
 
 
+_USAGE_S = 30.0
+"""Seconds for which the usage of an owner is remembered, as counting it lists the owner's files."""
+_MOST_USAGES = 10_000
+
+
+class _InputUsage:
+    """The files and bytes of input pictures that each owner has in the store, within its limits."""
+
+    def __init__(self, blobs: BlobStore, limits: InputLimits) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, int, int]] = {}
+        """When it was counted, files and bytes, by owner."""
+
+    def admit(self, owner: str, key: str, size: int) -> None:
+        """Count a file that is about to be written. Raises `Conflict` beyond the owner's limits."""
+        if owner == self._limits.free_owner:
+            return
+        with self._lock:
+            known = self._known.get(owner)
+        if known is None or time.monotonic() - known[0] > _USAGE_S or self._exceeds(known, size):
+            sizes = {blob.key: blob.size for blob in self._blobs.list(input_folder(owner))}
+            # A picture that is there already is written again and takes no more room.
+            known = time.monotonic(), len(sizes), sum(sizes.values())
+            if key not in sizes and self._exceeds(known, size):
+                raise Conflict(self._refusal(known))
+        with self._lock:
+            if len(self._known) >= _MOST_USAGES:
+                self._known.clear()
+            self._known[owner] = known[0], known[1] + 1, known[2] + size
+
+    def _exceeds(self, usage: tuple[float, int, int], size: int) -> bool:
+        _, files, total = usage
+        return files >= self._limits.files_of_owner or total + size > self._limits.bytes_of_owner
+
+    def _refusal(self, usage: tuple[float, int, int]) -> str:
+        _, files, total = usage
+        limits = self._limits
+        return (
+            f"you have {files} input pictures of {total} bytes here, at most {limits.files_of_owner} of "
+            f"{limits.bytes_of_owner} bytes are kept; wait until older ones are deleted after their "
+            "retention, or ask the operator for a larger IMAGEMILL_LIMIT__UPLOAD_BYTES_OF_OWNER"
+        )
+
+
 class InputPictures:
     def __init__(
         self, store: JobStore, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
@@ -68,6 +121,7 @@ class InputPictures:
         self._blobs = blobs
         self._guard = guard
         self._limits = limits
+        self._usage = _InputUsage(blobs, limits)
         headers = {"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"}
         self._client = guarded_client(guard, timeout_s=limits.fetch_s, headers=headers)
 
@@ -106,11 +160,12 @@ class InputPictures:
         """Store a picture under the digest of its normalized bytes.
 
         Raises `InvalidInput` at ``path``: `UnsupportedPicture` for a file of another type, `UnusablePicture`
-        for one that cannot be used.
+        for one that cannot be used. Raises `Conflict` if the owner keeps too much.
         """
         taken = self._taken(path, data)
         digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
         key = input_key(owner, digest, extension)
+        self._usage.admit(owner, key, len(taken.data))
         self._blobs.put(key, taken.data, taken.info.media_type)
         return StoredInput(key, f"{digest}.{extension}", taken.info)
 

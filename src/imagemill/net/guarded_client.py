@@ -5,6 +5,7 @@ checked address. `Deadline` bounds a whole exchange, name resolution included.
 """
 
 import contextlib
+import logging
 import re
 import socket
 import ssl
@@ -19,6 +20,8 @@ from typing import Any
 import httpx2
 
 from imagemill.domain.errors import ImagemillError, InvalidInput
+
+log = logging.getLogger(__name__)
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -60,6 +63,10 @@ class AddressBlocked(ImagemillError, httpx2.TransportError):
     """
 
     code = "address_blocked"
+
+
+def _blocked(host: str) -> str:
+    return f"{host} was not found or has an address that is not public; {_REMEDY}"
 
 
 class Deadline:
@@ -159,17 +166,20 @@ class UrlGuard:
         return url
 
     def resolve(self, host: str, port: int) -> Sequence[str]:
-        """All addresses of a host name. Raises `AddressBlocked` if one of them may not be called."""
+        """All addresses of a host name. Raises `AddressBlocked` if one of them may not be called.
+
+        The message is the same for a name that does not exist and for one of the internal network: else it
+        would reveal to users which names exist there. The log has the reason, at the level debug.
+        """
         try:
             addresses = self._resolver(host, port)
         except (OSError, UnicodeError) as error:
-            raise AddressBlocked(f"{host} has no address: {error}") from error
-        for address in addresses:
-            # The message does not name the address: it would reveal internal names to the user.
-            if not self._allows(ip_address(address.split("%", 1)[0])):
-                raise AddressBlocked(f"{host} has an address that is not public; {_REMEDY}")
-        if not addresses:
-            raise AddressBlocked(f"{host} has no address")
+            log.debug("%s cannot be resolved: %s", host, error)
+            raise AddressBlocked(_blocked(host)) from error
+        refused = [each for each in addresses if not self._allows(ip_address(each.split("%", 1)[0]))]
+        if refused or not addresses:
+            log.debug("%s has the addresses %s, of which %s are refused", host, addresses, refused)
+            raise AddressBlocked(_blocked(host))
         return addresses
 
     def _allows(self, address: Address) -> bool:

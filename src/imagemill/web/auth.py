@@ -99,7 +99,7 @@ class AuthMiddleware:
         if found is None:
             found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
         if found.is_unauthenticated_local:
-            _check_open(scope, method, policy.requires_token, credentials)
+            _check_page(scope)
         if not found.may(needed):
             if policy is UNDECLARED:
                 raise NotFound(
@@ -172,13 +172,13 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _check_open(scope: Scope, method: str, asks: bool, credentials: Credentials) -> None:
-    """Refuse requests without a key from other sites' pages, which may not act for their visitors."""
-    if asks and not credentials.token:
-        raise Unauthenticated(
-            "send the header 'Authorization: Bearer <token>'; on this machine any token is accepted"
+def _check_page(scope: Scope) -> None:
+    """Refuse pages of other sites where no key is needed: they may neither read nor change anything."""
+    if not is_same_site(HTTPConnection(scope)):
+        raise Forbidden(
+            "another site's page may not call a server that needs no key; the operator can list its origin "
+            "in IMAGEMILL_CORS__ORIGINS, or create a key with `imagemill keys create`"
         )
-    _check_site(scope, method)
 
 
 def _check_site(scope: Scope, method: str) -> None:

@@ -133,7 +133,7 @@ def router(
             return await remote.answer(request, artifact, headers, left_s)
         if _is_cached(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return _ImageResponse(str(path), media_type=artifact.media_type, headers=headers)
+        return PictureFile(str(path), media_type=artifact.media_type, headers=headers)
 
     return routes
 
@@ -150,7 +150,9 @@ def _is_cached(request: Request, etag: str) -> bool:
     return etag in asked or "*" in asked
 
 
-class _ImageResponse(FileResponse):
+class PictureFile(FileResponse):
+    """A file of this machine, with ranges."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file. An invalid range is ignored; the framework would refuse it."""
         headers = [
@@ -159,6 +161,20 @@ class _ImageResponse(FileResponse):
             if name != b"range" or is_range(value.decode("latin-1"))
         ]
         await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def picture_bytes(request: Request, data: bytes, headers: dict[str, str], media_type: str) -> Response:
+    """Return the response with a picture that is in memory, or with the range that is requested of it."""
+    headers = {**headers, "Accept-Ranges": "bytes"}
+    try:
+        part = span(request.headers.get("range", ""), len(data))
+    except OutsideError:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+    if part is None:
+        return Response(data, 200, headers, media_type)
+    start, stop = part
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return Response(data[start:stop], 206, headers, media_type)
 
 
 class _Remote:

@@ -19,8 +19,6 @@ from imagemill.web.problems import suggestion
 MAX_DEPTH = 100
 """The most nested levels of a body. The parser allows 200, but stored values may be wrapped further."""
 
-REWRITTEN_PREFIX = "imagemill.placed"
-"""The scope key of the path prefix that was added for the request's host; absent without one."""
 CORS_ALLOWED = "imagemill.listed"
 """The scope key of whether the request is from a page of a site that the settings allow."""
 
@@ -178,7 +176,13 @@ def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
 def base_url(request: HTTPConnection, public_url: str | None) -> str:
     """Return this server's public address, or the one the request was sent to, without a slash at its end."""
     scheme = request.url.scheme.replace("ws", "http", 1)
-    return public_url or f"{scheme}://{request.headers.get('host', '')}"
+    return public_url or f"{scheme}://{addressed_host(request)}"
+
+
+def addressed_host(request: HTTPConnection) -> str:
+    """Return the Host of a request; the server's address for HTTP/1.0 without one."""
+    # The framework's URL is built from the address when there is no Host.
+    return request.headers.get("host") or request.url.netloc
 
 
 def json_response(body: Any, status: int = 200) -> Response:

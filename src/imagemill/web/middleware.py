@@ -2,8 +2,10 @@
 
 import asyncio
 import fnmatch
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, cast
@@ -14,11 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imagemill.observability.tracing import Tracer
-from imagemill.web.http import CORS_ALLOWED, REWRITTEN_PREFIX, inbound_trace, trace_of
-from imagemill.web.policies import POLICY, PathPolicies
+from imagemill.web.http import CORS_ALLOWED, inbound_trace, trace_of
+from imagemill.web.policies import POLICY, REWRITTEN_PREFIX, PathPolicies
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import CorsHeaders, secured
 
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ADDRESS_LENGTH = 64
 """The longest address, in characters: a proxy may pass on any text of a client."""
 
@@ -106,13 +109,17 @@ class EdgeMiddleware:
             send = _with_headers(_observed(send, scope, self._on_response), scope, cors, trace)
         refusal = self._refusal(scope)
         if refusal is not None:
+            if _has_body(scope):
+                send = _Body(receive, 0, self._body_s, expects_continue=_expects(scope)).draining(send)
             await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
         elif scope["type"] == "http" and (preflight := self._cors.preflight(scope)) is not None:
             await send({"type": "http.response.start", "status": 204, "headers": preflight})
             await send({"type": "http.response.body"})
         else:
-            limited = self._limited(receive, self._most(scope)) if _has_body(scope) else receive
-            await self._app(scope, limited, send)
+            if _has_body(scope):
+                body = _Body(receive, self._most(scope), self._body_s, expects_continue=_expects(scope))
+                receive, send = body.receive, body.draining(send)
+            await self._app(scope, receive, send)
 
     def _place(self, scope: Scope) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
@@ -124,10 +131,10 @@ class EdgeMiddleware:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1:
+        if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return 400, f"a request has exactly one Host header, this one has {len(hosts)}"
-        host = hosts[0]
-        if host not in self._known:
+        # Browsers always send it; probes that speak HTTP/1.0 do not.
+        if (host := hosts[0] if hosts else None) is not None and host not in self._known:
             if _is_own(scope, host):
                 pass  # not cached: another connection may have another server address
             elif not self._is_allowed(host.decode("latin-1")):
@@ -146,32 +153,75 @@ class EdgeMiddleware:
 
     def _is_allowed(self, host: str) -> bool:
         name = _name(host)
-        return any(fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts)
+        return bool(name) and any(
+            fnmatch.fnmatchcase(name, _literal_brackets(pattern)) for pattern in self._hosts
+        )
 
     def _most(self, scope: Scope) -> int:
         return self._body_bytes.get(scope["path"], self._body_bytes[""])
 
-    def _limited(self, receive: Receive, most: int) -> Receive:
-        """Return a ``receive`` that limits the size and the time of a body without a length."""
-        received, deadline = 0, asyncio.get_running_loop().time() + self._body_s
-        whole = False
 
-        async def limited() -> Message:
-            nonlocal received, whole
-            if whole:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, _too_slow(self._body_s), {"Connection": "close"}) from None
-            whole = not message.get("more_body", False)
-            received += len(message.get("body", b""))
-            if received > most:
-                raise HTTPException(413, _too_large(most))
-            return message
+_DRAINED_BYTES = 64 * 2**20
+"""The most bytes of a body that are read after the answer: twice the largest upload by default."""
+_DRAIN_S = 5.0
+"""Seconds for them."""
 
-        return limited
+
+class _Body:
+    """The body of a request, with limits of its size and of the time in which it must arrive.
+
+    Many clients send the whole body before they read the answer, and a connection that is closed while bytes
+    arrive is reset, which loses the answer. So what nobody has read is read after the answer, within bounds.
+    """
+
+    def __init__(self, receive: Receive, most: int, seconds: float, *, expects_continue: bool) -> None:
+        self._receive = receive
+        self._most = most
+        self._seconds = seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._received = 0
+        self._is_over = False
+        """Whether it has arrived, will not arrive in time, or its client has disconnected."""
+        self._is_held_back = expects_continue
+        """Whether the client sends nothing before it is asked to."""
+
+    async def receive(self) -> Message:
+        if self._is_over:
+            return await self._receive()
+        self._is_held_back = False
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            self._is_over = True
+            raise HTTPException(408, _too_slow(self._seconds), {"Connection": "close"}) from None
+        self._is_over = not message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._received > self._most:
+            raise HTTPException(413, _too_large(self._most))
+        return message
+
+    def draining(self, send: Send) -> Send:
+        """Return a ``send`` that reads the rest of the body before it ends the answer."""
+
+        async def sending(message: Message) -> None:
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if is_last and not self._is_over and not self._is_held_back:
+                await send({**message, "more_body": True})
+                await self._drain()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return sending
+
+    async def _drain(self) -> None:
+        left = _DRAINED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while left > 0 and not self._is_over:
+                    message = await self._receive()
+                    self._is_over = not message.get("more_body", False)
+                    left -= len(message.get("body", b""))
 
 
 def _too_large(most: int) -> str:
@@ -213,6 +263,10 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
+def _expects(scope: Scope) -> bool:
+    return any(name == b"expect" for name, _ in scope["headers"])
+
+
 def _is_own(scope: Scope, host: bytes) -> bool:
     """Whether the Host is the address the request came to, which no name of another site can be."""
     server = scope.get("server")
@@ -220,13 +274,67 @@ def _is_own(scope: Scope, host: bytes) -> bool:
 
 
 def _name(host: str) -> str:
-    """Return the name of a host without its port."""
-    name = host.lower()
-    return name.rpartition(":")[0] if ":" in name and not name.endswith("]") else name
+    """Return the name in a Host header without its port; empty for one that is not ``name[:port]``."""
+    found = _HOST.fullmatch(host.lower())
+    return found.group(1) if found else ""
 
 
 def _literal_brackets(pattern: str) -> str:
     return pattern.replace("[", "[[]")
+
+
+class HeadMiddleware:
+    """Answers HEAD wherever GET is answered: with the same head, and without reading a stream to its end.
+
+    Routes that answer HEAD themselves, such as those of files, are left to do so.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+        elif not await self._answered(scope, receive, send):
+            await self._answer_as_get(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether the route knows HEAD and has answered it."""
+        is_refused = False
+
+        async def sending(message: Message) -> None:
+            nonlocal is_refused
+            is_refused = is_refused or message.get("status") == 405
+            if not is_refused:
+                if "route" in inner:
+                    scope["route"] = inner["route"]
+                await send(message)
+
+        inner = dict(scope)
+        await self._app(inner, receive, sending)
+        return not is_refused
+
+    async def _answer_as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, asked = asyncio.Event(), False
+
+        async def receiving() -> Message:
+            nonlocal asked
+            if asked:
+                await started.wait()
+                return {"type": "http.disconnect"}  # ends a stream
+            asked = True
+            return await receive()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if "route" in inner:
+                    scope["route"] = inner["route"]
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                started.set()
+
+        inner = {**scope, "method": "GET"}
+        await self._app(inner, receiving, sending)
 
 
 class Traced:

@@ -16,6 +16,8 @@ from imagemill.domain.access import Scope
 
 ERROR_SHAPE = "imagemill.error_shape"
 """The key of a route's `ErrorShape` in the scope of a request that has passed the outermost checks."""
+REWRITTEN_PREFIX = "imagemill.placed"
+"""The scope key of the path prefix that was added for the request's host; absent without one."""
 POLICY = "imagemill.policy"
 """The key of a request's `PathPolicy` in its scope."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -51,8 +53,6 @@ class PathPolicy:
     write: Scope | None = None
     methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
     """The scopes of methods that need another one."""
-    requires_token: bool = False
-    """A bearer token must be sent even where any is accepted, as the contract of the dialect has it."""
     audited: bool = False
     """Changes are written to the audit log, as are all that need a scope of `AUDITED`."""
     errors: ErrorShape | None = None

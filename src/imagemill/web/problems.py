@@ -11,15 +11,16 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import Match
 
 from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, TryLater
 from imagemill.web import rate_limit
-from imagemill.web.policies import ERROR_SHAPE, ErrorShape
+from imagemill.web.policies import ERROR_SHAPE, REWRITTEN_PREFIX, ErrorShape
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,11 @@ STATUSES = {
     "busy": 503,
     "too_many_attempts": 429,
     "too_many_streams": 503,
+    "too_many_own_streams": 429,
 }
+CLIENT_CLOSED = 499
+"""The status of a request whose client has disconnected or, at fal, cancelled it. It is no standard one, but
+nginx's and fal's."""
 _RETRY_AFTER_S = "2"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CODES = {413: "too_large"}
@@ -90,8 +95,11 @@ def problem(
     return Response(to_json(body, inf_nan_mode="null"), status, media_type=media_type, headers=headers)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every expected error with a problem, and every other with a 500 without details."""
+def install(app: FastAPI, public_url: str | None = None) -> None:
+    """Answer every expected error with a problem, and every other with a 500 without details.
+
+    ``public_url``: where a path with a slash too many or too few is redirected to; None means the same host.
+    """
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, ImagemillError)  # noqa: S101 - registered for this class
@@ -105,6 +113,9 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
         headers = dict(error.headers) if error.headers else None
+        if error.status_code == 404 and (path := _path_of_route(request)) is not None:
+            # The framework's own redirect has the scheme and host that a proxy sees.
+            return RedirectResponse(f"{public_url or ''}{path}", 307)
         if error.status_code == 405:
             headers = {"Allow": ", ".join(_allowed(request))}
         return problem(request, error.status_code, _detail(request, error), headers=headers)
@@ -118,6 +129,11 @@ def install(app: FastAPI) -> None:
         ]
         return problem(request, 400, _sentence(fields), errors=fields, code="invalid_input")
 
+    async def gone(request: Request, error: Exception) -> Response:
+        """Answer nobody: the client has disconnected before its body was whole."""
+        del request, error
+        return Response(status_code=CLIENT_CLOSED)
+
     async def surprise(request: Request, error: Exception) -> Response:
         del error  # the server logs it; a client must not see it
         return problem(request, 500, "a bug in the server; its log has more under this traceId", code="bug")
@@ -125,6 +141,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ImagemillError, expected)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, parameters)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, surprise)
 
 
@@ -157,11 +174,31 @@ def _allowed(request: Request) -> list[str]:
     routes = request.app.router.routes
     # A new scope, since the routed one contains its route.
     place = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
-    return [
+    found = {
         method
         for method in _METHODS
         if any(route.matches({**place, "method": method})[0] is Match.FULL for route in routes)
-    ]
+    }
+    # Whatever is read by GET answers HEAD, too.
+    return [method for method in _METHODS if method in found or (method == "HEAD" and "GET" in found)]
+
+
+def _path_of_route(request: Request) -> str | None:
+    """Return the path and query with or without a slash at the end, if only so they are a route's."""
+    scope, path = request.scope, request.url.path
+    if "endpoint" in scope or path == "/":
+        return None
+    other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+    place = {name: scope[name] for name in ("type", "root_path", "headers", "method")}
+    if not any(
+        route.matches({**place, "path": other})[0] is not Match.NONE for route in request.app.router.routes
+    ):
+        return None
+    raw = scope["raw_path"].decode("latin-1").removeprefix(scope.get(REWRITTEN_PREFIX, ""))
+    location = raw.rstrip("/") if path.endswith("/") else f"{raw}/"
+    query = scope["query_string"].decode("latin-1")
+    # One slash: two would name another host.
+    return f"/{location.lstrip('/')}{f'?{query}' if query else ''}"
 
 
 def _sentence(errors: Sequence[FieldError]) -> str:

@@ -8,7 +8,7 @@ from imagemill.web import policies
 from imagemill.web.policies import POLICY, PathPolicy
 
 _Pairs = list[tuple[bytes, bytes]]
-_ALLOWED = b"Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID, X-Imagemill-User"
+_ALLOWED = b"*, Authorization, Content-Type, Idempotency-Key, traceparent, Last-Event-ID, X-Imagemill-User"
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     (b"access-control-allow-headers", _ALLOWED),
@@ -47,8 +47,12 @@ class CorsHeaders:
         return [*found, _VARY] if origins.vary else found
 
     def lists(self, scope: Scope) -> bool:
-        """Return whether the request comes from a page that may call our own API."""
-        return bool(self._own.headers(scope))
+        """Return whether the request is from a page that the settings allow to call where no key is needed.
+
+        The ``*`` of ``contract_origins`` is a default for servers with keys and allows no such page.
+        """
+        is_contract = _policy(scope).cors is policies.CorsClass.CONTRACT
+        return bool(self._own.headers(scope)) or (is_contract and self._contract.names(scope))
 
     def preflight(self, scope: Scope) -> _Pairs | None:
         """Return the answer to OPTIONS, or None where no page of another site may call."""
@@ -74,15 +78,18 @@ class _Origins:
         """Whether answers differ by the origin of a request."""
         return bool(self._listed) and not self._any
 
+    def names(self, scope: Scope) -> bool:
+        """Whether the request's origin is listed by its name."""
+        return bool(self._listed) and _origin(scope).lower() in self._listed
+
     def headers(self, scope: Scope) -> _Pairs:
         if self._any:
             return self._open
-        if not self._listed:
-            return []
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
-        if origin.lower() not in self._listed:
-            return []
-        return [(b"access-control-allow-origin", origin), _EXPOSED]
+        return [(b"access-control-allow-origin", _origin(scope)), _EXPOSED] if self.names(scope) else []
+
+
+def _origin(scope: Scope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"origin"), b"")
 
 
 def secured(scope: Scope, headers: Iterable[tuple[bytes, bytes]], added: _Pairs) -> _Pairs:

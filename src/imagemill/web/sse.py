@@ -80,17 +80,20 @@ def streamed_event(news: Event | Progress, *, preview: bool = True) -> StreamedE
 
 
 class EventStream(Response):
-    """The response with a job's events after ``after``. Raises `TooManyStreams` before a byte is sent."""
+    """The response with a job's events after ``after``, for a reader who is ``owner``.
+
+    Raises `TooManyStreams` and `TooManyOwnStreams` before a byte is sent.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, store: JobStore, hub: Hub, job_id: str, after: int) -> None:
+    def __init__(self, store: JobStore, hub: Hub, job_id: str, after: int, owner: str) -> None:
         super().__init__()
-        self._source = (store, hub, job_id, after)
+        self._source = (store, hub, job_id, after, owner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        store, hub, job_id, after = self._source
-        with hub.watch([job_id]) as watcher:
+        store, hub, job_id, after, owner = self._source
+        with hub.watch([job_id], owner) as watcher:
             response = StreamingResponse(
                 job_events(store, watcher, job_id, after),
                 media_type=self.media_type,

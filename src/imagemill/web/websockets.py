@@ -83,9 +83,11 @@ class EventSubscription:
     job_id: str
     after: int
     previews: Previews
+    owner: str
+    """The owner who reads them."""
 
     async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
-        with hub.watch([self.job_id]) as watcher:
+        with hub.watch([self.job_id], self.owner) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
                     yield ENDS[news]

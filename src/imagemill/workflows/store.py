@@ -16,6 +16,11 @@ from imagemill.domain.errors import Conflict, NotFound
 
 _workflows = tables.workflows.c
 
+MOST_WORKFLOWS = 200
+"""Workflows that an owner may have; each request for one may read all their names."""
+MOST_OWN_VERSIONS = 2_000
+"""Versions, deleted ones included, of all workflows of an owner: usually 20 MB, and 8 GB if all were as large
+as a body may be."""
 SHARED = ""
 """The space of workflows that all owners see."""
 
@@ -112,6 +117,8 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
         return NotFound(f"there is no workflow {text.name}")
     if newest is not None and is_live and newest.digest == text.digest:
         return _stored(newest)
+    if (refusal := _refusal(tx, request, is_new=not is_live)) is not None:
+        return refusal
     version = newest.version + 1 if newest is not None else 1
     row = {
         "owner": request.space,
@@ -128,6 +135,23 @@ def _add(tx: Tx, request: PutWorkflow) -> StoredWorkflow | Conflict | NotFound:
             f"workflow {text.name} was changed by another request meanwhile; read it, then repeat"
         )
     return StoredWorkflow(text, version, request.now, None, request.space)
+
+
+def _refusal(tx: Tx, request: PutWorkflow, *, is_new: bool) -> Conflict | None:
+    """Return why an owner may not add this; shared workflows, which operators add, are not counted."""
+    if request.space == SHARED:
+        return None
+    names = sa.func.count(sa.distinct(sa.case((_workflows.deleted_at.is_(None), _workflows.name))))
+    counted = sa.select(sa.func.count(), names).where(_workflows.owner == request.space)
+    rows, live_names = tx.conn.execute(counted).one()
+    if is_new and live_names >= MOST_WORKFLOWS:
+        return Conflict(f"you have {MOST_WORKFLOWS} workflows, the most an owner may have; delete one first")
+    if rows >= MOST_OWN_VERSIONS:
+        return Conflict(
+            f"your workflows have {MOST_OWN_VERSIONS} versions together, the most that are kept; ask an "
+            "operator to add this one to the shared workflows"
+        )
+    return None
 
 
 def _delete(tx: Tx, request: PutWorkflow) -> NotFound | None:

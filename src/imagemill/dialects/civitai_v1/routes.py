@@ -33,6 +33,7 @@ from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.web.auth import caller
 from imagemill.web.http import (
+    base_url,
     checked,
     cursor,
     digest,
@@ -50,23 +51,15 @@ from imagemill.web.problems import field_errors
 NAME = "civitai.v1"
 _QUERY = "/v1/consumer/jobs/query"
 POLICIES = (
-    PathPolicy(_QUERY, Scope.JOBS_READ, Scope.JOBS_READ, requires_token=True, cors=CorsClass.CONTRACT),
-    PathPolicy(
-        "/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.CONTRACT
-    ),
-    PathPolicy(
-        "/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.CONTRACT
-    ),
+    PathPolicy(_QUERY, Scope.JOBS_READ, Scope.JOBS_READ, cors=CorsClass.CONTRACT),
+    PathPolicy("/v1/consumer/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
+    PathPolicy("/v1/producer/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT),
 )
 _PAGE = 50
 _MOST_MODELS = 100
 _MONTH_US = 30 * 86_400 * SECOND
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 _OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")
-
-
-def base_url(request: Request) -> str:
-    return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
 # Jobs
@@ -157,7 +150,7 @@ class CivitaiJobRoutes:
         detailed: bool,
     ) -> Response:
         # Watched before: with too many watchers nothing has been accepted yet.
-        with self._services.hub.watch(draft.id for draft in drafts) as watcher:
+        with self._services.hub.watch((draft.id for draft in drafts), caller(request).owner) as watcher:
             accepted = await accept()
             if accepted.repeated:
                 return await self._wait(request, accepted.batch, accepted.jobs, detailed)
@@ -239,7 +232,7 @@ class CivitaiJobRoutes:
 
     async def wait_finished(self, jobs: Sequence[Job]) -> bool:
         """Wait until all jobs are finished (True) or for the longest wait (False)."""
-        with self._services.hub.watch(job.id for job in jobs) as watcher:
+        with self._services.hub.watch((job.id for job in jobs), jobs[0].owner) as watcher:
             # Read after the watch began, so that an end in between is not missed.
             ids = [job.id for job in jobs]
             found = await asyncio.to_thread(self._services.jobs.progress_of, ids)
@@ -286,7 +279,7 @@ class CivitaiJobRoutes:
     ) -> list[dict[str, Any]]:
         if views is None:
             views = await self._services.views.load([job.id for job in jobs])
-        base = self._public_url or base_url(request)
+        base = base_url(request, self._public_url)
         queued = [view.job for view in views if view.job.status is JobStatus.QUEUED]
         ahead = await asyncio.to_thread(self._preceding, queued) if queued else {}
         return [

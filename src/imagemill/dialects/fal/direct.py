@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from imagemill.api.base import Services
 from imagemill.backends.base import Progress
 from imagemill.dialects.fal import openapi, responses
-from imagemill.dialects.fal.errors import CLIENT_CLOSED, FalErrorResponse, FalRoute
+from imagemill.dialects.fal.errors import FalErrorResponse, FalRoute
 from imagemill.dialects.fal.requests import PreparedRequest, RequestSubmitter
 from imagemill.dialects.fal.settings import RUN, App, Apps
 from imagemill.domain.clock import now_us
@@ -22,6 +22,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
 from imagemill.web.http import json_response
+from imagemill.web.problems import CLIENT_CLOSED
 from imagemill.web.sse import KEEP_ALIVE_S
 
 _APP = "/{owner}/{alias}"
@@ -69,7 +70,7 @@ class DirectRoutes:
         app, streams = self._find(owner, alias, path)
         order = await self._submitter.take(request, app)
         # Watched before: with too many watchers nothing has been accepted yet.
-        watcher = self._services.hub.watch([order.draft.id])
+        watcher = self._services.hub.watch([order.draft.id], order.owner)
         try:
             accepted = await order.accept()
         except BaseException:
@@ -78,7 +79,7 @@ class DirectRoutes:
         job_id = accepted.jobs[0].id
         if accepted.repeated:
             self._services.hub.leave(watcher)
-            watcher = self._services.hub.watch([job_id])
+            watcher = self._services.hub.watch([job_id], order.owner)
         call = _Call(
             self._services, order, job_id, responses.base_url(request, self._services.response_config)
         )

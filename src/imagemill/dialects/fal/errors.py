@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
@@ -25,12 +26,20 @@ from imagemill.domain.errors import (
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.web import rate_limit
-from imagemill.web.problems import STATUSES
+from imagemill.web.policies import ErrorShape
+from imagemill.web.problems import CLIENT_CLOSED, STATUSES
 
 log = logging.getLogger(__name__)
 
-CLIENT_CLOSED = 499
-"""fal's status for a request that its client cancelled; it is not a standard HTTP status."""
+
+class FalRefusal(BaseModel):
+    """An error of a request that has reached no route, such as one without a key."""
+
+    detail: str
+
+
+BEFORE_ROUTES = ErrorShape(lambda problem: {"detail": problem["detail"]}, FalRefusal)
+
 _RETRY_AFTER_S = "2"
 _MOST_ERRORS, _LONGEST_MESSAGE = 20, 1500
 """Limits of answers: a hostile request must not cause one larger than itself."""

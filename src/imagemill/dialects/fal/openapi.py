@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from imagemill.dialects.fal.errors import CLIENT_CLOSED
 from imagemill.dialects.fal.schemas import FalInput
 from imagemill.web import openapi
 from imagemill.web.openapi import PROBLEM_REF
+from imagemill.web.problems import CLIENT_CLOSED
 
 _DETAIL: dict[str, Any] = {
     "type": "object",

@@ -13,7 +13,7 @@ from starlette.types import Scope as ASGIScope
 from imagemill.api.base import ApiModule, Services
 from imagemill.dialects.fal import openapi, responses, webhooks
 from imagemill.dialects.fal.direct import DirectRoutes
-from imagemill.dialects.fal.errors import FalErrorResponse, FalRoute
+from imagemill.dialects.fal.errors import BEFORE_ROUTES, FalErrorResponse, FalRoute
 from imagemill.dialects.fal.requests import RequestSubmitter
 from imagemill.dialects.fal.responses import NAME
 from imagemill.dialects.fal.settings import QUEUE, RUN, Apps, FalApiSettings
@@ -166,8 +166,8 @@ class QueueRoutes:
                 yield b": keep-alive\n\n"
             watcher.take_live()
 
-    def watch(self, job_id: str) -> Watcher:
-        return self._services.hub.watch([job_id])
+    def watch(self, job_id: str, owner: str) -> Watcher:
+        return self._services.hub.watch([job_id], owner)
 
 
 class _Statuses(Response):
@@ -175,7 +175,7 @@ class _Statuses(Response):
 
     def __init__(self, queue: QueueRoutes, request: Request, job_id: str, with_logs: bool) -> None:
         super().__init__()
-        self._watcher = queue.watch(job_id)
+        self._watcher = queue.watch(job_id, caller(request).owner)
         self._events = queue.statuses(request, job_id, self._watcher, with_logs)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -206,7 +206,11 @@ DIALECT = ApiModule(
     tags={"fal": "The queue and the direct calls of fal.ai, as its clients call them."},
     policies=(
         PathPolicy(KEYS, None, cors=CorsClass.NONE),
-        PathPolicy(f"{QUEUE}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
-        PathPolicy(f"{RUN}/", Scope.JOBS_READ, Scope.JOBS_WRITE, requires_token=True, cors=CorsClass.NONE),
+        *(
+            PathPolicy(
+                f"{path}/", Scope.JOBS_READ, Scope.JOBS_WRITE, cors=CorsClass.CONTRACT, errors=BEFORE_ROUTES
+            )
+            for path in (QUEUE, RUN)
+        ),
     ),
 )

@@ -82,8 +82,10 @@ def parse_priority(request: Request) -> int:
 
 def parse_webhook(request: Request, services: Services) -> str | None:
     url = request.query_params.get("fal_webhook")
-    if not url:
+    if url is None:
         return None
+    if not url.strip():
+        raise InvalidInput.at("fal_webhook", "is empty; give a URL, or leave it out")
     MissingExtra.check("cryptography", "crypto", "a webhook of fal's API, which is signed,")
     return services.guard.check_url("fal_webhook", url)
 

@@ -16,7 +16,8 @@ from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.web.blobs import picture_url
-from imagemill.web.http import REWRITTEN_PREFIX
+from imagemill.web.http import addressed_host
+from imagemill.web.policies import REWRITTEN_PREFIX
 
 NAME = "fal"
 
@@ -36,7 +37,7 @@ def queue_url(request: Request, wire: ResponseConfig) -> str:
 def _addressed(request: Request, wire: ResponseConfig) -> str:
     """Return scheme and host of the request. With an https public address, fal's hosts have https, too."""
     secure = wire.public_url is not None and wire.public_url.startswith("https:")
-    return f"{'https' if secure else request.url.scheme}://{request.headers.get('host', '')}"
+    return f"{'https' if secure else request.url.scheme}://{addressed_host(request)}"
 
 
 def marks(job: Job) -> Mapping[str, Any]:

@@ -42,7 +42,7 @@ ImageSize = Annotated[Size, BeforeValidator(_named), WithJsonSchema(_SIZE_SCHEMA
 class FalLora(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    path: str = Field(description="The LoRA's AIR; files from elsewhere are not fetched.")
+    path: str = Field(min_length=1, description="The LoRA's AIR; files from elsewhere are not fetched.")
     scale: Real = Field(1.0, ge=-10, le=10, allow_inf_nan=False)
 
 
@@ -61,6 +61,8 @@ class FalInput(BaseModel):
         "jpeg", validation_alias=AliasChoices("output_format", "format")
     )
     sync_mode: bool = Field(False, description="Whether the answer has the pictures as data URLs.")
-    image_url: str | None = Field(None, description="For image-to-image: http(s) URL or data URL.")
+    image_url: str | None = Field(
+        None, min_length=1, description="For image-to-image: http(s) URL or data URL."
+    )
     strength: Real | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     loras: list[FalLora] = Field(default=[], max_length=16)

@@ -93,14 +93,15 @@ class MessageEncoder:
 
 @dataclass(frozen=True, slots=True)
 class JobFeed:
-    """The events of one job after ``after``."""
+    """The events of one job after ``after``, for its owner."""
 
+    owner: str
     job_id: str
     after: int
     teller: MessageEncoder
 
     async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
-        with hub.watch([self.job_id]) as watcher:
+        with hub.watch([self.job_id], self.owner) as watcher:
             async for news in job_news(store, watcher, self.job_id, self.after):
                 if isinstance(news, StreamEnd):
                     yield ENDS[news]
@@ -130,7 +131,10 @@ class UserFeed:
             since = self._from - round(_OVERLAP_S * SECOND)
             jobs = await asyncio.to_thread(self.images.jobs, self.owner, self.dialect, since)
             self._seen = {job.id: self._seen[job.id] for job in jobs if job.id in self._seen}
-            with hub.watch(job.id for job in jobs) as watcher, self.arrivals.joined(self.owner, watcher):
+            with (
+                hub.watch((job.id for job in jobs), self.owner) as watcher,
+                self.arrivals.joined(self.owner, watcher),
+            ):
                 behind = [job.id for job in reversed(jobs) if self._seen.get(job.id, 0) < job.last_seq]
                 async for messages in self._events_of(store, behind):
                     yield messages

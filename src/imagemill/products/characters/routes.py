@@ -326,7 +326,7 @@ async def follow_picture(socket: WebSocket, characters: CharactersDep, job_id: s
         job = await characters.job(socket, job_id)
         # A reader may be ahead of the log, say of a restored database; it then reads on from the log's end.
         after = min(_after(socket, 9), job.last_seq)
-        return JobFeed(job.id, after, characters.encoder(socket))
+        return JobFeed(job.owner, job.id, after, characters.encoder(socket))
 
     await characters.sockets.serve(socket, admit)
 
