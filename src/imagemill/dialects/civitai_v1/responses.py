@@ -62,6 +62,10 @@ def job_status(
     }
     if not job.status.is_terminal:
         status["serviceProviders"] = _providers(job, preceding)
+    if len(view.artifacts) > 1 and shape.result == "object":
+        status["results"] = _entries(job, view.artifacts, shape, base_url)
+    if job.client.get("warnings"):
+        status["warnings"] = job.client["warnings"]
     if detailed:
         status["job"] = _detail(job)
     return status
@@ -74,10 +78,25 @@ def _providers(job: Job, preceding: int | None) -> dict[str, Any]:
 
 
 def _result(job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str) -> Any:
-    entries = [_available(job, artifact, shape, base_url) for artifact in artifacts]
+    """Return the first file as an object, with the number of all when there are several, or all as an array.
+
+    The published clients read ``result.blobUrl``, and a job of theirs makes one picture.
+    """
+    entries = _entries(job, artifacts, shape, base_url)
     if not entries:
         entries = [{"blobKey": artifact_id(job.id, 0), "available": False}]
-    return entries[0] if shape.result == "object" else entries
+    if shape.result == "array":
+        return entries
+    if len(entries) == 1:
+        return entries[0]
+    hint = f"this is the first of {len(entries)} files; `results` lists all of them"
+    return entries[0] | {"count": len(entries), "hint": hint}
+
+
+def _entries(
+    job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str
+) -> list[dict[str, Any]]:
+    return [_available(job, artifact, shape, base_url) for artifact in artifacts]
 
 
 def _available(job: Job, artifact: Artifact, shape: ResponseOptions, base_url: str) -> dict[str, Any]:
@@ -213,7 +232,7 @@ def _image_detail(job: Job) -> dict[str, Any]:
     input_ = job.input
     networks = input_.get("networks", ())
     return {
-        "baseModel": job.client.get("baseModel") or _BASE_MODELS.get(_ecosystem(job), _ecosystem(job)),
+        "baseModel": _BASE_MODELS.get(_ecosystem(job)) or _ecosystem(job) or job.client.get("baseModel", ""),
         "model": _short(input_["model"]),
         "slots": 1,
         "params": {
