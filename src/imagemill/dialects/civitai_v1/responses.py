@@ -32,6 +32,14 @@ class ResponseOptions:
     result: Literal["object", "array"]
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedPosition:
+    preceding: int
+    """The number of jobs before it."""
+    available: bool
+    """Whether some slot can take it now."""
+
+
 def date_time(instant_us: int) -> str:
     """Return ``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
     return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
@@ -48,9 +56,14 @@ def time_span(microseconds: int) -> str:
 
 
 def job_status(
-    view: View, shape: ResponseOptions, base_url: str, *, preceding: int | None = None, detailed: bool = False
+    view: View,
+    shape: ResponseOptions,
+    base_url: str,
+    *,
+    position: QueuedPosition | None = None,
+    detailed: bool = False,
 ) -> dict[str, Any]:
-    """Return the status of a job. ``preceding``: the number of jobs ahead of it, if known."""
+    """Return the status of a job. ``position``: that of a queued job, if known."""
     job = view.job
     status: dict[str, Any] = {
         "jobId": job.id,
@@ -61,7 +74,7 @@ def job_status(
         "scheduled": not job.status.is_terminal,
     }
     if not job.status.is_terminal:
-        status["serviceProviders"] = _providers(job, preceding)
+        status["serviceProviders"] = _providers(job, position)
     if len(view.artifacts) > 1 and shape.result == "object":
         status["results"] = _entries(job, view.artifacts, shape, base_url)
     if job.client.get("warnings"):
@@ -71,10 +84,11 @@ def job_status(
     return status
 
 
-def _providers(job: Job, preceding: int | None) -> dict[str, Any]:
-    if job.status is not JobStatus.QUEUED or preceding is None:
+def _providers(job: Job, position: QueuedPosition | None) -> dict[str, Any]:
+    if job.status is not JobStatus.QUEUED or position is None:
         return {}
-    return {SERVICE: {"support": "Available", "queuePosition": {"precedingJobs": preceding}}}
+    support = "Available" if position.available else "Unavailable"
+    return {SERVICE: {"support": support, "queuePosition": {"precedingJobs": position.preceding}}}
 
 
 def _result(job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str) -> Any:
