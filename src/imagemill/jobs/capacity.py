@@ -16,7 +16,7 @@ Queues = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class CapacityProblem:
     """A reason why some jobs wait."""
 
     text: str
@@ -30,7 +30,7 @@ class CapacityReport:
     """Slots of the nodes that take jobs."""
     simulated: bool
     """Whether the simulator is the only backend that takes jobs."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[CapacityProblem, ...] = ()
 
     @property
     def status(self) -> Literal["ok", "degraded"]:
@@ -85,35 +85,35 @@ class Capacity:
             )
         return f"no running worker serves the queue {queue}: start `imagemill worker --queues {queue}`"
 
-    def _node_problems(self, usable: Sequence[Node]) -> list[Problem]:
+    def _node_problems(self, usable: Sequence[Node]) -> list[CapacityProblem]:
         nodes = [node for backend in self._backends.values() for node in backend.nodes()]
         ill = [node for node in nodes if not node.healthy]
         found = [
-            Problem(node.problem or f"{node.name} is not healthy", "a node takes no jobs now")
+            CapacityProblem(node.problem or f"{node.name} is not healthy", "a node takes no jobs now")
             for node in ill[:1]
         ]
         if len(ill) > 1:
             texts = "; ".join(node.problem or f"{node.name} is not healthy" for node in ill)
-            found = [Problem(texts, f"{len(ill)} nodes take no jobs now")]
+            found = [CapacityProblem(texts, f"{len(ill)} nodes take no jobs now")]
         if not usable:
             drained = [node.name for node in nodes if node.draining and node.backend != SIMULATOR]
             why = f": {', '.join(drained)} is draining" if drained and not ill else ""
-            return [Problem(f"no node takes jobs{why}", "no node takes jobs"), *found]
+            return [CapacityProblem(f"no node takes jobs{why}", "no node takes jobs"), *found]
         if any(node.remote for node in usable):
             return found
         offered = frozenset[str]().union(*(node.queues for node in usable))
         return found + [
-            Problem(f"no node serves the queue {queue}", f"no node serves the queue {queue}")
+            CapacityProblem(f"no node serves the queue {queue}", f"no node serves the queue {queue}")
             for queue in self._queues
             if queue not in offered
         ]
 
-    def _process_problems(self) -> list[Problem]:
+    def _process_problems(self) -> list[CapacityProblem]:
         missing = {self.missing_worker(queue) for queue in (*self._queues, *self._remote_queue())} - {""}
         texts = sorted(missing)
         if not self._has_scheduler():
             texts.append("no scheduler is running: start `imagemill scheduler`")
-        return [Problem(text, text) for text in texts]
+        return [CapacityProblem(text, text) for text in texts]
 
     def _remote_queue(self) -> tuple[str, ...]:
         is_remote = any(node.remote for backend in self._backends.values() for node in backend.nodes())
