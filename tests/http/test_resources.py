@@ -75,10 +75,61 @@ def test_a_registered_model_is_read_back_whole(registry: Server) -> None:
     assert read.json()["path"] == "own/nebel.safetensors"
 
 
-def test_a_second_registration_is_a_conflict_in_any_case(server: Server) -> None:
-    for air in (SD1, SD1.upper(), SD1[4:]):
-        answer = server.client.post("/v2/resources", json={"air": air})
+def test_a_second_registration_with_other_fields_is_a_conflict_in_any_case(registry: Server) -> None:
+    registry.client.post("/v2/resources", json=WHOLE)
+    air = WHOLE["air"]
+    for spelling in (air, air.upper(), air[4:]):
+        answer = registry.client.post("/v2/resources", json={"air": spelling, "modelName": "Another"})
         assert "registered already" in problem(answer, 409)["detail"]
+
+
+def test_a_repeated_registration_is_no_conflict(registry: Server) -> None:
+    first_answer = registry.client.post("/v2/resources", json=WHOLE)
+    again = registry.client.post("/v2/resources", json=WHOLE)
+
+    assert again.status_code == 200
+    assert again.json() == first_answer.json()
+
+
+def test_a_client_may_describe_a_model_of_the_samples(registry: Server) -> None:
+    body = {"air": SD1, "modelName": "Dreams", "tags": ["mine"]}
+    described = registry.client.post("/v2/resources", json=body)
+    other = registry.client.post("/v2/resources", json={**body, "tags": ["yours"]})
+
+    assert described.status_code == 201
+    assert described.json()["modelName"] == "Dreams"
+    assert described.json()["versionName"] == "8"
+    assert "registered already" in problem(other, 409)["detail"]
+
+
+def test_an_answer_can_be_put_back(registry: Server) -> None:
+    posted = {**WHOLE, "resourceName": "Nebel v2", "popularityRank": 0.5, "isFeatured": True}
+    posted |= {"requiresAuthorization": True, "hasNSFWContentRestriction": True, "checkPermission": False}
+    read = registry.client.post("/v2/resources", json=posted).json()
+
+    answer = registry.client.put(path_of(WHOLE["air"]), json=read)
+
+    assert answer.status_code == 200
+    assert answer.json() | {"updatedAt": ""} == read | {"updatedAt": ""}
+    assert {name: read[name] for name in posted} == posted
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_type_that_contradicts_the_air_is_refused(server: Server, method: str) -> None:
+    path = "/v2/resources" if method == "POST" else path_of(SD1)
+    body = {"type": "LORA"} if method == "PATCH" else {"air": SD1, "type": "LORA"}
+
+    message = problem(server.client.request(method, path, json=body), 400)["errors"]["type"][0]
+
+    assert "'LORA'" in message
+    assert "checkpoint" in message
+
+
+@pytest.mark.parametrize("air", ["civitai:9000@9001", "lora:civitai:9000@9001", "sdxl:civitai:9000@9001"])
+def test_a_model_is_registered_by_its_whole_air(server: Server, air: str) -> None:
+    answer = server.client.post("/v2/resources", json={"air": air})
+
+    assert "write the whole AIR" in problem(answer, 400)["errors"]["air"][0]
 
 
 def test_pages_cover_everything_once(registry: Server) -> None:

@@ -199,7 +199,7 @@ def test_only_operators_change_what_everybody_has(stage: Stage):
 
 def test_the_figures_of_all_are_for_operators(stage: Stage, things: Belongings):
     health = stage.http.get("/health", headers=dict(things.owner.headers)).json()
-    assert set(health) == {"ok", "database", "blobs"}
+    assert set(health) == {"ok", "status", "problems", "simulated", "database", "blobs"}
     assert stage.http.get("/metrics", headers=dict(things.owner.headers)).status_code == 403
     assert stage.http.get("/metrics").status_code == 401
 

@@ -132,3 +132,19 @@ def test_any_prompt_makes_well_formed_labels(prompt: str, odd: str):
     read = Image.Exif()
     read.load(exif(labels))
     assert read[0x0131] == "Imagemill"
+
+
+def test_a_simulated_picture_claims_no_model() -> None:
+    made = ImageMetadata(1_700_000_000_000_000, "a fox", model="urn:air:x", seed=0, simulated=True)
+
+    written = xmp(made).decode()
+
+    assert AI_MARK not in written
+    assert "digitalsourcetype/algorithmicMedia<" in written
+    assert "AISystemUsed" not in written
+    assert "<imagemill:Simulated>true<" in written
+    assert b'"simulated": true' in exif(made)
+    assert b'"seed": 0' in exif(made)
+    anonymous = redacted(made, "anonymous")
+    assert anonymous is not None
+    assert AI_MARK not in xmp(anonymous).decode()

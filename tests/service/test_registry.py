@@ -30,12 +30,43 @@ def complaint(call: Any) -> str:
     return refused.value.errors[0].message
 
 
-@pytest.mark.parametrize("spelling", [CHECKPOINT, CHECKPOINT.upper(), CHECKPOINT[8:], "@civitai/128078"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        CHECKPOINT,
+        CHECKPOINT.upper(),
+        CHECKPOINT[8:],
+        "@civitai/128078",
+        "civitai:101055@128078",
+        "checkpoint:civitai:101055@128078",
+        f"{CHECKPOINT}.safetensors",
+        f"{CHECKPOINT}+12345.safetensors",
+    ],
+)
 def test_a_registered_resource_is_found_by_any_of_its_names(store: Stores, spelling: str):
     models = registry(store)
     models.add(resource())
     assert str(models.lookup("model", spelling, kind="checkpoint").air) == CHECKPOINT
     assert str(models.get(spelling).air) == CHECKPOINT
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "civitai:7@128078",
+        "urn:air:sd1:checkpoint:civitai:101055@128078.safetensors",
+        "urn:air:sdxl:lora:civitai:101055@128078.safetensors",
+    ],
+)
+def test_an_air_that_contradicts_a_registered_one_is_another_model(store: Stores, other: str):
+    models = registry(store)
+    models.add(resource())
+    assert models.find("model", other) is None
+
+
+def test_part_of_an_unknown_air_is_refused_with_a_whole_one(store: Stores):
+    message = complaint(lambda: registry(store, strict=False, available=True).lookup("model", "civitai:7@8"))
+    assert "write its whole AIR, such as urn:air:" in message
 
 
 def test_an_unknown_checkpoint_is_refused_with_the_remedy(store: Stores):

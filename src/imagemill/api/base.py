@@ -16,6 +16,7 @@ from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
+from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.store.store import JobStore
@@ -72,6 +73,7 @@ class Services:
     backends: Mapping[str, Backend]
     offers: Callable[[], list[Offer]]
     """Returns the jobs that the slots of this process can run now; empty without slots."""
+    capacity: Capacity
     prompt_chars: int
     wait_s: float
     response_config: ResponseConfig

@@ -32,6 +32,9 @@ class Health(ResponseModel):
             "examples": [
                 {
                     "ok": True,
+                    "status": "ok",
+                    "problems": [],
+                    "simulated": False,
                     "database": "ok",
                     "blobs": "ok",
                     "queue": {"waiting": 0, "queued": 2, "running": 1},
@@ -41,7 +44,13 @@ class Health(ResponseModel):
         }
     )
 
-    ok: bool
+    ok: bool = Field(description="Whether the server can accept and answer requests.")
+    status: Literal["ok", "degraded", "failing"] = Field(
+        description="`degraded`: jobs are accepted, but some of them wait, for the reasons in `problems`. "
+        "`failing`: a part of the server does not work, and the answer is a 503."
+    )
+    problems: list[str] = Field(description="Why jobs wait; names of nodes are for callers with nodes:read.")
+    simulated: bool = Field(description="Whether the simulator makes the pictures.")
     database: str = Field(description="`ok`, or what is wrong.")
     blobs: str = Field(description="`ok`, or what is wrong.")
     queue: dict[str, int] | None = Field(None, description="Jobs by status, for callers with nodes:read.")
@@ -84,13 +93,19 @@ async def get_readiness(request: Request, services: ServicesDep) -> Response:
 
 def _report(services: Services, sees_all: bool) -> Response:
     """Return what works. Names of machines and numbers of jobs are for callers with ``nodes:read``."""
-    body: dict[str, Any] = {"ok": True}
+    body: dict[str, Any] = {"ok": True, "status": "ok", "problems": [], "simulated": False}
     for name, check in (("database", services.database.ping), ("blobs", services.blobs.ping)):
         try:
             check()
             body[name] = "ok"
         except StorageError as error:
-            body |= {"ok": False, name: str(error) if sees_all else "failing"}
+            body |= {"ok": False, "status": "failing", name: str(error) if sees_all else "failing"}
+    if body["database"] == "ok":
+        found = services.capacity.report()
+        body["problems"] = [each.text if sees_all else each.public for each in found.problems]
+        body["simulated"] = found.simulated
+        if body["ok"]:
+            body["status"] = found.status
     if sees_all:
         if body["database"] == "ok":
             body["queue"] = services.jobs.depths()

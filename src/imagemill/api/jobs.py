@@ -120,10 +120,13 @@ class Jobs:
             return None
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
+        lane = self.services.jobs.lane(job.lane)
+        if missing := self.services.capacity.missing_worker(lane.queue):
+            return missing
         offers, store = self.services.offers(), self.services.jobs
         if not offers and (problems := self._node_problems()):
             return f"no node takes jobs now: {'; '.join(problems)}"
-        return explain_wait(offers, store.lane(job.lane), store.queue_position(job, now_us()))
+        return explain_wait(offers, lane, store.queue_position(job, now_us()))
 
     def _node_problems(self) -> list[str]:
         """Return why the nodes of this process take no jobs; of healthy ones, that they are drained."""

@@ -108,6 +108,7 @@ class JobBody(ResponseModel):
                     "maxFailures": 3,
                     "node": "simulator",
                     "worker": "host-1",
+                    "simulated": True,
                     "reason": None,
                     "cancelRequested": False,
                     "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
@@ -151,6 +152,7 @@ class JobBody(ResponseModel):
     max_failures: int
     node: str | None
     worker: str | None
+    simulated: bool = Field(description="The pictures are drawn by the simulator, not by a model.")
     reason: str | None = Field(description="Why the job was cancelled or waits for a retry.")
     cancel_requested: bool
     trace: str = Field(description="W3C trace context.")
@@ -248,6 +250,7 @@ def job_body(
         "maxFailures": job.max_failures,
         "node": job.node,
         "worker": job.worker,
+        "simulated": job.simulated,
         "reason": job.reason,
         "cancelRequested": job.cancel_requested_at is not None,
         "trace": job.trace,

@@ -2,18 +2,27 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
+from imagemill.domain.air import Air as AirName
 from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.http import Whole, json_response, one_of
+from imagemill.web.http import Real, Whole, json_response, one_of
 from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.routing import ContractRoute, RequestModel, ResponseModel, immutable
 
@@ -75,6 +84,18 @@ class ResourceFields(RequestModel):
     can_generate: bool | None = None
     published_at: Word | None = None
     trained_words: list[Word] | None = Field(None, max_length=100)
+    resource_name: Word | None = None
+    check_permission: bool | None = None
+    requires_authorization: bool | None = None
+    popularity_rank: Real | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    is_featured: bool | None = None
+    has_mature_content_restriction: bool | None = None
+    has_nsfw_content_restriction: bool | None = Field(None, alias="hasNSFWContentRestriction")
+
+
+READ_ONLY = ("path", "createdAt", "updatedAt")
+"""Fields of an answer that are made here. They are accepted, so that an answer can be sent back, and ignored.
+"""
 
 
 class ResourceBody(ResourceFields):
@@ -85,6 +106,13 @@ class ResourceBody(ResourceFields):
     )
 
     air: str = Field(max_length=512, description="`urn:air:{ecosystem}:{type}:{source}:{id}@{version}`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in cast("dict[str, Any]", given).items() if name not in READ_ONLY}
 
 
 class ResourceChange(ResourceFields):
@@ -112,10 +140,13 @@ class ResourceInfo(ResponseModel):
                     "hashes": {},
                     "downloadUrls": [],
                     "checkPermission": False,
+                    "requiresAuthorization": False,
+                    "popularityRank": None,
+                    "isFeatured": False,
                     "canGenerate": True,
                     "fileFormat": "unknown",
                     "fileName": None,
-                    "path": None,
+                    "path": "lora/sdxl/civitai/300001/400001.safetensors",
                     "hasMatureContentRestriction": False,
                     "hasNSFWContentRestriction": False,
                     "nsfw": False,
@@ -140,6 +171,9 @@ class ResourceInfo(ResponseModel):
     hashes: Hashes
     download_urls: list[str]
     check_permission: bool
+    requires_authorization: bool
+    popularity_rank: float | None
+    is_featured: bool
     can_generate: bool
     file_format: str
     file_name: str | None
@@ -169,18 +203,21 @@ def resource_info(resource: Resource) -> dict[str, Any]:
         "type": body.get("type") or resource.air.type or "other",
         "modelName": body.get("modelName"),
         "versionName": body.get("versionName"),
-        "resourceName": body.get("modelName"),
+        "resourceName": body.get("resourceName") or body.get("modelName"),
         "description": body.get("description"),
         "size": body.get("size", 0),
         "hashes": body.get("hashes", {}),
         "downloadUrls": body.get("downloadUrls", []),
-        "checkPermission": False,
+        "checkPermission": body.get("checkPermission", False),
+        "requiresAuthorization": body.get("requiresAuthorization", False),
+        "popularityRank": body.get("popularityRank"),
+        "isFeatured": body.get("isFeatured", False),
         "canGenerate": body.get("canGenerate", True),
         "fileFormat": body.get("fileFormat", "unknown"),
         "fileName": body.get("fileName"),
         "path": resource.path,
-        "hasMatureContentRestriction": False,
-        "hasNSFWContentRestriction": False,
+        "hasMatureContentRestriction": body.get("hasMatureContentRestriction", False),
+        "hasNSFWContentRestriction": body.get("hasNSFWContentRestriction", False),
         "nsfw": body.get("nsfw", False),
         "allowCommercialUse": body.get("allowCommercialUse"),
         "tags": body.get("tags", []),
@@ -209,10 +246,16 @@ async def list_resources(
     return json_response({"page": page, "limit": limit, "total": total, "items": items})
 
 
-@router.post("", summary="Register a model", status_code=201, response_model=ResourceInfo)
+@router.post(
+    "",
+    summary="Register a model",
+    status_code=201,
+    response_model=ResourceInfo,
+    responses={200: {"model": ResourceInfo, "description": "It was registered with these fields before."}},
+)
 async def add_resource(services: ServicesDep, body: ResourceBody) -> Response:
-    added = await asyncio.to_thread(services.registry.add, _resource(body))
-    return json_response(resource_info(added), 201)
+    resource, is_new = await asyncio.to_thread(services.registry.register, _resource(body))
+    return json_response(resource_info(resource), 201 if is_new else 200)
 
 
 @router.get("/{air:path}", summary="Read a model", response_model=ResourceInfo)
@@ -231,6 +274,7 @@ async def replace_resource(services: ServicesDep, air: Air, body: ResourceBody) 
 @router.patch("/{air:path}", summary="Change fields of a model", response_model=ResourceInfo)
 async def change_resource(services: ServicesDep, air: Air, body: ResourceChange) -> Response:
     there = await _find(services, air)
+    _check_type(there.air, body.type)
     fields = body.model_dump(by_alias=True, exclude_unset=True, mode="json")
     # null puts a field back to its default.
     kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
@@ -254,6 +298,12 @@ async def _find(services: Services, air: str) -> Resource:
     return await asyncio.to_thread(services.registry.get, air)
 
 
+def _check_type(air: AirName, given: str | None) -> None:
+    """Raise `InvalidInput` for a type that contradicts the AIR."""
+    if given is not None and air.type is not None and given.lower() != air.type:
+        raise InvalidInput.at("type", f"is {given!r}, but the AIR is of a {air.type}; leave the type out")
+
+
 def _resource(body: ResourceBody) -> Resource:
     try:
         air = parse(body.air)
@@ -261,6 +311,10 @@ def _resource(body: ResourceBody) -> Resource:
         raise InvalidInput.at("air", str(error)) from error
     if not air.version and air.source.lower() == "civitai":
         raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
+    if not air.type or not air.ecosystem:
+        lacks = "type" if air.ecosystem or air.type else "ecosystem and no type"
+        raise InvalidInput.at("air", f"{body.air} names no {lacks}; write the whole AIR, such as {_AIR}")
+    _check_type(air, body.type)
     fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})
     return Resource(air, fields)
 

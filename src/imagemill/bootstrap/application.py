@@ -24,14 +24,15 @@ from imagemill.config import Settings
 from imagemill.credits.provider_calls import PaidCallRecorder
 from imagemill.credits.service import CreditService
 from imagemill.db.group_commit import CommitSummary
-from imagemill.dispatch.base import Dispatcher, Offers
+from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.jobs.attempt import Preparation
+from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
-from imagemill.jobs.leadership import LeaderElection, ProcessLock
+from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory, WorkerPresence
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
@@ -118,6 +119,7 @@ class Application:
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
         self.leader = LeaderElection(self.stores.leases, self.process_lock, lease_s=settings.leader_lease_s)
+        self.presence = WorkerPresence(self.stores.leases, self.process_lock.worker, self.roles.queues)
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
@@ -153,6 +155,7 @@ class Application:
             self.callbacks.start()
             self.webhooks.start()
         if self.roles.worker:
+            self.presence.start()
             self.dispatcher.start()
 
     def drain(self) -> None:
@@ -175,6 +178,7 @@ class Application:
     def close(self) -> None:
         """Drain, end deliveries and close all resources."""
         self.drain()
+        self.presence.close()
         self.dispatcher.close()
         self.sweeper.close()
         self.callbacks.close()
@@ -394,10 +398,22 @@ class Application:
             recipes=self.recipes,
             backends=self.backends,
             offers=self.offers.all,
+            capacity=self._capacity(),
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
             secret=partial(build.secret, settings),
+        )
+
+    def _capacity(self) -> Capacity:
+        """Return the reporter of what can run. Its own roles a process need not read in the database."""
+        known, roles = WorkerDirectory(self.stores.leases, self.process_lock), self.roles
+        return Capacity(
+            self.backends,
+            {recipe.queue for recipe in self.recipes.values()},
+            (lambda: [None]) if roles.worker and roles.queues is None else known.workers,
+            lambda chosen, queue: bool(served_queues(frozenset({queue}), chosen)),
+            (lambda: True) if roles.scheduler else known.has_scheduler,
         )
 
     def settings_group(self, name: str) -> Any:

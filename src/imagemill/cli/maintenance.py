@@ -6,6 +6,7 @@ import typer
 
 from imagemill.cli.client import ApiError, Client
 from imagemill.cli.output import (
+    DEGRADED,
     REFUSED,
     TOKEN,
     DataDir,
@@ -27,7 +28,11 @@ def health(
     url: Url = None,
     token: Token = TOKEN,
 ) -> None:
-    """Show the health of a server. The exit status is 0 if the server reports ok."""
+    """Show the health of a server.
+
+    The exit status is 0 if all is well, 3 if the server is degraded, so that jobs wait, and 1 if a part of it
+    does not work.
+    """
     out = Printer(as_json)
     if generator:
         _check_generators(out)
@@ -43,7 +48,9 @@ def health(
             out.json(report)
         else:
             _print_health(out, client.url, report)
-    raise typer.Exit(0 if report.get("ok") else REFUSED)
+    if not report.get("ok"):
+        raise typer.Exit(REFUSED)
+    raise typer.Exit(DEGRADED if report.get("status") == "degraded" else 0)
 
 
 def _check_generators(out: Printer) -> None:
@@ -84,7 +91,12 @@ def _print_health(out: Printer, url: str, report: dict[str, Any]) -> None:
     def print_line(name: str, value: str, level: str) -> None:
         out.say(Text.assemble(mark_level(level), f"{name:<10}", value))
 
-    print_line("server", url, "ok" if report.get("ok") else "error")
+    state = str(report.get("status", "ok" if report.get("ok") else "failing"))
+    print_line("server", f"{url} is {state}", {"ok": "ok", "degraded": "warning"}.get(state, "error"))
+    for problem in report.get("problems", ()):
+        print_line("problem", problem, "warning")
+    if report.get("simulated"):
+        print_line("pictures", "are drawn by the simulator, not by a model", "ok")
     for name in ("database", "blobs"):
         state = str(report.get(name, "unknown"))
         print_line(name, state, "ok" if state == "ok" else "error")

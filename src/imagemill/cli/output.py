@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 REFUSED = 1
 """Exit status: the server refused the request, or the job or check failed."""
+DEGRADED = 3
+"""Exit status of `imagemill health`: the server works, but jobs wait."""
 UNUSABLE = 2
 """Exit status: wrong options or settings, or no server answers."""
 

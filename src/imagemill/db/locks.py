@@ -49,6 +49,11 @@ class LeaderLeases:
 
     def __init__(self, database: Database) -> None:
         self._write = database.write
+        self._read = database.read
+
+    def holders(self, prefix: str, now: int) -> dict[str, str]:
+        """Return role -> holder for the roles of this prefix whose leases have not ended."""
+        return self._read(read_holders, prefix, now)
 
     def acquire(self, request: AcquireRole) -> str:
         """Return the holder of the role after the request."""
@@ -75,6 +80,13 @@ def _acquire(tx: Tx, request: AcquireRole) -> str:
         )
     )
     return tx.conn.execute(sa.select(_leaders.holder).where(_leaders.office == request.role)).scalar_one()
+
+
+def read_holders(conn: sa.Connection, prefix: str, now: int) -> dict[str, str]:
+    query = sa.select(_leaders.office, _leaders.holder).where(
+        _leaders.office.startswith(prefix, autoescape=True), _leaders.until >= now
+    )
+    return {row.office: row.holder for row in conn.execute(query)}
 
 
 def release_role(tx: Tx, requests: Sequence[ReleaseRole]) -> list[None]:

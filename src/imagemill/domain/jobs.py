@@ -46,6 +46,9 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.EXPIRED: frozenset(),
 }
 
+SIMULATOR = "simulator"
+"""The name of the backend whose pictures are drawn without a model."""
+
 TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 OPEN = frozenset(JobStatus) - TERMINAL
 IDLE = frozenset({JobStatus.WAITING, JobStatus.QUEUED})
@@ -150,6 +153,11 @@ class Job:
     expires_at: int
     last_seq: int
     """Sequence number of the job's latest event."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its latest attempt is drawn without a model."""
+        return self.backend == SIMULATOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.graph import file_inputs
 from imagemill.graphs.model_files import ENCODER_TYPES, find_installed_controlnet, has_companions
 
-_NETWORK_KINDS = {
+NETWORK_KINDS = {
     **dict.fromkeys(LORA_TYPES, "lora"),
     **dict.fromkeys(ENCODER_TYPES, "text_encoder"),
     "vae": "vae",
@@ -69,9 +69,9 @@ def _requirements_of_graph(work: GraphSpec) -> list[Requirement]:
 
 
 def _requirements_of_spec(spec: ImageSpec) -> list[Requirement]:
-    known = [network for network in spec.networks if network.type in _NETWORK_KINDS]
+    known = [network for network in spec.networks if network.type in NETWORK_KINDS]
     needs = [Requirement("checkpoint", spec.model_path)]
-    needs += [Requirement(_NETWORK_KINDS[network.type], network.path or network.air) for network in known]
+    needs += [Requirement(NETWORK_KINDS[network.type], network.path or network.air) for network in known]
     needs += [_control_requirement(control, spec.family) for control in spec.controls]
     if spec.upscale is not None:
         needs.append(Requirement("upscaler", spec.upscale.model_path))

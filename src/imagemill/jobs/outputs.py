@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, RenderControl
@@ -118,6 +118,8 @@ def keep(
     seen = examination or OutputChecks()
     inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
     begin = time.perf_counter()
+    if claim.job.simulated and plan.parameters:
+        plan = replace(plan, parameters=f"{plan.parameters}, Simulated: yes")
     with pictures.PIXEL_WORK:
         ready = [
             _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
@@ -146,7 +148,9 @@ def _transformed(
         return [ready]
     started_at = job.started_at or now_us()
     model = plan.work.model if isinstance(plan.work, ImageSpec) else ""
-    context = TransformContext(job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner))
+    context = TransformContext(
+        job.id, job.attempt, started_at, ready.seed, model, owner_hash(job.owner), job.simulated
+    )
     try:
         made = seen.transform(transform, ready.data, context)
     except InvalidImage as error:

@@ -1,6 +1,7 @@
 """Metadata of generated pictures: EXIF, XMP, and the mark that says a picture is generated.
 
-The mark is IPTC's digital source type ``trainedAlgorithmicMedia``.
+The mark is IPTC's digital source type ``trainedAlgorithmicMedia``; for a picture of the simulator, which no
+model made, ``algorithmicMedia``.
 """
 
 import json
@@ -17,6 +18,7 @@ Metadata = Literal["full", "anonymous", "none"]
 
 SOFTWARE = "Imagemill"
 AI_MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+DRAWN_MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
 NAMESPACE = "urn:imagemill:labels:1"
 """XML namespace of the properties that no standard defines."""
 
@@ -38,6 +40,7 @@ class ImageMetadata:
     job_id: str = ""
     model: str = ""
     seed: int | None = None
+    simulated: bool = False
 
     @property
     def time(self) -> datetime:
@@ -49,7 +52,7 @@ def redacted(meta: ImageMetadata, metadata: Metadata) -> ImageMetadata | None:
     ``none``."""
     if metadata == "none":
         return None
-    return meta if metadata == "full" else ImageMetadata(meta.made_at)
+    return meta if metadata == "full" else ImageMetadata(meta.made_at, simulated=meta.simulated)
 
 
 def exif(meta: ImageMetadata) -> bytes:
@@ -99,30 +102,35 @@ def _null_terminated(text: str) -> bytes:
     return _utf8(text.replace("\0", "")) + b"\0"
 
 
-def _parameters(meta: ImageMetadata) -> dict[str, str | int]:
+def _parameters(meta: ImageMetadata) -> dict[str, str | int | bool]:
     parameters = {
         "prompt": meta.prompt,
         "character": meta.character,
         "seed": meta.seed,
         "model": meta.model,
         "job": meta.job_id,
+        "simulated": meta.simulated,
     }
-    return {name: value for name, value in parameters.items() if value not in ("", None)}
+    # Compared by identity, as a seed of 0 equals False.
+    return {
+        name: value for name, value in parameters.items() if value is not False and value not in ("", None)
+    }
 
 
 def xmp(meta: ImageMetadata) -> bytes:
     """An XMP packet."""
     time = meta.time.strftime("%Y-%m-%dT%H:%M:%SZ")
     properties = [
-        _property("Iptc4xmpExt:DigitalSourceType", AI_MARK),
+        _property("Iptc4xmpExt:DigitalSourceType", DRAWN_MARK if meta.simulated else AI_MARK),
         _property("xmp:CreatorTool", SOFTWARE),
         _property("xmp:CreateDate", time),
-        _property("Iptc4xmpExt:AISystemUsed", meta.model),
+        _property("Iptc4xmpExt:AISystemUsed", "" if meta.simulated else meta.model),
         _property("Iptc4xmpExt:AIPromptInformation", meta.prompt),
         _property("imagemill:Character", meta.character),
         _property("imagemill:Seed", "" if meta.seed is None else str(meta.seed)),
         _property("imagemill:Model", meta.model),
         _property("imagemill:Job", meta.job_id),
+        _property("imagemill:Simulated", "true" if meta.simulated else ""),
     ]
     if meta.prompt:
         text = f'<rdf:Alt><rdf:li xml:lang="x-default">{_text(meta.prompt)}</rdf:li></rdf:Alt>'

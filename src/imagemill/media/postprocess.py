@@ -71,6 +71,7 @@ class PostProcess:
                 context.job_id,
                 context.model,
                 context.seed,
+                context.simulated,
             ),
             self.metadata,
         )

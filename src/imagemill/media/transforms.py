@@ -29,6 +29,8 @@ class TransformContext:
     """The checkpoint's AIR; empty if there is none."""
     owner_hash: str
     """Identifies the owner in keys of files."""
+    simulated: bool = False
+    """Whether the picture was drawn without a model, which its metadata must not claim."""
 
     @property
     def ms(self) -> int:

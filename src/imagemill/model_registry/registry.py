@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from imagemill.db.database import WriteMode
-from imagemill.domain.air import Air, InvalidAir, Resource, parse, short_version
+from imagemill.domain.air import EXAMPLE, Air, InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.model_registry.store import ResourceStore
@@ -39,8 +39,15 @@ class Registry:
             if short_version(air):
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
             parsed = _parse(path, air)
-            if kind == "checkpoint" or self._strict or not self._is_available(parsed.key):
+            if not parsed.ecosystem or not parsed.type:
+                raise InvalidInput.at(
+                    path, f"no registered model is {air}; write its whole AIR, such as {EXAMPLE}, or {REMEDY}"
+                )
+            if kind == "checkpoint":
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
+            if self._strict or not self._is_available(parsed.key):
+                mild = "; IMAGEMILL_RESOURCES__STRICT=false accepts it without" if self._strict else ""
+                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}{mild}")
             return Resource(parsed)
         if kind == "checkpoint" and resource.air.type not in (None, "checkpoint", "model"):
             raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
@@ -54,7 +61,7 @@ class Registry:
         if cached and cached[0] > now:
             return cached[1]
         version = short_version(air)
-        resource = self._by_version(path, air, version) if version else self._store.get(_parse(path, air).key)
+        resource = self._by_version(path, air, version) if version else self._by_air(path, air)
         if resource is not None:
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
@@ -83,6 +90,24 @@ class Registry:
     def add(self, resource: Resource) -> Resource:
         """Add a resource. Raises `Conflict` when it exists."""
         return self._put(resource, WriteMode.CREATE)
+
+    def register(self, resource: Resource) -> tuple[Resource, bool]:
+        """Add a resource; return the stored one, and whether anything was written.
+
+        One that is there with every given field is no conflict, as a client may register its models at each
+        start; and the fields complete an unchanged one of `SEED`. Raises `Conflict` for other fields.
+        """
+        try:
+            return self.add(resource), True
+        except Conflict:
+            there = self._store.get(resource.air.key)
+            if there is None:
+                raise
+            if resource.body.items() <= there.body.items():
+                return there, False
+            if there.body != _SEED_BODIES.get(there.air.key):
+                raise
+            return self.replace(Resource(resource.air, {**there.body, **resource.body})), True
 
     def replace(self, resource: Resource) -> Resource:
         """Replace a resource. Raises `NotFound` for an unknown one."""
@@ -113,12 +138,35 @@ class Registry:
             self._cache.clear()
         return replace(stored, created_at=stored.created_at or now, updated_at=now)
 
+    def _by_air(self, path: str, air: str) -> Resource | None:
+        """Return the resource of an AIR. One of Civitai's is also found without its ecosystem and type, and
+        with the format of its file."""
+        named = _parse(path, air)
+        exact = self._store.get(named.key)
+        if exact is not None or named.version is None or short_version(named.short) is None:
+            return exact
+        of_version = self._store.by_version(named.version)
+        return self._only(path, air, [each for each in of_version if _fits(named, each.air)])
+
     def _by_version(self, path: str, air: str, version: str) -> Resource | None:
-        found = self._store.by_version(version)
+        return self._only(path, air, self._store.by_version(version))
+
+    def _only(self, path: str, air: str, found: Sequence[Resource]) -> Resource | None:
         if len(found) > 1:
             names = ", ".join(str(resource.air) for resource in found)
             raise InvalidInput.at(path, f"{air} may mean {names}; write the whole AIR")
         return found[0] if found else None
+
+
+def _fits(named: Air, air: Air) -> bool:
+    """Whether an AIR names another one, or leaves parts of it out."""
+    return (
+        named.id.lower() == air.id.lower()
+        and (named.ecosystem is None or named.family == air.family)
+        and named.type in (None, air.type)
+        and (named.file_id is None or air.file_id in (None, named.file_id))
+        and (named.format is None or air.format is None or named.format.lower() == air.format.lower())
+    )
 
 
 def _parse(path: str, air: str) -> Air:
@@ -159,3 +207,4 @@ SEED = (
         fileName="flux1-schnell.safetensors",
     ),
 )
+_SEED_BODIES = {resource.air.key: resource.body for resource in SEED}

@@ -1,5 +1,6 @@
 """The recipe ``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -102,6 +103,7 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
         _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]")
         for network in input_.networks
     ]
+    _refuse_repeats(input_.networks, networks, path)
     if input_.mask and not input_.image:
         raise InvalidInput.at(f"{path}mask", "needs `image`: the picture it is the mask of")
     usual = _FLUX_DEFAULTS if checkpoint.air.family == "flux1" else {}
@@ -130,6 +132,18 @@ def _complete_network(network: NetworkInput, resolver: ResourceResolver, path: s
     resource = resolver.resource(path, network.air)
     kind = network.type or resource.air.type or "lora"
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
+
+
+def _refuse_repeats(given: Sequence[NetworkInput], completed: Sequence[NetworkInput], path: str) -> None:
+    """Raise `InvalidInput` for a network that is there twice, perhaps under two names."""
+    seen: dict[str, str] = {}
+    for named, network in zip(given, completed, strict=True):
+        if network.air in seen:
+            raise InvalidInput.at(
+                f"{path}additionalNetworks[{named.air!r}]",
+                f"is there twice, also as {seen[network.air]}; name it once, with one strength",
+            )
+        seen[network.air] = named.air
 
 
 def _complete_control(control: ControlInput, resolver: ResourceResolver, path: str) -> ControlInput:

@@ -1,24 +1,30 @@
 """From v1 job templates to job requests."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from imagemill.dialects.civitai_v1.schemas import (
+    ADAPTERS,
+    ALL_FIELDS,
     NETWORK_TYPES,
     PROVIDERS,
     TEMPLATES,
+    TYPE_NAMES,
     ComfyParams,
     ComfyTemplate,
     ControlNet,
     Template,
     TextToImageTemplate,
 )
-from imagemill.domain.air import EXAMPLE
+from imagemill.domain.air import EXAMPLE, InvalidAir, parse
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
+from imagemill.domain.scheduling import PRIORITY_BOUND
+from imagemill.graphs import graph as graphs
+from imagemill.graphs.errors import InvalidGraph
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
 from imagemill.net.guarded_client import UrlGuard
@@ -27,6 +33,9 @@ from imagemill.web.problems import field_errors, suggestion
 _MOST_PICTURES = 10_000
 """The most pictures of a request; one for more is refused before a list of them is made."""
 _DEFAULT_STEPS = 30
+_MOST_WARNINGS = 20
+_MARK = "\N{BLACK SQUARE}"
+"""A value that no graph has, to find out whether a variable is used."""
 _LONGEST_LIFE_S = 10 * 365 * 86_400
 """Ten years in seconds: much later times cannot be written as a date."""
 
@@ -49,17 +58,32 @@ def templates(body: Any) -> list[tuple[str, Template]]:
 
 def _template(value: Any, path: str) -> Template:
     if not isinstance(value, dict):
-        raise InvalidInput.at(path, "must be an object with a $type")
-    kind = value.get("$type")
-    model = TEMPLATES.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        shown = repr(kind)[:60] if kind is not None else "missing"
-        at = f"{path}.$type" if path else "$type"
-        raise InvalidInput.at(at, f"is {shown}{suggestion(str(kind), TEMPLATES)}")
+        raise InvalidInput.at(path, "must be an object: a job template")
+    given = cast("dict[str, Any]", value)
+    kind = _type_of(given, path)
+    model = TEMPLATES[kind]
+    fields = {name: each for name, each in given.items() if name != "type"} | {"$type": kind}
     try:
-        return model.model_validate(value)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise InvalidInput(field_errors(error, model, path)) from error
+
+
+def _type_of(value: Mapping[str, Any], path: str) -> str:
+    """Return the ``$type`` of a template, which older clients write as ``type``, in any case, or leave out.
+
+    A template without one is a text-to-image job, or a graph if it has a workflow.
+    """
+    name = "$type" if value.get("$type") is not None else "type"
+    kind = value.get(name)
+    if kind is None:
+        params = value.get("params")
+        return "comfy" if isinstance(params, dict) and "workflow" in params else "textToImage"
+    known = TYPE_NAMES.get(kind.lower().replace("_", "")) if isinstance(kind, str) else None
+    if known is None:
+        at = f"{path}.{name}" if path else name
+        raise InvalidInput.at(at, f"is {repr(kind)[:60]}{suggestion(str(kind), TEMPLATES)}")
+    return known
 
 
 def _check_names(found: Sequence[tuple[str, Template]]) -> None:
@@ -117,14 +141,14 @@ def _common(path: str, template: Template, guard: UrlGuard, backends: Sequence[s
     return {
         "name": template.name,
         "after": tuple(dict.fromkeys(template.dependencies or ())),
-        "priority": template.priority or 0,
+        "priority": max(-PRIORITY_BOUND, min(PRIORITY_BOUND, template.priority or 0)),
         "timeout_s": template.timeout,
         "max_failures": None if template.retries is None else template.retries + 1,
         "expires_at": expires_at,
         "properties": template.properties or {},
         "callback_url": template.callback_url,
         "backends": _backends(path, template, backends),
-        "client": _client(template),
+        "client": _client(path, template),
     }
 
 
@@ -147,9 +171,10 @@ def _backends(path: str, template: Template, backends: Sequence[str]) -> tuple[s
     return tuple(chosen)
 
 
-def _client(template: Template) -> dict[str, Any]:
-    """Return the fields that only the detailed view needs."""
-    client: dict[str, Any] = {}
+def _client(path: str, template: Template) -> dict[str, Any]:
+    """Return the fields that only the answers need."""
+    warnings = _warnings(path, template)
+    client: dict[str, Any] = {"warnings": warnings} if warnings else {}
     if isinstance(template, TextToImageTemplate) and template.base_model:
         client["baseModel"] = template.base_model[:64]
     if isinstance(template, TextToImageTemplate) and template.control_nets:
@@ -157,6 +182,33 @@ def _client(template: Template) -> dict[str, Any]:
             control.model_dump(by_alias=True, exclude_none=True) for control in template.control_nets
         ]
     return client
+
+
+def _warnings(path: str, template: Template) -> list[str]:
+    """Return a sentence for each part of a template that has no effect."""
+    found = [
+        f"{path}{name[:40]}: is not a field of this job and is ignored"
+        + suggestion(name, ALL_FIELDS[template.type])
+        for name in list(template.model_extra or ())[:_MOST_WARNINGS]
+    ]
+    if template.priority is not None and abs(template.priority) > PRIORITY_BOUND:
+        found.append(
+            f"{path}priority: is outside {-PRIORITY_BOUND} to {PRIORITY_BOUND}; the nearest of them is used"
+        )
+    if isinstance(template, TextToImageTemplate):
+        found += [
+            f"{path}controlNets[{index}]: has no imageUrl and no blobKey, so it has no effect"
+            for index, control in enumerate(template.control_nets or ())
+            if not control.image_url and not control.blob_key
+        ]
+    if isinstance(template, ComfyTemplate) and template.params.workflow is not None:
+        used = _used(template.params, template.params.workflow)
+        found += [
+            f"{path}params.{name[:40]}: has no effect, as no text of the workflow contains {{{name[:40]}}}"
+            for name in list(_extra(template.params))[:_MOST_WARNINGS]
+            if name not in used
+        ]
+    return found
 
 
 def _control(path: str, control: ControlNet, steps: int | None) -> dict[str, Any]:
@@ -211,10 +263,13 @@ def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
     for key, network in (template.additional_networks or {}).items():
         if not key and network.id is None:
             raise InvalidInput.at(f"{path}additionalNetworks['']", f"must be named by its AIR, as {EXAMPLE}")
+        air = network.id or key
+        kind = NETWORK_TYPES.get(network.type or "")
+        _check_network(f"{path}additionalNetworks[{key!r}]", air, kind)
         networks.append(
             {
-                "air": network.id or key,
-                "type": NETWORK_TYPES.get(network.type or ""),
+                "air": air,
+                "type": kind,
                 "strength": 1.0 if network.strength is None else network.strength,
                 "trigger_word": network.trigger_word,
             }
@@ -222,22 +277,53 @@ def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
     return networks
 
 
+def _check_network(path: str, air: str, kind: str | None) -> None:
+    """Raise `InvalidInput` for a type that contradicts the AIR, and for a model that is no network."""
+    try:
+        named = parse(air).type
+    except InvalidAir:
+        named = None  # a short form, a file name, or an error that the recipe reports
+    for found, at, words in ((kind, f"{path}.type", "is"), (named, path, "is the AIR of a")):
+        if found in ("checkpoint", "controlnet"):
+            instead = "`model`" if found == "checkpoint" else "`controlNets`"
+            raise InvalidInput.at(
+                at, f"{words} {found}, which has no effect as an additional network; write it as {instead}"
+            )
+    same = kind == named or {kind, named} <= ADAPTERS
+    if kind is not None and named in NETWORK_TYPES.values() and not same:
+        raise InvalidInput.at(f"{path}.type", f"is {kind}, but {air[:200]} is a {named}; leave the type out")
+
+
 def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
     params = template.params
     graph = params.workflow
+    seed, variables = params.seed, dict[str, Any]()
     if graph is None:
         # `params` may be the graph itself.
         graph = dict(params.model_extra or {})
         if not graph:
             raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
-    variables = {} if params.workflow is None else _variables(params)
+    else:
+        used = _used(params, graph)
+        variables = {name: value for name, value in _extra(params).items() if name in used}
+        seed = variables.pop("seed", None)
     return [
-        {"graph": graph, "seed": _seed(params.seed, index), "variables": variables, "number": index}
+        {"graph": graph, "seed": _seed(seed, index), "variables": variables, "number": index}
         for index in range(template.quantity)
     ]
 
 
-def _variables(params: ComfyParams) -> dict[str, Any]:
-    """Return the plain values beside the graph, which replace ``{words}`` in it."""
-    extra = params.model_extra or {}
-    return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}
+def _extra(params: ComfyParams) -> dict[str, Any]:
+    """Return the values beside the graph. They replace ``{words}`` in it."""
+    extra = {name: value for name, value in (params.model_extra or {}).items() if value is not None}
+    return extra if params.seed is None else {**extra, "seed": params.seed}
+
+
+def _used(params: ComfyParams, workflow: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the values beside the graph that some text of it contains as ``{name}``."""
+    plain = {name: value for name, value in _extra(params).items() if isinstance(value, (str, int, float))}
+    try:
+        graph = graphs.normalise(workflow)
+    except InvalidGraph:
+        return frozenset(plain)  # the recipe refuses the graph, with a better message
+    return frozenset(name for name in plain if graphs.substitute(graph, {name: _MARK}) != graph)

@@ -32,6 +32,14 @@ class ResponseOptions:
     result: Literal["object", "array"]
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedPosition:
+    preceding: int
+    """The number of jobs before it."""
+    available: bool
+    """Whether some slot can take it now."""
+
+
 def date_time(instant_us: int) -> str:
     """Return ``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
     return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
@@ -48,9 +56,14 @@ def time_span(microseconds: int) -> str:
 
 
 def job_status(
-    view: View, shape: ResponseOptions, base_url: str, *, preceding: int | None = None, detailed: bool = False
+    view: View,
+    shape: ResponseOptions,
+    base_url: str,
+    *,
+    position: QueuedPosition | None = None,
+    detailed: bool = False,
 ) -> dict[str, Any]:
-    """Return the status of a job. ``preceding``: the number of jobs ahead of it, if known."""
+    """Return the status of a job. ``position``: that of a queued job, if known."""
     job = view.job
     status: dict[str, Any] = {
         "jobId": job.id,
@@ -61,23 +74,43 @@ def job_status(
         "scheduled": not job.status.is_terminal,
     }
     if not job.status.is_terminal:
-        status["serviceProviders"] = _providers(job, preceding)
+        status["serviceProviders"] = _providers(job, position)
+    if len(view.artifacts) > 1 and shape.result == "object":
+        status["results"] = _entries(job, view.artifacts, shape, base_url)
+    if job.client.get("warnings"):
+        status["warnings"] = job.client["warnings"]
     if detailed:
         status["job"] = _detail(job)
     return status
 
 
-def _providers(job: Job, preceding: int | None) -> dict[str, Any]:
-    if job.status is not JobStatus.QUEUED or preceding is None:
+def _providers(job: Job, position: QueuedPosition | None) -> dict[str, Any]:
+    if job.status is not JobStatus.QUEUED or position is None:
         return {}
-    return {SERVICE: {"support": "Available", "queuePosition": {"precedingJobs": preceding}}}
+    support = "Available" if position.available else "Unavailable"
+    return {SERVICE: {"support": support, "queuePosition": {"precedingJobs": position.preceding}}}
 
 
 def _result(job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str) -> Any:
-    entries = [_available(job, artifact, shape, base_url) for artifact in artifacts]
+    """Return the first file as an object, with the number of all when there are several, or all as an array.
+
+    The published clients read ``result.blobUrl``, and a job of theirs makes one picture.
+    """
+    entries = _entries(job, artifacts, shape, base_url)
     if not entries:
         entries = [{"blobKey": artifact_id(job.id, 0), "available": False}]
-    return entries[0] if shape.result == "object" else entries
+    if shape.result == "array":
+        return entries
+    if len(entries) == 1:
+        return entries[0]
+    hint = f"this is the first of {len(entries)} files; `results` lists all of them"
+    return entries[0] | {"count": len(entries), "hint": hint}
+
+
+def _entries(
+    job: Job, artifacts: tuple[Artifact, ...], shape: ResponseOptions, base_url: str
+) -> list[dict[str, Any]]:
+    return [_available(job, artifact, shape, base_url) for artifact in artifacts]
 
 
 def _available(job: Job, artifact: Artifact, shape: ResponseOptions, base_url: str) -> dict[str, Any]:
@@ -213,7 +246,7 @@ def _image_detail(job: Job) -> dict[str, Any]:
     input_ = job.input
     networks = input_.get("networks", ())
     return {
-        "baseModel": job.client.get("baseModel") or _BASE_MODELS.get(_ecosystem(job), _ecosystem(job)),
+        "baseModel": _BASE_MODELS.get(_ecosystem(job)) or _ecosystem(job) or job.client.get("baseModel", ""),
         "model": _short(input_["model"]),
         "slots": 1,
         "params": {

@@ -14,6 +14,7 @@ from imagemill.api.base import ApiModule, Services
 from imagemill.backends.base import Backend
 from imagemill.dialects.civitai_v1 import openapi, requests
 from imagemill.dialects.civitai_v1.responses import (
+    QueuedPosition,
     ResponseOptions,
     callback,
     date_time,
@@ -27,10 +28,14 @@ from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
+from imagemill.domain.scheduling import mismatch_reason
+from imagemill.graphs.requirements import NETWORK_KINDS, Requirement
+from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Annotate, Filter, View
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
+from imagemill.recipes.text_to_image import TextToImage, image_spec
 from imagemill.web.auth import caller
 from imagemill.web.http import (
     base_url,
@@ -281,14 +286,22 @@ class CivitaiJobRoutes:
             views = await self._services.views.load([job.id for job in jobs])
         base = base_url(request, self._public_url)
         queued = [view.job for view in views if view.job.status is JobStatus.QUEUED]
-        ahead = await asyncio.to_thread(self._preceding, queued) if queued else {}
+        ahead = await asyncio.to_thread(self._positions, queued) if queued else {}
         return [
-            job_status(view, self._shape, base, preceding=ahead.get(view.job.id), detailed=detailed)
+            job_status(view, self._shape, base, position=ahead.get(view.job.id), detailed=detailed)
             for view in views
         ]
 
-    def _preceding(self, jobs: Sequence[Job]) -> dict[str, int]:
-        return {job.id: self._services.jobs.preceding(job) for job in jobs}
+    def _positions(self, jobs: Sequence[Job]) -> dict[str, QueuedPosition]:
+        """Return the number of jobs before each, and whether some slot can take it now."""
+        store, offers = self._services.jobs, self._services.offers()
+        lanes = {job.lane: store.lane(job.lane) for job in jobs}
+        able = {
+            lane: not self._services.capacity.missing_worker(key.queue)
+            and any(mismatch_reason(offer, key) is None for offer in offers)
+            for lane, key in lanes.items()
+        }
+        return {job.id: QueuedPosition(store.preceding(job), able[job.lane]) for job in jobs}
 
 
 def _fresh(job: Job) -> View:
@@ -358,10 +371,13 @@ class CivitaiAccountRoutes:
         return json_response(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
 
     def _cover(self, air: str) -> dict[str, Any]:
-        resource = self._services.registry.find("model", air)
+        services = self._services
+        resource = services.registry.find("model", air)
         if resource is None:
             return {"availability": "Unsupported", "workers": 0}
-        workers = sum(_slots(backend, resource) for backend in self._services.backends.values())
+        queue = services.recipes["textToImage"].queue
+        runs = not services.capacity.missing_worker(queue)
+        workers = sum(_slots(backend, resource) for backend in services.backends.values()) if runs else 0
         return {"availability": "Available" if workers else "Unavailable", "workers": workers}
 
     async def consumption(self, request: Request) -> Response:
@@ -401,12 +417,17 @@ class CivitaiAccountRoutes:
 
 
 def _slots(backend: Backend, resource: Resource) -> int:
-    """Return the number of slots of healthy nodes that can use the resource."""
-    is_model = resource.air.type in (None, "checkpoint", "model")
+    """Return the number of slots that take jobs with the resource now, by the rules of a submission."""
+    air = resource.air
+    if air.type in (None, "checkpoint", "model"):
+        smallest = TextToImage.model_validate({"model": str(air), "model_path": resource.path})
+        if backend.unsupported_reason(image_spec(smallest)) is not None:
+            return 0
+        needs = air.key
+    else:
+        needs = Requirement(NETWORK_KINDS.get(air.type, air.type), resource.path).key
     return sum(
-        node.slots
-        for node in backend.nodes()
-        if node.healthy and (not is_model or node.available is None or resource.air.key in node.available)
+        node.slots for node in usable_nodes(backend) if node.available is None or needs in node.available
     )
 
 

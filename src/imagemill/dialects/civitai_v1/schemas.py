@@ -1,12 +1,12 @@
-"""The requests of v1. Unknown fields are refused inside ``params``, where they are typos, and ignored at the
-top level, where older clients have sent other fields."""
+"""The requests of v1. Unknown fields are refused inside ``params``, where they are typos, and answered with a
+warning at the top level, where older clients have sent other fields. A null counts as absent."""
 
 import math
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from imagemill.domain import images
@@ -20,6 +20,7 @@ NETWORK_TYPES = {
     "Lora": "lora",
     "Hypernetwork": "hypernet",
     "TextualInversion": "embedding",
+    "Embedding": "embedding",
     "Lycoris": "lycoris",
     "Checkpoint": "checkpoint",
     "Vae": "vae",
@@ -28,6 +29,8 @@ NETWORK_TYPES = {
     "DoRA": "dora",
 }
 """The names of v1 and our own, which are those of an AIR."""
+ADAPTERS = {"lora", "lycoris", "dora"}
+"""Types that nodes load in the same way, so that clients mix them up without harm."""
 PROVIDERS = (
     "Civitai",
     "OctoML",
@@ -68,7 +71,15 @@ def _priority(value: Any) -> Any:
         number = math.nan
     if math.isnan(number):
         raise ValueError("should be High, Normal, Low, a number, {value} or {min, max}")
-    return round(max(-PRIORITY_BOUND, min(PRIORITY_BOUND, number)))
+    # One more than the bound, so that the answer can say what was cut.
+    return round(max(-PRIORITY_BOUND - 1, min(PRIORITY_BOUND + 1, number)))
+
+
+def _absent_if_null(value: Any) -> Any:
+    """Drop the fields that are null, so that they have their defaults."""
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, each in cast("dict[str, Any]", value).items() if each is not None}
 
 
 def _timespan(value: Any) -> Any:
@@ -86,6 +97,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
     )
+
+    _nulls = model_validator(mode="before")(_absent_if_null)
 
 
 class Params(_Strict):
@@ -120,8 +133,10 @@ class Template(BaseModel):
     """The fields of every job template."""
 
     model_config = ConfigDict(
-        extra="ignore", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
+        extra="allow", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
     )
+
+    _nulls = model_validator(mode="before")(_absent_if_null)
 
     type: str = Field(alias="$type")
     name: str | None = Field(None, max_length=200)
@@ -160,6 +175,13 @@ class ComfyTemplate(Template):
 
 
 TEMPLATES: dict[str, type[Template]] = {"textToImage": TextToImageTemplate, "comfy": ComfyTemplate}
+TYPE_NAMES = {"texttoimage": "textToImage", "texttoimagev2": "textToImage", "comfy": "comfy"}
+"""``$type`` in small letters without underscores -> the name of ours."""
+ALL_FIELDS = {
+    kind: [field.alias or name for name, field in model.model_fields.items()]
+    for kind, model in TEMPLATES.items()
+}
+"""``$type`` -> the fields of its template, as clients write them."""
 
 
 class Taint(BaseModel):

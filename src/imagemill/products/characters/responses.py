@@ -134,6 +134,7 @@ class PictureStatus(ResponseModel):
         },
         failedReason=None,
         error=None,
+        simulated=False,
         createdAt="2026-01-31T12:00:00+00:00",
         finishedAt="2026-01-31T12:00:05+00:00",
     )
@@ -147,6 +148,7 @@ class PictureStatus(ResponseModel):
     result: PictureResult | None = Field(description="Null until the job is completed.")
     failed_reason: str | None
     error: PictureFailure | None
+    simulated: bool = Field(description="The picture is drawn by the simulator, not by a model.")
     created_at: datetime
     finished_at: datetime | None
 
@@ -196,10 +198,16 @@ class OpenPictures(ResponseModel):
 
 class CharacterHealth(ResponseModel):
     model_config = _example(
-        comfyui="healthy", queue={"waiting": 3, "active": 1}, timestamp="2026-01-31T12:00:00+00:00"
+        comfyui="healthy",
+        status="ok",
+        simulated=False,
+        queue={"waiting": 3, "active": 1},
+        timestamp="2026-01-31T12:00:00+00:00",
     )
 
     comfyui: Literal["healthy", "unhealthy"] = Field(description="Whether a node takes jobs.")
+    status: Literal["ok", "degraded"] = Field(description="That of `/health`; `degraded`: some jobs wait.")
+    simulated: bool = Field(description="Whether the simulator makes the pictures.")
     queue: OpenPictures | None = Field(description="The jobs of the caller; null without a key.")
     timestamp: datetime
 
@@ -287,6 +295,7 @@ def status_body(
         "result": result_body(view, image, links) if done else None,
         "failedReason": _reason(job),
         "error": _error(view),
+        "simulated": job.simulated,
         "createdAt": moment(job.created_at),
         "finishedAt": moment(job.finished_at),
     }

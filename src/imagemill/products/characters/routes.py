@@ -244,8 +244,8 @@ async def get_picture_status(request: Request, characters: CharactersDep, job_id
 async def get_character_health(request: Request, characters: CharactersDep) -> Response:
     """Without a key the answer has no number of jobs; with one it has the numbers of the caller's jobs."""
     services = characters.services
-    nodes = [node for backend in services.backends.values() for node in backend.nodes()]
-    healthy = any(node.healthy and not node.draining for node in nodes)
+    capacity = await asyncio.to_thread(services.capacity.report)
+    healthy = capacity.slots > 0
     found, queue = await optional_caller(request, services.access), None
     if found is not None:
         counts = await asyncio.to_thread(characters.store.open_counts, found.owner)
@@ -253,6 +253,8 @@ async def get_character_health(request: Request, characters: CharactersDep) -> R
         queue = {"waiting": sum(counts.values()), "active": active}
     body = {
         "comfyui": "healthy" if healthy else "unhealthy",
+        "status": capacity.status,
+        "simulated": capacity.simulated,
         "queue": queue,
         "timestamp": moment(now_us()),
     }

@@ -1,0 +1,120 @@
+"""Whether jobs can run now: the nodes that take jobs, the processes that run them, and what is wrong.
+
+All reports of health, and the coverage of models, are made from this.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from imagemill.backends.base import Backend, Node
+from imagemill.domain.jobs import SIMULATOR
+from imagemill.domain.scheduling import REMOTE
+
+Queues = frozenset[str] | None
+"""The queues a worker serves; None means all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityProblem:
+    """A reason why some jobs wait."""
+
+    text: str
+    public: str
+    """The same without names of machines, for callers that may not read nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityReport:
+    slots: int
+    """Slots of the nodes that take jobs."""
+    simulated: bool
+    """Whether the simulator is the only backend that takes jobs."""
+    problems: tuple[CapacityProblem, ...] = ()
+
+    @property
+    def status(self) -> Literal["ok", "degraded"]:
+        return "degraded" if self.problems else "ok"
+
+
+def usable_nodes(backend: Backend) -> list[Node]:
+    """Return the nodes that take jobs now. Those of a paused simulator are draining, so they do not count."""
+    return [node for node in backend.nodes() if node.healthy and not node.draining]
+
+
+class Capacity:
+    """Reports on the nodes that this process knows and on the processes that the database knows.
+
+    ``queues``: the queues of the recipes. ``workers``: returns the queues of each living worker process, and
+    ``serves`` whether one with these queues serves a queue. ``has_scheduler``: returns whether some process
+    sweeps and delivers.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        queues: Iterable[str],
+        workers: Callable[[], Sequence[Queues]],
+        serves: Callable[[Queues, str], bool],
+        has_scheduler: Callable[[], bool],
+    ) -> None:
+        self._backends = backends
+        self._queues = tuple(sorted(set(queues)))
+        self._workers = workers
+        self._serves = serves
+        self._has_scheduler = has_scheduler
+
+    def report(self) -> CapacityReport:
+        """Return what can run. Raises `StorageError` when the database does not answer."""
+        usable = [node for backend in self._backends.values() for node in usable_nodes(backend)]
+        problems = [*self._node_problems(usable), *self._process_problems()]
+        return CapacityReport(
+            slots=sum(node.slots for node in usable),
+            simulated=bool(usable) and all(node.backend == SIMULATOR for node in usable),
+            problems=tuple(problems),
+        )
+
+    def missing_worker(self, queue: str) -> str:
+        """Return why no process runs jobs of this queue, and the remedy; empty if one does."""
+        workers = self._workers()
+        if any(self._serves(served, queue) for served in workers):
+            return ""
+        if not workers:
+            return (
+                "no worker is running: start `imagemill worker`, or `imagemill serve` in place of the parts"
+            )
+        return f"no running worker serves the queue {queue}: start `imagemill worker --queues {queue}`"
+
+    def _node_problems(self, usable: Sequence[Node]) -> list[CapacityProblem]:
+        nodes = [node for backend in self._backends.values() for node in backend.nodes()]
+        ill = [node for node in nodes if not node.healthy]
+        found = [
+            CapacityProblem(node.problem or f"{node.name} is not healthy", "a node takes no jobs now")
+            for node in ill[:1]
+        ]
+        if len(ill) > 1:
+            texts = "; ".join(node.problem or f"{node.name} is not healthy" for node in ill)
+            found = [CapacityProblem(texts, f"{len(ill)} nodes take no jobs now")]
+        if not usable:
+            drained = [node.name for node in nodes if node.draining and node.backend != SIMULATOR]
+            why = f": {', '.join(drained)} is draining" if drained and not ill else ""
+            return [CapacityProblem(f"no node takes jobs{why}", "no node takes jobs"), *found]
+        if any(node.remote for node in usable):
+            return found
+        offered = frozenset[str]().union(*(node.queues for node in usable))
+        return found + [
+            CapacityProblem(f"no node serves the queue {queue}", f"no node serves the queue {queue}")
+            for queue in self._queues
+            if queue not in offered
+        ]
+
+    def _process_problems(self) -> list[CapacityProblem]:
+        missing = {self.missing_worker(queue) for queue in (*self._queues, *self._remote_queue())} - {""}
+        texts = sorted(missing)
+        if not self._has_scheduler():
+            texts.append("no scheduler is running: start `imagemill scheduler`")
+        return [CapacityProblem(text, text) for text in texts]
+
+    def _remote_queue(self) -> tuple[str, ...]:
+        is_remote = any(node.remote for backend in self._backends.values() for node in backend.nodes())
+        return (REMOTE,) if is_remote else ()
