@@ -293,8 +293,8 @@ def collect(
 
 def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
     ranks = {node_id: rank for rank, node_id in enumerate(prompt_run.graph)}
-    for key in sorted(prompt_run.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
-        yield prompt_run.frames[key]
+    for node_id in sorted(prompt_run.frames, key=lambda node_id: ranks.get(node_id, 0)):
+        yield from prompt_run.frames[node_id]
 
 
 def _fetch(connection: NodeConnection, file: File) -> Output:

@@ -113,11 +113,11 @@ class PromptRun:
     version: int = 0
     node: str | None = None
     """The running node of the graph."""
-    frames: dict[tuple[str, float], bytes] = field(default_factory=dict[tuple[str, float], bytes])
-    """(node, position) -> the picture that ``SaveImageWebsocket`` delivered."""
+    frames: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    """Node -> the pictures that ``SaveImageWebsocket`` delivered, in the order of their arrival: servers send
+    the step of a picture before or after it."""
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    _position: float = 0.0
 
     def apply(self, event: Event, now: float) -> None:
         with self.changed:
@@ -134,10 +134,10 @@ class PromptRun:
                 self.ending = True
             case events.Executing(node=node):
                 self._start(now)
-                self.node, self._position = node, 0.0
+                self.node = node
             case events.Step(node=node, value=value, maximum=most):
                 self._start(now)
-                self.node, self._position = node, value
+                self.node = node
                 self._steps[node] = (value, most)
             case events.Cached(nodes=nodes):
                 self._start(now)
@@ -158,7 +158,7 @@ class PromptRun:
     def _store_frame(self, frame: events.Frame) -> None:
         node = frame.node or self.node
         if node is not None and node in self.outline.senders:
-            self.frames[node, self._position] = frame.data
+            self.frames.setdefault(node, []).append(frame.data)
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
 
@@ -178,7 +178,7 @@ class PromptRun:
         """Reset the state, as the prompt is sent again."""
         with self.changed:
             self.graph, self.sent_at, self.started_at = graph, now, None
-            self.node, self.ending, self._position = None, False, 0.0
+            self.node, self.ending = None, False
             self.frames.clear()
             self._steps.clear()
 
