@@ -141,6 +141,8 @@ class Run:
         self.progress.mark("execution_start")
         cached = self._take_cached()
         self.progress.mark("execution_cached", {"nodes": cached})
+        if self._faults.count_down("end_worker_times"):
+            raise WorkerEnds("for a reason that is not known")
         request = Order(self.graph, self.outputs, {name: len(self._values[name]) for name in cached})
         self._owed_s = 0.0 if set(self.outputs) <= set(cached) else self._machine.costs.work_s
         try:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
-from imagemill.graphs.json_access import format_value, number, sequence
+from imagemill.graphs.json_access import format_value, mapping, number, sequence
 from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass, unfold
 
 FaultKind = Literal[
@@ -155,7 +155,7 @@ def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
 def _unwrapped(value: Any) -> Any:
     """The value of an input. A server takes a list that is no link from ``{"__value__": [...]}``, and
     afterwards follows it as a link if it looks like one."""
-    return value["__value__"] if isinstance(value, Mapping) and "__value__" in value else value
+    return mapping(value).get("__value__", value)
 
 
 def _undeclared_link_faults(

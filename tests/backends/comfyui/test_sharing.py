@@ -152,5 +152,16 @@ def test_an_examination_tells_of_others_prompts_and_of_a_closed_socket(node: Tes
     assert found["queue"].level == "warning"
     assert found["socket"].level == "error"
     assert "WebSockets" in found["socket"].message
-    assert "prompt" not in found
+    assert "left out" in found["prompt"].message
     comfy.close()
+
+
+def test_the_prompts_of_other_clients_are_the_backlog_of_a_node(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.5)
+    node.enqueue_foreign(graph(7).graph)
+    node.enqueue_foreign(graph(8).graph)
+    asked = order(graph(1))
+    comfy.send(asked)
+    until(lambda: comfy.nodes()[0].backlog == 2, "two are others'")
+    assert comfy.follow(asked, asked.reference, RenderControl()).outputs
+    until(lambda: comfy.nodes()[0].backlog == 0, "all are done")

@@ -12,6 +12,7 @@ from typing import Any
 from imagemill.backends.base import Progress
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.events import Event
+from imagemill.domain.errors import BackendError
 from imagemill.graphs.json_access import mapping, number, sequence
 
 SENDER = "SaveImageWebsocket"
@@ -107,8 +108,12 @@ class PromptRun:
     """Whether it has ended, so that the signal for its history should come next."""
     resent: frozenset[str] = frozenset()
     """The reasons for which it was sent again."""
-    fatal_reason: str = ""
-    """The reason why it will never end, set by the node's health monitor."""
+    announced_at: float | None = None
+    """When the node announced its start."""
+    executes: bool = False
+    """Whether a node of the graph was seen at work since."""
+    fatal: BackendError | None = None
+    """The failure of a prompt that will never end, set by the node's health monitor."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0
     node: str | None = None
@@ -127,6 +132,7 @@ class PromptRun:
             self.changed.notify_all()
 
     def _apply(self, event: Event, now: float) -> None:
+        self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
         match event:
             case events.Executing(node=None):
                 self.ends += 1
@@ -145,6 +151,7 @@ class PromptRun:
                     if node in self.outline.steps:
                         self._steps[node] = (self.outline.steps[node], self.outline.steps[node])
             case events.Started():
+                self.announced_at = now
                 self._start(now)
             case events.Frame():
                 self._store_frame(event)
@@ -178,14 +185,14 @@ class PromptRun:
         """Reset the state, as the prompt is sent again."""
         with self.changed:
             self.graph, self.sent_at, self.started_at = graph, now, None
-            self.node, self.ending = None, False
+            self.node, self.ending, self.announced_at, self.executes = None, False, None, False
             self.frames.clear()
             self._steps.clear()
 
-    def notify(self, fatal_reason: str = "") -> None:
-        """Wake the followers. ``fatal_reason``: why the prompt will never end."""
+    def notify(self, fatal: BackendError | None = None) -> None:
+        """Wake the followers. ``fatal``: the failure of a prompt that will never end."""
         with self.changed:
-            self.fatal_reason = fatal_reason or self.fatal_reason
+            self.fatal = fatal or self.fatal
             self.version += 1
             self.changed.notify_all()
 

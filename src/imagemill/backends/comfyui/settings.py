@@ -28,9 +28,9 @@ class ComfySettings(SettingsGroup):
     """Seconds without an event after which the node's queue is read."""
     lost_s: ClassVar[float] = 15.0
     """Seconds without a connection after which a node's prompts count as lost."""
-    wedged_s: ClassVar[float] = 30.0
-    """Seconds in which a node has prompts waiting, none running and sends no event, after which it counts as
-    hung."""
+    wedged_s: ClassVar[float] = 20.0
+    """Seconds after which a node counts as stuck that executes nothing: with `health_s` it is noticed within
+    30 s."""
     doubt_s: ClassVar[float] = 10.0
     """Seconds for which a prompt is looked for, when the response to its submission was lost, before it is
     sent again."""
