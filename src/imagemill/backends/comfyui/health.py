@@ -9,6 +9,7 @@ from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
+from imagemill.net.addresses import is_same_server
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class NodeHealthMonitor:
         self._closed = threading.Event()
         self._stuck_check = StuckNodeCheck(connection)
         self._compared: dict[str, int] = {}
+        self._same_address: dict[str, bool] = {}
         self.started = False
         self._thread = threading.Thread(
             target=self._run, name=f"imagemill-health-{connection.name}", daemon=True
@@ -85,8 +87,9 @@ class NodeHealthMonitor:
             or connection.clock() - connection.inventory_at > connection.settings.catalogue_s
         ):
             connection.read_inventory()
-        connection.mark_reachable()
+        # First, so that a second name of a server never counts as healthy.
         connection.duplicate_of = self._duplicate_of()
+        connection.mark_reachable()
         if connection.duplicate_of:
             return
         connection.socket.start()
@@ -108,6 +111,7 @@ class NodeHealthMonitor:
             connection.inventory = None if connection.inventory is None else connection.read_inventory()
             connection.history_probe = None
         self._compared.clear()
+        self._same_address.clear()
         connection.maybe_restarted = False
 
     def _duplicate_of(self) -> NodeConnection | None:
@@ -116,7 +120,7 @@ class NodeHealthMonitor:
         for other in self._peers():
             if other is connection:
                 return None
-            if other.config.url == connection.config.url or other is connection.duplicate_of:
+            if other is connection.duplicate_of or self._has_address_of(other):
                 return other
             if other.history_probe is None or other.stats.fingerprint != connection.stats.fingerprint:
                 continue
@@ -126,6 +130,13 @@ class NodeHealthMonitor:
                 if connection.client.history(other.history_probe) is not None:
                     return other
         return None
+
+    def _has_address_of(self, other: NodeConnection) -> bool:
+        """Whether both addresses are of one server; looked up once and after each possible restart."""
+        url = other.config.url
+        if url not in self._same_address:
+            self._same_address[url] = is_same_server(url, self.connection.config.url)
+        return self._same_address[url]
 
     def _drop_unfollowed(self) -> None:
         """Drop prompts whose sender failed before following; the next attempt finds them on the node."""

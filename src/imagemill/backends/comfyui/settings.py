@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
-from imagemill.domain.nodes import SLOTS, NodeConfig
+from imagemill.domain.nodes import SLOTS, NodeConfig, server_address
 from imagemill.settings import Listed, SettingsGroup, mask_url
 
 
@@ -87,20 +87,11 @@ class ComfySettings(SettingsGroup):
         return tuple(dict.fromkeys(map(_address, urls)))
 
 
-_ROUTES = ("/prompt", "/ws")
-"""Routes at the end of addresses that users copy from the settings of other programs."""
-
-
 def _address(url: str) -> str:
-    """The server's own address, also from the address of a route or a WebSocket."""
-    parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("http", "https") or not parts.hostname:
+    parts = urlsplit(server_address(url))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{mask_url(url)!r} should be http://host:port or https://host")
-    path = parts.path.rstrip("/")
-    for route in _ROUTES:
-        path = path.removesuffix(route)
-    return f"{scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
