@@ -44,6 +44,7 @@ IMAGES = {
     "SaveImage": core(
         {"images": "IMAGE", "filename_prefix": PREFIX}, "IMAGE", names="images", output_node=True
     ),
+    "PreviewAny": extra("preview_any", {"source": "*"}, "*", names="source", output_node=True),
     "PreviewImage": core({"images": "IMAGE"}, "IMAGE", names="images", output_node=True),
     "SaveImageWebsocket": core(
         {"images": "IMAGE"}, module="custom_nodes.websocket_image_save", output_node=True

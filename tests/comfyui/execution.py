@@ -13,7 +13,7 @@ from tests.comfyui.faults import Faults
 from tests.comfyui.files import Escape, Folders, inside
 from tests.comfyui.hub import Hub, timestamps
 from tests.comfyui.machine import Machine
-from tests.comfyui.ordering import Order, signatures
+from tests.comfyui.ordering import Order, WorkerEnds, is_link, signatures
 from tests.comfyui.pictures import Picture
 from tests.comfyui.progress import Progress
 from tests.comfyui.queue import Entry, Queue
@@ -21,7 +21,7 @@ from tests.comfyui.rendering import WORK
 from tests.comfyui.validation import trace
 from tests.comfyui.values import Images, Interrupted, Latent, NodeFailed
 
-SAVING = frozenset({"SaveImage", "PreviewImage", "SaveImageWebsocket", "SaveAnimatedWEBP"})
+SAVING = frozenset({"SaveImage", "PreviewImage", "SaveImageWebsocket", "SaveAnimatedWEBP", "PreviewAny"})
 ALWAYS_NEW = frozenset({"SaveImageWebsocket"})
 SAMPLING = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced"})
 OUT_OF_MEMORY = "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
@@ -46,7 +46,7 @@ class Records:
 
 
 class Worker:
-    """Runs the queue until it is stopped, or dies of a tie."""
+    """Runs the queue until it is stopped, or dies of a tie or of a link to nowhere."""
 
     def __init__(
         self, queue: Queue, hub: Hub, files: Folders, machine: Machine, faults: Faults, previews: bool
@@ -64,7 +64,7 @@ class Worker:
         self.client: str | None = None
         self.node: str | None = None
         self.interrupted = False
-        self.dead = False  # of a tie in the queue: nothing will ever run again
+        self.dead = False  # of a tie in the queue or a link to nowhere: nothing will ever run again
 
     def wake(self) -> None:
         self._wake.set()
@@ -82,11 +82,11 @@ class Worker:
             while self.queue.pending and not self.faults.wedged:
                 self._release()
                 try:
-                    entry = self.queue.take()
-                except TypeError:
+                    await self._run(self.queue.take())
+                except (TypeError, WorkerEnds):
+                    # The entry stays in the list of running ones, and HTTP goes on as if nothing were.
                     self.dead = True
                     return
-                await self._run(entry)
             self._release()
 
     def _release(self) -> None:
@@ -141,7 +141,9 @@ class Run:
         self.progress.mark("execution_start")
         cached = self._take_cached()
         self.progress.mark("execution_cached", {"nodes": cached})
-        request = Order(self.graph, self.outputs, cached)
+        if self._faults.count_down("end_worker_times"):
+            raise WorkerEnds("for a reason that is not known")
+        request = Order(self.graph, self.outputs, {name: len(self._values[name]) for name in cached})
         self._owed_s = 0.0 if set(self.outputs) <= set(cached) else self._machine.costs.work_s
         try:
             for name in request:
@@ -246,11 +248,14 @@ class Run:
 
     def _given(self, node: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: self._values[value[0]][value[1]] if isinstance(value, list) else value
+            name: self._values[value[0]][value[1]] if is_link(value) else value
             for name, value in node["inputs"].items()
+            if not is_link(value) or value[1] < len(self._values[value[0]])
         }
 
     def _save(self, kind: str, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+        if kind == "PreviewAny":
+            return (given["source"],), {"text": [str(given["source"])]}
         images: Images = given["images"]
         texts = rendering_images.texts(self.graph, self.extra)
         if kind == "SaveImageWebsocket":
@@ -273,8 +278,7 @@ class Run:
         }
 
     def _announce(self, place: int, count: int, png: bytes) -> None:
-        self.progress.step(self._node, place, count, None)
-        self.progress.image(png)
+        self.progress.image(self._node, place, count, png)
 
     def _keep(self, kind: str, prefix: str, data: bytes, ending: str, image: Picture) -> dict[str, str]:
         width, height = image.size
@@ -287,7 +291,7 @@ class Run:
 
     def _lose(self, shown: dict[str, Any]) -> None:
         if self._faults.lose_files:
-            for entry in shown["images"]:
+            for entry in shown.get("images", ()):
                 self.files.delete(entry["type"], entry["subfolder"], entry["filename"])
 
     def _check_interrupt(self) -> None:

@@ -25,7 +25,7 @@ class Answer:
 
 @dataclass
 class Faults:
-    """All off by default. Counters (`lose_answers`, `oom_times`, `error_times`) count down by themselves."""
+    """All off by default. Counters (`lose_answers` and those in `_times`) count down by themselves."""
 
     wedged: bool = False  # pending prompts never start
     stalled: bool = False  # the running prompt goes no further
@@ -43,6 +43,7 @@ class Faults:
     oom_times: int = 0  # this many prompts run out of memory
     oom_until_freed: bool = False  # out of memory until somebody calls POST /free
     oom_when: Callable[[dict[str, Any]], bool] | None = None  # graphs that always run out of memory
+    end_worker_times: int = 0  # this many prompts end the worker as they begin, for an unknown reason
     error_times: int = 0  # this many prompts fail in their first sampler or loader
     refuse_sockets: bool = False  # /ws answers 500
     answers: list[Answer] = field(default_factory=list)

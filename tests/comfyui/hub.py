@@ -12,7 +12,7 @@ from tests.comfyui.wire import Socket
 
 HELD_S = 0.02  # an event held back to change places goes out alone when no other follows
 PREVIEW, PREVIEW_WITH_METADATA = 1, 4
-JPEG, PNG = 1, 2
+FORMS = {"image/jpeg": 1, "image/png": 2}
 
 
 def encoded(type_: str, data: Mapping[str, Any]) -> str:
@@ -60,24 +60,24 @@ class Hub:
         for socket in self._listeners(client):
             self._send(socket, text)
 
-    def tell_preview(
-        self, client: str | None, metadata: Mapping[str, Any], jpeg: bytes, with_metadata: bool
+    def tell_frame(
+        self,
+        client: str | None,
+        metadata: Mapping[str, Any],
+        data: bytes,
+        media_type: str,
+        *,
+        with_metadata: bool,
     ) -> None:
-        """Send a preview in one of its two forms, to the sockets that want that form."""
-        head = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
+        """Send a preview or a finished picture in one of two forms, to the sockets that want that form."""
+        head = json.dumps({**metadata, "image_type": media_type}).encode()
         for socket in self._listeners(client):
             if socket.wants_metadata != with_metadata or self._faults.silent:
                 continue
             if with_metadata:
-                socket.send_bytes(_words(PREVIEW_WITH_METADATA, len(head)) + head + jpeg)
+                socket.send_bytes(_words(PREVIEW_WITH_METADATA, len(head)) + head + data)
             else:
-                socket.send_bytes(_words(PREVIEW, JPEG) + jpeg)
-
-    def tell_image(self, client: str | None, png: bytes) -> None:
-        """A finished picture in a frame, as SaveImageWebsocket gives it."""
-        for socket in self._listeners(client):
-            if not self._faults.silent:
-                socket.send_bytes(_words(PREVIEW, PNG) + png)
+                socket.send_bytes(_words(PREVIEW, FORMS[media_type]) + data)
 
     def drop_all(self) -> None:
         """End every socket at once, without a close frame (1006)."""

@@ -7,11 +7,23 @@ from typing import Any
 Graph = Mapping[str, Any]
 
 
-def links(node: Mapping[str, Any]) -> Iterator[str]:
-    """The nodes that a node takes from, in the order of its inputs."""
+class WorkerEnds(Exception):
+    """Raised where a real server's worker thread ends, as nothing catches the error there."""
+
+
+def is_link(value: Any) -> bool:
+    """Whether the server follows a value: a text and any number in a list, under declared inputs or not."""
+    if not isinstance(value, list):
+        return False
+    parts: list[Any] = value
+    return len(parts) == 2 and isinstance(parts[0], str) and isinstance(parts[1], int | float)
+
+
+def links(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The nodes and outputs that a node takes from, in the order of its inputs."""
     for value in node["inputs"].values():
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-            yield value[0]
+        if is_link(value):
+            yield value[0], value[1]
 
 
 def signatures(graph: Graph, changed: Callable[[str, Mapping[str, Any]], str]) -> dict[str, str]:
@@ -23,7 +35,7 @@ def signatures(graph: Graph, changed: Callable[[str, Mapping[str, Any]], str]) -
             node = graph[name]
             parts = [node["class_type"], changed(name, node)]
             for key, value in sorted(node["inputs"].items()):
-                linked = isinstance(value, list) and len(value) == 2 and value[0] in graph
+                linked = is_link(value) and value[0] in graph
                 parts.append(f"{key}={sign(value[0])}#{value[1]}" if linked else f"{key}={value!r}")
             found[name] = hashlib.md5("\n".join(parts).encode(), usedforsecurity=False).hexdigest()
         return found[name]
@@ -37,14 +49,15 @@ def signatures(graph: Graph, changed: Callable[[str, Mapping[str, Any]], str]) -
 class Order:
     """Nodes in the order a server runs them: outputs as soon as they can, then what leads to one directly."""
 
-    def __init__(self, graph: Graph, outputs: Collection[str], cached: Collection[str]) -> None:
+    def __init__(self, graph: Graph, outputs: Collection[str], cached: Mapping[str, int]) -> None:
+        """`cached`: node to the number of its outputs. Raises WorkerEnds for a link to nowhere."""
         self._outputs = set(outputs)
         self._waits: dict[str, set[str]] = {}
         self._feeds: dict[str, list[str]] = {}
         for output in outputs:
             self._add(graph, output, cached)
 
-    def _add(self, graph: Graph, output: str, cached: Collection[str]) -> None:
+    def _add(self, graph: Graph, output: str, cached: Mapping[str, int]) -> None:
         stack = [output]
         while stack:
             name = stack.pop()
@@ -54,8 +67,12 @@ class Order:
             self._feeds.setdefault(name, [])
             if name in cached:
                 continue
-            for source in links(graph[name]):
+            for source, slot in links(graph[name]):
+                if source not in graph:
+                    raise WorkerEnds(f"node {source} not found")
                 if source in cached:
+                    if isinstance(slot, float) or slot >= cached[source]:
+                        raise WorkerEnds("list index out of range")
                     continue
                 self._waits[name].add(source)
                 self._feeds.setdefault(source, []).append(name)

@@ -56,9 +56,17 @@ class Progress:
             self._hub.tell_text(f'{{"type": "progress_state", "data": {data}}}', self._client)
 
     def step(self, node: str, value: int, most: int, preview: Picture | None) -> None:
-        """One step of a sampler. A preview with metadata comes before its `progress`, a plain one after."""
-        self.state(node, value, most, "running")
+        """One step of a sampler."""
         shown = jpeg(preview, LONGEST_PREVIEW) if preview and self._hub.hears(self._client) else None
+        self._tell(node, value, most, shown, "image/jpeg")
+
+    def image(self, node: str, value: int, most: int, png: bytes) -> None:
+        """A finished picture in a frame, as SaveImageWebsocket gives it: a step counted from 0."""
+        self._tell(node, value, most, png, "image/png")
+
+    def _tell(self, node: str, value: int, most: int, shown: bytes | None, media_type: str) -> None:
+        """A frame with metadata comes before its `progress`, a plain one after."""
+        self.state(node, value, most, "running")
         about = {
             "node_id": node,
             "prompt_id": self._id,
@@ -67,11 +75,8 @@ class Progress:
             "real_node_id": node,
         }
         if shown:
-            self._hub.tell_preview(self._client, about, shown, with_metadata=True)
+            self._hub.tell_frame(self._client, about, shown, media_type, with_metadata=True)
         data = {"value": value, "max": most, "prompt_id": self._id, "node": node}
         self._hub.tell("progress", data, self._client)
         if shown:
-            self._hub.tell_preview(self._client, about, shown, with_metadata=False)
-
-    def image(self, png: bytes) -> None:
-        self._hub.tell_image(self._client, png)
+            self._hub.tell_frame(self._client, about, shown, media_type, with_metadata=False)

@@ -331,3 +331,15 @@ def test_pictures_over_the_socket_come_as_png_frames_and_leave_no_output(
     assert [frame[:12] for frame in frames] == [b"\x00\x00\x00\x01\x00\x00\x00\x02\x89PNG"] * 2
     assert client.history(prompt)["outputs"] == {}
     assert "executed" not in {event["type"] for event in events}
+
+
+def test_with_metadata_a_picture_comes_before_its_step(node: TestNode, client: Client) -> None:
+    graph = {
+        "1": graphs.node("EmptyImage", width=32, height=32, batch_size=2, color=174712),
+        "2": graphs.node("SaveImageWebsocket", images=["1", 0]),
+    }
+    with listening(node, metadata=True) as listener:
+        events = listener.until_end(client.submit(graph, listener.client))
+    types = [event["type"] for event in events if event["type"] in ("progress", "binary")]
+    assert types == ["binary", "progress"] * 2
+    assert next(event["data"] for event in events if event["type"] == "binary")[:4] == b"\x00\x00\x00\x04"

@@ -323,3 +323,59 @@ def test_a_node_of_its_own_process_can_be_led_and_killed() -> None:
         finally:
             process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+
+
+NOWHERE = [["99", 0], ["red", 3], ["99", True]]
+
+
+@pytest.mark.parametrize("link", NOWHERE)
+def test_a_link_to_nowhere_under_an_undeclared_input_ends_the_worker(
+    node: TestNode, client: Client, link: list[object]
+) -> None:
+    graph = graphs.solid()
+    graph["2"]["inputs"]["note"] = link
+    prompt = client.submit(graph)
+    wait_for(lambda: node.dead)
+    client.post("/interrupt", {"prompt_id": prompt})
+    behind = client.submit(graphs.solid())
+    assert (node.running, node.pending, node.ended) == (prompt, [behind], {})
+
+
+@pytest.mark.parametrize("output", [7, 0.5])
+def test_an_output_that_a_cached_node_does_not_have_ends_the_worker(
+    node: TestNode, client: Client, output: float
+) -> None:
+    finished(node, client.submit(graphs.solid()))
+    graph = graphs.solid()
+    graph["2"]["inputs"] |= {"note": ["1", output], "filename_prefix": "other"}
+    prompt = client.submit(graph)
+    wait_for(lambda: node.dead)
+    assert node.running == prompt
+
+
+def test_a_dead_worker_comes_back_with_a_restart(node: TestNode, client: Client) -> None:
+    graph = graphs.solid()
+    graph["2"]["inputs"]["note"] = ["99", 0]
+    client.submit(graph)
+    wait_for(lambda: node.dead)
+    node.restart()
+    assert finished(node, client.submit(graphs.solid())) == "success"
+
+
+def test_a_class_that_shows_a_text_saves_nothing(node: TestNode, client: Client) -> None:
+    graph = graphs.solid()
+    graph["2"] = graphs.node("PreviewAny", source=["1", 0])
+    prompt = client.submit(graph)
+    assert finished(node, prompt) == "success"
+    assert list(client.history(prompt)["outputs"]["2"]) == ["text"]
+
+
+def test_a_file_name_in_any_script_is_served(node: TestNode, client: Client) -> None:
+    graph = graphs.solid()
+    graph["2"]["inputs"]["filename_prefix"] = "\u65e5\u672c/\U0001f98a_\u00e9"
+    prompt = client.submit(graph)
+    finished(node, prompt)
+    (image,) = client.history(prompt)["outputs"]["2"]["images"]
+    answered = httpx2.get(f"{node.url}/view", params=image, timeout=PATIENCE_S)
+    assert answered.content.startswith(b"\x89PNG")
+    assert image["filename"] in answered.headers["content-disposition"]

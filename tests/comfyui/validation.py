@@ -115,7 +115,7 @@ class _Checker:
             return self._check(output)
         except _Cycle:
             return False, []
-        except (KeyError, IndexError) as fault:
+        except (KeyError, IndexError, TypeError) as fault:
             reason = error(
                 "exception_during_validation",
                 "Exception when validating node",
@@ -182,7 +182,7 @@ class _Checker:
             ], True
         try:
             return [], self._check(source)[0]
-        except (KeyError, IndexError) as fault:
+        except (KeyError, IndexError, TypeError) as fault:
             inner = error(
                 "exception_during_inner_validation",
                 "Exception when validating inner node",

@@ -274,4 +274,4 @@ def _packed(reply: Reply, head_only: bool, keep_alive: bool) -> bytes:
         *(f"{name}: {value}" for name, value in reply.headers.items()),
         *([] if keep_alive else ["Connection: close"]),
     ]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else reply.body)
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if head_only else reply.body)

@@ -139,3 +139,31 @@ def test_a_rush_spills_after_the_bound_and_no_sooner() -> None:
     assert 150 < len(world.by_fal) < 290
     alone = World(slots=0).play(rush)
     assert world.now_s < alone.now_s / 3
+
+
+BUSY = Offer(
+    "w",
+    "gpu-2",
+    "comfyui",
+    frozenset({"gpu"}),
+    loaded_models=frozenset({"a"}),
+    local_first_s=PATIENCE_S,
+    local_offers=(LOCAL,),
+    backlog=3,
+)
+
+
+@pytest.mark.parametrize(("waited_s", "taken"), [(0.0, False), (29.9, False), (30.0, True)])
+def test_a_node_with_prompts_of_others_leaves_jobs_to_one_without(waited_s: float, taken: bool) -> None:
+    queue = Queue().add(1, since_s=NOW_S - waited_s, model="a")
+    assert (queue.ask(BUSY) is not None) is taken
+
+
+def test_a_node_with_prompts_of_others_takes_at_once_what_only_it_can_do() -> None:
+    lacking = replace(LOCAL, available=frozenset({"b"}))
+    assert Queue().add(1, model="a").ask(replace(BUSY, local_offers=(lacking,))) is not None
+
+
+def test_a_node_with_prompts_of_others_still_prefers_its_loaded_model() -> None:
+    queue = Queue().add(1, since_s=NOW_S - 60, model="b").add(2, since_s=NOW_S - 60, model="a")
+    assert queue.model(BUSY) == "a"

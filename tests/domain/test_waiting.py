@@ -58,3 +58,22 @@ def test_a_large_fleet_is_not_spelled_out():
     offers = [replace(OFFER, node=f"node-{number}") for number in range(1, 8)]
     text = explain_wait(offers, LaneKey("gpu"), FIRST)
     assert text.startswith("waits for a free slot on node-1, node-2, node-3 and 4 more;")
+
+
+def test_a_wait_for_a_node_that_is_away_names_it_and_its_problem():
+    lacking = replace(OFFER, available=frozenset({"b"}))
+    away = [(replace(OTHER, available=frozenset({"a"})), "node-2 cannot be reached: connecting fails")]
+    text = explain_wait([lacking], LaneKey("gpu", "a"), FIRST, away)
+    assert text == (
+        "the nodes that could take it are not available: node-2 cannot be reached: connecting fails; "
+        "node-1 does not have a"
+    )
+    text = explain_wait([lacking], LaneKey("gpu", "c"), FIRST, away)
+    assert text == "no node can take it: node-1 does not have c"
+
+
+def test_a_wait_for_the_end_of_an_avoidance_says_so():
+    position = replace(FIRST, avoided="node-1", avoided_s=42.2)
+    text = explain_wait([OFFER], LaneKey("gpu"), position)
+    assert text == "failed on node-1; no other node can take it now, so it is tried there again in 42 s"
+    assert "free slot on node-1, node-2" in explain_wait([OFFER, OTHER], LaneKey("gpu"), position)

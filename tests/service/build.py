@@ -4,7 +4,7 @@ import atexit
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,18 @@ class FakeBackend:
     needed: tuple[str, ...] = ()
     memory_mb: Mapping[str, int] = field(default_factory=dict)
     """By node name."""
+    nodes_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By node name: fields of `Node`."""
     survives_worker: bool = False
     stage_names: tuple[Stage, Stage] = (Stage.SENT_TO_BACKEND, Stage.BACKEND_RESULT)
     renders_in_process: bool = False
 
     def nodes(self) -> Sequence[Node]:
         return [
-            Node(name, self.name, frozenset({"gpu"}), 2, memory_mb=self.memory_mb.get(name))
+            replace(
+                Node(name, self.name, frozenset({"gpu"}), 2, memory_mb=self.memory_mb.get(name)),
+                **self.nodes_with.get(name, {}),
+            )
             for name in self.names
         ]
 
@@ -179,8 +184,8 @@ class Mill:
     hub: Hub
     runner: Runner
 
-    def run(self, node: str = "node-1") -> bool:
-        return self.runner.run_next(offer(node))
+    def run(self, node: str = "node-1", **changes: Any) -> bool:
+        return self.runner.run_next(replace(offer(node), **changes))
 
     def start(self) -> threading.Thread:
         thread = threading.Thread(target=self.run, daemon=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from socket import AF_INET, SOCK_STREAM
 
 import pytest
 
@@ -11,6 +12,7 @@ from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.db.engine import open_engines
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.nodes import NodeConfig
+from imagemill.net.addresses import is_same_server
 from imagemill.nodes.registry import NodeRegistry, check
 from tests.nodes import STATIC, FakeNodes
 from tests.service.build import wait_until
@@ -101,6 +103,34 @@ def test_a_server_is_added_once(registry: NodeRegistry, url: str):
     registry.add(ATTIC)
     with pytest.raises(Conflict, match=r"node (attic|fixed) already"):
         registry.add(NodeConfig("second", url))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9999", "http://[::1]:9999", "ws://localhost:9999/ws"])
+def test_a_server_of_this_machine_is_added_once_under_any_name(registry: NodeRegistry, url: str):
+    registry.add(NodeConfig("a", "http://localhost:9999"))
+    with pytest.raises(Conflict, match="node a already"):
+        registry.add(NodeConfig("b", url))
+    registry.add(NodeConfig("c", "http://127.0.0.1:9998"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("http://gpu.example:8188/prompt", "http://gpu.example:8188"),
+        ("http://gpu.example:8188/comfy/prompt/", "http://gpu.example:8188/comfy"),
+        ("wss://gpu.example/ws", "https://gpu.example"),
+    ],
+)
+def test_the_address_of_a_route_is_kept_as_that_of_its_server(registry: NodeRegistry, given: str, kept: str):
+    assert registry.add(NodeConfig("a", given)).config.url == kept
+
+
+def test_two_names_with_one_address_may_be_two_servers_behind_a_proxy(monkeypatch: pytest.MonkeyPatch):
+    found = [(AF_INET, SOCK_STREAM, 6, "", ("203.0.113.7", 0))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    assert not is_same_server("https://a.example", "https://b.example")
+    assert is_same_server("https://a.example", "https://203.0.113.7")
+    assert not is_same_server("https://a.example/one", "https://203.0.113.7/two")
 
 
 def test_the_schemes_own_port_makes_no_other_server(registry: NodeRegistry):

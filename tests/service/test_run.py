@@ -10,7 +10,7 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import POLICIES, FailureCode, RetryTarget
-from imagemill.domain.jobs import JobStatus
+from imagemill.domain.jobs import JobStatus, LaneKey
 from imagemill.jobs.store.finish import Cancel, ReclaimLeases
 from tests.service.build import Held, add, offer, output, png, types, wait_until
 
@@ -111,6 +111,54 @@ def test_the_only_node_there_is_is_tried_again(store: Stores, make: Any):
     it.run("node-1")
     assert it.run("node-1")
     assert store.jobs.job(job.id).attempt == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"draining": True},
+        {"healthy": False},
+        {"remote": True},
+        {"backend": "another"},
+        {"queues": frozenset({"video"})},
+        {"labels": frozenset()},
+        {"memory_mb": 8},
+        {"available": frozenset({"model-b", "LoRA x"})},
+        {"available": frozenset({"model-a"})},
+    ],
+)
+def test_a_node_that_could_not_take_the_job_does_not_make_it_wait(
+    store: Stores, make: Any, other: dict[str, Any]
+):
+    lane = LaneKey(
+        "gpu", "model-a", backends=("fake",), labels=("eu",), memory_mb=16, requirements=("LoRA x",)
+    )
+    it, job = make(breaking(FailureCode.NODE_LOST)), add(store, lane=lane)
+    able = {"labels": frozenset({"eu"}), "memory_mb": 16}
+    it.backend.nodes_with = {"node-1": able, "node-2": able | other}
+    it.run("node-1", labels=frozenset({"eu"}))
+    assert it.run("node-1", labels=frozenset({"eu"}))
+    assert store.jobs.job(job.id).attempt == 2
+
+
+def test_a_node_that_could_take_the_job_makes_it_leave_the_one_that_failed(store: Stores, make: Any):
+    lane = LaneKey("gpu", "model-a", labels=("eu",))
+    it, _ = make(breaking(FailureCode.NODE_LOST)), add(store, lane=lane)
+    it.backend.nodes_with = {"node-2": {"labels": frozenset({"eu"}), "available": frozenset({"model-a"})}}
+    it.run("node-1", labels=frozenset({"eu"}))
+    assert not it.run("node-1", labels=frozenset({"eu"}))
+    assert it.run("node-2", labels=frozenset({"eu"}))
+
+
+def test_a_lost_node_is_asked_first_for_the_render_it_may_have_finished(store: Stores, make: Any):
+    it = make(breaking(FailureCode.NODE_LOST))
+    add(store)
+    it.backend.names, it.backend.survives_worker = ("node-1",), True
+    it.run("node-1")
+    it.run("node-1")
+    first, second = it.backend.orders
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.reference == second.reference
 
 
 def test_a_retry_waits_as_long_as_the_back_off_says(store: Stores, make: Any):

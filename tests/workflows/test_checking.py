@@ -70,6 +70,57 @@ def test_an_optional_input_may_be_missing_and_an_undeclared_one_be_there(catalog
     assert catalogue.faults(changed("3", lora_1={"on": True}, anything=[1, 2, 3])) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["99", 0], "node 99, which is not in the graph"),
+        (["red", 3], "node red, which is not in the graph"),
+        (["4", 3], "output 3 of node 4 (CheckpointLoaderSimple), which has 3"),
+        (["4", -1], "output -1 of node 4"),
+        (["4", 0.5], "not a link"),
+        (["4", 0.0], "not a link"),
+        (["4", True], "not a link"),
+    ],
+)
+def test_what_a_server_would_follow_to_nowhere_is_told_under_any_input(
+    catalogue: Catalogue, value: list[Any], said: str
+) -> None:
+    fault = the_fault(catalogue, changed("9", note=value))
+    assert (fault.kind, fault.node_id, fault.input, fault.value) == ("bad_link", "9", "note", value)
+    assert said in fault.message
+
+
+def test_a_list_that_is_wrapped_for_a_widget_is_checked_as_the_link_it_becomes(catalogue: Catalogue) -> None:
+    fault = the_fault(catalogue, changed("9", filename_prefix={"__value__": ["red", 3]}))
+    assert (fault.kind, fault.input) == ("bad_link", "filename_prefix")
+    assert catalogue.faults(changed("9", filename_prefix={"__value__": ["red", "blue"]})) == []
+
+
+def test_a_good_link_under_an_undeclared_input_reaches_its_node(catalogue: Catalogue) -> None:
+    graph = changed("9", note=["50", 0]) | {"50": node("LoraLoaderModelOnly", model=["99", 0])}
+    graph["50"]["inputs"] |= {"lora_name": "style.safetensors", "strength_model": 1.0}
+    assert [fault.node_id for fault in catalogue.faults(graph) if fault.kind == "bad_link"] == ["50"]
+
+
+def test_links_of_nodes_that_no_output_needs_are_not_checked(catalogue: Catalogue) -> None:
+    assert (
+        catalogue.faults(simple_graph() | {"50": node("VAEDecode", samples=["99", 0], note=["red", 3])}) == []
+    )
+
+
+def test_a_class_with_a_damaged_description_is_checked_for_its_links() -> None:
+    catalogue = Catalogue.read(
+        {"Source": {"input": {"required": {}}, "output": ["IMAGE"]}, "Broken": {"input": "?"}}
+        | {"Keep": {"input": {"required": {"images": ["*", {}]}}, "output": [], "output_node": True}}
+    )
+    graph = {
+        "1": node("Source"),
+        "2": node("Broken", a=["1", 0], b=["7", 0]),
+        "3": node("Keep", images=["2", 5]),
+    }
+    assert [(fault.node_id, fault.input) for fault in catalogue.faults(graph)] == [("2", "b")]
+
+
 def test_a_graph_that_keeps_nothing_is_told(catalogue: Catalogue) -> None:
     graph = simple_graph()
     del graph["9"]

@@ -28,6 +28,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.placement import explain_wait
+from imagemill.domain.scheduling import Offer
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
@@ -126,7 +127,13 @@ class Jobs:
         offers, store = self.services.offers(), self.services.jobs
         if not offers and (problems := self._node_problems()):
             return f"no node takes jobs now: {'; '.join(problems)}"
-        return explain_wait(offers, lane, store.queue_position(job, now_us()))
+        position = store.queue_position(job, now_us())
+        return explain_wait(offers, lane, position, self._unavailable())
+
+    def _unavailable(self) -> list[tuple[Offer, str]]:
+        """Return what the unhealthy nodes of this process would offer, and their problems."""
+        nodes = [node for backend in self.services.backends.values() for node in backend.nodes()]
+        return [(node.offer(), node.problem) for node in nodes if node.problem]
 
     def _node_problems(self) -> list[str]:
         """Return why the nodes of this process take no jobs; of healthy ones, that they are drained."""

@@ -9,6 +9,7 @@ from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.events import Stage
 from imagemill.domain.images import RenderSpec
+from imagemill.domain.scheduling import Offer
 
 
 class ServiceError(ImagemillError):
@@ -57,6 +58,25 @@ class Node:
     nodes."""
     local_first_s: float = 0.0
     """Seconds for which a remote node leaves a job to local nodes that could render it."""
+
+    backlog: int = 0
+    """Prompts of other clients on it, for which its jobs would wait."""
+
+    def offer(self, worker: str = "", queues: frozenset[str] | None = None) -> Offer:
+        """The jobs that the node's slots can take, served for ``worker``. ``queues`` None means all of its
+        queues."""
+        return Offer(
+            worker=worker,
+            node=self.name,
+            backend=self.backend,
+            queues=self.queues if queues is None else queues,
+            labels=self.labels,
+            memory_mb=self.memory_mb,
+            loaded_models=self.loaded_models,
+            available=self.available,
+            capacity=self.slots,
+            load_s=self.load_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)

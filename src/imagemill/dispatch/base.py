@@ -55,6 +55,10 @@ def served_queues(offered: frozenset[str], chosen: frozenset[str] | None) -> fro
     return frozenset(queue for queue in offered if queue in chosen or route(queue) in chosen)
 
 
+BACKLOG_WAIT_S = 30.0
+"""Seconds for which a node with prompts of other clients leaves a job to nodes without."""
+
+
 class Offers:
     """The offers of the nodes in this process.
 
@@ -91,37 +95,32 @@ class Offers:
     def offer_of(self, node: Node) -> Offer:
         """Return the offer of a node, whatever its state."""
         if not node.remote:
-            offer = self._make_offer(node, served_queues(node.queues, self._served_queues))
+            offer = node.offer(self._worker, served_queues(node.queues, self._served_queues))
+            if node.backlog and (rivals := self._rivals(node)):
+                offer = replace(
+                    offer, backlog=node.backlog, local_first_s=BACKLOG_WAIT_S, local_offers=rivals
+                )
             return replace(offer, remote_nodes=self._remote_names()) if self._has_remote else offer
         queues = (
             node.queues if self._served_queues is None or REMOTE in self._served_queues else frozenset[str]()
         )
-        rivals = tuple(
-            self._make_offer(each, each.queues)
-            for _, each in self.nodes()
-            if each.healthy and not (each.draining or each.remote)
-        )
-        offer = self._make_offer(node, queues)
+        rivals = self._rivals(node)
+        offer = node.offer(self._worker, queues)
         return replace(
             offer, local_first_s=node.local_first_s, local_offers=rivals, remote_nodes=self._remote_names()
         )
 
+    def _rivals(self, node: Node) -> tuple[Offer, ...]:
+        """Return the offers of the local nodes to which this one leaves jobs for a while."""
+        return tuple(
+            each.offer(self._worker)
+            for _, each in self.nodes()
+            if each.healthy and not (each.draining or each.remote)
+            if node.remote or (each.name != node.name and not each.backlog)
+        )
+
     def _remote_names(self) -> frozenset[str]:
         return frozenset(node.name for _, node in self.nodes() if node.remote)
-
-    def _make_offer(self, node: Node, queues: frozenset[str]) -> Offer:
-        return Offer(
-            worker=self._worker,
-            node=node.name,
-            backend=node.backend,
-            queues=queues,
-            labels=node.labels,
-            memory_mb=node.memory_mb,
-            loaded_models=node.loaded_models,
-            available=node.available,
-            capacity=node.slots,
-            load_s=node.load_s,
-        )
 
 
 def find(backend: Backend, name: str) -> Node | None:

@@ -13,6 +13,8 @@ class FailureCode(StrEnum):
     BACKEND_UNAVAILABLE = "backend_unavailable"
     TIMEOUT = "timeout"
     NODE_LOST = "node_lost"
+    NODE_BROKEN = "node_broken"
+    DEVICE_ERROR = "device_error"
     WORKER_LOST = "worker_lost"
     BAD_OUTPUT = "bad_output"
     BAD_INPUT = "bad_input"
@@ -66,10 +68,22 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
         RetryTarget.ANYWHERE, "Wait: the backend is busy or failing; the job is retried automatically."
     ),
     FailureCode.TIMEOUT: FailurePolicy(
-        RetryTarget.ELSEWHERE, "Ask for fewer steps or pixels, or raise the job's timeout."
+        RetryTarget.ELSEWHERE, "Ask for fewer steps or pixels, or raise the job's timeout.", tries=2
     ),
     FailureCode.NODE_LOST: FailurePolicy(
         RetryTarget.ELSEWHERE, "Check the node: it stopped answering while it rendered."
+    ),
+    FailureCode.NODE_BROKEN: FailurePolicy(
+        RetryTarget.ELSEWHERE,
+        "Restart the node: it stopped executing prompts while it ran this job. If a second node did, too, "
+        "change the job's graph.",
+        tries=2,
+    ),
+    FailureCode.DEVICE_ERROR: FailurePolicy(
+        RetryTarget.ELSEWHERE,
+        "Restart the node: its GPU driver failed while it ran this job. If a second node's did, too, change "
+        "the job's graph or its size.",
+        tries=2,
     ),
     FailureCode.WORKER_LOST: FailurePolicy(
         RetryTarget.ANYWHERE,

@@ -228,6 +228,8 @@ class Retried:
     """Megabytes of memory a node must have from now on; None leaves the requirement unchanged."""
     counts: bool = True
     """Whether the attempt counts towards ``max_failures``; a lost worker or a shutdown does not."""
+    may_be_found: bool = False
+    """Whether the node may still finish the render, so that an attempt on it looks for the result first."""
 
 
 @dataclass(frozen=True, slots=True)

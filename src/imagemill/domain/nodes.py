@@ -31,6 +31,20 @@ class NodeConfig:
     """Whether the node finishes its running jobs and gets no new ones."""
 
 
+_ROUTES = ("/prompt", "/ws")
+"""Routes at the end of addresses that users copy from the settings of other programs."""
+
+
+def server_address(url: str) -> str:
+    """Return the address of a server, also from that of one of its routes or of its WebSocket."""
+    scheme, separator, rest = url.partition("://")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme.lower(), scheme)
+    rest = rest.rstrip("/")
+    for route in _ROUTES:
+        rest = rest.removesuffix(route).rstrip("/")
+    return f"{scheme}{separator}{rest}"
+
+
 class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"

@@ -110,7 +110,7 @@ def choose(
     if not fitting:
         return None
     first = min(fitting, key=_order)
-    if offer.local_first_s > 0:
+    if offer.local_first_s > 0 and not offer.backlog:
         return Choice(first.lane, _overflow_reason(offer, first, fleet.now))
     if offer.remote_nodes:
         fleet = fleet.without(offer.remote_nodes)
@@ -335,17 +335,35 @@ class QueuePosition:
     more: bool
     """Whether there are more jobs than were counted."""
     fleet: Fleet
+    avoided: str = ""
+    """The node on which it failed and which it avoids; empty if it avoids none."""
+    avoided_s: float = 0.0
+    """Seconds for which it still avoids that node."""
 
 
-def explain_wait(offers: Sequence[Offer], key: LaneKey, position: QueuePosition) -> str:
-    """Explain a job's wait from the slots of this process and the running jobs."""
-    if not offers:
+def explain_wait(
+    offers: Sequence[Offer],
+    key: LaneKey,
+    position: QueuePosition,
+    unavailable: Sequence[tuple[Offer, str]] = (),
+) -> str:
+    """Explain a job's wait from the slots of this process and the running jobs.
+
+    ``unavailable``: the offers that nodes without free slots would make, each with the node's problem.
+    """
+    if not offers and not unavailable:
         return "no worker is connected"
     reasons = {offer.node: mismatch_reason(offer, key) for offer in offers}
     able = sorted(node for node, reason in reasons.items() if reason is None)
     if not able:
-        why = "; ".join(f"{node} {reason}" for node, reason in sorted(reasons.items()))
-        return f"no node can take it: {why}"
+        away = [problem for offer, problem in unavailable if mismatch_reason(offer, key) is None]
+        why = [f"{node} {reason}" for node, reason in sorted(reasons.items())]
+        if away:
+            return f"the nodes that could take it are not available: {'; '.join([*sorted(away), *why])}"
+        return f"no node can take it: {'; '.join(why)}"
+    if able == [position.avoided]:
+        rest = "no other node can take it now, so it is tried there again"
+        return f"failed on {position.avoided}; {rest} in {position.avoided_s:.0f} s"
     loadless = all(offer.load_s == 0 for offer in offers if offer.node in able)
     if not key.model or loadless:
         return f"waits for a free slot on {_join_names(able)}; {_describe_ahead(position)}"

@@ -53,9 +53,12 @@ class Offer:
     load_s: float | None = None
     """Seconds the node takes to load a checkpoint; 0 when it loads none, None when unknown."""
     local_first_s: float = 0.0
-    """Seconds for which a remote node leaves jobs to the ``local_offers``."""
+    """Seconds for which the slot leaves jobs to the ``local_offers``."""
     local_offers: "tuple[Offer, ...]" = ()
-    """For a remote node: the offers of all healthy local nodes, in whichever process."""
+    """For a remote node: the offers of all healthy local nodes, in whichever process. For a node with a
+    backlog: those of the nodes without."""
+    backlog: int = 0
+    """Prompts of other clients on the node, if another node has none."""
     remote_nodes: frozenset[str] = frozenset()
     """Names of the remote nodes. Nothing is loaded on them, and no local job is left to them."""
 
@@ -110,7 +113,8 @@ def mismatch_reason(offer: Offer, key: LaneKey) -> str | None:
 def open_to_remote_since(offer: Offer, key: LaneKey, now: int) -> int | None:
     """Return the latest submission time of a job of this lane that the slot may take; None means any.
 
-    A remote slot leaves a job that a local node could do to the local nodes for ``local_first_s`` seconds.
+    The slot leaves a job that one of its ``local_offers`` could do to those nodes for ``local_first_s``
+    seconds.
     """
     if offer.local_first_s <= 0 or all(
         mismatch_reason(rival, key) is not None for rival in offer.local_offers

@@ -88,7 +88,7 @@ class Catalogue:
         """The reasons for which the server would refuse a graph.
 
         The graph must be normalised and spell files as the node does. Inputs that a class does not declare
-        are not faults: node packs read them.
+        are not faults, as node packs read them, but their links must lead to an output of the graph.
         """
         return validate.faults(graph, self._classes, self._listings.keys())
 

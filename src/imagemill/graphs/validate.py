@@ -1,4 +1,8 @@
-"""Validate a graph against a node's declared classes, as the node's own validator would."""
+"""Validate a graph against a node's declared classes, as the node's own validator would.
+
+Links are checked more strictly: the node's validator looks at declared inputs only, but its executor follows
+every value that looks like a link, and its worker thread ends at one that leads nowhere.
+"""
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +11,7 @@ from typing import Any, Literal
 
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
-from imagemill.graphs.json_access import format_value, number, sequence
+from imagemill.graphs.json_access import format_value, mapping, number, sequence
 from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass, unfold
 
 FaultKind = Literal[
@@ -66,8 +70,12 @@ def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) ->
         found.append(GraphFault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, message))
     for id_ in reachable_ids(graph, outputs):
         kind = classes.get(_class_of(graph, id_))
-        if kind is not None and kind.readable:
-            found += _node_faults(_GraphNode(id_, kind, graph[id_]["inputs"]), graph, classes, files)
+        if kind is None:
+            continue
+        node = _GraphNode(id_, kind, graph[id_]["inputs"])
+        declared = dict(unfold(kind.inputs, node.inputs)) if kind.readable else {}
+        found += _node_faults(node, declared, graph, classes, files)
+        found += _undeclared_link_faults(node, declared, graph, classes)
     return found
 
 
@@ -77,6 +85,12 @@ def parse_link(value: object) -> tuple[str, int] | None:
     if len(parts) != 2 or not isinstance(parts[0], str) or type(parts[1]) is not int:
         return None
     return parts[0], parts[1]
+
+
+def is_followed(value: object) -> bool:
+    """Whether a server follows the value as a link, valid or not: a text and a number, in a list."""
+    parts = sequence(value)
+    return len(parts) == 2 and isinstance(parts[0], str) and isinstance(parts[1], int | float)
 
 
 def _missing_classes(graph: Graph, classes: Classes) -> Iterator[GraphFault]:
@@ -99,8 +113,8 @@ def _is_output(node: Mapping[str, Any], classes: Classes) -> bool:
 
 
 def _sources(graph: Graph, id_: str) -> list[str]:
-    links = (parse_link(value) for value in graph[id_]["inputs"].values())
-    return [link[0] for link in links if link is not None and link[0] in graph]
+    values = map(_unwrapped, graph[id_]["inputs"].values())
+    return [value[0] for value in values if is_followed(value) and value[0] in graph]
 
 
 def reachable_ids(graph: Graph, outputs: list[str]) -> list[str]:
@@ -138,19 +152,40 @@ def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
     return []
 
 
-def _node_faults(
-    node: _GraphNode, graph: Graph, classes: Classes, files: Container[tuple[str, str]]
+def _unwrapped(value: Any) -> Any:
+    """The value of an input. A server takes a list that is no link from ``{"__value__": [...]}``, and
+    afterwards follows it as a link if it looks like one."""
+    return mapping(value).get("__value__", value)
+
+
+def _undeclared_link_faults(
+    node: _GraphNode, declared: Container[str], graph: Graph, classes: Classes
 ) -> Iterator[GraphFault]:
-    for name, declared in unfold(node.kind.inputs, node.inputs):
+    for name, value in node.inputs.items():
+        if name not in declared and is_followed(value):
+            fault = _link_fault(node, name, "*", value, graph, classes)
+            if fault is not None:
+                yield fault
+
+
+def _node_faults(
+    node: _GraphNode,
+    inputs: Mapping[str, InputSpec],
+    graph: Graph,
+    classes: Classes,
+    files: Container[tuple[str, str]],
+) -> Iterator[GraphFault]:
+    for name, declared in inputs.items():
         if name not in node.inputs:
             if declared.required:
                 yield node.fault(
                     name, "missing_input", None, "is required and missing; give it a value or link it"
                 )
             continue
-        value = node.inputs[name]
-        if isinstance(value, list | tuple):
-            fault = _link_fault(node, name, declared, value, graph, classes)
+        given = node.inputs[name]
+        value = _unwrapped(given)
+        if is_followed(value) or (value is given and isinstance(value, list | tuple)):
+            fault = _link_fault(node, name, declared.type, value, graph, classes)
         elif declared.choices is not None:
             fault = _choice_fault(node, name, declared, value, (node.kind.name, name) in files)
         else:
@@ -160,25 +195,28 @@ def _node_faults(
 
 
 def _link_fault(
-    node: _GraphNode, name: str, declared: InputSpec, value: Any, graph: Graph, classes: Classes
+    node: _GraphNode, name: str, type_: str, value: Any, graph: Graph, classes: Classes
 ) -> GraphFault | None:
     link = parse_link(value)
     if link is None:
-        message = f'is {format_value(value)}, not a link; a link is ["node id", output number]'
+        message = f'is {format_value(value)}, not a link; a link is ["node id", whole output number]'
         return node.fault(name, "bad_link", value, message)
     source, slot = link
     if source not in graph:
         return node.fault(name, "bad_link", value, f"is linked to node {source}, which is not in the graph")
     kind = classes.get(_class_of(graph, source))
-    if kind is None or kind.outputs is None:
+    if kind is None:
         return None
+    if kind.outputs is None:
+        message = f"is linked to output {slot} of node {source} ({kind.name}); outputs begin at 0"
+        return node.fault(name, "bad_link", value, message) if slot < 0 else None
     if not 0 <= slot < len(kind.outputs):
         message = f"is linked to output {slot} of node {source} ({kind.name}), which has {len(kind.outputs)}"
         return node.fault(name, "bad_link", value, message)
     given = kind.outputs[slot]
-    if _fits(given, declared.type):
+    if _fits(given, type_):
         return None
-    message = f"takes {declared.type}, but output {slot} of node {source} ({kind.name}) is {given}"
+    message = f"takes {type_}, but output {slot} of node {source} ({kind.name}) is {given}"
     return node.fault(name, "wrong_type", value, message)
 
 

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from imagemill.backends.base import Backend, Node, Progress, RenderCanceled, RenderControl, RenderRequest
 from imagemill.blobs.base import BlobStore
@@ -16,7 +17,7 @@ from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Failure, FailureCode, next_try
 from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
-from imagemill.domain.scheduling import Offer
+from imagemill.domain.scheduling import Offer, mismatch_reason
 from imagemill.jobs import outputs
 from imagemill.jobs.attempt import (
     Attempt,
@@ -280,10 +281,11 @@ class Runner:
         if after_s is not None:
             return retry_later(job, failure, max(after_s, retry.delay_s), counts=True)
         now = now_us()
-        avoid = retry.avoid_node if self._has_other_node(job.node) else None
+        avoid = retry.avoid_node if self._has_other_node(attempt.claim, memory_mb) else None
         backend = self._backends.get(job.backend or "")
-        found_again = failure.code is FailureCode.STORAGE and backend is not None and backend.survives_worker
-        held_s = retry.delay_s + self._settings.reattach_s if found_again else 0.0
+        survives = backend is not None and backend.survives_worker
+        stored = failure.code is FailureCode.STORAGE and survives
+        held_s = retry.delay_s + self._settings.reattach_s if stored else 0.0
         closed_s = self._settings.avoid_node_s if avoid else held_s
         return Retried(
             failure,
@@ -291,6 +293,7 @@ class Runner:
             avoid_node=avoid,
             avoid_until=now + round(closed_s * SECOND) if avoid or held_s else None,
             memory_mb=memory_mb,
+            may_be_found=stored or (failure.code is FailureCode.NODE_LOST and survives),
         )
 
     def _memory_to_ask_for(self, claim: Claim) -> int | None:
@@ -311,12 +314,19 @@ class Runner:
         ]
         return had + 1 if larger else _NONE_HAS_MORE
 
-    def _has_other_node(self, name: str | None) -> bool:
-        """Whether there is another local node: avoiding the only one would just make the job wait.
+    def _has_other_node(self, claim: Claim, memory_mb: int | None) -> bool:
+        """Whether another local node could take the job: avoiding the only one would just make it wait.
 
-        Remote nodes do not count, since they may not be allowed for this job.
+        ``memory_mb``: the memory it needs from now on. Remote nodes do not count, since they may not be
+        allowed for this job.
         """
-        return any(node.healthy and node.name != name and not node.remote for node in self._nodes())
+        key = self._store.lane(claim.job.lane)
+        key = replace(key, memory_mb=memory_mb or key.memory_mb)
+        return any(
+            node.healthy and not (node.draining or node.remote) and mismatch_reason(node.offer(), key) is None
+            for node in self._nodes()
+            if node.name != claim.job.node
+        )
 
     def _hand_back(self, attempt: Attempt) -> None:
         """Hand a job back. A paid render is left running; the next worker collects it."""

@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from imagemill.db.database import WriteMode
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound, StorageError
-from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
+from imagemill.domain.nodes import Finding, NodeConfig, NodeReport, server_address
+from imagemill.net.addresses import is_same_server
 from imagemill.nodes.store import Drain, NodeStore, PutNode
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class NodeRegistry:
             other = view.config
             if view.is_static and other.name == config.name:
                 raise Conflict(f"a node named {other.name} is in the settings; choose another name")
-            if other.name != config.name and _place(other.url) == _place(config.url):
+            if other.name != config.name and is_same_server(other.url, config.url):
                 raise Conflict(f"{config.url} is node {other.name} already; a server is added once")
 
     def _follow(self) -> None:
@@ -257,6 +258,7 @@ def _check_headers(headers: Mapping[str, str], wrong: _Wrong) -> None:
 def _address(url: str, wrong: _Wrong) -> str:
     """Return the address without a slash at the end, scheme and host in lower case."""
     example = "one looks like http://192.168.1.20:8188"
+    url = server_address(url)
     parts = _split(url)
     if parts is None or parts.scheme not in _PORTS or not parts.hostname:
         wrong("url", f"is {_shown(url)}, which is not the address of a node; {example}")

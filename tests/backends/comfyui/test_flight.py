@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from imagemill.backends.comfyui.events import Cached, Executing, Frame, PromptEnded, Started, Step
 from imagemill.backends.comfyui.prompt import PromptRun, outline_of
 
@@ -76,12 +78,15 @@ def test_previews_nobody_asked_for_are_not_kept() -> None:
     assert prompt.progress().preview is None
 
 
-def test_pictures_sent_over_the_socket_are_kept_in_order_and_once() -> None:
+@pytest.mark.parametrize("picture_first", [True, False])
+def test_pictures_sent_over_the_socket_are_all_kept_in_order(picture_first: bool) -> None:
     prompt = flight({"2": {"class_type": "SaveImageWebsocket", "inputs": {}}})
-    for value, data in ((0, b"first"), (0, b"first"), (1, b"second")):
-        prompt.apply(Step(P, "2", value, 2), 1.0)
-        prompt.apply(Frame(data, "image/png"), 1.0)
-    assert prompt.frames == {("2", 0): b"first", ("2", 1): b"second"}
+    prompt.apply(Executing(P, "2"), 1.0)
+    for value, data in enumerate((b"first", b"second", b"second")):
+        pair = [Frame(data, "image/png", "2", P), Step(P, "2", value, 3)]
+        for event in pair if picture_first else reversed(pair):
+            prompt.apply(event, 1.0)
+    assert prompt.frames == {"2": [b"first", b"second", b"second"]}
 
 
 def test_a_prompt_sent_again_begins_anew() -> None:

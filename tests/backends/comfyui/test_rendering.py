@@ -116,18 +116,19 @@ def test_an_identical_prompt_delivers_its_picture_again(comfy: ComfyUI, node: Te
     assert len(node.prompts) == 2
 
 
-def test_pictures_sent_over_the_socket_are_delivered(comfy: ComfyUI) -> None:
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_pictures_sent_over_the_socket_are_delivered(comfy: ComfyUI, count: int) -> None:
     work = GraphSpec(
         {
             "1": {
                 "class_type": "EmptyImage",
-                "inputs": {"width": 16, "height": 24, "batch_size": 2, "color": 9},
+                "inputs": {"width": 16, "height": 24, "batch_size": count, "color": 9},
             },
             "2": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
         }
     )
     outputs = render(comfy, order(work)).outputs
-    assert [Image.open(io.BytesIO(output.data)).size for output in outputs] == [(16, 24)] * 2
+    assert [Image.open(io.BytesIO(output.data)).size for output in outputs] == [(16, 24)] * count
 
 
 def test_a_source_picture_is_uploaded_once_by_its_content(comfy: ComfyUI, node: TestNode) -> None:

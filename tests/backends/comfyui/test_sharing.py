@@ -57,10 +57,22 @@ def test_the_same_server_listed_twice_gets_jobs_once(node: TestNode) -> None:
     comfy.close()
 
 
-def test_the_same_server_under_two_addresses_is_noticed_after_its_first_prompt(node: TestNode) -> None:
+@pytest.mark.parametrize("order_", [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1")])
+def test_the_same_server_under_two_names_is_never_used_twice(node: TestNode, order_: tuple[str, str]) -> None:
     comfy = ComfyUI(settings())
-    other = node.url.replace("127.0.0.1", "localhost")
-    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", other)])
+    first, second = (node.url.replace("127.0.0.1", host) for host in order_)
+    comfy.configure([NodeConfig("a", first), NodeConfig("b", second)])
+    states: list[bool] = []
+    until(lambda: states.append(comfy.nodes()[1].healthy) or comfy.nodes()[0].healthy, "a is healthy")
+    until(lambda: "same server as a" in comfy.nodes()[1].problem, "b is a's twin")
+    assert not any(states)
+    assert not node.prompts
+    comfy.close()
+
+
+def test_the_same_server_behind_another_path_is_noticed_after_its_first_prompt(node: TestNode) -> None:
+    comfy = ComfyUI(settings())
+    comfy.configure([NodeConfig("a", node.url), NodeConfig("b", f"{node.url}/api")])
     wait_well(comfy)
     render(comfy, order(graph()))
     comfy._connection("b").maybe_restarted = True  # pyright: ignore[reportPrivateUsage]
@@ -152,5 +164,16 @@ def test_an_examination_tells_of_others_prompts_and_of_a_closed_socket(node: Tes
     assert found["queue"].level == "warning"
     assert found["socket"].level == "error"
     assert "WebSockets" in found["socket"].message
-    assert "prompt" not in found
+    assert "left out" in found["prompt"].message
     comfy.close()
+
+
+def test_the_prompts_of_other_clients_are_the_backlog_of_a_node(comfy: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.5)
+    node.enqueue_foreign(graph(7).graph)
+    node.enqueue_foreign(graph(8).graph)
+    asked = order(graph(1))
+    comfy.send(asked)
+    until(lambda: comfy.nodes()[0].backlog == 2, "two are others'")
+    assert comfy.follow(asked, asked.reference, RenderControl()).outputs
+    until(lambda: comfy.nodes()[0].backlog == 0, "all are done")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.backends.comfyui import errors
-from imagemill.backends.comfyui.errors import ComfyStatusError, File, PromptStatus
+from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyStatusError, File, PromptStatus
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
@@ -78,6 +78,13 @@ def failed(message: str, kind: str = "RuntimeError", node_type: str = "KSampler"
         ("torch.cuda.OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.00 GiB"),
         ("RuntimeError", "MPS backend out of memory (MPS allocated: 8 GB)"),
         ("RuntimeError", "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory"),
+        (
+            "RuntimeError",
+            "Could not allocate tensor with 4 bytes. There is not enough GPU video memory available!",
+        ),
+        ("RuntimeError", "Invalid buffer size: 32.00 GB"),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("RuntimeError", "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear"),
     ],
 )
 def test_memory_that_ran_out_is_recognised_however_it_is_said(kind: str, message: str) -> None:
@@ -91,7 +98,9 @@ def test_an_execution_error_names_title_and_message() -> None:
 
 
 def test_a_sick_device_speaks_against_the_node() -> None:
-    assert failed("CUDA error: an illegal memory access").failure is FailureCode.BACKEND_UNAVAILABLE
+    code = failed("CUDA error: an illegal memory access").failure
+    assert code is FailureCode.DEVICE_ERROR
+    assert code in NODE_FAILURES
 
 
 def test_a_broken_model_file_is_looked_for_elsewhere() -> None:

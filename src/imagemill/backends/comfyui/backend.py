@@ -260,7 +260,7 @@ def _send(connection: NodeConnection, request: RenderRequest, *, known: bool) ->
 
 
 def _record_failure(connection: NodeConnection, error: BackendError) -> None:
-    if error.failure in NODE_FAILURES and not isinstance(error, Interrupted):
+    if error.counts and not isinstance(error, Interrupted) and error.failure in NODE_FAILURES:
         connection.breaker.fail(str(error))
 
 

@@ -51,8 +51,14 @@ def examine(connection: NodeConnection) -> Iterator[Finding]:
         yield _check_previews(
             connection, [str(part) for part in sequence(mapping(stats["system"]).get("argv"))]
         )
-        if not sequence(queue["queue_running"]) and not sequence(queue["queue_pending"]):
+        busy = len(sequence(queue["queue_running"])) + len(sequence(queue["queue_pending"]))
+        if connection.stuck or not busy:
             yield _run_test_prompt(connection)
+        else:
+            text = (
+                f"the test prompt was left out, as {busy} prompts are before it; try again when they are done"
+            )
+            yield Finding(Level.WARNING, "prompt", text)
     except (ComfyError, InvalidCatalogue) as error:
         yield Finding(Level.ERROR, "address", f"{connection.name} {error}")
 

@@ -21,9 +21,10 @@ from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.validate import GraphFault
 
 NODE_FAILURES = frozenset(
-    {FailureCode.NODE_LOST, FailureCode.BACKEND_UNAVAILABLE, FailureCode.TIMEOUT, FailureCode.BAD_OUTPUT}
+    {FailureCode.NODE_LOST, FailureCode.BACKEND_UNAVAILABLE, FailureCode.BAD_OUTPUT, FailureCode.DEVICE_ERROR}
 )
-"""Failures that are caused by the node rather than the job."""
+"""Failures that are caused by the node rather than the job. A timeout is not: the job may be too large or its
+limit too short. A node that hangs is noticed by `imagemill.backends.comfyui.stuck`."""
 
 MOST_FAULTS = 3
 """Faults named in one message; the others are counted."""
@@ -35,8 +36,10 @@ _PATH = re.compile(
 )
 _TRACEBACK = re.compile(r"\n\s*(?:Traceback \(most recent call last\):|File \").*", re.DOTALL)
 _OUT_OF_MEMORY = re.compile(
-    r"out ?of ?memory|allocation on device|not enough (?:gpu |video )?memory|cannot allocate memory"
-    r"|failed to allocate|hip error: out|memoryerror",
+    r"out ?of ?memory|allocation on device|not enough (?:gpu |video )*memory|can(?:not|'t) allocate memory"
+    r"|failed to allocate|could not allocate|alloc_failed|hip error: out|memoryerror|invalid buffer size"
+    # Pictures too large for the device's kernels, whatever its memory.
+    r"|cudnn_status_not_supported|32.?bit index|input tensor is too large|invalid configuration argument",
     re.IGNORECASE,
 )
 _DEVICE_ERROR = re.compile(r"cuda error|hip error|cudnn|device-side assert|accelerator", re.IGNORECASE)
@@ -172,7 +175,7 @@ def execution_failure(node: str, error: Mapping[str, Any], titles: Mapping[str, 
     if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
     elif _DEVICE_ERROR.search(text):
-        code = FailureCode.BACKEND_UNAVAILABLE
+        code = FailureCode.DEVICE_ERROR
     elif "Loader" in str(error.get("node_type")) and _BROKEN_FILE.search(text):
         code = FailureCode.MISSING_MODEL
     else:

@@ -92,8 +92,8 @@ class PromptFollower:
                 if not self._control.detached:
                     self._cancel()
                 raise RenderCanceled
-            if prompt_run.fatal_reason:
-                raise BackendError(FailureCode.NODE_LOST, prompt_run.fatal_reason)
+            if prompt_run.fatal is not None:
+                raise prompt_run.fatal
             rendered = self._poll_if_due()
             if rendered is not None:
                 return rendered
@@ -250,12 +250,18 @@ class PromptFollower:
                 self._model, prompt_run.outline.load, self._request.timeout_s
             )
             message = f"{self._connection.name} did not finish the prompt within {limit_s:g} s"
-        if waited_s >= limit_s:
-            self._cancel()
+        if waited_s < limit_s:
+            return
+        stopped = self._cancel()
+        if prompt_run.started_at is None:
+            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, message)
+        quiet_s = now - max(prompt_run.last_event_at, prompt_run.started_at)
+        if stopped or (prompt_run.executes and quiet_s < settings.wedged_s):
             raise BackendError(FailureCode.TIMEOUT, message)
+        raise BackendError(FailureCode.NODE_BROKEN, f"{message}, and did not react to its interruption")
 
-    def _cancel(self) -> None:
-        """Remove the prompt from the node and check that it is gone; else the health monitor removes it
+    def _cancel(self) -> bool:
+        """Remove the prompt from the node; return whether it is gone. Else the health monitor removes it
         later."""
         connection, reference = self._connection, self._prompt_run.reference
         end = self._clock() + connection.settings.cancel_s
@@ -266,12 +272,12 @@ class PromptFollower:
                 connection.client.interrupt(reference)
                 if locate(connection, reference).state in (PromptState.DONE, PromptState.NOWHERE):
                     connection.mark_collected(reference)
-                    return
+                    return True
             except ComfyError as error:
                 log.debug("%s: a prompt could not be stopped yet: %s", connection.name, error)
             if self._clock() >= end:
                 connection.abandon(reference)
-                return
+                return False
             self._prompt_run.wait(version, SLICE_S)
 
 
@@ -284,17 +290,19 @@ def collect(
     """All files, then the pictures sent over the socket. Raises `BackendError`, `ComfyError`, `FileGone`."""
     outputs = [_fetch(connection, file) for file in files]
     outputs += [Output(data, _detect_type(data) or "image/png") for data in _frames(prompt_run)]
+    if not outputs and prompt_run.outline.senders:
+        message = f"{connection.name}: the pictures that the graph sends over the WebSocket were lost"
+        raise BackendError(FailureCode.BAD_OUTPUT, message)
     if not outputs:
-        raise BackendError(
-            FailureCode.BAD_OUTPUT, f"{connection.name}: the prompt succeeded but delivered no file"
-        )
+        message = "the graph ran but saved no file: add a node that saves its result, such as SaveImage"
+        raise BackendError(FailureCode.INVALID_GRAPH, f"{connection.name}: {message}")
     return tuple(replace(output, seed=request.work.seed) for output in outputs)
 
 
 def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
     ranks = {node_id: rank for rank, node_id in enumerate(prompt_run.graph)}
-    for key in sorted(prompt_run.frames, key=lambda key: (ranks.get(key[0], 0), key[1])):
-        yield prompt_run.frames[key]
+    for node_id in sorted(prompt_run.frames, key=lambda node_id: ranks.get(node_id, 0)):
+        yield from prompt_run.frames[node_id]
 
 
 def _fetch(connection: NodeConnection, file: File) -> Output:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
+from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
+from imagemill.net.addresses import is_same_server
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +20,6 @@ UNFOLLOWED_S = 120.0
 here."""
 _DUPLICATE_CHECKS = 3
 """Number of comparisons with each other node after a possible restart."""
-_IDLE_POLLS = 2
-"""Checks in a row that must see prompts waiting and none running before the node counts as stuck."""
 
 Peers = Callable[[], Sequence[NodeConnection]]
 """All nodes in their configured order."""
@@ -32,8 +32,9 @@ class NodeHealthMonitor:
         self.connection = connection
         self._peers = peers
         self._closed = threading.Event()
-        self._idle_polls = 0
+        self._stuck_check = StuckNodeCheck(connection)
         self._compared: dict[str, int] = {}
+        self._same_address: dict[str, bool] = {}
         self.started = False
         self._thread = threading.Thread(
             target=self._run, name=f"imagemill-health-{connection.name}", daemon=True
@@ -80,23 +81,22 @@ class NodeHealthMonitor:
     def _check_all(self) -> None:
         connection = self.connection
         connection.stats = read_system_stats(connection.client.system_stats())
-        if not connection.reachable:
-            connection.stuck = False
         self._check_for_restart()
         if (
             connection.inventory is None
             or connection.clock() - connection.inventory_at > connection.settings.catalogue_s
         ):
             connection.read_inventory()
-        connection.mark_reachable()
+        # First, so that a second name of a server never counts as healthy.
         connection.duplicate_of = self._duplicate_of()
+        connection.mark_reachable()
         if connection.duplicate_of:
             return
         connection.socket.start()
-        self._check_for_stuck_queue()
-        connection.breaker.probe()
         self._drop_unfollowed()
         self._remove_abandoned()
+        self._stuck_check.check()
+        connection.breaker.probe()
         self._clean_history()
 
     def _check_for_restart(self) -> None:
@@ -111,31 +111,8 @@ class NodeHealthMonitor:
             connection.inventory = None if connection.inventory is None else connection.read_inventory()
             connection.history_probe = None
         self._compared.clear()
+        self._same_address.clear()
         connection.maybe_restarted = False
-
-    def _check_for_stuck_queue(self) -> None:
-        connection = self.connection
-        quiet_s = connection.clock() - connection.active_at
-        if not connection.stuck and (not connection.prompt_runs or quiet_s < connection.settings.wedged_s):
-            self._idle_polls = 0
-            return
-        queue = connection.client.queue()
-        waiting = {str(sequence(item)[1]) for item in sequence(queue["queue_pending"])}
-        if sequence(queue["queue_running"]):
-            self._idle_polls, connection.stuck, connection.active_at = 0, False, connection.clock()
-        elif not connection.stuck and not waiting.isdisjoint(connection.prompt_runs):
-            self._idle_polls += 1
-            if self._idle_polls >= _IDLE_POLLS:
-                self._mark_stuck(waiting)
-
-    def _mark_stuck(self, waiting: set[str]) -> None:
-        connection = self.connection
-        connection.stuck, self._idle_polls = True, 0
-        ours = [reference for reference in waiting if reference in connection.prompt_runs]
-        connection.client.delete_pending(ours)
-        for reference in ours:
-            if (prompt_run := connection.prompt_runs.get(reference)) is not None:
-                prompt_run.notify(connection.problem)
 
     def _duplicate_of(self) -> NodeConnection | None:
         """An earlier configured node that is the same server."""
@@ -143,7 +120,7 @@ class NodeHealthMonitor:
         for other in self._peers():
             if other is connection:
                 return None
-            if other.config.url == connection.config.url or other is connection.duplicate_of:
+            if other is connection.duplicate_of or self._has_address_of(other):
                 return other
             if other.history_probe is None or other.stats.fingerprint != connection.stats.fingerprint:
                 continue
@@ -153,6 +130,13 @@ class NodeHealthMonitor:
                 if connection.client.history(other.history_probe) is not None:
                     return other
         return None
+
+    def _has_address_of(self, other: NodeConnection) -> bool:
+        """Whether both addresses are of one server; looked up once and after each possible restart."""
+        url = other.config.url
+        if url not in self._same_address:
+            self._same_address[url] = is_same_server(url, self.connection.config.url)
+        return self._same_address[url]
 
     def _drop_unfollowed(self) -> None:
         """Drop prompts whose sender failed before following; the next attempt finds them on the node."""
@@ -164,19 +148,19 @@ class NodeHealthMonitor:
                     del connection.prompt_runs[prompt_run.reference]
 
     def _remove_abandoned(self) -> None:
-        """Remove prompts that were given up while the node was unreachable."""
+        """Remove prompts that were given up. A running one stays listed until its interruption has worked."""
         connection = self.connection
         given_up = list(connection.abandoned)
         if not given_up:
             return
         connection.client.delete_pending(given_up)
-        for item in sequence(connection.client.queue()["queue_running"]):
-            reference = str(sequence(item)[1])
-            if reference in connection.abandoned:
-                connection.client.interrupt(reference)
+        running = {str(sequence(item)[1]) for item in sequence(connection.client.queue()["queue_running"])}
         for reference in given_up:
-            connection.abandoned.pop(reference, None)
-            connection.mark_collected(reference)
+            if reference in running and connection.mark_interrupted(reference):
+                connection.client.interrupt(reference)
+            else:
+                connection.abandoned.pop(reference, None)
+                connection.mark_collected(reference)
 
     def _clean_history(self, *, everything: bool = False) -> None:
         """Delete collected prompts from the node's history, many in one request."""

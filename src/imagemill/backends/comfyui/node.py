@@ -182,7 +182,8 @@ class NodeConnection:
         self.inventory: NodeInventory | None = None
         self.inventory_at = 0.0
         self.reachable, self.connection_problem = False, "was not reached yet"
-        self.stuck = False
+        self.stuck = ""
+        """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
         self.duplicate_of: NodeConnection | None = None
         """An earlier node with the same server."""
         self.maybe_restarted = True
@@ -194,14 +195,15 @@ class NodeConnection:
         """When the socket last received an event, or nothing was running that could send one."""
         self.queue_remaining: int | None = None
         self.prompt_runs: dict[str, PromptRun] = {}
-        self.abandoned: dict[str, None] = {}
-        """Prompts given up while it was unreachable: they are removed from it when it is back."""
+        self.abandoned: dict[str, float | None] = {}
+        """Prompts that are given up and may still be on it, with the times of their first interruption."""
         self.collected: OrderedDict[str, float] = OrderedDict()
         """Prompts whose history entry is no longer needed, and the time since when."""
         self.retired = False
         """Whether it was removed from the configuration and closed."""
         self.lock = threading.Lock()
         self._path_of = path_of
+        self._was_connected = False
         self._loaded_models: OrderedDict[str, None] = OrderedDict()
         self._uploads: OrderedDict[str, str] = OrderedDict()
         self._inventory_lock = threading.Lock()
@@ -218,7 +220,7 @@ class NodeConnection:
         if not self.reachable:
             return f"{self.name} {self.connection_problem}"
         if self.stuck:
-            return f"{self.name} is stuck: prompts wait there and none runs; restart its ComfyUI"
+            return f"{self.name} is stuck: {self.stuck}; if that lasts, restart its ComfyUI"
         if self.breaker.is_open:
             return f"{self.name} is paused after repeated failures; the last one: {self.breaker.cause}"
         return "" if self.inventory else f"the models of {self.name} have not been read yet"
@@ -237,6 +239,7 @@ class NodeConnection:
             healthy=not problem,
             draining=config.draining,
             problem=problem,
+            backlog=max(0, (self.queue_remaining or 0) - len(self.prompt_runs)),
         )
 
     def report(self) -> NodeReport:
@@ -267,10 +270,12 @@ class NodeConnection:
 
     def connected(self) -> None:
         self.active_at = self.clock()
-        self.maybe_restarted, self.stuck = True, False
+        self.maybe_restarted = self.maybe_restarted or self._was_connected
+        self._was_connected = True
         self._notify()
 
     def lost(self) -> None:
+        self.queue_remaining = None
         self._notify()
 
     def _notify(self) -> None:
@@ -347,7 +352,16 @@ class NodeConnection:
 
     def abandon(self, reference: str) -> None:
         with self.lock:
-            self.abandoned[reference] = None
+            self.abandoned.setdefault(reference, None)
+
+    def mark_interrupted(self, reference: str) -> bool:
+        """Note that an abandoned prompt is interrupted; False if it is followed again."""
+        with self.lock:
+            if reference not in self.abandoned:
+                return False
+            if self.abandoned[reference] is None:
+                self.abandoned[reference] = self.clock()
+            return True
 
     # Loaded models and uploaded inputs.
 

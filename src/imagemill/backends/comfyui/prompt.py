@@ -12,6 +12,7 @@ from typing import Any
 from imagemill.backends.base import Progress
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.events import Event
+from imagemill.domain.errors import BackendError
 from imagemill.graphs.json_access import mapping, number, sequence
 
 SENDER = "SaveImageWebsocket"
@@ -107,17 +108,21 @@ class PromptRun:
     """Whether it has ended, so that the signal for its history should come next."""
     resent: frozenset[str] = frozenset()
     """The reasons for which it was sent again."""
-    fatal_reason: str = ""
-    """The reason why it will never end, set by the node's health monitor."""
+    announced_at: float | None = None
+    """When the node announced its start."""
+    executes: bool = False
+    """Whether a node of the graph was seen at work since."""
+    fatal: BackendError | None = None
+    """The failure of a prompt that will never end, set by the node's health monitor."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0
     node: str | None = None
     """The running node of the graph."""
-    frames: dict[tuple[str, float], bytes] = field(default_factory=dict[tuple[str, float], bytes])
-    """(node, position) -> the picture that ``SaveImageWebsocket`` delivered."""
+    frames: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    """Node -> the pictures that ``SaveImageWebsocket`` delivered, in the order of their arrival: servers send
+    the step of a picture before or after it."""
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    _position: float = 0.0
 
     def apply(self, event: Event, now: float) -> None:
         with self.changed:
@@ -127,6 +132,7 @@ class PromptRun:
             self.changed.notify_all()
 
     def _apply(self, event: Event, now: float) -> None:
+        self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
         match event:
             case events.Executing(node=None):
                 self.ends += 1
@@ -134,10 +140,10 @@ class PromptRun:
                 self.ending = True
             case events.Executing(node=node):
                 self._start(now)
-                self.node, self._position = node, 0.0
+                self.node = node
             case events.Step(node=node, value=value, maximum=most):
                 self._start(now)
-                self.node, self._position = node, value
+                self.node = node
                 self._steps[node] = (value, most)
             case events.Cached(nodes=nodes):
                 self._start(now)
@@ -145,6 +151,7 @@ class PromptRun:
                     if node in self.outline.steps:
                         self._steps[node] = (self.outline.steps[node], self.outline.steps[node])
             case events.Started():
+                self.announced_at = now
                 self._start(now)
             case events.Frame():
                 self._store_frame(event)
@@ -158,7 +165,7 @@ class PromptRun:
     def _store_frame(self, frame: events.Frame) -> None:
         node = frame.node or self.node
         if node is not None and node in self.outline.senders:
-            self.frames[node, self._position] = frame.data
+            self.frames.setdefault(node, []).append(frame.data)
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
 
@@ -178,14 +185,14 @@ class PromptRun:
         """Reset the state, as the prompt is sent again."""
         with self.changed:
             self.graph, self.sent_at, self.started_at = graph, now, None
-            self.node, self.ending, self._position = None, False, 0.0
+            self.node, self.ending, self.announced_at, self.executes = None, False, None, False
             self.frames.clear()
             self._steps.clear()
 
-    def notify(self, fatal_reason: str = "") -> None:
-        """Wake the followers. ``fatal_reason``: why the prompt will never end."""
+    def notify(self, fatal: BackendError | None = None) -> None:
+        """Wake the followers. ``fatal``: the failure of a prompt that will never end."""
         with self.changed:
-            self.fatal_reason = fatal_reason or self.fatal_reason
+            self.fatal = fatal or self.fatal
             self.version += 1
             self.changed.notify_all()
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
-from imagemill.domain.nodes import SLOTS, NodeConfig
+from imagemill.domain.nodes import SLOTS, NodeConfig, server_address
 from imagemill.settings import Listed, SettingsGroup, mask_url
 
 
@@ -28,9 +28,9 @@ class ComfySettings(SettingsGroup):
     """Seconds without an event after which the node's queue is read."""
     lost_s: ClassVar[float] = 15.0
     """Seconds without a connection after which a node's prompts count as lost."""
-    wedged_s: ClassVar[float] = 30.0
-    """Seconds in which a node has prompts waiting, none running and sends no event, after which it counts as
-    hung."""
+    wedged_s: ClassVar[float] = 20.0
+    """Seconds after which a node counts as stuck that executes nothing: with `health_s` it is noticed within
+    30 s."""
     doubt_s: ClassVar[float] = 10.0
     """Seconds for which a prompt is looked for, when the response to its submission was lost, before it is
     sent again."""
@@ -87,20 +87,11 @@ class ComfySettings(SettingsGroup):
         return tuple(dict.fromkeys(map(_address, urls)))
 
 
-_ROUTES = ("/prompt", "/ws")
-"""Routes at the end of addresses that users copy from the settings of other programs."""
-
-
 def _address(url: str) -> str:
-    """The server's own address, also from the address of a route or a WebSocket."""
-    parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("http", "https") or not parts.hostname:
+    parts = urlsplit(server_address(url))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{mask_url(url)!r} should be http://host:port or https://host")
-    path = parts.path.rstrip("/")
-    for route in _ROUTES:
-        path = path.removesuffix(route)
-    return f"{scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:

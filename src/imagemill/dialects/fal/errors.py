@@ -68,6 +68,8 @@ _FAILURES = {
     FailureCode.BACKEND_REJECTED: (500, "runner_server_error"),
     FailureCode.BACKEND_UNAVAILABLE: (503, "runner_connection_error"),
     FailureCode.NODE_LOST: (503, "runner_disconnected"),
+    FailureCode.NODE_BROKEN: (503, "runner_disconnected"),
+    FailureCode.DEVICE_ERROR: (503, "runner_disconnected"),
     FailureCode.WORKER_LOST: (503, "runner_disconnected"),
     FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
 }

@@ -162,8 +162,7 @@ def _retry(row: Locked, outcome: Retried, now: int) -> Change:
         run_after=outcome.run_after,
         avoid_node=outcome.avoid_node,
         avoid_until=outcome.avoid_until,
-        # After a storage failure the render exists and may be fetched from its node again.
-        keep_reference=not outcome.counts or outcome.failure.code is FailureCode.STORAGE,
+        keep_reference=not outcome.counts or outcome.may_be_found,
     )
 
 

@@ -13,6 +13,7 @@ from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump, load
 from imagemill.domain.blob_keys import attempt_of
+from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Job, JobStatus
@@ -200,6 +201,13 @@ def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
     estimates = conn.execute(ahead).scalars().all()
     counted = estimates[:WORK_BOUND]
     return len(counted), sum(counted), len(estimates) > WORK_BOUND
+
+
+def avoidance(conn: sa.Connection, job: Job, now: int) -> tuple[str, float]:
+    """Return the node that a queued job avoids and the seconds for which it still does; "" and 0 if none."""
+    until = sa.and_(_jobs.id == job.id, _jobs.avoid_node.is_not(None), _jobs.avoid_until > now)
+    row = conn.execute(sa.select(_jobs.avoid_node, _jobs.avoid_until).where(until)).first()
+    return (row[0], (row[1] - now) / SECOND) if row else ("", 0.0)
 
 
 def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:

@@ -171,7 +171,9 @@ class JobStore:
     def queue_position(self, job: Job, now: int) -> QueuePosition:
         """Return the position of a queued job, for `imagemill.domain.placement.explain_wait`."""
         before, before_s, more = self._read(queries.work_ahead, job)
-        return QueuePosition(before, before_s, more, self._read(self._claiming.fleet, now))
+        avoided, avoided_s = self._read(queries.avoidance, job, now)
+        fleet = self._read(self._claiming.fleet, now)
+        return QueuePosition(before, before_s, more, fleet, avoided, avoided_s)
 
     def artifact(self, artifact_id: str) -> tuple[Artifact, str] | None:
         return self._read(queries.artifact, artifact_id)
