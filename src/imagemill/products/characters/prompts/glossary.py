@@ -95,7 +95,8 @@ def describe_appearance(sheet: CharacterSheet) -> Appearance:
         tuple(filter(None, map(sanitize.tag, style)))[:_MOST_STYLES],
     )
     unknown = [*species.found.unknown, *physical.found.unknown, *attire.found.unknown]
-    return Appearance(gender, *fit, untranslated=_untranslated(unknown, (*fit[0], *fit[1])))
+    lost = (*sanitize.removed_from_name(sheet.name), *_untranslated(unknown, (*fit[0], *fit[1])))
+    return Appearance(gender, *fit, untranslated=sanitize.distinct(lost)[:MOST_UNTRANSLATED])
 
 
 def user_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

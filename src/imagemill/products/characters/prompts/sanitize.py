@@ -9,6 +9,9 @@ from itertools import groupby
 
 from imagemill.products.characters.prompts.lexicon import Language, lexicons
 from imagemill.products.characters.prompts.tokenizer import Unit, split_units
+from imagemill.safety.ages import states_minor
+from imagemill.safety.minors import is_sexual, is_young
+from imagemill.safety.normalize import fold
 
 MOST_TAG_CHARS = 40
 MOST_NAME_CHARS = 60
@@ -51,7 +54,7 @@ def tag(text: str) -> str:
     text = _BLANKS.sub(" ", text.lower().replace("_", " ")).strip(" .-")
     if not text or len(text) > MOST_TAG_CHARS or not _TAG.fullmatch(text):
         return ""
-    if _BAD.search(text) or _QUALITY.search(text) or not any(c.isalpha() for c in text):
+    if is_bad(text) or _QUALITY.search(text) or not any(c.isalpha() for c in text):
         return ""
     return text if _is_balanced(text) else ""
 
@@ -62,8 +65,18 @@ def distinct(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def name(text: str) -> str:
-    """Return the name of a character or LoRA for use in ``(name:1.2)``, without weight syntax."""
-    return escaped(_clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
+    """Return the name of a character or LoRA for use in ``(name:1.2)``, without weight syntax.
+
+    Sexual words and words for young people are removed like those of tags.
+    """
+    return escaped(_plain_name(_named(text)))
+
+
+def removed_from_name(text: str) -> tuple[str, ...]:
+    """Return the words that a name loses by `name`."""
+    named = _named(text)
+    kept = _plain_name(named).split()
+    return tuple(word for word in named.split() if word not in kept)
 
 
 def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
@@ -78,7 +91,7 @@ def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
 
 def is_bad(text: str) -> bool:
     """Whether the text is sexual or about young people."""
-    return bool(_BAD.search(text.lower()))
+    return bool(_BAD.search(text.lower())) or states_minor(fold(text))
 
 
 def shown(text: str) -> str:
@@ -89,6 +102,15 @@ def shown(text: str) -> str:
 def escaped(text: str) -> str:
     """Escape parentheses, which ComfyUI and A1111 read as weights."""
     return text.replace("\\", "").replace("(", "\\(").replace(")", "\\)")
+
+
+def _named(text: str) -> str:
+    return _clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS)
+
+
+def _plain_name(named: str) -> str:
+    plain = " ".join(word for word in named.split() if not _BAD.search(fold(word)))
+    return "" if is_bad(plain) or is_young(plain) or is_sexual(plain) else plain
 
 
 def _clean(text: str, most: int) -> str:
