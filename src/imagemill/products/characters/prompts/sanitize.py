@@ -38,7 +38,8 @@ _QUALITY = re.compile(
 )
 
 
-_MOST_WORDS = 5
+_MOST_WORDS = {True: 5, False: 8}
+"""Maximum number of words of a part that is kept in English, strictly or not."""
 _WORD = re.compile(r"[a-z0-9]+")
 _FOREIGN = re.compile(
     r"(?:[aiou]|[ao]s|[ai]r|[ei]z|mente|[aeiou]ndo|ção|cion|dad|dade|agem|vel|[aeio]nte|ns)$"
@@ -149,7 +150,11 @@ def keep_english(text: str, language: Language, *, strictly: bool = False) -> It
         return
     for _, group in groupby(split_units(text, language), key=lambda unit: unit.segment):
         part = list(group)
-        if _is_unknown(part) and _is_english(part) and not (strictly and not any(u.entries for u in part)):
+        if (
+            _is_unknown(part)
+            and _is_english(part, strictly)
+            and not (strictly and not any(u.entries for u in part))
+        ):
             raw = " ".join(unit.raw for unit in part if unit.raw.lower() not in ("a", "an", "the"))
             if tag := as_tag(raw):
                 yield tag
@@ -159,13 +164,13 @@ def _is_unknown(part: list[Unit]) -> bool:
     return any(not unit.entries and not unit.role for unit in part)
 
 
-def _is_english(part: list[Unit]) -> bool:
+def _is_english(part: list[Unit], strictly: bool) -> bool:
     words = [word for unit in part for word in unit.words]
-    if len(words) > _MOST_WORDS or not " ".join(unit.raw for unit in part).isascii():
+    if len(words) > _MOST_WORDS[strictly] or not " ".join(unit.raw for unit in part).isascii():
         return False
     english = lexicons()["en"]
     return all(english.knows(word) or _looks_english(word) for word in words) and all(
-        unit.role not in ("not", "nonvisual") for unit in part
+        unit.role != "not" and (unit.role != "nonvisual" or not strictly) for unit in part
     )
 
 
