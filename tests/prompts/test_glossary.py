@@ -2,17 +2,20 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks import glossary as figures
 from imagemill.products.characters.prompts.glossary import describe_appearance, user_tags
-from imagemill.products.characters.prompts.lexicon import fold
+from imagemill.products.characters.prompts.lexicon import fold, lexicons
+from imagemill.products.characters.prompts.scenes import actions, describe_scene
 from imagemill.products.characters.prompts.types import (
     MOST_TAGS,
     MOST_UNTRANSLATED,
     Appearance,
     CharacterSheet,
+    StoryContext,
 )
 
 PORTUGUESE = frozenset(
@@ -202,6 +205,9 @@ def test_a_description_stands_in_where_nothing_else_is_said():
 def test_wishes_are_translated_and_english_ones_pass():
     assert user_tags("olhos fechados, segurando uma espada")[0] == ("closed eyes", "sword")
     assert "juggling knives" in user_tags("juggling knives")[0]
+    assert user_tags("juggling three balls on a very narrow rope")[0][-1:] == (
+        "juggling three balls on very narrow rope",
+    )
     tags, unknown = user_tags("fazendo malabarismo")
     assert (tags, unknown) == ((), ("fazendo", "malabarismo"))
 
@@ -247,3 +253,166 @@ def test_two_colours_of_one_thing_stay_together():
 def test_a_stuff_is_told_from_a_part_of_the_body():
     seen = describe_appearance(CharacterSheet(physical="white fur", attire="leather armor and a fur cloak"))
     assert seen.tags == ("white fur", "leather armor", "fur cloak")
+
+
+def derived_words(text: str) -> dict[str, list[str]]:
+    """The words that are known only as forms of another, such as diminutives, with its concepts."""
+    lexicon = lexicons()["pt"]
+    found: dict[str, list[str]] = {}
+    for word in map(fold, text.split()):
+        match = None if lexicon.match((word,)) else lexicon.guess(word)
+        if match is not None and match.entries:
+            found[word] = [entry.concept.name for entry in match.entries]
+    return found
+
+
+def test_frequent_words_are_no_diminutives_of_something_visual():
+    text = (Path(__file__).parent / "frequent_words_pt.txt").read_text("utf-8")
+    assert len(text.split()) > 2000
+    assert set(derived_words(text)) == {"bolinho", "cabrito", "rainhazinha", "cavalinho"}
+
+
+def test_real_diminutives_keep_their_meaning():
+    text = "casinha mesinha caminha florzinha espadinha gatinho portinha"
+    found = derived_words(text)
+    assert found["casinha"] == ["house"]
+    assert found["mesinha"] == ["table"]
+    assert found["espadinha"] == ["sword"]
+    assert "caminha" not in found
+    assert describe_scene(StoryContext(summary="Ela caminha por um caminho de pedras.")).tags == (
+        "walking",
+        "path",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "lost"),
+    [
+        ("segurando um balão vermelho em forma de coração", {"heart-shaped red balloon"}, ()),
+        ("holding a heart-shaped balloon", {"heart-shaped balloon"}, ()),
+        ("braços cruzados", {"crossed arms"}, ()),
+        ("de brazos cruzados", {"crossed arms"}, ()),
+        ("mandando beijo", {"blowing kiss"}, ()),
+        ("fazendo joinha, piscando um olho", {"thumbs up", "one eye closed"}, ()),
+        ("mãos nos bolsos, olhando para o lado", {"hands in pockets", "looking to the side"}, ()),
+        ("chorando de rir", {"laughing", "tears"}, ()),
+        ("segurando um troféu de ouro, asas de anjo", {"gold trophy", "angel wings"}, ()),
+        ("com um gato no colo", {"cat", "on lap"}, ()),
+        ("riding a dragon", {"riding", "dragon"}, ()),
+        ("fundo de biblioteca, luz suave", {"library", "soft lighting"}, ()),
+        ("uma espada flamejante e um guedelhoque", {"flaming sword"}, ("guedelhoque",)),
+        ("sorriso tímido", {"smile"}, ("tímido",)),
+        ("comendo pizza", {"eating"}, ("pizza",)),
+        ("jovem sorrindo", {"smiling"}, ("jovem",)),
+        ("olhos azuis como o céu", {"blue eyes"}, ("céu",)),
+        ("sem chapéu", set[str](), ()),
+    ],
+)
+def test_every_word_of_a_wish_is_drawn_or_reported(text: str, tags: set[str], lost: tuple[str, ...]):
+    kept, unknown = user_tags(text)
+    assert set(kept) == tags
+    assert unknown == lost
+
+
+def test_an_action_may_be_said_in_portuguese():
+    assert actions("enfezada", "braços cruzados") == ("crossed arms",)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "tags"),
+    [
+        ({"physical": "coque alto"}, {"hair bun"}),
+        ({"physical": "chifres curvados para trás"}, {"curved swept-back horns"}),
+        ({"physical": "cabelo preto, mechas brancas"}, {"black hair", "streaked hair", "white streaks"}),
+        ({"physical": "pele verde-oliva", "species": "orc"}, {"orc", "green skin"}),
+        ({"physical": "bigodes", "species": "menina gato"}, {"cat ears", "cat tail", "whiskers"}),
+        ({"physical": "cavanhaque grisalho"}, {"grey goatee"}),
+        ({"physical": "olhos cor de mel"}, {"amber eyes"}),
+        ({"physical": "olhos ciano"}, {"aqua eyes"}),
+        ({"physical": "olhos verde-água"}, {"aqua eyes"}),
+        ({"physical": "olhos heterocromáticos"}, {"heterochromia"}),
+        ({"physical": "sem boca, asas de morcego"}, {"no mouth", "bat wings"}),
+        ({"physical": "cinquentão", "gender": "homem"}, {"mature male"}),
+        ({"physical": "1,54 m"}, {"short stature"}),
+        ({"physical": "192 cm"}, {"tall"}),
+        ({"physical": "flores no cabelo"}, {"hair flower"}),
+        ({"attire": "casaco de capitão vermelho"}, {"red captain coat"}),
+        ({"attire": "vestido prateado esvoaçante"}, {"flowing silver dress"}),
+        ({"attire": "saia de conchas, colar de corais"}, {"seashell skirt", "coral necklace"}),
+        ({"attire": "armadura de placas enferrujada"}, {"rusty plate armor"}),
+        ({"attire": "obi turquesa, charuto"}, {"turquoise obi", "cigar"}),
+        ({"attire": "chapéu com medalhas, cruz invertida"}, {"hat", "medal", "inverted cross"}),
+        ({"attire": "óculos de aro dourado, fita LED"}, {"gold glasses", "glowing ribbon"}),
+    ],
+)
+def test_words_that_were_wrong_or_lost(sheet: dict[str, str], tags: set[str]):
+    seen = describe_appearance(CharacterSheet(**sheet))
+    assert set(seen.tags) == tags
+    assert seen.untranslated == ()
+
+
+@pytest.mark.parametrize(
+    ("sheet", "lost"),
+    [
+        ({"physical": "cabelo preto, sutiã vermelho"}, ("sutiã", "vermelho")),
+        ({"physical": "pinta na testa"}, ("testa",)),
+        ({"physical": "1,70 m"}, ("1,70 m",)),
+        ({"attire": "um aro dourado"}, ("aro", "dourado")),
+        ({"attire": "almofadinha, carteira, cantil"}, ("carteira", "cantil")),
+        ({"style": "chibi"}, ("chibi",)),
+        ({"attire": "vestido azul, uma floresta ao fundo"}, ("floresta",)),
+    ],
+)
+def test_what_no_tag_shows_is_reported(sheet: dict[str, str], lost: tuple[str, ...]):
+    assert describe_appearance(CharacterSheet(**sheet)).untranslated == lost
+
+
+def test_tags_beyond_the_limit_are_reported():
+    worn = "vestido azul, botas, luvas, chapéu, cinto, capa, óculos, colar, brincos, anel, pulseira, broche, "
+    worn += "tiara, véu, fita, bolsa"
+    seen = describe_appearance(CharacterSheet(attire=worn))
+    assert len(seen.tags) == MOST_TAGS
+    assert seen.untranslated == ("bolsa",)
+
+
+def test_a_sheet_with_one_horn_and_a_covered_eye():
+    seen = describe_appearance(
+        CharacterSheet(
+            gender="mulher",
+            species="oni",
+            physical="cabelo azul curto, olhos azuis, um chifre na testa, olho esquerdo visível, franja "
+            "sobre o olho direito, heterocromia, magra, 154 cm",
+            attire="uniforme de empregada preto e branco, avental, laço no cabelo",
+            style="anime",
+        )
+    )
+    assert set(seen.tags) == {
+        *("oni", "slim", "single horn", "heterochromia", "blue hair", "short hair", "hair over one eye"),
+        *("bangs", "blue eyes", "short stature", "black and white maid", "apron", "hair bow", "anime style"),
+    }
+    assert seen.untranslated == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("Ela caminha sozinha pela mata.", ("walking", "forest")),
+        ("O assassino mata o rei.", ()),
+        ("João casa com Maria numa igreja.", ("church",)),
+        ("Ela volta para casa.", ("house",)),
+        ("casa abandonada", ("house",)),
+        ("Ela nada no lago gelado.", ("swimming", "lake", "ice")),
+        ("Um bardo toca alaúde e bebe cerveja.", ("lute", "beer")),
+        (
+            "Gaivotas no porto, um campo de asteroides e um planeta.",
+            ("seagull", "harbor", "field", "asteroid", "planet"),
+        ),
+        ("Poeira e teias de aranha.", ("dust", "cobweb")),
+    ],
+)
+def test_stories_have_their_things_and_no_verbs(text: str, tags: tuple[str, ...]):
+    assert describe_scene(StoryContext(summary=text)).tags == tags
+
+
+def test_words_of_a_place_that_no_tag_shows_are_reported():
+    assert describe_scene(StoryContext(place="floresta de eucaliptos")).untranslated == ("eucaliptos",)

@@ -25,6 +25,7 @@ from imagemill.products.characters.prompts.templates import (
     scene,
     sticker,
 )
+from imagemill.products.characters.prompts.translator import parse_appearance, parse_scene
 from imagemill.products.characters.prompts.types import (
     MOST_TAGS,
     Appearance,
@@ -112,8 +113,37 @@ def test_nobody_in_particular_still_makes_a_prompt():
 
 
 def test_names_carry_no_weights_of_their_own():
-    prompt = avatar(Person(Appearance(), "Ann (x:2), [nude], <lora:evil:3>")).positive
-    assert prompt.endswith("(Ann \\(x 2\\) nude lora evil 3:1.2)")
+    prompt = avatar(Person(Appearance(), "Ann (x:2), [bold], <lora:evil:3>")).positive
+    assert prompt.endswith("(Ann \\(x 2\\) bold lora evil 3:1.2)")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "lost"),
+    [
+        ("Rem Dragneel", "(Rem Dragneel:1.2)", ()),
+        ("Ann, nude", "(Ann:1.2)", ("nude",)),
+        ("Loli Ann", "(Ann:1.2)", ("Loli",)),
+        ("Ana pelada", "", ("Ana", "pelada")),
+        ("Ana, 12 anos", "", ("Ana", "12", "anos")),
+        ("Ann 12 years old", "", ("Ann", "12", "years", "old")),
+    ],
+)
+def test_names_pass_the_filter_of_tags(name: str, shown: str, lost: tuple[str, ...]):
+    assert shown in avatar(Person(Appearance(physical=("elf",)), name)).positive
+    assert all(word not in avatar(Person(Appearance(), name)).positive for word in lost)
+    assert describe_appearance(CharacterSheet(name=name)).untranslated == lost
+
+
+@pytest.mark.parametrize("tag", ["12 years old", "thirteen years old", "15yo", "nude", "teenager"])
+def test_tags_of_a_model_pass_the_same_filter(tag: str):
+    sheet = CharacterSheet(physical="cabelo azul")
+    answer = {"gender": "female", "physical": ["blue hair", tag], "attire": [], "style": []}
+    seen = parse_appearance(answer, sheet, describe_appearance(sheet))
+    assert seen is not None
+    assert seen.physical == ("blue hair",)
+    found = parse_scene({"tags": [tag, "forest"], "description": f"A person, {tag}."}, SceneDescription())
+    assert found is not None
+    assert (found.tags, found.description) == (("forest",), "")
 
 
 def test_tags_with_parentheses_are_escaped():

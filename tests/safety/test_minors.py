@@ -1,8 +1,11 @@
 """Sexual content about minors is refused in whatever dress, and everyday language is not."""
 
+from pathlib import Path
+
 import pytest
 
 from imagemill.domain.moderation import ModerationInput, PromptTexts, Verdict
+from imagemill.safety.ages import stated_ages
 from imagemill.safety.minors import Minors
 
 
@@ -113,3 +116,47 @@ def test_undressing_by_the_negative_prompt_is_refused():
 def test_trigger_words_count():
     wording = PromptTexts("a child on a swing", extra_text="nsfw style")
     assert Minors().judge(ModerationInput(wording, "ann", "textToImage")).verdict is Verdict.BLOCK
+
+
+def sentences(name: str) -> list[str]:
+    return (Path(__file__).parent / "sentences" / f"{name}.txt").read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("half", ["tuned", "held_out"])
+def test_portuguese_spanish_and_english_sentences(half: str):
+    """Half of the sentences were written before the word lists and were not used to improve them."""
+    blocked, allowed = sentences(f"{half}_blocked"), sentences(f"{half}_allowed")
+    assert (len(blocked), len(allowed)) == (50, 50)
+    missed = [text for text in blocked if verdict(text) is not Verdict.BLOCK]
+    alarms = [text for text in allowed if verdict(text) is not Verdict.ALLOW]
+    assert len(missed) <= 0.05 * len(blocked), missed
+    assert len(alarms) <= 0.02 * len(allowed), alarms
+
+
+@pytest.mark.parametrize(
+    ("text", "ages"),
+    [
+        ("12yo", [12]),
+        ("thirteen-year-old", [13]),
+        ("catorze anos", [14]),
+        ("quince anitos", [15]),
+        ("aged seventeen", [17]),
+        ("idade: 9", [9]),
+        ("twenty-three years old", [20]),
+        ("cuarenta y dos anos", [20]),
+        ("veinticinco anos", [20]),
+        ("ha 12 anos", []),
+        ("treze anos depois", []),
+        ("a 12 year old single malt whisky", []),
+        ("1280 anos", []),
+        ("garota de 16, sorrindo", [16]),
+        ("garota com 2 gatos", []),
+    ],
+)
+def test_ages_in_digits_and_words(text: str, ages: list[int]):
+    assert list(stated_ages(text)) == ages
+
+
+def test_clothes_excluded_in_other_languages_count():
+    assert verdict("menina no sofá", "roupa") is Verdict.BLOCK
+    assert verdict("niña en el sofá", "ropa") is Verdict.BLOCK

@@ -1,12 +1,18 @@
 """Translation of character sheets into visual tags by our own word lists: Portuguese, Spanish, English."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imagemill.products.characters.prompts import sanitize
-from imagemill.products.characters.prompts.lexicon import Language, LexiconEntry, lexicons
-from imagemill.products.characters.prompts.parser import ParsedText, all_tags, read
+from imagemill.products.characters.prompts.lexicon import Language, LexiconEntry, fold, lexicons
+from imagemill.products.characters.prompts.losses import lost_positions
+from imagemill.products.characters.prompts.parser import (
+    SCENERY,
+    ParsedText,
+    all_tags,
+    read,
+)
 from imagemill.products.characters.prompts.sanitize import keep_english
 from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, split_units
 from imagemill.products.characters.prompts.types import (
@@ -62,6 +68,53 @@ _MALE_KINDS = frozenset(
 )
 
 
+_DETERMINERS = frozenset(
+    (
+        *(
+            "a",
+            "as",
+            "uma",
+            "umas",
+            "na",
+            "nas",
+            "da",
+            "das",
+            "numa",
+            "pela",
+            "pelas",
+            "para",
+            "pra",
+            "de",
+            "em",
+        ),
+        *("desta", "dessa", "daquela", "nesta", "nessa", "naquela", "esta", "essa", "aquela", "por", "ate"),
+        *(
+            "minha",
+            "sua",
+            "tua",
+            "nossa",
+            "cada",
+            "outra",
+            "com",
+            "sem",
+            "e",
+            "la",
+            "las",
+            "una",
+            "unas",
+            "en",
+        ),
+        *("del", "su", "mi", "tu", "velha", "pequena", "grande"),
+    )
+)
+_OBJECT_WORDS = frozenset(
+    ("o", "os", "a", "as", "um", "uma", "se", "com", "el", "los", "la", "las", "un", "con")
+)
+_HEIGHT = re.compile(r"\b(?:(\d)\s?[,.]\s?(\d{2})\s*m(?:etros?|ts)?\b|(\d{3})\s*cm\b)", re.IGNORECASE)
+_SHORT_CM, _TALL_CM = 160, 180
+"""Heights up to and from which a person is short or tall; what is between does not show."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
     text: str
@@ -86,33 +139,80 @@ def describe_appearance(sheet: CharacterSheet) -> Appearance:
     bodily, worn = _collect_tags(species, physical, attire, story)
     bodily += keep_english(sheet.physical, physical.language, strictly=True)
     worn += keep_english(sheet.attire, attire.language, strictly=True)
-    bodily = [*_animal_people(species, physical, gender), *bodily]
+    bodily = [*_animal_people(species, physical, gender), *_with_whiskers(bodily, sheet, (species, physical))]
     bodily = [*_with_age(bodily, sheet, gender, (species, physical, story))]
+    bodily += [tag for tag, _ in _heights(sheet.physical) if tag]
     style = _styles(sheet.style)
     fit = truncated_tags(
         _clean(bodily, young),
         _clean(worn, young),
         tuple(filter(None, map(sanitize.tag, style)))[:_MOST_STYLES],
     )
-    unknown = [*species.found.unknown, *physical.found.unknown, *attire.found.unknown]
-    return Appearance(gender, *fit, untranslated=_untranslated(unknown, (*fit[0], *fit[1])))
+    lost = (
+        *sanitize.removed_from_name(sheet.name),
+        *_lost_words((species, physical, attire), (*fit[0], *fit[1], *_replaced_tags(fit[0]))),
+        *(text for tag, text in _heights(sheet.physical) if tag not in fit[0]),
+        *_lost_styles(sheet.style, fit[2]),
+    )
+    return Appearance(gender, *fit, untranslated=sanitize.distinct(lost)[:MOST_UNTRANSLATED])
 
 
 def user_tags(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a user's words as tags, and the words without a translation. English passes unchanged."""
+    """Return a user's words as tags, and all content words that are in no tag. English passes unchanged."""
     language = detect_language((text,))
     found = read(text, language)
     tags = [tag for _, tag, _ in all_tags(found)]
-    tags += [tag for unit in split_units(text, language) for tag in _scene_tags(unit)]
+    scenery = {position: _scene_tags(found.units[position]) for position in scenery_positions(found.units)}
+    for position in lost_positions(found, tags):
+        scenery[position] = scenery.get(position) or _animals(found.units[position])
+    tags += [tag for _, shown in sorted(scenery.items()) for tag in shown]
     tags += keep_english(text, language)
-    return _clean(tags, found.young)[:MOST_TAGS], _untranslated(found.unknown, tags)
+    kept = _clean(tags, found.young)[:MOST_TAGS]
+    expressed = found.visual - lost_positions(found, kept, silent=("person", "age"))
+    expressed |= {position for position, shown in scenery.items() if not set(kept).isdisjoint(shown)}
+    lost = (
+        unit
+        for position, unit in enumerate(found.units)
+        if position not in expressed | found.negated and is_content(unit)
+    )
+    return kept, _untranslated(lost, kept)
 
 
-def _scene_tags(unit: Unit) -> Iterable[str]:
-    for entry in unit.entries:
-        if entry.concept.kind in ("place", "mood", "style"):
-            yield from entry.concept.tags
-            break
+def is_content(unit: Unit) -> bool:
+    """Whether a unit is no function word."""
+    return unit.role in ("", "nonvisual", "verbal") and len(unit.raw) > 1
+
+
+def scenery_positions(units: Sequence[Unit]) -> Iterator[int]:
+    """Yield the positions of the units that may be of a scene: not negated, no comparison, and no verb like
+    "mata" (kills)."""
+    negated = likened = False
+    for position, unit in enumerate(units):
+        negated = (negated and not unit.pause) or unit.role == "not"
+        likened = (likened and not unit.pause) or unit.role == "like"
+        if (
+            unit.entries
+            and not (negated or likened)
+            and not (unit.role == "verbal" and _is_verb(units, position))
+        ):
+            yield position
+
+
+def _is_verb(units: Sequence[Unit], position: int) -> bool:
+    """Whether a word that may be a noun or a verb is the verb: no article or preposition precedes it."""
+    if position and not units[position].pause:
+        return units[position - 1].words[-1] not in _DETERMINERS
+    after = units[position + 1] if position + 1 < len(units) else None
+    return after is not None and not after.pause and after.words[0] in _OBJECT_WORDS
+
+
+def _scene_tags(unit: Unit) -> tuple[str, ...]:
+    kinds = (*SCENERY, "mood", "style")
+    return next((entry.concept.tags for entry in unit.entries if entry.concept.kind in kinds), ())
+
+
+def _animals(unit: Unit) -> tuple[str, ...]:
+    return tuple(entry.concept.name for entry in unit.entries if entry.concept.kind == "animal")[:1]
 
 
 def _field(text: str, fallback: Language, *, attire: bool = False, species: bool = False) -> _Field:
@@ -151,6 +251,18 @@ def _animal_people(species: _Field, physical: _Field, gender: Gender) -> list[st
         concept.name.removesuffix(" person") for concept, _ in persons if concept.name.endswith(" person")
     )
     return [f"{animal} {noun}" for animal in animals] if noun else []
+
+
+def _with_whiskers(tags: list[str], sheet: CharacterSheet, fields: Iterable[_Field]) -> list[str]:
+    """Replace the mustache of an animal's "bigodes", which are its whiskers."""
+    animal = any(
+        concept.name == "werecat" or concept.name.endswith(" person")
+        for field in fields
+        for concept, _ in field.found.persons
+    )
+    if not animal or "bigodes" not in fold(sheet.physical):
+        return tags
+    return ["whiskers" if tag == "mustache" else tag for tag in tags]
 
 
 def _gender(said: str, fields: Iterable[_Field]) -> Gender:
@@ -204,13 +316,39 @@ def _with_age(tags: list[str], sheet: CharacterSheet, gender: Gender, fields: It
     return rest
 
 
-def _styles(text: str) -> list[str]:
-    found: list[str] = []
+def _heights(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each height as its tag, which may be empty, and as it was written."""
+    for found in _HEIGHT.finditer(text[:2000]):
+        cm = int(found[3]) if found[3] else int(found[1]) * 100 + int(found[2])
+        yield "short stature" if cm <= _SHORT_CM else "tall" if cm >= _TALL_CM else "", found[0]
+
+
+def _lost_words(fields: Iterable[_Field], tags: tuple[str, ...]) -> Iterator[str]:
+    for field in fields:
+        found = field.found
+        lost = [found.units[position] for position in sorted(lost_positions(found, tags))]
+        yield from _untranslated([*found.unknown, *lost], tags)
+
+
+def _replaced_tags(physical: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tags that others stand for; see `_with_age` and `_with_whiskers`."""
+    return ("elderly", "mature", *(("mustache",) if "whiskers" in physical else ()))
+
+
+def _lost_styles(text: str, drawn: tuple[str, ...]) -> Iterator[str]:
     for unit in split_units(text, detect_language((text,))):
-        style = next((entry for entry in _entries(unit) if entry.concept.kind == "style"), None)
-        if style is not None:
-            found.extend(style.concept.tags)
-    return list(dict.fromkeys(found))
+        tags = [sanitize.tag(tag) for tag in _style_tags(unit)]
+        if is_content(unit) and not any(tag in drawn for tag in tags):
+            yield sanitize.shown(unit.raw)
+
+
+def _styles(text: str) -> list[str]:
+    units = split_units(text, detect_language((text,)))
+    return list(dict.fromkeys(tag for unit in units for tag in _style_tags(unit)))
+
+
+def _style_tags(unit: Unit) -> tuple[str, ...]:
+    return next((entry.concept.tags for entry in _entries(unit) if entry.concept.kind == "style"), ())
 
 
 def _entries(unit: Unit) -> Iterable[LexiconEntry]:
@@ -228,6 +366,8 @@ def _clean(tags: Iterable[str], young: bool) -> tuple[str, ...]:
 def _drop_repeated_nouns(tags: tuple[str, ...]) -> Iterable[str]:
     """Drop a noun that occurs again with a modifier, such as "wings" beside "white wings"."""
     for tag in tags:
+        if tag == "horns" and "single horn" in tags:
+            continue
         if not any(other != tag and other.endswith(f" {tag}") for other in tags):
             yield tag
 

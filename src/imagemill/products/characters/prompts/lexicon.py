@@ -116,13 +116,19 @@ class Match:
 
 
 class Lexicon:
-    """The word forms of one language. A role is not, and, with, of, at, like, stop or nonvisual."""
+    """The word forms of one language. A role is not, and, with, of, at, like, stop, verbal or nonvisual.
+
+    ``verbal`` words are also forms of a verb, such as "mata" (forest, or kills).
+    ``underived`` words only look like a diminutive or augmentative: "caminha" (walks) is no small
+    "cama" (bed).
+    """
 
     def __init__(self, language: Language, concepts: Mapping[str, Mapping[str, Concept]]) -> None:
         self.language: Language = language
         self._entries: dict[str, list[LexiconEntry]] = {}
         self._roles: dict[str, str] = {}
         self._stems: list[str] = []
+        self._underived: set[str] = set()
         self._longest: dict[str, int] = {}
         """First word -> number of words in the longest phrase that begins with it."""
         if language == "en":
@@ -130,7 +136,9 @@ class Lexicon:
                 for concept in named.values():
                     self._add(concept, concept.name.replace("-", " "))
         for kind, name, forms in _lines(language):
-            if kind in ("words", "nonvisual"):
+            if (kind, name) == ("words", "underived"):
+                self._add_underived(forms)
+            elif kind in ("words", "nonvisual"):
                 self._add_role(name if kind == "words" else kind, forms)
             else:
                 concept = concepts[kind][name]
@@ -160,10 +168,20 @@ class Lexicon:
     def _add_role(self, role: str, forms: tuple[str, ...]) -> None:
         for form in map(fold, forms):
             if form.endswith("*"):
-                self._stems.append(form.rstrip("*").rstrip("@"))
+                stem = form.rstrip("*")
+                self._stems.extend(
+                    [stem.replace("@", "o"), stem.replace("@", "a")] if "@" in stem else [stem]
+                )
                 continue
             for ending, _, _ in _ENDINGS if "@" in form else _ENDINGS[:1]:
                 self._roles.setdefault(form.replace("@", ending), role)
+
+    def _add_underived(self, forms: tuple[str, ...]) -> None:
+        for form in map(fold, forms):
+            known = [form.replace("@", ending) for ending, _, _ in _ENDINGS] if "@" in form else [form]
+            self._underived.update(known)
+            for word in known:
+                self._underived.update(plurals(word, self.language))
 
     def match(self, words: tuple[str, ...]) -> Match | None:
         """Return the longest known phrase at the start of ``words``, in exactly this form."""
@@ -176,7 +194,7 @@ class Lexicon:
 
     def guess(self, word: str) -> Match | None:
         """Match a word by a base it may be derived from, else by the stem of a word that is not visual."""
-        for base in bases(word, self.language):
+        for base in () if word in self._underived else bases(word, self.language):
             if entries := self._entries.get(base):
                 return Match(1, tuple(entries))
         return Match(1, role="nonvisual") if word.startswith(self._stem) else None

@@ -12,7 +12,19 @@ from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
 BARE = frozenset(
     (
-        *("beard", "mustache", "tail", "wings", "horns", "halo", "antennae", "fangs", "tusks"),
+        *(
+            "beard",
+            "goatee",
+            "streaks",
+            "mustache",
+            "tail",
+            "wings",
+            "horns",
+            "halo",
+            "antennae",
+            "fangs",
+            "tusks",
+        ),
         *("claws", "freckles", "scar", "tattoo", "mole", "wrinkles", "makeup", "lipstick"),
         *("eyeshadow", "eyeliner", "whiskers", "gills", "fins", "tentacles", "scales", "feathers"),
         *("fur", "hooves", "paws", "beak", "snout", "mane", "aura", "bandages", "stitches"),
@@ -44,7 +56,7 @@ _PLACED = {
     ("flower", "hair"): "hair flower",
     ("goggles", "forehead"): "goggles on head",
 }
-_SINGULAR = {"cheeks": "cheek", "arms": "arm", "hands": "hand", "legs": "leg", "eyebrows": "eyebrow"}
+SINGULAR = {"cheeks": "cheek", "arms": "arm", "hands": "hand", "legs": "leg", "eyebrows": "eyebrow"}
 _MOST_MODIFIERS = 3
 
 
@@ -57,8 +69,11 @@ class NounPhrase:
     language: str = "pt"
     negated: bool = False
     modifiers: list[Concept] = field(default_factory=list[Concept])
+    positions: list[int] = field(default_factory=list[int])
+    """The position in the text of each modifier."""
     place: str = ""
     """The part of the body on which it is."""
+    place_position: int = -1
     shares: "NounPhrase | None" = None
     """A preceding noun that has the same colour."""
     contrast: bool = False
@@ -78,6 +93,10 @@ class NounPhrase:
     @property
     def slot(self) -> str:
         return _SLOTS.get(self.kind, self.kind)
+
+    def add(self, modifier: Concept, position: int) -> None:
+        self.modifiers.append(modifier)
+        self.positions.append(position)
 
     def reads(self, modifier: Concept) -> str | None:
         """Return the modifier's text for this noun; None when it does not apply."""
@@ -181,15 +200,19 @@ def _eyes(head: NounPhrase, texts: list[str]) -> Iterator[str]:
 def _thing(head: NounPhrase, texts: list[str]) -> Iterator[str]:
     placed = _PLACED.get((head.name, head.place))
     if head.name == "scar" and head.place and not placed:
-        placed = f"scar on {_SINGULAR.get(head.place, head.place)}"
+        placed = f"scar on {SINGULAR.get(head.place, head.place)}"
     elif head.name == "tattoo" and head.place and not placed:
-        placed = f"{_SINGULAR.get(head.place, head.place)} tattoo"
+        placed = f"{SINGULAR.get(head.place, head.place)} tattoo"
     if placed:
         yield placed
         return
     if not texts and (head.name in _DULL or (head.kind == "part" and head.name not in BARE)):
         return
     name = "trim" if head.name == "details" else next(iter(head.concept.tags if head.concept else ()), "")
+    if name == "streaks":
+        yield "streaked hair"
+        if not texts:
+            return
     if not name:
         return
     said = " ".join(dict.fromkeys(_join_colours(head, texts)[:_MOST_MODIFIERS]))
@@ -201,6 +224,7 @@ _NOUNS = ("hair", "eyes", "skin", "body", "part", "garment", "detail")
 _MODIFIERS = ("colour", "shade", "adj", "animal")
 _TAGS = ("hairstyle", "trait", "species", "person", "age", "youth")
 _APPEARANCE = (*_NOUNS, *_MODIFIERS, *_TAGS)
+SCENERY = ("place", "thing", "pose")
 _HAS_KIN = frozenset(
     (
         *("ears", "tail", "wings", "horns", "claws", "paws", "fangs", "eyes", "teeth", "legs"),
@@ -214,6 +238,8 @@ _HAS_KIN = frozenset(
     )
 )
 """Parts that may be those of an animal."""
+_OF_HAIR = ("tips", "slicked-back hair")
+"""Hairstyles whose words are said of other things, too: "chifres curvados para trás"."""
 _CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
 
 
@@ -231,6 +257,11 @@ class ParsedText:
     sexes: list[str] = field(default_factory=list[str])
     """Genders of the adjectives that describe the person."""
     unknown: list[Unit] = field(default_factory=list[Unit])
+    units: list[Unit] = field(default_factory=list[Unit])
+    """All units of the text; a position is an index in it."""
+    visual: set[int] = field(default_factory=set[int])
+    """Positions of the units that have a visual meaning and are not negated."""
+    negated: set[int] = field(default_factory=set[int])
 
     @property
     def young(self) -> bool:
@@ -240,7 +271,7 @@ class ParsedText:
 def read(text: str, language: Language, *, attire: bool = False, species: bool = False) -> ParsedText:
     """Parse a field. ``attire``: ignore adjectives without a noun. ``species``: an animal is a species."""
     reader = _Reader(language, attire=attire, species=species)
-    every = split_units(text, language)
+    every = reader.found.units = split_units(text, language)
     for index, unit in enumerate(every):
         reader.take(unit, every[index + 1] if index + 1 < len(every) else None)
     reader.flush()
@@ -255,7 +286,7 @@ class _Reader:
         self._species = species
         self._head: NounPhrase | None = None
         self._entry: LexiconEntry | None = None
-        self._pending: list[Concept] = []
+        self._pending: list[tuple[Concept, int]] = []
         self._negated = False
         self._negation_used = False
         """Whether the negation already applies to a noun."""
@@ -265,7 +296,7 @@ class _Reader:
         self._is_adjacent = False
         """Whether the unit before was the noun or one of its adjectives."""
         self._likening = False
-        self._order = 0
+        self._order = -1
         self._unit = Unit("")
 
     def take(self, unit: Unit, after: Unit | None) -> None:
@@ -273,6 +304,8 @@ class _Reader:
         self._unit = unit
         if unit.pause:
             self._end_segment(unit.pause)
+        if self._negated and not self._negation_used:
+            self.found.negated.add(self._order)
         if self._likening and unit.role not in ("and", "with"):
             return
         entry = self._choose(unit, after)
@@ -280,6 +313,8 @@ class _Reader:
             self._apply_role(unit, after)
             return
         self._likening = False
+        if self._order not in self.found.negated:
+            self.found.visual.add(self._order)
         kind = entry.concept.kind
         if kind in _MODIFIERS:
             self._modify(entry, after)
@@ -291,8 +326,8 @@ class _Reader:
     def flush(self) -> None:
         """Assign adjectives without a following noun to the last noun or to the person."""
         pending, self._pending = self._pending, []
-        for concept in pending:
-            self._attach(LexiconEntry(concept))
+        for concept, position in pending:
+            self._attach(LexiconEntry(concept), position)
 
     def _end_segment(self, pause: str) -> None:
         self.flush()
@@ -316,7 +351,7 @@ class _Reader:
         if self._head is not None and self._head.kind == "hair":
             entries.sort(key=lambda entry: entry.concept.kind != "hairstyle")
         others = [entry for entry in entries if entry.concept.kind != "animal"] or entries
-        others = [entry for entry in others if entry.concept.name != "tips" or self._fits(entry)]
+        others = [entry for entry in others if entry.concept.name not in _OF_HAIR or self._fits(entry)]
         if not others:
             return None
         if self._language == "en" and self._precedes_noun(after):
@@ -330,7 +365,7 @@ class _Reader:
     def _fits(self, entry: LexiconEntry) -> bool:
         """Whether the meaning fits here: an adjective only after its noun, as in "cabelos presos"."""
         concept = entry.concept
-        if concept.name == "tips":
+        if concept.name in _OF_HAIR:
             return self._head is not None and self._head.kind == "hair"
         if concept.kind not in _MODIFIERS:
             return not (self._link == "of" and concept.kind == "species")
@@ -362,10 +397,11 @@ class _Reader:
 
     def _add_unknown(self, unit: Unit) -> None:
         """Note a word without a tag. In the place of a noun it takes the adjectives that follow."""
-        is_known = unit.role or unit.entries or any(c.isdigit() for c in unit.raw)
-        if not is_known and len(unit.raw) > 1:
+        shown = any(entry.concept.kind in SCENERY for entry in unit.entries)
+        is_known = unit.role or (unit.entries and not shown) or any(c.isdigit() for c in unit.raw)
+        if not is_known and len(unit.raw) > 1 and not self._negated:
             self.found.unknown.append(unit)
-        named = self._link == "of" and self._head is not None and not unit.role
+        named = self._link == "of" and self._head is not None
         if self._language != "en" and not self._is_adjacent and not named:
             self._head, self._entry = NounPhrase(None), None
         self._link = ""
@@ -381,9 +417,9 @@ class _Reader:
         )
         self._link = "" if self._link != "and" else "and"
         if before:
-            self._pending.append(concept)
+            self._pending.append((concept, self._order))
         elif not (self._negated and not self._negation_used):
-            self._attach(entry)
+            self._attach(entry, self._order)
 
     def _precedes_noun(self, after: Unit | None) -> bool:
         """Whether the unit after is a noun."""
@@ -394,18 +430,18 @@ class _Reader:
             "with",
         )
 
-    def _attach(self, entry: LexiconEntry) -> None:
+    def _attach(self, entry: LexiconEntry, position: int) -> None:
         concept, head = entry.concept, self._head
         body = concept.readings.get("body") if not self._attire else None
         reading = head.reads(concept) if head is not None else None
         agrees = not self._comma or (self._agrees(entry) and not self._belongs_to_person())
         if head is not None and reading is not None and (agrees or body is None):
-            head.modifiers.append(concept)
+            head.add(concept, position)
             if head.shares is not None and concept.kind in ("colour", "animal") and entry.many is not False:
-                head.shares.modifiers.append(concept)
+                head.shares.add(concept, position)
             self._is_adjacent = True
         elif body is not None and not self._negated:
-            self.found.body.append((body.rstrip("!"), self._order))
+            self.found.body.append((body.rstrip("!"), position))
             if entry.sex:
                 self.found.sexes.append(entry.sex)
 
@@ -430,24 +466,31 @@ class _Reader:
         if self._negated and self._negation_used and concept.kind in ("hair", "eyes", "skin"):
             self._negated = False
         head = NounPhrase(concept, self._language, negated=self._negated, rank=self._order)
-        head.modifiers, self._pending = self._pending, []
+        self._give_pending(head)
         if self._link == "and" and self._head is not None:
             self._join(self._head, head)
         self._negation_used = True
         self._set_head(head, entry)
         self.found.items.append(head)
 
+    def _give_pending(self, head: NounPhrase) -> None:
+        for concept, position in self._pending:
+            head.add(concept, position)
+        self._pending = []
+
     def _set_place(self, name: str) -> None:
         head = self._head
         if head is not None and name != "body" and not head.place:
-            head.place = name
+            head.place, head.place_position = name, self._order
         self._link = ""
 
     def _join(self, former: NounPhrase, head: NounPhrase) -> None:
         """Join two nouns with one colour: "cabelos e olhos castanhos", "black hair and eyes"."""
         if self._language == "en":
             if not head.modifiers and head.kind == "eyes" and former.kind == "hair":
-                head.modifiers = [m for m in former.modifiers if m.kind in ("colour", "shade")]
+                for modifier, position in zip(former.modifiers, former.positions, strict=True):
+                    if modifier.kind in ("colour", "shade"):
+                        head.add(modifier, position)
         elif not former.modifiers and (
             former.slot == head.slot or {former.slot, head.slot} == {"hair", "eyes"}
         ):
@@ -473,13 +516,13 @@ class _Reader:
         if concept.kind in ("person", "species"):
             self._set_head(head, entry)
             self.found.items.append(head)
-            for modifier in pending:
-                self._attach(LexiconEntry(modifier))
+            for modifier, position in pending:
+                self._attach(LexiconEntry(modifier), position)
         else:
             self._set_head(head, entry)
             self._pending = pending if self._language != "en" else []
-            for modifier in pending if self._language == "en" else []:
-                self._attach(LexiconEntry(modifier))
+            for modifier, position in pending if self._language == "en" else []:
+                self._attach(LexiconEntry(modifier), position)
         self._negation_used = True
 
     def _hairstyle(self, entry: LexiconEntry) -> None:
@@ -490,8 +533,7 @@ class _Reader:
             head = NounPhrase(hair, self._language, self._negated, rank=self._order)
             self.found.items.append(head)
             self._set_head(head, entry)
-        head.modifiers.extend(self._pending)
-        self._pending = []
+        self._give_pending(head)
         self._is_adjacent, self._link, self._negation_used = True, "", True
 
 

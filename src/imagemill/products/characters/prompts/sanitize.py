@@ -9,6 +9,9 @@ from itertools import groupby
 
 from imagemill.products.characters.prompts.lexicon import Language, lexicons
 from imagemill.products.characters.prompts.tokenizer import Unit, split_units
+from imagemill.safety.ages import states_minor
+from imagemill.safety.minors import is_sexual, is_young
+from imagemill.safety.normalize import fold
 
 MOST_TAG_CHARS = 40
 MOST_NAME_CHARS = 60
@@ -35,7 +38,8 @@ _QUALITY = re.compile(
 )
 
 
-_MOST_WORDS = 5
+_MOST_WORDS = {True: 5, False: 8}
+"""Maximum number of words of a part that is kept in English, strictly or not."""
 _WORD = re.compile(r"[a-z0-9]+")
 _FOREIGN = re.compile(
     r"(?:[aiou]|[ao]s|[ai]r|[ei]z|mente|[aeiou]ndo|ção|cion|dad|dade|agem|vel|[aeio]nte|ns)$"
@@ -51,7 +55,7 @@ def tag(text: str) -> str:
     text = _BLANKS.sub(" ", text.lower().replace("_", " ")).strip(" .-")
     if not text or len(text) > MOST_TAG_CHARS or not _TAG.fullmatch(text):
         return ""
-    if _BAD.search(text) or _QUALITY.search(text) or not any(c.isalpha() for c in text):
+    if is_bad(text) or _QUALITY.search(text) or not any(c.isalpha() for c in text):
         return ""
     return text if _is_balanced(text) else ""
 
@@ -62,8 +66,18 @@ def distinct(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def name(text: str) -> str:
-    """Return the name of a character or LoRA for use in ``(name:1.2)``, without weight syntax."""
-    return escaped(_clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS))
+    """Return the name of a character or LoRA for use in ``(name:1.2)``, without weight syntax.
+
+    Sexual words and words for young people are removed like those of tags.
+    """
+    return escaped(_plain_name(_named(text)))
+
+
+def removed_from_name(text: str) -> tuple[str, ...]:
+    """Return the words that a name loses by `name`."""
+    named = _named(text)
+    kept = _plain_name(named).split()
+    return tuple(word for word in named.split() if word not in kept)
 
 
 def phrase(text: str, most: int = MOST_TEXT_CHARS) -> str:
@@ -78,7 +92,7 @@ def bare(text: str, most: int = MOST_TEXT_CHARS) -> str:
 
 def is_bad(text: str) -> bool:
     """Whether the text is sexual or about young people."""
-    return bool(_BAD.search(text.lower()))
+    return bool(_BAD.search(text.lower())) or states_minor(fold(text))
 
 
 def shown(text: str) -> str:
@@ -89,6 +103,15 @@ def shown(text: str) -> str:
 def escaped(text: str) -> str:
     """Escape parentheses, which ComfyUI and A1111 read as weights."""
     return text.replace("\\", "").replace("(", "\\(").replace(")", "\\)")
+
+
+def _named(text: str) -> str:
+    return _clean(text.replace(",", " ").replace(":", " "), MOST_NAME_CHARS)
+
+
+def _plain_name(named: str) -> str:
+    plain = " ".join(word for word in named.split() if not _BAD.search(fold(word)))
+    return "" if is_bad(plain) or is_young(plain) or is_sexual(plain) else plain
 
 
 def _clean(text: str, most: int) -> str:
@@ -127,7 +150,11 @@ def keep_english(text: str, language: Language, *, strictly: bool = False) -> It
         return
     for _, group in groupby(split_units(text, language), key=lambda unit: unit.segment):
         part = list(group)
-        if _is_unknown(part) and _is_english(part) and not (strictly and not any(u.entries for u in part)):
+        if (
+            _is_unknown(part)
+            and _is_english(part, strictly)
+            and not (strictly and not any(u.entries for u in part))
+        ):
             raw = " ".join(unit.raw for unit in part if unit.raw.lower() not in ("a", "an", "the"))
             if tag := as_tag(raw):
                 yield tag
@@ -137,13 +164,13 @@ def _is_unknown(part: list[Unit]) -> bool:
     return any(not unit.entries and not unit.role for unit in part)
 
 
-def _is_english(part: list[Unit]) -> bool:
+def _is_english(part: list[Unit], strictly: bool) -> bool:
     words = [word for unit in part for word in unit.words]
-    if len(words) > _MOST_WORDS or not " ".join(unit.raw for unit in part).isascii():
+    if len(words) > _MOST_WORDS[strictly] or not " ".join(unit.raw for unit in part).isascii():
         return False
     english = lexicons()["en"]
     return all(english.knows(word) or _looks_english(word) for word in words) and all(
-        unit.role not in ("not", "nonvisual") for unit in part
+        unit.role != "not" and (unit.role != "nonvisual" or not strictly) for unit in part
     )
 
 

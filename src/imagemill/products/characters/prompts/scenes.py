@@ -4,9 +4,14 @@ from collections.abc import Iterator, Mapping
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
-from imagemill.products.characters.prompts.glossary import user_tags
+from imagemill.products.characters.prompts.glossary import (
+    is_content,
+    scenery_positions,
+    user_tags,
+)
 from imagemill.products.characters.prompts.lexicon import Language
-from imagemill.products.characters.prompts.tokenizer import Unit, detect_language, split_units
+from imagemill.products.characters.prompts.parser import SCENERY
+from imagemill.products.characters.prompts.tokenizer import detect_language, split_units
 from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, SceneDescription, StoryContext
 
 MOST_SCENERY = 8
@@ -18,7 +23,7 @@ _MESSAGES = 6
 def describe_scene(story: StoryContext) -> SceneDescription:
     """Translate a story into tags by the glossary; never raises.
 
-    Unknown words are reported only for place and mood, as most words of a story are not visual.
+    Words that are in no tag are reported only for place and mood, as most words of a story are not visual.
     """
     language = detect_language((story.summary, *story.messages[-_MESSAGES:], story.place, story.mood))
     named = [*_find_tags(story.place, "place", language), *_find_tags(story.mood, "mood", language)]
@@ -32,20 +37,18 @@ def describe_scene(story: StoryContext) -> SceneDescription:
 
 
 def _find_tags(text: str, kind: str, language: Language) -> Iterator[str]:
-    negated = False
-    for unit in split_units(text, language):
-        negated = (negated and not unit.pause) or unit.role == "not"
-        for entry in unit.entries:
-            if entry.concept.kind == kind and not negated:
-                yield from entry.concept.tags
-                break
+    kinds = SCENERY if kind == "place" else (kind,)
+    units = split_units(text, language)
+    for position in scenery_positions(units):
+        entry = next((entry for entry in units[position].entries if entry.concept.kind in kinds), None)
+        yield from entry.concept.tags if entry is not None else ()
 
 
 def _find_unknown(text: str, language: Language) -> Iterator[str]:
-    def is_unknown(unit: Unit) -> bool:
-        return not unit.entries and not unit.role and len(unit.raw) > 1
-
-    return (sanitize.shown(unit.raw) for unit in split_units(text, language) if is_unknown(unit))
+    known = (*SCENERY, "mood")
+    for unit in split_units(text, language):
+        if is_content(unit) and not any(entry.concept.kind in known for entry in unit.entries):
+            yield sanitize.shown(unit.raw)
 
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +80,9 @@ def actions(emotion: str, action_tag: str = "") -> tuple[str, ...]:
     if not given:
         known = ", ".join(EMOTIONS)
         raise InvalidInput.at(
-            "actionTag", f"should describe the emotion's look in English, as it is not one of {known}"
+            "actionTag",
+            f"should describe the emotion's look in words that the glossary knows, such as 'arms crossed', "
+            f"as it is not one of {known}",
         )
     return given
 

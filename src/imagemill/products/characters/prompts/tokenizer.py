@@ -88,7 +88,9 @@ def _match(
     order: tuple[Language, ...] = (language, *(other for other in LANGUAGES if other != language))
     for name in order:
         lexicon = lexicons()[name]
-        if match := lexicon.match(ahead) or lexicon.guess(ahead[0]):
+        match = lexicon.match(ahead) or lexicon.guess(ahead[0])
+        # Stems are short: those of another language match too many words.
+        if match and (name == language or match.entries or match.role != "nonvisual"):
             return match, name
     return None, None
 

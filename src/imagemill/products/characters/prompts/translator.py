@@ -112,9 +112,8 @@ def _untranslated(answer: Mapping[str, Any], sheet: CharacterSheet) -> tuple[str
         return ()
     whole = f"{sheet.species} {sheet.physical} {sheet.attire} {sheet.style} {sheet.description}".lower()
     words = (value for value in given[:_MOST_READ] if isinstance(value, str) and value.strip())
-    return sanitize.distinct(sanitize.shown(word) for word in words if word.lower() in whole)[
-        :MOST_UNTRANSLATED
-    ]
+    shown = (sanitize.shown(word) for word in words if word.lower() in whole)
+    return sanitize.distinct((*sanitize.removed_from_name(sheet.name), *shown))[:MOST_UNTRANSLATED]
 
 
 # The translator
