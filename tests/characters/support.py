@@ -9,7 +9,7 @@ import httpx2
 from PIL import Image
 
 from imagemill.bootstrap.application import Roles
-from tests.conftest import LORA, Server
+from tests.conftest import Server
 
 API = "/api/v1/image-generation"
 ADMIN_KEY = "an-administrator-s-key-of-32-or-more-characters"
@@ -20,6 +20,8 @@ LIA: dict[str, Any] = {
     "attire": "vestido vermelho",
     "style": "anime",
 }
+LORA = "urn:air:sdxl:lora:civitai:70@7001"
+"""For the default checkpoint; see `add_models`."""
 EIGHT = ["happy", "sad", "angry", "surprised", "neutral", "thinking", "shy", "waving"]
 
 
@@ -95,3 +97,10 @@ def picture(client: httpx2.Client, url: str) -> Image.Image:
 
 def lora(strength: float = 1.0, **more: Any) -> dict[str, Any]:
     return {"air": LORA, "strength": strength, **more}
+
+
+def add_models(client: httpx2.Client, *airs: str) -> None:
+    """Register the LoRA of `lora`, and these."""
+    for air in (LORA, *airs):
+        answer = client.post("/v2/resources", json={"air": air, "modelName": "More Details"})
+        assert answer.status_code in (201, 409), answer.text

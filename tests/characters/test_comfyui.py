@@ -8,14 +8,14 @@ import pytest
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
-from tests.characters.support import LIA, avatar, ended, lora, order
+from tests.characters.support import LIA, LORA, add_models, avatar, ended, lora, order
 from tests.comfyui.client import Client
 from tests.comfyui.node import TestNode
-from tests.conftest import LORA, SDXL, Server
+from tests.conftest import SDXL, Server
 
 MODELS = {
     "checkpoints": ["sdxl/civitai/101055/128078.safetensors"],
-    "loras": ["lora/sd1/civitai/82098/87153.safetensors"],
+    "loras": ["lora/sdxl/civitai/70/7001.safetensors"],
 }
 
 
@@ -37,6 +37,7 @@ def nodes_of(graph: Mapping[str, Any], class_type: str) -> dict[str, dict[str, A
 
 def test_loras_feed_the_model_and_the_text_encoder(node: TestNode, make_server: Callable[..., Server]):
     server = make_server(comfyui={"urls": [node.url], "health_s": 0.05})
+    add_models(server.client)
     sheet = LIA | {"lora": [lora(), lora(0.4)]}
     job_id = order(server.client, "avatar", avatar(character=sheet))["jobId"]
     found = ended(server.client, job_id)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.characters.support import ADMIN_KEY, EIGHT, avatar, cover, ended, idle, order, scene, sticker
+from tests.characters.support import ADMIN_KEY, EIGHT, LIA, avatar, cover, ended, idle, order, scene, sticker
 from tests.conftest import Server
 from tests.money.test_http import account
 
@@ -48,8 +48,8 @@ def ann(make_server: Callable[..., Server]) -> Iterator[httpx2.Client]:
         ("sticker", sticker(), 3),
         ("cover", cover(), 8),
         ("scene", scene(), 5),
-        ("stickers/bulk", {"characterId": "lia"}, 20),
-        ("stickers/bulk", {"characterId": "lia", "emotions": EIGHT[:7]}, 21),
+        ("stickers/bulk", {"characterId": "lia", "character": LIA}, 20),
+        ("stickers/bulk", {"characterId": "lia", "character": LIA, "emotions": EIGHT[:7]}, 21),
     ],
     ids=["avatar", "sticker", "cover", "scene", "set", "seven"],
 )
@@ -59,7 +59,7 @@ def test_a_request_holds_its_price(path: str, body: dict[str, Any], price: float
 
 
 def test_a_cancel_gives_back_what_was_held(ann: httpx2.Client):
-    jobs = order(ann, "stickers/bulk", {"characterId": "lia"})["jobIds"]
+    jobs = order(ann, "stickers/bulk", {"characterId": "lia", "character": LIA})["jobIds"]
     for job_id in jobs[:3]:
         assert ann.post(f"/api/v1/jobs/{job_id}/cancel").is_success
     assert purse(ann) == (87.5, 12.5)
@@ -71,7 +71,7 @@ def test_prices_are_settings(make_server: Callable[..., Server]):
     with account(server, "ann") as ann:
         grant(server, "ann", 100)
         order(ann, "avatar", avatar())
-        order(ann, "stickers/bulk", {"characterId": "lia"})
+        order(ann, "stickers/bulk", {"characterId": "lia", "character": LIA})
         assert purse(ann) == (91, 9)
 
 

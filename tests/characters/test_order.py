@@ -44,7 +44,7 @@ def test_the_sets_of_one_user_do_not_hold_up_another(make_server: Callable[..., 
     )
     with account(server, "ann") as ann, account(server, "bob") as bob:
         for _ in range(4):
-            order(ann, "stickers/bulk", {"characterId": "lia"})
+            order(ann, "stickers/bulk", {"characterId": "lia", "character": LIA})
         mine = order(bob, "sticker", sticker())["jobId"]
         assert mine in {claimed(server), claimed(server)}
 
@@ -52,7 +52,7 @@ def test_the_sets_of_one_user_do_not_hold_up_another(make_server: Callable[..., 
 def test_a_set_is_made_in_the_end(make_server: Callable[..., Server]):
     """Standing back is bounded: jobs that came later do not overtake it for ever."""
     server = idle(make_server, characters={"bulk_priority": 5})
-    first = order(server.client, "stickers/bulk", {"characterId": "lia"})["jobIds"]
+    first = order(server.client, "stickers/bulk", {"characterId": "lia", "character": LIA})["jobIds"]
     for _ in range(40):
         order(server.client, "avatar", avatar())
     assert any(claimed(server) in first for _ in range(30))

@@ -14,6 +14,7 @@ from imagemill.config import Settings
 from tests.characters.support import (
     API,
     LIA,
+    add_models,
     avatar,
     cover,
     ended,
@@ -39,10 +40,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def images(server: Server, character: str = "lia", **query: str) -> list[dict[str, object]]:
-    answer = server.client.get(f"{API}/characters/{character}/images", params=query)
-    assert answer.status_code in (200, 404), answer.text
-    return answer.json()["items"] if answer.status_code == 200 else []
+def images(server: Server, subject: str = "lia", **query: str) -> list[dict[str, object]]:
+    """The pictures of a character, or of ``stories/ID`` or ``chats/ID``."""
+    path = subject if "/" in subject else f"characters/{subject}"
+    answer = server.client.get(f"{API}/{path}/images", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
 
 
 def blobs(server: Server, prefix: str) -> set[str]:
@@ -87,16 +90,43 @@ def test_a_stickers_background_stands_out_from_the_reference(server: Server):
 
 
 def test_a_sticker_of_a_known_character_needs_no_sheet(server: Server):
+    add_models(server.client)
     made(server.client, "avatar", avatar(characterId="known", character=LIA | {"lora": lora()}))
-    bare = {"characterId": "known", "emotion": "sad"}
-    job_id = order(server.client, "sticker", bare)["jobId"]
+    job_id = order(server.client, "sticker", {"characterId": "known", "emotion": "sad"})["jobId"]
     assert server.app.stores.jobs.job(job_id).input["character"]["physical"] == LIA["physical"]
     recipe, job = server.app.recipes["sticker"], server.app.stores.jobs.job(job_id)
     assert "green eyes" in recipe.plan(recipe.input.model_validate(job.input)).work.prompt
-    other = order(server.client, "sticker", bare | {"characterId": "unknown"})["jobId"]
-    assert "character" not in server.app.stores.jobs.job(other).input
-    for each in (job_id, other):
-        ended(server.client, each)
+    ended(server.client, job_id)
+
+
+def test_pictures_of_equal_ids_belong_to_a_character_a_story_and_a_chat(server: Server):
+    made(server.client, "avatar", avatar(characterId="7"))
+    made(server.client, "cover", cover(storyId="7"))
+    of_chat = made(server.client, "scene", scene(chatId="7"))
+    made(server.client, "cover", {"characterId": "7"})
+    assert of_chat["data"] | {"batchId": ""} == {"type": "scene", "chatId": "7", "batchId": ""}
+    assert [image["type"] for image in images(server, "7")] == ["cover", "avatar"]
+    assert [image["type"] for image in images(server, "stories/7")] == ["cover"]
+    (scene_,) = images(server, "chats/7")
+    assert scene_["id"] == of_chat["result"]["imageId"]
+    server.app.stores.jobs.delete_jobs([of_chat["jobId"]])
+    assert server.app.sweeper.delete_orphans(0) == 0
+    assert picture(server.client, str(images(server, "chats/7")[0]["imageUrl"])).size == (512, 512)
+    assert server.client.delete(f"{API}/stories/7/images/{scene_['id']}").status_code == 404
+    assert server.client.put(f"{API}/chats/7/images/{scene_['id']}/activate").status_code == 200
+    assert server.client.delete(f"{API}/chats/7/images/{scene_['id']}").status_code == 204
+    assert images(server, "chats/7") == []
+    assert len(images(server, "7")) == 2
+
+
+def test_the_cover_of_a_character_shows_it(server: Server):
+    server.client.put(f"{API}/characters/cov", json={"character": LIA})
+    found = made(server.client, "cover", {"characterId": "cov"})
+    assert (found["data"]["type"], found["data"]["characterId"]) == ("cover", "cov")
+    assert "/local/cov/cover/cover_" in found["result"]["imageUrl"]
+    recipe, job = server.app.recipes["cover"], server.app.stores.jobs.job(found["jobId"])
+    work = recipe.plan(recipe.input.model_validate(job.input)).work
+    assert "(Lia:1.2)" in work.prompt
 
 
 def test_an_avatar_with_a_reference_is_drawn_from_it(server: Server):
@@ -114,8 +144,9 @@ def test_an_avatar_with_a_reference_is_drawn_from_it(server: Server):
 def test_a_cover_and_a_scene_have_their_sizes(server: Server):
     result = made(server.client, "cover", cover(characters=[LIA]))["result"]
     assert picture(server.client, result["imageUrl"]).size == (1024, 1024)
-    assert "/local/tale/cover/cover_" in result["imageUrl"]
-    assert [image["type"] for image in images(server, "tale")] == ["cover"]
+    assert "/local/story.tale/cover/cover_" in result["imageUrl"]
+    assert [image["type"] for image in images(server, "stories/tale")] == ["cover"]
+    assert images(server, "tale") == []
     result = made(server.client, "scene", scene(width=640, height=512))["result"]
     assert picture(server.client, result["imageUrl"]).size == (640, 512)
     assert result["imageId"] is None
@@ -226,6 +257,7 @@ def test_a_picture_that_is_none_is_a_failure(fault: str, why: str, make_server: 
 
 
 def test_loras_are_in_the_plan_with_their_strengths(server: Server):
+    add_models(server.client)
     sheet = LIA | {"lora": [lora(name="Akane | Tale"), lora(0.5)]}
     job_id = order(server.client, "avatar", avatar(characterId="lora", character=sheet))["jobId"]
     job, recipe = server.app.stores.jobs.job(job_id), server.app.recipes["avatar"]

@@ -1,11 +1,13 @@
 """Plans of pictures: sizes, settings of styles, LoRAs, keys; all of them pure."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from imagemill.domain.air import Resource, parse
+from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import ImageSpec
 from imagemill.media.dominant_colour import KEYS as MEASURED
 from imagemill.media.postprocess import PostProcess
@@ -14,8 +16,8 @@ from imagemill.products.characters.plans import KEYS
 from imagemill.products.characters.records import CharacterImage
 from imagemill.products.characters.settings import CharacterSettings
 from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe
-from tests.characters.support import EIGHT, LIA
-from tests.conftest import LORA, SD1, SDXL
+from tests.characters.support import EIGHT, LIA, LORA
+from tests.conftest import SD1, SDXL
 
 MAKERS = {
     "avatar": recipes.avatar,
@@ -129,12 +131,98 @@ def test_no_id_leaves_its_folder(kind: str, field: str, id_: str):
 
 
 def test_up_to_four_loras_work_together():
-    loras = [{"air": LORA, "strength": strength} for strength in (1.0, 0.5, 0.25, -1)]
-    _, spec, _ = planned("avatar", character=LIA | {"loras": loras})
+    named = {"air": LORA, "name": "Akane | Tale"}
+    loras = [{"air": LORA, "strength": strength} for strength in (0.5, 0.25, -1)]
+    _, spec, _ = planned("avatar", character=LIA | {"loras": [named, *loras]})
     assert [network.strength for network in spec.networks] == [1.0, 0.5, 0.25, -1]
     assert "(Akane:1.2)" in spec.prompt
     with pytest.raises(ValueError, match="loras"):
         maker("avatar").input.model_validate(INPUTS["avatar"] | {"character": {"loras": loras * 2}})
+
+
+@pytest.mark.parametrize("name", [{}, {"name": ""}])
+def test_the_title_of_a_lora_is_not_the_name_of_the_character(name: dict[str, str]):
+    _, spec, _ = planned("avatar", character=LIA | {"loras": [{"air": LORA, **name}]})
+    assert "(Lia:1.2)" in spec.prompt
+    assert "Akane" not in spec.prompt
+
+
+@pytest.mark.parametrize(
+    ("air", "reason"),
+    [
+        ("urn:air:sdxl:checkpoint:civitai:101055@128078", "is a checkpoint, not a LoRA"),
+        ("urn:air:sdxl:embedding:civitai:1@2", "is a embedding, not a LoRA"),
+        ("urn:air:sd1:lora:civitai:82098@87153", "is for sd1, but .* is sdxl"),
+    ],
+)
+def test_a_lora_is_one_and_fits_the_checkpoint(air: str, reason: str):
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        planned("cover", characters=[LIA, LIA | {"loras": [{"air": LORA}, {"air": air}]}])
+    assert refused.value.errors[0].path == "characters[1].loras[1]"
+
+
+def test_a_lora_of_a_finetune_fits_its_base():
+    _, spec, _ = planned("avatar", character=LIA | {"loras": [{"air": "urn:air:pony:lycoris:civitai:1@2"}]})
+    assert [network.air for network in spec.networks] == ["urn:air:pony:lycoris:civitai:1@2"]
+
+
+@pytest.mark.parametrize("kind", ["avatar", "sticker", "cover", "scene"])
+def test_nobody_is_drawn_as_a_stranger(kind: str):
+    nobody = {"characters": [{}]} if kind in ("cover", "scene") else {"character": {}}
+    with pytest.raises(InvalidInput, match="describe the character"):
+        planned(kind, **nobody)
+
+
+def test_two_people_keep_their_own_tags():
+    twins = {"physical": "cabelo longo preto", "attire": "vestido vermelho", "gender": "mulher"}
+    ana = twins | {"name": "Ana", "physical": "cabelo longo preto, olhos azuis"}
+    bia = twins | {"name": "Bia", "physical": "cabelo longo preto, olhos verdes"}
+    _, spec, _ = planned("cover", characters=[ana, bia])
+    first, second = spec.prompt.partition("(Ana:1.2)")[2].split("(Bia:1.2)")
+    for tags, eyes in ((first, "blue eyes"), (second, "green eyes")):
+        assert {"black hair", "long hair", "red dress", eyes} <= set(tags.strip(", ").split(", "))
+
+
+@pytest.mark.parametrize("kind", ["avatar", "cover", "scene"])
+@pytest.mark.parametrize(
+    ("style", "tag"),
+    [("aquarela", "watercolor"), ("realista", "realistic"), ("art nouveau", "art nouveau")],
+)
+def test_a_style_is_translated(kind: str, style: str, tag: str):
+    sheet = LIA | {"style": style}
+    given = {"character": sheet} if kind == "avatar" else {"characters": [sheet]}
+    assert re.search(rf"\(\(?{tag}", planned(kind, **given)[1].prompt)
+
+
+def test_a_style_without_a_translation_is_reported():
+    sheet = {"character": LIA | {"style": "xilogravura nordestina"}}
+    ready, plan = prepared("avatar", Tools(), **sheet)
+    assert "xilogravura nordestina" in ready.details["untranslated"]
+    assert isinstance(plan.work, ImageSpec)
+    assert "xilogravura" not in plan.work.prompt
+
+
+def test_the_people_of_a_cover_are_its_characters_in_the_metadata():
+    people = [LIA | {"name": "João"}, LIA | {"name": "Ana"}]
+    assert planned("cover", characters=people)[2].character == "João, Ana"
+    assert planned("scene", characters=people)[2].character == "João, Ana"
+
+
+@pytest.mark.parametrize(
+    ("ids", "folder"),
+    [({"story_id": "7"}, "story.7"), ({"chat_id": "7"}, "chat.7"), ({"character_id": "7"}, "7")],
+)
+def test_a_scene_stays_with_its_chat_story_or_character(ids: dict[str, str], folder: str):
+    plan, _, _ = planned("scene", **ids)
+    assert plan.keys["picture"] == f"characters/{{owner}}/{folder}/scene/scene_{{ms}}.webp"
+    assert isinstance(plan.record, CharacterImage)
+    assert (plan.record.subject, plan.record.character_id) == (next(iter(ids)).removesuffix("_id"), "7")
+
+
+def test_a_scene_belongs_to_one_of_them_or_to_none():
+    assert planned("scene")[0].record is None
+    with pytest.raises(ValueError, match="name one of story_id, character_id and chat_id"):
+        planned("scene", story_id="7", chat_id="7")
 
 
 def test_a_scene_is_of_whole_latents():
@@ -161,6 +249,11 @@ class Tools:
         from imagemill.products.characters.prompts import scenes
 
         return scenes.describe_scene(telling)
+
+    def wish(self, text: str) -> Any:
+        from imagemill.products.characters.prompts.wishes import describe_wish
+
+        return describe_wish(text)
 
     def palette(self, source: str) -> Any:
         self.asked.append(source)

@@ -120,3 +120,15 @@ def test_who_may_not_listen_is_told_by_the_close_code(make_server: Callable[...,
             mine = order(bob, "avatar", avatar())["jobId"]
             messages = told(connection, lambda seen: any(each["type"] == "image" for each in seen))
             assert {each["jobId"] for each in messages} == {mine}
+
+
+def test_a_users_feed_sends_each_progress_once(make_server: Callable[..., Server]):
+    server = make_server(simulator={"step_ms": 90})
+    with listen(server, "users/me?previews=none") as connection:
+        job_id = order(server.client, "avatar", avatar())["jobId"]
+        messages = told(connection, lambda seen: bool(seen) and seen[-1]["type"] == "image")
+    steps = [each["step"] for each in messages if each["type"] == "progress" and "seq" not in each]
+    assert {each["jobId"] for each in messages} == {job_id}
+    # The render outlasts the watcher, which is renewed every second and begins with the latest progress.
+    assert len(steps) >= 15
+    assert steps == sorted(set(steps))

@@ -88,8 +88,20 @@ def finished(client: Any, job_id: str) -> dict[str, Any]:
 
 def test_commands_say_what_went_wrong(program: Program, tmp_path: Path):
     wrong = run("characters", "sticker", "lia", "smug", cwd=tmp_path, IMAGEMILL_URL=program.url)
-    assert (wrong.returncode, "actionTag" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "error: --action: is required for 'smug'" in wrong.stderr) == (1, True)
+    unknown = run("characters", "avatar", "nobody", "--seed", "1", cwd=tmp_path, IMAGEMILL_URL=program.url)
+    assert (unknown.returncode, "the sheet (--name, --physical, ...): is required" in unknown.stderr) == (
+        1,
+        True,
+    )
+    lora = ("--physical", "red hair", "--lora", "no air")
+    odd_lora = run("characters", "avatar", "nobody", *lora, cwd=tmp_path, IMAGEMILL_URL=program.url)
+    assert (odd_lora.returncode, "error: --lora: " in odd_lora.stderr) == (1, True)
+    absent = run(
+        "characters", "avatar", "lia", "--reference", "no.png", cwd=tmp_path, IMAGEMILL_URL=program.url
+    )
+    assert (absent.returncode, "--reference: no.png cannot be read" in absent.stderr) == (2, True)
     nobody = run("characters", "sheet", "nobody", cwd=tmp_path, IMAGEMILL_URL=program.url)
-    assert (nobody.returncode, "no such picture" in nobody.stderr) == (1, True)
+    assert (nobody.returncode, "there is no picture of the character nobody" in nobody.stderr) == (1, True)
     odd = run("characters", "sheet", "lia", "-o", "lia.pdf", cwd=tmp_path, IMAGEMILL_URL=program.url)
     assert (odd.returncode, ".png or .html" in odd.stderr) == (2, True)

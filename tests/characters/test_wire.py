@@ -54,7 +54,7 @@ REQUESTS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 def test_a_request_is_answered_with_a_job_at_once(what: str, api: Server):
     path, body = REQUESTS[what]
     answer = order(api.client, path, body())
-    assert set(answer) == {"success", "jobId", "reused", "message"}
+    assert set(answer) == {"success", "jobId", "reused", "untranslated", "message"}
     found = status(api.client, answer["jobId"])
     assert (found["jobId"], found["state"], found["progress"]) == (answer["jobId"], "waiting", 0)
     assert (found["result"], found["failedReason"]) == (None, None)
@@ -74,7 +74,8 @@ def test_a_storys_cover_has_a_route_of_its_own(api: Server):
 
 def test_a_set_has_all_eight_emotions_unless_it_names_some(api: Server):
     answer = order(api.client, "stickers/bulk", {"characterId": "lia", "character": LIA})
-    assert set(answer) == {"success", "jobIds", "batchId", "emotionCount", "reused", "message"}
+    names = {"success", "jobIds", "batchId", "emotionCount", "reused", "untranslated", "message"}
+    assert set(answer) == names
     assert answer["emotionCount"] == len(answer["jobIds"]) == 8
     found = [status(api.client, job_id)["data"] for job_id in answer["jobIds"]]
     assert [each["emotion"] for each in found] == EIGHT
@@ -175,9 +176,10 @@ def test_another_users_job_and_pictures_are_not_there(make_server: Callable[...,
     server = idle(make_server, auth={"admin_key": ADMIN_KEY, "remember_s": 0})
     with account(server, "ann") as ann, account(server, "bob") as bob:
         job_id = order(ann, "avatar", avatar())["jobId"]
-        for path in (f"status/{job_id}", "status/nonsense", "characters/lia/images", "nowhere"):
+        for path in (f"status/{job_id}", "status/nonsense", "characters/lia", "nowhere"):
             answer = bob.get(f"{API}/{path}")
             assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), path
+        assert bob.get(f"{API}/characters/lia/images").json() == {"items": [], "next": None}
         native = ann.post("/v1/consumer/jobs", json=image_job()).json()["jobs"][0]["jobId"]
         assert ann.get(f"{API}/status/{native}").status_code == 404
 

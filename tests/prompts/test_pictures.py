@@ -231,7 +231,7 @@ def test_any_story_makes_bounded_prompts_with_balanced_weights(telling: StoryCon
     assert len(seen.tags) <= MOST_SCENERY
     people = [Person(describe_appearance(sheet), sheet.name, sheet.lora) for sheet in telling.characters]
     told = SceneDescription(seen.tags, description)
-    for prompt in (cover(seen, people), scene(told, people * 4, style=telling.title)):
+    for prompt in (cover(seen, people), scene(told, people * 4)):
         check(prompt.positive)
 
 

@@ -124,6 +124,8 @@ class UserFeed:
     _from: int = 0
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     """The number of the last event that was sent, by job."""
+    _shown: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    """The progress that was last sent, by job: a new watcher begins with the latest of each job."""
 
     async def feed(self, store: JobStore, hub: Hub) -> AsyncGenerator[Fed, None]:
         self._from = now_us() if self.since is None else self.since - round(_OVERLAP_S * SECOND)
@@ -131,6 +133,7 @@ class UserFeed:
             since = self._from - round(_OVERLAP_S * SECOND)
             jobs = await asyncio.to_thread(self.images.jobs, self.owner, self.dialect, since)
             self._seen = {job.id: self._seen[job.id] for job in jobs if job.id in self._seen}
+            self._shown = {job.id: self._shown[job.id] for job in jobs if job.id in self._shown}
             with (
                 hub.watch((job.id for job in jobs), self.owner) as watcher,
                 self.arrivals.joined(self.owner, watcher),
@@ -152,12 +155,15 @@ class UserFeed:
         while not watcher.closed and (left_s := end - loop.time()) > 0:
             if not await watcher.wait(left_s):
                 break
-            for job_id, progress in watcher.take_live().items():
-                yield self.teller.live(job_id, progress)
+            live = watcher.take_live()
+            for job_id, progress in live.items():
+                if self._shown.get(job_id) is not progress:
+                    self._shown[job_id] = progress
+                    yield self.teller.live(job_id, progress)
             fresh = [
                 id_ for id_, seq in watcher.seen.items() if seq > self._seen.get(id_, 0) and id_ in known
             ]
-            if not fresh and not watcher.live:
+            if not fresh and not live:
                 break  # woken for a job that the watcher does not include
             async for messages in self._events_of(store, fresh):
                 yield messages

@@ -15,6 +15,8 @@ from imagemill.products.characters.prompts.types import (
     Source,
     StoryContext,
 )
+from imagemill.products.characters.prompts.wishes import Wish
+from imagemill.products.characters.records import Subject
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
 ID = r"[A-Za-z0-9_\-]{1,64}"
@@ -34,7 +36,7 @@ class _Input(BaseModel):
 
 class LoraInput(_Input):
     air: str = Field(max_length=512)
-    name: str = Field("", max_length=200, description="Name in the prompt; by default the registered name.")
+    name: str = Field("", max_length=200, description="Name in the prompt; by default the character's name.")
     strength: Strength = Field(1.0, description="Strength on the model and on the text encoder.")
     path: str | None = Field(None, description="The LoRA's file on a node; set when the job is accepted.")
 
@@ -56,6 +58,7 @@ class CharacterInput(SheetFields):
 
     @property
     def sheet(self) -> CharacterSheet:
+        """The texts of the sheet. A LoRA's name replaces the character's only where the client gave it."""
         lora = next((lora.name for lora in self.loras if lora.name), "")
         return CharacterSheet(**self.model_dump(include=set(SheetFields.model_fields)), lora=lora)
 
@@ -122,6 +125,21 @@ class SceneDescriptionInput(_Input):
         )
 
 
+class WishInput(_Input):
+    """A `Wish` in its stored form."""
+
+    tags: list[str] = []
+    untranslated: list[str] = []
+    by: Source = "glossary"
+    problem: str = ""
+
+    @classmethod
+    def of(cls, wish: Wish) -> Self:
+        return cls(
+            tags=list(wish.tags), untranslated=list(wish.untranslated), by=wish.by, problem=wish.problem
+        )
+
+
 class PictureInput(_Input):
     """The fields of all character recipes. Without a prepared appearance, the glossary's is used."""
 
@@ -146,6 +164,9 @@ class CharacterPictureInput(PictureInput):
     reference: str | None = Field(None, description="A picture of the character: data URL or URL.")
     look: AppearanceInput | None = Field(
         None, description="The translated appearance; set when the job is rendered."
+    )
+    wish: WishInput | None = Field(
+        None, description="The translated prompt or instructions; set when the job is rendered."
     )
 
     @property
@@ -173,6 +194,9 @@ class StickerInput(CharacterPictureInput):
         pattern="^(|red|orange|green|blue|magenta)$",
         description="Chroma key colour of the background; by default green.",
     )
+    action: WishInput | None = Field(
+        None, description="The translated action tag; set when the job is rendered."
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -189,6 +213,9 @@ class StickerInput(CharacterPictureInput):
 class StoryPictureInput(PictureInput):
     """Input of a picture of a story."""
 
+    story_id: str | None = Field(None, pattern=f"^(?:{ID})$")
+    character_id: str | None = Field(None, pattern=f"^(?:{ID})$")
+    chat_id: str | None = Field(None, pattern=f"^(?:{ID})$")
     characters: list[CharacterInput] = Field(default=[], max_length=8)
     looks: list[AppearanceInput] = Field(
         default=[], description="The translated appearances; set when the job is rendered."
@@ -202,11 +229,38 @@ class StoryPictureInput(PictureInput):
     def story(self) -> StoryContext:
         """The part of the story that the picture shows."""
 
+    @property
+    def owned_by(self) -> tuple[Subject, str] | None:
+        """The kind and the id of what the picture belongs to, so that it stays when the job is deleted."""
+        named = self._named()
+        return named[0] if named else None
+
+    def _named(self) -> list[tuple[Subject, str]]:
+        ids: dict[Subject, str | None] = {
+            "story": self.story_id,
+            "chat": self.chat_id,
+            "character": self.character_id,
+        }
+        return [(subject, id_) for subject, id_ in ids.items() if id_ is not None]
+
+    @model_validator(mode="after")
+    def _belongs_once(self) -> Self:
+        if len(self._named()) > 1:
+            raise ValueError("name one of story_id, character_id and chat_id, as the picture is kept with it")
+        return self
+
 
 class CoverInput(StoryPictureInput):
-    story_id: str = Field(pattern=f"^(?:{ID})$")
-    title: str = Field(min_length=1, max_length=200)
-    synopsis: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    title: Short = ""
+    synopsis: Text = ""
+
+    @model_validator(mode="after")
+    def _has_subject(self) -> Self:
+        if self.chat_id is not None or self.owned_by is None:
+            raise ValueError("a cover needs story_id or character_id")
+        if self.story_id is not None and not (self.title.strip() and self.synopsis.strip()):
+            raise ValueError("the cover of a story needs title and synopsis")
+        return self
 
     @property
     def story(self) -> StoryContext:

@@ -1,10 +1,13 @@
 """Render plans of character and story pictures, from complete inputs."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from imagemill.domain.air import parse
+from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.media.postprocess import PostProcess
 from imagemill.media.transforms import Role
@@ -21,9 +24,11 @@ from imagemill.products.characters.inputs import (
     StickerInput,
     StoryPictureInput,
 )
-from imagemill.products.characters.prompts import glossary, scenes, templates
+from imagemill.products.characters.prompts import glossary, sanitize, scenes, templates
 from imagemill.products.characters.prompts.templates import Person, Prompt
-from imagemill.products.characters.records import CharacterImage
+from imagemill.products.characters.prompts.types import Appearance, CharacterSheet
+from imagemill.products.characters.prompts.wishes import describe_wish
+from imagemill.products.characters.records import CharacterImage, Subject
 from imagemill.products.characters.settings import CharacterSettings
 from imagemill.recipes.base import Plan
 
@@ -41,11 +46,31 @@ KEYS = {
 """Chroma key colours by the names in prompts, as in `imagemill.media.dominant_colour`."""
 _REMEMBERED = 128
 """Number of cached translations: a set of stickers uses the same sheet repeatedly, at 4 ms each."""
+_MOST_ACTIONS = 6
+_ROMANCE = re.compile(r"(?:ura|ad[oa]|ista|ic[oa]|in[oa]|eir[oa]|an[oa]|os[oa]|dade|idad)s?$")
+"""Endings of Portuguese and Spanish words that names of styles such as "art deco" do not have."""
 _REFERENCE = "reference"
 """Name of the reference picture among the inputs of a render."""
 
 
-_describe = lru_cache(maxsize=_REMEMBERED)(glossary.describe_appearance)
+def styled(look: Appearance, style: str) -> Appearance:
+    """Return the look with the style as it was written if it has no translation but seems to be English.
+
+    Otherwise the style is among the untranslated words.
+    """
+    if look.style or not style.strip():
+        return look
+    tag = sanitize.as_tag(style)
+    if tag and not any(sanitize.is_foreign(word) or _ROMANCE.search(word) for word in tag.split()):
+        return replace(look, style=(tag,))
+    return replace(look, untranslated=sanitize.distinct((*look.untranslated, sanitize.shown(style))))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _describe(sheet: CharacterSheet) -> Appearance:
+    return styled(glossary.describe_appearance(sheet), sheet.style)
+
+
 _describe_scene = lru_cache(maxsize=_REMEMBERED)(scenes.describe_scene)
 
 
@@ -55,6 +80,8 @@ class CharacterPlanner:
 
     settings: CharacterSettings
     cutout: bytes | None = None
+    has_language_model: bool = False
+    """Whether a worker may translate what the glossary cannot."""
 
     def avatar(self, input_: AvatarInput) -> Plan:
         prompt = templates.avatar(
@@ -67,7 +94,7 @@ class CharacterPlanner:
             size=AVATAR,
             inputs={_REFERENCE: input_.reference} if input_.reference else {},
             transform=self._post_process(prompt, AVATAR, input_.character.name),
-            keys=_keys(input_.character_id, "avatar", "avatar"),
+            keys=_keys("character", input_.character_id, "avatar", "avatar"),
             record=CharacterImage(input_.character_id, "avatar"),
         )
 
@@ -75,7 +102,7 @@ class CharacterPlanner:
         name = input_.key_colour or "green"
         prompt = templates.sticker(
             _person(input_),
-            scenes.actions(input_.emotion, input_.action_tag),
+            self._actions(input_),
             templates.chroma(name, KEYS[name]),
             extra=_extra(input_),
             pony=self.uses_scores(input_.character.style),
@@ -87,32 +114,39 @@ class CharacterPlanner:
             outputs=1,
             size=STICKER,
             transform=transform,
-            keys=_keys(input_.character_id, "stickers", input_.emotion),
+            keys=_keys("character", input_.character_id, "stickers", input_.emotion),
             record=CharacterImage(input_.character_id, "sticker", input_.emotion),
         )
 
     def cover(self, input_: CoverInput) -> Plan:
-        prompt = templates.cover(
-            _scene_of(input_), _people(input_), style=_style(input_), pony=self.uses_scores(_style(input_))
-        )
+        prompt = templates.cover(_scene_of(input_), _people(input_), pony=self.uses_scores(_style(input_)))
         faces = self.settings.sampling.detail_faces
         spec = self._spec(input_, prompt, COVER, _loras(input_.characters), faces=faces)
         return Plan(
             work=spec,
             outputs=1,
             size=COVER,
-            transform=self._post_process(prompt, COVER, input_.title),
-            keys=_keys(input_.story_id, "cover", "cover"),
-            record=CharacterImage(input_.story_id, "cover"),
+            transform=self._post_process(prompt, COVER, _names(input_)),
+            **_kept(input_, "cover"),
         )
 
     def scene(self, input_: SceneInput) -> Plan:
-        prompt = templates.scene(
-            _scene_of(input_), _people(input_), style=_style(input_), pony=self.uses_scores(_style(input_))
-        )
+        prompt = templates.scene(_scene_of(input_), _people(input_), pony=self.uses_scores(_style(input_)))
         size = (input_.width, input_.height)
         spec = self._spec(input_, prompt, size, _loras(input_.characters))
-        return Plan(work=spec, outputs=1, size=size, transform=self._post_process(prompt, size, ""))
+        transform = self._post_process(prompt, size, _names(input_))
+        return Plan(work=spec, outputs=1, size=size, transform=transform, **_kept(input_, "scene"))
+
+    def _actions(self, input_: StickerInput) -> tuple[str, ...]:
+        if input_.action is not None:
+            built_in = scenes.ACTIONS.get(input_.emotion, ())
+            return sanitize.distinct((*input_.action.tags, *built_in))[:_MOST_ACTIONS]
+        try:
+            return scenes.actions(input_.emotion, input_.action_tag)
+        except InvalidInput:
+            if self.has_language_model:
+                return (input_.emotion,)
+            raise
 
     def uses_scores(self, style: str) -> bool:
         """Whether prompts of this style contain the quality tags of the Pony family."""
@@ -172,10 +206,29 @@ class CharacterPlanner:
         )
 
 
-def _keys(id_: str, folder: str, name: str) -> Mapping[Role, str]:
+_FOLDERS: Mapping[Subject, str] = {"character": "", "story": "story.", "chat": "chat."}
+"""Beginnings of folders. No id has a full stop, so that no story shares the folder of a character."""
+
+
+def _keys(subject: Subject, id_: str, folder: str, name: str) -> Mapping[Role, str]:
     """Return the blob keys; the input's patterns have checked the parts."""
-    place = f"characters/{{owner}}/{id_}/{folder}/{name}"
+    place = f"characters/{{owner}}/{_FOLDERS[subject]}{id_}/{folder}/{name}"
     return {"picture": f"{place}_{{ms}}.webp", "thumbnail": f"{place}_{{ms}}_thumbnail.webp"}
+
+
+def _kept(input_: StoryPictureInput, type_: str) -> dict[str, Any]:
+    """Return the keys and the record of a picture; none for a scene that belongs to nothing."""
+    if input_.owned_by is None:
+        return {}
+    subject, id_ = input_.owned_by
+    return {
+        "keys": _keys(subject, id_, type_, type_),
+        "record": CharacterImage(id_, type_, subject=subject),
+    }
+
+
+def _names(input_: StoryPictureInput) -> str:
+    return ", ".join(each.name for each in input_.characters if each.name)
 
 
 def _person(input_: CharacterPictureInput) -> Person:
@@ -185,7 +238,25 @@ def _person(input_: CharacterPictureInput) -> Person:
 
 
 def _extra(input_: CharacterPictureInput) -> tuple[str, ...]:
-    return glossary.user_tags(input_.request)[0] if input_.request else ()
+    return tuple(input_.wish.tags) if input_.wish is not None else describe_wish(input_.request).tags
+
+
+def words_without_tags(input_: PictureInput) -> tuple[str, ...]:
+    """Return the words of a complete input for which the glossary has no tag."""
+    found: list[str] = []
+    match input_:
+        case CharacterPictureInput():
+            found += _describe(input_.character.sheet).untranslated
+            found += describe_wish(input_.request).untranslated
+            if isinstance(input_, StickerInput):
+                found += describe_wish(input_.action_tag).untranslated
+        case StoryPictureInput():
+            for each in input_.characters:
+                found += _describe(each.sheet).untranslated
+            found += _describe_scene(input_.story).untranslated
+        case _:
+            pass
+    return sanitize.distinct(found)
 
 
 def _people(input_: StoryPictureInput) -> tuple[Person, ...]:

@@ -17,6 +17,7 @@ from imagemill.products.characters.prompts.types import (
     SceneDescription,
     StoryContext,
 )
+from imagemill.products.characters.prompts.wishes import Wish
 from imagemill.products.characters.store import CharacterStore, ImageFilter
 from imagemill.recipes.base import PrepareContext
 
@@ -46,6 +47,9 @@ class JobTools:
     def scene(self, story: StoryContext) -> SceneDescription:
         return self.translator.scene(story)
 
+    def wish(self, text: str) -> Wish:
+        return self.translator.wish(text)
+
     def palette(self, source: str) -> Palette:
         context = TransformContext("", 0, now_us(), None, "", "")
         try:
@@ -60,5 +64,5 @@ class JobTools:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
 
     def avatar(self, character_id: str) -> str | None:
-        wanted = ImageFilter(self.context.owner, character_id, "avatar", is_active=True, limit=1)
+        wanted = ImageFilter(self.context.owner, character_id, type="avatar", is_active=True, limit=1)
         return next((image.image_key for image in self.store.images(wanted)), None)

@@ -60,19 +60,23 @@ class CharacterParts(ProductParts):
         from imagemill.products.characters.prompts.llm_client import open_client
         from imagemill.products.characters.prompts.translator import Translator
         from imagemill.products.characters.recipes import recipes
+        from imagemill.products.characters.sheets import SheetStore
         from imagemill.products.characters.store import CharacterStore, TranslationStore
 
         self._settings: CharacterSettings = context.settings["characters"]
         self._llm = open_client(context.settings["llm"])
         self._store = CharacterStore(context.database)
+        self._sheets = SheetStore(context.database)
         self._translations = TranslationStore(context.database)
         self._translator = Translator(self._llm, self._translations)
-        self.recipes = recipes(self._settings, CharacterTools(self._store, self._translator).for_job)
+        tools = CharacterTools(self._store, self._translator).for_job
+        self.recipes = recipes(self._settings, tools, has_language_model=self._llm is not None)
 
     def api(self) -> "ApiModule":
         from imagemill.products.characters.routes import api_module
 
-        return api_module(self._settings, self._store)
+        parts = (self._store, self._sheets)
+        return api_module(self._settings, *parts, has_language_model=self._llm is not None)
 
     def prune(self) -> None:
         self._translations.prune_after(self._settings.translations_days)

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from imagemill.domain.air import Resource
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
+from imagemill.domain.errors import BackendError, InvalidInput
+from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import MAX_SEED, ImageSpec
 from imagemill.domain.moderation import PromptTexts
+from imagemill.graphs.builder import LORA_TYPES
 from imagemill.media.palette import Palette
 from imagemill.media.transforms import check_pixels
 from imagemill.products.characters.inputs import (
@@ -21,15 +25,17 @@ from imagemill.products.characters.inputs import (
     SceneInput,
     StickerInput,
     StoryPictureInput,
+    WishInput,
 )
-from imagemill.products.characters.plans import CharacterPlanner
-from imagemill.products.characters.prompts import glossary
+from imagemill.products.characters.plans import CharacterPlanner, styled
+from imagemill.products.characters.prompts.scenes import EMOTIONS
 from imagemill.products.characters.prompts.types import (
     Appearance,
     CharacterSheet,
     SceneDescription,
     StoryContext,
 )
+from imagemill.products.characters.prompts.wishes import Wish
 from imagemill.products.characters.settings import CharacterSettings, StyleSettings
 from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe, ResourceResolver
 
@@ -45,6 +51,10 @@ class Tools(Protocol):
         """Return a moment of a story in such words."""
         ...
 
+    def wish(self, text: str) -> Wish:
+        """Return a user's own words for a picture in such words."""
+        ...
+
     def palette(self, source: str) -> Palette:
         """Return the colours of an input picture. Raises `BackendError`, and `StorageError`."""
         ...
@@ -54,6 +64,7 @@ class Tools(Protocol):
         ...
 
 
+NOBODY = "is empty: describe the character, or a stranger would be drawn"
 ToolsOf = Callable[[PrepareContext], Tools]
 
 SET = "stickerSet"
@@ -105,14 +116,15 @@ def scene(planner: CharacterPlanner, tools: "ToolsOf") -> Recipe:
     )
 
 
-def make_planner(settings: CharacterSettings) -> CharacterPlanner:
+def make_planner(settings: CharacterSettings, *, has_language_model: bool = False) -> CharacterPlanner:
     """Return the planner. Raises `ValueError` when the background removal model cannot be used."""
     if settings.cutout_model is None:
-        return CharacterPlanner(settings)
+        return CharacterPlanner(settings, None, has_language_model)
     check_pixels("IMAGEMILL_CHARACTERS__CUTOUT_MODEL")
     from imagemill.media.cutout import load_model  # it loads NumPy
 
-    return CharacterPlanner(settings, load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL"))
+    cutout = load_model(settings.cutout_model, "IMAGEMILL_CHARACTERS__CUTOUT_MODEL")
+    return CharacterPlanner(settings, cutout, has_language_model)
 
 
 _SUMMARIES = {
@@ -154,6 +166,7 @@ def _recipe(
             check_pixels("a sticker")
         elif isinstance(input_, AvatarInput) and input_.reference:
             check_pixels("an avatar by a reference")
+        _check_described(input_, path)
         return complete_picture(planner.settings, input_, resolver, path)
 
     def get_texts(input_: PictureInput) -> PromptTexts:
@@ -177,6 +190,17 @@ def _recipe(
     )
 
 
+def _check_described(input_: PictureInput, path: str) -> None:
+    """Raise `InvalidInput` for a picture of a character of whom nothing is known."""
+    if isinstance(input_, CharacterPictureInput):
+        shown = isinstance(input_, AvatarInput) and bool(input_.reference)
+        if not shown and input_.character == CharacterInput():
+            raise InvalidInput.at(f"{path}character", NOBODY)
+    elif isinstance(input_, StoryPictureInput) and CharacterInput() in input_.characters:
+        index = input_.characters.index(CharacterInput())
+        raise InvalidInput.at(f"{path}characters[{index}]", NOBODY)
+
+
 def complete_picture(
     settings: CharacterSettings, input_: PictureInput, resolver: ResourceResolver, path: str
 ) -> PictureInput:
@@ -196,12 +220,12 @@ def complete_picture(
         "seed": random_below(MAX_SEED + 1) if input_.seed is None or input_.seed < 0 else input_.seed,
     }
     if isinstance(input_, CharacterPictureInput):
-        update["character"] = _resolve_loras(input_.character, resolver, f"{path}character.")
+        update["character"] = _resolve_loras(input_.character, checkpoint, resolver, f"{path}character.")
         if input_.reference:
             update["reference"] = resolver.picture(f"{path}reference", input_.reference)
     if isinstance(input_, StoryPictureInput):
         update["characters"] = [
-            _resolve_loras(each, resolver, f"{path}characters[{index}].")
+            _resolve_loras(each, checkpoint, resolver, f"{path}characters[{index}].")
             for index, each in enumerate(input_.characters)
         ]
     return input_.model_copy(update=update)
@@ -214,15 +238,31 @@ def _style(input_: PictureInput) -> str:
     return next((each.style for each in found if each.style), "")
 
 
-def _resolve_loras(character: CharacterInput, resolver: ResourceResolver, path: str) -> CharacterInput:
-    loras = [_lora(each, resolver, f"{path}loras[{index}]") for index, each in enumerate(character.loras)]
+def _resolve_loras(
+    character: CharacterInput, checkpoint: Resource, resolver: ResourceResolver, path: str
+) -> CharacterInput:
+    loras = [
+        _lora(each, checkpoint, resolver, f"{path}loras[{index}]")
+        for index, each in enumerate(character.loras)
+    ]
     return character.model_copy(update={"loras": loras})
 
 
-def _lora(lora: LoraInput, resolver: ResourceResolver, path: str) -> LoraInput:
+def _lora(lora: LoraInput, checkpoint: Resource, resolver: ResourceResolver, path: str) -> LoraInput:
     resource = resolver.resource(path, lora.air)
-    name = lora.name or str(resource.body.get("modelName") or "")
-    return lora.model_copy(update={"air": str(resource.air), "path": resource.path, "name": name})
+    check_lora(path, resource)
+    family, wanted = resource.air.family, checkpoint.air.family
+    if family and wanted and family != wanted:
+        raise InvalidInput.at(
+            path, f"{resource.air} is for {family}, but {checkpoint.air} is {wanted}: it would have no effect"
+        )
+    return lora.model_copy(update={"air": str(resource.air), "path": resource.path})
+
+
+def check_lora(path: str, resource: Resource) -> None:
+    """Raise `InvalidInput` for a model that is no LoRA."""
+    if resource.air.type not in (None, *LORA_TYPES):
+        raise InvalidInput.at(path, f"{resource.air} is a {resource.air.type}, not a LoRA")
 
 
 def _user_texts(input_: PictureInput) -> list[str]:
@@ -248,18 +288,30 @@ def _user_texts(input_: PictureInput) -> list[str]:
     return [text for text in found if text]
 
 
+def _look(character: CharacterInput, tools: Tools) -> AppearanceInput:
+    return AppearanceInput.of(styled(tools.look(character.sheet), character.style))
+
+
 def _prepare_avatar(input_: AvatarInput, tools: Tools) -> Prepared:
-    look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details = _translation_details([look], input_.request)
+    look = _look(input_.character, tools)
+    wish = WishInput.of(tools.wish(input_.request))
+    details = _translation_details([look, *([wish] if input_.request.strip() else [])])
     if input_.reference:
         details["dominantColour"] = tools.palette(input_.reference).dominant
-    return Prepared(input_.model_copy(update={"look": look}), details)
+    return Prepared(input_.model_copy(update={"look": look, "wish": wish}), details)
 
 
 def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
-    """Translate the sheet, and choose the key colour by the reference or the character's present avatar."""
-    look = AppearanceInput.of(tools.look(input_.character.sheet))
-    details, update = _translation_details([look], input_.request), {"look": look}
+    """Translate the texts, and choose the key colour by the reference or the character's present avatar."""
+    look = _look(input_.character, tools)
+    wish, action = WishInput.of(tools.wish(input_.request)), WishInput.of(tools.wish(input_.action_tag))
+    if input_.emotion not in EMOTIONS and not action.tags:
+        raise BackendError(
+            FailureCode.BAD_INPUT,
+            f"the action of {input_.emotion!r} could not be translated; describe it in English",
+        )
+    wanted = [each for each, text in ((wish, input_.request), (action, input_.action_tag)) if text.strip()]
+    details, update = _translation_details([look, *wanted]), {"look": look, "wish": wish, "action": action}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
@@ -270,19 +322,18 @@ def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
 
 
 def _prepare_story(input_: StoryPictureInput, tools: Tools) -> Prepared:
-    looks = [AppearanceInput.of(tools.look(each.sheet)) for each in input_.characters]
+    looks = [_look(each, tools) for each in input_.characters]
     setting = SceneDescriptionInput.of(tools.scene(input_.story))
     update = {"looks": looks, "setting": setting}
     return Prepared(input_.model_copy(update=update), _translation_details([*looks, setting]))
 
 
 def _translation_details(
-    found: Iterable[AppearanceInput | SceneDescriptionInput], request: str = ""
+    found: Iterable[AppearanceInput | SceneDescriptionInput | WishInput],
 ) -> dict[str, Any]:
     """Return the source of the translations, the words without one, and a problem if there was one."""
     known = list(found)
     unknown = [word for each in known for word in each.untranslated]
-    unknown += glossary.user_tags(request)[1] if request else ()
     details: dict[str, Any] = {
         "translatedBy": sorted({each.by for each in known}),
         "untranslated": list(dict.fromkeys(unknown)),
@@ -291,7 +342,7 @@ def _translation_details(
     return details | ({"translationProblem": problems[0]} if problems else {})
 
 
-def recipes(settings: CharacterSettings, tools: ToolsOf) -> list[Recipe]:
+def recipes(settings: CharacterSettings, tools: ToolsOf, *, has_language_model: bool = False) -> list[Recipe]:
     """Return all character recipes. Raises ValueError; see `make_planner`."""
-    planner = make_planner(settings)
+    planner = make_planner(settings, has_language_model=has_language_model)
     return [make(planner, tools) for make in (avatar, sticker, cover, scene)]

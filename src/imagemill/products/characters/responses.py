@@ -14,6 +14,7 @@ from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
+from imagemill.products.characters.sheets import StoredSheet
 from imagemill.products.characters.store import StoredImage
 from imagemill.web.blobs import picture_url
 from imagemill.web.routing import ResponseModel
@@ -48,12 +49,20 @@ def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
+_UNTRANSLATED = (
+    "Words that will be in no tag of the prompt; null where a language model translates them later."
+)
+
+
 class PictureAccepted(ResponseModel):
-    model_config = _example(success=True, jobId=_JOB, reused=False, message="the avatar is queued")
+    model_config = _example(
+        success=True, jobId=_JOB, reused=False, untranslated=["penas"], message="the avatar is queued"
+    )
 
     success: Literal[True]
     job_id: str
     reused: bool = Field(description="The job of an equal request answers this one.")
+    untranslated: list[str] | None = Field(description=_UNTRANSLATED)
     message: str
 
 
@@ -64,6 +73,7 @@ class StickersAccepted(ResponseModel):
         batchId=_BATCH,
         emotionCount=2,
         reused=[],
+        untranslated=[],
         message="2 stickers are queued",
     )
 
@@ -72,6 +82,7 @@ class StickersAccepted(ResponseModel):
     batch_id: str
     emotion_count: int
     reused: list[str] = Field(description="The ids of jobs of equal requests that answer this one.")
+    untranslated: list[str] | None = Field(description=_UNTRANSLATED)
     message: str
 
 
@@ -81,6 +92,7 @@ class PictureSubject(ResponseModel):
     type: Literal["avatar", "sticker", "cover", "scene"]
     character_id: str | None = None
     story_id: str | None = None
+    chat_id: str | None = None
     batch_id: str | None = None
     emotion: str | None = None
     status: Literal["PENDING", "GENERATING", "COMPLETED", "FAILED"] | None = Field(
@@ -170,7 +182,7 @@ class CharacterPicture(ResponseModel):
     )
 
     id: str
-    type: Literal["avatar", "sticker", "cover"]
+    type: Literal["avatar", "sticker", "cover", "scene"]
     emotion: str | None = Field(description="Of a sticker.")
     active: bool = Field(
         description="Whether it is the one in use: the avatar, or the sticker of its emotion."
@@ -188,6 +200,48 @@ class CharacterPicture(ResponseModel):
 
 class CharacterPicturePage(ResponseModel):
     items: list[CharacterPicture]
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class StoredLora(ResponseModel):
+    air: str
+    name: str = Field(description="The name in the prompt; empty: the character's name.")
+    strength: float
+
+
+class StoredCharacter(ResponseModel):
+    """A sheet, in the form of the requests."""
+
+    name: str = ""
+    gender: str = ""
+    species: str = ""
+    physical: str = ""
+    attire: str = ""
+    style: str = ""
+    description: str = ""
+    lora: list[StoredLora] = []
+
+
+class CharacterSheetAnswer(ResponseModel):
+    model_config = _example(
+        characterId="lia",
+        character={"name": "Lia", "physical": "long red hair, green eyes", "attire": "white summer dress"},
+        fromRequest=False,
+        createdAt="2026-01-31T12:00:00+00:00",
+        updatedAt="2026-01-31T12:00:00+00:00",
+    )
+
+    character_id: str
+    character: StoredCharacter
+    from_request: bool = Field(
+        description="Whether it came with a request for a picture; the next avatar with a sheet replaces it."
+    )
+    created_at: datetime
+    updated_at: datetime
+
+
+class CharacterSheetPage(ResponseModel):
+    items: list[CharacterSheetAnswer]
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
@@ -316,8 +370,7 @@ def data_body(job: Job) -> dict[str, Any]:
     of = {"type": job.recipe, "characterId": job.input.get("character_id"), "batchId": job.batch}
     if job.recipe == "sticker":
         of |= {"emotion": job.input.get("emotion"), "status": STICKER[state(job)]}
-    elif job.recipe == "cover":
-        of["storyId"] = job.input.get("story_id")
+    of |= {"storyId": job.input.get("story_id"), "chatId": job.input.get("chat_id")}
     return {name: value for name, value in of.items() if value is not None}
 
 
@@ -365,6 +418,21 @@ def _error(view: View) -> Mapping[str, Any] | None:
     if job.error is None or job.status is not JobStatus.FAILED:
         return None
     return {"code": job.error.code.value.upper(), "advice": job.error.policy.advice}
+
+
+def sheet_body(stored: StoredSheet) -> dict[str, Any]:
+    given = {name: value for name, value in stored.sheet.items() if name != "loras"}
+    loras = [
+        {"air": each["air"], "name": each.get("name", ""), "strength": each.get("strength", 1.0)}
+        for each in stored.sheet.get("loras", ())
+    ]
+    return {
+        "characterId": stored.id,
+        "character": given | ({"lora": loras} if loras else {}),
+        "fromRequest": stored.from_request,
+        "createdAt": moment(stored.created_at),
+        "updatedAt": moment(stored.updated_at),
+    }
 
 
 def image_body(image: StoredImage, links: UrlBuilder) -> dict[str, Any]:

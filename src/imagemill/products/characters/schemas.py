@@ -16,6 +16,7 @@ Id = Annotated[str, Field(pattern=f"^(?:{ID})$", description="1 to 64 of A-Z, a-
 Side = Annotated[
     Whole, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=SIDE_STEP, description="Pixels.")
 ]
+_SHEET = "The default is the stored sheet; without one, `character` is required."
 MOST_EMOTIONS = 16
 """The most emotions of one set: twice the number of the built-in ones."""
 _LIA: dict[str, Any] = {
@@ -48,6 +49,22 @@ class Character(RequestModel, SheetFields):
     )
 
 
+class CastMember(Character):
+    """A character in a picture of a story: a sheet, or the id of a stored one."""
+
+    character_id: Id | None = Field(
+        None, description="A stored character; its sheet is used if none is given here."
+    )
+
+
+class SheetBody(RequestModel):
+    """A character's sheet to be stored."""
+
+    model_config = _example(character=_LIA)
+
+    character: Character
+
+
 class RenderOptions(RequestModel):
     """Options of every request."""
 
@@ -64,7 +81,7 @@ class AvatarRequest(RenderOptions):
 
     character_id: Id
     prompt: Text = ""
-    character: Character | None = None
+    character: Character | None = Field(None, description=_SHEET)
     reference_image_url: str | None = Field(None, min_length=1, description="A URL, a data URL or blob:key.")
 
 
@@ -72,12 +89,14 @@ class StickerRequest(RenderOptions):
     model_config = _example(characterId="lia", emotion="happy", character=_LIA)
 
     character_id: Id
-    emotion: Short
+    emotion: Short = Field(
+        description="One of the eight, in English, Portuguese or Spanish, or one of your own."
+    )
     action_tag: Short | None = Field(
         None, description="The action shown; it is required for an emotion of your own."
     )
     custom_instructions: Text = ""
-    character: Character | None = None
+    character: Character | None = Field(None, description=_SHEET)
     reference_image_url: str | None = Field(
         None,
         min_length=1,
@@ -98,7 +117,7 @@ class StickersRequest(RenderOptions):
         None, min_length=1, max_length=MOST_EMOTIONS, description="The default is all eight."
     )
     custom_instructions: Text = ""
-    character: Character | None = None
+    character: Character | None = Field(None, description=_SHEET)
 
 
 _COVER: dict[str, Any] = {
@@ -109,15 +128,20 @@ _COVER: dict[str, Any] = {
 
 
 class CoverFields(RenderOptions):
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    synopsis: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-    characters: list[Character] = Field(default=[], max_length=8)
+    title: Short = Field("", description="Required for a story.")
+    synopsis: Text = Field("", description="Required for a story.")
+    characters: list[CastMember] = Field(default=[], max_length=8)
 
 
 class CoverRequest(CoverFields):
+    """The cover of a story or of a character."""
+
     model_config = _example(storyId="lighthouse", **_COVER)
 
-    story_id: Id
+    story_id: Id | None = None
+    character_id: Id | None = Field(
+        None, description="Instead of `storyId`; `characters` is then by default the character alone."
+    )
 
 
 class StoryCoverRequest(CoverFields):
@@ -136,7 +160,7 @@ class Context(RequestModel):
     messages: list[Text | StoryMessage] = Field(
         default=[], max_length=20, description="The latest messages of the conversation."
     )
-    characters: list[Character] = Field(max_length=8)
+    characters: list[CastMember] = Field(max_length=8)
     place: Short
     mood: Short
 
@@ -152,9 +176,15 @@ class SceneRequest(RenderOptions):
         },
         width=1024,
         height=768,
+        chatId="lia-and-me",
     )
 
     context: Context
+    chat_id: Id | None = Field(
+        None, description="The picture stays in the list of this chat. At most one of the three ids."
+    )
+    story_id: Id | None = Field(None, description="The picture stays in the list of this story.")
+    character_id: Id | None = Field(None, description="The picture stays in the list of this character.")
     width: Side | None = None
     height: Side | None = None
 

@@ -1,10 +1,10 @@
-"""Pictures of characters and stories, one active for each type and emotion, and cached translations."""
+"""Pictures of characters, stories and chats, one active for each type and emotion; cached translations."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import sqlalchemy as sa
 
@@ -18,6 +18,7 @@ from imagemill.domain.jobs import OPEN, Job, JobStatus
 from imagemill.jobs.store.finish import Recorded
 from imagemill.jobs.store.lanes import JOB_COLUMNS, job_from
 from imagemill.products.characters import tables as characters_tables
+from imagemill.products.characters.records import Subject
 
 _images = characters_tables.character_images.c
 _jobs = tables.jobs.c
@@ -31,10 +32,11 @@ _OPEN = sorted(status.value for status in OPEN)
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A picture of a character that was not deleted. For a cover ``character_id`` is the story's id."""
+    """A picture that was not deleted. ``character_id`` is the id of the character, story or chat."""
 
     id: str
     owner: str
+    subject: Subject
     character_id: str
     type: str
     emotion: str
@@ -52,10 +54,12 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """A filter of the pictures of one character, the newest first. None means any value."""
+    """A filter of the pictures of one subject, the newest first. None means any value."""
 
     owner: str
     character_id: str
+    _: KW_ONLY
+    subject: Subject = "character"
     type: str | None = None
     emotion: str | None = None
     is_active: bool | None = None
@@ -71,6 +75,7 @@ class ImageRef:
     character_id: str
     id: str
     now: int = 0
+    subject: Subject = "character"
 
 
 class CharacterStore:
@@ -114,6 +119,7 @@ def _list(conn: sa.Connection, which: ImageFilter) -> list[StoredImage]:
     wanted = {"type": which.type, "emotion": which.emotion, "is_active": which.is_active}
     query = sa.select(*_COLUMNS).where(
         _images.owner == which.owner,
+        _images.subject == which.subject,
         _images.character_id == which.character_id,
         _KEPT,
         *(_images[name] == value for name, value in wanted.items() if value is not None),
@@ -156,6 +162,7 @@ def _found(tx: Tx, named: ImageRef) -> StoredImage | None:
     query = sa.select(*_COLUMNS).where(
         _images.id == named.id,
         _images.owner == named.owner,
+        _images.subject == named.subject,
         _images.character_id == named.character_id,
         _KEPT,
     )
@@ -164,7 +171,7 @@ def _found(tx: Tx, named: ImageRef) -> StoredImage | None:
 
 
 def _activate(tx: Tx, requests: Sequence[ImageRef]) -> list[StoredImage | NotFound]:
-    lock_names(tx, [_place(named.owner, named.character_id) for named in requests])
+    lock_names(tx, [_place(named.owner, named.subject, named.character_id) for named in requests])
     return [_activate_one(tx, named) for named in requests]
 
 
@@ -177,14 +184,14 @@ def _activate_one(tx: Tx, named: ImageRef) -> StoredImage | NotFound:
 
 
 def _make_active(tx: Tx, image: StoredImage) -> None:
-    of = {"of_owner": image.owner, "of_character": image.character_id}
+    of = {"of_owner": image.owner, "of_subject": image.subject, "of_character": image.character_id}
     tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
     update = sa.update(characters_tables.character_images).where(_images.id == image.id)
     tx.conn.execute(update.values(is_active=True))
 
 
 def _delete(tx: Tx, requests: Sequence[ImageRef]) -> list[tuple[str, ...] | NotFound]:
-    lock_names(tx, [_place(named.owner, named.character_id) for named in requests])
+    lock_names(tx, [_place(named.owner, named.subject, named.character_id) for named in requests])
     return [_delete_one(tx, named) for named in requests]
 
 
@@ -201,7 +208,14 @@ def _delete_one(tx: Tx, named: ImageRef) -> tuple[str, ...] | NotFound:
     reservations = tables.reservations
     tx.conn.execute(sa.delete(reservations).where(reservations.c.job_id == image.job_id))
     if image.is_active:
-        same = ImageFilter(image.owner, image.character_id, image.type, image.emotion, limit=1)
+        same = ImageFilter(
+            image.owner,
+            image.character_id,
+            subject=image.subject,
+            type=image.type,
+            emotion=image.emotion,
+            limit=1,
+        )
         for newest in _list(tx.conn, same):
             _make_active(tx, newest)
     return tuple(sorted(kept | {image.image_key, image.thumbnail_key}))
@@ -211,14 +225,15 @@ def _no_image(named: ImageRef) -> NotFound:
     return NotFound(f"there is no picture {named.id[:64]} of {named.character_id[:64]}")
 
 
-def _place(owner: str, character_id: str) -> str:
-    return f"characters/{owner}/{character_id}"
+def _place(owner: str, subject: Subject, id_: str) -> str:
+    return f"characters/{owner}/{subject}/{id_}"
 
 
 _REST = (
     sa.update(characters_tables.character_images)
     .where(
         _images.owner == sa.bindparam("of_owner"),
+        _images.subject == sa.bindparam("of_subject"),
         _images.character_id == sa.bindparam("of_character"),
         _images.type == sa.bindparam("of_type"),
         _images.emotion == sa.bindparam("of_emotion"),
@@ -230,16 +245,17 @@ _REST = (
 
 def record_images(tx: Tx, ended: Sequence[Recorded]) -> None:
     """Write each as the active picture of its type and emotion."""
-    lock_names(tx, [_place(each.job.owner, each.record.character_id) for each in ended])
+    lock_names(tx, [_place(each.job.owner, each.record.subject, each.record.character_id) for each in ended])
     for each in ended:
         job, image = each.job, each.record
-        of = {"of_owner": job.owner, "of_character": image.character_id}
+        of = {"of_owner": job.owner, "of_subject": image.subject, "of_character": image.character_id}
         tx.conn.execute(_REST, of | {"of_type": image.type, "of_emotion": image.emotion})
         picture, thumbnail = (each.artifacts * 2)[:2]
         tx.conn.execute(
             sa.insert(characters_tables.character_images).values(
                 id=uuid7(each.at),
                 owner=job.owner,
+                subject=image.subject,
                 character_id=image.character_id,
                 type=image.type,
                 emotion=image.emotion,

@@ -1,4 +1,4 @@
-"""The tables of characters: images and cached translations. Their rows outlive the jobs that made them."""
+"""The tables of characters: sheets, images and cached translations. Their rows outlive their jobs."""
 
 import sqlalchemy as sa
 
@@ -14,8 +14,9 @@ character_images = sa.Table(
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("owner", _owner, nullable=False),
-    # Of a story for its cover.
+    # The id of the character, the story or the chat, as the subject says.
     sa.Column("character_id", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(16), nullable=False, server_default="character"),
     sa.Column("type", sa.String(16), nullable=False),
     # Of a sticker; empty: none.
     sa.Column("emotion", sa.String(32), nullable=False),
@@ -33,6 +34,7 @@ character_images = sa.Table(
     sa.Index(
         "ux_character_images_active",
         "owner",
+        "subject",
         "character_id",
         "type",
         "emotion",
@@ -40,10 +42,23 @@ character_images = sa.Table(
         sqlite_where=sa.text(_ACTIVE),
         postgresql_where=sa.text(_ACTIVE),
     ),
-    sa.Index("ix_character_images_owner", "owner", "character_id", "id"),
+    sa.Index("ix_character_images_owner", "owner", "subject", "character_id", "id"),
     sa.Index("ix_character_images_image", "image_key"),
     sa.Index("ix_character_images_thumbnail", "thumbnail_key"),
     sa.Index("ix_character_images_job", "job_id"),
+)
+
+characters = sa.Table(
+    "characters",
+    metadata,
+    sa.Column("owner", _owner, primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    # JSON: the character in a recipe's input.
+    sa.Column("sheet", sa.Text, nullable=False),
+    # Whether it came with a request for a picture, so that a later request may replace it.
+    sa.Column("from_request", sa.Boolean, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("updated_at", _instant, nullable=False),
 )
 
 # Answers of a language model by the digest of what it was asked.

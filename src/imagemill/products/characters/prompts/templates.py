@@ -94,18 +94,14 @@ def sticker(
     )
 
 
-def cover(
-    setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
-) -> Prompt:
+def cover(setting: SceneDescription, people: Sequence[Person] = (), *, pony: bool = False) -> Prompt:
     """Return the prompt of a story's cover, without lettering: the application adds the title."""
-    return _story_prompt(("book cover illustration", "dynamic composition"), setting, people, style, pony)
+    return _story_prompt(("book cover illustration", "dynamic composition"), setting, people, pony)
 
 
-def scene(
-    setting: SceneDescription, people: Sequence[Person] = (), *, style: str = "", pony: bool = False
-) -> Prompt:
+def scene(setting: SceneDescription, people: Sequence[Person] = (), *, pony: bool = False) -> Prompt:
     """Return the prompt of a moment in a story."""
-    return _story_prompt(("scene", "detailed background"), setting, people, style, pony)
+    return _story_prompt(("scene", "detailed background"), setting, people, pony)
 
 
 def chroma(colour: str, code: str) -> str:
@@ -118,21 +114,20 @@ def chroma(colour: str, code: str) -> str:
 
 
 def _story_prompt(
-    kind: Iterable[str], setting: SceneDescription, people: Sequence[Person], style: str, pony: bool
+    kind: Iterable[str], setting: SceneDescription, people: Sequence[Person], pony: bool
 ) -> Prompt:
     cast = people[:MOST_CAST]
-    looks = [
-        part for person in cast for part in (_weighted_name(person), *_short_tags(person.look, len(cast)))
-    ]
+    # Not among the distinct parts: two people may both have black hair.
+    looks = [_described(person, len(cast)) for person in cast]
     told = sanitize.phrase(setting.description)
-    said = next((look.style[0] for look in (person.look for person in people) if look.style), DEFAULT_STYLE)
+    style = next((_style(person.look) for person in people if person.look.style), DEFAULT_STYLE)
     alone = ("solo",) if len(people) == 1 else ()
     return _prompt(
         (
             *(SCORES if pony else ()),
             *QUALITY,
             *kind,
-            f"({sanitize.escaped(sanitize.tag(style) or said)})",
+            f"({style})",
             *alone,
             *_count_people([person.look.gender for person in people]),
             *looks,
@@ -153,6 +148,11 @@ def _count_people(genders: Sequence[Gender]) -> tuple[str, ...]:
         for gender in ("female", "male", "unknown")
         if (count := counts[gender])
     )
+
+
+def _described(person: Person, people: int) -> str:
+    """Return one person's name and tags as one part of a prompt."""
+    return ", ".join(sanitize.distinct((_weighted_name(person), *_short_tags(person.look, people))))
 
 
 def _short_tags(look: Appearance, people: int) -> tuple[str, ...]:
