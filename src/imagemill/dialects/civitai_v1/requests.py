@@ -231,8 +231,14 @@ def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
         if not graph:
             raise InvalidInput.at(f"{path}params.workflow", "is required: a graph in ComfyUI's API format")
     variables = {} if params.workflow is None else _variables(params)
+    given = params.seed if params.seed is not None and params.seed >= 0 else None
     return [
-        {"graph": graph, "seed": _seed(params.seed, index), "variables": variables, "number": index}
+        {
+            "graph": graph,
+            "seed": None if given is None else given + index,
+            "variables": variables,
+            "number": index,
+        }
         for index in range(template.quantity)
     ]
 
