@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from imagemill.domain.images import GraphSpec, ImageSpec, render_cost_s
+from imagemill.domain.images import RenderSize, render_cost_s
 
-SPEC = ImageSpec("a lighthouse", "", "m", "m.safetensors", "sd1", 512, 512, 20, 7.0, "euler", "normal", 42)
+SIZE = RenderSize(512 * 512 / 1e6, 20)
 
 
 def test_a_render_costs_more_with_more_pixels_steps_and_pictures():
-    assert render_cost_s(SPEC) == 1.0
-    assert render_cost_s(replace(SPEC, width=1024, height=1024, steps=40, count=2)) == 16.0
-    assert render_cost_s(replace(SPEC, width=8, height=8, steps=1)) == 0.05
-    assert render_cost_s(GraphSpec({}, count=2)) == 8.0
+    assert render_cost_s(SIZE) == 1.0
+    assert render_cost_s(RenderSize(1024 * 1024 / 1e6, 40, 2)) == 16.0
+    assert render_cost_s(replace(SIZE, megapixels=0.001, steps=1)) == 0.05
+    assert render_cost_s(replace(SIZE, steps=0, quantity=2)) == 2.0

@@ -21,7 +21,9 @@ class Shelf:
         return Resource(parse(SDXL if air == "@civitai/128078" else air))
 
     def picture(self, path: str, text: str) -> str:
-        raise AssertionError("a graph brings no pictures")
+        if text.endswith(".exe"):
+            raise InvalidInput.at(path, "is no picture")
+        return f"kept {text}"
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:
@@ -78,18 +80,129 @@ def test_a_seed_that_is_not_given_is_drawn_and_told(seed: int | None):
 
 def test_the_graph_s_own_seed_is_kept_told_and_moved_on_for_more_pictures():
     graph = {"1": node("KSampler", seed=100), "2": node("RandomNoise", noise_seed=5)}
-    assert completed(graph, seed=7).seed == 100
+    assert completed(graph).seed == 100
     third = completed(graph, number=2)
     assert third.graph["1"]["inputs"]["seed"] == 102
     assert third.graph["2"]["inputs"]["noise_seed"] == 7
     assert third.seed == 102
 
 
-def test_other_words_become_their_values_and_unknown_ones_stay():
-    graph = {"1": node("CLIPTextEncode", text="a {animal} in {place}"), "2": node("X", width="{width}")}
-    accepted = completed(graph, variables={"animal": "fox", "width": 640})
-    assert accepted.graph["1"]["inputs"]["text"] == "a fox in {place}"
+@pytest.mark.parametrize("value", [5, 5.0, "5", ["2", 0]])
+def test_pictures_of_one_graph_have_seeds_of_their_own_however_they_are_written(value: Any):
+    graph = {"1": node("KSampler", seed=value), "2": node("PrimitiveInt", value=5)}
+    made = [completed(graph, number=number) for number in range(3)]
+    assert [each.seed for each in made] == [5, 6, 7]
+    assert len({str(each.graph) for each in made}) == 3
+
+
+def test_pictures_that_would_be_the_same_one_are_refused():
+    graph = {"1": node("KSampler", seed=["2", 0]), "2": node("MathExpression", a=1, b=2, expression="a+b")}
+    assert completed(graph).seed is None
+    assert "computed" in refusal(graph, "params.workflow['1'].inputs.seed", number=1)
+
+
+@pytest.mark.parametrize("seed", [156680208700286, 2**53 + 1, 2**64 - 1])
+def test_large_seeds_are_used_and_told_exactly(seed: int):
+    literal = completed({"1": node("KSampler", seed=seed)})
+    given = completed({"1": node("KSampler", seed="{seed}")}, seed=seed)
+    for accepted in (literal, given):
+        assert (accepted.seed, accepted.graph["1"]["inputs"]["seed"]) == (seed, seed)
+
+
+def test_a_seed_that_no_node_takes_is_refused():
+    where = "params.workflow['1'].inputs.seed"
+    assert "largest seed" in refusal({"1": node("KSampler", seed=2**64)}, where)
+    assert "largest seed" in refusal({"1": node("KSampler", seed=str(2**64))}, where)
+    assert "picture 2" in refusal({"1": node("KSampler", seed=2**64 - 1)}, where, number=1)
+    with pytest.raises(ValueError, match="less than or equal to 18446744073709551615"):
+        Comfy(graph={}, seed=2**64)
+
+
+def test_a_seed_without_effect_is_refused():
+    graph = {"1": node("KSampler", seed=100)}
+    assert completed(graph, seed=100).seed == 100
+    assert completed(graph, seed=-1).seed == 100
+    assert "{seed}" in refusal(graph, "params.seed", seed=7)
+
+
+def refusal(graph: dict[str, Any], path: str, **more: Any) -> str:
+    with pytest.raises(InvalidInput) as refused:
+        completed(graph, **more)
+    assert [error.path for error in refused.value.errors] == [path]
+    return refused.value.errors[0].message
+
+
+CLIP = ["9", 1]
+
+
+def test_words_become_their_values_in_any_case():
+    texts = {"text": "a {Animal} in {PLACE}", "clip": CLIP}
+    graph = {"1": node("CLIPTextEncode", **texts), "2": node("X", width="{width}")}
+    accepted = completed(
+        graph, variables={"animal": "fox", "place": "a {width} m {red|blue} box", "Width": 640}
+    )
+    assert accepted.graph["1"]["inputs"]["text"] == "a fox in a {width} m {red|blue} box"
     assert accepted.graph["2"]["inputs"]["width"] == 640
+
+
+@pytest.mark.parametrize("name", ["steps", "promt", "prompt_2"])
+def test_a_value_that_no_word_takes_is_refused(name: str):
+    graph = {"1": node("CLIPTextEncode", text="{prompt} at {place}", clip=CLIP)}
+    values = {"prompt": "a fox", "place": "sea", name: 4}
+    assert "it has {place}, {prompt}" in refusal(graph, f"params.{name}", variables=values)
+
+
+def test_a_word_without_a_value_is_refused_where_it_would_be_drawn():
+    where = "params.workflow['1'].inputs.text"
+    graph = {"1": node("CLIPTextEncode", text="a {promt}", clip=CLIP)}
+    assert "send `promt`" in refusal(graph, where)
+    assert completed({"1": node("CLIPTextEncode", text="a {red|blue} {} box", clip=CLIP)})
+
+
+def test_braces_that_a_node_reads_itself_stay():
+    graph = {
+        "1": node("StringFormat", f_string="{a} of {b}", a="x"),
+        "2": node("Ask", text="answer as {json}"),
+    }
+    assert completed(graph).graph == graph
+    described = {**graph, "3": node("X", text="{style}")}
+    where = "params.workflow['2'].inputs.text"
+    assert "{json}" in refusal(described, where, variables={"style": "ink"})
+
+
+@pytest.mark.parametrize("variables", [{"seed": 5}, {"Place": "a", "place": "b"}])
+def test_names_of_values_that_are_ambiguous_are_refused(variables: dict[str, Any]):
+    graph = {"1": node("KSampler", seed="{seed}", note="{place}")}
+    assert refusal(graph, "params.variables", variables={"place": "sea", **variables})
+
+
+SOURCES = ["https://example.org/a.png", "data:image/png;base64,AAAA", "blob:0123.png", "HTTP://example.org/b"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_pictures_that_loaders_name_by_url_are_inputs(source: str):
+    graph = {
+        "1": node("LoadImage", image=source),
+        "2": node("LoadImageMask", image="here.png", channel="red"),
+    }
+    accepted = completed(graph)
+    assert accepted.graph["1"]["inputs"]["image"] == "{picture_1}"
+    assert accepted.graph["2"]["inputs"]["image"] == "here.png"
+    assert accepted.pictures == {"picture_1": f"kept {source}"}
+    assert comfy.plan(accepted).inputs == accepted.pictures
+
+
+def test_a_picture_that_is_refused_is_told_by_its_node():
+    where = "params.workflow['8'].inputs.image"
+    assert refusal({"8": node("LoadImage", image="https://example.org/a.exe")}, where) == "is no picture"
+    many = {str(number): node("LoadImage", image=SOURCES[0]) for number in range(33)}
+    assert "at most 32" in refusal(many, "params.workflow['32'].inputs.image")
+
+
+def test_a_text_that_would_become_a_picture_s_name_is_refused():
+    graph = {"1": node("LoadImage", image=SOURCES[0]), "2": node("X", text="{prompt}")}
+    assert completed(graph, variables={"prompt": "a {picture_1} frame"})
+    assert "stands for a picture" in refusal(graph, "params.prompt", variables={"prompt": "{picture_1}"})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +226,7 @@ def test_a_graph_too_large_is_refused():
 
 
 def test_the_plan_is_the_graph_and_its_checkpoint():
-    accepted = completed({"1": node("CheckpointLoaderSimple", ckpt_name=SDXL)}, seed=3)
+    accepted = completed({"1": node("CheckpointLoaderSimple", ckpt_name=SDXL)})
     work = comfy.plan(accepted).work
     assert isinstance(work, GraphSpec)
     assert (work.graph, work.models) == (accepted.graph, (SDXL,))

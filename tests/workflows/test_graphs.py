@@ -87,13 +87,23 @@ def test_the_canvas_s_own_format_is_recognised_and_said_so() -> None:
 def test_files_become_the_node_s_own_spelling(catalogue: Catalogue) -> None:
     graph = simple_graph()
     graph["4"]["inputs"]["ckpt_name"] = "SD1/fox.safetensors"
-    graph["10"] = node("PowerLora", lora_1={"on": True, "lora": "paper.safetensors", "strength": 1})
-    graph["11"] = node("StyleLoader", style_name="x/pastel.safetensors")
+    paper = {"on": True, "lora": "paper.safetensors", "strength": 1}
+    graph["10"] = node("PowerLora", model=["4", 0], lora_1=paper)
+    graph["11"] = node("StyleLoader", model=["10", 0], style_name="x/pastel.safetensors")
+    graph["3"]["inputs"]["model"] = ["11", 0]
     resolved = resolve_files(graph, catalogue)
     assert resolved["4"]["inputs"]["ckpt_name"] == "sd1\\Fox.safetensors"
     assert resolved["10"]["inputs"]["lora_1"]["lora"] == "style/paper.safetensors"
     assert resolved["11"]["inputs"]["style_name"] == "pastel.safetensors"
     assert graph["4"]["inputs"]["ckpt_name"] == "SD1/fox.safetensors"
+
+
+def test_a_file_that_no_output_needs_may_be_missing(catalogue: Catalogue) -> None:
+    graph = simple_graph()
+    graph["10"] = node("LoraLoader", model=["4", 0], clip=["4", 1], lora_name="gone.safetensors")
+    resolved = resolve_files(graph, catalogue)
+    assert resolved["10"] == graph["10"]
+    assert resolved["4"]["inputs"]["ckpt_name"] == "sd1\\Fox.safetensors"
 
 
 def test_a_file_the_node_lacks_is_told_by_kind_and_name(catalogue: Catalogue) -> None:
@@ -116,12 +126,12 @@ def test_linked_names_of_files_are_left_alone(catalogue: Catalogue) -> None:
 
 def test_variables_are_put_into_texts_and_alone_keep_their_type() -> None:
     graph = {
-        "1": node("X", seed="{seed}", text="{prompt}, seed {seed}, {unknown} {a|b} {}"),
+        "1": node("X", seed="{Seed}", text="{PROMPT}, seed {seed}, {Unknown} {a|b} {}"),
         "2": node("Y", deep={"list": ["{width}", 3]}, link=["1", 0]),
     }
     variables = {"seed": 5, "prompt": "a {seed} fox", "width": 640}
     changed = substitute(graph, variables)
-    assert changed["1"]["inputs"] == {"seed": 5, "text": "a {seed} fox, seed 5, {unknown} {a|b} {}"}
+    assert changed["1"]["inputs"] == {"seed": 5, "text": "a {seed} fox, seed 5, {Unknown} {a|b} {}"}
     assert changed["2"]["inputs"] == {"deep": {"list": [640, 3]}, "link": ["1", 0]}
 
 
@@ -132,15 +142,25 @@ def test_a_link_to_a_node_named_like_a_variable_stays_a_link() -> None:
 
 def test_every_seed_moves_on_for_another_picture() -> None:
     graph = {
-        "1": node("KSampler", seed=2**64 - 1, steps=3),
+        "1": node("KSampler", seed=2**64 - 3, steps=3),
         "2": node("RandomNoise", noise_seed=7),
         "3": node("KSampler", seed=["2", 0]),
         "4": node("Seed", seed=-1),
         "5": node("Odd", seed=True),
+        "6": node("KSampler", seed=["7", 0]),
+        "7": node("PrimitiveInt", value=11),
+        "8": node("KSampler", seed=5.0),
+        "9": node("Detailer", sampler_seed="5"),
+        "10": node("KSampler", seed="random"),
     }
     moved = reseed(graph, 2)
-    assert [moved[id_]["inputs"].get("seed") for id_ in ("1", "3", "4", "5")] == [1, ["2", 0], -1, True]
+    assert [moved[id_]["inputs"].get("seed") for id_ in ("1", "3", "4", "5")] == [
+        2**64 - 1, ["2", 0], -1, True,
+    ]  # fmt: skip
     assert (moved["2"]["inputs"], moved["1"]["inputs"]["steps"]) == ({"noise_seed": 9}, 3)
+    assert (moved["6"]["inputs"]["seed"], moved["7"]["inputs"]["value"]) == (["7", 0], 13)
+    assert [moved[id_]["inputs"].get("seed") for id_ in ("8", "9", "10")] == [7, None, "random"]
+    assert moved["9"]["inputs"]["sampler_seed"] == "7"
 
 
 @pytest.mark.parametrize(

@@ -34,16 +34,27 @@ def test_a_request_needs_its_files() -> None:
 def test_a_graph_needs_its_classes_and_the_files_its_loaders_name() -> None:
     graph = simple_graph() | {
         "20": node(
-            "PowerLora", lora_1={"on": True, "lora": "a.safetensors"}, lora_2={"on": False, "lora": "b"}
+            "PowerLora",
+            model=["21", 0],
+            lora_1={"on": True, "lora": "a.safetensors"},
+            lora_2={"on": False, "lora": "b"},
         ),
-        "21": node("StyleLoader", style_name="pastel.safetensors"),
+        "21": node("StyleLoader", model=["4", 0], style_name="pastel.safetensors"),
         "22": node("Fetch", file="https://example.org/x.safetensors", clip=["4", 1]),
     }
+    graph["3"]["inputs"]["model"] = ["20", 0]
     needs = requirements_of(GraphSpec(graph))
     assert Requirement("class", "PowerLora") in needs
     files = [str(need) for need in needs if need.kind != "class"]
     assert files == ["checkpoint sd1\\Fox.safetensors", "file pastel.safetensors", "LoRA a.safetensors"]
     assert str(Requirement("class", "PowerLora")) == "node class PowerLora"
+
+
+def test_a_graph_needs_no_file_of_a_node_that_is_not_executed_but_its_class() -> None:
+    unused = node("LoraLoader", model=["4", 0], clip=["4", 1], lora_name="gone.safetensors")
+    needs = requirements_of(GraphSpec(simple_graph() | {"20": unused}))
+    assert [str(need) for need in needs if need.kind != "class"] == ["checkpoint sd1\\Fox.safetensors"]
+    assert Requirement("class", "LoraLoader") in needs
 
 
 @pytest.mark.parametrize(

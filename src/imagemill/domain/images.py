@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_SEED = 2**32 - 1
-"""The largest seed that the public API accepts, and the largest that is drawn."""
+"""The largest seed of a text-to-image request, and the largest that is drawn. Seeds in ComfyUI graphs may be
+larger; see `imagemill.graphs.graph.SEEDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,15 @@ class GraphSpec:
     """A raw ComfyUI graph in API format: node id -> {class_type, inputs}."""
 
     graph: Mapping[str, Any]
-    count: int = 1
     seed: int | None = None
     models: tuple[str, ...] = field(default=())
     """Checkpoints that the graph's loaders name, in the graph's order."""
 
 
 RenderSpec = ImageSpec | GraphSpec
+
+_ASSUMED_STEPS = 20
+"""Steps of a graph without a sampler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,39 +127,12 @@ class RenderSize:
         return self.megapixels * self.quantity
 
 
-_ASSUMED_MEGAPIXELS = 1.0
-"""Megapixels of a graph whose size is unknown."""
-_LARGEST_SIDE = 16_384
-"""ComfyUI's own limit for the width and height of a latent, in pixels."""
-
-
-def measure(work: RenderSpec) -> RenderSize:
-    """Return the size of a render; a graph's largest picture counts."""
-    if isinstance(work, ImageSpec):
-        return RenderSize(work.width * work.height / 1e6, work.steps, work.count)
-    inputs = [node["inputs"] for node in work.graph.values() if "inputs" in node]
-    sizes = [
-        _side(each, "width") * _side(each, "height") * (_side(each, "batch_size") or 1) for each in inputs
-    ]
-    steps = max((_side(each, "steps") for each in inputs), default=0)
-    return RenderSize(max(sizes, default=0) / 1e6 or _ASSUMED_MEGAPIXELS, steps, work.count)
-
-
-def _side(inputs: Mapping[str, Any], name: str) -> int:
-    """Return a literal side length of a graph's node; 0 where it is invalid or comes from another node."""
-    value = inputs.get(name)
-    return value if type(value) is int and 0 < value <= _LARGEST_SIDE else 0
-
-
-def render_cost_s(work: RenderSpec) -> float:
+def render_cost_s(size: RenderSize) -> float:
     """Return the estimated seconds on one mid-range GPU, for fairness between owners.
 
     It is 1 s for 512 x 512 at 20 steps, and grows with pixels and steps.
     """
-    if isinstance(work, GraphSpec):
-        return 4.0 * work.count
-    pixels = work.width * work.height / (512 * 512)
-    return max(0.05, pixels * work.steps / 20 * work.count)
+    return max(0.05, size.pixels * 1e6 / (512 * 512) * (size.steps or _ASSUMED_STEPS) / _ASSUMED_STEPS)
 
 
 # Samplers: Civitai's scheduler names, with their equivalents in ComfyUI and stable-diffusion.cpp

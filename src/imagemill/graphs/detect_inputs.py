@@ -1,22 +1,28 @@
 """Make a workflow of a graph: detect its inputs from the classes, links and titles of its nodes."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.conditioning import ConditioningTracer
 from imagemill.graphs.files import file_kind
-from imagemill.graphs.graph import SEED_INPUTS, Graph, Link, outputs, titles
+from imagemill.graphs.graph import (
+    TEXT_INPUTS,
+    Graph,
+    Link,
+    find_value,
+    is_seed,
+    outputs,
+    titles,
+    whole_number,
+)
 from imagemill.graphs.json_access import number
 from imagemill.graphs.manifest import Input, Target, Workflow
 from imagemill.graphs.node_classes import InputSpec
 from imagemill.graphs.validate import parse_link, reachable_ids
 
-TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positive_prompt", "tags", "caption")
-"""Names of the text inputs of text encoders."""
-_CARRIERS = ("value", "seed", "noise_seed", "text", "string", "int", "float", "number", "prompt", "ckpt_name")
-"""Names of the input that holds the value in nodes that only hold a value."""
 _MAX_LINKS = 64
 """Links that are followed in a row; protects from cycles."""
 _VALUES: tuple[tuple[str, str, str, str], ...] = (
@@ -30,6 +36,8 @@ _VALUES: tuple[tuple[str, str, str, str], ...] = (
     ("batch_size", "count", "integer", "Pictures in one batch."),
     ("ckpt_name", "checkpoint", "model", "The checkpoint."),
     ("unet_name", "diffusion_model", "model", "The diffusion model."),
+    *((f"clip_name{n}", "text_encoder", "model", "A text encoder.") for n in ("", "1", "2", "3", "4")),
+    ("text_encoder", "text_encoder", "model", "A text encoder."),
     ("vae_name", "vae", "model", "The VAE."),
     ("lora_name", "lora", "model", "A LoRA of the workflow's own."),
     ("strength_model", "lora_strength", "number", "How strongly that LoRA acts."),
@@ -45,13 +53,7 @@ _HUGE = 2**31
 """Limits from here on are those of a number type, not useful to a person."""
 
 
-# Follow links: where a value is held, the prompts, the place for LoRAs.
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    positive: tuple[Target, ...]
-    negative: tuple[Target, ...]
+# Follow links: the place for LoRAs.
 
 
 def natural_key(id_: str) -> list[tuple[int, int | str]]:
@@ -59,70 +61,6 @@ def natural_key(id_: str) -> list[tuple[int, int | str]]:
     file."""
     parts = re.findall(r"\d+|\D+", id_)
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-
-
-def find_value(graph: Graph, id_: str, name: str) -> Target | None:
-    """The place of an input's value: the input itself, or a node that only holds a value. None if it is
-    computed."""
-    for _ in range(_MAX_LINKS):
-        link = parse_link(graph[id_]["inputs"].get(name))
-        if link is None:
-            return (id_, name) if name in graph[id_]["inputs"] else None
-        id_ = link[0]
-        if id_ not in graph:
-            return None
-        inputs = graph[id_]["inputs"]
-        carried = [carrier for carrier in (name, *_CARRIERS) if carrier in inputs]
-        if not carried or len(inputs) > 2:  # more than a value and what to do after a run: it computes
-            return None
-        name = carried[0]
-    return None
-
-
-def find_prompts(graph: Graph) -> Prompts:
-    """The texts that lead to ``positive`` and ``negative`` inputs; a text that leads to both is positive."""
-    found: dict[str, dict[Target, None]] = {"positive": {}, "negative": {}}
-    for id_ in sorted(graph, key=natural_key):
-        inputs = graph[id_]["inputs"]
-        ends = {"positive": inputs.get("positive"), "negative": inputs.get("negative")}
-        if "Guider" in graph[id_]["class_type"] and ends["positive"] is None:
-            ends["positive"] = inputs.get("conditioning", inputs.get("cond1"))
-        for side, value in ends.items():
-            link = parse_link(value)
-            if link is not None:
-                found[side].update(dict.fromkeys(_texts(graph, link, side, set())))
-    positive = tuple(found["positive"])
-    return Prompts(positive, tuple(target for target in found["negative"] if target not in positive))
-
-
-def _texts(graph: Graph, link: Link, side: str, seen: set[tuple[Link, str]]) -> Iterator[Target]:
-    """Trace a conditioning back to the texts it was made of."""
-    if (link, side) in seen or link[0] not in graph:
-        return
-    seen.add((link, side))
-    inputs = graph[link[0]]["inputs"]
-    own = [
-        target for name in TEXT_INPUTS if name in inputs and (target := _text_target(graph, link[0], name))
-    ]
-    if own:
-        yield from own
-        return
-    both = "positive" in inputs and "negative" in inputs
-    if both:
-        side = "negative" if link[1] == 1 else "positive" if link[1] == 0 else side
-    for name, value in inputs.items():
-        source = parse_link(value)
-        passes = name == side if both else name.startswith(("conditioning", "positive", "negative", "cond"))
-        if source is not None and passes:
-            yield from _texts(graph, source, side, seen)
-
-
-def _text_target(graph: Graph, id_: str, name: str) -> Target | None:
-    target = find_value(graph, id_, name)
-    if target is None:
-        return None
-    value = graph[target[0]]["inputs"][target[1]]
-    return target if isinstance(value, str) else None
 
 
 def lora_targets(graph: Graph) -> tuple[Target, ...]:
@@ -247,10 +185,9 @@ def _detect(view: _GraphView) -> Iterator[Input]:
 
 
 def _prompts(view: _GraphView) -> Iterator[Input]:
-    found = find_prompts(view.graph)
-    reachable = set(view.ids)
+    found = ConditioningTracer(view.graph, view.catalogue).prompts(view.ids)
     for name, targets in (("prompt", found.positive), ("negative_prompt", found.negative)):
-        for same in _group_equal_texts(view, [target for target in targets if target[0] in reachable]):
+        for same in _group_equal_texts(view, targets):
             yield _text(view, same, name)
     for id_ in view.ids:
         for input_, value in view.graph[id_]["inputs"].items():
@@ -262,11 +199,11 @@ def _prompts(view: _GraphView) -> Iterator[Input]:
                 yield _text(view, ((id_, input_),), "negative_prompt" if is_negative else "prompt")
 
 
-def _group_equal_texts(view: _GraphView, targets: list[Target]) -> list[tuple[Target, ...]]:
-    """Group the texts of one node that are equal, as encoders take a text twice: a group is one input."""
-    groups: dict[tuple[str, Any], list[Target]] = {}
+def _group_equal_texts(view: _GraphView, targets: Sequence[Target]) -> list[tuple[Target, ...]]:
+    """Group equal texts: an encoder takes a text twice, and a base model and its refiner share it."""
+    groups: dict[str, list[Target]] = {}
     for target in targets:
-        groups.setdefault((target[0], view.value(target)), []).append(target)
+        groups.setdefault(view.value(target), []).append(target)
     return [tuple(group) for group in groups.values()]
 
 
@@ -301,12 +238,12 @@ def _is_mask(view: _GraphView, id_: str) -> bool:
 
 def _seeds(view: _GraphView) -> Iterator[Input]:
     """One input for all seeds that have the same value."""
+    names = dict.fromkeys(name for id_ in view.ids for name in view.graph[id_]["inputs"] if is_seed(name))
     groups: dict[int, list[Target]] = {}
-    for name in SEED_INPUTS:
-        for target in view.targets(name):
-            value = view.value(target)
-            if type(value) is int:
-                groups.setdefault(value, []).append(target)
+    for target in (target for name in names for target in view.targets(name)):
+        value = whole_number(view.value(target))
+        if value is not None:
+            groups.setdefault(value, []).append(target)
     for targets in groups.values():
         yield Input("seed", "seed", tuple(targets), help="The same seed gives the same picture.")
 

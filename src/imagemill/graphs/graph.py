@@ -14,13 +14,14 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.files import file_kind, names_a_file
 from imagemill.graphs.json_access import format_value, is_array, is_object, is_tuple, mapping
-from imagemill.graphs.validate import parse_link
+from imagemill.graphs.validate import parse_link, reachable_ids
 
 Graph = dict[str, dict[str, Any]]
 Path = tuple[str | int, ...]
 
 EXAMPLE = '{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {...}}}'
-SEED_INPUTS = ("seed", "noise_seed")
+TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positive_prompt", "tags", "caption")
+"""Names of the text inputs of text encoders."""
 SEEDS = 2**64
 """ComfyUI's seeds are whole numbers below this."""
 
@@ -34,7 +35,20 @@ DEEPEST = 32
 """Most levels of nested values in an input; deeper ones exhaust the stack of recursive readers, and no node
 has them."""
 
-_WORD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_WHOLE = re.compile(r"[+-]?\d{1,25}", re.ASCII)
+_NO_OUTPUT = re.compile(
+    r"(?:Basic|CFG|DualCFG)Guider|CLIP|Checkpoint|Conditioning|ControlNet|Empty|Flux|HypernetworkLoader|Image[A-Z]"
+    r"(?!.*(?:Save|Preview))|InpaintModel|KSampler|Latent|Load(?!.*Save)|Lora|Model(?:Sampling|Merge)|Primitive"
+    r"|RandomNoise|Repeat|SamplerCustom|String|UNETLoader|UpscaleModelLoader|VAE"
+)
+"""Classes of the core that are no output nodes, by the start of their names."""
+_SEED = re.compile(r"(?:\w+[_.])?seed")
+_CARRIERS = ("value", "seed", "noise_seed", "text", "string", "int", "float", "number", "prompt", "ckpt_name")
+"""Names of the input that holds the value in nodes that only hold a value."""
+_MAX_LINKS = 64
+"""Links that are followed in a row; protects from cycles."""
+
+_WORD = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
 
 
 def is_ui_format(raw: object) -> bool:
@@ -206,30 +220,96 @@ def is_air(value: str) -> bool:
 def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> Graph:
     """A copy with variables such as ``{seed}`` replaced by their values in all strings of the inputs.
 
-    A string that consists of one variable becomes the value itself, so a number stays a number. Unknown
-    variables stay as they are.
+    The names in ``variables`` are in lower case; in the graph they may be in any case. A string that consists
+    of one variable becomes the value itself, so a number stays a number. Unknown variables stay as they are,
+    and so do braces in the values.
     """
 
     def change(value: str) -> Any:
         whole = _WORD.fullmatch(value)
-        if whole and whole[1] in variables:
-            return variables[whole[1]]
+        if whole and whole[1].lower() in variables:
+            return variables[whole[1].lower()]
         if "{" not in value:
             return value
-        return _WORD.sub(lambda m: str(variables[m[1]]) if m[1] in variables else m[0], value)
+        return _WORD.sub(lambda m: str(variables.get(m[1].lower(), m[0])), value)
 
     return _map_strings(graph, change)
 
 
+def place_pictures(graph: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> Graph:
+    """A copy with the files of pictures where a value is the picture's name in braces and nothing else.
+
+    The texts of clients are in the graph by now, so no other braces are replaced.
+    """
+    marked = {f"{{{name}}}": file for name, file in files.items()}
+    return _map_strings(graph, lambda value: marked.get(value, value))
+
+
+def words(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """(node id, input, name as it is written) of each variable in the strings of the inputs."""
+    for id_, path, value in values(graph):
+        name = str(next(iter(path)))
+        if isinstance(value, str) and not (len(path) > 1 and parse_link(graph[id_]["inputs"].get(name))):
+            yield from ((id_, name, match[1]) for match in _WORD.finditer(value))
+
+
+def find_value(graph: Mapping[str, Mapping[str, Any]], id_: str, name: str) -> tuple[str, str] | None:
+    """The place of an input's value as (node id, input): the input itself, or that of a node that only holds
+    a value. None if it is computed."""
+    for _ in range(_MAX_LINKS):
+        link = parse_link(graph[id_]["inputs"].get(name))
+        if link is None:
+            return (id_, name) if name in graph[id_]["inputs"] else None
+        id_ = link[0]
+        if id_ not in graph:
+            return None
+        inputs = graph[id_]["inputs"]
+        carried = [carrier for carrier in (name, *_CARRIERS) if carrier in inputs]
+        if not carried or len(inputs) > 2:  # more than a value and what to do after a run: it computes
+            return None
+        name = carried[0]
+    return None
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a node reads from a value, which may also be a float or a text; else None."""
+    if isinstance(value, str):
+        return int(value) if _WHOLE.fullmatch(value.strip()) else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if type(value) is int else None
+
+
+def is_seed(input_name: str) -> bool:
+    return _SEED.fullmatch(input_name) is not None
+
+
+def seeds(graph: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    """The seeds of a graph by the places that hold them. Negative ones mean random and are left out."""
+    found: dict[tuple[str, str], int] = {}
+    for id_, node in graph.items():
+        for name in filter(is_seed, node["inputs"]):
+            place = find_value(graph, id_, name)
+            value = whole_number(graph[place[0]]["inputs"][place[1]]) if place is not None else None
+            if place is not None and value is not None and value >= 0:
+                found[place] = value
+    return found
+
+
+def computed_seeds(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(node id, input) of each seed that other nodes compute."""
+    for id_, node in graph.items():
+        yield from (
+            (id_, name) for name in node["inputs"] if is_seed(name) and not find_value(graph, id_, name)
+        )
+
+
 def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
-    """A copy with ``offset`` added to every seed, for a further picture. Negative seeds mean random and
-    stay."""
+    """A copy with ``offset`` added to every seed, for a further picture."""
     changed = copy(graph)
-    for node in changed.values():
-        for name in SEED_INPUTS:
-            seed = node["inputs"].get(name)
-            if type(seed) is int and seed >= 0:
-                node["inputs"][name] = (seed + offset) % SEEDS
+    for (id_, name), seed in seeds(graph).items():
+        given = changed[id_]["inputs"][name]
+        changed[id_]["inputs"][name] = str(seed + offset) if isinstance(given, str) else seed + offset
     return changed
 
 
@@ -260,11 +340,37 @@ def _is_output(class_type: str, catalogue: Catalogue | None) -> bool:
     return known.is_output if known else class_type.startswith(("Save", "Preview"))
 
 
+def executed(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None) -> list[str]:
+    """The ids of the nodes that the server executes: those that its output nodes depend on.
+
+    Without a catalogue, a node whose results nobody takes counts as an output node, unless its class is known
+    to be none. A graph without output nodes counts whole: the server refuses it.
+    """
+    ends = list(outputs(graph, catalogue))
+    if catalogue is None:
+        taken = {
+            link[0]
+            for node in graph.values()
+            for value in node["inputs"].values()
+            if (link := parse_link(value)) is not None
+        }
+        ends += [
+            id_
+            for id_, node in graph.items()
+            if id_ not in taken
+            and not _NO_OUTPUT.match(node["class_type"])
+            and any(parse_link(value) for value in node["inputs"].values())
+        ]
+    return reachable_ids(graph, list(dict.fromkeys(ends))) if ends else list(graph)
+
+
 def file_inputs(
     graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None
 ) -> Iterator[tuple[str, Path, str, str]]:
-    """(node id, path, kind, value) for every input that names a model file and is not disabled."""
-    for id_, node in graph.items():
+    """(node id, path, kind, value) for every input of an executed node that names a model file and is not
+    disabled."""
+    for id_ in executed(graph, catalogue):
+        node = graph[id_]
         class_type = node["class_type"]
         for name, value in node["inputs"].items():
             if isinstance(value, str):

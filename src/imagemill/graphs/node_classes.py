@@ -84,6 +84,8 @@ class NodeClass:
     outputs: tuple[str, ...] | None
     """The types of the outputs; None if not declared."""
     is_output: bool
+    output_names: tuple[str, ...] = ()
+    """The names of the outputs; fewer than the types if not declared."""
     display_name: str = ""
     readable: bool = True
     """False if its description is damaged: only its name is known."""
@@ -103,6 +105,7 @@ def read_class(name: str, content: object) -> NodeClass:
         inputs=declared,
         outputs=types,
         is_output=described.get("output_node") is True,
+        output_names=tuple(map(text, sequence(described.get("output_name")))),
         display_name=text(described.get("display_name")),
     )
 

@@ -57,7 +57,8 @@ class Requirement:
 def requirements_of(work: RenderSpec) -> tuple[Requirement, ...]:
     """The requirements of a render, sorted and without repeats.
 
-    A graph (normalised) requires all its classes and all files its loaders name.
+    A graph (normalised) requires all its classes, as servers check them all, and the files that its executed
+    nodes load.
     """
     found = _requirements_of_graph(work) if isinstance(work, GraphSpec) else _requirements_of_spec(work)
     return tuple(sorted(set(found)))

@@ -11,9 +11,10 @@ from imagemill.backends.base import Backend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
-from imagemill.domain.images import measure, render_cost_s
+from imagemill.domain.images import render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
+from imagemill.graphs.size import measure
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.store.submit import Accepted
@@ -228,7 +229,7 @@ class Submitter:
             input=completed.model_dump(exclude_defaults=True),
             expires_at=job_request.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
-            estimate_s=render_cost_s(plan.work),
+            estimate_s=render_cost_s(size),
             cost=self.prices.of(job_request.rate or recipe.name, size, [backend.name for backend in able]),
             megapixels=size.pixels,
             priority=job_request.priority,

@@ -1,17 +1,19 @@
 """The recipe ``comfy``: a ComfyUI graph in API format, rendered as it is.
 
-AIRs anywhere in its inputs are replaced by the model files, and ``{seed}`` and other ``{words}`` by the given
-values. Differences in a node's spelling of file names are resolved when the graph is sent to the node.
+AIRs anywhere in its inputs are replaced by the model files, ``{seed}`` and other ``{words}`` by the given
+values, and pictures that its loaders name by URL are fetched. Differences in a node's spelling of file names
+are resolved when the graph is sent to the node.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
@@ -23,7 +25,13 @@ from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 FILE = "file:"
 """Prefix of a checkpoint that is named by its file on the node, not by an AIR."""
 MAX_NODES = 2000
+MAX_PICTURES = 32
 Scalar = str | int | float | bool
+
+_PICTURE_LOADERS = ("LoadImage", "LoadImageMask")
+_PICTURE_SOURCES = ("data:", "http://", "https://", "blob:")
+_READS_BRACES = re.compile(r"format|template|style|wildcard|dynamic|replace", re.IGNORECASE)
+"""Classes that have a meaning of their own for braces."""
 
 
 class Comfy(BaseModel):
@@ -35,11 +43,14 @@ class Comfy(BaseModel):
     seed: int | None = Field(
         None,
         ge=-1,
-        le=MAX_SEED,
-        description="Replaces {seed} in the graph; -1 or absent draws a random seed.",
+        le=graphs.SEEDS - 1,
+        description="Replaces {seed} in the graph; -1 or absent draws a random seed. It may have 64 bits: "
+        "JavaScript's numbers are exact up to 2^53 only.",
     )
     variables: dict[str, Scalar] = Field(
-        default={}, max_length=100, description="Values for other {words} in the graph's texts."
+        default={},
+        max_length=100,
+        description="Values for other {words} in the graph's texts, in any case.",
     )
     number: int = Field(
         default=0, ge=0, description="Number of the picture within a batch of one graph; added to its seeds."
@@ -47,6 +58,7 @@ class Comfy(BaseModel):
     checkpoint: str = Field(
         "", description="The first checkpoint's AIR or file; set when the job is accepted."
     )
+    pictures: dict[str, str] = Field({}, description="Sources of pictures; set when the job is accepted.")
 
 
 def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
@@ -60,12 +72,84 @@ def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str
 
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     graph = _parse_graph(input_.graph, path)
+    _check_words(graph, input_, path)
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
-    reseeded = graphs.reseed(graph, input_.number)
-    filled = graphs.substitute(reseeded, {**input_.variables, "seed": seed})
+    template = _reseeded(graph, input_.number, path)
+    filled = graphs.substitute(template, _lowered(input_.variables) | {"seed": seed})
+    used = _reported_seed(filled, seed if "seed" in _word_names(graph) else None, input_.seed, path)
     resolved, checkpoint = _with_files(filled, resolver, f"{path}workflow")
-    used = seed if filled != graphs.substitute(reseeded, input_.variables) else _literal_seed(filled)
-    return Comfy(graph=resolved, seed=used, checkpoint=checkpoint)
+    placed, pictures = _with_pictures(resolved, resolver, f"{path}workflow")
+    check_marks(input_.variables, pictures, path)
+    return Comfy(graph=placed, seed=used, checkpoint=checkpoint, pictures=pictures)
+
+
+def _lowered(variables: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name.lower(): value for name, value in variables.items()}
+
+
+def _word_names(graph: graphs.Graph) -> set[str]:
+    return {name.lower() for _, _, name in graphs.words(graph)}
+
+
+def _check_words(graph: graphs.Graph, input_: Comfy, path: str) -> None:
+    """Raise `InvalidInput` for values that no word takes, and for words in texts that get no value."""
+    given, wanted = _lowered(input_.variables), _word_names(graph)
+    errors = [
+        FieldError(
+            f"{path}{name}",
+            f"has no effect: no text of the graph has {{{name}}}; it has {_list_words(wanted)}",
+        )
+        for name in input_.variables
+        if name.lower() not in wanted
+    ]
+    if len(given) < len(input_.variables) or "seed" in given:
+        what = "seed, which is a field of its own" if "seed" in given else "a name twice, in different cases"
+        errors.append(FieldError(f"{path}variables", f"has {what}"))
+    for id_, input_name, word in graphs.words(graph):
+        node = graph[id_]
+        encodes = graphs.parse_link(node["inputs"].get("clip")) is not None
+        expected = encodes or (given and not _READS_BRACES.search(node["class_type"]))
+        if expected and word.lower() not in given and word.lower() != "seed":
+            message = f"has {{{word}}}, and no value for it is given; send `{word}`, or take out the braces"
+            errors.append(FieldError(f"{path}workflow[{id_!r}].inputs.{input_name}", message))
+    if errors:
+        raise InvalidInput(errors)
+
+
+def _list_words(words: set[str]) -> str:
+    return ", ".join(f"{{{word}}}" for word in sorted(words)[:20]) or "no such words"
+
+
+def _reseeded(graph: graphs.Graph, number: int, path: str) -> graphs.Graph:
+    """Return the graph for a further picture. Raises `InvalidInput` when it would be the same picture."""
+    reseeded = graphs.reseed(graph, number)
+    which = f" in picture {number + 1}" if number else ""
+    for (id_, name), seed in graphs.seeds(reseeded).items():
+        if seed >= graphs.SEEDS:
+            raise InvalidInput.at(
+                f"{path}workflow[{id_!r}].inputs.{name}",
+                f"is {seed}{which}; the largest seed is {graphs.SEEDS - 1}",
+            )
+    if number and reseeded == graph and "seed" not in _word_names(graph):
+        computed = next(graphs.computed_seeds(graph), None)
+        if computed is not None:
+            raise InvalidInput.at(
+                f"{path}workflow[{computed[0]!r}].inputs.{computed[1]}",
+                "is computed by other nodes, so several pictures would be the same; write a number or {seed}",
+            )
+    return reseeded
+
+
+def _reported_seed(graph: graphs.Graph, word: int | None, given: int | None, path: str) -> int | None:
+    """Return the seed that is reported as the picture's: that of ``{seed}``, else the first in the graph."""
+    if word is not None:
+        return word
+    literal = next(iter(graphs.seeds(graph).values()), None)
+    if given is not None and given >= 0 and given != literal:
+        raise InvalidInput.at(
+            f"{path}seed", "has no effect: write {seed} in the graph where it is to go, or leave it out"
+        )
+    return literal
 
 
 def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
@@ -93,15 +177,38 @@ def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> t
     return resolved, checkpoint_of(resolved, airs)
 
 
-def _literal_seed(graph: graphs.Graph) -> int | None:
-    """Return the seed in the graph itself, which is reported as the picture's seed."""
-    found = (node["inputs"].get(name) for node in graph.values() for name in graphs.SEED_INPUTS)
-    return next((seed for seed in found if type(seed) is int and 0 <= seed <= MAX_SEED), None)
+def _with_pictures(
+    graph: graphs.Graph, resolver: ResourceResolver, path: str
+) -> tuple[graphs.Graph, dict[str, str]]:
+    """Return the graph with names in place of URLs in its picture loaders, and the sources by these names."""
+    placed, sources = graphs.copy(graph), dict[str, str]()
+    for id_, node in placed.items():
+        picture = node["inputs"].get("image")
+        if node["class_type"] not in _PICTURE_LOADERS or not isinstance(picture, str):
+            continue
+        if picture.lower().startswith(_PICTURE_SOURCES):
+            where = f"{path}[{id_!r}].inputs.image"
+            if len(sources) >= MAX_PICTURES:
+                raise InvalidInput.at(where, f"is one picture too many: at most {MAX_PICTURES} are fetched")
+            name = f"picture_{len(sources) + 1}"
+            sources[name] = resolver.picture(where, picture)
+            node["inputs"]["image"] = f"{{{name}}}"
+    return placed, sources
+
+
+def check_marks(values: Mapping[str, Any], pictures: Collection[str], path: str) -> None:
+    """Raise `InvalidInput` for a text that is exactly the mark of a picture, as it would be replaced."""
+    marks = {f"{{{name}}}" for name in pictures}
+    for name, value in values.items():
+        if isinstance(value, str) and value in marks:
+            raise InvalidInput.at(
+                f"{path}{name}", f"is {value}, which stands for a picture; write another text"
+            )
 
 
 def get_texts(input_: Comfy) -> PromptTexts:
     try:
-        graph = graphs.substitute(graphs.normalise(input_.graph), input_.variables)
+        graph = graphs.substitute(graphs.normalise(input_.graph), _lowered(input_.variables))
     except InvalidGraph:
         # `complete` refuses the graph, with a better message.
         graph = input_.graph
@@ -110,7 +217,8 @@ def get_texts(input_: Comfy) -> PromptTexts:
 
 def plan(input_: Comfy) -> Plan:
     models = (input_.checkpoint,) if input_.checkpoint else ()
-    return Plan(work=GraphSpec(input_.graph, seed=input_.seed, models=models), outputs=1)
+    work = GraphSpec(input_.graph, seed=input_.seed, models=models)
+    return Plan(work=work, outputs=1, inputs=input_.pictures)
 
 
 EXAMPLE_GRAPH = {

@@ -1,6 +1,7 @@
 """The recipe ``workflow``: a stored graph with values for its named, typed inputs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,14 +16,11 @@ from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
 from imagemill.graphs.manifest import Input, Workflow, bind
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
-from imagemill.recipes.comfy import checkpoint_of
+from imagemill.recipes.comfy import check_marks, checkpoint_of
 
 _PICTURES = ("image", "mask")
 _DRAW = -1
 """The value of a seed that is to be drawn."""
-_LARGEST_KEPT_SEED = 2**63 - 1
-"""The largest integer of the database; ComfyUI's seeds go to twice that. A larger seed is used, but not
-reported."""
 
 
 class WorkflowRun(BaseModel):
@@ -58,16 +56,20 @@ def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> Work
     }
     given = [one for one in workflow.inputs if one.type in _PICTURES and one.name in values]
     places = {one.name: placeholder(one.name) for one in given}
+    check_marks(values, [f"picture_{one.name}" for one in given], path)
+    seed = next((resolved[one.name] for one in workflow.inputs if one.type == "seed"), None)
+    if seed is not None:
+        # Before the client's texts are in it: braces in these are theirs.
+        workflow = replace(workflow, graph=graphs.substitute(workflow.graph, {"seed": seed}))
     graph = _bound(workflow, {**values, **resolved}, places, path)
     graph = _with_airs(graph, resolver, found)
     pictures = {one.name: resolver.picture(f"{path}{one.name}", values[one.name]) for one in given}
-    seed = next((resolved[one.name] for one in workflow.inputs if one.type == "seed"), None)
     return WorkflowRun(
         name=workflow.name,
         version=input_.version,
         values=values | pictures,
         graph=graph,
-        seed=int(seed) if seed is not None and seed <= _LARGEST_KEPT_SEED else None,
+        seed=int(seed) if seed is not None else None,
         checkpoint=checkpoint_of(graph, {each.path: str(each.air) for each in found}),
         pictures={f"picture_{name}": source for name, source in pictures.items()},
     )

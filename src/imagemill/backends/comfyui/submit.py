@@ -177,10 +177,7 @@ def _prepare_client_graph(
     work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
     graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
-    variables: dict[str, Any] = {"job_id": request.job_id, **images}
-    if work.seed is not None:
-        variables["seed"] = work.seed
-    graph = graphs.with_prefix(graphs.substitute(graph, variables), prefix)
+    graph = graphs.with_prefix(graphs.place_pictures(graph, images), prefix)
     for node in graph.values():
         if str(node["class_type"]).startswith("LoadImage"):
             inputs = node["inputs"]

@@ -34,8 +34,6 @@ _MOST_PICTURES = 10_000
 """The most pictures of a request; one for more is refused before a list of them is made."""
 _DEFAULT_STEPS = 30
 _MOST_WARNINGS = 20
-_MARK = "\N{BLACK SQUARE}"
-"""A value that no graph has, to find out whether a variable is used."""
 _LONGEST_LIFE_S = 10 * 365 * 86_400
 """Ten years in seconds: much later times cannot be written as a date."""
 
@@ -307,8 +305,14 @@ def _comfy(path: str, template: ComfyTemplate) -> list[dict[str, Any]]:
         used = _used(params, graph)
         variables = {name: value for name, value in _extra(params).items() if name in used}
         seed = variables.pop("seed", None)
+    given = seed if seed is not None and seed >= 0 else None
     return [
-        {"graph": graph, "seed": _seed(seed, index), "variables": variables, "number": index}
+        {
+            "graph": graph,
+            "seed": None if given is None else given + index,
+            "variables": variables,
+            "number": index,
+        }
         for index in range(template.quantity)
     ]
 
@@ -326,4 +330,5 @@ def _used(params: ComfyParams, workflow: Mapping[str, Any]) -> frozenset[str]:
         graph = graphs.normalise(workflow)
     except InvalidGraph:
         return frozenset(plain)  # the recipe refuses the graph, with a better message
-    return frozenset(name for name in plain if graphs.substitute(graph, {name: _MARK}) != graph)
+    words = {word.lower() for _, _, word in graphs.words(graph)}
+    return frozenset(name for name in plain if name.lower() in words)

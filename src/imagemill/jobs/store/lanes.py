@@ -25,6 +25,8 @@ _STATUS = _POSITION["status"]
 _ERROR = _POSITION["error"]
 _JSON = tuple(_POSITION[name] for name in ("input", "client", "properties"))
 _EVENT_TYPE, _EVENT_DATA = 2, 5
+_SEED = [column.name for column in ARTIFACT_COLUMNS].index("seed")
+_SEED_RANGE = 2**64
 
 
 def job_from(row: Sequence[Any]) -> Job:
@@ -48,7 +50,21 @@ def event_from(row: Sequence[Any]) -> Event:
 
 def artifact_from(row: Sequence[Any]) -> Artifact:
     """Return the artifact of a row of `ARTIFACT_COLUMNS`."""
-    return Artifact(*row)
+    values = list(row)
+    if values[_SEED] is not None and values[_SEED] < 0:
+        values[_SEED] += _SEED_RANGE
+    return Artifact(*values)
+
+
+def artifact_row(artifact: Artifact) -> dict[str, Any]:
+    """Return the row of an artifact.
+
+    Seeds go up to 2^64 - 1 and the column holds signed numbers, so the upper half is stored as negative ones.
+    """
+    row = {column.name: getattr(artifact, column.name) for column in ARTIFACT_COLUMNS}
+    if artifact.seed is not None and artifact.seed >= _SEED_RANGE // 2:
+        row["seed"] = artifact.seed - _SEED_RANGE
+    return row
 
 
 def failure_to(failure: Failure) -> str:

@@ -19,7 +19,7 @@ from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
 from imagemill.jobs.store import event_log
-from imagemill.jobs.store.lanes import failure_to
+from imagemill.jobs.store.lanes import artifact_row, failure_to
 
 _jobs = tables.jobs.c
 
@@ -103,7 +103,6 @@ _APPLY = Statement(
         held=sa.case((sa.bindparam("to_open") == 1, _jobs.held), else_=sa.null()),
     )
 )
-_ARTIFACT_NAMES = tuple(column.name for column in tables.artifacts.columns)
 _INSERT_ARTIFACT = Statement(sa.insert(tables.artifacts))
 
 
@@ -140,7 +139,7 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     if applied.changed != len(changes):
         raise IllegalTransition(f"{len(changes)} jobs should have changed, but {applied.changed} did")
     tx.insert_late(
-        _INSERT_ARTIFACT, [_artifact_row(artifact) for change in changes for artifact in change.artifacts]
+        _INSERT_ARTIFACT, [artifact_row(artifact) for change in changes for artifact in change.artifacts]
     )
     event_log.append(tx, [_entry(change) for change in changes])
     for change in changes:
@@ -191,10 +190,6 @@ def _entry(change: Change) -> event_log.EventEntry:
     return event_log.EventEntry(
         row.id, row.last_seq + 1, change.event, change.at, row.attempt, change.data, row.callback_url
     )
-
-
-def _artifact_row(artifact: Artifact) -> dict[str, Any]:
-    return {name: getattr(artifact, name) for name in _ARTIFACT_NAMES}
 
 
 _needed = tables.dependencies.c
