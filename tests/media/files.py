@@ -75,3 +75,22 @@ def corner() -> Image.Image:
     image.paste("white", (0, 0, 32, 24))
     image.paste("red", (32, 0, 64, 24))
     return image
+
+
+def ramp() -> bytes:
+    """A PNG of 16-bit grey, 256 x 4; its level is 257 times the column, in 8 bits the column itself."""
+    rows = b"".join(b"\0" + b"".join(struct.pack(">H", 257 * x) for x in range(256)) for _ in range(4))
+    return deep_png((256, 4), 0, rows)
+
+
+def deep_png(size: tuple[int, int], colour_type: int, rows: bytes, key: bytes = b"") -> bytes:
+    """A PNG of 16 bits a channel. ``key``: the body of its tRNS, the transparent colour."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0))
+    transparent = chunk(b"tRNS", key) if key else b""
+    return SIGNATURE + header + transparent + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def long_orientation(value: int, order: str) -> bytes:
+    """EXIF with the orientation as a number of four bytes. ``order``: ``<`` or ``>``."""
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(f"{order}IHHHIII", 8, 1, 0x0112, 4, 1, value, 0)

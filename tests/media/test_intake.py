@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.media.files import (
     bomb,
     chunk,
     corner,
+    long_orientation,
     picture,
     png,
     segment,
@@ -167,6 +169,20 @@ def test_filling_after_the_end_is_cut_off(intake: InputSanitizer, format_: str):
     assert intake.sanitize(data + bytes(100)).data == intake.sanitize(data).data
 
 
+_NOTE = b"\x00\x00\x01\x0a\x0e\x00\x00\x00Image_UTC_Data1764367200000"
+_SAMSUNG = (
+    _NOTE + b"SEFH" + struct.pack("<IIHHII", 107, 1, 0, 0x0A01, len(_NOTE), len(_NOTE)) + b"\x18\0\0\0SEFT"
+)
+_VIDEO = struct.pack(">I", 24) + b"ftypmp42" + bytes(12) + b"moov of a motion photo"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("tail", [b"\n", b"\r\n", b"\0\0\n", _SAMSUNG, _SAMSUNG + b"\n", _VIDEO])
+def test_what_phones_and_mailers_append_is_cut_off(intake: InputSanitizer, format_: str, tail: bytes):
+    data = picture(format_)
+    assert intake.sanitize(data + tail).data == intake.sanitize(data).data
+
+
 def test_the_second_picture_of_a_phone_is_cut_off(intake: InputSanitizer):
     both = with_segment(picture("JPEG"), 0xE2, b"MPF\0II*\0") + picture("JPEG", size=(10, 10))
     assert intake.sanitize(both).info.width == 40
@@ -210,6 +226,18 @@ def test_a_jpeg_of_very_many_scans_is_refused_undecoded(intake: InputSanitizer):
 
 def test_very_many_chunks_are_refused(intake: InputSanitizer):
     assert "more than 65536 chunks" in refused(intake, png(chunk(b"tEXt", b"") * (layout.MOST_PARTS + 1)))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_an_orientation_of_four_bytes_is_read(order: str, value: int):
+    assert layout.orientation(long_orientation(value, order)) == value
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_picture_with_an_orientation_of_four_bytes_is_turned(intake: InputSanitizer, order: str):
+    data = with_segment(picture("JPEG"), 0xE1, b"Exif\0\0" + long_orientation(6, order))
+    assert (intake.sanitize(data).info.width, intake.sanitize(data).info.height) == (30, 40)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Pictures that clients bring."""
 
 import base64
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from imagemill.bootstrap.stores import Stores
 from imagemill.domain.blob_keys import artifact_id
@@ -85,6 +87,28 @@ def test_a_data_url_is_stored_once_under_its_digest(store: Stores):
     assert first.startswith("inputs/")
     assert first.endswith(".png")
     assert taken.load(first) == png()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76)),
+        lambda text: f" {text}\n",
+        lambda text: text.rstrip("="),
+        lambda text: text.replace("+", "-").replace("/", "_"),
+        lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
+        lambda text: text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"),
+    ],
+    ids=["wrapped", "blanks", "unpadded", "URL-safe", "URL-safe and unpadded", "percent-encoded"],
+)
+def test_base64_is_taken_as_encoders_write_it(store: Stores, write: Callable[[str], str]):
+    file = io.BytesIO()
+    Image.effect_noise((40, 31), 90).save(file, "PNG")
+    data = file.getvalue()
+    text = base64.b64encode(data).decode()
+    assert {"+", "/"} <= set(text)
+    taken = inputs(store, MemoryBlobs())
+    assert taken.load(taken.accept("image", f"data:image/png;base64,{write(text)}", "ann")) == data
 
 
 @pytest.mark.parametrize(

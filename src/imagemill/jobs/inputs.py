@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import httpx2
 
@@ -33,6 +34,7 @@ from imagemill.media.pictures import EXTENSIONS, PictureInfo
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
 
+_URL_SAFE = str.maketrans("-_", "+/")
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
 _MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -254,8 +256,11 @@ def _decoded(path: str, text: str) -> bytes:
     head = _DATA_URL.match(text)
     if head is None:
         raise InvalidInput.at(path, "is not a base64 data URL; one starts with data:image/png;base64,")
+    # As data URLs and MIME encoders write it: percent-encoded, with line ends, URL-safe, or without padding.
+    body = text[head.end() :]
+    body = "".join((unquote(body) if "%" in body else body).split()).translate(_URL_SAFE).rstrip("=")
     try:
-        return base64.b64decode(text[head.end() :], validate=True)
+        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput.at(path, f"is not valid base64: {error}") from error
 

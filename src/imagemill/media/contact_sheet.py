@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from imagemill.media.pictures import EXTENSIONS
+from imagemill.media.pixels import plain
 
 MOST_PIXELS = 16_000_000
 """Most pixels of a picture; a larger one is shown as missing."""
@@ -101,7 +102,8 @@ def _open_thumbnail(data: bytes, side_px: int) -> Image.Image | None:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
-            shown = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            picture.load()
+            shown = plain(picture, data)
     except (OSError, ValueError, SyntaxError):
         return None
     shown.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)

@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 
 from imagemill.media.layout import InvalidImage, is_profile
 from imagemill.media.pictures import FORMATS
+from imagemill.media.pixels import plain
 
 MEDIA_TYPE = "image/webp"
 METHOD = 2
@@ -117,24 +118,12 @@ def open_checked(data: bytes, max_pixels: int) -> Image.Image:
         if max(picture.size) > _LONGEST:
             raise InvalidImage(f"is {picture.width} x {picture.height}; a WebP has at most {_LONGEST} a side")
         picture.load()
-        return _plain(picture)
+        return plain(picture, data)
     except InvalidImage:
         raise
     except Exception as error:
         # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
         raise InvalidImage(f"cannot be decoded: {type(error).__name__}") from error
-
-
-def _plain(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB" and "transparency" not in picture.info:
-        return picture
-    if picture.has_transparency_data:
-        found = picture.convert("RGBA")
-        return found if found.getchannel("A").getextrema()[0] != 255 else found.convert("RGB")
-    if picture.mode.startswith("I;16"):
-        # Pillow's own conversion would turn all levels above 255 into white.
-        return picture.convert("I").point(lambda level: level / 257).convert("L").convert("RGB")
-    return picture.convert("RGB")
 
 
 def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:

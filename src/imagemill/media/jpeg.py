@@ -9,6 +9,7 @@ from imagemill.media.layout import (
     ParsedImage,
     is_profile,
     orientation,
+    trailer,
     trailing_data,
     truncated,
 )
@@ -43,7 +44,7 @@ def read(data: bytes) -> ParsedImage:
     """Parse a JPEG. Raises `InvalidImage`."""
     found = _Found()
     end = _read_segments(data, found)
-    rest = data[end:].strip(b"\0")
+    rest = trailer(data[end:])
     if rest and not (found.several and rest.startswith(SIGNATURE)):
         raise trailing_data(len(rest))
     if found.size is None or not found.scans:

@@ -9,8 +9,10 @@ MOST_PARTS = 65_536
 """Most chunks or segments of a file. Honest files have tens; each costs a step here."""
 MOST_PROFILE_BYTES = 4 * 2**20
 """Most bytes of a decompressed colour profile; printers' profiles are below three million bytes."""
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 """The EXIF tag of the orientation."""
+_LONG = 4
+"""The EXIF type of four bytes. The orientation should be a SHORT; some cameras write a LONG."""
 _MOST_TAGS = 200
 
 
@@ -51,6 +53,17 @@ def trailing_data(count: int) -> InvalidImage:
     )
 
 
+def trailer(rest: bytes) -> bytes:
+    """Return what follows the end of a picture, without what is harmless and is cut off.
+
+    That is padding, line ends, and what phones append: Samsung's notes, which end with SEFT, or the video of
+    a motion photo.
+    """
+    stripped = rest.strip(b"\0\r\n\t ")
+    # The size of the video's first box begins with zeros, which are stripped like padding.
+    return b"" if stripped.endswith(b"SEFT") or b"ftyp" in stripped[:8] else stripped
+
+
 def is_profile(data: bytes) -> bool:
     """Whether the bytes are an ICC profile, by its length and signature (ICC.1, 7.2)."""
     return len(data) >= 128 and data[36:40] == b"acsp" and int.from_bytes(data[:4], "big") == len(data)
@@ -76,7 +89,8 @@ def orientation(exif: bytes) -> int:
     count = int.from_bytes(exif[start : start + 2], little)
     for index in range(min(count, _MOST_TAGS)):
         entry = exif[start + 2 + 12 * index : start + 14 + 12 * index]
-        if len(entry) == 12 and int.from_bytes(entry[:2], little) == _ORIENTATION:
-            value = int.from_bytes(entry[8:10], little)
+        if len(entry) == 12 and int.from_bytes(entry[:2], little) == ORIENTATION:
+            size = 4 if int.from_bytes(entry[2:4], little) == _LONG else 2
+            value = int.from_bytes(entry[8 : 8 + size], little)
             return value if 1 <= value <= 8 else 1
     return 1

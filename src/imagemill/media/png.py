@@ -12,6 +12,7 @@ from imagemill.media.layout import (
     decompress_profile,
     is_profile,
     orientation,
+    trailer,
     trailing_data,
     truncated,
 )
@@ -53,7 +54,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             raise truncated()
         yield kind, position, end
         if kind == b"IEND":
-            if rest := data[end:].strip(b"\0"):
+            if rest := trailer(data[end:]):
                 raise trailing_data(len(rest))
             return
         position = end

@@ -152,9 +152,8 @@ class ConvertFormat:
 
     def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
         """One picture; a JPEG of a transparent picture gets a white background. Raises `InvalidImage`."""
-        from PIL import Image
-
         from imagemill.media.encoding import METHOD, open_checked
+        from imagemill.media.pixels import on_white
 
         del context
         info = inspect(data, max_pixels=self.max_pixels)
@@ -163,8 +162,7 @@ class ConvertFormat:
         picture = open_checked(data, self.max_pixels)
         profile = picture.info.get("icc_profile")
         if picture.mode == "RGBA" and self.name == "jpeg":
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture).convert("RGB")
+            picture = on_white(picture)
         options: dict[str, dict[str, int]] = {
             "png": {"compress_level": 3},
             "jpeg": {"quality": 95},

@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
+from imagemill.media.pixels import on_white, plain, turn_deep
+
 LENGTHS = struct.Struct(">II")
 FORMATS = ("PNG", "JPEG", "WEBP")
 _TURNS = {
@@ -66,14 +68,30 @@ def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         picture.load()
         facts: dict[str, Any] = {"width": picture.width, "height": picture.height, "format": picture.format}
         if "raster" in head:
-            scaled = picture.convert("RGB").resize(tuple(head["raster"]), Image.Resampling.BILINEAR)
+            shown = on_white(plain(picture, data))
+            scaled = shown.resize(tuple(head["raster"]), Image.Resampling.BILINEAR)
             return facts, scaled.tobytes()
         if head.get("orientation", 1) == 1:
             return facts, b""
-        upright = picture.transpose(_TURNS[head["orientation"]])
+        turn = _TURNS[head["orientation"]]
+        if deep := _turn_deep(picture, data, turn):
+            swapped = head["orientation"] in _SWAPPED
+            width, height = picture.size[::-1] if swapped else picture.size
+            return facts | {"width": width, "height": height}, deep
+        upright = picture.transpose(turn)
         return facts | {"width": upright.width, "height": upright.height}, _encode(
             picture, upright, head["orientation"]
         )
+
+
+def _turn_deep(picture: Image.Image, data: bytes, turn: Image.Transpose) -> bytes | None:
+    try:
+        return turn_deep(picture, data, turn)
+    except MemoryError:
+        # Of a very large picture the upper 8 bits are kept, as of its transparent colour.
+        if isinstance(key := picture.info.get("transparency"), tuple):
+            picture.info["transparency"] = tuple(value >> 8 for value in key)
+        return None
 
 
 def _encode(picture: Image.Image, upright: Image.Image, orientation: int) -> bytes:

@@ -10,6 +10,7 @@ from imagemill.media.layout import (
     animated,
     is_profile,
     orientation,
+    trailer,
     trailing_data,
     truncated,
 )
@@ -43,7 +44,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
         raise truncated()
-    if rest := data[end:].strip(b"\0"):
+    if rest := trailer(data[end:]):
         raise trailing_data(len(rest))
     position = 12
     for _ in range(MOST_PARTS):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import struct
 import time
 import uuid
 from dataclasses import replace
@@ -20,6 +21,7 @@ from imagemill.domain.images import Control, ImageSpec, Network, RenderSpec, Ups
 from imagemill.graphs.requirements import Requirement
 from tests.backends.fal.support import Book, backend, settings
 from tests.fal_server import FalServer, Reply
+from tests.media.files import deep_png
 
 FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
 NGINX = "<html><center>nginx</center></html>"
@@ -93,6 +95,28 @@ def test_a_source_is_sent_in_the_size_of_the_picture(fal: FalServer) -> None:
     assert asked.input["strength"] == 0.4
     sent = Image.open(io.BytesIO(base64.b64decode(asked.input["image_url"].partition(",")[2])))
     assert sent.size == (64, 48)
+
+
+def sent_levels(fal: FalServer, data: bytes) -> list[int]:
+    """The red levels of the first row of the source that fal is sent."""
+    plan = order(spec(image="image", width=256, height=64, denoise=0.4), inputs={"image": data})
+    render(backend(fal), plan)
+    asked = next(iter(fal.requests.values()))
+    sent = Image.open(io.BytesIO(base64.b64decode(asked.input["image_url"].partition(",")[2])))
+    return list(sent.convert("RGB").getchannel("R").tobytes()[:256])
+
+
+def test_a_source_of_16_bits_keeps_its_levels(fal: FalServer) -> None:
+    rows = b"".join(b"\0" + b"".join(struct.pack(">H", 257 * x) for x in range(256)) for _ in range(64))
+    assert sent_levels(fal, deep_png((256, 64), 0, rows)) == list(range(256))
+
+
+def test_what_is_transparent_in_a_source_is_sent_as_white(fal: FalServer) -> None:
+    image = Image.new("RGBA", (256, 64), (0, 200, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 128, 64))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert sent_levels(fal, file.getvalue()) == [0] * 128 + [255] * 128
 
 
 def test_a_model_of_the_settings_gets_its_own_words(fal: FalServer) -> None:

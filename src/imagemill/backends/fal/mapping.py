@@ -12,6 +12,7 @@ from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
 from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
 from imagemill.domain.images import ImageSpec, RenderSpec
+from imagemill.media.layout import ORIENTATION
 
 SOURCE = "fal"
 """Source of an AIR whose id is a fal path: ``urn:air:flux1:checkpoint:fal:fal-ai/flux/dev``."""
@@ -154,8 +155,13 @@ def _fit_source(data: bytes, width: int, height: int) -> str:
     size."""
     from PIL import Image, ImageOps
 
+    from imagemill.media.pixels import on_white, plain
+
     with Image.open(io.BytesIO(data)) as source:
-        upright = ImageOps.exif_transpose(source).convert("RGB")
+        source.load()
+        shown = on_white(plain(source, data))
+        shown.getexif().update({ORIENTATION: source.getexif().get(ORIENTATION, 1)})
+    upright = ImageOps.exif_transpose(shown)
     file = io.BytesIO()
     ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS).save(file, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
