@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos docs fuzz proof lock clean format
+.PHONY: demo test serve check bench chaos clients docs fuzz proof lock clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -46,6 +46,10 @@ chaos: $(VENV)/.dev
 # FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.campaign
+
+# The packages of the clients, in dist/: the Python wheel and the archive of the TypeScript types.
+clients: $(VENV)/.dev
+	$(BIN)/python tools/build_clients.py
 
 # All 288 cells of the model library on a simulator that fails at random, killed twice, each cell made once.
 proof: $(VENV)/.dev

@@ -27,7 +27,7 @@ class Installed:
 def install(source: Path, folder: Path) -> Installed:
     """Copy the programs of `source` to `folder` and install what its lock file names."""
     shutil.copytree(source, folder)
-    node, npm = _programs()
+    node, npm = programs()
     execute([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
     return Installed(folder, node)
 
@@ -42,7 +42,7 @@ def execute(
     return done.stdout
 
 
-def _programs() -> tuple[list[str], list[str]]:
+def programs() -> tuple[list[str], list[str]]:
     """The commands that start node and npm: the machine's, else those of the wheel."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:

@@ -1,13 +1,8 @@
 """The client that openapi-python-client makes of our document, and a program that uses it."""
 
 import ast
-import hashlib
 import json
-import os
 import subprocess
-import sys
-import tempfile
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +10,6 @@ import pytest
 
 from tests.conftest import Server
 
-REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "client.txt"
 PROGRAM = Path(__file__).with_name("python_client.py")
 PACKAGE = "imagemill_client"
 CONFIG = {
@@ -31,21 +25,6 @@ def execute(*command: str | Path, folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="session")
-def python() -> Path:
-    """An interpreter that has the generator and what its clients need, kept for the next run of the tests."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagemill-tests" / "venv"
-    cache.mkdir(parents=True, exist_ok=True)
-    kept = cache / hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    if not kept.exists():
-        made = Path(tempfile.mkdtemp(dir=cache, prefix="making-"))
-        venv.create(made, with_pip=True)
-        pip = (made / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r")
-        execute(*pip, REQUIREMENTS, folder=made)
-        made.rename(kept)
-    return kept / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
