@@ -98,6 +98,7 @@ class AuthMiddleware:
         found = self._access.remembered(credentials)
         if found is None:
             found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
+        scope["imagemill.caller"] = found
         if found.is_unauthenticated_local:
             _check_page(scope)
         if not found.may(needed):
@@ -106,7 +107,6 @@ class AuthMiddleware:
                     f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
                 )
             raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
-        scope["imagemill.caller"] = found
 
     def _auditing(self, scope: Scope, send: Send) -> Send:
         """Return a ``send`` that writes the audit entry before the response."""
