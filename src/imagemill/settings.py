@@ -309,7 +309,8 @@ class LimitSettings(SettingsGroup):
     streams: int = Field(
         default=1000,
         ge=1,
-        description="Most open event streams and waiting requests of a process; one owner has a fifth of them.",
+        description="Most open event streams and waiting requests of a process; one owner has a fifth of "
+        "them.",
     )
 
     @property

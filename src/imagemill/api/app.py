@@ -101,7 +101,9 @@ def create_app(
         app.include_router(router)
     app.router.routes.extend(documents.pages())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
-    gate = AuthMiddleware(HeadMiddleware(app), services.access, services.audit, services.throttle)
+    gate = AuthMiddleware(
+        HeadMiddleware(app), services.access, services.audit, services.throttle, services.tickets
+    )
     checked: ASGIApp = EdgeMiddleware(gate, edge, policies, on_response=meters.request)
     outermost = behind_proxies(AccessLog(checked, policies) if edge.access_log else checked, edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer, policies)

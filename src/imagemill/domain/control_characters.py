@@ -3,9 +3,11 @@
 _DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """They reverse the order in which the characters after them are shown."""
 _LINES = (0x2028, 0x2029)
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-_ESCAPES |= {10: "\\n", 13: "\\r", 9: "\\t"}
-_ESCAPES |= {code: f"\\u{code:04x}" for code in (*_DIRECTIONS, *_LINES)}
+_ESCAPES = (
+    {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {10: "\\n", 13: "\\r", 9: "\\t"}
+    | {code: f"\\u{code:04x}" for code in (*_DIRECTIONS, *_LINES)}
+)
 _IN_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_DIRECTIONS, *_LINES)}
 
 
