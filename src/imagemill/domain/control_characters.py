@@ -15,10 +15,9 @@ def escape_controls(text: str, *, keep: str = "") -> str:
     """Return the text with its control characters as visible escapes, except those in ``keep``."""
     if text.isprintable():
         return text
-    kept = {ord(sign) for sign in keep}
-    return text.translate(
-        {code: shown for code, shown in _ESCAPES.items() if code not in kept} if kept else _ESCAPES
-    )
+    if not keep:
+        return text.translate(_ESCAPES)
+    return text.translate({code: shown for code, shown in _ESCAPES.items() if chr(code) not in keep})
 
 
 def escape_json(text: str) -> str:
