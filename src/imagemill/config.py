@@ -123,6 +123,7 @@ ALIASES = {
 wins."""
 
 FIXED = {
+    "IMAGEMILL_AUTH__LOGIN_TRIES": "10",
     "IMAGEMILL_AUTH__LOGIN_WINDOW_S": "900 s",
     "IMAGEMILL_AUTH__PASSWORD_THREADS": "2",
     "IMAGEMILL_AUTH__PASSWORD_WAITING": "16",
@@ -347,6 +348,11 @@ class CoreSettings(BaseSettings):
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lowered)] = Field(
         default="text", description="Format of log lines: text for people, json for machines."
+    )
+    access_log: bool = Field(
+        default=True,
+        description="Log a line for each request at the level info: method, route, status, milliseconds, "
+        "trace and account; probes only when they fail.",
     )
     allow_networks: Listed[IPv4Network | IPv6Network] = Field(
         default=(),

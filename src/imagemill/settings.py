@@ -84,6 +84,8 @@ class SecretUrl(SecretStr):
 
 
 class AuthSettings(SettingsGroup):
+    login_tries: ClassVar[int] = 10
+    """Wrong passwords for one account from one address in `login_window_s`: no person types more."""
     login_window_s: ClassVar[float] = 900.0
     """Seconds in which `login_tries` wrong passwords are counted: long enough to stop guessing, short enough
     for a person to wait."""
@@ -109,11 +111,6 @@ class AuthSettings(SettingsGroup):
     sign_up: bool = Field(default=False, description="Let anybody who reaches the server create an account.")
     session_days: float = Field(
         default=30.0, gt=0, description="Days without a refresh after which a login expires."
-    )
-    login_tries: int = Field(
-        default=10,
-        ge=1,
-        description="Wrong passwords allowed within 15 minutes for one account from one address.",
     )
     password_memory_mb: int = Field(
         default=64,
@@ -281,6 +278,8 @@ class LimitSettings(SettingsGroup):
     """Most pixels in a row or a column of a client's picture: as many as WebP can hold."""
     uploads_of_owner: ClassVar[int] = 10_000
     """Most input pictures of an owner that are kept at a time: what a store lists in a second."""
+    upload_bytes_of_owner: ClassVar[int] = 10 * 2**30
+    """Most bytes of them: as many as 10,000 photographs of a megabyte have."""
     output_bytes: ClassVar[int] = 2**30
     """Largest file in bytes that a render may return."""
 
@@ -298,12 +297,6 @@ class LimitSettings(SettingsGroup):
         ge=1024,
         description="Largest picture in bytes that a client may upload or have fetched.",
     )
-    upload_bytes_of_owner: int = Field(
-        default=10 * 2**30,
-        ge=1024,
-        description="Most bytes of input pictures of one owner that are kept at a time; the owner named by "
-        "owner is exempt.",
-    )
     image_pixels: int = Field(
         default=64 * 2**20, ge=1, description="Most pixels of a picture that is decoded (width times height)."
     )
@@ -313,13 +306,17 @@ class LimitSettings(SettingsGroup):
         le=600,
         description="Longest time in seconds that a request with wait=true is held.",
     )
-    streams: int = Field(default=1000, ge=1, description="Most open event streams and waiting requests.")
-    streams_of_owner: int = Field(
-        default=200,
+    streams: int = Field(
+        default=1000,
         ge=1,
-        description="Most open event streams and waiting requests of one owner, in each process; the owner "
-        "named by owner is exempt.",
+        description="Most open event streams and waiting requests of a process; one owner has a fifth of "
+        "them.",
     )
+
+    @property
+    def streams_of_owner(self) -> int:
+        """The most open event streams and waiting requests of one owner: a fifth of all."""
+        return max(1, self.streams // 5)
 
 
 class SafetySettings(SettingsGroup):

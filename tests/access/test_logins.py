@@ -15,10 +15,11 @@ import pytest
 from imagemill.accounts.mail import Mail, SmtpTransport
 from imagemill.accounts.passwords import Passwords
 from imagemill.domain.errors import Busy
-from imagemill.settings import MailSettings
+from imagemill.settings import AuthSettings, MailSettings
 from tests.access.support import ADMIN_KEY, PASSWORD, QUICK, ask, login, sign_up
 from tests.conftest import Server, running_server
 from tests.http.support import problem, until
+from tests.tuning import tuned
 
 NEW = "a much newer password"
 
@@ -28,7 +29,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     from imagemill.config import Settings
 
     folder = tmp_path_factory.mktemp("logins")
-    auth = {"admin_key": ADMIN_KEY, "sign_up": True, "login_tries": 6, **QUICK}
+    auth = tuned(AuthSettings, admin_key=ADMIN_KEY, sign_up=True, login_tries=6, **QUICK)
     mail = {"folder": folder / "mails", "reset_url": "https://app.example/reset?token={token}"}
     with running_server(Settings(_env_file=None, data_dir=folder, auth=auth, mail=mail)) as server:
         yield server
@@ -156,7 +157,7 @@ def test_without_mail_it_says_what_to_set(make_server: Callable[..., Server]) ->
 def test_guessing_is_slowed_down_and_a_right_password_counts_for_nothing(
     make_server: Callable[..., Server],
 ) -> None:
-    server = make_server(auth={"sign_up": True, "login_tries": 3, **QUICK})
+    server = make_server(auth=tuned(AuthSettings, sign_up=True, login_tries=3, **QUICK))
     sign_up(server)
     for _ in range(5):
         assert login(server).status_code == 200

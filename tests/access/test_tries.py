@@ -18,9 +18,11 @@ from imagemill.db import migrate, tables
 from imagemill.db.engine import normalise, open_engines
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import TooManyAttempts
+from imagemill.settings import AuthSettings
 from tests.access.support import ADMIN_KEY, QUICK, login, sign_up
 from tests.conftest import running_server
 from tests.store.build import T0, in_threads
+from tests.tuning import tuned
 
 WINDOW = 60 * SECOND
 
@@ -103,7 +105,7 @@ def test_a_flood_of_addresses_does_not_fill_the_table(database_url: str, store: 
 
 
 def test_wrong_passwords_are_counted_over_api_processes_by_digest(database_url: str, tmp_path: Path) -> None:
-    auth = {"admin_key": ADMIN_KEY, "sign_up": True, "login_tries": 3, **QUICK}
+    auth = tuned(AuthSettings, admin_key=ADMIN_KEY, sign_up=True, login_tries=3, **QUICK)
     settings = Settings(_env_file=None, data_dir=tmp_path / "data", database_url=database_url, auth=auth)
     api = Roles(api=True, scheduler=False, worker=False)
     with running_server(settings, api) as one, running_server(settings, api) as two:

@@ -37,11 +37,11 @@ class Terminal(io.StringIO):
 
 def test_a_stage_is_a_line_for_people() -> None:
     stream = io.StringIO()
-    logs.configure("info", "text", stream)
-    logging.getLogger("imagemill.jobs.runner").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
+    logs.configure("debug", "text", stream)
+    logging.getLogger("imagemill.jobs.runner").debug("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
     day, clock, rest = stream.getvalue().split(" ", 2)
     assert time.strptime(f"{day} {clock[:8]}", "%Y-%m-%d %H:%M:%S")
-    assert rest == f"info    step 2/5 PROMPT_PREPARED  job={STAGE['job']} trace=00-11-22-00 ms=0.4\n"
+    assert rest == f"debug   step 2/5 PROMPT_PREPARED  job={STAGE['job']} trace=00-11-22-00 ms=0.4\n"
 
 
 def test_colours_are_for_terminals() -> None:
@@ -53,12 +53,12 @@ def test_colours_are_for_terminals() -> None:
 
 def test_a_stage_is_an_object_for_machines() -> None:
     stream = io.StringIO()
-    logs.configure("info", "json", stream)
-    logging.getLogger("imagemill.jobs.runner").info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
+    logs.configure("debug", "json", stream)
+    logging.getLogger("imagemill.jobs.runner").debug("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
     line = json.loads(stream.getvalue())
     assert line.pop("ts").endswith("Z")
     assert line == {
-        "level": "info",
+        "level": "debug",
         "logger": "imagemill.jobs.runner",
         "event": "step 2/5 PROMPT_PREPARED",
         **STAGE,

@@ -10,6 +10,9 @@ from typing import Any
 
 from tests.cli.programs import Program, image_job, run, running
 
+DEBUG = ("--log-level", "debug")
+"""The level of the stages of jobs."""
+
 
 def submitted(program: Program, **body: Any) -> str:
     with program.client() as client:
@@ -44,7 +47,10 @@ def test_serve_says_where_it_listens_and_ends_well(tmp_path: Path) -> None:
 
 def test_a_signal_lets_a_running_job_finish_and_its_client_hear_of_it(tmp_path: Path) -> None:
     slow = {"properties": {"simulate": {"step_ms": 50}}}
-    with running("serve", "--port", "0", cwd=tmp_path) as program, program.client() as client:
+    with (
+        running("serve", "--port", "0", *DEBUG, cwd=tmp_path) as program,
+        program.client() as client,
+    ):
         answers: list[Any] = []
 
         def ask() -> None:
@@ -61,14 +67,17 @@ def test_a_signal_lets_a_running_job_finish_and_its_client_hear_of_it(tmp_path: 
         assert program.ended() == 0
     assert answers[0].status_code == 200
     assert answers[0].json()["jobs"][0]["result"]["available"]
-    assert program.line("job is succeeded")
+    assert program.line("job succeeded")
     assert "a very private prompt" not in program.log.read_text()
 
 
 def test_a_queued_job_is_not_begun_after_a_signal_and_its_stream_is_let_go(tmp_path: Path) -> None:
     slow = {"properties": {"simulate": {"step_ms": 100}}}
     settings = {"IMAGEMILL_SIMULATOR__SLOTS": "1"}
-    with running("serve", "--port", "0", cwd=tmp_path, **settings) as program, program.client() as client:
+    with (
+        running("serve", "--port", "0", *DEBUG, cwd=tmp_path, **settings) as program,
+        program.client() as client,
+    ):
         first = submitted(program, steps=10, **slow)
         program.line("step 3/5")
         second = submitted(program, steps=10, **slow)
@@ -83,7 +92,7 @@ def test_a_queued_job_is_not_begun_after_a_signal_and_its_stream_is_let_go(tmp_p
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    with running("serve", "--port", "0", cwd=tmp_path) as program:
+    with running("serve", "--port", "0", *DEBUG, cwd=tmp_path) as program:
         submitted(program, properties={"simulate": "hang"})
         program.line("step 3/5")
         program.signal(signal.SIGINT)
@@ -96,7 +105,9 @@ def test_api_scheduler_and_worker_are_processes_of_their_own(tmp_path: Path) -> 
     with (
         running("api", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as api,
         running("scheduler", "--data-dir", "mill", cwd=tmp_path) as scheduler,
-        running("worker", "--data-dir", "mill", "--queues", "gpu,render", cwd=tmp_path) as worker,
+        running(
+            "worker", "--log-level", "debug", "--data-dir", "mill", "--queues", "gpu,render", cwd=tmp_path
+        ) as worker,
     ):
         scheduler.line("scheduler started")
         assert worker.line("worker started")["queues"] == "gpu,render"
@@ -112,14 +123,14 @@ def test_api_scheduler_and_worker_are_processes_of_their_own(tmp_path: Path) -> 
 def test_a_worker_finishes_its_job_at_a_signal_and_stops_at_once_at_two(tmp_path: Path) -> None:
     with (
         running("api", "--port", "0", "--data-dir", "mill", cwd=tmp_path) as api,
-        running("worker", "--data-dir", "mill", cwd=tmp_path) as worker,
+        running("worker", *DEBUG, "--data-dir", "mill", cwd=tmp_path) as worker,
     ):
         submitted(api, steps=20, properties={"simulate": {"step_ms": 40}})
         worker.line("step 3/5")
         worker.signal()
         assert worker.ended() == 0
-        assert worker.line("job is succeeded")
-        with running("worker", "--data-dir", "mill", cwd=tmp_path) as other:
+        assert worker.line("job succeeded")
+        with running("worker", *DEBUG, "--data-dir", "mill", cwd=tmp_path) as other:
             submitted(api, properties={"simulate": "hang"})
             other.line("step 3/5")
             other.signal()

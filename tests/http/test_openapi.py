@@ -183,8 +183,8 @@ def test_query_parameters_are_described(document: dict[str, Any]) -> None:
     assert names("get", "/v1/consumer/requests") == {"cursor", "take"}
     assert names("get", "/v1/producer/jobs/{job_id}/events") == {"take", "descending"}
     assert names("get", "/v2/resources") == {"limit", "page", "q"}
-    assert names("get", "/api/v1/jobs") == {"limit", "cursor", "status", "recipe", "batch"}
-    assert names("get", "/api/v1/jobs/{job_id}/events") == {"after", "stream"}
+    assert names("get", "/api/v1/jobs") == {"limit", "cursor", "status", "recipe", "batch", "owner"}
+    assert names("get", "/api/v1/jobs/{job_id}/events") == {"after", "stream", "owner"}
 
 
 def test_the_fields_of_a_job_are_those_that_are_read(document: dict[str, Any], server: Server) -> None:

@@ -165,7 +165,7 @@ def test_a_flagged_picture_is_kept_and_marked(make_server: Any):
 
 
 def test_no_prompt_is_logged(make_server: Any, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, "imagemill"):
         server = make_server()
         server.wait(
             server.submit(image_job(params={"prompt": SECRET, "negativePrompt": SECRET})).json()["jobId"]

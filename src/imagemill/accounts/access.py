@@ -11,7 +11,7 @@ from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access
 from imagemill.domain.access import Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.errors import Forbidden, Unauthenticated
+from imagemill.domain.errors import Forbidden, NotFound, Unauthenticated
 from imagemill.settings import AuthSettings
 
 MAX_CREDENTIAL = 4096
@@ -122,6 +122,11 @@ class Access:
 
     def _is_fresh(self, known: float) -> bool:
         return time.monotonic() - known <= self._remember_s
+
+    def check_owner(self, id_: str) -> None:
+        """Raise `NotFound` for an owner that does not exist."""
+        if self._accounts.owner(id_) is None:
+            raise NotFound(f"there is no owner {id_[:100]!r}")
 
     def forget(self) -> None:
         """Empty the cache of this process after a key was revoked, a session ended or an owner changed."""

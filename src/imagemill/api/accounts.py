@@ -29,6 +29,7 @@ from imagemill.api.accounts_schemas import (
     ResetBody,
     SessionBody,
     SignUpBody,
+    TicketInfo,
     UserBody,
     UserCreated,
     UserPage,
@@ -41,6 +42,7 @@ from imagemill.api.accounts_schemas import (
 )
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import context
+from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Caller, Scope, check_account
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Forbidden, InvalidInput
@@ -60,6 +62,7 @@ class Accounts:
         self.owners = Owners(accounts, forget)
         self.users = services.users
         self.audit = services.audit
+        self.tickets = services.tickets
 
     async def make_key(self, request: Request, body: KeyBody, owner: str) -> Response:
         scopes = scopes_of("scopes", body.scopes) if body.scopes is not None else None
@@ -108,6 +111,17 @@ async def refresh_session(accounts: AccountsDep, body: RefreshBody) -> Response:
 async def log_out(request: Request, accounts: AccountsDep) -> Response:
     await asyncio.to_thread(accounts.users.log_out, caller(request))
     return Response(status_code=204)
+
+
+@router.post(
+    "/auth/tickets",
+    summary="Get a ticket with which a browser opens one WebSocket",
+    status_code=201,
+    response_model=TicketInfo,
+)
+async def issue_ticket(request: Request, accounts: AccountsDep) -> Response:
+    made = await asyncio.to_thread(accounts.tickets.issue, caller(request))
+    return json_response({"ticket": made.text, "expiresAt": moment(made.expires_at)}, 201)
 
 
 @router.post(
@@ -299,6 +313,7 @@ DIALECT = ApiModule(
         PathPolicy(f"{_AUTH}/change-password", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, audited=True),
         PathPolicy(f"{_AUTH}/logout", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
         PathPolicy(f"{_AUTH}/me", Scope.ACCOUNT_READ),
+        PathPolicy(f"{_AUTH}/tickets", Scope.JOBS_READ, Scope.JOBS_READ),
     ),
     tags={"accounts": "Logins and API keys; for administrators accounts, users and the audit log."},
 )

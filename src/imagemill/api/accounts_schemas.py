@@ -215,6 +215,13 @@ class SessionBody(ResponseModel):
     role: Role
 
 
+class TicketInfo(ResponseModel):
+    model_config = _example(ticket="p3wZ1Yx...", expiresAt=_AT)
+
+    ticket: str = Field(description="Sent as `?ticket=` of the WebSocket's address; works once.")
+    expires_at: datetime
+
+
 class MailSent(ResponseModel):
     model_config = _example(message="If there is such a user, a mail is on its way.")
 

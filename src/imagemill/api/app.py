@@ -20,6 +20,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
+from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
@@ -100,8 +101,11 @@ def create_app(
         app.include_router(router)
     app.router.routes.extend(documents.pages())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
-    gate = AuthMiddleware(HeadMiddleware(app), services.access, services.audit, services.throttle)
-    outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, on_response=meters.request), edge.proxies)
+    gate = AuthMiddleware(
+        HeadMiddleware(app), services.access, services.audit, services.throttle, services.tickets
+    )
+    checked: ASGIApp = EdgeMiddleware(gate, edge, policies, on_response=meters.request)
+    outermost = behind_proxies(AccessLog(checked, policies) if edge.access_log else checked, edge.proxies)
     return outermost if tracer is None else Traced(outermost, tracer, policies)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imagemill.accounts.access import Access
 from imagemill.accounts.audit import Audit
 from imagemill.accounts.store import AccountStore
+from imagemill.accounts.tickets import SocketTickets
 from imagemill.accounts.users import Users
 from imagemill.backends.base import Backend
 from imagemill.blobs.base import BlobStore
@@ -19,6 +20,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
@@ -77,6 +79,8 @@ class Services:
     prompt_chars: int
     wait_s: float
     response_config: ResponseConfig
+    tickets: SocketTickets
+    processes: ProcessStore
     secret: Callable[[str], bytes]
     """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
 

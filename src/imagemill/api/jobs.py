@@ -23,7 +23,7 @@ from imagemill.api.jobs_schemas import (
     job_body,
     moment,
 )
-from imagemill.domain.access import Scope
+from imagemill.domain.access import EVERY_OWNER, Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
@@ -44,7 +44,7 @@ from imagemill.web.http import (
     json_response,
     request_trace,
 )
-from imagemill.web.policies import PathPolicy
+from imagemill.web.policies import CHANGING, READING, PathPolicy
 from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 from imagemill.web.sse import EventStream, event_body
@@ -91,7 +91,7 @@ class Jobs:
             raise error.renamed(_own_path) from error
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
+        return await asyncio.to_thread(self.services.jobs.job, job_id, _owner(request))
 
     async def followed(self, request: HTTPConnection, job_id: str, after: int) -> tuple[Job, int]:
         """Return the job that the caller may follow, and the event after which its log is read on."""
@@ -161,7 +161,7 @@ async def list_jobs(
     batch: Annotated[str | None, Query(description="Only the jobs of one submission.")] = None,
 ) -> Response:
     wanted = Filter(
-        owner=caller(request).owner,
+        owner=_owner(request),
         statuses=_statuses(status or []),
         recipe=recipe,
         batch=batch,
@@ -215,8 +215,9 @@ async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)
 async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
-    cancel = Cancel(job_id, caller(request).owner, now_us())
-    await asyncio.to_thread(jobs.services.jobs.cancel, cancel)
+    job = await jobs.job(request, job_id)
+    reason = {} if job.owner == caller(request).account else {"reason": "canceled by an administrator"}
+    await asyncio.to_thread(jobs.services.jobs.cancel, Cancel(job_id, job.owner, now_us(), **reason))
     return await get_job(request, jobs, job_id)
 
 
@@ -254,7 +255,7 @@ async def follow_job(
 ) -> Response:
     job, seen = await jobs.followed(request, job_id, after)
     if stream:
-        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen, caller(request).owner)
+        return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen, _owner(request) or job.owner)
     events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
     return json_response({"items": [event_body(event) for event in events]})
 
@@ -263,9 +264,15 @@ async def follow_job(
 async def follow_job_by_websocket(socket: WebSocket, jobs: JobsDep, job_id: JobId) -> None:
     async def admit() -> EventSubscription:
         job, after = await jobs.followed(socket, job_id, 0)
-        return EventSubscription(job.id, after, previews_of(socket), caller(socket).owner)
+        return EventSubscription(job.id, after, previews_of(socket), _owner(socket) or job.owner)
 
     await jobs.sockets.serve(socket, admit)
+
+
+def _owner(request: HTTPConnection) -> str | None:
+    """Return whose jobs the request is about; None for those of all owners."""
+    owner = caller(request).owner
+    return None if owner == EVERY_OWNER else owner
 
 
 def _own_path(path: str) -> str:
@@ -302,8 +309,10 @@ DIALECT = ApiModule(
     context=Jobs,
     callback=_callback,
     policies=(
-        PathPolicy("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE),
-        PathPolicy("/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+        PathPolicy("/api/v1/jobs", Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING, all_owners=True),
+        PathPolicy(
+            "/api/v1/jobs/", Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=CHANGING, all_owners=True
+        ),
     ),
     tags={"jobs": "Submit a recipe's input, follow its progress, and fetch the pictures it made."},
 )

@@ -140,6 +140,7 @@ class JobBody(ResponseModel):
     )
 
     id: str
+    owner: str
     batch: str = Field(description="Jobs of one submission have the same.")
     name: str | None
     recipe: str
@@ -238,6 +239,7 @@ def job_body(
     job = view.job
     body: dict[str, Any] = {
         "id": job.id,
+        "owner": job.owner,
         "batch": job.batch,
         "name": job.name,
         "recipe": job.recipe,

@@ -19,7 +19,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
-from imagemill.web.policies import PathPolicy
+from imagemill.web.policies import CHANGING, READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
 from imagemill.webhooks.messages import WebhookEvent
@@ -354,8 +354,8 @@ DIALECT = ApiModule(
     router=router,
     callback=no_callback,
     policies=(
-        PathPolicy("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
-        PathPolicy("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE),
+        PathPolicy("/api/v1/webhooks", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, owner_methods=READING),
+        PathPolicy("/api/v1/webhooks/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, owner_methods=CHANGING),
     ),
     tags={"webhooks": "Signed messages to your own server about jobs, with retries and a log of deliveries."},
 )

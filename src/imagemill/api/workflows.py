@@ -32,7 +32,7 @@ from imagemill.graphs import manifest
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import digest, idempotency_key, json_response, request_trace
-from imagemill.web.policies import PathPolicy
+from imagemill.web.policies import READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Flag
 from imagemill.workflows.service import SHARED, WorkflowVersion, spaces_of
 
@@ -253,13 +253,16 @@ DIALECT = ApiModule(
     callback=no_callback,
     extra_openapi=described_paths,
     policies=(
-        PathPolicy("/api/v1/workflows", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
-        PathPolicy("/api/v1/workflows/", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE),
+        *(
+            PathPolicy(path, Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, owner_methods=READING)
+            for path in ("/api/v1/workflows", "/api/v1/workflows/")
+        ),
         PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,
             Scope.WORKFLOWS_WRITE,
             methods={"POST": Scope.JOBS_WRITE},
+            owner_methods=READING,
         ),
     ),
     tags={"workflows": "Graphs of ComfyUI with named, typed inputs, each of which is an API of its own."},

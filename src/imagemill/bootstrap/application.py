@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import imagemill
 from imagemill.accounts.audit import Audit
 from imagemill.api.base import Services
 from imagemill.backends.base import Backend, BackendContext
@@ -33,6 +34,7 @@ from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory, WorkerPresence
+from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
@@ -65,6 +67,11 @@ class Roles:
     """Whether Celery's own command runs this process and delivers the wake-ups."""
     slots: int | None = None
     """Jobs at once in a hosted process; None means as many as its nodes have slots."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        has = {"api": self.api, "scheduler": self.scheduler, "worker": self.worker}
+        return tuple(name for name, is_there in has.items() if is_there)
 
     @property
     def is_single_process(self) -> bool:
@@ -127,6 +134,13 @@ class Application:
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
         )
         self.services = self._services()
+        self.reporter = ProcessReporter(
+            self.stores.processes,
+            self.process_lock.worker,
+            self.roles.names,
+            self.roles.queues,
+            imagemill.__version__,
+        )
         self.callbacks = self._notifier()
         self._listening: ListenerThread | None = None
         self.stores.database.listen(self._on_commit)
@@ -149,6 +163,7 @@ class Application:
         if self.settings.resources.seed:
             self.services.registry.seed()
         self.nodes.start()
+        self.reporter.start()
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
@@ -184,6 +199,7 @@ class Application:
         self.callbacks.close()
         self.webhooks.close()
         self.leader.resign()
+        self.reporter.close()
         self.nodes.close()
         self.inputs.close()
         self.safety.decoder_pool.close()
@@ -402,6 +418,8 @@ class Application:
             prompt_chars=settings.limit.prompt_chars,
             wait_s=settings.limit.wait_s,
             response_config=build.of_answers(settings),
+            tickets=stores.tickets,
+            processes=stores.processes,
             secret=partial(build.secret, settings),
         )
 

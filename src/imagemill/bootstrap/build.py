@@ -157,6 +157,7 @@ def edge_rules(settings: Settings) -> "EdgeRules":
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
         larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        access_log=settings.access_log,
         prefixes=settings.fal_api.prefixes,
     )
 

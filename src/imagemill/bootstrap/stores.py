@@ -7,6 +7,7 @@ from imagemill.accounts import throttle
 from imagemill.accounts.audit import AuditLog
 from imagemill.accounts.store import AccountStore, SessionStore, UserStore
 from imagemill.accounts.throttle import AttemptCounter
+from imagemill.accounts.tickets import SocketTickets
 from imagemill.config import Settings
 from imagemill.credits import ledger
 from imagemill.credits.ledger import Ledger
@@ -17,6 +18,7 @@ from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import Listener
 from imagemill.db.locks import LeaderLeases
 from imagemill.domain.placement import Policy, choose
+from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.model_registry.store import ResourceStore
 from imagemill.nodes.store import NodeStore
@@ -44,6 +46,8 @@ class Stores:
     quotas: QuotaStore
     decisions: Decisions
     leases: LeaderLeases
+    tickets: SocketTickets
+    processes: ProcessStore
     resources: ResourceStore
     nodes: NodeStore
     workflows: WorkflowStore
@@ -113,6 +117,8 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
         quotas=QuotaStore(database),
         decisions=Decisions(database),
         leases=LeaderLeases(database),
+        tickets=SocketTickets(database),
+        processes=ProcessStore(database),
         resources=ResourceStore(database),
         nodes=NodeStore(database),
         workflows=WorkflowStore(database),

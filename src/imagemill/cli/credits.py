@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.client import Client, Reply, client_command, parse_response, quote_segment
-from imagemill.cli.output import UNUSABLE, CliError, make_table
+from imagemill.cli.output import UNUSABLE, CliError, make_table, print_file
 
 commands = typer.Typer(
     help="Credits: balance, statement, grant, transfer, account (who pays).", no_args_is_help=True
@@ -52,7 +52,7 @@ def statement(
         response = client.http.get("/api/v1/credits/statement", params={**query, "format": "csv"})
         if not response.is_success:
             parse_response(response)
-        typer.echo(response.text, nl=False)
+        print_file(response.text)
         return None
     body = client.get("/api/v1/credits/statement", limit=limit, **query)
     return body, _table(body["items"]) if body["items"] else "there are no entries"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imagemill.domain.control_characters import escape_controls, escape_json
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,6 +30,12 @@ UNUSABLE = 2
 
 _FILE_WIDTH = 200
 """Columns where the output is no terminal, so that tables do not break identifiers across lines."""
+
+
+def print_file(text: str) -> None:
+    """Print a file's text as it is; on a terminal with its control characters escaped."""
+    sys.stdout.write(escape_controls(text, keep="\n\r\t") if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 class CliError(Exception):
@@ -60,7 +68,8 @@ class Printer:
 
     def json(self, body: Any) -> None:
         """Print one line of JSON; a command that streams events prints a line for each."""
-        sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+        text = escape_json(json.dumps(body, ensure_ascii=False))
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
     def say(self, *parts: Any) -> None:
@@ -82,9 +91,9 @@ class Printer:
 
 
 def make_console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
+    from imagemill.cli.console import SafeConsole
 
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)
     return console

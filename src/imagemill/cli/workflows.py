@@ -10,7 +10,7 @@ import typer
 
 from imagemill.cli.client import Client, Reply, client_command, complete_workflow_name, quote_segment
 from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follow
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_table
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_table, print_file
 
 commands = typer.Typer(
     help="Run ComfyUI graphs with typed inputs: add, list, show, edit, versions, remove, run.",
@@ -81,7 +81,7 @@ def show(client: Client, out: Printer, name: Name, version: Version = None) -> R
     body = client.get(f"/api/v1/workflows/{quote_segment(name)}", **query)
     if out.as_json:
         return body, ""
-    typer.echo(body["manifest"], nl=False)  # unchanged: folded lines would be another text
+    print_file(body["manifest"])  # unchanged: folded lines would be another text
     return None
 
 

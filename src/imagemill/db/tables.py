@@ -8,7 +8,7 @@ is the same on both databases.
 
 import sqlalchemy as sa
 
-REVISION = "0017"
+REVISION = "0014"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
@@ -514,4 +514,30 @@ provider_calls = sa.Table(
     sa.Column("outcome", sa.String(32)),
     sa.Index("ix_provider_calls_sent", "provider", "sent_at"),
     sa.Index("ix_provider_calls_job", "job_id"),
+)
+
+# Tickets of WebSockets: each opens one connection, and expires unused after seconds.
+tickets = sa.Table(
+    "tickets",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    _owned(),
+    sa.Column("account", _owner, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("credential", sa.String(64), nullable=False),
+    sa.Column("expires_at", _instant, nullable=False, index=True),
+)
+
+# The processes of the installation; each updates its own row every few seconds.
+processes = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("roles", sa.String(64), nullable=False),
+    sa.Column("queues", sa.Text),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("started_at", _instant, nullable=False),
+    sa.Column("seen_at", _instant, nullable=False),
 )

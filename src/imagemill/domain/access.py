@@ -72,6 +72,8 @@ class Caller:
         return scope in self.scopes
 
 
+EVERY_OWNER = "*"
+"""The owner that an administrator names for the things of all owners; no owner is called so."""
 ACCOUNT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?")
 """Pattern of account names. With an end user's name appended they still fit the owner columns."""
 MAX_END_USER = 200

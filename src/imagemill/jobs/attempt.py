@@ -100,8 +100,8 @@ class Attempt:
         elapsed_ms = (time.perf_counter() - self.started) * 1000
         since_ms = elapsed_ms - (self.stages[-1]["atMs"] if self.stages else 0.0)
         self.stages.append({"stage": stage.value, "atMs": round(elapsed_ms, 3), "ms": round(since_ms, 3)})
-        if log.isEnabledFor(logging.INFO):
-            log.info("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("step %d/5 %s", number, stage.value, extra={"ms": round(since_ms, 1)})
 
 
 def progress_update(attempt: Attempt) -> dict[str, Any] | None:
@@ -128,14 +128,16 @@ def handed_back(attempt: Attempt, reattach_s: float) -> Retried:
 def log_end(attempt: Attempt, outcome: Outcome, status: JobStatus) -> None:
     job = attempt.claim.job
     facts: dict[str, Any] = {
+        "recipe": job.recipe,
+        "node": job.node,
         "attempt": job.attempt,
         "ms": round((time.perf_counter() - attempt.started) * 1000, 1),
     }
     if isinstance(outcome, (Failed, Retried)):
         facts |= {"failure": outcome.failure.code.value, "why": outcome.failure.message}
-        log.warning("attempt ended, job is %s", status.value, extra=facts)
+        log.warning("attempt ended, job %s", status.value, extra=facts)
     else:
-        log.info("job is %s", status.value, extra=facts)
+        log.info("job %s", status.value, extra=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class _InputUsage:
         return (
             f"you have {files} input pictures of {total} bytes here, at most {limits.files_of_owner} of "
             f"{limits.bytes_of_owner} bytes are kept; wait until older ones are deleted after their "
-            "retention, or ask the operator for a larger IMAGEMILL_LIMIT__UPLOAD_BYTES_OF_OWNER"
+            "retention (IMAGEMILL_BLOBS__INPUT_DAYS)"
         )
 
 

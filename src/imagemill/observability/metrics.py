@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.jobs import Job
@@ -87,6 +87,8 @@ class Metrics:
     """
 
     def __init__(self, *, label_of: Callable[[str], str] = str) -> None:
+        # Else each counter has a second series, imagemill_jobs_created, which looks like a count of jobs.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self.occupancy = NodeUtilization()
         self._label_of = label_of

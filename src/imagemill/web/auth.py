@@ -1,6 +1,8 @@
 """Authentication of requests. It runs before any route, so that no route can omit it."""
 
 import asyncio
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Request
 from starlette.requests import HTTPConnection
@@ -8,7 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.accounts.access import Access, Credentials
 from imagemill.accounts.audit import Audit
-from imagemill.domain.access import Caller
+from imagemill.accounts.tickets import SocketTickets
+from imagemill.domain.access import EVERY_OWNER, Caller
+from imagemill.domain.access import Scope as AccessScope
 from imagemill.domain.errors import (
     Forbidden,
     ImagemillError,
@@ -68,11 +72,13 @@ class AuthMiddleware:
         access: Access,
         audit: Audit,
         throttle: RequestLimiter | None = None,
+        tickets: SocketTickets | None = None,
     ) -> None:
         self._app = app
         self._throttle = throttle
         self._access = access
         self._audit = audit
+        self._tickets = tickets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -81,10 +87,13 @@ class AuthMiddleware:
             try:
                 await self._admit(scope, policy)
                 send = await counted(self._throttle, scope, send)
+                acts_for_another = await self._choose_owner(scope, policy)
             except ImagemillError as error:
                 await _refuse(scope, receive, send, error)
                 return
-            if scope["type"] == "http" and _is_audited(scope["method"], policy):
+            if scope["type"] == "http" and (
+                _is_audited(scope["method"], policy) or (acts_for_another and scope["method"] not in SAFE)
+            ):
                 send = self._auditing(scope, send)
         await self._app(scope, receive, send)
 
@@ -94,10 +103,14 @@ class AuthMiddleware:
         if needed is None:
             _check_site(scope, method)
             return
+        ticket = _take_ticket(scope) if scope["type"] == "websocket" else ""
         credentials = _credentials(scope)
-        found = self._access.remembered(credentials)
-        if found is None:
+        found = self._access.remembered(credentials) if not ticket else None
+        if ticket and self._tickets is not None:
+            found = await asyncio.to_thread(self._tickets.redeem, ticket)
+        elif found is None:
             found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
+        scope["imagemill.caller"] = found
         if found.is_unauthenticated_local:
             _check_page(scope)
         if not found.may(needed):
@@ -106,7 +119,34 @@ class AuthMiddleware:
                     f"there is no {method} {_shown(scope['path'])} here; /docs lists what there is"
                 )
             raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
-        scope["imagemill.caller"] = found
+
+    async def _choose_owner(self, scope: Scope, policy: PathPolicy) -> bool:
+        """Replace the caller's owner by that of the query, for administrators; return whether one is named.
+
+        Raises `Forbidden`, `NotFound` for an unknown owner.
+        """
+        method = scope.get("method", "GET")
+        allowed = ("GET" if method == "HEAD" else method) in policy.owner_methods
+        if not allowed or b"owner" not in scope["query_string"]:
+            return False
+        given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        names = {value for name, value in given if name == "owner" and value}
+        rest = [(name, value) for name, value in given if name != "owner"]
+        scope["query_string"] = urlencode(rest).encode()
+        found = scope["imagemill.caller"]
+        if names <= {found.owner}:
+            return False
+        if len(names) > 1:
+            raise InvalidInput.at("owner", "is there more than once; name one owner")
+        (name,) = names
+        if not found.may(AccessScope.ADMIN):
+            raise Forbidden("owner: only an administrator may name another owner")
+        if name == EVERY_OWNER and not policy.all_owners:
+            raise InvalidInput.at("owner", "is '*', which is not possible here; name one owner")
+        if name != EVERY_OWNER:
+            await asyncio.to_thread(self._access.check_owner, name)
+        scope["imagemill.caller"] = replace(found, owner=name)
+        return True
 
     def _auditing(self, scope: Scope, send: Send) -> Send:
         """Return a ``send`` that writes the audit entry before the response."""
@@ -170,6 +210,16 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _take_ticket(scope: Scope) -> str:
+    """Return the ticket in the query of a WebSocket and remove it, so that no log and no error shows it."""
+    given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if "ticket" not in dict(given):
+        return ""
+    rest = [(name, value) for name, value in given if name != "ticket"]
+    scope["query_string"] = urlencode(rest).encode()
+    return dict(given)["ticket"]
 
 
 def _check_page(scope: Scope) -> None:

@@ -70,6 +70,8 @@ class EdgeRules:
     """Networks of the proxies that `behind_proxies` trusts."""
     larger_bodies: Mapping[str, int] = field(default_factory=dict[str, int])
     """The largest body in bytes, by path, where it is more than ``body_bytes``."""
+    access_log: bool = False
+    """Whether a line is logged for each request."""
     prefixes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The path prefix of requests by host; paths that are served on every host get none."""
 

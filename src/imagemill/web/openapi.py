@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 
 import imagemill
 from imagemill.domain.access import Scope
-from imagemill.web.policies import SAFE, ErrorShape, PathPolicies
+from imagemill.web.policies import SAFE, ErrorShape, PathPolicies, PathPolicy
 
 _BODY_METHODS = {"post", "put", "patch"}
 _METHODS = {"get", "head", "delete", *_BODY_METHODS}
@@ -132,6 +132,12 @@ _REFUSALS = {
         retry=True,
     ),
 }
+_OWNER = {
+    "name": "owner",
+    "in": "query",
+    "description": "For administrators: whose things, if not one's own. `*` stands for all owners, for jobs.",
+    "schema": {"type": "string"},
+}
 _SCHEMES = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, or a login's token."}}
 
 
@@ -201,19 +207,23 @@ def _operation(
         if "HTTPValidationError" not in str(each)
     }
     refusals = {
-        str(status): _refusal(status, policy.errors) for status in _statuses(path, method, operation, scope)
+        str(status): _refusal(status, policy.errors) for status in _statuses(path, method, operation, policy)
     }
+    further = [_OWNER] if method.upper() in policy.owner_methods else []
     security = {"security": [{"key": [scope.value]}]} if scope is not None else {}
     return {
         **operation,
         "responses": {**own, **{k: v for k, v in refusals.items() if k not in own}},
+        **({"parameters": [*operation.get("parameters", ()), *further]} if further else {}),
         **security,
     }
 
 
-def _statuses(path: str, method: str, operation: Mapping[str, Any], scope: Scope | None) -> list[int]:
+def _statuses(path: str, method: str, operation: Mapping[str, Any], policy: PathPolicy) -> list[int]:
+    scope = policy.scope(method.upper())
     changes = method.upper() not in SAFE
     queries = {each["name"] for each in operation.get("parameters", ())}
+    queries |= {"owner"} if method.upper() in policy.owner_methods else set()
     applies = {
         400: True,
         401: scope is not None or changes,  # a login may be refused, too

@@ -53,6 +53,10 @@ class PathPolicy:
     write: Scope | None = None
     methods: Mapping[str, Scope] = field(default_factory=dict[str, Scope])
     """The scopes of methods that need another one."""
+    owner_methods: frozenset[str] = frozenset()
+    """The methods for which an administrator may name another owner: ``?owner=NAME``. HEAD counts as GET."""
+    all_owners: bool = False
+    """Whether it may be ``?owner=*`` as well, for the things of all owners."""
     audited: bool = False
     """Changes are written to the audit log, as are all that need a scope of `AUDITED`."""
     errors: ErrorShape | None = None
@@ -73,6 +77,8 @@ class PathPolicy:
         return self.methods.get(method, self.read if method in SAFE else written)
 
 
+READING = frozenset({"GET"})
+CHANGING = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 AUDITED = frozenset({Scope.ADMIN, Scope.NODES_WRITE, Scope.MODELS_WRITE})
 """Scopes to change what all owners share."""
 

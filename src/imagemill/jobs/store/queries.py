@@ -49,9 +49,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs of an owner to list, newest first."""
+    """Which jobs to list, newest first."""
 
-    owner: str
+    owner: str | None
+    """None means all owners."""
     statuses: frozenset[JobStatus] = frozenset()
     recipe: str | None = None
     batch: str | None = None
@@ -141,7 +142,9 @@ def last_events(conn: sa.Connection, job_id: str, limit: int) -> list[Event]:
 
 
 def list_jobs(conn: sa.Connection, wanted: Filter) -> list[Job]:
-    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == wanted.owner)
+    statement = sa.select(*JOB_COLUMNS)
+    if wanted.owner is not None:
+        statement = statement.where(_jobs.owner == wanted.owner)
     if wanted.statuses:
         statement = statement.where(_jobs.status.in_(sorted(status.value for status in wanted.statuses)))
     if wanted.recipe:

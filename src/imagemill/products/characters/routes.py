@@ -47,7 +47,7 @@ from imagemill.products.characters.store import CharacterStore
 from imagemill.web import openapi
 from imagemill.web.auth import caller, optional_caller
 from imagemill.web.http import json_response
-from imagemill.web.policies import ErrorShape, PathPolicy
+from imagemill.web.policies import READING, ErrorShape, PathPolicy
 from imagemill.web.routing import ApiRoute
 from imagemill.web.sse import event_body
 from imagemill.webhooks.outbox import Delivery
@@ -269,7 +269,9 @@ def api_module(
         ),
         callback=_callback,
         policies=(
-            PathPolicy(f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, errors=_ERRORS),
+            PathPolicy(
+                f"{PREFIX}/", Scope.JOBS_READ, Scope.JOBS_WRITE, errors=_ERRORS, owner_methods=READING
+            ),
             PathPolicy(f"{PREFIX}/health", None, errors=_ERRORS),
             PathPolicy(STORY, Scope.JOBS_READ, Scope.JOBS_WRITE, errors=_ERRORS),
         ),

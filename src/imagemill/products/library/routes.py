@@ -49,7 +49,7 @@ from imagemill.web.http import (
     json_response,
     request_trace,
 )
-from imagemill.web.policies import PathPolicy
+from imagemill.web.policies import READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 
 NAME = "library"
@@ -337,8 +337,8 @@ def api_module(service: Callable[[Services], LibraryService], models: ModelStore
         context=lambda services, _: LibraryApi(services, service(services), models),
         callback=no_callback,
         policies=(
-            PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE),
-            PathPolicy(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE),
+            PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING),
+            PathPolicy(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING),
         ),
         tags={
             "model library": "Fashion models from a closed set of parameters, and the grid that they span."

@@ -1,0 +1,164 @@
+"""The processes of an installation, as each of them reports itself to the database."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from imagemill.db import tables
+from imagemill.db.database import Database
+from imagemill.db.group_commit import Tx
+from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import StorageError
+from imagemill.domain.jobs import JobStatus
+
+log = logging.getLogger(__name__)
+
+REPORT_S = 15.0
+"""Seconds between two reports of a process: one small write, also on an idle server."""
+LOST_S = 45.0
+"""Seconds without a report after which a process counts as lost."""
+_FORGOTTEN_S = 86_400.0
+"""Seconds after which a lost process is no longer listed."""
+_processes, _jobs, _leaders = tables.processes.c, tables.jobs.c, tables.leaders.c
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    name: str
+    """The name by which jobs name their worker."""
+    roles: tuple[str, ...]
+    queues: tuple[str, ...] | None
+    """The queues a worker serves; None means all."""
+    host: str
+    pid: int
+    version: str
+    started_at: int
+    seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessView:
+    """A process with what it does now."""
+
+    process: Process
+    is_leader: bool
+    jobs: tuple[str, ...]
+    """The jobs that it runs."""
+
+
+class ProcessStore:
+    def __init__(self, database: Database) -> None:
+        self._write = database.write
+        self._read = database.read
+
+    def report(self, process: Process) -> None:
+        self._write(_report, process)
+
+    def remove(self, name: str) -> None:
+        """Remove a process that stops."""
+        self._write(_remove, name)
+
+    def all(self) -> list[ProcessView]:
+        """Return the processes, the oldest first, with those that were lost within a day."""
+        return self._read(_all)
+
+
+def _report(tx: Tx, reports: Sequence[Process]) -> list[None]:
+    for each in reports:
+        row = {
+            "name": each.name,
+            "roles": ",".join(each.roles),
+            "queues": ",".join(each.queues) if each.queues is not None else None,
+            "host": each.host,
+            "pid": each.pid,
+            "version": each.version,
+            "started_at": each.started_at,
+            "seen_at": each.seen_at,
+        }
+        insert = tx.insert(tables.processes).values(row)
+        tx.conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"seen_at": each.seen_at}))
+        before = each.seen_at - round(_FORGOTTEN_S * SECOND)
+        tx.conn.execute(sa.delete(tables.processes).where(_processes.seen_at < before))
+    return [None] * len(reports)
+
+
+def _remove(tx: Tx, names: Sequence[str]) -> list[None]:
+    tx.conn.execute(sa.delete(tables.processes).where(_processes.name.in_(names)))
+    return [None] * len(names)
+
+
+def _all(conn: sa.Connection) -> list[ProcessView]:
+    rows = conn.execute(sa.select(tables.processes).order_by(_processes.started_at, _processes.name)).all()
+    leaders = set(conn.execute(sa.select(_leaders.holder)).scalars())
+    running: dict[str, list[str]] = {}
+    statement = sa.select(_jobs.worker, _jobs.id).where(_jobs.status == JobStatus.RUNNING.value)
+    for worker, job_id in conn.execute(statement.order_by(_jobs.id)):
+        running.setdefault(worker, []).append(job_id)
+    return [ProcessView(_process(row), row.name in leaders, tuple(running.get(row.name, ()))) for row in rows]
+
+
+def _process(row: sa.Row[tuple[object, ...]]) -> Process:
+    return Process(
+        row.name,
+        tuple(row.roles.split(",")),
+        tuple(row.queues.split(",")) if row.queues is not None else None,
+        row.host,
+        row.pid,
+        row.version,
+        row.started_at,
+        row.seen_at,
+    )
+
+
+class ProcessReporter:
+    """Reports this process until it is closed. A database that does not answer is tried again."""
+
+    def __init__(
+        self,
+        store: ProcessStore,
+        name: str,
+        roles: Sequence[str],
+        queues: frozenset[str] | None,
+        version: str,
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._roles = tuple(roles)
+        self._queues = tuple(sorted(queues)) if queues is not None else None
+        self._version = version
+        self._started_at = now_us()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="imagemill-processes", daemon=True)
+
+    def start(self) -> None:
+        self._report()
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        if not self._thread.is_alive():
+            return
+        self._thread.join()
+        try:
+            self._store.remove(self._name)
+        except StorageError as error:
+            log.debug("this process could not be removed from the list: %s", error)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(REPORT_S):
+            self._report()
+
+    def _report(self) -> None:
+        host, pid, now = socket.gethostname()[:255], os.getpid(), now_us()
+        process = Process(
+            self._name, self._roles, self._queues, host, pid, self._version, self._started_at, now
+        )
+        try:
+            self._store.report(process)
+        except StorageError as error:
+            log.debug("this process could not be reported: %s", error)
