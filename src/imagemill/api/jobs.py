@@ -32,6 +32,7 @@ from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
+from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import (
@@ -90,7 +91,7 @@ class Jobs:
             raise error.renamed(_own_path) from error
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
+        return await pools.read(self.services.jobs.job, job_id, caller(request).owner)
 
     async def followed(self, request: HTTPConnection, job_id: str, after: int) -> tuple[Job, int]:
         """Return the job that the caller may follow, and the event after which its log is read on."""
@@ -158,7 +159,7 @@ async def list_jobs(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(jobs.services.jobs.list_jobs, wanted)
+    found = await pools.read(jobs.services.jobs.list_jobs, wanted)
     items = await jobs.bodies(request, found[:limit])
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -206,7 +207,7 @@ async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)
 async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     cancel = Cancel(job_id, caller(request).owner, now_us())
-    await asyncio.to_thread(jobs.services.jobs.cancel, cancel)
+    await pools.write(jobs.services.jobs.cancel, cancel)
     return await get_job(request, jobs, job_id)
 
 
@@ -217,7 +218,7 @@ async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response
     job = await jobs.job(request, job_id)
     if not job.status.is_terminal:
         raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-    again = await asyncio.to_thread(jobs.services.submitter.resubmit, job, request_trace(request))
+    again = await pools.write(jobs.services.submitter.resubmit, job, request_trace(request))
     bodies = await jobs.bodies(request, [again])
     return json_response(bodies[0], 201)
 
@@ -245,7 +246,7 @@ async def follow_job(
     job, seen = await jobs.followed(request, job_id, after)
     if stream:
         return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen)
-    events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
+    events = await pools.read(jobs.services.jobs.events_after, job.id, seen)
     return json_response({"items": [event_body(event) for event in events]})
 
 

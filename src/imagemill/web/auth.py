@@ -1,7 +1,5 @@
 """Authentication of requests. It runs before any route, so that no route can omit it."""
 
-import asyncio
-
 from fastapi import Request
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +15,7 @@ from imagemill.domain.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
+from imagemill.net import pools
 from imagemill.quotas.service import RequestLimiter
 from imagemill.web.http import is_same_site
 from imagemill.web.middleware import client_address
@@ -48,13 +47,15 @@ def audit_change(request: HTTPConnection, change: str) -> None:
     request.scope["imagemill.change"] = change
 
 
-async def optional_caller(request: HTTPConnection, access: Access) -> Caller | None:
+async def optional_caller(
+    request: HTTPConnection, access: Access, pool: pools.BlockingPool = pools.authenticate
+) -> Caller | None:
     """Return the caller of a route that needs no key; None for an unknown one."""
     try:
         credentials = _credentials(request.scope)
         found = access.remembered(credentials)
         address = client_address(request.scope)
-        return found or await asyncio.to_thread(access.caller, credentials, address)
+        return found or await pool(access.caller, credentials, address)
     except (Unauthenticated, Forbidden, InvalidInput, TooManyAttempts):
         return None
 
@@ -97,7 +98,7 @@ class AuthMiddleware:
         credentials = _credentials(scope)
         found = self._access.remembered(credentials)
         if found is None:
-            found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
+            found = await pools.authenticate(self._access.caller, credentials, client_address(scope))
         if found.is_unauthenticated_local:
             _check_open(scope, method, policy.requires_token, credentials)
         if not found.may(needed):
@@ -116,7 +117,7 @@ class AuthMiddleware:
             if message["type"] == "http.response.start" and message["status"] < 400:
                 route = getattr(scope.get("route"), "path", scope["path"])
                 target = scope.get("imagemill.target") or scope["path"]
-                await asyncio.to_thread(
+                await pools.write(
                     self._audit.note,
                     found.account,
                     found.credential,

@@ -13,6 +13,7 @@ from imagemill.domain.errors import Conflict, InvalidInput, NotFound, Unsupporte
 from imagemill.domain.jobs import Draft, JobStatus
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
+from imagemill.net import pools
 from imagemill.products.characters.events import NewJobNotifier
 from imagemill.products.characters.inputs import EMOTION, MOST_LORAS
 from imagemill.products.characters.prompts.scenes import EMOTIONS
@@ -212,9 +213,9 @@ class CharacterSubmitter:
         )
         trace, key = request_trace(request), idempotency_key(request)
         # In a thread, since the glossary reads each sheet, which takes milliseconds.
-        drafts = await asyncio.to_thread(self._drafts, owner, wanted, trace)
+        drafts = await pools.read(self._drafts, owner, wanted, trace)
         accepted = await self._accepted(owner, drafts, key, body)
-        gone = await asyncio.to_thread(self._without_pictures, accepted.duplicates)
+        gone = await pools.read(self._without_pictures, accepted.duplicates)
         again = {draft.id for draft in drafts if draft.unique_key in gone}
         if again:
             # The pictures of some equal requests were deleted by now: these are made anew.

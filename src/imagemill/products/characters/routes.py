@@ -1,6 +1,5 @@
 """``/api/v1/image-generation``: make pictures of characters, read how far they are, choose among them."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from imagemill.domain.jobs import Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.submit import JobRequest
 from imagemill.media.pictures import EXTENSIONS, media_type_of
+from imagemill.net import pools
 from imagemill.products.characters import requests
 from imagemill.products.characters.events import JobFeed, MessageEncoder, NewJobNotifier, UserFeed
 from imagemill.products.characters.requests import NAME, CharacterSubmitter
@@ -76,7 +76,7 @@ class CharacterApi:
         """Return the sheet of the character's active avatar, if the request has none and its job is kept."""
         if body.character is not None:
             return None
-        return await asyncio.to_thread(self._sheet, caller(request).owner, body.character_id)
+        return await pools.read(self._sheet, caller(request).owner, body.character_id)
 
     def _sheet(self, owner: str, character_id: str) -> requests.Sheet:
         active = self.store.images(ImageFilter(owner, character_id, "avatar", is_active=True, limit=1))
@@ -106,13 +106,13 @@ class CharacterApi:
             return None
         view, image = views[0], None
         if view.job.status is JobStatus.SUCCEEDED:
-            images = await asyncio.to_thread(self.store.of_jobs, owner, [job_id])
+            images = await pools.read(self.store.of_jobs, owner, [job_id])
             image = images.get(job_id)
         return status_body(view, image, services.hub.progress(job_id), self.urls(request))
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
         """Raises `NotFound` for a job of another owner or of another API."""
-        job = await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
+        job = await pools.read(self.services.jobs.job, job_id, caller(request).owner)
         if job.dialect != NAME:
             raise NotFound(f"there is no job {job_id[:64]} of a character")
         return job
@@ -248,7 +248,7 @@ async def get_character_health(request: Request, characters: CharactersDep) -> R
     healthy = any(node.healthy and not node.draining for node in nodes)
     found, queue = await optional_caller(request, services.access), None
     if found is not None:
-        counts = await asyncio.to_thread(characters.store.open_counts, found.owner)
+        counts = await pools.read(characters.store.open_counts, found.owner)
         active = counts.pop(JobStatus.RUNNING, 0)
         queue = {"waiting": sum(counts.values()), "active": active}
     body = {
@@ -285,7 +285,7 @@ async def list_character_pictures(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(characters.store.images, wanted)
+    found = await pools.read(characters.store.images, wanted)
     if not found and wanted.before is None:
         raise NotFound(f"there is no such picture of {character_id[:64]}")
     urls = characters.urls(request)
@@ -302,7 +302,7 @@ async def activate_character_picture(
     request: Request, characters: CharactersDep, character_id: CharacterId, image_id: ImageId
 ) -> Response:
     wanted = ImageRef(caller(request).owner, character_id, image_id)
-    image = await asyncio.to_thread(characters.store.activate, wanted)
+    image = await pools.write(characters.store.activate, wanted)
     return json_response(image_body(image, characters.urls(request)))
 
 
@@ -316,7 +316,7 @@ async def delete_character_picture(
     request: Request, characters: CharactersDep, character_id: CharacterId, image_id: ImageId
 ) -> Response:
     wanted = ImageRef(caller(request).owner, character_id, image_id, now_us())
-    await asyncio.to_thread(characters.delete, wanted)
+    await pools.write(characters.delete, wanted)
     return Response(status_code=204)
 
 
@@ -370,11 +370,11 @@ def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
         left_s = max(0, int(exp) - now_us() // SECOND)
         headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
         media_type = media_type_of(file)
-        path = await asyncio.to_thread(blobs.location, key)
+        path = await pools.blob(blobs.location, key)
         if path is not None:
             return FileResponse(path, media_type=media_type, headers=headers)
         try:
-            data = await asyncio.to_thread(blobs.get, key)
+            data = await pools.blob(blobs.get, key)
         except NotFound as error:
             raise HTTPException(404, _GONE) from error
         return Response(data, media_type=media_type, headers=headers)

@@ -1,6 +1,5 @@
 """``/api/v1/models``: order, edit, list and read the models of the library."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.media.pictures import EXTENSIONS, media_type_of
+from imagemill.net import pools
 from imagemill.products.library.grid import PARAMETERS, Cell
 from imagemill.products.library.schemas import (
     SHOWN,
@@ -77,7 +77,7 @@ class LibraryApi:
         """Answer with the one job of an order, or with the job that makes the same already."""
         if whatif:
             return json_response(await estimate(request, self.services.credits, planned.drafts))
-        placed = await asyncio.to_thread(self.service.place, client, planned)
+        placed = await pools.write(self.service.place, client, planned)
         made = [*placed.accepted, *placed.stock.under_way.values()]
         if not made:
             raise NotFound("what this idempotency key ordered is gone; use another key")
@@ -109,7 +109,7 @@ class LibraryApi:
         return json_response({"dryRun": True, **price, **counted(listed), "cells": listed})
 
     async def model(self, request: Request, model_id: str) -> StoredModel:
-        return await asyncio.to_thread(self.models.get, model_id, caller(request).owner)
+        return await pools.read(self.models.get, model_id, caller(request).owner)
 
     def body(self, request: Request, model: StoredModel) -> dict[str, Any]:
         return model_body(model, self.services.response_config.signer, self._base(request))
@@ -173,7 +173,7 @@ async def list_library_models(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(library.models.page, wanted)
+    found = await pools.read(library.models.page, wanted)
     items = [library.body(request, model) for model in found[:limit]]
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -195,9 +195,7 @@ async def make_library_model(
     request: Request, library: LibraryDep, body: ModelRequest, whatif: WhatIf = False
 ) -> Response:
     client = await library.client(request)
-    planned = await asyncio.to_thread(
-        library.service.planned_one, client, body.look, save=body.save, seed=body.seed
-    )
+    planned = await pools.read(library.service.planned_one, client, body.look, save=body.save, seed=body.seed)
     return await library.ordered(request, client, planned, whatif=whatif)
 
 
@@ -219,11 +217,11 @@ async def make_library_batch(request: Request, library: LibraryDep, body: BatchR
     if body.count is None and body.grid is None:
         raise InvalidInput.at("count", 'is required, or a grid; {"grid": {}} is all of it')
     cells = body.cells
-    planned = await asyncio.to_thread(library.service.plan, client, cells, count=body.count, save=body.save)
+    planned = await pools.read(library.service.plan, client, cells, count=body.count, save=body.save)
     if body.dry_run:
         return await library.quoted(request, cells, planned)
-    placed = await asyncio.to_thread(library.service.place, client, planned)
-    batches = await asyncio.to_thread(library.service.batches, client.owner, placed)
+    placed = await pools.write(library.service.place, client, planned)
+    batches = await pools.read(library.service.batches, client.owner, placed)
     listed = [cell_body(cell, placed) for cell in cells]
     is_new = bool(placed.jobs) and not placed.repeated
     answer = {"batch": placed.batch or None, "batches": batches, **counted(listed), "cells": listed}
@@ -234,7 +232,7 @@ async def make_library_batch(request: Request, library: LibraryDep, body: BatchR
 async def get_library_batch(
     request: Request, library: LibraryDep, batch: Annotated[str, Path(description="`batch` of the order.")]
 ) -> Response:
-    outcome = await asyncio.to_thread(library.service.batch, caller(request).owner, batch)
+    outcome = await pools.read(library.service.batch, caller(request).owner, batch)
     return json_response(outcome_body(outcome, batch))
 
 
@@ -248,7 +246,7 @@ async def get_library_model(request: Request, library: LibraryDep, model_id: Mod
 )
 async def list_library_versions(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
     model = await library.model(request, model_id)
-    found = await asyncio.to_thread(library.models.versions, model.template_id, caller(request).owner)
+    found = await pools.read(library.models.versions, model.template_id, caller(request).owner)
     items = [library.body(request, each) for each in found]
     return json_response({"templateId": model.template_id, "items": items})
 
@@ -273,7 +271,7 @@ async def edit_library_model(
     most = library.services.prompt_chars
     if body.prompt is not None and len(body.prompt) > most:
         raise InvalidInput.at("prompt", f"has {len(body.prompt)} characters; at most {most} are read")
-    planned = await asyncio.to_thread(library.service.planned_edit, client, model_id, body.change)
+    planned = await pools.read(library.service.planned_edit, client, model_id, body.change)
     return await library.ordered(request, client, planned, whatif=whatif)
 
 
@@ -316,10 +314,10 @@ async def get_library_file(
         raise HTTPException(403, "this URL is wrong or has expired; ask for the model again for a new one")
     headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
     media_type, blobs = media_type_of(name), services.blobs
-    if (path := await asyncio.to_thread(blobs.location, key)) is not None:
+    if (path := await pools.blob(blobs.location, key)) is not None:
         return FileResponse(path, media_type=media_type, headers=headers)
     try:
-        data = await asyncio.to_thread(blobs.get, key)
+        data = await pools.blob(blobs.get, key)
     except NotFound as error:
         raise HTTPException(404, "the picture was deleted") from error
     return Response(data, media_type=media_type, headers=headers)
