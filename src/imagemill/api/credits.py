@@ -344,8 +344,20 @@ async def estimate(request: Request, credits_: CreditService, drafts: Sequence[D
         "jobs": [{"recipe": draft.recipe, "cost": draft.cost} for draft in drafts],
         "charged": is_charged,
     }
+    if bills := _bills(drafts):
+        body["providerDollars"] = bills
     if not is_charged:
         return body
     balance = await pools.read(credits_.balance, caller(request))
     affordable = balance.is_exempt or needed <= balance.available
     return {**body, "available": credits_of(balance.available), "affordable": affordable}
+
+
+def _bills(drafts: Sequence[Draft]) -> dict[str, float | None]:
+    """Return the sum of each provider's bill; None where the price of a job is not known."""
+    bills: dict[str, float | None] = {}
+    for draft in drafts:
+        for name, dollars in draft.bills.items():
+            so_far = bills.get(name, 0.0)
+            bills[name] = None if so_far is None or dollars is None else round(so_far + dollars, 6)
+    return bills

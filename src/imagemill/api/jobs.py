@@ -212,15 +212,21 @@ async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response
 
 
 @router.post(
-    "/{job_id}/replay", summary="Submit a finished job again", status_code=201, response_model=JobBody
+    "/{job_id}/replay",
+    summary="Submit a finished job again",
+    status_code=201,
+    response_model=JobBody,
+    responses={200: {"model": JobBody, "description": "The same request had made the job before."}},
+    openapi_extra=openapi.IDEMPOTENCY_KEY,
 )
 async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     job = await jobs.job(request, job_id)
     if not job.status.is_terminal:
         raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-    again = await pools.write(jobs.services.submitter.resubmit, job, request_trace(request))
-    bodies = await jobs.bodies(request, [again])
-    return json_response(bodies[0], 201)
+    trace, key = request_trace(request), idempotency_key(request)
+    accepted = await pools.write(jobs.services.submitter.resubmit, job, trace, key)
+    bodies = await jobs.bodies(request, accepted.jobs)
+    return json_response(bodies[0], 200 if accepted.repeated else 201)
 
 
 @router.get(
