@@ -1,5 +1,6 @@
 """``/api/v1/models``: order, edit, list and read the models of the library."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -114,7 +115,12 @@ class LibraryApi:
     def body(self, request: Request, model: StoredModel) -> dict[str, Any]:
         return model_body(model, self.services.response_config.signer, self._base(request))
 
-    def redirect(self, request: Request, key: str) -> Response:
+    def redirect(self, request: Request, key: str, written: str) -> Response:
+        """Redirect to a picture; without a key to the address ``written`` by an application."""
+        if not key:
+            if not written.startswith(("https://", "http://")):
+                raise NotFound("the row of this model has no address of a picture")
+            return RedirectResponse(written, 307, {"Cache-Control": "no-store"})
         query = self.services.response_config.signer.sign(key).query
         return RedirectResponse(
             f"{self._base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
@@ -283,7 +289,8 @@ async def edit_library_model(
     response_description="The signed address of the picture.",
 )
 async def get_library_image(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
-    return library.redirect(request, (await library.model(request, model_id)).image_key)
+    model = await library.model(request, model_id)
+    return library.redirect(request, model.image_key, model.image_url)
 
 
 @router.get(
@@ -294,15 +301,19 @@ async def get_library_image(request: Request, library: LibraryDep, model_id: Mod
     response_description="The signed address of the thumbnail.",
 )
 async def get_library_thumbnail(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
-    return library.redirect(request, (await library.model(request, model_id)).thumbnail_key)
+    model = await library.model(request, model_id)
+    return library.redirect(request, model.thumbnail_key, model.thumbnail_url or model.image_url)
 
 
 files = APIRouter(tags=["files"])
+_PUBLIC_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}(?:-thumbnail)?\.[a-z]+")
+"""A name with 64 random bits. It is served without a signature, as applications read it from the table and
+show it to their visitors: who knows the name was given it."""
 
 
 @files.get(
     "/blobs/library/{template}/{name}",
-    summary="Fetch a picture of the library by a signed URL",
+    summary="Fetch a picture of the library by its URL, signed or as in the table",
     response_class=Response,
     openapi_extra=openapi.answered(200, "The picture.", *EXTENSIONS),
 )
@@ -310,9 +321,14 @@ async def get_library_file(
     services: ServicesDep, template: str, name: str, exp: str = "", sig: str = ""
 ) -> Response:
     key = f"library/{template}/{name}"
-    if not services.response_config.signer.check(key, exp, sig):
-        raise HTTPException(403, "this URL is wrong or has expired; ask for the model again for a new one")
-    headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
+    if not _PUBLIC_NAME.fullmatch(name) or exp or sig:
+        if not services.response_config.signer.check(key, exp, sig):
+            raise HTTPException(
+                403, "this URL is wrong or has expired; ask for the model again for a new one"
+            )
+        headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
+    else:
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     media_type, blobs = media_type_of(name), services.blobs
     if (path := await pools.blob(blobs.location, key)) is not None:
         return FileResponse(path, media_type=media_type, headers=headers)
