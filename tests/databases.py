@@ -18,6 +18,8 @@ from psycopg import sql
 from imagemill.db import migrate
 from imagemill.db import tables as db_tables
 from imagemill.db.engine import normalise
+from imagemill.products.characters import tables as character_tables
+from imagemill.products.library import tables as library_tables
 
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS = (
@@ -81,6 +83,7 @@ def named(server: str, database: str) -> str:
 
 def empty(url: str, *, pooled: bool = False) -> None:
     """Leave no row, no table of a test's own and, except behind a pooler, no connection."""
+    assert {character_tables.metadata, library_tables.metadata} == {db_tables.metadata}
     tables = [table.name for table in reversed(db_tables.metadata.sorted_tables)]
     with psycopg.connect(_plain(url), autocommit=True, prepare_threshold=None) as connection:
         if not pooled:

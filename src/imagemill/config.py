@@ -35,6 +35,7 @@ from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
+from imagemill.db.address import check_schema, driver_address, sqlite_address
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
 from imagemill.products.base import installed_products, registered
@@ -58,6 +59,7 @@ from imagemill.settings import (
     check_broker_url,
     check_database_url,
     check_redis_url,
+    default_data_dir,
 )
 
 ALIASES = {
@@ -275,12 +277,14 @@ class CoreSettings(BaseSettings):
         "comma-separated, such as 127.0.0.1; empty: none.",
     )
     data_dir: Path = Field(
-        default=Path("imagemill-data"), description="Folder for the database, pictures and secrets."
+        default_factory=default_data_dir,
+        description="Folder for the database, pictures and secrets. An installed command uses imagemill in "
+        "the user's state directory, such as ~/.local/state/imagemill, where there is no ./imagemill-data.",
     )
     database_url: Annotated[SecretUrl, AfterValidator(check_database_url)] | None = Field(
         default=None,
         description="Database: postgresql://user:password@host/name or sqlite:///path; none: an SQLite "
-        "file in data_dir.",
+        "file in data_dir. ?schema=imagemill keeps the tables in a schema of their own.",
     )
     database_pooler: bool = Field(
         default=False,
@@ -390,6 +394,7 @@ class CoreSettings(BaseSettings):
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         self.fal_api.check_hosts(self.host, self.public_url)
+        check_schema(self.database_url, is_pooled=self.database_pooler)
         return self
 
     @property
@@ -417,7 +422,7 @@ class CoreSettings(BaseSettings):
     def pubsub_postgres_url(self) -> str | None:
         """PostgreSQL where sessions last, which LISTEN needs; None where there is none."""
         if self.database_direct_url is not None:
-            url = self.database_direct_url.get_secret_value()
+            url = driver_address(self.database_direct_url.get_secret_value())
         else:
             url = "" if self.database_pooler else self.database
         return url if url.startswith("postgres") else None
@@ -425,10 +430,9 @@ class CoreSettings(BaseSettings):
     @property
     def database(self) -> str:
         """The database's address with its password."""
-        given = self.database_url
-        return (
-            given.get_secret_value() if given is not None else f"sqlite:///{self.data_dir / 'imagemill.db'}"
-        )
+        if self.database_url is None:
+            return sqlite_address(self.data_dir / "imagemill.db")
+        return driver_address(self.database_url.get_secret_value())
 
     @classmethod
     def settings_customise_sources(

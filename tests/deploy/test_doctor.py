@@ -25,6 +25,23 @@ class Seen:
     required_revision: str = "0004"
     clock_ahead_s: float = 0.0
     round_trip_s: float = 0.001
+    foreign_tables: tuple[str, ...] = ()
+    is_pooled: bool = False
+
+
+def test_tables_of_another_application_are_an_error_with_the_remedy() -> None:
+    finding = database(Seen(revision=None, foreign_tables=("jobs", "users")))["revision"]
+    assert finding.level is Level.ERROR
+    assert "(jobs, users)" in finding.message
+    assert "?schema=imagemill" in finding.message
+
+
+@pytest.mark.parametrize(("knows_pooler", "levels_"), [(False, ["ok", "warning"]), (True, ["ok"])])
+def test_a_pooler_that_the_settings_do_not_name_is_a_warning(knows_pooler: bool, levels_: list[str]) -> None:
+    found = doctor_checks.check_database(
+        lambda: Seen(is_pooled=True), "postgresql://db", 10.0, knows_pooler=knows_pooler
+    )
+    assert [each.level.value for each in found if each.subject == "database"] == levels_
 
 
 def database(seen: Seen) -> dict[str, Finding]:

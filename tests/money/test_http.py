@@ -90,6 +90,34 @@ def test_a_job_submitted_again_is_paid_again(paid: Server):
         assert again.status_code == 402
 
 
+def test_a_replay_whose_answer_was_lost_is_paid_once(paid: Server):
+    with account(paid, "ann") as ann:
+        post(paid.client, "grants", "g1", owner="ann", amount=10)
+        done = ann.post("/v1/consumer/jobs", params={"wait": "true"}, json=image_job()).json()
+        path = f"/api/v1/jobs/{done['jobs'][0]['jobId']}/replay"
+        first, again = (ann.post(path, headers={"Idempotency-Key": "r1"}) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert again.json()["id"] == first.json()["id"]
+        assert len(ann.get("/api/v1/jobs").json()["items"]) == 2
+        assert ann.post(path, headers={"Idempotency-Key": "r2"}).status_code == 201
+        assert ann.post(path, headers={"Idempotency-Key": "k" * 201}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["grants", "accounts"])
+def test_an_end_user_has_an_account_before_the_first_request(paid: Server, path: str):
+    with account(paid, "ann", is_service=True) as ann:
+        if path == "grants":
+            assert post(paid.client, "grants", "g1", owner="ann:new", amount=4).status_code == 201
+            assert ann.get("/api/v1/credits", headers={"X-Imagemill-User": "new"}).json()["available"] == 4.0
+        else:
+            answer = paid.client.put(
+                "/api/v1/credits/accounts/ann:new", json={"exempt": True}, headers={"Idempotency-Key": "e1"}
+            )
+            assert answer.status_code == 200
+            assert ann.get("/api/v1/credits", headers={"X-Imagemill-User": "new"}).json()["exempt"] is True
+    assert post(paid.client, "grants", "g2", owner="nobody:new", amount=4).status_code == 404
+
+
 def test_an_account_funds_its_end_users_and_nobody_else(paid: Server):
     with account(paid, "ann", is_service=True) as ann, account(paid, "bob") as bob:
         post(paid.client, "grants", "g1", owner="ann", amount=5)

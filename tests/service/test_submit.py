@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.bootstrap.stores import Stores
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.submit import JobRequest, SubmitDefaults, Submitter
@@ -138,7 +138,7 @@ def test_a_replay_asks_for_the_same_again(store: Stores):
         "ann", drafted(store, wish(input={"side": 16}, priority=3, properties={"a": 1}))
     ).jobs
     store.jobs.delete_jobs([])
-    replay = service.resubmit(job)
+    (replay,) = service.resubmit(job).jobs
     assert replay.id != job.id
     assert (replay.input, replay.lane, replay.priority, replay.owner, replay.properties) == (
         job.input, job.lane, 3, "ann", {"a": 1},
@@ -147,11 +147,24 @@ def test_a_replay_asks_for_the_same_again(store: Stores):
     assert replay.trace != job.trace
 
 
+def test_a_replay_with_a_key_is_made_once(store: Stores):
+    service = submitter(store)
+    job, other = service.submit("ann", drafted(store, wish(), wish())).jobs
+    first = service.resubmit(job, key="k")
+    again = service.resubmit(job, key="k")
+    assert (first.repeated, again.repeated) == (False, True)
+    assert again.jobs[0].id == first.jobs[0].id
+    with pytest.raises(Conflict):
+        service.resubmit(other, key="k")
+    with pytest.raises(Conflict):
+        service.submit("ann", drafted(store, wish()), key="k", digest="d")
+
+
 def test_a_replay_of_a_job_with_dependencies_runs_at_once(store: Stores):
     service = submitter(store)
     first, second = service.submit("ann", drafted(store, wish(name="a"), wish(after=("a",)))).jobs
     for _ in range(2):
         mill(store).run()
     assert store.jobs.job(second.id).status is JobStatus.SUCCEEDED
-    assert service.resubmit(store.jobs.job(second.id)).status is JobStatus.QUEUED
+    assert service.resubmit(store.jobs.job(second.id)).jobs[0].status is JobStatus.QUEUED
     assert first.status is JobStatus.QUEUED

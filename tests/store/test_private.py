@@ -90,7 +90,7 @@ class Private(RuleBasedStateMachine):
     def replay(self) -> None:
         if self.running:
             job = self.running[0].job
-            again = self.shop.submitter.resubmit(job)
+            (again,) = self.shop.submitter.resubmit(job).jobs
             if job.id in self.private:
                 self.private.add(again.id)
 

@@ -46,6 +46,7 @@ from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Caller, Scope, check_account
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Forbidden, InvalidInput
+from imagemill.net import pools
 from imagemill.web.auth import audit_target, caller
 from imagemill.web.http import cursor, json_response
 from imagemill.web.middleware import client_address
@@ -68,14 +69,14 @@ class Accounts:
         scopes = scopes_of("scopes", body.scopes) if body.scopes is not None else None
         life_s = body.expires_in_days * 86_400 if body.expires_in_days is not None else None
         key_request = KeyRequest(body.name, scopes, body.is_service, life_s)
-        made = await asyncio.to_thread(self.keys.make, key_request, owner, caller(request))
+        made = await pools.write(self.keys.make, key_request, owner, caller(request))
         audit_target(request, f"{owner}/{made.key.id}")
         return json_response({**key_body(made.key), "key": made.text}, 201)
 
     async def log_in(self, email: str, password: str, address: str, status: int) -> Response:
-        checking, user = await asyncio.to_thread(self.users.begin_login, email, password, address)
+        checking, user = await pools.write(self.users.begin_login, email, password, address)
         fits = await asyncio.wrap_future(checking)
-        session = await asyncio.to_thread(self.users.log_in, user, fits, address)
+        session = await pools.write(self.users.log_in, user, fits, address)
         return json_response(session_body(session), status)
 
 
@@ -91,9 +92,9 @@ router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=ApiRoute)
 )
 async def sign_up(request: Request, accounts: AccountsDep, body: SignUpBody) -> Response:
     users, address = accounts.users, client_address(request.scope)
-    email = await asyncio.to_thread(users.check_sign_up, body.email, body.password, address)
+    email = await pools.write(users.check_sign_up, body.email, body.password, address)
     hash_ = await asyncio.wrap_future(users.passwords.hash(body.password))
-    await asyncio.to_thread(users.add, email, hash_)
+    await pools.write(users.add, email, hash_)
     return await accounts.log_in(email, body.password, address, 201)
 
 
@@ -104,12 +105,12 @@ async def log_in(request: Request, accounts: AccountsDep, body: LoginBody) -> Re
 
 @router.post("/auth/refresh", summary="Get new tokens for the refresh token", response_model=SessionBody)
 async def refresh_session(accounts: AccountsDep, body: RefreshBody) -> Response:
-    return json_response(session_body(await asyncio.to_thread(accounts.users.refresh, body.refresh_token)))
+    return json_response(session_body(await pools.write(accounts.users.refresh, body.refresh_token)))
 
 
 @router.post("/auth/logout", summary="End the session", status_code=204)
 async def log_out(request: Request, accounts: AccountsDep) -> Response:
-    await asyncio.to_thread(accounts.users.log_out, caller(request))
+    await pools.write(accounts.users.log_out, caller(request))
     return Response(status_code=204)
 
 
@@ -120,7 +121,7 @@ async def log_out(request: Request, accounts: AccountsDep) -> Response:
     response_model=TicketInfo,
 )
 async def issue_ticket(request: Request, accounts: AccountsDep) -> Response:
-    made = await asyncio.to_thread(accounts.tickets.issue, caller(request))
+    made = await pools.write(accounts.tickets.issue, caller(request))
     return json_response({"ticket": made.text, "expiresAt": moment(made.expires_at)}, 201)
 
 
@@ -131,16 +132,16 @@ async def issue_ticket(request: Request, accounts: AccountsDep) -> Response:
     response_model=MailSent,
 )
 async def forgot_password(request: Request, accounts: AccountsDep, body: ForgotBody) -> Response:
-    await asyncio.to_thread(accounts.users.forgot, body.email, client_address(request.scope))
+    await pools.write(accounts.users.forgot, body.email, client_address(request.scope))
     return json_response({"message": "If there is such a user, a mail is on its way."}, 202)
 
 
 @router.post("/auth/reset-password", summary="Set a new password with the mail's token", status_code=204)
 async def reset_password(request: Request, accounts: AccountsDep, body: ResetBody) -> Response:
     users, address = accounts.users, client_address(request.scope)
-    await asyncio.to_thread(users.check_reset, body.token, body.password, address)
+    await pools.write(users.check_reset, body.token, body.password, address)
     hash_ = await asyncio.wrap_future(users.passwords.hash(body.password))
-    await asyncio.to_thread(users.reset, body.token, hash_)
+    await pools.write(users.reset, body.token, hash_)
     return Response(status_code=204)
 
 
@@ -149,13 +150,11 @@ async def reset_password(request: Request, accounts: AccountsDep, body: ResetBod
 )
 async def change_password(request: Request, accounts: AccountsDep, body: ChangeBody) -> Response:
     users, found = accounts.users, caller(request)
-    checking, user = await asyncio.to_thread(
-        users.check_change, found, body.current_password, body.new_password
-    )
+    checking, user = await pools.write(users.check_change, found, body.current_password, body.new_password)
     if not await asyncio.wrap_future(checking):
         raise InvalidInput.at("currentPassword", "is wrong")
     hash_ = await asyncio.wrap_future(users.passwords.hash(body.new_password))
-    await asyncio.to_thread(users.change_password, found, user, hash_)
+    await pools.write(users.change_password, found, user, hash_)
     return Response(status_code=204)
 
 
@@ -166,7 +165,7 @@ async def get_me(request: Request) -> Response:
 
 @router.get("/keys", summary="List your own keys", response_model=KeyList)
 async def list_keys(request: Request, accounts: AccountsDep) -> Response:
-    found = await asyncio.to_thread(accounts.keys.of, _own(request).owner)
+    found = await pools.read(accounts.keys.of, _own(request).owner)
     return json_response({"items": [key_body(key) for key in found]})
 
 
@@ -179,7 +178,7 @@ async def create_key(request: Request, accounts: AccountsDep, body: KeyBody) -> 
 
 @router.delete("/keys/{key}", summary="Revoke a key of yours", status_code=204)
 async def revoke_key(request: Request, accounts: AccountsDep, key: KeyId) -> Response:
-    await asyncio.to_thread(accounts.keys.revoke, key, _own(request).owner)
+    await pools.write(accounts.keys.revoke, key, _own(request).owner)
     return Response(status_code=204)
 
 
@@ -190,20 +189,20 @@ async def list_owners(
     cursor: Cursor = None,
     parent: Annotated[str | None, Query(description="List the end users of this account.")] = None,
 ) -> Response:
-    found = await asyncio.to_thread(accounts.owners.page, parent, cursor or "", limit + 1)
+    found = await pools.read(accounts.owners.page, parent, cursor or "", limit + 1)
     return _page([owner_body(owner) for owner in found], limit, "id")
 
 
 @router.post("/owners", summary="Create an account", status_code=201, response_model=OwnerInfo)
 async def add_owner(request: Request, accounts: AccountsDep, body: OwnerBody) -> Response:
-    made = await asyncio.to_thread(accounts.owners.add, body.id, body.role, body.name)
+    made = await pools.write(accounts.owners.add, body.id, body.role, body.name)
     audit_target(request, made.id)
     return json_response(owner_body(made), 201)
 
 
 @router.get("/owners/{owner}", summary="Read an account or end user", response_model=OwnerInfo)
 async def get_owner(accounts: AccountsDep, owner: OwnerId) -> Response:
-    return json_response(owner_body(await asyncio.to_thread(accounts.owners.get, owner)))
+    return json_response(owner_body(await pools.read(accounts.owners.get, owner)))
 
 
 @router.patch("/owners/{owner}", summary="Change or disable an account", response_model=OwnerInfo)
@@ -211,14 +210,14 @@ async def change_owner(
     request: Request, accounts: AccountsDep, owner: OwnerId, body: OwnerChange
 ) -> Response:
     change = ChangeOwner(owner, now_us(), body.role, body.name, body.weight, body.disabled)
-    changed = await asyncio.to_thread(accounts.owners.change, change, caller(request))
+    changed = await pools.write(accounts.owners.change, change, caller(request))
     return json_response(owner_body(changed))
 
 
 @router.get("/owners/{owner}/keys", summary="List the keys of an account", response_model=KeyList)
 async def list_owner_keys(accounts: AccountsDep, owner: OwnerId) -> Response:
-    await asyncio.to_thread(accounts.owners.get, owner)
-    found = await asyncio.to_thread(accounts.keys.of, owner)
+    await pools.read(accounts.owners.get, owner)
+    found = await pools.read(accounts.keys.of, owner)
     return json_response({"items": [key_body(key) for key in found]})
 
 
@@ -236,13 +235,13 @@ async def create_owner_key(
 
 @router.delete("/owners/{owner}/keys/{key}", summary="Revoke a key of an account", status_code=204)
 async def revoke_owner_key(accounts: AccountsDep, owner: OwnerId, key: KeyId) -> Response:
-    await asyncio.to_thread(accounts.keys.revoke, key, owner)
+    await pools.write(accounts.keys.revoke, key, owner)
     return Response(status_code=204)
 
 
 @router.get("/users", summary="List who can log in", response_model=UserPage)
 async def list_users(accounts: AccountsDep, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    found = await asyncio.to_thread(accounts.users.page, cursor or "", limit + 1)
+    found = await pools.read(accounts.users.page, cursor or "", limit + 1)
     return _page([user_body(user, owner) for user, owner in found], limit, "owner")
 
 
@@ -253,7 +252,7 @@ async def add_user(request: Request, accounts: AccountsDep, body: UserBody) -> R
     name = check_account("owner", body.owner) if body.owner is not None else None
     users = accounts.users
     hash_ = await asyncio.wrap_future(users.passwords.hash(body.password))
-    made = await asyncio.to_thread(users.add, email, hash_, body.role, name)
+    made = await pools.write(users.add, email, hash_, body.role, name)
     audit_target(request, made.id)
     return json_response({**owner_body(made), "email": email}, 201)
 
@@ -262,7 +261,7 @@ async def add_user(request: Request, accounts: AccountsDep, body: UserBody) -> R
 async def set_password(accounts: AccountsDep, owner: OwnerId, body: PasswordBody) -> Response:
     check_password("password", body.password, "")
     hash_ = await asyncio.wrap_future(accounts.users.passwords.hash(body.password))
-    await asyncio.to_thread(accounts.users.set_password, owner, hash_)
+    await pools.write(accounts.users.set_password, owner, hash_)
     return Response(status_code=204)
 
 
@@ -274,7 +273,7 @@ async def list_audit(
     actor: Annotated[str | None, Query(description="Only changes by this account.")] = None,
 ) -> Response:
     before = cursor(cursor_, "cursor", "next")
-    found = await asyncio.to_thread(accounts.audit.page, before, limit + 1, actor)
+    found = await pools.read(accounts.audit.page, before, limit + 1, actor)
     return _page([entry_body(entry) for entry in found], limit, "id")
 
 

@@ -1,6 +1,5 @@
 """The HTTP application: the same object in tests and in production."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -17,6 +16,7 @@ from imagemill.api import health
 from imagemill.api.base import ApiModule, Services
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
+from imagemill.net import pools
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
@@ -177,7 +177,7 @@ class _Documents:
             self._made[name] = self._make(name)
         made = self._made[name]
         caller = await optional_caller(request, self._services.access)
-        further = await asyncio.to_thread(self._further, name, caller)
+        further = await pools.read(self._further, name, caller)
         body = {**made, "paths": {**made["paths"], **openapi.complete(further, self._policies)}}
         return Response(to_json(body), media_type="application/json")
 

@@ -25,6 +25,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.pools import HealthProbe
 from imagemill.nodes.registry import NodeRegistry
 from imagemill.quotas.service import RequestLimiter
 from imagemill.quotas.store import QuotaStore
@@ -81,6 +82,8 @@ class Services:
     response_config: ResponseConfig
     tickets: SocketTickets
     processes: ProcessStore
+    probes: Mapping[str, HealthProbe]
+    """Checks of the parts that the server cannot work without, by the part's name."""
     secret: Callable[[str], bytes]
     """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
 

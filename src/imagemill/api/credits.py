@@ -1,6 +1,5 @@
 """``/api/v1/prices`` and ``/api/v1/credits``: what jobs cost, balances, statements and transfers."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from imagemill.domain.credits import CREDIT, MAX_AMOUNT, amount_of, credits_of
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import RenderSize
 from imagemill.domain.jobs import Draft
+from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
 from imagemill.web.http import Real, idempotency_key, json_response
@@ -206,7 +206,7 @@ async def get_prices(
 
 @router.get("/credits", summary="Read a balance", response_model=BalanceInfo)
 async def get_balance(request: Request, services: ServicesDep, owner: OfOwner = None) -> Response:
-    found = await asyncio.to_thread(services.credits.balance, caller(request), owner)
+    found = await pools.read(services.credits.balance, caller(request), owner)
     return json_response(balance_body(found, is_charged=services.credits.prices.is_charged))
 
 
@@ -236,8 +236,8 @@ async def get_statement(
         limit + 1,
     )
     if format_ == "csv":
-        return _file(await asyncio.to_thread(services.credits.csv, caller(request), page))
-    found = await asyncio.to_thread(services.credits.statement, caller(request), page)
+        return _file(await pools.read(services.credits.csv, caller(request), page))
+    found = await pools.read(services.credits.statement, caller(request), page)
     more = found[limit - 1].number if len(found) > limit else None
     return json_response({"items": [entry_body(entry) for entry in found[:limit]], "next": more})
 
@@ -284,7 +284,7 @@ async def exempt_owner(
 
 
 async def _posted(post: Callable[..., tuple[LedgerEntry, ...]], *args: Any, status: int = 201) -> Response:
-    entries = await asyncio.to_thread(post, *args)
+    entries = await pools.write(post, *args)
     return json_response({"entries": [entry_body(entry) for entry in entries]}, status)
 
 
@@ -344,8 +344,20 @@ async def estimate(request: Request, credits_: CreditService, drafts: Sequence[D
         "jobs": [{"recipe": draft.recipe, "cost": draft.cost} for draft in drafts],
         "charged": is_charged,
     }
+    if bills := _bills(drafts):
+        body["providerDollars"] = bills
     if not is_charged:
         return body
-    balance = await asyncio.to_thread(credits_.balance, caller(request))
+    balance = await pools.read(credits_.balance, caller(request))
     affordable = balance.is_exempt or needed <= balance.available
     return {**body, "available": credits_of(balance.available), "affordable": affordable}
+
+
+def _bills(drafts: Sequence[Draft]) -> dict[str, float | None]:
+    """Return the sum of each provider's bill; None where the price of a job is not known."""
+    bills: dict[str, float | None] = {}
+    for draft in drafts:
+        for name, dollars in draft.bills.items():
+            so_far = bills.get(name, 0.0)
+            bills[name] = None if so_far is None or dollars is None else round(so_far + dollars, 6)
+    return bills

@@ -11,6 +11,7 @@ from imagemill.api.base import Services
 from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import StorageError
+from imagemill.net import pools
 from imagemill.web.auth import optional_caller
 from imagemill.web.http import json_response
 from imagemill.web.routing import ContractRoute, ResponseModel
@@ -61,6 +62,9 @@ class Live(ResponseModel):
     ok: Literal[True]
 
 
+_CALLER_S = 2.0
+"""Seconds in which the database must know the caller of a health check; else they count as unknown."""
+
 router = APIRouter(tags=["health"], route_class=ContractRoute)
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": Health, "description": "A part of the server does not work."}
@@ -74,9 +78,16 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
     responses=_NOT_READY,
 )
 async def get_health(request: Request, services: ServicesDep) -> Response:
-    found = await optional_caller(request, services.access)
-    sees_all = found is not None and found.may(Scope.NODES_READ)
-    return await asyncio.to_thread(_report, services, sees_all)
+    return await _report(services, await _sees_all(request, services))
+
+
+async def _sees_all(request: Request, services: Services) -> bool:
+    """Whether the caller may read nodes; False while the database does not tell."""
+    try:
+        found = await asyncio.wait_for(optional_caller(request, services.access, pools.probe), _CALLER_S)
+    except (TimeoutError, StorageError):
+        return False
+    return found is not None and found.may(Scope.NODES_READ)
 
 
 @router.get("/health/live", summary="Check that the process answers", response_model=Live)
@@ -91,26 +102,33 @@ async def get_readiness(request: Request, services: ServicesDep) -> Response:
     return await get_health(request, services)
 
 
-def _report(services: Services, sees_all: bool) -> Response:
+async def _report(services: Services, sees_all: bool) -> Response:
     """Return what works. Names of machines and numbers of jobs are for callers with ``nodes:read``."""
     body: dict[str, Any] = {"ok": True, "status": "ok", "problems": [], "simulated": False}
-    for name, check in (("database", services.database.ping), ("blobs", services.blobs.ping)):
-        try:
-            check()
-            body[name] = "ok"
-        except StorageError as error:
-            body |= {"ok": False, "status": "failing", name: str(error) if sees_all else "failing"}
+    problems = await asyncio.gather(*(_problem(probe) for probe in services.probes.values()))
+    for name, problem in zip(services.probes, problems, strict=True):
+        body[name] = "ok"
+        if problem:
+            body |= {"ok": False, "status": "failing", name: problem if sees_all else "failing"}
     if body["database"] == "ok":
-        found = services.capacity.report()
+        found = await pools.probe(services.capacity.report)
         body["problems"] = [each.text if sees_all else each.public for each in found.problems]
         body["simulated"] = found.simulated
         if body["ok"]:
             body["status"] = found.status
     if sees_all:
         if body["database"] == "ok":
-            body["queue"] = services.jobs.depths()
+            body["queue"] = await pools.probe(services.jobs.depths)
         body["nodes"] = _nodes(services)
     return json_response(body, 200 if body["ok"] else 503)
+
+
+async def _problem(probe: pools.HealthProbe) -> str:
+    try:
+        await probe()
+    except StorageError as error:
+        return str(error)
+    return ""
 
 
 def _nodes(services: Services) -> list[dict[str, Any]]:
@@ -145,7 +163,7 @@ def metrics_router(registry: CollectorRegistry) -> APIRouter:
     )
     async def get_metrics() -> Response:
         # In a thread, as it may read from the database.
-        text = await asyncio.to_thread(generate_latest, registry)
+        text = await pools.measure(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -33,6 +33,7 @@ from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
+from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import (
@@ -91,7 +92,7 @@ class Jobs:
             raise error.renamed(_own_path) from error
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
-        return await asyncio.to_thread(self.services.jobs.job, job_id, _owner(request))
+        return await pools.read(self.services.jobs.job, job_id, _owner(request))
 
     async def followed(self, request: HTTPConnection, job_id: str, after: int) -> tuple[Job, int]:
         """Return the job that the caller may follow, and the event after which its log is read on."""
@@ -168,7 +169,7 @@ async def list_jobs(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(jobs.services.jobs.list_jobs, wanted)
+    found = await pools.read(jobs.services.jobs.list_jobs, wanted)
     items = await jobs.bodies(request, found[:limit])
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -217,20 +218,26 @@ async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
 async def cancel_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     job = await jobs.job(request, job_id)
     reason = {} if job.owner == caller(request).account else {"reason": "canceled by an administrator"}
-    await asyncio.to_thread(jobs.services.jobs.cancel, Cancel(job_id, job.owner, now_us(), **reason))
+    await pools.write(jobs.services.jobs.cancel, Cancel(job_id, job.owner, now_us(), **reason))
     return await get_job(request, jobs, job_id)
 
 
 @router.post(
-    "/{job_id}/replay", summary="Submit a finished job again", status_code=201, response_model=JobBody
+    "/{job_id}/replay",
+    summary="Submit a finished job again",
+    status_code=201,
+    response_model=JobBody,
+    responses={200: {"model": JobBody, "description": "The same request had made the job before."}},
+    openapi_extra=openapi.IDEMPOTENCY_KEY,
 )
 async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     job = await jobs.job(request, job_id)
     if not job.status.is_terminal:
         raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
-    again = await asyncio.to_thread(jobs.services.submitter.resubmit, job, request_trace(request))
-    bodies = await jobs.bodies(request, [again])
-    return json_response(bodies[0], 201)
+    trace, key = request_trace(request), idempotency_key(request)
+    accepted = await pools.write(jobs.services.submitter.resubmit, job, trace, key)
+    bodies = await jobs.bodies(request, accepted.jobs)
+    return json_response(bodies[0], 200 if accepted.repeated else 201)
 
 
 @router.get(
@@ -256,7 +263,7 @@ async def follow_job(
     job, seen = await jobs.followed(request, job_id, after)
     if stream:
         return EventStream(jobs.services.jobs, jobs.services.hub, job.id, seen, _owner(request) or job.owner)
-    events = await asyncio.to_thread(jobs.services.jobs.events_after, job.id, seen)
+    events = await pools.read(jobs.services.jobs.events_after, job.id, seen)
     return json_response({"items": [event_body(event) for event in events]})
 
 

@@ -226,6 +226,11 @@ class Estimate(ResponseModel):
     charged: bool = Field(description="Jobs are paid for on this server.")
     available: float | None = Field(None, description="The credits there are, where jobs are charged.")
     affordable: bool | None = Field(None, description="Whether the credits suffice, where jobs are charged.")
+    provider_dollars: dict[str, float | None] = Field(
+        default={},
+        description="Dollars that a paid provider, such as fal, bills this server if it makes them all; null "
+        "where its price is not known.",
+    )
 
 
 def job_body(

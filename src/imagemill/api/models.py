@@ -1,6 +1,5 @@
 """The model registry over HTTP: ``/v2/resources``. Reading one by AIR is Civitai's, the rest is ours."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated, Any, cast
 
@@ -22,6 +21,7 @@ from imagemill.domain.air import Air as AirName
 from imagemill.domain.air import InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
+from imagemill.net import pools
 from imagemill.web.http import Real, Whole, json_response, one_of
 from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.routing import ContractRoute, RequestModel, ResponseModel, immutable
@@ -241,7 +241,7 @@ async def list_resources(
 ) -> Response:
     if len(q) > 200 or "\0" in q:
         raise InvalidInput.at("q", "must be at most 200 characters of text")
-    total, found = await asyncio.to_thread(services.registry.page, q, page, limit)
+    total, found = await pools.read(services.registry.page, q, page, limit)
     items = [resource_info(resource) for resource in found]
     return json_response({"page": page, "limit": limit, "total": total, "items": items})
 
@@ -254,7 +254,7 @@ async def list_resources(
     responses={200: {"model": ResourceInfo, "description": "It was registered with these fields before."}},
 )
 async def add_resource(services: ServicesDep, body: ResourceBody) -> Response:
-    resource, is_new = await asyncio.to_thread(services.registry.register, _resource(body))
+    resource, is_new = await pools.write(services.registry.register, _resource(body))
     return json_response(resource_info(resource), 201 if is_new else 200)
 
 
@@ -268,7 +268,7 @@ async def replace_resource(services: ServicesDep, air: Air, body: ResourceBody) 
     resource, there = _resource(body), await _find(services, air)
     if resource.air.key != there.air.key:
         raise InvalidInput.at("air", f"is {resource.air}, but the path names {there.air}; they must be equal")
-    return json_response(resource_info(await asyncio.to_thread(services.registry.replace, resource)))
+    return json_response(resource_info(await pools.write(services.registry.replace, resource)))
 
 
 @router.patch("/{air:path}", summary="Change fields of a model", response_model=ResourceInfo)
@@ -279,13 +279,13 @@ async def change_resource(services: ServicesDep, air: Air, body: ResourceChange)
     # null puts a field back to its default.
     kept = {name: value for name, value in {**there.body, **fields}.items() if value is not None}
     changed = Resource(there.air, kept, there.created_at)
-    return json_response(resource_info(await asyncio.to_thread(services.registry.replace, changed)))
+    return json_response(resource_info(await pools.write(services.registry.replace, changed)))
 
 
 @router.delete("/{air:path}", summary="Remove a model", status_code=204)
 async def remove_resource(services: ServicesDep, air: Air) -> Response:
     there = await _find(services, air)
-    await asyncio.to_thread(services.registry.remove, str(there.air))
+    await pools.write(services.registry.remove, str(there.air))
     return Response(status_code=204)
 
 
@@ -295,7 +295,7 @@ async def _find(services: Services, air: str) -> Resource:
             parse(air)
         except InvalidAir as error:
             raise InvalidInput.at("air", str(error)) from error
-    return await asyncio.to_thread(services.registry.get, air)
+    return await pools.read(services.registry.get, air)
 
 
 def _check_type(air: AirName, given: str | None) -> None:

@@ -1,6 +1,5 @@
 """``/api/v1/nodes``: the ComfyUI nodes of an installation, for its operators."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from imagemill.api.jobs_schemas import Label, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
+from imagemill.net import pools
 from imagemill.nodes.registry import MAX_SLOTS, NodeView
 from imagemill.web.http import Whole, json_response
 from imagemill.web.policies import PathPolicy
@@ -166,47 +166,47 @@ NodeName = Annotated[str, Path(description="`name` of the node.")]
 
 @router.get("", summary="List the nodes and their state", response_model=NodeList)
 async def list_nodes(services: ServicesDep) -> Response:
-    views = await asyncio.to_thread(services.nodes.views)
+    views = await pools.read(services.nodes.views)
     return json_response({"items": [node_body(view) for view in views]})
 
 
 @router.post("", summary="Add a node", status_code=201, response_model=NodeInfo)
 async def add_node(services: ServicesDep, body: NodeBody) -> Response:
     config = NodeConfig(name=body.name, **_changes(body, {}))
-    return json_response(node_body(await asyncio.to_thread(services.nodes.add, config)), 201)
+    return json_response(node_body(await pools.write(services.nodes.add, config)), 201)
 
 
 @router.get("/{name}", summary="Read a node", response_model=NodeInfo)
 async def get_node(services: ServicesDep, name: NodeName) -> Response:
-    return json_response(node_body(await asyncio.to_thread(services.nodes.get, name)))
+    return json_response(node_body(await pools.read(services.nodes.get, name)))
 
 
 @router.patch("/{name}", summary="Change a node", response_model=NodeInfo)
 async def change_node(services: ServicesDep, name: NodeName, body: NodeChange) -> Response:
-    view = await asyncio.to_thread(services.nodes.get, name)
+    view = await pools.read(services.nodes.get, name)
     changes = _changes(body, view.config.headers)
-    return json_response(node_body(await asyncio.to_thread(services.nodes.update, name, changes)))
+    return json_response(node_body(await pools.write(services.nodes.update, name, changes)))
 
 
 @router.delete("/{name}", summary="Remove a node", status_code=204)
 async def remove_node(services: ServicesDep, name: NodeName) -> Response:
-    await asyncio.to_thread(services.nodes.remove, name)
+    await pools.write(services.nodes.remove, name)
     return Response(status_code=204)
 
 
 @router.post("/{name}/drain", summary="Give a node no more jobs", response_model=NodeInfo)
 async def drain_node(services: ServicesDep, name: NodeName) -> Response:
-    return json_response(node_body(await asyncio.to_thread(services.nodes.drain, name)))
+    return json_response(node_body(await pools.write(services.nodes.drain, name)))
 
 
 @router.delete("/{name}/drain", summary="Give a node jobs again", response_model=NodeInfo)
 async def undrain_node(services: ServicesDep, name: NodeName) -> Response:
-    return json_response(node_body(await asyncio.to_thread(services.nodes.drain, name, False)))
+    return json_response(node_body(await pools.write(services.nodes.drain, name, False)))
 
 
 @router.post("/{name}/doctor", summary="Examine a node, which takes seconds", response_model=NodeExamination)
 async def examine_node(services: ServicesDep, name: NodeName) -> Response:
-    findings = await asyncio.to_thread(services.nodes.examine, name)
+    findings = await pools.call(services.nodes.examine, name)
     return json_response(
         {
             "name": name,

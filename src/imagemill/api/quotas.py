@@ -1,6 +1,5 @@
 """``/api/v1/limits``: the limits of an owner and, for administrators, those that differ from the settings."""
 
-import asyncio
 import math
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.quotas import KINDS, NONE, Limits, QuotaPolicy
+from imagemill.net import pools
 from imagemill.quotas.store import OwnerLimits, is_kind
 from imagemill.web.auth import audit_change, caller
 from imagemill.web.http import Real, json_response
@@ -69,12 +69,12 @@ OwnerName = Annotated[str, Path(description="Account, or account:user.", example
 
 @router.get("", summary="Read your own limits and what is used", response_model=OwnerLimitsInfo)
 async def get_own_limits(request: Request, services: ServicesDep) -> Response:
-    return json_response(await asyncio.to_thread(_body, services, caller(request).owner))
+    return json_response(await pools.read(_body, services, caller(request).owner))
 
 
 @router.get("/{owner}", summary="Read the limits of an owner", response_model=OwnerLimitsInfo)
 async def get_limits(services: ServicesDep, owner: OwnerName) -> Response:
-    return json_response(await asyncio.to_thread(_body, services, owner))
+    return json_response(await pools.read(_body, services, owner))
 
 
 @router.put("/{owner}", summary="Set limits for an owner", response_model=OwnerLimitsInfo)
@@ -86,11 +86,11 @@ async def set_limits(request: Request, services: ServicesDep, owner: OwnerName, 
                 f"should be one of {', '.join(KINDS)}, cooldown:RECIPE, daily:RECIPE",
             )
     amounts = {kind: NONE if amount is None else amount for kind, amount in body.limits.items()}
-    await asyncio.to_thread(services.quotas.put, OwnerLimits(owner, amounts))
+    await pools.write(services.quotas.put, OwnerLimits(owner, amounts))
     audit_change(request, " ".join(_said(kind, amount) for kind, amount in body.limits.items()) or "none")
     if services.throttle is not None:
         services.throttle.forget()
-    return json_response(await asyncio.to_thread(_body, services, owner))
+    return json_response(await pools.read(_body, services, owner))
 
 
 def _body(services: Services, owner: str) -> dict[str, Any]:

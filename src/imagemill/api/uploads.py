@@ -1,6 +1,5 @@
 """``/api/v1/uploads``: bring a picture once, name it in any number of jobs."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.jobs.inputs import StoredInput
 from imagemill.media.pictures import EXTENSIONS, media_type_of
+from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.blobs import PictureFile, picture_bytes
 from imagemill.web.http import base_url, json_response
@@ -154,9 +154,7 @@ files = APIRouter(tags=["files"])
 async def upload_picture(request: Request, services: ServicesDep) -> Response:
     form = request.headers.get("content-type", "").lower().startswith("multipart/")
     async with _form_file(request) if form else _body_file(request) as file:
-        kept = await asyncio.to_thread(
-            _keep, services, caller(request).owner, "file" if form else "body", file
-        )
+        kept = await pools.decode(_keep, services, caller(request).owner, "file" if form else "body", file)
     signed = services.response_config.signer.sign(kept.key)
     base = base_url(request, services.response_config.public_url)
     return json_response(
@@ -200,10 +198,10 @@ async def get_uploaded_picture(
     left_s = max(0, int(exp) - now_us() // SECOND)
     headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
     media_type, blobs = media_type_of(name), services.blobs
-    if (path := await asyncio.to_thread(blobs.location, key)) is not None:
+    if (path := await pools.blob(blobs.location, key)) is not None:
         return PictureFile(str(path), media_type=media_type, headers=headers)
     try:
-        data = await asyncio.to_thread(blobs.get, key)
+        data = await pools.blob(blobs.get, key)
     except NotFound as error:
         raise HTTPException(404, "the picture was deleted after its retention") from error
     return picture_bytes(request, data, headers, media_type)

@@ -1,6 +1,5 @@
 """``/api/v1/webhooks``: endpoints, their secrets, and the deliveries of their messages."""
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
+from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
 from imagemill.web.policies import CHANGING, READING, PathPolicy
@@ -225,20 +225,20 @@ _MESSAGE = re.compile(r"msg_[0-9a-f-]{36}")
 
 @router.get("", summary="List your endpoints", response_model=EndpointList)
 async def list_webhooks(request: Request, services: ServicesDep) -> Response:
-    endpoints = await asyncio.to_thread(services.webhooks.list, caller(request).owner)
+    endpoints = await pools.read(services.webhooks.list, caller(request).owner)
     return json_response({"items": [endpoint_body(endpoint) for endpoint in endpoints]})
 
 
 @router.post("", summary="Add an endpoint", status_code=201, response_model=EndpointSecret)
 async def add_webhook(request: Request, services: ServicesDep, body: EndpointBody) -> Response:
     owner = caller(request).owner
-    added = await asyncio.to_thread(services.webhooks.add, owner, body.url, body.description, body.events)
+    added = await pools.write(services.webhooks.add, owner, body.url, body.description, body.events)
     return json_response(endpoint_body(added, secret=True), 201)
 
 
 @router.get("/{webhook_id}", summary="Read an endpoint", response_model=EndpointInfo)
 async def get_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    endpoint = await asyncio.to_thread(services.webhooks.get, caller(request).owner, webhook_id)
+    endpoint = await pools.read(services.webhooks.get, caller(request).owner, webhook_id)
     return json_response(endpoint_body(endpoint))
 
 
@@ -249,19 +249,19 @@ async def change_webhook(
     values: dict[str, Any] = {"url": body.url, "description": body.description, "types": body.events}
     given = {"types" if name == "events" else name for name in body.model_fields_set}
     changes = {name: value for name, value in values.items() if name in given}
-    changed = await asyncio.to_thread(services.webhooks.update, caller(request).owner, webhook_id, changes)
+    changed = await pools.write(services.webhooks.update, caller(request).owner, webhook_id, changes)
     return json_response(endpoint_body(changed))
 
 
 @router.delete("/{webhook_id}", summary="Delete an endpoint and its messages", status_code=204)
 async def remove_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    await asyncio.to_thread(services.webhooks.remove, caller(request).owner, webhook_id)
+    await pools.write(services.webhooks.remove, caller(request).owner, webhook_id)
     return Response(status_code=204)
 
 
 @router.post("/{webhook_id}/rotate", summary="Draw a new secret", response_model=EndpointSecret)
 async def rotate_webhook_secret(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    endpoint = await asyncio.to_thread(services.webhooks.rotate, caller(request).owner, webhook_id)
+    endpoint = await pools.write(services.webhooks.rotate, caller(request).owner, webhook_id)
     return json_response(endpoint_body(endpoint, secret=True))
 
 
@@ -269,19 +269,19 @@ async def rotate_webhook_secret(request: Request, services: ServicesDep, webhook
     "/{webhook_id}/pause", summary="Hold back the messages of an endpoint", response_model=EndpointInfo
 )
 async def pause_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    endpoint = await asyncio.to_thread(services.webhooks.pause, caller(request).owner, webhook_id)
+    endpoint = await pools.write(services.webhooks.pause, caller(request).owner, webhook_id)
     return json_response(endpoint_body(endpoint))
 
 
 @router.post("/{webhook_id}/resume", summary="Send what was held back", response_model=EndpointInfo)
 async def resume_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    endpoint = await asyncio.to_thread(services.webhooks.resume, caller(request).owner, webhook_id)
+    endpoint = await pools.write(services.webhooks.resume, caller(request).owner, webhook_id)
     return json_response(endpoint_body(endpoint))
 
 
 @router.post("/{webhook_id}/test", summary="Send a test message", status_code=202, response_model=MessageInfo)
 async def test_webhook(request: Request, services: ServicesDep, webhook_id: WebhookId) -> Response:
-    message = await asyncio.to_thread(services.webhooks.test, caller(request).owner, webhook_id)
+    message = await pools.write(services.webhooks.test, caller(request).owner, webhook_id)
     return json_response(message_body(message), 202)
 
 
@@ -295,7 +295,7 @@ async def redeliver_failed_messages(
     request: Request, services: ServicesDep, webhook_id: WebhookId, body: Since
 ) -> Response:
     owner, since = caller(request).owner, from_datetime(body.since)
-    count = await asyncio.to_thread(services.webhooks.redeliver_failed, owner, webhook_id, since)
+    count = await pools.write(services.webhooks.redeliver_failed, owner, webhook_id, since)
     return json_response({"messages": count}, 202)
 
 
@@ -309,7 +309,7 @@ async def list_messages(
     failed: Annotated[Flag, Query(description="Only messages whose last attempt has failed.")] = False,
 ) -> Response:
     page = MessagePage(webhook_id, _cursor(cursor), failed, limit + 1)
-    found = await asyncio.to_thread(services.webhooks.messages, caller(request).owner, page)
+    found = await pools.read(services.webhooks.messages, caller(request).owner, page)
     items = [message_body(message, last) for message, last in found[:limit]]
     return json_response({"items": items, "next": items[-1]["id"] if len(found) > limit else None})
 
@@ -323,7 +323,7 @@ async def get_message(
     request: Request, services: ServicesDep, webhook_id: WebhookId, message_id: MessageId
 ) -> Response:
     owner = caller(request).owner
-    message, attempts = await asyncio.to_thread(services.webhooks.message, owner, webhook_id, message_id)
+    message, attempts = await pools.read(services.webhooks.message, owner, webhook_id, message_id)
     return json_response(whole_message_body(message, attempts))
 
 
@@ -337,7 +337,7 @@ async def redeliver_message(
     request: Request, services: ServicesDep, webhook_id: WebhookId, message_id: MessageId
 ) -> Response:
     owner = caller(request).owner
-    message = await asyncio.to_thread(services.webhooks.redeliver, owner, webhook_id, message_id)
+    message = await pools.write(services.webhooks.redeliver, owner, webhook_id, message_id)
     return json_response(message_body(message), 202)
 
 

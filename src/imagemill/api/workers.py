@@ -1,6 +1,5 @@
 """``/api/v1/workers``: the processes of the installation and what they run, for administrators."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.jobs.processes import LOST_S, ProcessView
+from imagemill.net import pools
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, ResponseModel
@@ -60,7 +60,7 @@ router = APIRouter(prefix="/api/v1/workers", tags=["nodes"], route_class=ApiRout
 )
 async def list_processes(services: ServicesDep) -> Response:
     now = now_us()
-    found = await asyncio.to_thread(services.processes.all)
+    found = await pools.read(services.processes.all)
     return json_response({"items": [_body(view, now) for view in found]})
 
 

@@ -29,6 +29,7 @@ from imagemill.domain.access import Caller, Role, Scope
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput
 from imagemill.domain.jobs import Draft, Job
 from imagemill.graphs import manifest
+from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import digest, idempotency_key, json_response, request_trace
@@ -98,7 +99,7 @@ class WorkflowRuns:
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
             with services.hub.watch([job.id], owner) as watcher:
-                now = await asyncio.to_thread(services.jobs.job, job.id)
+                now = await pools.read(services.jobs.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, done
 
@@ -120,7 +121,7 @@ router = APIRouter(prefix=_PATH, tags=["workflows"], route_class=ApiRoute)
 
 @router.get("", summary="List the workflows and their inputs", response_model=WorkflowList)
 async def list_workflows(request: Request, runs: RunsDep) -> Response:
-    found = await asyncio.to_thread(runs.workflows.views, spaces_of(caller(request)))
+    found = await pools.read(runs.workflows.views, spaces_of(caller(request)))
     return json_response({"items": [summary_body(kept) for kept in found]})
 
 
@@ -129,7 +130,7 @@ async def add_workflow(
     request: Request, runs: RunsDep, body: WorkflowBody, shared: Shared = False
 ) -> Response:
     what = body.name, body.graph, body.manifest
-    kept = await asyncio.to_thread(runs.workflows.add, *what, _space(request, shared))
+    kept = await pools.write(runs.workflows.add, *what, _space(request, shared))
     return json_response(whole_body(kept), 201)
 
 
@@ -138,7 +139,7 @@ async def get_workflow(
     request: Request, runs: RunsDep, name: WorkflowName, version: Version = None
 ) -> Response:
     which = name, version, spaces_of(caller(request))
-    return json_response(whole_body(await asyncio.to_thread(runs.workflows.get, *which)))
+    return json_response(whole_body(await pools.read(runs.workflows.get, *which)))
 
 
 @router.put("/{name}", summary="Change a workflow, as a new version", response_model=WorkflowInfo)
@@ -146,7 +147,7 @@ async def change_workflow(
     request: Request, runs: RunsDep, name: WorkflowName, body: WorkflowChange, shared: Shared = False
 ) -> Response:
     what = name, body.graph, body.manifest
-    kept = await asyncio.to_thread(runs.workflows.change, *what, _space(request, shared))
+    kept = await pools.write(runs.workflows.change, *what, _space(request, shared))
     return json_response(whole_body(kept))
 
 
@@ -154,13 +155,13 @@ async def change_workflow(
 async def remove_workflow(
     request: Request, runs: RunsDep, name: WorkflowName, shared: Shared = False
 ) -> Response:
-    await asyncio.to_thread(runs.workflows.remove, name, _space(request, shared))
+    await pools.write(runs.workflows.remove, name, _space(request, shared))
     return Response(status_code=204)
 
 
 @router.get("/{name}/versions", summary="List all versions of a workflow", response_model=WorkflowList)
 async def list_workflow_versions(request: Request, runs: RunsDep, name: WorkflowName) -> Response:
-    found = await asyncio.to_thread(runs.workflows.versions, name, spaces_of(caller(request)))
+    found = await pools.read(runs.workflows.versions, name, spaces_of(caller(request)))
     return json_response({"items": [summary_body(kept) for kept in found]})
 
 
@@ -194,7 +195,7 @@ async def run_workflow(
     ],
     query: Annotated[RunQuery, Query()],
 ) -> Response:
-    drafts = await asyncio.to_thread(runs.drafts, request, name, values, query)
+    drafts = await pools.read(runs.drafts, request, name, values, query)
     if query.whatif:
         return json_response(await estimate(request, runs.services.credits, drafts))
     if query.wait:

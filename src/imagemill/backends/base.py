@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.errors import ImagemillError
@@ -231,4 +231,13 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Close threads and connections; running renders are abandoned."""
+        ...
+
+
+@runtime_checkable
+class PaidBackend(Protocol):
+    """A backend whose provider bills each render."""
+
+    def bill(self, work: RenderSpec) -> float | None:
+        """The dollars that the provider would bill for a render; None when its price is not known."""
         ...

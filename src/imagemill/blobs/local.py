@@ -8,7 +8,8 @@ than the file in it.
 import errno
 import os
 import threading
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,14 +17,22 @@ from imagemill.blobs.base import BlobInfo, Method, check_key
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 _PARTIAL = ".partial"
+_PING_EVERY_S = 2.0
+"""Shortest interval between two writes of `LocalBlobs.ping`."""
+_PROBE = bytes(4096)
+"""A block, as a full disk may still take less."""
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without hard links, such as exFAT and some shared folders."""
 
 
 class LocalBlobs:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = root.resolve()
         self._root.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._ping_lock = threading.Lock()
+        self._pinged: float | None = None
+        self._problem: str | None = None
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
@@ -76,8 +85,25 @@ class LocalBlobs:
             yield from (Path(folder, name) for name in names)
 
     def ping(self) -> None:
-        if not os.access(self._root, os.W_OK):
-            raise StorageError("the blob folder cannot be written to")
+        """Write a small file and delete it, at most every `_PING_EVERY_S`; later calls share the result."""
+        with self._ping_lock:
+            now = self._clock()
+            if self._pinged is None or now - self._pinged >= _PING_EVERY_S:
+                self._problem = self._probe()
+                self._pinged = self._clock()
+        if self._problem is not None:
+            raise StorageError(self._problem)
+
+    def _probe(self) -> str | None:
+        """Return the reason why the folder cannot be written to, or None."""
+        if not self._root.is_dir():
+            # Not made anew: an empty folder would hide that the pictures are gone.
+            return "the blob folder was deleted"
+        try:
+            os.unlink(_write_partial(self._root / "health", _PROBE))
+        except OSError as error:
+            return f"the blob folder cannot be written to: {error.strerror}"
+        return None
 
     def _path(self, key: str) -> Path:
         check_key(key)

@@ -34,6 +34,9 @@ _MARKER = "health/marker"
 _PING_TIMEOUT_S = 2.0
 _PING_EVERY_S = 2.0
 """Shortest interval between two requests; calls of `ping` in between share the last result."""
+_WRITE_EVERY_S = 30.0
+"""Interval between two writes of `ping`: a bucket can refuse writes, by policy or quota, and still be read.
+"""
 _PARTS_AT_ONCE = 4
 _PAGE = 1000
 """Keys in one page of a listing: the most a store returns."""
@@ -65,6 +68,7 @@ class S3Blobs:
         self._ping_lock = threading.Lock()
         self._pinged: float | None = None
         self._problem: str | None = None
+        self._written: float | None = None
         self._used_by_pid: int | None = None
 
     def put(self, key: str, data: bytes, media_type: str) -> None:
@@ -147,14 +151,18 @@ class S3Blobs:
     def _probe(self) -> str | None:
         """The reason why the store cannot be used, or None.
 
-        The marker is written once, then only read: that costs a tenth and needs the same permissions.
+        The marker is written now and then and read meanwhile, which costs a tenth.
         """
+        now = self._clock()
+        is_written = self._written is not None and now - self._written < _WRITE_EVERY_S
         try:
             with self._storage_errors("looked up"):
-                try:
-                    obstore.head(self._probing, _MARKER)
-                except FileNotFoundError:
-                    obstore.put(self._probing, _MARKER, b"imagemill", use_multipart=False)
+                with suppress(FileNotFoundError):
+                    if is_written and self._problem is None:
+                        obstore.head(self._probing, _MARKER)
+                        return None
+                obstore.put(self._probing, _MARKER, b"imagemill", use_multipart=False)
+                self._written = now
         except StorageError as error:
             return str(error)
         return None

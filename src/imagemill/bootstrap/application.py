@@ -38,7 +38,9 @@ from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.registry import Registry
+from imagemill.net import pools
 from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.pools import HealthProbe
 from imagemill.nodes.registry import NodeRegistry
 from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner, installed_products
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
@@ -90,7 +92,7 @@ class Application:
     def __init__(self, settings: Settings, roles: Roles | None = None) -> None:
         self.settings = settings
         self.roles = roles or Roles()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         upgrade_database(settings)
         self.process_lock = ProcessLock(settings.data_dir / "run")
         self.stores = open_stores(settings)
@@ -219,7 +221,7 @@ class Application:
     @contextlib.asynccontextmanager
     async def running(self, _app: Any = None) -> AsyncIterator[None]:
         """Start and close with the HTTP server: the lifespan of the ASGI application."""
-        await asyncio.to_thread(self.start)
+        await pools.lifecycle(self.start)
         tasks = [asyncio.create_task(self.hub.poll())]
         if self.pubsub is not None:
             tasks.append(asyncio.create_task(self.pubsub.listen(self._handlers())))
@@ -228,7 +230,7 @@ class Application:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.to_thread(self.close)
+            await pools.lifecycle(self.close)
 
     def _on_commit(self, committed: CommitSummary) -> None:
         self.observer.on_commit(committed)
@@ -420,6 +422,7 @@ class Application:
             response_config=build.of_answers(settings),
             tickets=stores.tickets,
             processes=stores.processes,
+            probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
             secret=partial(build.secret, settings),
         )
 

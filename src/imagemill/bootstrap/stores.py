@@ -58,12 +58,15 @@ class Stores:
         self.database.close()
 
 
-def upgrade_database(settings: Settings) -> None:
-    """Bring the tables of the core and of the products to the versions of this installation."""
+def upgrade_database(settings: Settings) -> str | None:
+    """Bring the tables of the core and of the products to the versions of this installation.
+
+    Returns the core's former revision, None for an empty database.
+    """
     folders = {
         product.name: product.migrations for product in installed_products() if product.migrations is not None
     }
-    migrate.upgrade(settings.database, products=folders)
+    return migrate.upgrade(settings.database, products=folders)
 
 
 def open_stores(settings: Settings) -> Stores:

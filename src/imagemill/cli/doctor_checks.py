@@ -22,7 +22,7 @@ from imagemill.cli.settings_check import unknown_variables, variables
 from imagemill.cli.startup import redacted_database_url
 from imagemill.config import Settings
 from imagemill.db.database import Database
-from imagemill.db.engine import inspect_database, open_engines
+from imagemill.db.engine import foreign_sentence, inspect_database, open_engines
 from imagemill.db.tables import REVISION
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
@@ -52,6 +52,10 @@ class DatabaseView(Protocol):
     def clock_ahead_s(self) -> float: ...
     @property
     def round_trip_s(self) -> float: ...
+    @property
+    def foreign_tables(self) -> Sequence[str]: ...
+    @property
+    def is_pooled(self) -> bool: ...
 
 
 class DoctorCheckFailed(Exception):
@@ -70,10 +74,13 @@ def run_checks(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
             yield Finding(Level.ERROR, subject, str(error))
 
 
-def check_database(inspect: Callable[[], DatabaseView], address: str, lease_s: float) -> Iterator[Finding]:
+def check_database(
+    inspect: Callable[[], DatabaseView], address: str, lease_s: float, *, knows_pooler: bool = False
+) -> Iterator[Finding]:
     """Check that the database answers, its schema and its clock.
 
     ``address`` is shown and has no password; ``lease_s`` is the leader's lease, the limit for clocks.
+    ``knows_pooler``: the settings say that it is behind a pooler.
     """
     try:
         seen = inspect()
@@ -87,6 +94,9 @@ def check_database(inspect: Callable[[], DatabaseView], address: str, lease_s: f
     yield Finding(
         Level.OK, "database", f"{address} answers{took}" if seen.revision else f"{address} can be used"
     )
+    if seen.is_pooled and not knows_pooler:
+        text = "a connection pooler is before PostgreSQL: set IMAGEMILL_DATABASE_POOLER=true"
+        yield Finding(Level.WARNING, "database", text)
     yield _revision(seen)
     if seen.kind != "sqlite":
         yield _clock(seen.clock_ahead_s, lease_s)
@@ -95,6 +105,8 @@ def check_database(inspect: Callable[[], DatabaseView], address: str, lease_s: f
 def _revision(seen: DatabaseView) -> Finding:
     if seen.revision == seen.required_revision:
         return Finding(Level.OK, "revision", f"{seen.revision}, the revision of this version")
+    if seen.foreign_tables:
+        return Finding(Level.ERROR, "revision", foreign_sentence(seen.foreign_tables, seen.kind))
     if seen.revision is None:
         return Finding(
             Level.WARNING, "revision", "the database is empty: run imagemill migrate, or start a server"
@@ -222,7 +234,11 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
         "plugins": check_plugins,
         "folder": partial(check_folder, settings.data_dir),
         "database": partial(
-            check_database, database, redacted_database_url(settings), settings.leader_lease_s
+            check_database,
+            database,
+            redacted_database_url(settings),
+            settings.leader_lease_s,
+            knows_pooler=settings.database_pooler,
         ),
         "blobs": partial(check_blobs, lambda: open_blobs(settings.data_dir / "blobs", s3), name, remedy),
         "nodes": partial(_check_nodes, settings),

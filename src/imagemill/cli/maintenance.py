@@ -66,6 +66,7 @@ def _check_generators(out: Printer) -> None:
 
 def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Upgrade the database to this version's schema. Servers also do so when they start."""
+    from imagemill.bootstrap.stores import upgrade_database
     from imagemill.cli.startup import friendly_errors, redacted_database_url
     from imagemill.db import migrate as migrations
 
@@ -73,7 +74,7 @@ def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
     with out.reporting():
         settings = load_settings(data_dir=data_dir)
         with friendly_errors(settings):
-            before = migrations.upgrade(settings.database)
+            before = upgrade_database(settings)
             after = migrations.current(settings.database)
         database = redacted_database_url(settings)
         if as_json:

@@ -20,6 +20,7 @@ from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError, load_settings
 from imagemill.cli.startup import build
 from imagemill.cli.worker_process import stop_at_once, tune_gc
+from imagemill.net import pools
 from imagemill.observability import logs
 from imagemill.web import websockets
 from imagemill.web.connections import Connection
@@ -198,7 +199,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         startup.report_stopping(self._app)
-        draining = asyncio.create_task(asyncio.to_thread(self._app.drain))
+        draining = asyncio.create_task(pools.lifecycle(self._app.drain))
         await super().shutdown(sockets)
         draining.cancel()
         log.info("stopped")

@@ -47,6 +47,7 @@ class CreditService:
     def grant(self, caller: Caller, owner: str, order: LedgerRequest) -> tuple[LedgerEntry, ...]:
         """Add credits to a balance. Raises `Forbidden` and the errors of `Ledger.post`."""
         _check_admin(caller)
+        self._ensure_end_user(owner)
         return self._post(caller, order, Transfer(owner, EntryKind.GRANT, order.amount))
 
     def transfer(
@@ -75,6 +76,7 @@ class CreditService:
     ) -> tuple[LedgerEntry, ...]:
         """Set whether the owner is exempt from charges. Raises `Forbidden` and as `Ledger.post`."""
         _check_admin(caller)
+        self._ensure_end_user(owner)
         return self._post(caller, order, Transfer(owner, EntryKind.EXEMPT if is_exempt else EntryKind.BILLED))
 
     def csv(self, caller: Caller, stretch: StatementPage) -> Iterator[str]:
@@ -96,7 +98,7 @@ class CreditService:
             before = page[-1].number
 
     def _ensure_end_user(self, owner: str) -> None:
-        """Add the end user if needed: an account may give it credits before its first request."""
+        """Add the end user if needed: it may be given credits before its first request."""
         account, found, name = owner.partition(":")
         if found and 1 <= len(name) <= MAX_END_USER and end_user(account, name) == owner:
             if self._accounts.owner(account) is None:

@@ -1,5 +1,7 @@
 """The database of a process: reads, and writes that share transactions. Every store works on one."""
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
@@ -8,12 +10,20 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from imagemill.db.engine import Engines
+from imagemill.db import tables
+from imagemill.db.engine import Engines, explain
 from imagemill.db.group_commit import CommitSummary, GroupCommit, Listener, Tx, Write, WriteResult
+from imagemill.domain.clock import now_us
 from imagemill.domain.errors import StorageError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+_RECENT_S = 5.0
+"""Seconds for which a commit shows that the database can be written to."""
+_PROBE_S = 3.0
+"""Seconds within which the write of a check must be committed."""
 
 
 class WriteMode(StrEnum):
@@ -33,6 +43,8 @@ class Database:
         self.engines = engines
         self._listener: Listener = _ignore
         self._commits = GroupCommit(engines.writer, self._notify)
+        self._probe: Future[Any] | None = None
+        self._probe_lock = threading.Lock()
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` after each commit of this process; see `CommitSummary`."""
@@ -46,6 +58,7 @@ class Database:
         enqueue_webhooks: Callable[[Tx], None],
     ) -> None:
         """Say what a transaction does last; see `GroupCommit.order`. Call it before the first write."""
+        last_writes = (_touch, *last_writes)
         self._commits.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
 
     def write(self, write: Callable[[Tx, Sequence[Any]], Sequence[Any]], request: Any) -> Any:
@@ -68,12 +81,30 @@ class Database:
         try:
             with self.engines.reader.connect() as conn:
                 return query(conn, *args, **kwargs)
-        except (exc.DBAPIError, driver.Error) as error:  # hot statements raise the driver's own
-            raise StorageError(f"the database refused a read: {getattr(error, 'orig', error)}") from error
+        except (exc.DBAPIError, exc.TimeoutError, driver.Error) as error:  # hot statements raise the driver's
+            raise StorageError(f"the database refused a read: {explain(error)}") from error
 
     def ping(self) -> None:
         """Raise `StorageError` when the database does not answer."""
         self.read(lambda conn: conn.execute(sa.select(1)).scalar_one())
+
+    def check(self) -> None:
+        """Raise `StorageError` when the database does not answer, or commits no write within 3 s.
+
+        Where a write was committed in the last seconds, none is made for the check.
+        """
+        self.ping()
+        if time.monotonic() - self._commits.committed_at < _RECENT_S:
+            return
+        with self._probe_lock:
+            # A database that hangs gets one write, not one for each check.
+            if self._probe is None or self._probe.done():
+                self._probe = self._commits.begin(_touch, None)
+            probe = self._probe
+        try:
+            probe.result(_PROBE_S)
+        except TimeoutError as error:
+            raise StorageError(f"no write was committed within {_PROBE_S:g} s") from error
 
     def close(self) -> None:
         self._commits.close()
@@ -81,6 +112,17 @@ class Database:
 
     def _notify(self, committed: CommitSummary) -> None:
         self._listener(committed)
+
+
+def _touch(tx: Tx, requests: Sequence[None]) -> list[None]:
+    """Write a row that nobody reads, to find out whether the database can be written to."""
+    row = {"name": "health", "mark": str(now_us())}
+    tx.conn.execute(
+        tx.insert(tables.marks)
+        .values(row)
+        .on_conflict_do_update(index_elements=["name"], set_={"mark": row["mark"]})
+    )
+    return [None] * len(requests)
 
 
 def _ignore(_: CommitSummary) -> None:

@@ -11,6 +11,7 @@ Python's interpreter lock, which limits a busy process (see ``docs/performance.m
 """
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -23,7 +24,15 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
-from imagemill.db.statements import BoundStatement, Parameters, PendingResult, Statement, run_together
+from imagemill.db.engine import explain
+from imagemill.db.statements import (
+    BoundStatement,
+    Parameters,
+    PendingResult,
+    Statement,
+    driver,
+    run_together,
+)
 from imagemill.domain.credits import Settlement
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import Notice
@@ -39,7 +48,35 @@ _CROWD = 3
 _GATHER_S = 0.003
 """Seconds for which the next transaction of a busy database waits for more writes to join it."""
 _TRANSIENT_TRIES = 4
-"""Retries of a deadlock or serialisation failure on PostgreSQL."""
+"""Retries of a transaction that met a lock, a deadlock, a serialisation failure or a lost connection."""
+_IDLE_S = 5.0
+"""Seconds after which the kept connection is checked before it is used again: a firewall, or a fail-over, may
+have dropped it without a word."""
+_RESTART_S = 0.1
+"""Pause before a commit thread that failed is replaced."""
+_SQLITE_FAILURES = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
+)
+"""Errors of the database as a whole, which every other write would meet as well."""
+_TRANSIENT_STATES = frozenset(("40001", "40P01", "55P03"))
+"""PostgreSQL's serialisation failure, deadlock and lock timeout."""
+
+
+class ConnectionLost(StorageError):
+    """The connection to the database broke before the commit; nothing was written."""
+
+
+class OutcomeUnknown(StorageError):
+    """The connection to the database broke during the commit: the write may be stored or not."""
 
 
 class StatusChange(NamedTuple):
@@ -125,9 +162,10 @@ class WriteResult:
     """The result of a write, for a thread that waits. It is far cheaper than a `Future`, and has no
     callbacks."""
 
-    __slots__ = ("_error", "_pending", "_value")
+    __slots__ = ("_error", "_pending", "_value", "is_done")
 
     def __init__(self) -> None:
+        self.is_done = False
         self._value: Any = None
         self._error: Exception | None = None
         self._pending = threading.Lock()
@@ -135,10 +173,12 @@ class WriteResult:
 
     def set_result(self, value: Any) -> None:
         self._value = value
+        self.is_done = True
         self._pending.release()
 
     def set_exception(self, error: Exception) -> None:
         self._error = error
+        self.is_done = True
         self._pending.release()
 
     def result(self) -> Any:
@@ -159,6 +199,12 @@ class _Request:
         """Mark the request as started; it can no longer be cancelled. Returns False when it was cancelled."""
         return isinstance(self.future, WriteResult) or self.future.set_running_or_notify_cancel()
 
+    def fail(self, error: Exception) -> None:
+        """Raise the error where the write was requested, unless it has its result."""
+        future = self.future
+        if not (future.is_done if isinstance(future, WriteResult) else future.done()):
+            future.set_exception(error)
+
 
 class GroupCommit:
     """Commits the writes of all threads together, in as few transactions as possible."""
@@ -171,9 +217,13 @@ class GroupCommit:
         last_writes: Sequence[Write] = (),
         settle: Callable[[Tx], None] = lambda _: None,
         enqueue_webhooks: Callable[[Tx], None] = lambda _: None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._engine = engine
         self._listener = listener
+        self._pause = pause
+        self.committed_at = time.monotonic()
+        """When the last transaction was committed, on the monotonic clock."""
         self.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
         self._waiting: deque[_Request] = deque()
         self._commit_lock = threading.Lock()
@@ -185,8 +235,7 @@ class GroupCommit:
         """Guards the queue: no request is added once ``_closed`` is set."""
         self._is_crowded = False
         """Whether so many writes shared the last transaction that waiting for more is worth it."""
-        self._thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
-        self._thread.start()
+        self._thread = self._start_thread()
 
     def order(
         self,
@@ -238,7 +287,8 @@ class GroupCommit:
             first, self._closed = not self._closed, True
         if first:
             self._wakeups.release()
-            self._thread.join()
+            while (thread := self._thread).is_alive():
+                thread.join()
             if self._connection is not None:
                 self._connection.close()
 
@@ -249,13 +299,31 @@ class GroupCommit:
                 return
         request.future.set_exception(StorageError("the store is closed"))
 
+    def _start_thread(self) -> threading.Thread:
+        thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)
+        thread.start()
+        return thread
+
     def _serve(self) -> None:
+        """Commit until the store is closed. A thread that fails is replaced: without one, writes would wait
+        forever."""
+        try:
+            self._commit_until_closed()
+        except BaseException:
+            log.exception("the commit thread failed and is replaced")
+            self._is_crowded = False
+            # The writes that wait had woken the thread that failed.
+            self._wakeups.acquire(timeout=_RESTART_S)
+            self._wakeups.release()
+            self._thread = self._start_thread()
+
+    def _commit_until_closed(self) -> None:
         while not (self._closed and not self._waiting):
             self._wakeups.acquire()
             # Go on until the queue is empty: requests added meanwhile did not release the semaphore.
             while self._waiting:
                 if self._is_crowded:
-                    time.sleep(_GATHER_S)
+                    self._pause(_GATHER_S)
                 with self._commit_lock:
                     self._take_and_commit()
 
@@ -266,41 +334,56 @@ class GroupCommit:
             if request.start():
                 batch.append(request)
         self._is_crowded = len(batch) >= _CROWD
-        if batch:
-            self._commit(batch)
+        try:
+            if batch:
+                self._commit(batch)
+        finally:
+            for request in batch:
+                request.fail(StorageError("the write was interrupted; it may be stored or not"))
 
     def _commit(self, batch: list[_Request]) -> None:
+        error = self._attempt(batch)
+        for _ in range(_TRANSIENT_TRIES):
+            if error is None or not _is_transient(error):
+                break
+            error = self._attempt(batch)
+        if error is None:
+            return
+        if len(batch) == 1 or self._concerns_all(error):
+            for request in batch:
+                request.fail(self._translate(error))
+            return
+        for request in batch:
+            self._commit([request])
+
+    def _attempt(self, batch: list[_Request]) -> Exception | None:
+        """Run the batch; return the error that it failed with."""
         try:
             self._run(batch)
-        except Exception as error:  # noqa: BLE001 - raised in the requesting thread
-            if len(batch) == 1:
-                self._retry_alone(batch[0], error)
-                return
-            for request in batch:
-                try:
-                    self._run([request])
-                except Exception as own_error:  # noqa: BLE001 - raised in the requesting thread
-                    self._retry_alone(request, own_error)
+        except Exception as error:  # noqa: BLE001 - raised in the requesting threads
+            return error
+        return None
 
-    def _retry_alone(self, request: _Request, error: Exception) -> None:
-        for _ in range(_TRANSIENT_TRIES):
-            if not _is_transient(error):
-                break
-            try:
-                self._run([request])
-            except Exception as next_error:  # noqa: BLE001 - raised in the requesting thread
-                error = next_error
-            else:
-                return
-        request.future.set_exception(self._translate(error))
+    def _concerns_all(self, error: Exception) -> bool:
+        """Whether every other write would fail alike, such as on a full disk."""
+        if isinstance(error, (StorageError, exc.TimeoutError)):
+            return True
+        cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+        dbapi: Any = self._engine.dialect.dbapi
+        if not isinstance(cause, (dbapi.OperationalError, dbapi.InterfaceError)):
+            return False
+        if self._engine.dialect.name == "sqlite":
+            code = getattr(cause, "sqlite_errorcode", None)
+            return code is None or code & 0xFF in _SQLITE_FAILURES
+        return getattr(cause, "sqlstate", None) not in _TRANSIENT_STATES
 
     def _translate(self, error: Exception) -> Exception:
         """Turn a database error into a `StorageError`; compiled statements raise the driver's, others
         SQLAlchemy's."""
-        driver: Any = self._engine.dialect.dbapi
-        if not isinstance(error, (exc.DBAPIError, driver.Error)):
+        dbapi: Any = self._engine.dialect.dbapi
+        if not isinstance(error, (exc.DBAPIError, exc.TimeoutError, dbapi.Error)):
             return error
-        translated = StorageError(f"the database refused a write: {getattr(error, 'orig', error)}")
+        translated = StorageError(f"the database refused a write: {explain(error)}")
         translated.__cause__ = error
         return translated
 
@@ -310,8 +393,9 @@ class GroupCommit:
         for request in batch:
             kinds.setdefault(request.write, []).append(request)
         finished: list[tuple[_Request, Any]] = []
-        conn = self._connection or self._engine.connect()
-        self._connection = None
+        conn = self._connect()
+        raw = driver(conn)
+        is_ending = False
         try:
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
@@ -323,13 +407,37 @@ class GroupCommit:
                 self._settle(tx)
                 self._enqueue_webhooks(tx)
                 tx.insert_now()
-        except Exception:
+                is_ending = True
+        except Exception as error:
+            is_lost = _is_lost(conn, raw, error)
             # The connection may be broken; the next transaction opens another one.
             conn.close()
+            if is_lost:
+                raise _lost(error, is_ending) from error
             raise
         self._connection = conn
+        self.committed_at = time.monotonic()
+        self._deliver(tx, finished)
+
+    def _connect(self) -> sa.Connection:
+        """Return the kept connection, or a new one where that was idle for long and no longer answers."""
+        conn, self._connection = self._connection, None
+        idle_s = time.monotonic() - self.committed_at
+        if conn is not None and idle_s > _IDLE_S and not _answers(conn):
+            conn.invalidate()
+            conn.close()
+            # The pool's connections are as old, and each would cost a time limit to find out.
+            self._engine.dispose()
+            conn = None
+        return conn or self._engine.connect()
+
+    def _deliver(self, tx: Tx, finished: list[tuple[_Request, Any]]) -> None:
+        """Deliver the results of a committed transaction. An error here must not look like a failed write."""
         for callback in tx.on_commit:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("a callback after a commit failed")
         for request, result in finished:
             if isinstance(result, Exception):
                 request.future.set_exception(result)
@@ -351,7 +459,33 @@ class GroupCommit:
 
 
 def _is_transient(error: Exception) -> bool:
+    if isinstance(error, ConnectionLost):
+        return True
     cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in _TRANSIENT_STATES or "locked" in str(cause)
+
+
+def _answers(conn: sa.Connection) -> bool:
+    if conn.dialect.name == "sqlite":
+        return True
+    try:
+        return bool(conn.dialect.do_ping(driver(conn)))
+    except conn.dialect.loaded_dbapi.Error:
+        return False
+
+
+def _is_lost(conn: sa.Connection, raw: Any, error: Exception) -> bool:
+    """Whether the error is that the connection to the database broke."""
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return True
-    return getattr(cause, "sqlstate", None) in {"40001", "40P01"} or "locked" in str(cause)
+    cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+    return isinstance(cause, conn.dialect.loaded_dbapi.Error) and conn.dialect.is_disconnect(cause, raw, None)
+
+
+def _lost(error: Exception, is_ending: bool) -> StorageError:
+    if is_ending:
+        return OutcomeUnknown(
+            "the connection to the database broke during the commit; look whether it is stored before you "
+            "repeat it, or repeat it with the same Idempotency-Key"
+        )
+    return ConnectionLost(f"the connection to the database broke: {explain(error)}")

@@ -11,7 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from imagemill.db import tables
-from imagemill.db.engine import normalise, open_unpooled
+from imagemill.db.engine import (
+    create_private_file,
+    explain,
+    foreign_sentence,
+    foreign_tables,
+    normalise,
+    open_unpooled,
+    schema_of,
+)
 from imagemill.domain.errors import StorageError
 
 _VERSION_TABLE = "alembic_version"
@@ -23,8 +31,8 @@ def current(url: str) -> str | None:
     try:
         with engine.connect() as conn:
             return _revision(conn)
-    except exc.OperationalError as error:
-        raise StorageError(f"the database cannot be reached: {error.orig}") from error
+    except exc.DBAPIError as error:
+        raise StorageError(f"the database cannot be reached: {explain(error)}") from error
     finally:
         engine.dispose()
 
@@ -33,9 +41,10 @@ def upgrade(url: str, target: str = "head", products: Mapping[str, Path] | None 
     """Run the missing migrations and return the former revision. Safe in several processes at once.
 
     ``products``: folders with the Alembic versions of products' own tables, by product; each product has a
-    version table of its own, ``alembic_version_{name}``.
+    version table of its own, ``alembic_version_{name}``. Raises `StorageError` when the database cannot be
+    used, or holds tables of another application.
     """
-    _make_folder(url)
+    _make_file(url)
     before = current(url)
     if target != "head" or before != tables.REVISION:
         _migrate(url, target)
@@ -55,9 +64,23 @@ def _migrate(
                 conn.exec_driver_sql("PRAGMA busy_timeout=60000")
                 conn.exec_driver_sql("PRAGMA journal_mode=WAL")
             conn.commit()
+            if version_table == _VERSION_TABLE:
+                _prepare(conn)
             _run(conn, target, version_table, versions)
+    except exc.DBAPIError as error:
+        raise StorageError(f"the database cannot be migrated: {explain(error)}") from error
     finally:
         engine.dispose()
+
+
+def _prepare(conn: sa.Connection) -> None:
+    """Create the schema of the settings. Raises `StorageError` when other tables have our names."""
+    if conn.dialect.name == "postgresql" and (schema := schema_of(conn.engine.url)):
+        conn.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+        conn.commit()
+    if _revision(conn) is None and (names := foreign_tables(conn)):
+        raise StorageError(foreign_sentence(names, conn.dialect.name))
+    conn.commit()
 
 
 def _run(conn: sa.Connection, target: str, version_table: str, versions: Path | None) -> None:
@@ -86,7 +109,7 @@ def _revision(conn: sa.Connection) -> str | None:
     return conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _make_folder(url: str) -> None:
+def _make_file(url: str) -> None:
     parsed: Any = sa.make_url(normalise(url))
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        create_private_file(Path(parsed.database))

@@ -91,6 +91,9 @@ class Draft:
     unique_key: str = ""
     """Prevents duplicates: while a job of the owner with this key is open or has succeeded, another one is
     not accepted. An empty key allows any number."""
+    bills: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    """The dollars that each paid backend which may make it would be billed; None where unknown. Not stored.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.store.queries import View
 from imagemill.jobs.store.store import JobStore
+from imagemill.net import pools
 
 log = logging.getLogger(__name__)
 
@@ -293,7 +294,7 @@ class Hub:
             for start in range(0, len(ids), 500):
                 chunk = ids[start : start + 500]
                 try:
-                    found = await asyncio.to_thread(self._read, chunk)
+                    found = await pools.read(self._read, chunk)
                 except StorageError as error:
                     log.warning(
                         "events of other processes are delayed, the database cannot be read: %s", error
@@ -345,7 +346,7 @@ class ViewLoader:
             while self._wanted:
                 wanted, self._wanted = self._wanted, {}
                 try:
-                    found = await asyncio.to_thread(self._store.views_by_id, wanted)
+                    found = await pools.read(self._store.views_by_id, wanted)
                 except Exception as error:  # noqa: BLE001 - set on every waiting future
                     for future in (future for futures in wanted.values() for future in futures):
                         if not future.done():

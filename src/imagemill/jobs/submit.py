@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from imagemill.backends.base import Backend
+from imagemill.backends.base import Backend, PaidBackend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
@@ -134,10 +134,11 @@ class Submitter:
     ) -> Accepted:
         return self.submit_async(owner, drafts, key=key, digest=digest).result()
 
-    def resubmit(self, job: Job, trace: str | None = None) -> Job:
+    def resubmit(self, job: Job, trace: str | None = None, key: str | None = None) -> Accepted:
         """Submit a new job with the same input as ``job``. Its texts are checked by the current rules.
 
-        Raises `Conflict` for a job with a unique key that another job holds by now.
+        With an idempotency key, repeating the request returns the job of the first. Raises `Conflict` for a
+        job with a unique key that another job holds by now, and for a key that was used for something else.
         """
         recipe = self._recipes.get(job.recipe)
         admitted = ApprovedInput(job.input)
@@ -166,10 +167,12 @@ class Submitter:
             # Resubmitting a job that succeeded asks for a second result, so it is no duplicate.
             unique_key="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
         )
-        accepted = self.submit(job.owner, (draft,))
-        if not accepted.jobs:
-            raise Conflict(f"job {accepted.duplicates[draft.unique_key]} makes the same, or has made it")
-        return accepted.jobs[0]
+        accepted = self.submit(job.owner, (draft,), key=key, digest=f"replay {job.id}" if key else "")
+        if accepted.jobs:
+            return accepted
+        if twin := accepted.duplicates.get(draft.unique_key):
+            raise Conflict(f"job {twin} makes the same, or has made it")
+        raise Conflict(f"the job of the idempotency key {key!r} is gone; use another key")
 
     def _megapixels(self, job: Job) -> float:
         recipe = self._recipes.get(job.recipe)
@@ -247,6 +250,7 @@ class Submitter:
             callback_url=job_request.callback_url,
             depends_on=needs,
             unique_key=job_request.unique_key,
+            bills={each.name: each.bill(plan.work) for each in able if isinstance(each, PaidBackend)},
         )
 
     def _able(self, plan: Plan, job_request: JobRequest) -> list[Backend]:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from imagemill.backends.base import Progress
+from imagemill.db.engine import postgres_options
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.codec import pack, unpack
 from imagemill.pubsub.threads import PublishFailed, SenderThread
@@ -30,6 +31,8 @@ _CHECK_S = 10.0
 _ECHO_S = 3.0
 """Seconds within which such a notification must arrive."""
 _RETRY_S, _RETRY_CAP_S = 0.5, 10.0
+_LIMITS: dict[str, Any] = {**postgres_options({}), "connect_timeout": 2}
+"""A connection whose packets are lost is given up after seconds."""
 _NOTIFY = "SELECT pg_notify(%s, %s)"
 
 
@@ -68,7 +71,7 @@ class PostgresPubSub:
         del progress
         try:
             if self._writer is None or self._writer.closed:
-                self._writer = psycopg.connect(self._url, autocommit=True, connect_timeout=2)
+                self._writer = psycopg.connect(self._url, autocommit=True, **_LIMITS)
             for part in _split(event):
                 self._writer.execute(_NOTIFY, (_CHANNEL, pack(self._sender, part).decode()))
         except psycopg.Error as error:
@@ -93,7 +96,7 @@ class PostgresPubSub:
 
     async def _session(self, handlers: EventHandlers) -> None:
         """Listen on a new connection. Raises `TimeoutError` when a notification to itself does not arrive."""
-        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=2)
+        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_LIMITS)
         async with connection:
             await connection.execute(f"LISTEN {_CHANNEL}")  # pyright: ignore[reportArgumentType] - a constant
             while True:
@@ -102,9 +105,7 @@ class PostgresPubSub:
 
     async def _notify_self(self) -> None:
         """Notify this process from a short session; a permanent third one would be idle nearly always."""
-        async with await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=2
-        ) as connection:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True, **_LIMITS) as connection:
             await connection.execute(_NOTIFY, (_CHANNEL, pack(self._sender, ClusterEvent()).decode()))
 
     async def _listen_until_next_check(self, connection: Any, handlers: EventHandlers) -> None:

@@ -1,6 +1,5 @@
 """Authentication of requests. It runs before any route, so that no route can omit it."""
 
-import asyncio
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,6 +20,7 @@ from imagemill.domain.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
+from imagemill.net import pools
 from imagemill.quotas.service import RequestLimiter
 from imagemill.web.http import is_same_site
 from imagemill.web.middleware import client_address
@@ -52,13 +52,15 @@ def audit_change(request: HTTPConnection, change: str) -> None:
     request.scope["imagemill.change"] = change
 
 
-async def optional_caller(request: HTTPConnection, access: Access) -> Caller | None:
+async def optional_caller(
+    request: HTTPConnection, access: Access, pool: pools.BlockingPool = pools.authenticate
+) -> Caller | None:
     """Return the caller of a route that needs no key; None for an unknown one."""
     try:
         credentials = _credentials(request.scope)
         found = access.remembered(credentials)
         address = client_address(request.scope)
-        return found or await asyncio.to_thread(access.caller, credentials, address)
+        return found or await pool(access.caller, credentials, address)
     except (Unauthenticated, Forbidden, InvalidInput, TooManyAttempts):
         return None
 
@@ -107,9 +109,9 @@ class AuthMiddleware:
         credentials = _credentials(scope)
         found = self._access.remembered(credentials) if not ticket else None
         if ticket and self._tickets is not None:
-            found = await asyncio.to_thread(self._tickets.redeem, ticket)
+            found = await pools.authenticate(self._tickets.redeem, ticket)
         elif found is None:
-            found = await asyncio.to_thread(self._access.caller, credentials, client_address(scope))
+            found = await pools.authenticate(self._access.caller, credentials, client_address(scope))
         scope["imagemill.caller"] = found
         if found.is_unauthenticated_local:
             _check_page(scope)
@@ -144,7 +146,7 @@ class AuthMiddleware:
         if name == EVERY_OWNER and not policy.all_owners:
             raise InvalidInput.at("owner", "is '*', which is not possible here; name one owner")
         if name != EVERY_OWNER:
-            await asyncio.to_thread(self._access.check_owner, name)
+            await pools.authenticate(self._access.check_owner, name)
         scope["imagemill.caller"] = replace(found, owner=name)
         return True
 
@@ -156,7 +158,7 @@ class AuthMiddleware:
             if message["type"] == "http.response.start" and message["status"] < 400:
                 route = getattr(scope.get("route"), "path", scope["path"])
                 target = scope.get("imagemill.target") or scope["path"]
-                await asyncio.to_thread(
+                await pools.write(
                     self._audit.note,
                     found.account,
                     found.credential,

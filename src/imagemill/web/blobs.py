@@ -22,6 +22,7 @@ from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
+from imagemill.net import pools
 
 PATH = "/blobs"
 
@@ -118,13 +119,13 @@ def router(
         artifact_id, _, extension = name.partition(".")
         if not signer.check(artifact_id, exp, sig):
             raise HTTPException(403, "this URL is wrong or has expired; ask for the job again for a new one")
-        found = await asyncio.to_thread(find, artifact_id)
+        found = await pools.read(find, artifact_id)
         if found is None:
             raise HTTPException(404, _GONE)
         artifact = found[0]
         if not artifact.available:
             raise HTTPException(410, _OVER)
-        path = await asyncio.to_thread(blobs.location, artifact.blob_key)
+        path = await pools.blob(blobs.location, artifact.blob_key)
         if extension != _extension(artifact):
             raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")
         left_s = max(0, int(exp) - now_us() // SECOND)
@@ -193,7 +194,7 @@ class _Remote:
     ) -> Response:
         if self._redirect:
             method: Literal["GET", "HEAD"] = "HEAD" if request.method == "HEAD" else "GET"
-            url = await asyncio.to_thread(self._blobs.presign, method, artifact.blob_key, left_s)
+            url = await pools.blob(self._blobs.presign, method, artifact.blob_key, left_s)
             if url is not None:
                 return RedirectResponse(url, 307, {"Cache-Control": headers["Cache-Control"]})
         if _is_cached(request, headers["ETag"]):

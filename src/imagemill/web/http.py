@@ -1,6 +1,5 @@
 """Reading requests: JSON bodies as hostile input, query parameters, traces and origins."""
 
-import asyncio
 import hashlib
 import math
 import re
@@ -14,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
 from imagemill.domain.errors import InvalidInput
+from imagemill.net import pools
 from imagemill.web.problems import suggestion
 
 MAX_DEPTH = 100
@@ -58,7 +58,7 @@ async def checked(
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) < _HEAVY_BODY:
         return check(*args, **named)
-    return await asyncio.to_thread(check, *args, **named)
+    return await pools.decode(check, *args, **named)
 
 
 def _look_through(value: Any, path: str, depth: int) -> None:

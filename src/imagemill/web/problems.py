@@ -1,6 +1,7 @@
 """Errors on the wire: ``application/problem+json`` (RFC 9457), one table of statuses."""
 
 import difflib
+import errno
 import logging
 import math
 import types
@@ -18,7 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import Match
 
-from imagemill.domain.errors import FieldError, ImagemillError, InvalidInput, RateLimited, TryLater
+from imagemill.domain.errors import (
+    FieldError,
+    ImagemillError,
+    InvalidInput,
+    RateLimited,
+    StorageError,
+    TryLater,
+)
 from imagemill.web import rate_limit
 from imagemill.web.policies import ERROR_SHAPE, REWRITTEN_PREFIX, ErrorShape
 
@@ -60,6 +68,8 @@ _MOST_ERRORS = 20
 _LONGEST_PATH = 300
 _LONGEST_MESSAGE = 1500
 _LONGEST_VALUE = 60
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def problem(
@@ -134,6 +144,14 @@ def install(app: FastAPI, public_url: str | None = None) -> None:
         del request, error
         return Response(status_code=CLIENT_CLOSED)
 
+    async def disk(request: Request, error: Exception) -> Response:
+        # Large bodies wait in the folder of temporary files, which may be full while the database is not.
+        reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) not in _NO_SPACE and "temporary directory" not in reason:
+            raise error
+        reason = f"the server cannot store the request: {reason.partition(' in [')[0]}"
+        return problem_of(request, StorageError(reason))
+
     async def surprise(request: Request, error: Exception) -> Response:
         del error  # the server logs it; a client must not see it
         return problem(request, 500, "a bug in the server; its log has more under this traceId", code="bug")
@@ -142,6 +160,7 @@ def install(app: FastAPI, public_url: str | None = None) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, parameters)
     app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(OSError, disk)
     app.add_exception_handler(Exception, surprise)
 
 

@@ -4,13 +4,13 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers: ``RateLimit-Polic
 ``RateLimit: "requests";r=12;t=34``.
 """
 
-import asyncio
 import math
 
 from starlette.types import Message, Scope, Send
 
 from imagemill.domain.access import Caller
 from imagemill.domain.quotas import QuotaStatus
+from imagemill.net import pools
 from imagemill.quotas.service import RequestLimiter
 
 
@@ -19,7 +19,7 @@ async def counted(throttle: RequestLimiter | None, scope: Scope, send: Send) -> 
     caller = scope.get("imagemill.caller")
     if throttle is None or not isinstance(caller, Caller) or throttle.is_free(caller):
         return send
-    standing = await asyncio.to_thread(throttle.take, caller)
+    standing = await pools.write(throttle.take, caller)
     if standing is None or scope["type"] != "http":
         return send
     added = [(name.lower().encode(), value.encode()) for name, value in headers(standing).items()]

@@ -4,7 +4,6 @@ They are sent as server-sent events here, and over a WebSocket in `imagemill.web
 items of `job_news` in the form of `streamed_event`.
 """
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from imagemill.domain.clock import to_datetime
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub, Watcher
 from imagemill.jobs.store.store import JobStore
+from imagemill.net import pools
 
 KEEP_ALIVE_S = 15.0
 """Seconds between keep-alives, below the idle time-outs of common proxies."""
@@ -125,7 +125,7 @@ async def job_news(
     """
     seq = after
     while True:
-        events = await asyncio.to_thread(store.events_after, job_id, seq, _PAGE)
+        events = await pools.read(store.events_after, job_id, seq, _PAGE)
         for event in events:
             seq = event.seq
             yield event
@@ -155,7 +155,7 @@ async def _live(
 
 async def _end(store: JobStore, job_id: str, seq: int) -> StreamEnd | None:
     """Return the reason to end the stream after event ``seq``, or None if there is none yet."""
-    found = (await asyncio.to_thread(store.progress_of, [job_id])).get(job_id)
+    found = (await pools.read(store.progress_of, [job_id])).get(job_id)
     if found is None:
         return StreamEnd.GONE
     return StreamEnd.FINISHED if found[1] and found[0] <= seq else None

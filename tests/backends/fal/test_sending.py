@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagemill.backends.base import RenderControl, RenderRequest, RenderResult
+from imagemill.backends.base import PaidBackend, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.paid_calls import BudgetExceeded
 from imagemill.domain.errors import BackendError
@@ -291,3 +291,11 @@ def test_a_call_without_an_id_is_waited_for_and_then_given_up(fal: FalServer) ->
     book.calls["call-0"] = replace(book.calls["call-0"], sent_at=0)
     assert render(subject, order()).outputs
     assert book.ends == ["unknown", "succeeded"]
+
+
+def test_a_bill_is_in_dollars_and_unknown_without_a_price():
+    subject = FalBackend(settings(), Book())
+    work = spec(width=1024, height=1024, count=2)
+    assert isinstance(subject, PaidBackend)
+    assert subject.bill(work) == pytest.approx(2 * 2 * 0.025)
+    assert subject.bill(replace(work, family="sdxl", model=FLUX.replace("flux1", "sdxl"))) is None

@@ -101,6 +101,13 @@ class FalBackend:
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         return self._missing or mapping.unsupported_reason(self._settings, work)
 
+    def bill(self, work: RenderSpec) -> float | None:
+        """The dollars that fal would bill for a render; None when the price is not known."""
+        if not isinstance(work, ImageSpec) or (path := mapping.path_for(self._settings, work)) is None:
+            return None
+        cost = mapping.cost_of(self._settings, path, work)
+        return None if cost is None else cost / MILLIONTHS
+
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         """Always empty: renders that need more than their checkpoint are unsupported."""
         del work

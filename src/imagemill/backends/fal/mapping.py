@@ -115,6 +115,12 @@ def path_of(model: FalModel, work: ImageSpec) -> str | None:
     return model.image_path if work.image else model.path
 
 
+def path_for(settings: FalSettings, work: ImageSpec) -> str | None:
+    """The path that a render is sent to; None if fal has none for its model."""
+    model = model_of(settings, work.model)
+    return path_of(model, work) if model is not None else None
+
+
 def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
     """Expected cost in millionths of a dollar, rounded up like a bill; None if the price is not known."""
     price = settings.price_of(path)
@@ -127,8 +133,7 @@ def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
 
 def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> FalRequest:
     """The request for a render. Raises ValueError if it is unsupported."""
-    model = model_of(settings, work.model)
-    path = path_of(model, work) if model is not None else None
+    model, path = model_of(settings, work.model), path_for(settings, work)
     if model is None or path is None:
         raise ValueError(unsupported_reason(settings, work))
     arguments: dict[str, Any] = {

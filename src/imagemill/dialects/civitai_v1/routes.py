@@ -35,6 +35,7 @@ from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Annotate, Filter, View
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
+from imagemill.net import pools
 from imagemill.recipes.text_to_image import TextToImage, image_spec
 from imagemill.web.auth import caller
 from imagemill.web.http import (
@@ -176,7 +177,7 @@ class CivitaiJobRoutes:
         )
 
     async def by_id(self, request: Request, job_id: str) -> Response:
-        job = await asyncio.to_thread(self._services.jobs.job, job_id, caller(request).owner)
+        job = await pools.read(self._services.jobs.job, job_id, caller(request).owner)
         statuses = await self.statuses(request, [job], flag(request, "detailed"))
         return json_response(statuses[0])
 
@@ -216,7 +217,7 @@ class CivitaiJobRoutes:
             before=cursor(query.cursor, "cursor", "cursor"),
             limit=_PAGE + 1,
         )
-        jobs = await asyncio.to_thread(self._services.jobs.list_jobs, wanted)
+        jobs = await pools.read(self._services.jobs.list_jobs, wanted)
         page = jobs[:_PAGE]
         found = {"jobs": await self.statuses(request, page, flag(request, "detailed"))}
         return json_response({"cursor": page[-1].id, **found} if len(jobs) > _PAGE else found)
@@ -224,11 +225,11 @@ class CivitaiJobRoutes:
     async def events(self, request: Request, job_id: str) -> Response:
         store = self._services.jobs
         take = number(request, "take", 100, 1, 1000)
-        job = await asyncio.to_thread(store.job, job_id, caller(request).owner)
+        job = await pools.read(store.job, job_id, caller(request).owner)
         if flag(request, "descending"):
-            events = await asyncio.to_thread(store.last_events, job.id, take)
+            events = await pools.read(store.last_events, job.id, take)
         else:
-            events = await asyncio.to_thread(store.events_after, job.id, 0, take)
+            events = await pools.read(store.events_after, job.id, 0, take)
         return json_response([job_event(event, job) for event in events])
 
     async def _wait(self, request: Request, token: str, jobs: Sequence[Job], detailed: bool) -> Response:
@@ -240,7 +241,7 @@ class CivitaiJobRoutes:
         with self._services.hub.watch((job.id for job in jobs), jobs[0].owner) as watcher:
             # Read after the watch began, so that an end in between is not missed.
             ids = [job.id for job in jobs]
-            found = await asyncio.to_thread(self._services.jobs.progress_of, ids)
+            found = await pools.read(self._services.jobs.progress_of, ids)
             watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
             return await watcher.wait_finished(self._services.wait_s)
 
@@ -248,19 +249,19 @@ class CivitaiJobRoutes:
         token = request.query_params.get("token", "")
         if not token:
             raise InvalidInput.at("token", "is required: the token that the submission was answered with")
-        jobs = await asyncio.to_thread(self._services.jobs.batch, caller(request).owner, token)
+        jobs = await pools.read(self._services.jobs.batch, caller(request).owner, token)
         if not jobs:
             raise NotFound("there are no jobs for this token")
         return token, jobs
 
     async def _cancel(self, request: Request, job_id: str) -> JobStatus:
         job_request = Cancel(job_id, caller(request).owner, now_us())
-        return await asyncio.to_thread(self._services.jobs.cancel, job_request)
+        return await pools.write(self._services.jobs.cancel, job_request)
 
     async def _annotate(self, request: Request, job_id: str, note: Taint) -> None:
         taint = {"taint": {"reason": note.reason, "context": note.context, "at": now_us()}}
         job_request = Annotate(job_id, caller(request).owner, taint, note.properties or {})
-        await asyncio.to_thread(self._services.jobs.annotate, job_request)
+        await pools.write(self._services.jobs.annotate, job_request)
 
     async def _collection(
         self,
@@ -286,7 +287,7 @@ class CivitaiJobRoutes:
             views = await self._services.views.load([job.id for job in jobs])
         base = base_url(request, self._public_url)
         queued = [view.job for view in views if view.job.status is JobStatus.QUEUED]
-        ahead = await asyncio.to_thread(self._positions, queued) if queued else {}
+        ahead = await pools.read(self._positions, queued) if queued else {}
         return [
             job_status(view, self._shape, base, position=ahead.get(view.job.id), detailed=detailed)
             for view in views
@@ -368,7 +369,7 @@ class CivitaiAccountRoutes:
             raise InvalidInput.at(
                 "model", f"names {len(models)} models, at most {_MOST_MODELS} are looked up"
             )
-        return json_response(await asyncio.to_thread(lambda: {air: self._cover(air) for air in models}))
+        return json_response(await pools.read(lambda: {air: self._cover(air) for air in models}))
 
     def _cover(self, air: str) -> dict[str, Any]:
         services = self._services
@@ -386,7 +387,7 @@ class CivitaiAccountRoutes:
         end = _instant(request, "endDate", now)
         if end < start:
             raise InvalidInput.at("endDate", "is before startDate")
-        used = await asyncio.to_thread(self._services.jobs.consumption, caller(request).owner, start, end)
+        used = await pools.read(self._services.jobs.consumption, caller(request).owner, start, end)
         return json_response(
             {
                 "images": used.images,
@@ -400,7 +401,7 @@ class CivitaiAccountRoutes:
         take = number(request, "take", 20, 1, 100)
         before = cursor(request.query_params.get("cursor"), "cursor", "nextId")
         store, owner = self._services.jobs, caller(request).owner
-        batches = await asyncio.to_thread(store.batches, owner, before, take + 1)
+        batches = await pools.read(store.batches, owner, before, take + 1)
         entries = [await self._request(request, batch) for batch in batches[:take]]
         body: dict[str, Any] = {"requests": entries}
         if len(batches) > take:
@@ -408,7 +409,7 @@ class CivitaiAccountRoutes:
         return json_response(body)
 
     async def _request(self, request: Request, batch: str) -> dict[str, Any]:
-        jobs = await asyncio.to_thread(self._services.jobs.batch, caller(request).owner, batch)
+        jobs = await pools.read(self._services.jobs.batch, caller(request).owner, batch)
         statuses = await self._jobs.statuses(request, jobs, detailed=True)
         return {
             "dateTime": date_time(jobs[0].created_at) if jobs else "",

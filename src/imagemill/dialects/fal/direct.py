@@ -21,6 +21,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import NotFound
 from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
+from imagemill.net import pools
 from imagemill.web.http import json_response
 from imagemill.web.problems import CLIENT_CLOSED
 from imagemill.web.sse import KEEP_ALIVE_S
@@ -98,7 +99,7 @@ class DirectRoutes:
 
     async def _held(self, request: Request, watcher: Watcher, job_id: str) -> HoldResult:
         # Read after the watch began, so that an end in between is not missed.
-        found = await asyncio.to_thread(self._services.jobs.progress_of, [job_id])
+        found = await pools.read(self._services.jobs.progress_of, [job_id])
         watcher.finished.update(id_ for id_, (_, finished) in found.items() if finished)
         waiting = asyncio.ensure_future(watcher.wait_finished(self._longest_s))
         leaving = asyncio.ensure_future(_disconnected(request))
@@ -143,11 +144,11 @@ class _Call:
         found = await self._services.views.load([self.job_id])
         if not found:
             raise NotFound(f"request {self.job_id} was deleted")
-        return await asyncio.to_thread(responses.result, found[0], self._base, self._services)
+        return await pools.read(responses.result, found[0], self._base, self._services)
 
     async def state(self) -> dict[str, Any] | FalErrorResponse | None:
         """Return the result, or None while the request is not finished."""
-        found = await asyncio.to_thread(self._services.jobs.progress_of, [self.job_id])
+        found = await pools.read(self._services.jobs.progress_of, [self.job_id])
         return await self.result() if found.get(self.job_id, (0, True))[1] else None
 
     async def given_up(self, end: HoldResult) -> FalErrorResponse:
@@ -157,7 +158,7 @@ class _Call:
                 503, f"the server is stopping; request {self.job_id} continues", "runner_disconnected"
             )
         if self._order.key is None:
-            await asyncio.to_thread(self.cancel)
+            await pools.write(self.cancel)
         if end is HoldResult.LATE:
             return FalErrorResponse(
                 504, "the request took longer than a direct call is held", "request_timeout"
@@ -171,7 +172,7 @@ class _Call:
     def leave(self) -> None:
         """End the call of a stream that is being closed and so cannot wait."""
         if self._order.key is None:
-            asyncio.get_running_loop().run_in_executor(None, self.cancel)
+            pools.write.start(self.cancel)
 
 
 class _Pictures(Response):

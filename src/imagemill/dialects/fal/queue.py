@@ -1,6 +1,5 @@
 """The queue: submit a request, read or follow its status, fetch its result, cancel it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from imagemill.domain.jobs import Job, JobStatus
 from imagemill.jobs.hub import Watcher
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import View
+from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.http import flag, json_response
 from imagemill.web.policies import CorsClass, PathPolicy
@@ -67,7 +67,7 @@ class QueueRoutes:
         return routes
 
     async def keys(self) -> Response:
-        body = await asyncio.to_thread(webhooks.key_set, self._services, self._settings)
+        body = await pools.read(webhooks.key_set, self._services, self._settings)
         response = json_response(body)
         response.headers["Cache-Control"] = "public, max-age=3600"
         return response
@@ -105,7 +105,7 @@ class QueueRoutes:
                 job.id
             )
         base = responses.base_url(request, self._services.response_config)
-        result = await asyncio.to_thread(responses.result, view, base, self._services)
+        result = await pools.read(responses.result, view, base, self._services)
         if isinstance(result, FalErrorResponse):
             return result.response(job.id)
         response = json_response(result)
@@ -117,7 +117,7 @@ class QueueRoutes:
         ended = view.job.status.is_terminal
         if not ended:
             job_request = Cancel(view.job.id, caller(request).owner, now_us())
-            left = await asyncio.to_thread(self._services.jobs.cancel, job_request)
+            left = await pools.write(self._services.jobs.cancel, job_request)
             ended = left.is_terminal and left is not JobStatus.CANCELED
         if ended:
             body = {"status": "ALREADY_COMPLETED", "detail": "the request is finished already"}
@@ -139,13 +139,13 @@ class QueueRoutes:
     async def _status(self, request: Request, view: View, with_logs: bool) -> dict[str, Any]:
         job, store = view.job, self._services.jobs
         ahead = await self._ahead(job) if job.status is JobStatus.QUEUED else 0
-        logs = responses.logs(await asyncio.to_thread(store.events_after, job.id, 0)) if with_logs else None
+        logs = responses.logs(await pools.read(store.events_after, job.id, 0)) if with_logs else None
         return responses.status(
             view, responses.queue_url(request, self._services.response_config), ahead, logs
         )
 
     async def _ahead(self, job: Job) -> int:
-        return await asyncio.to_thread(self._services.jobs.preceding, job)
+        return await pools.read(self._services.jobs.preceding, job)
 
     async def statuses(
         self, request: Request, job_id: str, watcher: Watcher, with_logs: bool

@@ -1,6 +1,5 @@
 """The dependencies of the handlers of ``/api/v1/image-generation``."""
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.jobs.submit import JobRequest
+from imagemill.net import pools
 from imagemill.products.characters import requests
 from imagemill.products.characters.events import MessageEncoder, NewJobNotifier
 from imagemill.products.characters.requests import NAME, CharacterSubmitter, Submitted
@@ -63,7 +63,7 @@ class CharacterApi:
     async def known(self, request: Request, body: RenderOptions) -> requests.Sheets:
         """Return the stored sheets that a request may need."""
         ids = requests.characters_in(body)
-        found = await asyncio.to_thread(self.sheets.sheets, caller(request).owner, ids)
+        found = await pools.read(self.sheets.sheets, caller(request).owner, ids)
         return {id_: stored.sheet for id_, stored in found.items()}
 
     async def submitted(
@@ -74,7 +74,7 @@ class CharacterApi:
         if isinstance(body, (AvatarRequest, StickerRequest, StickersRequest)) and not submitted.repeated:
             sheet = requests.sheet_of(body.character, "character.")
             if sheet is not None:
-                await asyncio.to_thread(self._keep_sheet, caller(request).owner, body, sheet)
+                await pools.write(self._keep_sheet, caller(request).owner, body, sheet)
         return submitted
 
     def _keep_sheet(
@@ -124,13 +124,13 @@ class CharacterApi:
             return None
         view, image = views[0], None
         if view.job.status is JobStatus.SUCCEEDED:
-            images = await asyncio.to_thread(self.store.of_jobs, owner, [job_id])
+            images = await pools.read(self.store.of_jobs, owner, [job_id])
             image = images.get(job_id)
         return status_body(view, image, services.hub.progress(job_id), self.urls(request))
 
     async def job(self, request: HTTPConnection, job_id: str) -> Job:
         """Raises `NotFound` for a job of another owner or of another API."""
-        job = await asyncio.to_thread(self.services.jobs.job, job_id, caller(request).owner)
+        job = await pools.read(self.services.jobs.job, job_id, caller(request).owner)
         if job.dialect != NAME:
             raise NotFound(f"there is no job {job_id[:64]} of a character")
         return job

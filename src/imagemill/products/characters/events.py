@@ -18,6 +18,7 @@ from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Job
 from imagemill.jobs.hub import Hub, Watcher
 from imagemill.jobs.store.store import JobStore
+from imagemill.net import pools
 from imagemill.products.characters.store import CharacterStore
 from imagemill.web.sse import StreamEnd, job_news, progress_body
 from imagemill.web.websockets import ENDS, Fed, Message, Previews, messages_of
@@ -131,7 +132,7 @@ class UserFeed:
         self._from = now_us() if self.since is None else self.since - round(_OVERLAP_S * SECOND)
         while True:
             since = self._from - round(_OVERLAP_S * SECOND)
-            jobs = await asyncio.to_thread(self.images.jobs, self.owner, self.dialect, since)
+            jobs = await pools.read(self.images.jobs, self.owner, self.dialect, since)
             self._seen = {job.id: self._seen[job.id] for job in jobs if job.id in self._seen}
             self._shown = {job.id: self._shown[job.id] for job in jobs if job.id in self._shown}
             with (
@@ -171,7 +172,7 @@ class UserFeed:
 
     async def _events_of(self, store: JobStore, ids: Sequence[str]) -> AsyncIterator[Fed]:
         for job_id in ids:
-            for event in await asyncio.to_thread(store.events_after, job_id, self._seen.get(job_id, 0)):
+            for event in await pools.read(store.events_after, job_id, self._seen.get(job_id, 0)):
                 self._seen[job_id] = event.seq
                 if event.at > self._from:
                     yield await self.teller.event(event)

@@ -1,6 +1,5 @@
 """Lists of the pictures of characters, stories and chats, the choice among them, and their files."""
 
-import asyncio
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, media_type_of
+from imagemill.net import pools
 from imagemill.products.characters.character_api import (
     PREFIX,
     CharacterApi,
@@ -91,7 +91,7 @@ def _before(text: str | None) -> str | None:
 
 async def _page(request: Request, characters: CharacterApi, wanted: ImageFilter) -> Response:
     limit = wanted.limit
-    found = await asyncio.to_thread(characters.store.images, replace(wanted, limit=limit + 1))
+    found = await pools.read(characters.store.images, replace(wanted, limit=limit + 1))
     urls = characters.urls(request)
     items = [image_body(image, urls) for image in found[:limit]]
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
@@ -127,7 +127,7 @@ async def _activate(
     request: Request, characters: CharacterApi, subject: Subject, id_: str, image_id: str
 ) -> Response:
     wanted = ImageRef(caller(request).owner, id_, image_id, subject=subject)
-    image = await asyncio.to_thread(characters.activate, wanted)
+    image = await pools.write(characters.activate, wanted)
     return json_response(image_body(image, characters.urls(request)))
 
 
@@ -156,7 +156,7 @@ async def _delete(
     request: Request, characters: CharacterApi, subject: Subject, id_: str, image_id: str
 ) -> Response:
     wanted = ImageRef(caller(request).owner, id_, image_id, now_us(), subject)
-    await asyncio.to_thread(characters.delete, wanted)
+    await pools.write(characters.delete, wanted)
     return Response(status_code=204)
 
 
@@ -172,11 +172,11 @@ def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
         left_s = max(0, int(exp) - now_us() // SECOND)
         headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
         media_type = media_type_of(file)
-        path = await asyncio.to_thread(blobs.location, key)
+        path = await pools.blob(blobs.location, key)
         if path is not None:
             return FileResponse(path, media_type=media_type, headers=headers)
         try:
-            data = await asyncio.to_thread(blobs.get, key)
+            data = await pools.blob(blobs.get, key)
         except NotFound as error:
             raise HTTPException(404, _GONE) from error
         return Response(data, media_type=media_type, headers=headers)

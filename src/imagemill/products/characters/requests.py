@@ -15,6 +15,7 @@ from imagemill.domain.jobs import Draft, JobStatus
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.model_registry.registry import Registry
+from imagemill.net import pools
 from imagemill.products.characters.events import NewJobNotifier
 from imagemill.products.characters.inputs import EMOTION, MOST_LORAS, PictureInput, SheetFields
 from imagemill.products.characters.plans import words_without_tags
@@ -323,16 +324,16 @@ class CharacterSubmitter:
         )
         trace, key = request_trace(request), idempotency_key(request)
         # In a thread, since the glossary reads each sheet, which takes milliseconds.
-        drafts = await asyncio.to_thread(self._drafts, owner, wanted, trace)
+        drafts = await pools.read(self._drafts, owner, wanted, trace)
         accepted = await self._accepted(owner, drafts, key, body)
-        gone = await asyncio.to_thread(self._without_pictures, accepted.duplicates)
+        gone = await pools.read(self._without_pictures, accepted.duplicates)
         again = {draft.id for draft in drafts if draft.unique_key in gone}
         if again:
             # The pictures of some equal requests were deleted by now: these are made anew.
             fresh = [replace(draft, unique_key="") for draft in drafts if draft.id in again]
             await self._accepted(owner, tuple(fresh), None, body)
         self._arrivals.tell(owner)
-        unknown = None if self._has_language_model else await asyncio.to_thread(self._untranslated, drafts)
+        unknown = None if self._has_language_model else await pools.decode(self._untranslated, drafts)
         return replace(_ordered(drafts, accepted, again), untranslated=unknown)
 
     def _untranslated(self, drafts: Iterable[Draft]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """``/api/v1/image-generation``: make pictures of characters and stories, and read how far they are."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.store.finish import Cancel
+from imagemill.net import pools
 from imagemill.products.characters import gallery, requests, sheet_routes
 from imagemill.products.characters.character_api import (
     PREFIX,
@@ -175,7 +175,7 @@ async def cancel_picture(request: Request, characters: CharactersDep, job_id: Jo
     """Credits that were held for it are released."""
     job = await characters.job(request, job_id)
     owner = caller(request).owner
-    await asyncio.to_thread(characters.services.jobs.cancel, Cancel(job.id, owner, now_us()))
+    await pools.write(characters.services.jobs.cancel, Cancel(job.id, owner, now_us()))
     ended = await characters.job(request, job_id)
     if ended.status is not JobStatus.CANCELED:
         raise Conflict(f"job {job_id} has {ended.status}; it cannot be canceled any more")
@@ -191,11 +191,11 @@ async def cancel_picture(request: Request, characters: CharactersDep, job_id: Jo
 async def get_character_health(request: Request, characters: CharactersDep) -> Response:
     """Without a key the answer has no number of jobs; with one it has the numbers of the caller's jobs."""
     services = characters.services
-    capacity = await asyncio.to_thread(services.capacity.report)
+    capacity = await pools.probe(services.capacity.report)
     healthy = capacity.slots > 0
     found, queue = await optional_caller(request, services.access), None
     if found is not None:
-        counts = await asyncio.to_thread(characters.store.open_counts, found.owner)
+        counts = await pools.read(characters.store.open_counts, found.owner)
         active = counts.pop(JobStatus.RUNNING, 0)
         queue = {"waiting": sum(counts.values()), "active": active}
     body = {

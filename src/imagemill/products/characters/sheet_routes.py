@@ -1,11 +1,11 @@
 """``/api/v1/image-generation/characters``: stored sheets, so that requests need the id alone."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from imagemill.domain.errors import NotFound
+from imagemill.net import pools
 from imagemill.products.characters.character_api import PREFIX, CharacterId, CharactersDep
 from imagemill.products.characters.responses import CharacterSheetAnswer, CharacterSheetPage, sheet_body
 from imagemill.products.characters.schemas import SheetBody, checked_id
@@ -26,7 +26,7 @@ async def list_characters(
 ) -> Response:
     """In the order of their ids."""
     after = checked_id("cursor", cursor_) if cursor_ else None
-    found = await asyncio.to_thread(characters.sheets.page, caller(request).owner, after, limit + 1)
+    found = await pools.read(characters.sheets.page, caller(request).owner, after, limit + 1)
     items = [sheet_body(each) for each in found[:limit]]
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -37,7 +37,7 @@ async def list_characters(
     response_model=CharacterSheetAnswer,
 )
 async def get_character(request: Request, characters: CharactersDep, character_id: CharacterId) -> Response:
-    found = await asyncio.to_thread(characters.sheets.sheet, caller(request).owner, character_id)
+    found = await pools.read(characters.sheets.sheet, caller(request).owner, character_id)
     return json_response(sheet_body(found))
 
 
@@ -51,7 +51,7 @@ async def put_character(
 ) -> Response:
     """Requests without a sheet use it from now on; those with one neither use it nor change it."""
     id_ = checked_id("id", character_id)
-    stored = await asyncio.to_thread(characters.put_sheet, caller(request).owner, id_, body.character)
+    stored = await pools.write(characters.put_sheet, caller(request).owner, id_, body.character)
     return json_response(sheet_body(stored))
 
 
@@ -71,12 +71,12 @@ async def delete_character(
 ) -> Response:
     owner = caller(request).owner
     if pictures:
-        deleted = await asyncio.to_thread(characters.delete_pictures, owner, character_id)
+        deleted = await pools.write(characters.delete_pictures, owner, character_id)
         try:
-            await asyncio.to_thread(characters.sheets.delete, owner, character_id)
+            await pools.write(characters.sheets.delete, owner, character_id)
         except NotFound:
             if not deleted:
                 raise
     else:
-        await asyncio.to_thread(characters.sheets.delete, owner, character_id)
+        await pools.write(characters.sheets.delete, owner, character_id)
     return Response(status_code=204)

@@ -280,6 +280,9 @@ def _print_quote(out: Printer, order: dict[str, Any]) -> None:
     free = "" if order["charged"] else "; jobs are free on this server"
     out.say(f"\n{_count_cells(order)}")
     out.say(f"price: {order['cost']:g} credits{free}. Nothing was submitted.")
+    for name, dollars in (order.get("providerDollars") or {}).items():
+        bill = "an unknown amount" if dollars is None else f"about {dollars:g} dollars"
+        out.say(f"{name} bills {bill} if it makes them all.")
 
 
 def _count_cells(order: dict[str, Any]) -> str:

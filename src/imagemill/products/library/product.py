@@ -61,7 +61,8 @@ class LibraryParts(ProductParts):
         from imagemill.products.library.service import LibraryService
 
         submitter, inputs, blobs = services.submitter, services.inputs, services.blobs
-        return LibraryService(self._context.jobs, self._models, submitter, inputs, blobs, self._settings)
+        parts = (self._context.jobs, self._models, submitter, inputs, blobs, self._settings)
+        return LibraryService(*parts, services.response_config.public_url)
 
     def api(self) -> "ApiModule":
         from imagemill.products.library.routes import api_module

@@ -1,6 +1,6 @@
 """``/api/v1/models``: order, edit, list and read the models of the library."""
 
-import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.media.pictures import EXTENSIONS, media_type_of
+from imagemill.net import pools
 from imagemill.products.library.grid import PARAMETERS, Cell
 from imagemill.products.library.schemas import (
     SHOWN,
@@ -77,7 +78,7 @@ class LibraryApi:
         """Answer with the one job of an order, or with the job that makes the same already."""
         if whatif:
             return json_response(await estimate(request, self.services.credits, planned.drafts))
-        placed = await asyncio.to_thread(self.service.place, client, planned)
+        placed = await pools.write(self.service.place, client, planned)
         made = [*placed.accepted, *placed.stock.under_way.values()]
         if not made:
             raise NotFound("what this idempotency key ordered is gone; use another key")
@@ -109,12 +110,17 @@ class LibraryApi:
         return json_response({"dryRun": True, **price, **counted(listed), "cells": listed})
 
     async def model(self, request: Request, model_id: str) -> StoredModel:
-        return await asyncio.to_thread(self.models.get, model_id, caller(request).owner)
+        return await pools.read(self.models.get, model_id, caller(request).owner)
 
     def body(self, request: Request, model: StoredModel) -> dict[str, Any]:
         return model_body(model, self.services.response_config.signer, self._base(request))
 
-    def redirect(self, request: Request, key: str) -> Response:
+    def redirect(self, request: Request, key: str, written: str) -> Response:
+        """Redirect to a picture; without a key to the address ``written`` by an application."""
+        if not key:
+            if not written.startswith(("https://", "http://")):
+                raise NotFound("the row of this model has no address of a picture")
+            return RedirectResponse(written, 307, {"Cache-Control": "no-store"})
         query = self.services.response_config.signer.sign(key).query
         return RedirectResponse(
             f"{self._base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
@@ -173,7 +179,7 @@ async def list_library_models(
         before=cursor(cursor_, "cursor", "next"),
         limit=limit + 1,
     )
-    found = await asyncio.to_thread(library.models.page, wanted)
+    found = await pools.read(library.models.page, wanted)
     items = [library.body(request, model) for model in found[:limit]]
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
 
@@ -195,9 +201,7 @@ async def make_library_model(
     request: Request, library: LibraryDep, body: ModelRequest, whatif: WhatIf = False
 ) -> Response:
     client = await library.client(request)
-    planned = await asyncio.to_thread(
-        library.service.planned_one, client, body.look, save=body.save, seed=body.seed
-    )
+    planned = await pools.read(library.service.planned_one, client, body.look, save=body.save, seed=body.seed)
     return await library.ordered(request, client, planned, whatif=whatif)
 
 
@@ -219,11 +223,11 @@ async def make_library_batch(request: Request, library: LibraryDep, body: BatchR
     if body.count is None and body.grid is None:
         raise InvalidInput.at("count", 'is required, or a grid; {"grid": {}} is all of it')
     cells = body.cells
-    planned = await asyncio.to_thread(library.service.plan, client, cells, count=body.count, save=body.save)
+    planned = await pools.read(library.service.plan, client, cells, count=body.count, save=body.save)
     if body.dry_run:
         return await library.quoted(request, cells, planned)
-    placed = await asyncio.to_thread(library.service.place, client, planned)
-    batches = await asyncio.to_thread(library.service.batches, client.owner, placed)
+    placed = await pools.write(library.service.place, client, planned)
+    batches = await pools.read(library.service.batches, client.owner, placed)
     listed = [cell_body(cell, placed) for cell in cells]
     is_new = bool(placed.jobs) and not placed.repeated
     answer = {"batch": placed.batch or None, "batches": batches, **counted(listed), "cells": listed}
@@ -234,7 +238,7 @@ async def make_library_batch(request: Request, library: LibraryDep, body: BatchR
 async def get_library_batch(
     request: Request, library: LibraryDep, batch: Annotated[str, Path(description="`batch` of the order.")]
 ) -> Response:
-    outcome = await asyncio.to_thread(library.service.batch, caller(request).owner, batch)
+    outcome = await pools.read(library.service.batch, caller(request).owner, batch)
     return json_response(outcome_body(outcome, batch))
 
 
@@ -248,7 +252,7 @@ async def get_library_model(request: Request, library: LibraryDep, model_id: Mod
 )
 async def list_library_versions(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
     model = await library.model(request, model_id)
-    found = await asyncio.to_thread(library.models.versions, model.template_id, caller(request).owner)
+    found = await pools.read(library.models.versions, model.template_id, caller(request).owner)
     items = [library.body(request, each) for each in found]
     return json_response({"templateId": model.template_id, "items": items})
 
@@ -273,7 +277,7 @@ async def edit_library_model(
     most = library.services.prompt_chars
     if body.prompt is not None and len(body.prompt) > most:
         raise InvalidInput.at("prompt", f"has {len(body.prompt)} characters; at most {most} are read")
-    planned = await asyncio.to_thread(library.service.planned_edit, client, model_id, body.change)
+    planned = await pools.read(library.service.planned_edit, client, model_id, body.change)
     return await library.ordered(request, client, planned, whatif=whatif)
 
 
@@ -285,7 +289,8 @@ async def edit_library_model(
     response_description="The signed address of the picture.",
 )
 async def get_library_image(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
-    return library.redirect(request, (await library.model(request, model_id)).image_key)
+    model = await library.model(request, model_id)
+    return library.redirect(request, model.image_key, model.image_url)
 
 
 @router.get(
@@ -296,15 +301,19 @@ async def get_library_image(request: Request, library: LibraryDep, model_id: Mod
     response_description="The signed address of the thumbnail.",
 )
 async def get_library_thumbnail(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
-    return library.redirect(request, (await library.model(request, model_id)).thumbnail_key)
+    model = await library.model(request, model_id)
+    return library.redirect(request, model.thumbnail_key, model.thumbnail_url or model.image_url)
 
 
 files = APIRouter(tags=["files"])
+_PUBLIC_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}(?:-thumbnail)?\.[a-z]+")
+"""A name with 64 random bits. It is served without a signature, as applications read it from the table and
+show it to their visitors: who knows the name was given it."""
 
 
 @files.get(
     "/blobs/library/{template}/{name}",
-    summary="Fetch a picture of the library by a signed URL",
+    summary="Fetch a picture of the library by its URL, signed or as in the table",
     response_class=Response,
     openapi_extra=openapi.answered(200, "The picture.", *EXTENSIONS),
 )
@@ -312,14 +321,19 @@ async def get_library_file(
     services: ServicesDep, template: str, name: str, exp: str = "", sig: str = ""
 ) -> Response:
     key = f"library/{template}/{name}"
-    if not services.response_config.signer.check(key, exp, sig):
-        raise HTTPException(403, "this URL is wrong or has expired; ask for the model again for a new one")
-    headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
+    if not _PUBLIC_NAME.fullmatch(name) or exp or sig:
+        if not services.response_config.signer.check(key, exp, sig):
+            raise HTTPException(
+                403, "this URL is wrong or has expired; ask for the model again for a new one"
+            )
+        headers = {"Cache-Control": f"private, max-age={max(0, int(exp) - now_us() // SECOND)}, immutable"}
+    else:
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     media_type, blobs = media_type_of(name), services.blobs
-    if (path := await asyncio.to_thread(blobs.location, key)) is not None:
+    if (path := await pools.blob(blobs.location, key)) is not None:
         return FileResponse(path, media_type=media_type, headers=headers)
     try:
-        data = await asyncio.to_thread(blobs.get, key)
+        data = await pools.blob(blobs.get, key)
     except NotFound as error:
         raise HTTPException(404, "the picture was deleted") from error
     return Response(data, media_type=media_type, headers=headers)

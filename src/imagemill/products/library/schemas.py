@@ -194,12 +194,18 @@ _MODEL_EXAMPLE: dict[str, Any] = {
 }
 
 
-class LibraryModel(ModelLook):
-    """A version of a template."""
+class LibraryModel(ResponseModel):
+    """A version of a template. Rows that an application wrote by SQL may have other values, or empty ones."""
 
     model_config = _example(**_MODEL_EXAMPLE)
 
     id: str
+    template_id: str
+    gender: str
+    age_range: str
+    body_type: str
+    pose: str
+    style: str
     version: int = Field(description="1 for the first picture of the template.")
     prompt: str
     image_url: str = Field(description="A lasting address of the picture; it needs a key.")
@@ -278,6 +284,11 @@ class BatchQuote(CellCounts):
     charged: bool = Field(description="Jobs are paid for on this server.")
     available: float | None = Field(None, description="The credits there are, where jobs are charged.")
     affordable: bool | None = Field(None, description="Whether the credits suffice, where jobs are charged.")
+    provider_dollars: dict[str, float | None] = Field(
+        default={},
+        description="Dollars that a paid provider, such as fal, bills this server if it makes them all; null "
+        "where its price is not known.",
+    )
     cells: list[GridCell]
 
 
@@ -319,8 +330,12 @@ def model_body(model: StoredModel, signer: UrlSigner, base_url: str) -> dict[str
         "imageUrl": f"{place}/image",
         "thumbnailUrl": f"{place}/thumbnail",
         "signed": {
-            "imageUrl": f"{base_url}/blobs/{model.image_key}?{image.query}",
-            "thumbnailUrl": f"{base_url}/blobs/{model.thumbnail_key}?{thumbnail.query}",
+            "imageUrl": f"{base_url}/blobs/{model.image_key}?{image.query}"
+            if model.image_key
+            else model.image_url,
+            "thumbnailUrl": f"{base_url}/blobs/{model.thumbnail_key}?{thumbnail.query}"
+            if model.thumbnail_key
+            else model.thumbnail_url or model.image_url,
             "expiresAt": moment(image.expires_at),
         },
         "metadata": model.metadata,

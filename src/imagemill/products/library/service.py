@@ -12,7 +12,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import JobRequest, Submitter
 from imagemill.products.library.grid import PARAMETERS, Cell
 from imagemill.products.library.settings import LibrarySettings
-from imagemill.products.library.store import ModelStore, StoredModel
+from imagemill.products.library.store import PUBLIC_URL, ModelStore, StoredModel
 
 NAME = "library"
 """The dialect of its jobs."""
@@ -86,6 +86,7 @@ class LibraryService:
         inputs: InputPictures,
         blobs: BlobStore,
         settings: LibrarySettings,
+        public_url: str | None = None,
     ) -> None:
         self._jobs = jobs
         self._models = models
@@ -93,6 +94,7 @@ class LibraryService:
         self._inputs = inputs
         self._blobs = blobs
         self.settings = settings
+        self._client = {PUBLIC_URL: public_url} if public_url else {}
 
     def grid_status(self, owner: str, cells: Sequence[Cell]) -> GridStatus:
         # Read in this order, so that a job which ends in between is seen twice and not missed.
@@ -178,6 +180,8 @@ class LibraryService:
         return given
 
     def _source(self, row: StoredModel, owner: str) -> str:
+        if not row.image_key:
+            raise InvalidInput.at("prompt", "needs the old picture, which was not made here")
         try:
             data = self._blobs.get(row.image_key)
         except NotFound as error:
@@ -203,7 +207,8 @@ class LibraryService:
         return [*([placed.batch] if placed.batch else []), *sorted(others - {placed.batch})]
 
     def _drafts(self, client: OrderContext, job_requests: Sequence[JobRequest]) -> tuple[Draft, ...]:
-        return self._submitter.prepare(client.owner, job_requests, dialect=NAME, trace=client.trace)
+        known = [replace(each, client={**each.client, **self._client}) for each in job_requests]
+        return self._submitter.prepare(client.owner, known, dialect=NAME, trace=client.trace)
 
     def _job_request(self, look: Cell, *, save: bool, seed: int | None = None, sole: str = "") -> JobRequest:
         return JobRequest(

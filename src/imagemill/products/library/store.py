@@ -1,6 +1,6 @@
 """The model library in the database: models, versions of templates, and templates under way."""
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +11,21 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
-from imagemill.db.statements import dump
 from imagemill.domain.clock import uuid7
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, JobStatus
 from imagemill.jobs.store.finish import Recorded
 from imagemill.products.library import tables as library_tables
+from imagemill.products.library.grid import PARAMETERS
 
 _models = library_tables.model_library.c
 _reservations = tables.reservations.c
+_ABSENT: Mapping[str, Any] = {"version": 1, "prompt": ""} | dict.fromkeys(PARAMETERS, "")
 _CHUNK = 500
 """Templates of one statement; SQLite accepts 32,766 parameters."""
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PUBLIC_URL = "publicUrl"
+"""The key of a job's ``client`` with the public address of the server, for the URLs in the table."""
 _HOLDING = sorted(status.value for status in OPEN | {JobStatus.SUCCEEDED})
 
 
@@ -46,7 +50,10 @@ class StoredModel:
     created_at: int
     job_id: str
     image_key: str
+    """Empty for a row that an application wrote; then ``image_url`` is the only address."""
     thumbnail_key: str
+    image_url: str
+    thumbnail_url: str | None
 
 
 _NAMES = tuple(StoredModel.__dataclass_fields__)
@@ -78,7 +85,7 @@ class ModelStore:
 
     def get(self, id_: str, owner: str) -> StoredModel:
         """Return a model. Raises `NotFound`, for another owner's too."""
-        found = self._read(_rows, _models.id == id_, _models.owner == owner)
+        found = self._read(_rows, _models.id == id_, _models.owner == owner) if _ID.fullmatch(id_) else ()
         if not found:
             raise NotFound(f"there is no model {id_}")
         return found[0]
@@ -158,8 +165,11 @@ def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _stored(row: Any) -> StoredModel:
-    values = dict(zip(_NAMES, row, strict=True))
-    return StoredModel(**{**values, "metadata": json.loads(values["metadata"])})
+    # Applications may leave out what they do not know.
+    values: dict[str, Any] = {
+        name: _ABSENT.get(name) if value is None else value for name, value in zip(_NAMES, row, strict=True)
+    }
+    return StoredModel(**values)
 
 
 _LATEST = sa.select(sa.func.coalesce(sa.func.max(_models.version), 0)).where(
@@ -173,6 +183,7 @@ def record_models(tx: Tx, ended: Sequence[Recorded]) -> None:
     for each in ended:
         job, entry = each.job, each.record
         place = {"of_owner": job.owner, "of_template": entry.template_id}
+        server = job.client.get(PUBLIC_URL, "")
         version = tx.conn.execute(_LATEST, place).scalar_one() + 1
         picture, thumbnail = (each.artifacts * 2)[:2]
         tx.conn.execute(
@@ -181,15 +192,15 @@ def record_models(tx: Tx, ended: Sequence[Recorded]) -> None:
                 owner=job.owner,
                 template_id=entry.template_id,
                 version=version,
-                image_url=f"/blobs/{picture.blob_key}",
-                thumbnail_url=f"/blobs/{thumbnail.blob_key}",
+                image_url=f"{server}/blobs/{picture.blob_key}",
+                thumbnail_url=f"{server}/blobs/{thumbnail.blob_key}",
                 gender=entry.gender,
                 age_range=entry.age_range,
                 body_type=entry.body_type,
                 pose=entry.pose,
                 style=entry.style,
                 prompt=entry.prompt,
-                metadata=dump(entry.metadata),
+                metadata=entry.metadata,
                 fal_request_id=each.details.get("requestId"),
                 processing_time_ms=(each.at - (job.started_at or each.at)) // 1000,
                 created_at=each.at,

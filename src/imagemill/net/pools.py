@@ -1,0 +1,72 @@
+"""Thread pools for calls that block, one for each purpose, so that one that hangs does not stop the others.
+
+The event loop's own pool is small and shared: six writes that wait for a locked database would hold up every
+read, upload and health check. A pool starts its threads when they are needed.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from imagemill.domain.errors import StorageError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class BlockingPool:
+    """Runs blocking calls in at most ``threads`` threads; further calls wait for their turn."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, f"imagemill-{name}")
+
+    async def __call__(self, do: Callable[_P, _R], *args: _P.args, **named: _P.kwargs) -> _R:
+        """Call ``do`` in a thread of the pool, with the context variables of the caller."""
+        call = partial(contextvars.copy_context().run, do, *args, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def start(self, do: Callable[[], object]) -> None:
+        """Call ``do`` soon in a thread of the pool; its result is ignored."""
+        self._executor.submit(do)
+
+
+authenticate = BlockingPool("auth", 4)
+"""Checks of keys and sessions, and their rate limits."""
+read = BlockingPool("reads", 8)
+"""Queries of the database."""
+write = BlockingPool("writes", 16)
+"""Writes of the database, which wait for a commit; few use the processor meanwhile."""
+blob = BlockingPool("blobs", 8)
+"""Reads and writes of stored files."""
+decode = BlockingPool("decodes", 4)
+"""Decoding of clients' pictures, and other work of the processor."""
+call = BlockingPool("calls", 8)
+"""Calls of other servers."""
+measure = BlockingPool("metrics", 2)
+"""Metrics, which read the database."""
+lifecycle = BlockingPool("lifecycle", 2)
+"""The start and the stop of the process."""
+probe = BlockingPool("probes", 8)
+"""Health checks, which must answer while the others hang."""
+
+
+class HealthProbe:
+    """A check of a part of the server, bounded in time. Requests at the same time share one run."""
+
+    def __init__(self, check: Callable[[], None], *, limit_s: float = 5.0) -> None:
+        """``check`` raises `StorageError` when the part does not work."""
+        self._check = check
+        self._limit_s = limit_s
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Raise `StorageError` when the part does not work, or does not answer in time."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(probe(self._check))
+        try:
+            await asyncio.wait_for(asyncio.shield(self._running), self._limit_s)
+        except TimeoutError as error:
+            raise StorageError(f"no answer within {self._limit_s:g} s") from error
