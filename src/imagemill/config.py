@@ -195,7 +195,7 @@ PREFIX = "IMAGEMILL_"
 ENV_FILE, TOML_FILE = ".env", "imagemill.toml"
 """Files in the folder a command is started in."""
 
-ProfileName = Literal["dev", "ci", "fleet", "public"]
+ProfileName = Literal["dev", "ci", "realistic", "fleet", "public"]
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -216,6 +216,13 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "job": {"retry_base_s": 0.05, "heartbeat_s": 0.2},
         "webhook": {"retry_base_s": 0.2},
         "simulator": {"enabled": "always", "step_ms": 0.0, "load_ms": 0.0, "jitter": 0.0, "seed": 1},
+    },
+    "realistic": {
+        "log_format": "text",
+        "allow_networks": _LOOPBACK,
+        "shutdown_grace_s": 2.0,
+        # About as a consumer GPU: 20 steps of SDXL in 3 s, and a load from a fast disk.
+        "simulator": {"enabled": "always", "step_ms": 150.0, "load_ms": 5000.0, "jitter": 0.1},
     },
     "fleet": {"log_format": "json"},
     "public": {
@@ -251,7 +258,7 @@ class CoreSettings(BaseSettings):
 
     profile: Annotated[ProfileName, BeforeValidator(_lowered)] | None = Field(
         default=None,
-        description="Named set of defaults: dev, ci, fleet or public; none: the defaults of this page.",
+        description="Named set of defaults: dev, ci, realistic, fleet or public; none: those of this page.",
     )
     host: str = Field(
         default="127.0.0.1",

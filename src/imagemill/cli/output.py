@@ -168,7 +168,7 @@ Profile = Annotated[
         "--profile",
         metavar="NAME",
         autocompletion=lambda: ["dev", "ci", "fleet", "public"],
-        help="Named set of defaults: dev, ci, fleet or public.",
+        help="Named set of defaults: dev, ci, realistic, fleet or public.",
     ),
 ]
 Reload = Annotated[
