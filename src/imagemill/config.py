@@ -31,7 +31,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from imagemill.backends.comfyui.settings import ComfySettings
+from imagemill.backends.comfyui.settings import ComfySettings, timeout_in_seconds
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
@@ -88,6 +88,7 @@ ALIASES = {
     "FAL_KEY": "IMAGEMILL_FAL__KEY",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
     "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
+    "CELERY_RESULT_BACKEND": "IMAGEMILL_CELERY__RESULT_URL",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
     "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
@@ -504,9 +505,9 @@ def _with_aliases(found: Mapping[str, str | None]) -> Mapping[str, str | None]:
     """Variables under today's names; here names are in lower case. A setting's own name goes before its
     aliases."""
     given = {
-        setting.lower(): found[alias.lower()]
+        setting.lower(): timeout_in_seconds(value) if alias == "COMFYUI_TIMEOUT" else value
         for alias, setting in reversed(ALIASES.items())
-        if found.get(alias.lower())
+        if (value := found.get(alias.lower()))
     }
     return {**given, **{name: value for name, value in found.items() if name not in _FORMER}}
 

@@ -184,10 +184,10 @@ def load_settings(**given: Any) -> "Settings":
     Warns of unknown and former variables. Raises `CliError` for settings that are not valid, or that lack
     what the profile requires.
     """
-    from imagemill.cli.settings_check import unknown_variables, variables
+    from imagemill.cli.settings_check import ignored_variables
 
     settings = read_settings(**given)
-    for line in unknown_variables(variables()):
+    for line in ignored_variables():
         print_warning(line)
     if problems := settings.profile_problems():
         raise CliError("these settings cannot be used", UNUSABLE, details=tuple(problems))
