@@ -31,7 +31,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from imagemill.backends.comfyui.settings import ComfySettings
+from imagemill.backends.comfyui.settings import ComfySettings, timeout_in_seconds
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
@@ -90,6 +90,7 @@ ALIASES = {
     "FAL_KEY": "IMAGEMILL_FAL__KEY",
     "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
     "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
+    "CELERY_RESULT_BACKEND": "IMAGEMILL_CELERY__RESULT_URL",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
     "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
@@ -198,7 +199,7 @@ PREFIX = "IMAGEMILL_"
 ENV_FILE, TOML_FILE = ".env", "imagemill.toml"
 """Files in the folder a command is started in."""
 
-ProfileName = Literal["dev", "ci", "fleet", "public"]
+ProfileName = Literal["dev", "ci", "realistic", "fleet", "public"]
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -219,6 +220,13 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
         "job": {"retry_base_s": 0.05, "heartbeat_s": 0.2},
         "webhook": {"retry_base_s": 0.2},
         "simulator": {"enabled": "always", "step_ms": 0.0, "load_ms": 0.0, "jitter": 0.0, "seed": 1},
+    },
+    "realistic": {
+        "log_format": "text",
+        "allow_networks": _LOOPBACK,
+        "shutdown_grace_s": 2.0,
+        # About as a consumer GPU: 20 steps of SDXL in 3 s, and a load from a fast disk.
+        "simulator": {"enabled": "always", "step_ms": 150.0, "load_ms": 5000.0, "jitter": 0.1},
     },
     "fleet": {"log_format": "json"},
     "public": {
@@ -254,7 +262,7 @@ class CoreSettings(BaseSettings):
 
     profile: Annotated[ProfileName, BeforeValidator(_lowered)] | None = Field(
         default=None,
-        description="Named set of defaults: dev, ci, fleet or public; none: the defaults of this page.",
+        description="Named set of defaults: dev, ci, realistic, fleet or public; none: those of this page.",
     )
     host: str = Field(
         default="127.0.0.1",
@@ -507,9 +515,9 @@ def _with_aliases(found: Mapping[str, str | None]) -> Mapping[str, str | None]:
     """Variables under today's names; here names are in lower case. A setting's own name goes before its
     aliases."""
     given = {
-        setting.lower(): found[alias.lower()]
+        setting.lower(): timeout_in_seconds(value) if alias == "COMFYUI_TIMEOUT" else value
         for alias, setting in reversed(ALIASES.items())
-        if found.get(alias.lower())
+        if (value := found.get(alias.lower()))
     }
     return {**given, **{name: value for name, value in found.items() if name not in _FORMER}}
 

@@ -228,7 +228,7 @@ def test_a_setting_s_own_name_goes_before_its_former_one(
             "IMAGEMILL_DATABASE_URL (or DATABASE_URL): should",
         ),
         ("IMAGEMILL_ALLOW_NETWORKS", "home", "IMAGEMILL_ALLOW_NETWORKS__0"),
-        ("IMAGEMILL_FAL_API__HOSTS", "127.0.0.1", "fal_api.hosts: nothing but fal's API"),
+        ("IMAGEMILL_FAL_API__HOSTS", "127.0.0.1", "IMAGEMILL_FAL_API__HOSTS: nothing but fal's API"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,3 +510,55 @@ def test_settings_and_doctor_show_what_a_profile_lacks() -> None:
     seen = CliRunner().invoke(app, ["doctor", "--profile", "fleet", "--only", "settings"])
     assert seen.exit_code == 1
     assert "needs a broker" in seen.output
+
+
+# Names of the systems that Imagemill takes the place of
+
+
+@pytest.mark.parametrize(
+    ("given", "timeout_s"), [("300000", 300), ("10000", 10), ("9999", 9999), ("600", 600), ("0.5", 0.5)]
+)
+def test_a_timeout_of_hours_is_in_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, given: str, timeout_s: float
+) -> None:
+    monkeypatch.setenv("COMFYUI_TIMEOUT", given)
+    assert Settings(_env_file=None).job.timeout_s == timeout_s
+
+
+def test_the_result_backend_of_celery_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:6379/4")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:6379/5")
+    found = Settings(_env_file=None).celery.result_url
+    assert found is not None
+    assert found.get_secret_value() == "redis://127.0.0.1:6379/5"
+
+
+@pytest.mark.parametrize("command", ["settings", "doctor"])
+def test_names_that_nothing_reads_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1/images")
+    monkeypatch.setenv("NODE_ENV", "production")  # of another program, unless the file has it
+    (tmp_path / ".env").write_text("REDIS_HOST=127.0.0.1\nHF_HOME=/models\nPORT=8701\n")
+
+    arguments = [command, "--only", "settings"] if command == "doctor" else [command]
+    shown = " ".join(CliRunner().invoke(app, arguments).output.split())
+
+    assert "MONGODB_URI is not read: there is no MongoDB here" in shown
+    assert "REDIS_HOST is not read" in shown
+    assert "HF_HOME is not read" in shown
+    assert "NODE_ENV" not in shown
+    assert "PORT is not read" not in shown
+
+
+def test_an_error_of_several_settings_names_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGEMILL_FAL_API__HOSTS", '["images.example"]')
+    monkeypatch.setenv("IMAGEMILL_PUBLIC_URL", "https://images.example")
+
+    shown = " ".join(CliRunner().invoke(app, ["settings"]).output.split())
+
+    assert "IMAGEMILL_FAL_API__HOSTS: nothing but fal's API would be served" in shown
+    assert "Value error" not in shown
+    assert "IMAGEMILL_:" not in shown

@@ -1,6 +1,7 @@
 """compose.yaml against the shape of the Compose specification, and against our own rules."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "cap_drop": list,
     "command": list,
     "depends_on": dict,
+    "env_file": list,
     "environment": dict,
     "gpus": str,
     "healthcheck": dict,
     "image": str,
     "init": bool,
+    "mem_limit": str,
     "network_mode": str,
     "ports": list,
     "profiles": list,
@@ -186,6 +189,22 @@ def test_every_process_knows_the_same_fleet() -> None:
     common = {name: LOADED.services[name]["environment"] for name in OURS}
     for key, value in common["scheduler"].items():
         assert {environment[key] for environment in common.values()} == {value}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_can_be_given_to_a_process_by_a_file(name: str) -> None:
+    service = LOADED.services[name]
+    assert service["env_file"] == [{"path": "settings.env", "required": False}]
+    assert service["mem_limit"] == "1536m"
+
+
+def test_an_api_without_workers_is_up() -> None:
+    """Else the edge and thus the whole fleet would wait for a worker, which needs no API to start."""
+    [shell, command] = LOADED.services["api"]["healthcheck"]["test"]
+    assert shell == "CMD-SHELL"
+    for status, up in ((0, True), (3, True), (1, False), (2, False)):
+        tried = command.replace("imagemill health --url http://127.0.0.1:8700", f"(exit {status})")
+        assert (subprocess.run(["sh", "-c", tried.replace("$$", "$")], check=False).returncode == 0) is up
 
 
 def test_the_edge_passes_on_to_the_port_the_server_listens_on() -> None:

@@ -99,6 +99,7 @@ COMMON = {
     "recipes/{name}",
     "resources/{air}",
     "nodes/{name}",
+    "faults/{fault_id}",
     "library/{template}",
     "stories/{story_id}",
     *FAL_APP,
@@ -122,6 +123,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     _add_workflow(has)
     node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
+    has.paths["faults/{fault_id}"] = "0"
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)

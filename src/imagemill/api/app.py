@@ -12,17 +12,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import imagemill
-from imagemill.api import health
+from imagemill.api import health, simulator
 from imagemill.api.base import ApiModule, Services
+from imagemill.backends.simulator.http_faults import HttpFaults
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
 from imagemill.net import pools
+from imagemill.domain.jobs import SIMULATOR
+from imagemill.jobs.capacity import usable_nodes
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
+from imagemill.web.fault_injection import FaultMiddleware, with_transport
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
@@ -32,7 +36,7 @@ _DESCRIPTION = (
 )
 _STATIC = "/static-offline-docs"
 _FIRST_TAGS = ("jobs", "recipes", "uploads", "workflows")
-_LAST_TAGS = ("models", "nodes", "webhooks", "credits", "limits", "files", "health", "accounts")
+_LAST_TAGS = ("models", "nodes", "webhooks", "credits", "limits", "files", "health", "simulator", "accounts")
 _BUSIEST = ("native", "civitai.v1")
 """Routes are tried one after the other, at 2 µs each, so these modules come first."""
 _OWN = ""
@@ -54,6 +58,7 @@ PUBLIC = (
     _public("/static-offline-docs/"),
     _public("/blobs/", cors=CorsClass.CONTRACT, on_every_host=True),  # their URLs are signed
     PathPolicy("/metrics", Scope.METRICS_READ, cors=CorsClass.NONE, caching=None, traced=False),
+    *simulator.POLICIES,
 )
 
 
@@ -91,22 +96,26 @@ def create_app(
         router = module.router if isinstance(module.router, APIRouter) else module.router(services, own)
         documents.add(module.document or _OWN, router.routes)
         app.include_router(router)
+    drawn, faults = services.backends.get(SIMULATOR), HttpFaults()
     signer, redirect = services.response_config.signer, redirect_to_blobs
     for router in (
         blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect),
         health.router,
+        simulator.router(faults),
         health.metrics_router(meters.registry),
     ):
         documents.add(_OWN, router.routes)
         app.include_router(router)
     app.router.routes.extend(documents.pages())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
-    gate = AuthMiddleware(
-        HeadMiddleware(app), services.access, services.audit, services.throttle, services.tickets
-    )
+    inner: ASGIApp = HeadMiddleware(app)
+    if drawn is not None:
+        inner = FaultMiddleware(inner, faults, lambda: bool(usable_nodes(drawn)))
+    gate = AuthMiddleware(inner, services.access, services.audit, services.throttle, services.tickets)
     checked: ASGIApp = EdgeMiddleware(gate, edge, policies, on_response=meters.request)
     outermost = behind_proxies(AccessLog(checked, policies) if edge.access_log else checked, edge.proxies)
-    return outermost if tracer is None else Traced(outermost, tracer, policies)
+    traced = outermost if tracer is None else Traced(outermost, tracer, policies)
+    return traced if drawn is None else with_transport(traced)
 
 
 class _Documents:
@@ -214,6 +223,7 @@ def _address(name: str) -> str:
 _CORE_TAGS = {
     "files": "Pictures by signed addresses, as the answers of other routes name them. No key is needed.",
     "health": "Probes for orchestrators and load balancers, and figures for Prometheus.",
+    **simulator.TAGS,
 }
 
 

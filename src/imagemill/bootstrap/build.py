@@ -20,6 +20,7 @@ from imagemill.api.base import ResponseConfig
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
+from imagemill.backends.simulator.faults import STUCK, is_stuck
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.settings import S3Settings
@@ -29,11 +30,13 @@ from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
+from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.jobs.attempt import RunOptions, StartRateLimit
+from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
@@ -199,7 +202,15 @@ def submitter(
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
         quotas = Quotas(held_to, QueueDeadlineCheck(store.workload) if settings.quota.refuse_late else None)
-    return Submitter(store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
+
+    def extra_labels(properties: Mapping[str, Any]) -> tuple[str, ...]:
+        simulator = backends.get(SIMULATOR)
+        is_on = simulator is not None and bool(usable_nodes(simulator))
+        return (STUCK,) if is_on and is_stuck(properties) else ()
+
+    return Submitter(
+        store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate, extra_labels
+    )
 
 
 def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:

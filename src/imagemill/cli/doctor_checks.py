@@ -18,7 +18,7 @@ from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.bootstrap.plugins import installed_plugins
-from imagemill.cli.settings_check import unknown_variables, variables
+from imagemill.cli.settings_check import ignored_variables
 from imagemill.cli.startup import redacted_database_url
 from imagemill.config import Settings
 from imagemill.db.database import Database
@@ -251,7 +251,7 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
 
 
 def _check_settings(settings: Settings) -> Iterator[Finding]:
-    unknown = unknown_variables(variables())
+    unknown = ignored_variables()
     for line in unknown:
         yield Finding(Level.WARNING, "settings", f"{line}; correct or remove it")
     for line in settings.profile_problems():

@@ -177,7 +177,7 @@ Profile = Annotated[
         "--profile",
         metavar="NAME",
         autocompletion=lambda: ["dev", "ci", "fleet", "public"],
-        help="Named set of defaults: dev, ci, fleet or public.",
+        help="Named set of defaults: dev, ci, realistic, fleet or public.",
     ),
 ]
 Reload = Annotated[
@@ -193,10 +193,10 @@ def load_settings(**given: Any) -> "Settings":
     Warns of unknown and former variables. Raises `CliError` for settings that are not valid, or that lack
     what the profile requires.
     """
-    from imagemill.cli.settings_check import unknown_variables, variables
+    from imagemill.cli.settings_check import ignored_variables
 
     settings = read_settings(**given)
-    for line in unknown_variables(variables()):
+    for line in ignored_variables():
         print_warning(line)
     if problems := settings.profile_problems():
         raise CliError("these settings cannot be used", UNUSABLE, details=tuple(problems))

@@ -77,10 +77,10 @@ def explain(
 
 def _read(profile: str | None) -> dict[str, Any]:
     """The settings with the options they were read with. Problems of theirs are warnings here."""
-    from imagemill.cli.settings_check import unknown_variables, variables
+    from imagemill.cli.settings_check import ignored_variables
 
     settings = read_settings(profile=profile)
-    for line in (*unknown_variables(variables()), *settings.profile_problems()):
+    for line in (*ignored_variables(), *settings.profile_problems()):
         print_warning(line)
     return {"settings": settings, "options": {"profile": profile} if profile else {}}
 

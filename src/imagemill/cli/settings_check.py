@@ -17,6 +17,25 @@ CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})
 """Variables of the client commands: the server's address and a token."""
 
 
+UNREAD = {
+    "MONGODB_": "there is no MongoDB here: the data is in SQLite, or in PostgreSQL with DATABASE_URL",
+    "REDIS_HOST": "write one address: CELERY_BROKER_URL, or IMAGEMILL_REDIS_URL",
+    "REDIS_PORT": "write one address: CELERY_BROKER_URL, or IMAGEMILL_REDIS_URL",
+    "REDIS_PASSWORD": "write it into an address: CELERY_BROKER_URL, or IMAGEMILL_REDIS_URL",
+    "REDIS_URL": "write CELERY_BROKER_URL, or IMAGEMILL_REDIS_URL",
+    "R2_PUBLIC_URL": "write IMAGEMILL_CHARACTERS__PUBLIC_BASE_URL",
+    "NODE_ENV": "choose a profile: IMAGEMILL_PROFILE",
+    "HF_HOME": "models lie on the ComfyUI nodes; set it there",
+    "INSIGHTFACE_HOME": "models lie on the ComfyUI nodes; set it there",
+    "QWEN_MODEL_ID": "name the model in a job or a workflow, or the language model in LLM_MODEL",
+    "IPADAPTER_STRENGTH_SCALE": "make it an input of a workflow",
+}
+"""Beginnings of names that the systems read which Imagemill takes the place of, and what to do instead."""
+
+_GENERAL = ("REDIS_", "NODE_ENV", "HF_HOME")
+"""Names that the environment often has for other programs."""
+
+
 def variables() -> Iterator[str]:
     """The names in the environment, ``.env`` and ``imagemill.toml``, as environment names."""
     for names in given_names().values():
@@ -37,6 +56,25 @@ def given_names() -> dict[str, list[str]]:
         table = tomllib.loads(Path(TOML_FILE).read_text(encoding="utf-8"))
         found[TOML_FILE] = list(_flat(table, PREFIX))
     return found
+
+
+def _unread_names(given: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """Yield the names that no setting reads, with what to do instead.
+
+    ``given``: source -> names. Of the environment only those that no other program is likely to have.
+    """
+    for source, names in given.items():
+        for name in sorted(names):
+            advice = next((text for start, text in UNREAD.items() if name.startswith(start)), None)
+            if advice is not None and (source != "environment" or not name.startswith(_GENERAL)):
+                yield name, advice
+
+
+def ignored_variables() -> list[str]:
+    """A sentence for each given variable that has no effect. Raises `OSError` or `ValueError` for a file."""
+    given = given_names()
+    unread = [f"{name} is not read: {advice}" for name, advice in _unread_names(given)]
+    return unknown_variables(name for names in given.values() for name in names) + unread
 
 
 _LEAVES = frozenset(name for name, _ in setting_names())
@@ -82,8 +120,8 @@ def format_errors(error: ValidationError) -> list[str]:
         shown = shown if shown.startswith(PREFIX) else f"{PREFIX}{shown}"
         setting = next((name for name in fields if shown == name or shown.startswith(f"{name}__")), "")
         also = f" (or {', '.join(others[shown])})" if shown in others else ""
-        if not path:
-            lines.append(reason)
+        if not setting and fault["type"] == "value_error":
+            lines.append(reason)  # of several settings, which it names
         elif fault["type"] == "extra_forbidden":
             lines.extend(unknown_variables([shown]) or [f"{shown} is not a setting"])
         elif not setting or holds_secret(fields[setting].annotation):

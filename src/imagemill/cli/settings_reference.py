@@ -132,6 +132,8 @@ you set yourself still wins. `imagemill settings --profile dev` shows the result
 - **ci**, for automated tests: a simulator that renders at once with a fixed seed, short waits for
   retries, polling and stops, cheap password hashes, and JSON log lines. Do not use it where
   passwords matter.
+- **realistic**, for clients that show progress or wait: a simulator with the times of a consumer
+  GPU, about 3 s for 20 steps and 5 s for a load. Otherwise as dev.
 - **fleet**, for processes on several machines: JSON log lines. It requires PostgreSQL in
   `IMAGEMILL_DATABASE_URL` and a broker in `IMAGEMILL_BROKER_URL`, and does not start without them.
 - **public**, for a server on the internet behind a reverse proxy on the same machine: every caller

@@ -77,8 +77,11 @@ class Submitter:
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
+        extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
     ) -> None:
+        """``extra_labels``: returns the labels that a job's properties demand of a node."""
         self._gate = gate
+        self._extra_labels = extra_labels
         self._store = store
         self._resolver = resolver
         self._recipes = recipes
@@ -226,7 +229,7 @@ class Submitter:
                 queue=queue,
                 model=recipe.model(completed),
                 backends=self._allowed(job_request, able),
-                labels=tuple(sorted(job_request.labels)),
+                labels=tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)})),
                 requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),

@@ -104,3 +104,13 @@ def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
         path = parts.path.strip("/").replace("/", "-")
         name = f"comfy-{place}-{path}" if path else f"comfy-{place}"
         yield NodeConfig(name=name, url=url, slots=settings.slots, headers=headers)
+
+
+_LEAST_MS = 10_000
+"""From here on a timeout of another program is in milliseconds; in seconds it would be hours."""
+
+
+def timeout_in_seconds(text: str) -> str:
+    """Return the value of ``COMFYUI_TIMEOUT``, which other programs have in milliseconds, in seconds."""
+    is_ms = text.strip().isdecimal() and int(text) >= _LEAST_MS
+    return str(int(text) / 1000) if is_ms else text

@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from imagemill.backends.base import RenderRequest
+from imagemill.backends.simulator import http_faults
 from imagemill.backends.simulator.settings import Fault, FaultRule
 from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.failures import FailureCode
@@ -24,7 +25,8 @@ MOST_TIMES = 1_000_000
 
 ALLOWED = (
     f'"{PROPERTY}" is a fault\'s name or an object of "fault", "times" (a whole number from 1), "step_ms" '
-    f'and "load_ms" (0 to {LONGEST_MS}); faults: {", ".join(Fault)}'
+    f'and "load_ms" (0 to {LONGEST_MS}); faults: {", ".join(Fault)}; or {{"stuck": true}}; or a fault of the '
+    'API, such as {"http": 429, "times": 2}'
 )
 
 _FAILURES: Mapping[Fault, tuple[FailureCode, str]] = {
@@ -87,10 +89,10 @@ def read_hint(properties: Mapping[str, Any]) -> FaultHint:
     problem = check_hint(value)
     if problem is not None:
         raise BackendError(FailureCode.BACKEND_REJECTED, problem)
-    if value is None:
-        return FaultHint()
     if isinstance(value, str):
         return FaultHint(Fault(value))
+    if value is None or is_stuck(properties) or http_faults.is_http_hint(value):
+        return FaultHint()
     fault = value.get("fault")
     return FaultHint(
         fault=None if fault is None else Fault(fault),
@@ -98,6 +100,16 @@ def read_hint(properties: Mapping[str, Any]) -> FaultHint:
         step_ms=value.get("step_ms"),
         load_ms=value.get("load_ms"),
     )
+
+
+STUCK = "simulate-stuck"
+"""A label that no node has, so that a job with it stays queued."""
+
+
+def is_stuck(properties: Mapping[str, Any]) -> bool:
+    """Whether a job asks to stay queued until it is canceled or expires."""
+    hint = properties.get(PROPERTY)
+    return isinstance(hint, Mapping) and cast("Mapping[object, object]", hint).get("stuck") is True
 
 
 def _hint_error(value: object) -> str | None:
@@ -108,6 +120,10 @@ def _hint_error(value: object) -> str | None:
     if not isinstance(value, Mapping):
         return f"a {type(value).__name__} is not a hint"
     hint = cast("Mapping[object, object]", value)
+    if http_faults.is_http_hint(hint):
+        return http_faults.hint_error(hint)
+    if "stuck" in hint:
+        return None if hint["stuck"] is True and len(hint) == 1 else "stuck is true, and alone"
     unknown = [str(key)[:40] for key in hint if key not in ("fault", "times", "step_ms", "load_ms")]
     if unknown:
         return f"{', '.join(unknown[:5])}: not known"

@@ -105,8 +105,8 @@ class FalApiSettings(SettingsGroup):
         own = {host.lower(), urlsplit(public_url or "").hostname}
         if shadowed := own.intersection(self.hosts):
             raise ValueError(
-                f"fal_api.hosts: nothing but fal's API would be served at {shadowed.pop()!r}, which host or "
-                "public_url names; give fal a host of its own"
+                f"IMAGEMILL_FAL_API__HOSTS: nothing but fal's API would be served at {shadowed.pop()!r}, "
+                "which IMAGEMILL_HOST or IMAGEMILL_PUBLIC_URL names; give fal a host of its own"
             )
 
     @property
