@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from imagemill.backends.comfyui.settings import default_name
 from tests.comfyui.node import NEW, OLD, TestNode
 from tests.comfyui.processes import LORA, SD1, SDXL, Served, blank, download, graph_of, image
 from tests.conftest import TOKEN
@@ -145,7 +146,7 @@ def test_what_the_node_lacks_is_refused_at_once_by_name(served: Served):
     job = {**image(SD1), "additionalNetworks": {"urn:air:sd1:lora:civitai:9@9": {}}}
     answer = httpx2.post(f"{served.url}/v1/consumer/jobs", json=job, headers=TOKEN, verify=False)
     assert answer.status_code == 400
-    assert "LoRA nowhere.safetensors is missing on comfy-127.0.0.1-" in answer.json()["detail"]
+    assert "LoRA nowhere.safetensors is missing on comfyui-" in answer.json()["detail"]
     job = blank(1)
     job["params"]["workflow"]["1"]["class_type"] = "NoSuchNode"
     answer = httpx2.post(f"{served.url}/v1/consumer/jobs", json=job, headers=TOKEN, verify=False)
@@ -231,7 +232,7 @@ def test_a_job_too_large_for_one_node_goes_to_one_with_more_memory(tmp_path: Pat
             jobs = [served.post("/v1/consumer/jobs", image(SD1))["jobs"][0]["jobId"] for _ in range(8)]
             done = served.finished(jobs)
             assert {job["status"] for job in done} == {"succeeded"}
-            assert {job["node"] for job in done} == {f"comfy-127.0.0.1-{large.port}"}
+            assert {job["node"] for job in done} == {default_name(large.url)}
         finally:
             served.stop()
 
@@ -249,7 +250,7 @@ def test_a_node_added_at_run_time_gets_jobs_and_a_drained_one_no_more(tmp_path: 
             assert served.finished([job["id"]])[0]["node"] == "second"
             served.post("/api/v1/nodes/second/drain", {})
             jobs = [served.post("/v1/consumer/jobs", image(SD1))["jobs"][0]["jobId"] for _ in range(6)]
-            assert {each["node"] for each in served.finished(jobs)} == {f"comfy-127.0.0.1-{first.port}"}
+            assert {each["node"] for each in served.finished(jobs)} == {default_name(first.url)}
         finally:
             served.stop()
 

@@ -331,3 +331,42 @@ def test_an_examination_finds_a_good_node_good(comfy: ComfyUI, node: TestNode) -
     }  # fmt: skip
     assert [f for f in findings if f.level == "error"] == []
     assert len(node.prompts) == 1
+
+
+def batch(count: int, saver: str = "SaveImage") -> GraphSpec:
+    inputs = {"images": ["1", 0], **({"filename_prefix": "b"} if saver == "SaveImage" else {})}
+    made = graph().graph["1"]
+    source = {**made, "inputs": {**made["inputs"], "batch_size": count}}
+    return GraphSpec({"1": source, "2": {"class_type": saver, "inputs": inputs}})
+
+
+@pytest.mark.parametrize("saver", ["SaveImage", "SaveImageWebsocket"])
+def test_more_files_than_a_job_may_deliver_are_not_fetched(
+    comfy: ComfyUI, node: TestNode, saver: str
+) -> None:
+    assert len(render(comfy, order(batch(3, saver), most_files=3)).outputs) == 3
+    fetched = len([path for _, path in node.requests if path == "/view"])
+    with pytest.raises(BackendError, match="at most 3 are kept") as caught:
+        render(comfy, order(batch(4, saver), most_files=3))
+    assert caught.value.failure is FailureCode.OUTPUT_LIMIT
+    assert len([path for _, path in node.requests if path == "/view"]) == fetched
+
+
+def asked_previews(node: TestNode) -> str:
+    return node.prompts[-1].extra_data["preview_method"]
+
+
+def test_a_short_render_is_asked_for_previews_only_while_somebody_watches(
+    comfy: ComfyUI, node: TestNode
+) -> None:
+    render(comfy, order(spec(seed=1), previews=True))
+    assert asked_previews(node) == "auto"  # how long it takes is not known yet
+    render(comfy, order(spec(seed=2), previews=True))
+    assert asked_previews(node) == "none"
+    render(comfy, order(spec(seed=3), previews=True, watched=True))
+    assert asked_previews(node) == "auto"
+    pace(node, work_s=1.0)
+    render(comfy, order(spec(seed=4, steps=4), previews=True))
+    assert asked_previews(node) == "none"
+    render(comfy, order(spec(seed=5, steps=12), previews=True))
+    assert asked_previews(node) == "auto"

@@ -15,6 +15,7 @@ from imagemill.backends.comfyui.errors import (
     ComfyError,
     ComfyStatusError,
     ComfyUnreachable,
+    FileTooLarge,
     NotComfy,
     TruncatedFile,
     status_message,
@@ -245,7 +246,9 @@ def _header(name: str, value: str) -> tuple[bytes, bytes]:
 def _unreachable(error: Exception, path: str) -> ComfyError:
     connecting = isinstance(error, (httpcore2.ConnectError, httpcore2.ConnectTimeout, UnicodeError))
     if isinstance(error.__cause__, ssl.SSLError):
-        return ComfyUnreachable(f"cannot be reached: TLS fails ({error})", maybe_received=not connecting)
+        # Without the host, which clients must not see.
+        reason = str(error).partition(", certificate is not valid for")[0]
+        return ComfyUnreachable(f"cannot be reached: TLS fails ({reason})", maybe_received=not connecting)
     if connecting:
         return ComfyUnreachable("cannot be reached: connecting fails", maybe_received=False)
     if isinstance(error, httpcore2.ReadTimeout):
@@ -265,7 +268,7 @@ def _read_all(response: httpcore2.Response, path: str, most: int, *, is_file: bo
         for part in cast("Iterable[bytes]", response.stream):
             size += len(part)
             if size > most:
-                raise TruncatedFile(f"sends more than {most} bytes for {path}")
+                raise FileTooLarge(f"sends more than {most} bytes for {path}")
             parts.append(part)
     except _FAULTS as error:
         if is_file and not isinstance(error, httpcore2.TimeoutException):

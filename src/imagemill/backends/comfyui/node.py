@@ -67,14 +67,21 @@ class RenderTimeEstimator:
         self._settings = settings
         self._lock = threading.Lock()
         self._units: OrderedDict[str, float] = OrderedDict()
+        self._latest: dict[str, float] = {}
 
     def learn(self, model: str, load: float, seconds: float) -> None:
         unit = max(_SHORTEST_S, seconds) / load
         with self._lock:
+            self._latest[model] = unit
             self._units[model] = max(unit, _DECAY * self._units.get(model, 0.0))
             self._units.move_to_end(model)
             if len(self._units) > _MODELS:
-                self._units.popitem(last=False)
+                self._latest.pop(self._units.popitem(last=False)[0], None)
+
+    def expected_s(self, model: str, load: float) -> float | None:
+        """Seconds that a render takes if it is as fast as the latest; None if there was none."""
+        unit = self._latest.get(model)
+        return None if unit is None else unit * load
 
     def limit_s(self, model: str, load: float, longest_s: float) -> float:
         """Longest time of a running render; ``longest_s`` if this node has not rendered with the model
