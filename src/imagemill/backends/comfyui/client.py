@@ -22,6 +22,7 @@ from imagemill.backends.comfyui.errors import (
 )
 from imagemill.domain.nodes import NodeConfig
 from imagemill.graphs.json_access import is_array, is_object
+from imagemill.graphs.node_classes import read_class
 
 QUICK_S = 10.0
 """Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
@@ -72,6 +73,12 @@ class NodeClient:
 
     def object_info(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/object_info", self._read_s))
+
+    def options(self, class_type: str, input_: str) -> tuple[str, ...] | None:
+        """The choices of one input of a class; None if it has no such choice."""
+        described = _mapping(self._get_json(f"/object_info/{quote(class_type, safe='')}"))
+        declared = read_class(class_type, described.get(class_type)).inputs.get(input_)
+        return None if declared is None or declared.choices is None else tuple(map(str, declared.choices))
 
     def embeddings(self) -> list[str]:
         """The names of the embeddings, without extensions."""

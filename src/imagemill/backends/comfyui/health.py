@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
-from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
+from imagemill.backends.comfyui.node import LOADERS, NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
@@ -33,6 +33,7 @@ class NodeHealthMonitor:
         self._peers = peers
         self._closed = threading.Event()
         self._stuck_check = StuckNodeCheck(connection)
+        self._files_at = 0.0
         self._compared: dict[str, int] = {}
         self._same_address: dict[str, bool] = {}
         self.started = False
@@ -46,6 +47,7 @@ class NodeHealthMonitor:
 
     def stop(self) -> None:
         self._closed.set()
+        self.connection.attention.set()
 
     def join(self) -> None:
         """Wait for the thread after `stop`, but not for a check that hangs: the thread ends with it."""
@@ -57,7 +59,8 @@ class NodeHealthMonitor:
                 self.check()
             except Exception:
                 log.exception("a bug in the health check of %s; it continues", self.connection.name)
-            self._closed.wait(self.connection.settings.health_s)
+            self.connection.attention.wait(self.connection.settings.health_s)
+            self.connection.attention.clear()
         self._clean_history(everything=True)
         self.connection.close()
 
@@ -84,9 +87,11 @@ class NodeHealthMonitor:
         self._check_for_restart()
         if (
             connection.inventory is None
+            or connection.inventory_expired
             or connection.clock() - connection.inventory_at > connection.settings.catalogue_s
         ):
             connection.read_inventory()
+        self._check_for_new_files()
         # First, so that a second name of a server never counts as healthy.
         connection.duplicate_of = self._duplicate_of()
         connection.mark_reachable()
@@ -98,6 +103,22 @@ class NodeHealthMonitor:
         self._stuck_check.check()
         connection.breaker.probe()
         self._clean_history()
+
+    def _check_for_new_files(self) -> None:
+        """Read the inventory again when a core loader lists other files; its list costs little."""
+        connection = self.connection
+        inventory, now = connection.inventory, connection.clock()
+        if (
+            inventory is None
+            or now - max(connection.inventory_at, self._files_at) < connection.settings.files_s
+        ):
+            return
+        self._files_at = now
+        for class_type, input_ in (loader for loaders in LOADERS.values() for loader in loaders):
+            known = inventory.catalogue.options(class_type, input_)
+            if known is not None and known != connection.client.options(class_type, input_):
+                connection.read_inventory()
+                return
 
     def _check_for_restart(self) -> None:
         """Detect a restart by a lost history; then uploads are gone and the models may have changed."""

@@ -188,6 +188,11 @@ class NodeConnection:
         self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
         self.inventory_at = 0.0
+        self.inventory_changed = threading.Condition()
+        self.inventory_expired = False
+        """Whether the inventory is to be read again at once, as it has proved wrong."""
+        self.attention = threading.Event()
+        """Set to have the node's health checked now."""
         self.reachable, self.connection_problem = False, "was not reached yet"
         self.stuck = ""
         """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
@@ -404,9 +409,26 @@ class NodeConnection:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
-            self.inventory_at = self.clock()
+            with self.inventory_changed:
+                self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
+                self.inventory_at, self.inventory_expired = self.clock(), False
+                self.inventory_changed.notify_all()
             return self.inventory
+
+    def expire_inventory(self, *, age_s: float = 0.0) -> bool:
+        """Have the inventory read again at once if it is older than ``age_s`` seconds and the node answers;
+        return whether it will be."""
+        old = self.inventory is not None and self.clock() - self.inventory_at > age_s
+        if not old or not self.reachable or self.retired:
+            return False
+        self.inventory_expired = True
+        self.attention.set()
+        return True
+
+    def wait_for_inventory(self, after: float, seconds: float) -> bool:
+        """Wait until the inventory was read after this time of `clock`, or for ``seconds``."""
+        with self.inventory_changed:
+            return self.inventory_changed.wait_for(lambda: self.inventory_at >= after, seconds)
 
     # Health and configuration.
 

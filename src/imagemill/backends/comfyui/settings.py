@@ -25,6 +25,8 @@ class ComfySettings(SettingsGroup):
     """Seconds between pings of a node's WebSocket; a dead connection is noticed after two."""
     catalogue_s: ClassVar[float] = 300.0
     """Seconds between reads of a node's models and node classes, which seldom change."""
+    files_s: ClassVar[float] = 15.0
+    """Seconds until a model file that was added to a node, or deleted there, is noticed."""
     silence_s: ClassVar[float] = 2.0
     """Seconds without an event after which the node's queue is read."""
     lost_s: ClassVar[float] = 15.0

@@ -31,7 +31,7 @@ SUBFOLDER = "imagemill"
 """The subfolder that is used in a node's input and output folders."""
 FIRST_SOCKET_S = 2.0
 """Longest time the first prompt waits for the socket, so that its events are not missed."""
-STALE_INVENTORY_S = 10.0
+STALE_INVENTORY_S = 5.0
 """Age from which the inventory is read again when something is missing, as it may have been added
 meanwhile."""
 PREVIEWS_FROM_S = 2.0
@@ -238,9 +238,13 @@ def _post_or_upload_again(connection: NodeConnection, request: RenderRequest, pr
 
 
 def _rejection(connection: NodeConnection, prompt_run: PromptRun, error: ComfyStatusError) -> Exception:
-    return (
-        errors.rejection(connection.name, error, prompt_run.outline.titles) if error.status == 400 else error
-    )
+    if error.status != 400:
+        return error
+    rejected = errors.rejection(connection.name, error, prompt_run.outline.titles)
+    if rejected.failure in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
+        # Our checks passed, so the inventory is out of date: no further job is to be accepted by it.
+        connection.expire_inventory()
+    return rejected
 
 
 def post(connection: NodeConnection, prompt_run: PromptRun) -> None:
