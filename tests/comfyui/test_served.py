@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from imagemill.backends.comfyui.settings import default_name
+from tests.backends.comfyui.support import pace
 from tests.comfyui.node import NEW, OLD, TestNode
 from tests.comfyui.processes import LORA, SD1, SDXL, Served, blank, download, graph_of, image
 from tests.conftest import TOKEN
@@ -154,7 +155,9 @@ def test_what_the_node_lacks_is_refused_at_once_by_name(served: Served):
 
 
 def test_steps_and_previews_are_told_as_they_come(served: Served, node: TestNode):
-    body = {"recipe": "textToImage", "input": {"model": SD1, "width": 64, "height": 64, "steps": 40}}
+    pace(node, step_s=0.02)
+    native(served, height=64, steps=10)  # so that the next one is expected to take 3 s
+    body = {"recipe": "textToImage", "input": {"model": SD1, "width": 64, "height": 64, "steps": 150}}
     job = served.post("/api/v1/jobs", body)
     with httpx2.stream(
         "GET", f"{served.url}/api/v1/jobs/{job['id']}/events", headers=TOKEN, timeout=30, verify=False
@@ -165,6 +168,7 @@ def test_steps_and_previews_are_told_as_they_come(served: Served, node: TestNode
     assert steps == sorted(steps)
     assert len(set(steps)) > 10
     assert "Sampler" in {each["note"] for each in told}
+    pace(node, step_s=0.01)
     previews = [each["preview"] for each in told if "preview" in each]
     assert previews
     jpeg = base64.b64decode(previews[-1].partition(",")[2])

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
@@ -21,6 +22,9 @@ here."""
 _DUPLICATE_CHECKS = 3
 """Number of comparisons with each other node after a possible restart."""
 
+REMIND_S = 600.0
+"""Seconds after which a problem that lasts is logged again."""
+
 Peers = Callable[[], Sequence[NodeConnection]]
 """All nodes in their configured order."""
 
@@ -34,6 +38,8 @@ class NodeHealthMonitor:
         self._closed = threading.Event()
         self._stuck_check = StuckNodeCheck(connection)
         self._files_at = 0.0
+        self._was_healthy = False
+        self._warned_at: float | None = None
         self._compared: dict[str, int] = {}
         self._same_address: dict[str, bool] = {}
         self.started = False
@@ -66,20 +72,24 @@ class NodeHealthMonitor:
 
     def check(self) -> None:
         connection = self.connection
-        was_healthy = not connection.problem
         try:
             self._check_all()
         except (ComfyError, InvalidCatalogue) as error:
             if not self._closed.is_set():
                 connection.mark_unreachable(error)
-        if was_healthy and connection.problem:
-            log.warning("%s", connection.problem)
-        elif not was_healthy and not connection.problem:
-            log.info(
-                "%s is healthy: ComfyUI %s",
-                connection.name,
-                connection.stats.version or "of unknown version",
-            )
+        self._log_state()
+
+    def _log_state(self) -> None:
+        """Log the start of a problem, also the first one, its end, and seldom that it lasts."""
+        connection, problem, now = self.connection, self.connection.problem, time.monotonic()
+        if problem and (self._warned_at is None or now - self._warned_at >= REMIND_S):
+            lasts = " (still)" if self._warned_at is not None else ""
+            log.warning("%s%s", problem, lasts)
+            self._warned_at = now
+        elif not problem and (self._warned_at is not None or not self._was_healthy):
+            version = connection.stats.version or "of unknown version"
+            log.info("%s is healthy: ComfyUI %s", connection.name, version)
+            self._warned_at, self._was_healthy = None, True
 
     def _check_all(self) -> None:
         connection = self.connection
