@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+from imagemill.backends.comfyui.settings import default_name
 from imagemill.domain.clock import now_us
 from tests.chaos.ports import free_port
 from tests.comfyui import control
@@ -53,7 +54,7 @@ class NodeProcess:
     @property
     def name(self) -> str:
         """As the fleet calls it."""
-        return f"comfy-127.0.0.1-{self.port}"
+        return default_name(self.url)
 
     @property
     def alive(self) -> bool:

@@ -91,8 +91,9 @@ class Api:
         self.faults: Faults = worker.faults
         self.machine: Machine = worker.machine
         self.seen = seen
+        self._files_seen = {folder: tuple(names) for folder, names in site.models.items()}
+        self._classes = Catalogue(site.new, self._files_seen)
         self._folders = (*FOLDERS, *(NEW_FOLDERS if site.new else ()))
-        self._classes = Catalogue(site.new, site.models)
         self._routes: dict[tuple[str, str], Route] = {
             ("POST", "/prompt"): self._submit,
             ("GET", "/prompt"): lambda request: json_reply(
@@ -151,7 +152,9 @@ class Api:
         number = self.queue.next_number(body.get("number"), bool(body.get("front")))
         graph = body["prompt"]
         targets = body.get("partial_execution_targets")
-        verdict = validate(graph, self._classes, lambda name: self.files.find(name) is not None, targets)
+        verdict = validate(
+            graph, self._current_classes(), lambda name: self.files.find(name) is not None, targets
+        )
         if verdict.error:
             return _refusal(verdict)
         extra = dict(body.get("extra_data", {}))
@@ -163,6 +166,13 @@ class Api:
         self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.worker.wake()
         return json_reply({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+    def _current_classes(self) -> Catalogue:
+        """With the files of now, made anew when they have changed."""
+        files = {folder: tuple(names) for folder, names in self.site.models.items()}
+        if files != self._files_seen:
+            self._files_seen, self._classes = files, Catalogue(self.site.new, files)
+        return self._classes
 
     def catalogue(self) -> Catalogue:
         pictures = [name for subfolder, name in self.files.names("input") if not subfolder]

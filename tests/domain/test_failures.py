@@ -52,6 +52,7 @@ def test_the_client_s_own_faults_are_hopeless():
         FailureCode.BACKEND_REJECTED,
         FailureCode.CONTENT_BLOCKED,
         FailureCode.DEPENDENCY,
+        FailureCode.OUTPUT_LIMIT,
     }
 
 

@@ -40,6 +40,36 @@ def test_a_submitted_job_is_created_and_read_by_id(server: Server) -> None:
     assert server.client.get(job["artifacts"][0]["url"], headers={"Authorization": ""}).status_code == 200
 
 
+def test_a_submission_can_wait_for_its_picture(server: Server) -> None:
+    answer = server.client.post("/api/v1/jobs", params={"wait": "true"}, json=request())
+
+    assert answer.status_code == 201
+    assert answer.json()["status"] == "succeeded"
+    assert len(answer.json()["artifacts"]) == 1
+
+
+def test_a_submission_waits_for_the_job_that_its_key_has_made(server: Server) -> None:
+    def submit() -> tuple[int, str, str]:
+        answer = server.client.post(
+            "/api/v1/jobs", params={"wait": "true"}, json=request(), headers={"Idempotency-Key": "waits-1"}
+        )
+        return answer.status_code, answer.json()["id"], answer.json()["status"]
+
+    created, again = submit(), submit()
+    assert (created[0], again[0]) == (201, 200)
+    assert created[1:] == again[1:] == (created[1], "succeeded")
+
+
+def test_a_submission_that_waits_too_long_gets_what_there_is(make_server: Any) -> None:
+    server = make_server(limit={"wait_s": 0.1})
+    body = request(properties=slow_job(200)["properties"])
+    answer = server.client.post("/api/v1/jobs", params={"wait": "true"}, json=body)
+
+    assert answer.status_code == 202
+    assert answer.json()["status"] in ("queued", "running")
+    server.client.post(f"/api/v1/jobs/{answer.json()['id']}/cancel")
+
+
 def test_it_needs_no_token(server: Server) -> None:
     answer = server.client.get("/api/v1/jobs", headers={"Authorization": ""})
 

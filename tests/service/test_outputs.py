@@ -1,5 +1,6 @@
 """What becomes of what a render delivered, and of a render that ran out of memory."""
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -177,4 +178,26 @@ def test_a_picture_a_craft_refuses_is_a_failure_and_nothing_of_it_is_kept(store:
     error = store.jobs.job(job.id).error
     assert error is not None
     assert (error.code, error.message) == (FailureCode.BAD_OUTPUT, "the picture has nothing on it")
+    assert it.blobs.files == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (OutputLimits(10_000, 1_000_000, files=2), "3 files were delivered; at most 2 are kept"),
+        (OutputLimits(10_000, 1_000_000, all_pixels=100), "2 of them have 128 pixels; at most 100"),
+        (OutputLimits(10_000, 10), r"file 0 has \d+ bytes; at most 10"),
+    ],
+)
+def test_a_job_that_delivers_too_much_fails_at_once_and_stores_nothing(
+    store: Stores, make: Any, limits: OutputLimits, why: str
+):
+    it = make(lambda request, watch: [output()] * 3, limits=limits)
+    job = add(store)
+    it.run()
+    found = store.jobs.job(job.id)
+    assert (found.status, found.attempt) == (S.FAILED, 1)
+    assert found.error is not None
+    assert found.error.code is FailureCode.OUTPUT_LIMIT
+    assert re.search(why, found.error.message)
     assert it.blobs.files == {}

@@ -1,5 +1,6 @@
 """Running attempts to exactly one end."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,6 +160,19 @@ def test_a_lost_node_is_asked_first_for_the_render_it_may_have_finished(store: S
     first, second = it.backend.orders
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.reference == second.reference
+
+
+def test_a_backend_is_told_whether_somebody_watches_the_job(store: Stores, make: Any):
+    it = make(previews=True)
+    watched, other = add(store), add(store)
+
+    async def watch() -> None:
+        with it.hub.watch([watched.id]):
+            await asyncio.to_thread(it.runner.run_all, offer)
+
+    asyncio.run(watch())
+    seen = {request.job_id: request.watched for request in it.backend.orders}
+    assert seen == {watched.id: True, other.id: False}
 
 
 def test_a_retry_waits_as_long_as_the_back_off_says(store: Stores, make: Any):

@@ -116,6 +116,30 @@ class Jobs:
             for view in views
         ]
 
+    async def accept(self, request: Request, drafts: tuple[Draft, ...]) -> tuple[Job, bool]:
+        """Return the stored job, and whether the same request had made it before."""
+        key = idempotency_key(request)
+        future = self.services.submitter.submit_async(
+            caller(request).owner, drafts, key=key, digest=digest(await request.json()) if key else ""
+        )
+        accepted = await asyncio.wrap_future(future)
+        if not accepted.jobs:
+            raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
+        return accepted.jobs[0], accepted.repeated
+
+    async def accept_and_wait(self, request: Request, drafts: tuple[Draft, ...]) -> tuple[Job, bool, bool]:
+        """Return the job, whether the same request had made it before, and whether it is finished."""
+        services = self.services
+        # The watch comes first: when there are too many, nothing has been accepted yet.
+        with services.hub.watch(draft.id for draft in drafts) as watcher:
+            job, repeated = await self.accept(request, drafts)
+            done = not repeated and await watcher.wait_finished(services.wait_s)
+        if repeated:
+            with services.hub.watch([job.id]) as watcher:
+                job = await asyncio.to_thread(services.jobs.job, job.id)
+                done = job.status.is_terminal or await watcher.wait_finished(services.wait_s)
+        return job, repeated, done
+
     def _waits(self, job: Job) -> str | None:
         """Return why a queued job does not run yet."""
         if job.status is not JobStatus.QUEUED:
@@ -183,7 +207,8 @@ async def list_jobs(
         200: {
             "model": JobBody | Estimate,
             "description": "The same request had made the job before; or, with `whatif`, what it costs.",
-        }
+        },
+        202: {"model": JobBody, "description": "With `wait`: the job is not finished yet."},
     },
     openapi_extra=openapi.PRICED | openapi.IDEMPOTENCY_KEY,
 )
@@ -192,20 +217,20 @@ async def submit_job(
     jobs: JobsDep,
     body: JobSubmission,
     whatif: Annotated[Flag, Query(description="Only return what the job would cost.")] = False,
+    wait: Annotated[
+        Flag, Query(description="Return the finished job, or after a time limit what there is (202).")
+    ] = False,
 ) -> Response:
     owner = caller(request).owner
     drafts = await checked(request, jobs.drafts, owner, jobs.request(body), request_trace(request))
     if whatif:
         return json_response(await estimate(request, jobs.services.credits, drafts))
-    key = idempotency_key(request)
-    future = jobs.services.submitter.submit_async(
-        owner, drafts, key=key, digest=digest(await request.json()) if key else ""
-    )
-    accepted = await asyncio.wrap_future(future)
-    if not accepted.jobs:
-        raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
-    bodies = await jobs.bodies(request, accepted.jobs)
-    return json_response(bodies[0], 200 if accepted.repeated else 201)
+    if wait:
+        job, repeated, done = await jobs.accept_and_wait(request, drafts)
+    else:
+        (job, repeated), done = await jobs.accept(request, drafts), True
+    bodies = await jobs.bodies(request, [job])
+    return json_response(bodies[0], (200 if repeated else 201) if done else 202)
 
 
 @router.get("/{job_id}", summary="Read a job", response_model=JobBody)

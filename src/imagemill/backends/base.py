@@ -96,6 +96,10 @@ class RenderRequest:
     """Encoded pictures that ``work`` names: an image-to-image source, a mask, a control image."""
     previews: bool = False
     """Whether preview frames are wanted."""
+    watched: bool = False
+    """Whether a client of this process follows the job now."""
+    most_files: int = 256
+    """Files that are kept of one render; more are an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@
             ComfyUnreachable    backends.comfyui.errors    no answer
             ComfyStatusError    backends.comfyui.errors    HTTP status that is no success
             NotComfy            backends.comfyui.errors    answer is not ComfyUI's JSON
-            TruncatedFile       backends.comfyui.errors    incomplete or too large file
+            TruncatedFile       backends.comfyui.errors    incomplete file
+              FileTooLarge      backends.comfyui.errors    file above the limit
             FileGone            backends.comfyui.errors    the render is repeated
           FalError              backends.fal.errors        unexpected answer of fal
             FalUnreachable      backends.fal.errors        no answer

@@ -17,6 +17,7 @@ class FailureCode(StrEnum):
     DEVICE_ERROR = "device_error"
     WORKER_LOST = "worker_lost"
     BAD_OUTPUT = "bad_output"
+    OUTPUT_LIMIT = "output_limit"
     BAD_INPUT = "bad_input"
     STORAGE = "storage"
     CONTENT_BLOCKED = "content_blocked"
@@ -92,6 +93,9 @@ POLICIES: dict[FailureCode, FailurePolicy] = {
     ),
     FailureCode.BAD_OUTPUT: FailurePolicy(
         RetryTarget.ELSEWHERE, "Check the node: it delivered a picture that is damaged or has a wrong size."
+    ),
+    FailureCode.OUTPUT_LIMIT: FailurePolicy(
+        RetryTarget.NEVER, "Ask for fewer or smaller pictures in one job."
     ),
     FailureCode.BAD_INPUT: FailurePolicy(
         RetryTarget.ANYWHERE,

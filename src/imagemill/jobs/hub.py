@@ -271,6 +271,11 @@ class Hub:
         with self._lock:
             return self._live.get(job_id)
 
+    def is_watched(self, job_id: str) -> bool:
+        """Whether a stream of this process shows the job's progress; a request for its end does not."""
+        with self._lock:
+            return any(not watcher.ends_only for watcher in self._watchers.get(job_id, ()))
+
     def close(self) -> None:
         """Make waiting requests answer with the current state and streams end; thread-safe."""
         with self._lock:

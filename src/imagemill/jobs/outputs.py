@@ -33,6 +33,10 @@ class OutputLimits:
     bytes: int
     patience_s: float = 60.0
     """Seconds for which storing a finished render is retried while the blob store is unavailable."""
+    files: int = 256
+    """Most files of one render."""
+    all_pixels: int = 512 * 2**20
+    """Most pixels of all its pictures together."""
 
 
 def _nothing(job: Job, data: bytes, info: PictureInfo) -> Sequence[str]:
@@ -111,6 +115,10 @@ def keep(
     store is unavailable writing is retried for ``limits.patience_s`` seconds, since the render is made
     already; then `StorageError` is raised, or `RenderCanceled` when the job is stopped meanwhile.
     """
+    if len(outputs) > limits.files:
+        raise BackendError(
+            FailureCode.OUTPUT_LIMIT, f"{len(outputs)} files were delivered; at most {limits.files} are kept"
+        )
     if len(outputs) < plan.outputs:
         raise BackendError(
             FailureCode.BAD_OUTPUT, f"{len(outputs)} pictures were delivered instead of {plan.outputs}"
@@ -121,9 +129,7 @@ def keep(
     if claim.job.simulated and plan.parameters:
         plan = replace(plan, parameters=f"{plan.parameters}, Simulated: yes")
     with pictures.PIXEL_WORK:
-        ready = [
-            _prepared(plan, position, output, limits, inspect) for position, output in enumerate(outputs)
-        ]
+        ready = _all_prepared(plan, outputs, limits, inspect)
         # All are checked before the first is stored.
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
@@ -163,10 +169,27 @@ def _transformed(
     ]
 
 
+def _all_prepared(
+    plan: Plan, outputs: Sequence[Output], limits: OutputLimits, inspect: Inspect
+) -> list[_Ready]:
+    ready: list[_Ready] = []
+    pixels = 0
+    for position, output in enumerate(outputs):
+        ready.append(_prepared(plan, position, output, limits, inspect))
+        pixels += ready[-1].width * ready[-1].height
+        if pixels > limits.all_pixels:
+            raise BackendError(
+                FailureCode.OUTPUT_LIMIT,
+                f"{len(outputs)} pictures were delivered, and {position + 1} of them have {pixels} pixels; "
+                f"at most {limits.all_pixels} are kept",
+            )
+    return ready
+
+
 def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
     if len(output.data) > limits.bytes:
         raise BackendError(
-            FailureCode.BAD_OUTPUT,
+            FailureCode.OUTPUT_LIMIT,
             f"file {position} has {len(output.data)} bytes; at most {limits.bytes} are kept",
         )
     if output.media_type not in pictures.EXTENSIONS:

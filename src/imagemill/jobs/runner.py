@@ -256,6 +256,8 @@ class Runner:
             properties=job.properties,
             inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
             previews=self._options.previews,
+            watched=self._options.previews and self._hub.is_watched(job.id),
+            most_files=self._options.limits.files,
         )
 
     def _failed(

@@ -11,7 +11,7 @@ from imagemill.backends.base import Backend, PaidBackend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
-from imagemill.domain.images import render_cost_s
+from imagemill.domain.images import GraphSpec, RenderSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
 from imagemill.graphs.size import measure
@@ -218,7 +218,7 @@ class Submitter:
         recipe = self._recipes[job_request.recipe]
         completed = recipe.complete(admitted.input, resolver, job_request.path)
         plan = recipe.plan(completed)
-        able = self._able(plan, job_request)
+        able = self._able(plan, completed, job_request)
         size = measure(plan.work)
         queue = REMOTE if all(map(is_remote, able)) else recipe.queue
         return Draft(
@@ -256,7 +256,7 @@ class Submitter:
             bills={each.name: each.bill(plan.work) for each in able if isinstance(each, PaidBackend)},
         )
 
-    def _able(self, plan: Plan, job_request: JobRequest) -> list[Backend]:
+    def _able(self, plan: Plan, completed: BaseModel, job_request: JobRequest) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
         candidates = self._candidates(job_request)
@@ -273,7 +273,8 @@ class Submitter:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
                 )
-            raise InvalidInput.at(f"{job_request.path}model", why)
+            field = _field_of(plan.work, completed, why)
+            raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
     def _candidates(self, job_request: JobRequest) -> list[Backend]:
@@ -313,6 +314,22 @@ class Submitter:
             return tuple(sorted(job_request.backends))
         named = job_request.backends or tuple(self._backends)
         return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
+    """Return the field of the input that a refusal is about, by the file that it names."""
+    if isinstance(work, GraphSpec):
+        values: Mapping[str, Any] | None = getattr(completed, "values", None)
+        if values is None:
+            return "workflow"
+        return next((name for name, value in values.items() if isinstance(value, str) and value in why), "")
+    for network in work.networks:
+        if network.air in why or (network.path and network.path in why):
+            return f"additionalNetworks[{network.air!r}]"
+    for index, control in enumerate(work.controls):
+        if control.model_path and control.model_path in why:
+            return f"controls[{index}].model"
+    return "upscaler" if work.upscale is not None and work.upscale.model_path in why else "model"
 
 
 def is_remote(backend: Backend) -> bool:

@@ -31,6 +31,7 @@ def settings(**changes: Any) -> ComfySettings:
         "read_s": 1.0,
         "ping_s": 0.3,
         "health_s": 0.05,
+        "files_s": 0.2,
         "silence_s": 0.2,
         "lost_s": 0.6,
         "wedged_s": 0.4,

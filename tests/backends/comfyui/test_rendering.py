@@ -157,14 +157,67 @@ def test_a_missing_checkpoint_is_told_before_anything_is_sent(comfy: ComfyUI, no
     assert not node.prompts
 
 
-def test_a_model_that_came_since_is_found(node: TestNode) -> None:
-    files = {"checkpoints": ["old.safetensors"]}
-    with TestNode(version=node.version, models=files) as growing:
-        comfy = backend(growing)
-        files["checkpoints"].append("new.safetensors")
-        growing.restart()
-        comfy._connection("a").inventory_at -= STALE_INVENTORY_S + 1  # pyright: ignore[reportPrivateUsage]
-        assert render(comfy, order(spec(model_path="new.safetensors"))).outputs
+@pytest.fixture
+def growing(node: TestNode) -> Iterator[tuple[list[str], ComfyUI]]:
+    """The checkpoints of a node, and a backend that looks for new ones only when it is asked."""
+    files = ["old.safetensors"]
+    with TestNode(version=node.version, models={"checkpoints": files}) as other:
+        built = backend(other, files_s=3600.0)
+        yield files, built
+        built.close()
+
+
+def age(comfy: ComfyUI) -> None:
+    comfy._connection("a").inventory_at -= STALE_INVENTORY_S + 1  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_model_that_came_since_is_found(growing: tuple[list[str], ComfyUI]) -> None:
+    files, comfy = growing
+    files.append("new.safetensors")
+    age(comfy)
+    assert render(comfy, order(spec(model_path="new.safetensors"))).outputs
+
+
+def test_a_model_that_came_since_is_not_refused(growing: tuple[list[str], ComfyUI]) -> None:
+    files, comfy = growing
+    files.append("new.safetensors")
+    assert "is missing on a" in (comfy.unsupported_reason(spec(model_path="new.safetensors")) or "")
+    age(comfy)
+    assert comfy.unsupported_reason(spec(model_path="new.safetensors")) is None
+
+
+def test_a_refusal_does_not_wait_for_a_node_that_hangs_longer_than_some_seconds(
+    node: TestNode, comfy: ComfyUI
+) -> None:
+    node.answer("/object_info", "hang")
+    age(comfy)
+    assert "nowhere.safetensors is missing" in (
+        comfy.unsupported_reason(spec(model_path="nowhere.safetensors")) or ""
+    )
+
+
+def test_a_model_that_is_gone_is_refused_once_the_node_has_refused_it(
+    growing: tuple[list[str], ComfyUI],
+) -> None:
+    files, comfy = growing
+    work = spec(model_path="old.safetensors")
+    assert comfy.unsupported_reason(work) is None
+    files[:] = ["other.safetensors"]
+    with pytest.raises(BackendError) as caught:
+        comfy.send(order(work))
+    assert caught.value.failure is FailureCode.MISSING_MODEL
+    until(lambda: comfy.unsupported_reason(work), "it is no longer accepted")
+
+
+def test_a_new_file_is_noticed_without_a_job_that_needs_it(node: TestNode) -> None:
+    files = ["old.safetensors"]
+    with TestNode(version=node.version, models={"checkpoints": files}) as other:
+        comfy = backend(other)
+        available = comfy.nodes()[0].available
+        assert available is not None
+        assert "file:new.safetensors" not in available
+        files.append("new.safetensors")
+        until(lambda: "file:new.safetensors" in (comfy.nodes()[0].available or ()), "it is offered")
         comfy.close()
 
 
@@ -331,3 +384,42 @@ def test_an_examination_finds_a_good_node_good(comfy: ComfyUI, node: TestNode) -
     }  # fmt: skip
     assert [f for f in findings if f.level == "error"] == []
     assert len(node.prompts) == 1
+
+
+def batch(count: int, saver: str = "SaveImage") -> GraphSpec:
+    inputs = {"images": ["1", 0], **({"filename_prefix": "b"} if saver == "SaveImage" else {})}
+    made = graph().graph["1"]
+    source = {**made, "inputs": {**made["inputs"], "batch_size": count}}
+    return GraphSpec({"1": source, "2": {"class_type": saver, "inputs": inputs}})
+
+
+@pytest.mark.parametrize("saver", ["SaveImage", "SaveImageWebsocket"])
+def test_more_files_than_a_job_may_deliver_are_not_fetched(
+    comfy: ComfyUI, node: TestNode, saver: str
+) -> None:
+    assert len(render(comfy, order(batch(3, saver), most_files=3)).outputs) == 3
+    fetched = len([path for _, path in node.requests if path == "/view"])
+    with pytest.raises(BackendError, match="at most 3 are kept") as caught:
+        render(comfy, order(batch(4, saver), most_files=3))
+    assert caught.value.failure is FailureCode.OUTPUT_LIMIT
+    assert len([path for _, path in node.requests if path == "/view"]) == fetched
+
+
+def asked_previews(node: TestNode) -> str:
+    return node.prompts[-1].extra_data["preview_method"]
+
+
+def test_a_short_render_is_asked_for_previews_only_while_somebody_watches(
+    comfy: ComfyUI, node: TestNode
+) -> None:
+    render(comfy, order(spec(seed=1), previews=True))
+    assert asked_previews(node) == "auto"  # how long it takes is not known yet
+    render(comfy, order(spec(seed=2), previews=True))
+    assert asked_previews(node) == "none"
+    render(comfy, order(spec(seed=3), previews=True, watched=True))
+    assert asked_previews(node) == "auto"
+    pace(node, work_s=1.0)
+    render(comfy, order(spec(seed=4, steps=4), previews=True))
+    assert asked_previews(node) == "none"
+    render(comfy, order(spec(seed=5, steps=12), previews=True))
+    assert asked_previews(node) == "auto"

@@ -320,3 +320,37 @@ def test_the_finish_of_a_prompt_wakes_its_follower_at_once(comfy: ComfyUI, node:
         render(comfy, order(graph(colour)))
         took.append(time.perf_counter() - begin)
     assert min(took) < 0.15
+
+
+def test_a_node_that_was_never_reached_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="imagemill.backends.comfyui.health"):
+        comfy = ComfyUI(settings())
+        comfy.configure([NodeConfig("a", "http://127.0.0.1:9")])
+        until(lambda: caplog.messages, "it is logged")
+        checked: list[str] = []
+        until(lambda: checked.append(comfy.nodes()[0].problem) or len(checked) > 50, "it is checked often")
+        comfy.close()
+    assert caplog.messages == ["a cannot be reached: connecting fails"]
+
+
+def test_the_end_of_a_problem_is_logged(node: TestNode, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="imagemill.backends.comfyui.health"):
+        comfy = backend(node)
+        node.answer("/system_stats", "503")
+        until(lambda: comfy.nodes()[0].problem, "it is unhealthy")
+        node.faults.answers.clear()
+        wait_well(comfy)
+        until(lambda: len(caplog.messages) == 3, "its recovery is logged")
+        comfy.close()
+    assert caplog.messages[0] == caplog.messages[2] == "a is healthy: ComfyUI 0.33.0"
+    assert caplog.messages[1].startswith("a answers /system_stats with 503")
+
+
+def test_a_node_that_hangs_leaves_no_traceback_of_a_library(
+    comfy: ComfyUI, node: TestNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = comfy._connection("a")  # pyright: ignore[reportPrivateUsage]
+    until(lambda: link.socket.is_open, "the socket is open")
+    node.behave(unreachable=True)
+    until(lambda: not link.socket.is_open, "the socket was given up")
+    assert not [record for record in caplog.records if record.exc_info]

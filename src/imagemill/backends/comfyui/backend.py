@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 4096
 """Number of sent references that are remembered: sent again, they are searched on the node first."""
+REFRESH_S = 3.0
+"""Seconds for which a refusal waits until the nodes' models have been read again."""
 MOST_REQUIREMENTS = 5
 """Missing requirements named in one refusal."""
 
@@ -133,8 +135,8 @@ class ComfyUI:
         ]
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        connections = self._connections
-        if not connections:
+        """Why no node can render this. What seems to be missing is looked for again, for some seconds."""
+        if not self._connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
         impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None
         if impossible is not None:
@@ -143,7 +145,20 @@ class ComfyUI:
             requirements = _requirements(work)
         except InvalidGraph as error:
             return str(error)
-        inventories = {connection.name: connection.inventory for connection in connections}
+        missing = self._missing(requirements)
+        return self._missing(requirements) if missing is not None and self._refresh() else missing
+
+    def _refresh(self) -> bool:
+        """Read old inventories again, in the threads of the nodes; return whether any has been read."""
+        asked_at = self._clock()
+        old = [each for each in self._connections if each.expire_inventory(age_s=submit.STALE_INVENTORY_S)]
+        end = time.monotonic() + REFRESH_S
+        read = [each.wait_for_inventory(asked_at, max(0.0, end - time.monotonic())) for each in old]
+        return any(read)
+
+    def _missing(self, requirements: Sequence[Requirement]) -> str | None:
+        """The requirements that no node meets as a whole, in a sentence; None if one does."""
+        inventories = {connection.name: connection.inventory for connection in self._connections}
         lacking: dict[Requirement, list[str]] = {}
         for name, inventory in inventories.items():
             missing = [

@@ -15,12 +15,14 @@ from imagemill.backends.comfyui.errors import (
     ComfyError,
     ComfyStatusError,
     ComfyUnreachable,
+    FileTooLarge,
     NotComfy,
     TruncatedFile,
     status_message,
 )
 from imagemill.domain.nodes import NodeConfig
 from imagemill.graphs.json_access import is_array, is_object
+from imagemill.graphs.node_classes import read_class
 
 QUICK_S = 10.0
 """Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
@@ -71,6 +73,12 @@ class NodeClient:
 
     def object_info(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/object_info", self._read_s))
+
+    def options(self, class_type: str, input_: str) -> tuple[str, ...] | None:
+        """The choices of one input of a class; None if it has no such choice."""
+        described = _mapping(self._get_json(f"/object_info/{quote(class_type, safe='')}"))
+        declared = read_class(class_type, described.get(class_type)).inputs.get(input_)
+        return None if declared is None or declared.choices is None else tuple(map(str, declared.choices))
 
     def embeddings(self) -> list[str]:
         """The names of the embeddings, without extensions."""
@@ -245,7 +253,9 @@ def _header(name: str, value: str) -> tuple[bytes, bytes]:
 def _unreachable(error: Exception, path: str) -> ComfyError:
     connecting = isinstance(error, (httpcore2.ConnectError, httpcore2.ConnectTimeout, UnicodeError))
     if isinstance(error.__cause__, ssl.SSLError):
-        return ComfyUnreachable(f"cannot be reached: TLS fails ({error})", maybe_received=not connecting)
+        # Without the host, which clients must not see.
+        reason = str(error).partition(", certificate is not valid for")[0]
+        return ComfyUnreachable(f"cannot be reached: TLS fails ({reason})", maybe_received=not connecting)
     if connecting:
         return ComfyUnreachable("cannot be reached: connecting fails", maybe_received=False)
     if isinstance(error, httpcore2.ReadTimeout):
@@ -265,7 +275,7 @@ def _read_all(response: httpcore2.Response, path: str, most: int, *, is_file: bo
         for part in cast("Iterable[bytes]", response.stream):
             size += len(part)
             if size > most:
-                raise TruncatedFile(f"sends more than {most} bytes for {path}")
+                raise FileTooLarge(f"sends more than {most} bytes for {path}")
             parts.append(part)
     except _FAULTS as error:
         if is_file and not isinstance(error, httpcore2.TimeoutException):

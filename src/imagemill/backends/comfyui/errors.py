@@ -30,10 +30,23 @@ MOST_FAULTS = 3
 """Faults named in one message; the others are counted."""
 LONGEST = 500
 """Most characters of a message; some nodes put whole tensors into theirs."""
+_READ = 8 * LONGEST
+"""Characters of a message that are looked at."""
 
-_PATH = re.compile(
-    r"""(?:[A-Za-z]:[\\/]|(?<![\w:/.])[/~$])(?:[^\s'"<>|:*?,;()\[\]]+[\\/])*([^\s'"<>|:*?\\/,;()\[\]]*)"""
+_URL = r"(?:https?|wss?|s3|gs|ftp)://\S+"
+"""Addresses other than ``file:`` are left as they are."""
+_ROOT = (
+    r"(?:file:/{1,3}(?:[A-Za-z]:[\\/]+)?"
+    r"|(?<!\w)[A-Za-z]:[\\/]+"
+    r"|(?<![\w\\])\\\\+"
+    r"|(?<![\w:/.~$])(?:~[\w.-]*|\$\w+)?/+(?=[^\s/]))"
 )
+_PART = r"""[^\s'"<>|:*?,;()\[\]\\/]"""
+_SPACED = rf"{_PART}+(?: {_PART}+)*"
+"""Parts of a path may contain blanks where a separator follows."""
+_PATH = re.compile(rf"({_URL})|{_ROOT}(?:{_SPACED}[\\/]+)*({_PART}*)")
+_QUOTED = re.compile(rf"""(['"])({_ROOT}[^'"\n]*)\1""")
+"""A quoted path ends with its quotation mark, so that its file name may contain blanks."""
 _TRACEBACK = re.compile(r"\n\s*(?:Traceback \(most recent call last\):|File \").*", re.DOTALL)
 _OUT_OF_MEMORY = re.compile(
     r"out ?of ?memory|allocation on device|not enough (?:gpu |video )*memory|can(?:not|'t) allocate memory"
@@ -81,9 +94,15 @@ class NotComfy(ComfyError):
 
 
 class TruncatedFile(ComfyError):
-    """A file is incomplete, or larger than the limit."""
+    """A file is incomplete."""
 
     code = FailureCode.BAD_OUTPUT.value
+
+
+class FileTooLarge(TruncatedFile):
+    """A file is larger than the limit."""
+
+    code = FailureCode.OUTPUT_LIMIT.value
 
 
 class FileGone(ComfyError):
@@ -153,9 +172,14 @@ def result_of(entry: Mapping[str, Any]) -> PromptResult:
 
 def clean_message(message: str) -> str:
     """One line, without the server's paths and tracebacks."""
-    text = _TRACEBACK.sub("", message)
-    text = " ".join(_PATH.sub(lambda match: match[1] or "...", text).split())
+    text = _TRACEBACK.sub("", message[:_READ])
+    text = _QUOTED.sub(lambda match: f"{match[1]}{_file_name(match[2])}{match[1]}", text)
+    text = " ".join(_PATH.sub(lambda match: match[1] or match[2] or "...", text).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[\\/]", path)[-1] or "..."
 
 
 def is_out_of_memory(error: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from imagemill.backends.comfyui.errors import (
     ComfyUnreachable,
     File,
     FileGone,
+    FileTooLarge,
     Interrupted,
     TruncatedFile,
     failure,
@@ -285,9 +286,13 @@ class PromptFollower:
 
 
 def collect(
-    connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, files: Iterable[File]
+    connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, files: Sequence[File]
 ) -> tuple[Output, ...]:
     """All files, then the pictures sent over the socket. Raises `BackendError`, `ComfyError`, `FileGone`."""
+    count = len(files) + sum(map(len, prompt_run.frames.values()))
+    if count > request.most_files:
+        message = f"the graph made {count} files or more; at most {request.most_files} are kept"
+        raise BackendError(FailureCode.OUTPUT_LIMIT, f"{connection.name}: {message}")
     outputs = [_fetch(connection, file) for file in files]
     outputs += [Output(data, _detect_type(data) or "image/png") for data in _frames(prompt_run)]
     if not outputs and prompt_run.outline.senders:
@@ -317,7 +322,7 @@ def _fetch(connection: NodeConnection, file: File) -> Output:
                 raise FileGone(file.name) from error
             raise
         except TruncatedFile as error:
-            if last:
+            if last or isinstance(error, FileTooLarge):
                 raise failure(connection.name, error) from error
             continue
         kind = (

@@ -2,10 +2,11 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
-from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
+from imagemill.backends.comfyui.node import LOADERS, NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
@@ -21,6 +22,9 @@ here."""
 _DUPLICATE_CHECKS = 3
 """Number of comparisons with each other node after a possible restart."""
 
+REMIND_S = 600.0
+"""Seconds after which a problem that lasts is logged again."""
+
 Peers = Callable[[], Sequence[NodeConnection]]
 """All nodes in their configured order."""
 
@@ -33,6 +37,9 @@ class NodeHealthMonitor:
         self._peers = peers
         self._closed = threading.Event()
         self._stuck_check = StuckNodeCheck(connection)
+        self._files_at = 0.0
+        self._was_healthy = False
+        self._warned_at: float | None = None
         self._compared: dict[str, int] = {}
         self._same_address: dict[str, bool] = {}
         self.started = False
@@ -46,6 +53,7 @@ class NodeHealthMonitor:
 
     def stop(self) -> None:
         self._closed.set()
+        self.connection.attention.set()
 
     def join(self) -> None:
         """Wait for the thread after `stop`, but not for a check that hangs: the thread ends with it."""
@@ -57,26 +65,31 @@ class NodeHealthMonitor:
                 self.check()
             except Exception:
                 log.exception("a bug in the health check of %s; it continues", self.connection.name)
-            self._closed.wait(self.connection.settings.health_s)
+            self.connection.attention.wait(self.connection.settings.health_s)
+            self.connection.attention.clear()
         self._clean_history(everything=True)
         self.connection.close()
 
     def check(self) -> None:
         connection = self.connection
-        was_healthy = not connection.problem
         try:
             self._check_all()
         except (ComfyError, InvalidCatalogue) as error:
             if not self._closed.is_set():
                 connection.mark_unreachable(error)
-        if was_healthy and connection.problem:
-            log.warning("%s", connection.problem)
-        elif not was_healthy and not connection.problem:
-            log.info(
-                "%s is healthy: ComfyUI %s",
-                connection.name,
-                connection.stats.version or "of unknown version",
-            )
+        self._log_state()
+
+    def _log_state(self) -> None:
+        """Log the start of a problem, also the first one, its end, and seldom that it lasts."""
+        connection, problem, now = self.connection, self.connection.problem, time.monotonic()
+        if problem and (self._warned_at is None or now - self._warned_at >= REMIND_S):
+            lasts = " (still)" if self._warned_at is not None else ""
+            log.warning("%s%s", problem, lasts)
+            self._warned_at = now
+        elif not problem and (self._warned_at is not None or not self._was_healthy):
+            version = connection.stats.version or "of unknown version"
+            log.info("%s is healthy: ComfyUI %s", connection.name, version)
+            self._warned_at, self._was_healthy = None, True
 
     def _check_all(self) -> None:
         connection = self.connection
@@ -84,9 +97,11 @@ class NodeHealthMonitor:
         self._check_for_restart()
         if (
             connection.inventory is None
+            or connection.inventory_expired
             or connection.clock() - connection.inventory_at > connection.settings.catalogue_s
         ):
             connection.read_inventory()
+        self._check_for_new_files()
         # First, so that a second name of a server never counts as healthy.
         connection.duplicate_of = self._duplicate_of()
         connection.mark_reachable()
@@ -98,6 +113,22 @@ class NodeHealthMonitor:
         self._stuck_check.check()
         connection.breaker.probe()
         self._clean_history()
+
+    def _check_for_new_files(self) -> None:
+        """Read the inventory again when a core loader lists other files; its list costs little."""
+        connection = self.connection
+        inventory, now = connection.inventory, connection.clock()
+        if (
+            inventory is None
+            or now - max(connection.inventory_at, self._files_at) < connection.settings.files_s
+        ):
+            return
+        self._files_at = now
+        for class_type, input_ in (loader for loaders in LOADERS.values() for loader in loaders):
+            known = inventory.catalogue.options(class_type, input_)
+            if known is not None and known != connection.client.options(class_type, input_):
+                connection.read_inventory()
+                return
 
     def _check_for_restart(self) -> None:
         """Detect a restart by a lost history; then uploads are gone and the models may have changed."""

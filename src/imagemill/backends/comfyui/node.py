@@ -67,14 +67,21 @@ class RenderTimeEstimator:
         self._settings = settings
         self._lock = threading.Lock()
         self._units: OrderedDict[str, float] = OrderedDict()
+        self._latest: dict[str, float] = {}
 
     def learn(self, model: str, load: float, seconds: float) -> None:
         unit = max(_SHORTEST_S, seconds) / load
         with self._lock:
+            self._latest[model] = unit
             self._units[model] = max(unit, _DECAY * self._units.get(model, 0.0))
             self._units.move_to_end(model)
             if len(self._units) > _MODELS:
-                self._units.popitem(last=False)
+                self._latest.pop(self._units.popitem(last=False)[0], None)
+
+    def expected_s(self, model: str, load: float) -> float | None:
+        """Seconds that a render takes if it is as fast as the latest; None if there was none."""
+        unit = self._latest.get(model)
+        return None if unit is None else unit * load
 
     def limit_s(self, model: str, load: float, longest_s: float) -> float:
         """Longest time of a running render; ``longest_s`` if this node has not rendered with the model
@@ -181,6 +188,11 @@ class NodeConnection:
         self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
         self.inventory_at = 0.0
+        self.inventory_changed = threading.Condition()
+        self.inventory_expired = False
+        """Whether the inventory is to be read again at once, as it has proved wrong."""
+        self.attention = threading.Event()
+        """Set to have the node's health checked now."""
         self.reachable, self.connection_problem = False, "was not reached yet"
         self.stuck = ""
         """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
@@ -397,9 +409,26 @@ class NodeConnection:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
-            self.inventory_at = self.clock()
+            with self.inventory_changed:
+                self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
+                self.inventory_at, self.inventory_expired = self.clock(), False
+                self.inventory_changed.notify_all()
             return self.inventory
+
+    def expire_inventory(self, *, age_s: float = 0.0) -> bool:
+        """Have the inventory read again at once if it is older than ``age_s`` seconds and the node answers;
+        return whether it will be."""
+        old = self.inventory is not None and self.clock() - self.inventory_at > age_s
+        if not old or not self.reachable or self.retired:
+            return False
+        self.inventory_expired = True
+        self.attention.set()
+        return True
+
+    def wait_for_inventory(self, after: float, seconds: float) -> bool:
+        """Wait until the inventory was read after this time of `clock`, or for ``seconds``."""
+        with self.inventory_changed:
+            return self.inventory_changed.wait_for(lambda: self.inventory_at >= after, seconds)
 
     # Health and configuration.
 

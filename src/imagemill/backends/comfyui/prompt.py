@@ -101,6 +101,7 @@ class PromptRun:
     started_at: float | None = None
     last_event_at: float = 0.0
     """When the last event came."""
+    most_files: int = 256
     followers: int = 0
     ends: int = 0
     """Number of signals that its history is written; they may be repeated, so the history is read."""
@@ -165,7 +166,9 @@ class PromptRun:
     def _store_frame(self, frame: events.Frame) -> None:
         node = frame.node or self.node
         if node is not None and node in self.outline.senders:
-            self.frames.setdefault(node, []).append(frame.data)
+            # One more than may be kept shows that there are too many.
+            if sum(map(len, self.frames.values())) <= self.most_files:
+                self.frames.setdefault(node, []).append(frame.data)
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
 

@@ -1,5 +1,6 @@
 """Settings of ComfyUI servers: how they are reached and watched."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ class ComfySettings(SettingsGroup):
     """Seconds between pings of a node's WebSocket; a dead connection is noticed after two."""
     catalogue_s: ClassVar[float] = 300.0
     """Seconds between reads of a node's models and node classes, which seldom change."""
+    files_s: ClassVar[float] = 15.0
+    """Seconds until a model file that was added to a node, or deleted there, is noticed."""
     silence_s: ClassVar[float] = 2.0
     """Seconds without an event after which the node's queue is read."""
     lost_s: ClassVar[float] = 15.0
@@ -73,8 +76,8 @@ class ComfySettings(SettingsGroup):
     )
     previews: Annotated[Literal["auto", "latent2rgb", "taesd", "off"], BeforeValidator(_previews)] = Field(
         default="auto",
-        description="How a node makes preview pictures while it renders, if a client watches; off: no "
-        "previews.",
+        description="How a node makes preview pictures while it renders, if a client watches or the render "
+        "takes 2 s or longer; off: no previews.",
     )
     resident_models: int = Field(
         default=1, ge=1, le=64, description="Checkpoints a node is assumed to keep loaded."
@@ -95,15 +98,18 @@ def _address(url: str) -> str:
 
 
 def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
-    """The nodes of the settings, named by host and port: ``comfy-127.0.0.1-8188``."""
+    """The nodes of the settings, each with its `default_name`."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     for url in settings.urls:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").replace(":", "-")
-        place = f"{host}-{parts.port}" if parts.port else host
-        path = parts.path.strip("/").replace("/", "-")
-        name = f"comfy-{place}-{path}" if path else f"comfy-{place}"
-        yield NodeConfig(name=name, url=url, slots=settings.slots, headers=headers)
+        yield NodeConfig(name=default_name(url), url=url, slots=settings.slots, headers=headers)
+
+
+def default_name(url: str) -> str:
+    """Return the name of a node that has none: clients see it, so it must not show an internal address.
+
+    It depends on the address only: a drained node stays drained when others are added before it.
+    """
+    return f"comfyui-{hashlib.sha256(url.encode()).hexdigest()[:6]}"
 
 
 _LEAST_MS = 10_000

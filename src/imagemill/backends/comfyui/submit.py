@@ -15,7 +15,7 @@ from imagemill.backends.base import RenderRequest
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, ComfyUnreachable, failure
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory
-from imagemill.backends.comfyui.prompt import PromptRun, outline_of
+from imagemill.backends.comfyui.prompt import GraphOutline, PromptRun, outline_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
@@ -31,9 +31,11 @@ SUBFOLDER = "imagemill"
 """The subfolder that is used in a node's input and output folders."""
 FIRST_SOCKET_S = 2.0
 """Longest time the first prompt waits for the socket, so that its events are not missed."""
-STALE_INVENTORY_S = 10.0
+STALE_INVENTORY_S = 5.0
 """Age from which the inventory is read again when something is missing, as it may have been added
 meanwhile."""
+PREVIEWS_FROM_S = 2.0
+"""Expected seconds of a render from which previews are asked for although nobody watches yet."""
 _RECHECK_S = 0.25
 
 
@@ -137,14 +139,25 @@ def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
 
 
 def _prompt_run(connection: NodeConnection, request: RenderRequest, graph: Mapping[str, Any]) -> PromptRun:
+    outline = outline_of(graph)
     return PromptRun(
         reference=request.reference,
         graph=graph,
-        outline=outline_of(graph),
+        outline=outline,
         models=frozenset(model.lower() for model in models_of(request.work)),
-        previews=request.previews,
+        previews=request.previews and _is_worth_previews(connection, request, outline),
+        most_files=request.most_files,
         sent_at=connection.clock(),
     )
+
+
+def _is_worth_previews(connection: NodeConnection, request: RenderRequest, outline: GraphOutline) -> bool:
+    """Whether somebody watches, or may do so before the render ends: previews cost a short one up to 6 %."""
+    if request.watched:
+        return True
+    model = next(iter(models_of(request.work)), "").lower()
+    expected_s = connection.render_times.expected_s(model, outline.load)
+    return expected_s is None or expected_s >= PREVIEWS_FROM_S
 
 
 def models_of(work: RenderSpec) -> tuple[str, ...]:
@@ -222,9 +235,13 @@ def _post_or_upload_again(connection: NodeConnection, request: RenderRequest, pr
 
 
 def _rejection(connection: NodeConnection, prompt_run: PromptRun, error: ComfyStatusError) -> Exception:
-    return (
-        errors.rejection(connection.name, error, prompt_run.outline.titles) if error.status == 400 else error
-    )
+    if error.status != 400:
+        return error
+    rejected = errors.rejection(connection.name, error, prompt_run.outline.titles)
+    if rejected.failure in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
+        # Our checks passed, so the inventory is out of date: no further job is to be accepted by it.
+        connection.expire_inventory()
+    return rejected
 
 
 def post(connection: NodeConnection, prompt_run: PromptRun) -> None:

@@ -14,6 +14,9 @@ from imagemill.backends.comfyui.client import tls_context
 from imagemill.domain.nodes import NodeConfig
 
 log = logging.getLogger(__name__)
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.disabled = True
+"""The library logs a traceback for each node that hangs; `NodeSocket.problem` has the reason."""
 
 FRAME_BYTES = 256 * 2**20
 """Largest frame accepted: SaveImageWebsocket sends whole pictures."""
@@ -52,6 +55,7 @@ def open_socket(
         ping_timeout=ping_s,
         close_timeout=1.0,
         proxy=None,
+        logger=_library_log,
     )
 
 

@@ -72,6 +72,7 @@ _FAILURES = {
     FailureCode.DEVICE_ERROR: (503, "runner_disconnected"),
     FailureCode.WORKER_LOST: (503, "runner_disconnected"),
     FailureCode.BAD_OUTPUT: (502, "runner_incomplete_response"),
+    FailureCode.OUTPUT_LIMIT: (500, "runner_server_error"),
 }
 """Status and fal's type of each kind of failure; any other is an internal error."""
 
