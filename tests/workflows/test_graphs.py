@@ -9,6 +9,7 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.graph import (
     air_inputs,
+    fill_marks,
     normalise,
     outputs,
     replace_values,
@@ -133,6 +134,14 @@ def test_variables_are_put_into_texts_and_alone_keep_their_type() -> None:
     changed = substitute(graph, variables)
     assert changed["1"]["inputs"] == {"seed": 5, "text": "a {seed} fox, seed 5, {Unknown} {a|b} {}"}
     assert changed["2"]["inputs"] == {"deep": {"list": [640, 3]}, "link": ["1", 0]}
+
+
+def test_marks_are_filled_in_where_they_stand_alone() -> None:
+    graph = {"1": node("X", image="{picture_1}", seed="{seed}", text="a packet of {seed}s, {job_id}")}
+    filled = fill_marks(graph, {"picture_1": "in/x.png", "seed": 5, "job_id": "j"})
+    assert filled["1"]["inputs"] == {
+        "image": "in/x.png", "seed": 5, "text": "a packet of {seed}s, {job_id}",
+    }  # fmt: skip
 
 
 def test_a_link_to_a_node_named_like_a_variable_stays_a_link() -> None:

@@ -25,6 +25,9 @@ TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positiv
 SEEDS = 2**64
 """ComfyUI's seeds are whole numbers below this."""
 
+MARKS = ("seed", "job_id")
+"""Names that `fill_marks` is given besides those of pictures."""
+
 Link = tuple[str, int]
 """A node's id and the number of its output."""
 
@@ -236,12 +239,12 @@ def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, A
     return _map_strings(graph, change)
 
 
-def place_pictures(graph: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> Graph:
-    """A copy with the files of pictures where a value is the picture's name in braces and nothing else.
+def fill_marks(graph: Mapping[str, Mapping[str, Any]], known: Mapping[str, Any]) -> Graph:
+    """A copy with values in place of inputs that consist of a name in braces: `MARKS`, or a picture's name.
 
-    The texts of clients are in the graph by now, so no other braces are replaced.
+    It is done on the way to a node. The texts of clients are in the graph by then: braces within a text stay.
     """
-    marked = {f"{{{name}}}": file for name, file in files.items()}
+    marked = {f"{{{name}}}": value for name, value in known.items()}
     return _map_strings(graph, lambda value: marked.get(value, value))
 
 
