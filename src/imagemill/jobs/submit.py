@@ -11,7 +11,7 @@ from imagemill.backends.base import Backend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
-from imagemill.domain.images import render_cost_s
+from imagemill.domain.images import ImageSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
 from imagemill.graphs.size import measure
@@ -266,7 +266,8 @@ class Submitter:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
                 )
-            raise InvalidInput.at(f"{job_request.path}model", why)
+            field = "model" if isinstance(plan.work, ImageSpec) else "workflow"
+            raise InvalidInput.at(f"{job_request.path}{field}", why)
         return able
 
     def _candidates(self, job_request: JobRequest) -> list[Backend]:

@@ -157,13 +157,14 @@ def _reported_seed(graph: graphs.Graph, word: int | None, given: int | None, pat
 def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
     if not raw:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
-    if len(raw) > MAX_NODES:
-        raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; the maximum is {MAX_NODES}")
     try:
-        return graphs.normalise(raw)
+        graph = graphs.normalise(raw)
     except InvalidGraph as error:
         where = f"[{error.node_id!r}]" if error.node_id is not None else ""
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
+    if len(graph) > MAX_NODES:
+        raise InvalidInput.at(f"{path}workflow", f"has {len(graph)} nodes; the maximum is {MAX_NODES}")
+    return graph
 
 
 def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
