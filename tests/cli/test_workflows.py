@@ -185,3 +185,24 @@ def test_a_refusal_of_the_server_is_one_line(
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_graph_is_added_as_people_have_it(server: Server, files: Path) -> None:
+    text = json.dumps(graph())
+    remembered = text.replace('"class_type"', '"is_changed": [NaN], "class_type"')
+    envelope = json.dumps({"input": {"workflow": graph()}})
+    for name, content in (
+        ("marked", b"\xef\xbb\xbf" + text.encode()),
+        ("remembered", remembered.encode()),
+        ("envelope", envelope.encode()),
+    ):
+        (files / f"{name}.json").write_bytes(content)
+        assert f"added {name}, version" in output_of(server, "add", name, str(files / f"{name}.json"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_is_named_by_its_place(server: Server, files: Path, number: str) -> None:
+    (files / "bad.json").write_text(f'{{"3": {{"class_type": "X", "inputs": {{"a": [1, {number}]}}}}}}')
+    result = ask(server, "add", "bad", str(files / "bad.json"))
+    assert result.exit_code == 2
+    assert "at 3.inputs.a[1]" in result.output.replace("\n", " ")

@@ -61,7 +61,11 @@ def test_an_app_has_its_own_defaults(
     assert 0 <= found["seed"] < 2**32
 
 
+XL_LORA = "urn:air:sdxl:lora:civitai:5@7"
+
+
 def test_every_field_arrives(fal: Server) -> None:
+    fal.client.post("/v2/resources", json={"air": XL_LORA}, headers=KEY)
     found = job_input(
         fal,
         FAST,
@@ -74,7 +78,7 @@ def test_every_field_arrives(fal: Server) -> None:
             "seed": 4_294_967_295,
             "num_images": 4,
             "format": "png",
-            "loras": [{"path": LORA, "scale": 0.5}],
+            "loras": [{"path": XL_LORA, "scale": 0.5}],
         },
     )
 
@@ -88,7 +92,19 @@ def test_every_field_arrives(fal: Server) -> None:
     assert found["model"] == SDXL
     assert (found["width"], found["height"], found["seed"]) == (576, 1024, 4_294_967_295)
     assert "format" not in found, "png is the recipe's default"
-    assert [(each["air"], each["strength"]) for each in found["networks"]] == [(LORA, 0.5)]
+    assert [(each["air"], each["strength"]) for each in found["networks"]] == [(XL_LORA, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("app", "body", "loc"),
+    [
+        (DEV, {"negative_prompt": "fog"}, "negative_prompt"),
+        (FAST, {"loras": [{"path": LORA}]}, "loras"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(fal: Server, app: str, body: dict[str, Any], loc: str) -> None:
+    answer = queued(fal, app, {"prompt": "a lighthouse", **body})
+    assert faults(answer) == [(["body", loc], "value_error")]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from tests.conftest import LORA, SD1, image_job
+from tests.conftest import LORA, SD1, SDXL, image_job
 
+FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
 A_LORA = {LORA: {"strength": 1}}
 
 
@@ -24,6 +25,7 @@ def comfy(graph: Any) -> dict[str, Any]:
     return {"$type": "comfy", "params": {"workflow": graph}}
 
 
+SEEDED: dict[str, Any] = {"1": {"class_type": "KSampler", "inputs": {"seed": "{seed}"}}}
 LORA_PATH = f"additionalNetworks[{LORA!r}]"
 
 FIELDS: list[tuple[dict[str, Any], str, str]] = [
@@ -126,6 +128,15 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
         "register",
     ),
     (comfy({str(n): {"class_type": "X"} for n in range(2001)}), "params.workflow", "2000"),
+    ({"$type": "comfy", "params": {"workflow": SEEDED, "seed": 2**64}}, "params.seed", str(2**64 - 1)),
+    (
+        comfy({"1": {"class_type": "X", "inputs": {"seed": 2**64}}}),
+        "params.workflow['1'].inputs.seed",
+        "larg",
+    ),
+    (image_job(model=FLUX, params={"negativePrompt": "fog"}), "params.negativePrompt", "no effect"),
+    (image_job(model=FLUX, params={"clipSkip": 2}), "params.clipSkip", "no effect"),
+    (image_job(model=SDXL, additionalNetworks={LORA: {}}), LORA_PATH, "family sd1"),
 ]
 
 AIRS: list[tuple[str, str]] = [

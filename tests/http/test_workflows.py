@@ -118,6 +118,25 @@ def test_a_run_puts_the_values_into_the_graph(server: Server) -> None:
     assert job["artifacts"][0]["seed"] == 7
 
 
+@pytest.mark.parametrize("seed", [2**53 + 1, 2**63, 2**64 - 1])
+def test_a_large_seed_is_told_exactly(server: Server, seed: int) -> None:
+    add(server)
+
+    job = ran(server, seed=seed)
+
+    assert (sampler(job)["seed"], job["artifacts"][0]["seed"], job["input"]["seed"]) == (seed, seed, seed)
+    refused = problem(server.client.post(f"{ALL}/portrait", json={"seed": 2**64}), 400)
+    assert str(2**64 - 1) in refused["errors"]["seed"][0]
+
+
+def test_braces_in_a_text_of_a_client_stay(server: Server) -> None:
+    add(server)
+
+    job = ran(server, prompt="a packet of {seed}s, {job_id}", seed=7)
+
+    assert job["input"]["graph"]["2"]["inputs"]["text"] == "a packet of {seed}s, {job_id}"
+
+
 def test_what_is_not_given_takes_its_default_and_seeds_are_drawn(server: Server) -> None:
     add(server)
 

@@ -114,8 +114,7 @@ def test_a_seed_that_no_node_takes_is_refused():
     assert "largest seed" in refusal({"1": node("KSampler", seed=2**64)}, where)
     assert "largest seed" in refusal({"1": node("KSampler", seed=str(2**64))}, where)
     assert "picture 2" in refusal({"1": node("KSampler", seed=2**64 - 1)}, where, number=1)
-    with pytest.raises(ValueError, match="less than or equal to 18446744073709551615"):
-        Comfy(graph={}, seed=2**64)
+    assert str(2**64 - 1) in refusal({"1": node("KSampler", seed="{seed}")}, "params.seed", seed=2**64)
 
 
 def test_a_seed_without_effect_is_refused():
@@ -149,7 +148,7 @@ def test_words_become_their_values_in_any_case():
 def test_a_value_that_no_word_takes_is_refused(name: str):
     graph = {"1": node("CLIPTextEncode", text="{prompt} at {place}", clip=CLIP)}
     values = {"prompt": "a fox", "place": "sea", name: 4}
-    assert "it has {place}, {prompt}" in refusal(graph, f"params.{name}", variables=values)
+    assert "it has {place}, {prompt}" in refusal(graph, f"params.variables.{name}", variables=values)
 
 
 def test_a_word_without_a_value_is_refused_where_it_would_be_drawn():
@@ -202,7 +201,9 @@ def test_a_picture_that_is_refused_is_told_by_its_node():
 def test_a_text_that_would_become_a_picture_s_name_is_refused():
     graph = {"1": node("LoadImage", image=SOURCES[0]), "2": node("X", text="{prompt}")}
     assert completed(graph, variables={"prompt": "a {picture_1} frame"})
-    assert "stands for a picture" in refusal(graph, "params.prompt", variables={"prompt": "{picture_1}"})
+    where = "params.variables.prompt"
+    for text in ("{picture_1}", "{seed}", "{job_id}"):
+        assert "stands for another" in refusal(graph, where, variables={"prompt": text})
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,82 @@ def test_a_controlnet_has_its_model_and_its_stretch_of_the_steps():
     assert (control.weight, control.start, control.end, control.preprocessor) == (0.5, 0.1, 0.6, "")
 
 
-def test_a_controlnet_without_a_picture_has_no_effect():
-    plan = planned(controls=[{"preprocessor": "Canny"}, {"image": "edges", "preprocessor": "Canny"}])
-    (control,) = spec(plan).controls
-    assert plan.inputs == {control.image: "inputs/edges"}
+LORA = "urn:air:sd1:lora:civitai:1@2"
+XL_LORA = "urn:air:sdxl:lora:civitai:1@2"
+PONY_LORA = "urn:air:pony:lora:civitai:1@2"
+SDXL = "urn:air:sdxl:checkpoint:civitai:3@4"
+ENCODER = "urn:air:flux1:text_encoders:civitai:5@6"
+
+
+def refused(model: str = SD1, **input_: Any) -> dict[str, str]:
+    with pytest.raises(InvalidInput) as caught:
+        text_to_image.complete(TextToImage(model=model, **input_), Shelf(), "")
+    return {error.path: error.message for error in caught.value.errors}
+
+
+@pytest.mark.parametrize(
+    ("input_", "path"),
+    [
+        ({"image": ""}, "image"),
+        ({"image": "fox", "mask": ""}, "mask"),
+        ({"upscaler": ""}, "upscaler"),
+        ({"controls": [{"preprocessor": "Canny"}]}, "controls[0].image"),
+        ({"controls": [{"image": ""}]}, "controls[0].image"),
+        ({"controls": [{"image": "edges"}, {"image": "edges", "model": ""}]}, "controls[1].model"),
+        ({"networks": [{"air": ""}]}, "additionalNetworks['']"),
+        ({"denoise": 0.5}, "denoise"),
+        ({"sampler": "eulr"}, "sampler"),
+        ({"guidance": 3.5}, "guidance"),
+        ({"model": FLUX, "negative_prompt": "fog"}, "negative_prompt"),
+        ({"model": FLUX, "clip_skip": 2}, "clip_skip"),
+        ({"upscaler": LORA}, "upscaler"),
+        ({"controls": [{"image": "edges", "model": LORA}]}, "controls[0].model"),
+        ({"model": SDXL, "controls": [{"image": "edges", "model": CANNY}]}, "controls[0].model"),
+    ],
+)
+def test_a_value_without_effect_is_refused_by_its_field(input_: dict[str, Any], path: str):
+    assert list(refused(**input_)) == [path]
+
+
+def test_values_that_mean_none_are_taken():
+    plan = planned(sampler="euler", clip_skip=1, negative_prompt="fog")
+    assert spec(plan).sampler == "euler"
+    complete = text_to_image.complete(TextToImage(model=FLUX, guidance=2, negative_prompt=" "), Shelf(), "")
+    assert complete.guidance == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "network", "message"),
+    [
+        (SD1, {"air": SD1}, "is of the type checkpoint"),
+        (SD1, {"air": CANNY}, "ControlNet's `model`"),
+        (SD1, {"air": UPSCALER}, "name it in `upscaler`"),
+        (SD1, {"air": "urn:air:sd1:motion:civitai:1@2"}, "a network is one of lora"),
+        (SD1, {"air": LORA, "type": "embedding"}, "names an AIR of the type lora, not embedding"),
+        (SD1, {"air": XL_LORA}, "is for models of the family sdxl"),
+        (SDXL, {"air": LORA}, "has no effect on those of sdxl"),
+        (FLUX, {"air": PONY_LORA}, "is for models of the family sdxl"),
+        (SDXL, {"air": ENCODER.replace("flux1", "sdxl")}, "bring theirs"),
+    ],
+)
+def test_a_network_of_a_wrong_kind_or_family_is_refused(model: str, network: dict[str, Any], message: str):
+    (told,) = refused(model, networks=[network]).values()
+    assert message in told
+
+
+@pytest.mark.parametrize(
+    ("model", "network"),
+    [
+        (SDXL, {"air": PONY_LORA}),
+        (SD1, {"air": LORA, "type": "lycoris"}),
+        (SD1, {"air": "urn:air:other:lora:civitai:1@2"}),
+        (SD1, {"air": "urn:air:sd1:other:civitai:1@2", "type": "vae"}),
+        (FLUX, {"air": ENCODER}),
+    ],
+)
+def test_a_network_that_fits_is_taken(model: str, network: dict[str, Any]):
+    accepted = text_to_image.complete(TextToImage(model=model, networks=[network]), Shelf(), "")
+    assert [each.air for each in accepted.networks] == [network["air"]]
 
 
 def test_a_bad_picture_is_named_by_its_field():

@@ -1,5 +1,6 @@
 """The ends of attempts and jobs: fenced, numbered, and told to what depends on them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.jobs import Canceled, Claim, JobStatus
+from imagemill.domain.jobs import Canceled, Claim, JobStatus, Succeeded
 from imagemill.jobs.store.finish import Finish, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from tests.store.build import (
@@ -358,3 +359,12 @@ def test_many_cancels_of_one_batch_at_once_end_each_job_once(store: Stores):
     answers = in_threads([lambda job=job: cancel(store, job) for job in jobs])
     assert answers == [S.CANCELED] * 8
     assert all(event_types(store, job) == ["Initialized", "Canceled"] for job in jobs)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_seed_of_64_bits_is_kept_exactly(store: Stores, seed: int | None) -> None:
+    taken = running(store)
+    made = replace(artifact(taken), seed=seed)
+    store.jobs.finish(Finish(taken, Succeeded((made,), {}), T0))
+    assert store.jobs.view(taken.id).artifacts == (made,)
+    assert store.jobs.artifact(made.id) == (made, "ann")

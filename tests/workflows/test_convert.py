@@ -20,6 +20,8 @@ from tests.workflows.canvas import (
     drawn,
     subgraph,
 )
+from tests.workflows.object_info import node as described
+from tests.workflows.object_info import object_info, whole
 
 PICTURE = drawn(1, "EmptyImage", [64, 32], "", "IMAGE")
 KEEP = drawn(9, "SaveImage", ["x"], "images:IMAGE:9")
@@ -238,3 +240,142 @@ def test_subgraphs_that_multiply_without_end_are_refused_soon(catalogue: Catalog
     workflow = canvas(drawn(1, "s0", []), links="", definitions={"subgraphs": doubling})
     with pytest.raises(CannotConvert, match="too many subgraphs"):
         convert(workflow, catalogue)
+
+
+# What the canvas of ComfyUI exports in the same place; each is a part of an official template, retold.
+
+
+def knowing(**classes: dict[str, Any]) -> Catalogue:
+    return Catalogue.read(object_info() | classes)
+
+
+def test_an_input_of_two_types_with_a_widget_takes_its_value() -> None:
+    rate = ["FLOAT,INT", {"default": 25.0, "widgetType": "FLOAT"}]
+    known = knowing(
+        EmptyAudio=described({"frames": whole(1, 1, 99), "rate": rate, "batch": whole(1, 1, 99)}, "IMAGE")
+    )
+    audio = drawn(1, "EmptyAudio", [97, 30, 1], "", "IMAGE")
+    graph = convert(canvas(audio, KEEP, links="9:1.0>9.0"), known)
+    assert graph["1"]["inputs"] == {"frames": 97, "rate": 30, "batch": 1}
+    shifted = drawn(1, "EmptyAudio", [97, "fast", 1], "", "IMAGE")
+    with pytest.raises(CannotConvert, match="rate holds 'fast', not a number"):
+        convert(canvas(shifted, KEEP, links="9:1.0>9.0"), known)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "source"),
+    [
+        ("text:STRING:20", "STRING", "20"),
+        ("source:*:20", "STRING", "20"),
+        ("clip:CLIP:21 source:*:20", "STRING", "20"),
+        ("source:*:20 text:STRING:22", "STRING", "20"),
+        ("clip:CLIP:21 source:*:20 text:STRING:22", "STRING", "23"),
+        ("clip:CLIP:21 text:STRING,INT:20", "STRING", "20"),
+        ("text:STRING:20 clip:CLIP:21", "*", "20"),
+    ],
+)
+def test_a_bypassed_node_hands_on_the_input_that_the_canvas_chooses(
+    inputs: str, output: str, source: str
+) -> None:
+    known = knowing(PrimitiveString=described({"value": ["STRING", {}]}, "STRING"))
+    links = LINKS + " 30:10.0>6.1"
+    for id_ in ("20", "22"):
+        if f":{id_}" in inputs:
+            position = [part.rpartition(":")[2] for part in inputs.split()].index(id_)
+            links += f" {id_}:{'20' if id_ == '20' else '23'}.0>10.{position}"
+    nodes = (
+        *with_node(drawn(6, "CLIPTextEncode", ["old"], "clip:CLIP:2 text*:STRING:30", "CONDITIONING")),
+        drawn(20, "PrimitiveString", ["a fox"], "", "STRING"),
+        drawn(23, "PrimitiveString", ["an owl"], "", "STRING"),
+        drawn(10, "Enhance", [], inputs, output, mode=4),
+    )
+    assert convert(canvas(*nodes, links=links), known)["6"]["inputs"]["text"] == [source, 0]
+
+
+SHOWING = subgraph(
+    "sub",
+    drawn(1, "EmptyLatentImage", [1024, 768, 1], "width*:INT:1", "LATENT"),
+    drawn(2, "VAEDecode", [], "samples:LATENT:2 vae:VAE:3", "IMAGE"),
+    drawn(3, "Show", [], "source:*:4", ""),
+    links="4:-10.1>3.0 1:-10.1>1.0 2:1.0>2.0 3:-10.0>2.1 5:2.0>-20.0",
+    inputs="vae width",
+    outputs="IMAGE",
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "width"),
+    [
+        ({"widgets_values": []}, 1024),
+        ({"widgets_values": [640]}, 640),
+        ({"widgets_values_named": {"width": 320}}, 320),
+    ],
+)
+def test_a_value_of_a_subgraph_goes_to_inner_inputs_without_a_widget(
+    held: dict[str, Any], width: int
+) -> None:
+    known = knowing(Show=described({"source": ["*", {}]}, is_output=True))
+    graph = convert(nested(drawn(5, "sub", None, "vae:VAE:1", "IMAGE", **held), SHOWING), known)
+    assert graph["5:3"]["inputs"] == {"source": width}
+    assert graph["5:1"]["inputs"]["width"] == width
+
+
+def test_a_value_is_found_through_two_subgraphs() -> None:
+    outer = subgraph(
+        "outer",
+        drawn(7, "sub", [], "vae:VAE:1 width*:INT:2", "IMAGE"),
+        drawn(8, "Show", [], "source:*:3", ""),
+        links="1:-10.0>7.0 2:-10.1>7.1 3:-10.1>8.0 4:7.0>-20.0",
+        inputs="vae size",
+        outputs="IMAGE",
+    )
+    known = knowing(Show=described({"source": ["*", {}]}, is_output=True))
+    drawing = canvas(
+        LOADER,
+        drawn(5, "outer", [], "vae:VAE:1", "IMAGE"),
+        KEEP,
+        links="1:4.2>5.0 9:5.0>9.0",
+        definitions={"subgraphs": [outer, SHOWING]},
+    )
+    graph = convert(drawing, known)
+    assert graph["5:8"]["inputs"] == {"source": 1024}
+    assert graph["5:7:1"]["inputs"]["width"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("values", "index"),
+    [
+        (["Fast", 0, "Best", "Fast", ""], 1),
+        (["Best", "Best", "Fast", ""], 0),
+        ({"choice": "Fast", "option1": "Best", "option2": "Fast", "option3": ""}, 1),
+        (["Gone", 0, "Best", "Fast", ""], None),
+    ],
+)
+def test_a_custom_choice_has_its_options_and_the_number_of_the_chosen_one(
+    values: Any, index: int | None
+) -> None:
+    known = knowing(
+        CustomCombo=described({"choice": ["COMBO", {"options": []}]}, "STRING", "INT"),
+        Sized=described({"side": whole(64, 1, 4096)}, "IMAGE"),
+    )
+    combo = drawn(1, "CustomCombo", values, "choice*:COMBO", "STRING INT")
+    sized = drawn(2, "Sized", [64], "side*:INT:1", "IMAGE")
+    graph = convert(canvas(combo, sized, KEEP, links="1:1.1>2.0 9:2.0>9.0"), known)
+    inputs = graph["1"]["inputs"]
+    assert [inputs.get(f"option{number}") for number in (1, 2, 3)] == ["Best", "Fast", ""]
+    assert inputs.get("index") == index
+    assert known.faults(graph) == []
+
+
+def test_a_saver_of_an_unknown_pack_is_named(catalogue: Catalogue) -> None:
+    film = drawn(30, "FilmOfAPack", [8], "images:IMAGE:30", "FILENAMES")
+    for nodes in ((PICTURE, KEEP, film), (PICTURE, film)):
+        with pytest.raises(CannotConvert, match="FilmOfAPack are unknown"):
+            convert(canvas(*nodes, links="9:1.0>9.0 30:1.0>30.0"), catalogue)
+    muted = canvas(PICTURE, KEEP, film | {"mode": 2}, links="9:1.0>9.0 30:1.0>30.0")
+    assert convert(muted, catalogue).keys() == {"1", "9"}
+
+
+def test_nodes_that_only_switch_others_are_left_out(catalogue: Catalogue) -> None:
+    switch = drawn(30, "Fast Bypasser (rgthree)", [], "KSampler:*:30", "OPT_CONNECTION")
+    assert "30" not in convert(canvas(*NODES, switch, links=LINKS + " 30:3.0>30.0"), catalogue)

@@ -9,6 +9,7 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.graph import (
     air_inputs,
+    fill_marks,
     normalise,
     outputs,
     replace_values,
@@ -16,9 +17,13 @@ from imagemill.graphs.graph import (
     resolve_files,
     substitute,
     titles,
+    unwrap,
     with_prefix,
 )
+from imagemill.graphs.requirements import Requirement
 from tests.workflows.build import node, simple_graph
+from tests.workflows.object_info import listed, object_info
+from tests.workflows.object_info import node as described
 
 CHECKPOINT_AIR = "urn:air:sd1:checkpoint:civitai:4384@128713"
 LORA_AIR = "urn:air:sd1:lora:civitai:1@2"
@@ -112,6 +117,19 @@ def test_a_file_the_node_lacks_is_told_by_kind_and_name(catalogue: Catalogue) ->
     assert (caught.value.kind, caught.value.wanted) == ("checkpoint", "gone.safetensors")
 
 
+def test_a_name_that_two_files_have_is_told_with_both() -> None:
+    loras = described({"lora_name": listed("a/nib.safetensors", "B/Nib.safetensors", "c/other.safetensors")})
+    known = Catalogue.read(object_info() | {"LoraLoaderModelOnly": loras})
+    graph = {"1": node("LoraLoaderModelOnly", lora_name="nib.safetensors")}
+    with pytest.raises(MissingFile, match=r"write one of a/nib.safetensors, B/Nib.safetensors"):
+        resolve_files(graph, known)
+    assert Requirement("lora", "nib.safetensors").remedy(known).startswith("2 files have this name")
+    assert Requirement("lora", "other.safetensors").remedy(known) == ""
+    for exact in ("a/nib.safetensors", "b\\nib.safetensors"):
+        graph["1"]["inputs"]["lora_name"] = exact
+        assert resolve_files(graph, known)["1"]["inputs"]["lora_name"].lower() == exact.replace("\\", "/")
+
+
 def test_a_lora_that_is_switched_off_may_be_missing(catalogue: Catalogue) -> None:
     graph = {
         "10": node("PowerLora", lora_1={"on": False, "lora": "gone.safetensors"}, lora_2={"lora": "None"})
@@ -124,6 +142,46 @@ def test_linked_names_of_files_are_left_alone(catalogue: Catalogue) -> None:
     assert resolve_files(graph, catalogue) == graph
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"prompt": simple_graph(), "client_id": "x"},
+        {"workflow": simple_graph()},
+        {"input": {"workflow": simple_graph(), "images": []}},
+        {"input": {"prompt": simple_graph()}},
+        {"prompt": [3, "id", simple_graph(), {}, ["9"]], "outputs": {}},
+        {"id": {"prompt": [3, "id", simple_graph(), {}, ["9"]], "outputs": {}, "status": {}}},
+        {"prompt": simple_graph(), "workflow": {"nodes": [], "links": []}},
+    ],
+)
+def test_a_graph_is_found_in_what_other_services_are_sent(wrapped: Any) -> None:
+    assert normalise(wrapped) == simple_graph()
+    assert unwrap(wrapped) == simple_graph()
+
+
+def test_a_workflow_of_the_canvas_is_found_too() -> None:
+    canvas = {"nodes": [], "links": []}
+    assert unwrap({"input": {"workflow": canvas}}) == canvas
+
+
+@pytest.mark.parametrize("raw", [{}, [], None, {"input": 5}, {"prompt": [1, 2]}, {"a": {"prompt": 1}}])
+def test_what_wraps_no_graph_stays(raw: Any) -> None:
+    assert unwrap(raw) == raw
+    with pytest.raises(InvalidGraph):
+        normalise(raw)
+
+
+def test_a_history_of_several_prompts_is_refused() -> None:
+    entry = {"prompt": [3, "id", simple_graph(), {}, ["9"]], "outputs": {}}
+    with pytest.raises(InvalidGraph, match="history of 2 prompts"):
+        normalise({"a": entry, "b": entry})
+
+
+def test_nodes_named_like_a_wrapper_are_a_graph() -> None:
+    graph = {"prompt": node("X"), "workflow": node("SaveImage", images=["prompt", 0])}
+    assert normalise(graph) == graph
+
+
 def test_variables_are_put_into_texts_and_alone_keep_their_type() -> None:
     graph = {
         "1": node("X", seed="{Seed}", text="{PROMPT}, seed {seed}, {Unknown} {a|b} {}"),
@@ -133,6 +191,14 @@ def test_variables_are_put_into_texts_and_alone_keep_their_type() -> None:
     changed = substitute(graph, variables)
     assert changed["1"]["inputs"] == {"seed": 5, "text": "a {seed} fox, seed 5, {Unknown} {a|b} {}"}
     assert changed["2"]["inputs"] == {"deep": {"list": [640, 3]}, "link": ["1", 0]}
+
+
+def test_marks_are_filled_in_where_they_stand_alone() -> None:
+    graph = {"1": node("X", image="{picture_1}", seed="{seed}", text="a packet of {seed}s, {job_id}")}
+    filled = fill_marks(graph, {"picture_1": "in/x.png", "seed": 5, "job_id": "j"})
+    assert filled["1"]["inputs"] == {
+        "image": "in/x.png", "seed": 5, "text": "a packet of {seed}s, {job_id}",
+    }  # fmt: skip
 
 
 def test_a_link_to_a_node_named_like_a_variable_stays_a_link() -> None:

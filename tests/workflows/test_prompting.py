@@ -31,6 +31,14 @@ def test_a_trigger_word_that_is_there_is_not_added_again() -> None:
     assert added("an InkStyle fox", "", lora("inkstyle")) == ("an InkStyle fox", "")
 
 
+@pytest.mark.parametrize("trigger", ["sks", "SKS", " sks "])
+def test_a_trigger_word_is_a_whole_word(trigger: str) -> None:
+    assert added("a man at his tasks", "", lora(trigger))[0] == f"a man at his tasks, {trigger}"
+    assert added("embedding:sks", "", lora(trigger))[0] == f"embedding:sks, {trigger}"
+    for written in ("a photo of sks man", "(sks:1.2)", "Sks, a man"):
+        assert added(written, "", lora(trigger))[0] == written
+
+
 @pytest.mark.parametrize(
     ("positive", "negative", "one", "after"),
     [

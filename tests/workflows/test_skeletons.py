@@ -348,3 +348,18 @@ def test_without_a_catalogue_names_are_taken_as_they_are() -> None:
     assert graph["4"]["inputs"]["text"] == "a fox, embedding:easynegative"
     flux = replace(FLUX, model_path="unet/civitai/1/2.safetensors")
     assert only(made(flux, None), "UNETLoader")["unet_name"] == "unet/civitai/1/2.safetensors"
+
+
+@pytest.mark.parametrize("family", ["flux2", "qwen", "sd3", "zimageturbo", "chroma", "foo"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_family_without_a_graph_of_its_own_is_refused_with_the_way(
+    catalogue: Catalogue, family: str, known: bool
+) -> None:
+    spec = replace(FOX, family=family)
+    assert f"family {family} " in (unsupported_reason(spec) or "")
+    with pytest.raises(Unsupported, match="as a workflow"):
+        made(spec, catalogue if known else None)
+
+
+def test_a_model_without_a_family_is_refused() -> None:
+    assert "names no family" in (unsupported_reason(replace(FOX, family="")) or "")

@@ -2,9 +2,10 @@
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -34,6 +35,8 @@ Version = Annotated[
 
 _PICTURES = ("image", "mask")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+_REMEMBERED = "is_changed"
+"""A field of nodes, often NaN, that ComfyUI saves in its pictures and does not read."""
 _DOWNLOAD_TIMEOUT_S = 300.0
 """Videos are large."""
 
@@ -162,12 +165,7 @@ def run(
 def _read_files(graph: Path | None, manifest: Path | None, remedy: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if graph is not None:
-        try:
-            fields["graph"] = json.loads(_read_text(graph))
-        except (ValueError, RecursionError) as error:
-            raise CliError(f"{graph} is not JSON: {error}", UNUSABLE) from error
-        if not isinstance(fields["graph"], dict):
-            raise CliError(f"{graph} holds no graph; a graph is an object with a node for each id", UNUSABLE)
+        fields["graph"] = _read_graph(graph)
     if manifest is not None:
         fields["manifest"] = _read_text(manifest)
     if not fields:
@@ -175,9 +173,39 @@ def _read_files(graph: Path | None, manifest: Path | None, remedy: str) -> dict[
     return fields
 
 
+def _read_graph(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_read_text(path))
+        if not isinstance(found, dict):
+            raise CliError(f"{path} holds no graph; a graph is an object with a node for each id", UNUSABLE)
+        if unsendable := _non_finite(found):
+            raise CliError(
+                f"{path} holds {unsendable[1]} at {unsendable[0]}, which JSON cannot express; correct it",
+                UNUSABLE,
+            )
+    except (ValueError, RecursionError) as error:
+        raise CliError(f"{path} is not JSON: {error}", UNUSABLE) from error
+    return cast("dict[str, Any]", found)
+
+
+def _non_finite(value: Any, where: str = "") -> tuple[str, float] | None:
+    """Return the first number that is not finite, with its path. Drops what ComfyUI remembers of a run."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where or "its top", value
+    entries: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        node = cast("dict[str, Any]", value)
+        node.pop(_REMEMBERED, None)
+        entries = [(f"{where}.{name}" if where else name, inner) for name, inner in node.items()]
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        entries = [(f"{where}[{position}]", inner) for position, inner in enumerate(items)]
+    return next((found for path, inner in entries if (found := _non_finite(inner, path))), None)
+
+
 def _read_text(path: Path) -> str:
     try:
-        return _read(path).decode()
+        return _read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CliError(f"{path} is not text", UNUSABLE) from error
 

@@ -27,6 +27,8 @@ from imagemill.graphs.graph import Graph, Link, add, remove
 from imagemill.graphs.manifest import apply
 from imagemill.graphs.model_files import find_companions, model_file, resolve_file
 
+FAMILIES = ("sd1", "sd2", "sdxl", "flux1")
+"""Model families that graphs are built for."""
 LORA_TYPES = ("lora", "lycoris", "dora")
 MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
 DETAILER, PROVIDER = "FaceDetailer", "UltralyticsDetectorProvider"
@@ -69,6 +71,12 @@ def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: 
 
 def unsupported_reason(spec: ImageSpec) -> str | None:
     """The reason why no node could fulfil the request with core nodes, in a sentence; None if one could."""
+    if spec.family not in FAMILIES:
+        family = f"of the family {spec.family}" if spec.family else "whose AIR names no family"
+        return (
+            f"models {family} are not drawn from a prompt alone yet, only {', '.join(FAMILIES)}: add "
+            "ComfyUI's own template for the model as a workflow (`imagemill workflows add`) and run that"
+        )
     for control in spec.controls:
         if control.preprocessor.lower() not in CORE_PREPROCESSORS:
             return (
@@ -193,7 +201,7 @@ def build_prompts(spec: ImageSpec, embedding: Callable[[str], str]) -> tuple[str
     for network in spec.networks:
         if network.type == "embedding":
             positive, negative = _with_embedding(positive, negative, network, embedding)
-        elif network.trigger_word and network.trigger_word.lower() not in positive.lower():
+        elif network.trigger_word and not _word(network.trigger_word).search(positive):
             positive = append_words(positive, network.trigger_word)
     return positive, negative
 
@@ -213,12 +221,17 @@ def _with_embedding(
     if any(_occurs(word, prompt) for prompt in (positive, negative) for word in written):
         return positive, negative
     for word in filter(None, (network.trigger_word, name, base)):
-        for_word = re.compile(rf"(?<![\w:]){re.escape(word)}(?!\w)", re.IGNORECASE)
+        for_word = _word(word)
         if for_word.search(positive):
             return for_word.sub(lambda _: token, positive, count=1), negative
         if for_word.search(negative):
             return positive, for_word.sub(lambda _: token, negative, count=1)
     return append_words(positive, token), negative
+
+
+def _word(text: str) -> re.Pattern[str]:
+    """A pattern of the text that is no part of a longer word, nor of an embedding's name."""
+    return re.compile(rf"(?<![\w:]){re.escape(text.strip())}(?!\w)", re.IGNORECASE)
 
 
 def _occurs(word: str, prompt: str) -> bool:

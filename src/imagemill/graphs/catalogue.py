@@ -11,6 +11,8 @@ from imagemill.graphs.json_access import mapping
 from imagemill.graphs.node_classes import InputSpec, NodeClass, read_class
 from imagemill.graphs.validate import GraphFault
 
+_MOST_NAMESAKES = 5
+
 
 class Catalogue:
     """The node classes and files of one server. Immutable; safe to share between threads."""
@@ -76,6 +78,15 @@ class Catalogue:
         """The file as a loader of the kind lists it (lora, checkpoint, ...; ``file`` means any kind)."""
         listings = self._listings.values() if kind == "file" else self._listings_by_kind.get(kind, ())
         return next((found for listing in listings if (found := listing.find(wanted))), None)
+
+    def ambiguity(self, kind: str, wanted: str) -> str:
+        """The remedy for a name that several files of a kind have, in different folders; else empty."""
+        listings = self._listings.values() if kind == "file" else self._listings_by_kind.get(kind, ())
+        named = {name: None for listing in listings for name in listing.namesakes(wanted)}
+        if len(named) < 2:
+            return ""
+        shown = ", ".join(list(named)[:_MOST_NAMESAKES]) + (", ..." if len(named) > _MOST_NAMESAKES else "")
+        return f"{len(named)} files have this name; write one of {shown}"
 
     def embedding(self, wanted: str) -> str | None:
         """The embedding's name as used in a prompt, without extension; None if the server does not have

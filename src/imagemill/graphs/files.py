@@ -50,12 +50,11 @@ class Listing:
         self.names = names
         self._exact = frozenset(names)
         self._by_normalised: dict[str, str] = {}
-        self._by_base: dict[str, str | None] = {}
+        self._by_base: dict[str, list[str]] = {}
         for name in names:
             normalised = _normalise(name)
             self._by_normalised.setdefault(normalised, name)
-            base = normalised.rsplit("/", 1)[-1]
-            self._by_base[base] = None if base in self._by_base else name
+            self._by_base.setdefault(normalised.rsplit("/", 1)[-1], []).append(name)
 
     def find(self, wanted: str, *, by_base_name: bool = True) -> str | None:
         """The exact name, else one that differs in case or slashes, else the only file with that base
@@ -65,10 +64,13 @@ class Listing:
         normalised = _normalise(wanted)
         if normalised in self._by_normalised:
             return self._by_normalised[normalised]
-        base = normalised.rsplit("/", 1)[-1]
-        if not by_base_name or base.rsplit(".", 1)[0] in GENERIC_NAMES:
-            return None
-        return self._by_base.get(base)
+        found = self.namesakes(wanted) if by_base_name else ()
+        return found[0] if len(found) == 1 else None
+
+    def namesakes(self, wanted: str) -> tuple[str, ...]:
+        """The files with the same base name, in any folder; none for a name that many models share."""
+        base = _normalise(wanted).rsplit("/", 1)[-1]
+        return () if base.rsplit(".", 1)[0] in GENERIC_NAMES else tuple(self._by_base.get(base, ()))
 
 
 def _normalise(name: str) -> str:

@@ -25,11 +25,18 @@ TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt", "positiv
 SEEDS = 2**64
 """ComfyUI's seeds are whole numbers below this."""
 
+MARKS = ("seed", "job_id")
+"""Names that `fill_marks` is given besides those of pictures."""
+
 Link = tuple[str, int]
 """A node's id and the number of its output."""
 
 FIRST_LORA = 100
 """First id of inserted LoRA loaders; the built-in graphs' own nodes have smaller ids."""
+
+_WRAPPERS = ("prompt", "workflow", "input")
+"""Fields in which a graph is sent to ComfyUI, and to services that run it."""
+_MOST_WRAPPERS = 4
 
 DEEPEST = 32
 """Most levels of nested values in an input; deeper ones exhaust the stack of recursive readers, and no node
@@ -56,21 +63,47 @@ def is_ui_format(raw: object) -> bool:
     return isinstance(mapping(raw).get("nodes"), list)
 
 
+def unwrap(raw: object) -> object:
+    """The graph or workflow within the body of another service's request, or a prompt of ComfyUI's history.
+
+    Everything else is returned as it is. Raises `InvalidGraph` for a history of several prompts.
+    """
+    for _ in range(_MOST_WRAPPERS):
+        content = mapping(raw)
+        if is_ui_format(content) or any(_is_node(node) for node in content.values()):
+            break
+        prompts = [one for one in content.values() if is_array(mapping(one).get("prompt"))]
+        if len(prompts) > 1 and len(prompts) == len(content):
+            raise InvalidGraph(f"this is a history of {len(prompts)} prompts; give the prompt of one of them")
+        inner = next((content[name] for name in _WRAPPERS if is_object(content.get(name))), None)
+        history = content.get("prompt")
+        if is_array(history) and len(history) > 2:  # number, id, graph, ...
+            inner = history[2]
+        elif inner is None and len(prompts) == 1 == len(content):
+            inner = prompts[0]
+        if inner is None:
+            break
+        raw = inner
+    return raw
+
+
+def _is_node(value: object) -> bool:
+    return not mapping(value).keys().isdisjoint(("class_type", "classType"))
+
+
 def normalise(raw: object) -> Graph:
     """A copy in one spelling: ``class_type`` and ``_meta``, links as ``["id", output]``.
 
-    Accepts API format in both spellings, bare or as the body of a prompt. Raises `UiFormat` for a workflow in
+    Accepts API format in both spellings, bare or wrapped; see `unwrap`. Raises `UiFormat` for a workflow in
     UI format, else `InvalidGraph`.
     """
+    raw = unwrap(raw)
     if is_ui_format(raw):
         raise UiFormat(
             "this is a workflow in ComfyUI's UI format (lists of nodes and links); export it with Workflow > "
             "Export (API), or convert it with a node's help"
         )
     nodes = mapping(raw)
-    inner = mapping(nodes.get("prompt"))
-    if inner and "class_type" not in inner and "classType" not in inner:
-        nodes = inner
     if not nodes:
         raise InvalidGraph(f"the graph has no nodes; one looks like {EXAMPLE}")
     graph = {id_: _normal_node(id_, node) for id_, node in nodes.items()}
@@ -236,12 +269,12 @@ def substitute(graph: Mapping[str, Mapping[str, Any]], variables: Mapping[str, A
     return _map_strings(graph, change)
 
 
-def place_pictures(graph: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> Graph:
-    """A copy with the files of pictures where a value is the picture's name in braces and nothing else.
+def fill_marks(graph: Mapping[str, Mapping[str, Any]], known: Mapping[str, Any]) -> Graph:
+    """A copy with values in place of inputs that consist of a name in braces: `MARKS`, or a picture's name.
 
-    The texts of clients are in the graph by now, so no other braces are replaced.
+    It is done on the way to a node. The texts of clients are in the graph by then: braces within a text stay.
     """
-    marked = {f"{{{name}}}": file for name, file in files.items()}
+    marked = {f"{{{name}}}": value for name, value in known.items()}
     return _map_strings(graph, lambda value: marked.get(value, value))
 
 
@@ -403,7 +436,7 @@ def resolve_files(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) 
         else:
             found = catalogue.find(kind, wanted)
         if found is None:
-            raise MissingFile(kind, wanted)
+            raise MissingFile(kind, wanted, catalogue.ambiguity(kind, wanted))
         changes[id_, path] = found
     return replace_values(graph, changes)
 

@@ -140,8 +140,12 @@ def takes_clip(input_name: str) -> bool:
 def value_error(one: Input, value: Any) -> str | None:
     """The error of a value for this input, as the end of a sentence; None if it is valid."""
     match one.type:
-        case "text" | "model" | "image" | "mask":
+        case "text":
             return None if isinstance(value, str) else f"{format_value(value)} is not a text"
+        case "model" | "image" | "mask":
+            if not isinstance(value, str):
+                return f"{format_value(value)} is not a text"
+            return None if value else "is empty; leave it out, or name one"
         case "boolean":
             return None if isinstance(value, bool) else f"{format_value(value)} is neither true nor false"
         case "choice":

@@ -57,7 +57,7 @@ def resolve_file(catalogue: Catalogue | None, place: tuple[str, str], kind: str,
         return wanted
     found = catalogue.file(*place, wanted)
     if found is None:
-        raise MissingFile(kind, wanted)
+        raise MissingFile(kind, wanted, catalogue.ambiguity(kind, wanted))
     return found
 
 
@@ -80,7 +80,7 @@ def model_file(spec: ImageSpec, catalogue: Catalogue | None) -> tuple[Form, str]
                     f"put the whole checkpoint of the family {spec.family} into its folder checkpoints"
                 )
             return form, found
-    raise MissingFile("checkpoint", spec.model_path)
+    raise MissingFile("checkpoint", spec.model_path, catalogue.ambiguity("checkpoint", spec.model_path))
 
 
 def find_companions(spec: ImageSpec, catalogue: Catalogue | None) -> CompanionFiles:

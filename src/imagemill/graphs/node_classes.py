@@ -58,8 +58,13 @@ class InputSpec:
         )
 
     @property
+    def widget_type(self) -> str:
+        """The type that is entered in the widget: an input of several types names one of them."""
+        return text(self.settings.get("widgetType")) or self.type
+
+    @property
     def is_widget(self) -> bool:
-        return self.type in WIDGET_TYPES and not self.settings.get("forceInput")
+        return self.widget_type in WIDGET_TYPES and not self.settings.get("forceInput")
 
     @property
     def default(self) -> Any:

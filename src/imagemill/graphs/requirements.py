@@ -53,6 +53,10 @@ class Requirement:
             return has_companions(self.name, catalogue)
         return catalogue.find(self.kind, self.name) is not None
 
+    def remedy(self, catalogue: Catalogue) -> str:
+        """The remedy where it is not met, if it is known; else empty."""
+        return catalogue.ambiguity(self.kind, self.name)
+
 
 def requirements_of(work: RenderSpec) -> tuple[Requirement, ...]:
     """The requirements of a render, sorted and without repeats.

@@ -5,16 +5,16 @@ get nodes), and the borders of subgraphs; the server knows none of them. The fir
 input is really connected to, the second part assembles the graph.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import CannotConvert
-from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs
+from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs, unwrap
 from imagemill.graphs.json_access import format_value, is_array, is_object, mapping, number, sequence, text
 from imagemill.graphs.node_classes import BRANCHING, CHOICE, InputSpec, NodeClass
-from imagemill.graphs.validate import reachable_ids
+from imagemill.graphs.validate import parse_link, reachable_ids
 
 NEVER, BYPASS = 2, 4
 """Modes of a node; a muted one counts as deleted, a bypassed one passes its inputs on."""
@@ -25,7 +25,24 @@ SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = -10, -20
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 PRIMITIVE, SETTER, GETTER = "PrimitiveNode", "SetNode", "GetNode"
 NOTES = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"})
-DRAWN_ONLY = REROUTES | NOTES | {PRIMITIVE, SETTER, GETTER}
+SWITCHBOARDS = frozenset(
+    f"{name} (rgthree)"
+    for name in (
+        "Fast Muter",
+        "Fast Bypasser",
+        "Fast Groups Muter",
+        "Fast Groups Bypasser",
+        "Fast Actions Button",
+        "Mute / Bypass Relay",
+        "Mute / Bypass Repeater",
+        "Node Collector",
+        "Random Unmuter",
+    )
+)
+"""Nodes that change the mode of others on the canvas."""
+DRAWN_ONLY = REROUTES | NOTES | SWITCHBOARDS | {PRIMITIVE, SETTER, GETTER}
+CUSTOM_COMBO = "CustomCombo"
+"""A choice whose options are entered in the node; only the canvas knows the number of the chosen one."""
 
 DEEPEST = 24
 """Most levels of nested subgraphs; a subgraph that contains itself has no end."""
@@ -146,23 +163,37 @@ def live_nodes(scope: GraphScope) -> Iterator[tuple[GraphScope, Mapping[str, Any
             yield from live_nodes(inside)
 
 
-def source_of(scope: GraphScope, slot: Mapping[str, Any]) -> NodeOutput | Value | None:
-    """The output or value that an input slot is really connected to; None if there is none."""
-    return _follow(scope, slot.get("link"), 0)
+@dataclass(frozen=True, slots=True)
+class WidgetOf:
+    """A widget that is drawn on a subgraph's node and holds its value inside, in another node."""
+
+    scope: GraphScope
+    node: Mapping[str, Any]
+    name: str
+
+
+Source = NodeOutput | Value | WidgetOf
+"""The source that an input is really connected to."""
+
+
+def source_of(scope: GraphScope, slot: Mapping[str, Any]) -> Source | None:
+    """The source that an input slot is really connected to; None if there is none."""
+    return _follow(scope, slot.get("link"), text(slot.get("type")), 0)
 
 
 def slots(node: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
     return [mapping(slot) for slot in sequence(node.get(side))]
 
 
-def _follow(scope: GraphScope, link: object, length: int) -> NodeOutput | Value | None:
+def _follow(scope: GraphScope, link: object, taken: str, length: int) -> Source | None:
+    """``taken``: the type of the input at the end of the link."""
     canvas_link = scope.links.get(link) if isinstance(link, int | str) else None
     if canvas_link is None:
         return None
     if length > LONGEST_LINK:
         raise CannotConvert("reroutes or subgraphs of the workflow form a cycle")
     if canvas_link.source == SUBGRAPH_INPUT:
-        return _from_outside(scope, canvas_link.source_slot, length + 1)
+        return _from_outside(scope, canvas_link.source_slot, taken, length + 1)
     node = scope.nodes.get(canvas_link.source)
     if node is None or node.get("mode") == NEVER:
         return None
@@ -170,32 +201,49 @@ def _follow(scope: GraphScope, link: object, length: int) -> NodeOutput | Value 
     if kind == PRIMITIVE:
         return Value(next(iter(sequence(node.get("widgets_values"))), None))
     if kind == GETTER:
-        return _from_setter(scope, node, length + 1)
+        return _from_setter(scope, node, taken, length + 1)
     if kind in REROUTES or kind == SETTER:
         inputs = slots(node, "inputs")
-        return _follow(scope, inputs[0].get("link"), length + 1) if inputs else None
+        return _follow(scope, inputs[0].get("link"), taken, length + 1) if inputs else None
     if node.get("mode") == BYPASS:
-        return _through_bypass(scope, node, canvas_link.source_slot, length + 1)
+        return _through_bypass(scope, node, canvas_link.source_slot, taken, length + 1)
     inside = scope.inside(node)
     if inside is None:
         return NodeOutput(scope.id(node), canvas_link.source_slot)
-    return _from_inside(inside, canvas_link.source_slot, length + 1)
+    return _from_inside(inside, canvas_link.source_slot, taken, length + 1)
 
 
 def _through_bypass(
-    scope: GraphScope, node: Mapping[str, Any], slot: int, length: int
-) -> NodeOutput | Value | None:
-    """Follow a bypassed node's input of the output's type; the input with the same number comes first."""
+    scope: GraphScope, node: Mapping[str, Any], slot: int, taken: str, length: int
+) -> Source | None:
+    """Follow a bypassed node's input that fits the output, chosen as the canvas chooses it."""
     outputs, inputs = slots(node, "outputs"), slots(node, "inputs")
     if slot >= len(outputs):
         return None
-    kind = outputs[slot].get("type")
-    candidates = [*inputs[slot : slot + 1], *inputs]
-    passing = next((one for one in candidates if one.get("type") == kind), None)
-    return _follow(scope, passing.get("link"), length) if passing else None
+    given = text(outputs[slot].get("type"))
+    beside = inputs[slot] if slot < len(inputs) else None
+    if "*" in (given, taken):
+        passing = beside or next(iter(inputs), None)
+    elif beside is not None and _may_connect(beside, given) and _may_connect(beside, taken):
+        passing = beside
+    else:
+        exact = (one for one in inputs if one.get("type") == (taken or given))
+        fitting = (one for one in inputs if _may_connect(one, given) and _may_connect(one, taken))
+        passing = next(exact, None) or next(fitting, None)
+    return _follow(scope, passing.get("link"), taken, length) if passing else None
 
 
-def _from_outside(scope: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
+def _may_connect(slot: Mapping[str, Any], kind: str) -> bool:
+    """Whether the canvas links a slot to one of this type; several types are separated by commas."""
+    own = text(slot.get("type"))
+    if own in ("", "*") or kind in ("", "*"):
+        return True
+    return not {one.strip() for one in own.lower().split(",")}.isdisjoint(
+        one.strip() for one in kind.lower().split(",")
+    )
+
+
+def _from_outside(scope: GraphScope, slot: int, taken: str, length: int) -> Source | None:
     """Follow a subgraph's input to the outside: the link or the value of the node that stands for it."""
     declared = [mapping(one) for one in sequence(scope.definition.get("inputs"))]
     if scope.parent is None or slot >= len(declared):
@@ -203,9 +251,27 @@ def _from_outside(scope: GraphScope, slot: int, length: int) -> NodeOutput | Val
     name = declared[slot].get("name")
     outer = next((one for one in slots(scope.instance, "inputs") if one.get("name") == name), None)
     if outer is not None and outer.get("link") is not None:
-        return _follow(scope.parent, outer["link"], length)
+        return _follow(scope.parent, outer["link"], taken, length)
+    return _entered(scope, slot, length)
+
+
+def _entered(scope: GraphScope, slot: int, length: int) -> Value | WidgetOf | None:
+    """The value that is entered on a subgraph's node for an input, or the widget inside that holds it."""
+    if length > LONGEST_LINK:
+        raise CannotConvert("reroutes or subgraphs of the workflow form a cycle")
+    declared = sequence(scope.definition.get("inputs"))
+    name = mapping(declared[slot]).get("name") if slot < len(declared) else None
     held = _instance_values(scope)
-    return Value(held[name]) if isinstance(name, str) and name in held else None
+    if isinstance(name, str) and name in held:
+        return Value(held[name])
+    for node, widget in _widgets_fed(scope, slot):
+        inside = scope.inside(node)
+        if inside is None:
+            return WidgetOf(scope, node, widget)
+        names = [mapping(one).get("name") for one in sequence(inside.definition.get("inputs"))]
+        if widget in names:
+            return _entered(inside, names.index(widget), length + 1)
+    return None
 
 
 def _instance_values(scope: GraphScope) -> Mapping[str, Any]:
@@ -217,34 +283,36 @@ def _instance_values(scope: GraphScope) -> Mapping[str, Any]:
     widgets = [
         text(mapping(one).get("name"))
         for position, one in enumerate(sequence(scope.definition.get("inputs")))
-        if _feeds_widget(scope, position)
+        if next(_widgets_fed(scope, position), None)
     ]
     return dict(zip(widgets, values, strict=True)) if len(widgets) == len(values) else {}
 
 
-def _feeds_widget(scope: GraphScope, slot: int) -> bool:
+def _widgets_fed(scope: GraphScope, slot: int) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """(node, input) of each widget inside that a subgraph's input is linked to."""
     for canvas_link in scope.links.values():
         if canvas_link.source == SUBGRAPH_INPUT and canvas_link.source_slot == slot:
-            inputs = slots(scope.nodes.get(canvas_link.target, {}), "inputs")
-            return canvas_link.target_slot < len(inputs) and "widget" in inputs[canvas_link.target_slot]
-    return False
+            node = scope.nodes.get(canvas_link.target, {})
+            inputs = slots(node, "inputs")
+            if canvas_link.target_slot < len(inputs) and "widget" in inputs[canvas_link.target_slot]:
+                yield node, text(inputs[canvas_link.target_slot].get("name"))
 
 
-def _from_inside(inside: GraphScope, slot: int, length: int) -> NodeOutput | Value | None:
+def _from_inside(inside: GraphScope, slot: int, taken: str, length: int) -> Source | None:
     """Follow a subgraph's output to its source inside."""
     for link, canvas_link in inside.links.items():
         if canvas_link.target == SUBGRAPH_OUTPUT and canvas_link.target_slot == slot:
-            return _follow(inside, link, length)
+            return _follow(inside, link, taken, length)
     return None
 
 
-def _from_setter(scope: GraphScope, getter: Mapping[str, Any], length: int) -> NodeOutput | Value | None:
+def _from_setter(scope: GraphScope, getter: Mapping[str, Any], taken: str, length: int) -> Source | None:
     """Follow a named link: the input of the set node with the get node's name."""
     name = next(iter(sequence(getter.get("widgets_values"))), None)
     for node in scope.nodes.values():
         if node["type"] == SETTER and next(iter(sequence(node.get("widgets_values"))), None) == name:
             inputs = slots(node, "inputs")
-            return _follow(scope, inputs[0].get("link"), length) if inputs else None
+            return _follow(scope, inputs[0].get("link"), taken, length) if inputs else None
     return None
 
 
@@ -257,6 +325,7 @@ def convert(raw: object, catalogue: Catalogue) -> Graph:
     Muted nodes and nodes that no output depends on are left out. A graph already in API format is returned
     normalised. Raises `CannotConvert` with the reason.
     """
+    raw = unwrap(raw)
     if not is_ui_format(raw):
         return normalise(raw)
     live = list(live_nodes(read_canvas(raw)))
@@ -265,37 +334,65 @@ def convert(raw: object, catalogue: Catalogue) -> Graph:
     linked_only = {scope.id(node): _links_only(scope, node) for scope, node in live}
     kept = _needed_ids(linked_only, catalogue)
     wanted = [(scope, node) for scope, node in live if scope.id(node) in kept]
-    unknown = sorted({node["type"] for _, node in wanted} - catalogue.classes)
-    if unknown:
-        raise CannotConvert(
-            f"the node classes {', '.join(unknown[:8])}{', ...' if len(unknown) > 8 else ''} are unknown to "
-            "the node; install their packs there, or export it in API format from a server that has them"
-        )
+    _check_classes((node["type"] for _, node in wanted), catalogue)
     return normalise({scope.id(node): _convert_node(scope, node, catalogue) for scope, node in wanted})
 
 
+def _check_classes(types: Iterable[str], catalogue: Catalogue) -> None:
+    unknown = sorted(set(types) - catalogue.classes)
+    if unknown:
+        raise CannotConvert(
+            f"the node classes {', '.join(unknown[:8])}{', ...' if len(unknown) > 8 else ''} are unknown to "
+            "the node; install their packs there, mute these nodes, or export the workflow in API format "
+            "from a server that has them"
+        )
+
+
 def _needed_ids(graph: Graph, catalogue: Catalogue) -> frozenset[str]:
+    """The nodes that an output node depends on.
+
+    A node of an unknown class whose results nobody takes may be an output node.
+    """
     ends = outputs(graph, catalogue)
+    links = [(id_, parse_link(value)) for id_, node in graph.items() for value in node["inputs"].values()]
+    takers, taken = {id_ for id_, _ in links}, {link[0] for _, link in links if link is not None}
+    unknown = [id_ for id_, node in graph.items() if node["class_type"] not in catalogue.classes]
+    ends += tuple(id_ for id_ in unknown if id_ in takers and id_ not in taken and id_ not in ends)
     if not ends:
+        _check_classes((graph[id_]["class_type"] for id_ in unknown), catalogue)
         raise CannotConvert("the workflow has no active output node; add one such as SaveImage, or unmute it")
     return frozenset(reachable_ids(graph, list(ends)))
 
 
 def _links_only(scope: GraphScope, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node with its links alone."""
-    links = {name: value for name, value in _connected_inputs(scope, node) if is_array(value)}
+    sources = ((text(slot.get("name")), source_of(scope, slot)) for slot in slots(node, "inputs"))
+    links = {name: [one.node_id, one.slot] for name, one in sources if name and isinstance(one, NodeOutput)}
     return {"class_type": node["type"], "inputs": links}
 
 
-def _connected_inputs(scope: GraphScope, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(name, link or value) of the inputs that are connected to a node or to a primitive."""
+def _connected_inputs(
+    scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue
+) -> Iterator[tuple[str, Any]]:
+    """(name, link or value) of the inputs connected to a node, to a primitive or to another node's widget."""
     for slot in slots(node, "inputs"):
         name = text(slot.get("name"))
-        found = source_of(scope, slot) if name else None
-        if isinstance(found, NodeOutput):
-            yield name, [found.node_id, found.slot]
-        elif found is not None and found.value is not None:
-            yield name, found.value
+        match source_of(scope, slot) if name else None:
+            case NodeOutput(node_id, output):
+                yield name, [node_id, output]
+            case Value(value) if value is not None:
+                yield name, value
+            case WidgetOf(its_scope, holder, widget) if (holder is not node) or widget != name:
+                held = _held_by(its_scope, holder, catalogue).get(widget)
+                if held is not None:
+                    yield name, held
+            case _:
+                pass
+
+
+def _held_by(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    kind = catalogue.node_class(text(node.get("type")))
+    return _widget_values(scope.id(node), node, kind) if kind is not None and kind.readable else {}
 
 
 def _convert_node(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
@@ -303,10 +400,12 @@ def _convert_node(scope: GraphScope, node: Mapping[str, Any], catalogue: Catalog
     if kind is None or not kind.readable:
         raise CannotConvert(f"the server's description of the node class {node['type']} cannot be read")
     inputs = _widget_values(scope.id(node), node, kind)
-    for name, value in _connected_inputs(scope, node):
+    for name, value in _connected_inputs(scope, node, catalogue):
         declared = kind.inputs.get(name)
         if is_array(value) or declared is None or value_fits(declared, value):
             inputs[name] = value
+    if kind.name == CUSTOM_COMBO:
+        inputs |= _combo_options(node, inputs.get("choice"))
     converted: dict[str, Any] = {"class_type": kind.name, "inputs": inputs}
     title = text(node.get("title")) or kind.display_name
     return converted | {"_meta": {"title": title}} if title else converted
@@ -356,6 +455,21 @@ def _by_order(id_: str, node: Mapping[str, Any], kind: NodeClass, saved: list[An
     return values
 
 
+def _combo_options(node: Mapping[str, Any], choice: Any) -> dict[str, Any]:
+    """The options of a custom choice and the number of the chosen one, which the server does not compute."""
+    saved = node.get("widgets_values_named") or node.get("widgets_values")
+    if is_object(saved):
+        named = {name: value for name, value in saved.items() if name.startswith("option")}
+        options, chosen = list(named.values()), saved.get("choice")
+    else:
+        values = list(sequence(saved))
+        has_index = len(values) > 1 and number(values[1]) is not None
+        options, chosen = values[2 if has_index else 1 :], next(iter(values), None)
+        named = {f"option{position}": option for position, option in enumerate(options, start=1)}
+    wanted = chosen if is_array(choice) else choice
+    return named | ({"index": options.index(wanted)} if wanted in options else {})
+
+
 def _default_of(declared: InputSpec) -> Any:
     """The value of a widget that was not saved; an input that only the canvas draws must be present, if
     empty."""
@@ -369,7 +483,7 @@ def _branch(declared: InputSpec, value: Any) -> tuple[InputSpec, ...]:
 
 
 def _has_control(declared: InputSpec, name: str) -> bool:
-    is_seed = declared.type == "INT" and name.rsplit(".", 1)[-1] in ("seed", "noise_seed")
+    is_seed = declared.widget_type == "INT" and name.rsplit(".", 1)[-1] in ("seed", "noise_seed")
     return is_seed or bool(declared.settings.get("control_after_generate"))
 
 
@@ -388,12 +502,12 @@ def _check_fit(id_: str, kind: NodeClass, name: str, declared: InputSpec, value:
 
 def _type_word(declared: InputSpec) -> str:
     words = {"INT": "whole number", "FLOAT": "number", "STRING": "text", "BOOLEAN": "boolean"}
-    return words.get(declared.type, "choice of the node")
+    return words.get(declared.widget_type, "choice of the node")
 
 
 def value_fits(declared: InputSpec, value: Any) -> bool:
     """Whether a saved value can belong to this input; the name of a file the node lacks does."""
-    match declared.type:
+    match declared.widget_type:
         case "INT":
             given = number(value)
             return given is not None and given == given // 1

@@ -43,7 +43,7 @@ class Comfy(BaseModel):
     seed: int | None = Field(
         None,
         ge=-1,
-        le=graphs.SEEDS - 1,
+        json_schema_extra={"maximum": graphs.SEEDS - 1},
         description="Replaces {seed} in the graph; -1 or absent draws a random seed. It may have 64 bits: "
         "JavaScript's numbers are exact up to 2^53 only.",
     )
@@ -73,13 +73,15 @@ def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     graph = _parse_graph(input_.graph, path)
     _check_words(graph, input_, path)
+    if input_.seed is not None and input_.seed >= graphs.SEEDS:
+        raise InvalidInput.at(f"{path}seed", f"is {input_.seed}; the largest seed is {graphs.SEEDS - 1}")
     seed = input_.seed if input_.seed is not None and input_.seed >= 0 else random_below(MAX_SEED + 1)
     template = _reseeded(graph, input_.number, path)
     filled = graphs.substitute(template, _lowered(input_.variables) | {"seed": seed})
     used = _reported_seed(filled, seed if "seed" in _word_names(graph) else None, input_.seed, path)
     resolved, checkpoint = _with_files(filled, resolver, f"{path}workflow")
     placed, pictures = _with_pictures(resolved, resolver, f"{path}workflow")
-    check_marks(input_.variables, pictures, path)
+    check_marks(input_.variables, pictures, f"{path}variables.")
     return Comfy(graph=placed, seed=used, checkpoint=checkpoint, pictures=pictures)
 
 
@@ -96,7 +98,7 @@ def _check_words(graph: graphs.Graph, input_: Comfy, path: str) -> None:
     given, wanted = _lowered(input_.variables), _word_names(graph)
     errors = [
         FieldError(
-            f"{path}{name}",
+            f"{path}variables.{name}",
             f"has no effect: no text of the graph has {{{name}}}; it has {_list_words(wanted)}",
         )
         for name in input_.variables
@@ -109,7 +111,7 @@ def _check_words(graph: graphs.Graph, input_: Comfy, path: str) -> None:
         node = graph[id_]
         encodes = graphs.parse_link(node["inputs"].get("clip")) is not None
         expected = encodes or (given and not _READS_BRACES.search(node["class_type"]))
-        if expected and word.lower() not in given and word.lower() != "seed":
+        if expected and word.lower() not in (*given, *graphs.MARKS):
             message = f"has {{{word}}}, and no value for it is given; send `{word}`, or take out the braces"
             errors.append(FieldError(f"{path}workflow[{id_!r}].inputs.{input_name}", message))
     if errors:
@@ -155,13 +157,14 @@ def _reported_seed(graph: graphs.Graph, word: int | None, given: int | None, pat
 def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
     if not raw:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
-    if len(raw) > MAX_NODES:
-        raise InvalidInput.at(f"{path}workflow", f"has {len(raw)} nodes; the maximum is {MAX_NODES}")
     try:
-        return graphs.normalise(raw)
+        graph = graphs.normalise(raw)
     except InvalidGraph as error:
         where = f"[{error.node_id!r}]" if error.node_id is not None else ""
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
+    if len(graph) > MAX_NODES:
+        raise InvalidInput.at(f"{path}workflow", f"has {len(graph)} nodes; the maximum is {MAX_NODES}")
+    return graph
 
 
 def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
@@ -197,12 +200,12 @@ def _with_pictures(
 
 
 def check_marks(values: Mapping[str, Any], pictures: Collection[str], path: str) -> None:
-    """Raise `InvalidInput` for a text that is exactly the mark of a picture, as it would be replaced."""
-    marks = {f"{{{name}}}" for name in pictures}
+    """Raise `InvalidInput` for a text that is exactly a mark of the graph, as it would be replaced."""
+    marks = {f"{{{name}}}" for name in (*pictures, *graphs.MARKS)}
     for name, value in values.items():
         if isinstance(value, str) and value in marks:
             raise InvalidInput.at(
-                f"{path}{name}", f"is {value}, which stands for a picture; write another text"
+                f"{path}{name}", f"is {value}, which stands for another value; write another text"
             )
 
 

@@ -1,23 +1,30 @@
 """The recipe ``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain import images
-from imagemill.domain.air import parse
+from imagemill.domain.air import Air, parse
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
-from imagemill.domain.errors import InvalidInput
+from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
 from imagemill.domain.moderation import PromptTexts
+from imagemill.graphs.builder import FAMILIES, LORA_TYPES
+from imagemill.graphs.model_files import ENCODER_TYPES
 from imagemill.media.postprocess import ConvertFormat
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
-NETWORK_TYPES = ("lora", "lycoris", "dora", "embedding", "hypernet", "vae", "checkpoint", "controlnet")
+NETWORK_TYPES = (*LORA_TYPES, "embedding", "hypernet", "vae", *ENCODER_TYPES)
+"""The types of models that can be added to a checkpoint."""
+_UNSPECIFIC = ("model", "other", "unknown")
+"""Types in an AIR that say nothing about the model."""
+_INSTEAD = {"controlnet": "name it in a ControlNet's `model`", "upscaler": "name it in `upscaler`"}
 
 
 class NetworkInput(BaseModel):
@@ -31,11 +38,11 @@ class NetworkInput(BaseModel):
 
 
 class ControlInput(BaseModel):
-    """A ControlNet. Without an image it has no effect."""
+    """A ControlNet."""
 
     model_config = ConfigDict(extra="forbid")
 
-    image: str | None = Field(None, description="Data URL or URL of the control picture.")
+    image: str | None = Field(None, description="Data URL or URL of the control picture; required.")
     preprocessor: str = Field(
         "",
         max_length=64,
@@ -100,15 +107,17 @@ _FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
 def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> TextToImage:
     checkpoint = resolver.resource(f"{path}model", input_.model, kind="checkpoint")
     networks = [
-        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]")
+        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint.air)
         for network in input_.networks
     ]
     _refuse_repeats(input_.networks, networks, path)
-    if input_.mask and not input_.image:
-        raise InvalidInput.at(f"{path}mask", "needs `image`: the picture it is the mask of")
+    if errors := list(_ineffective(input_, checkpoint.air.family)):
+        raise InvalidInput([FieldError(f"{path}{name}", message) for name, message in errors])
     usual = _FLUX_DEFAULTS if checkpoint.air.family == "flux1" else {}
     drawn = input_.seed is None or input_.seed < 0
     upscaler = resolver.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
+    if upscaler is not None:
+        _check_type(f"{path}upscaler", upscaler.air, "upscaler")
     return input_.model_copy(
         update={
             **{name: value for name, value in usual.items() if name not in input_.model_fields_set},
@@ -118,7 +127,7 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
             "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
             "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
             "controls": [
-                _complete_control(control, resolver, f"{path}controls[{index}].")
+                _complete_control(control, resolver, f"{path}controls[{index}].", checkpoint.air)
                 for index, control in enumerate(input_.controls)
             ],
             "upscaler": str(upscaler.air) if upscaler else None,
@@ -128,9 +137,52 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
     )
 
 
-def _complete_network(network: NetworkInput, resolver: ResourceResolver, path: str) -> NetworkInput:
+def _ineffective(input_: TextToImage, family: str) -> Iterator[tuple[str, str]]:
+    """(field, error) of each value that would have no effect."""
+    for name in ("image", "mask", "upscaler"):
+        if getattr(input_, name) == "":
+            yield name, "is empty; leave it out, or name one"
+    for index, control in enumerate(input_.controls):
+        if not control.image:
+            yield f"controls[{index}].image", "is required: a ControlNet without a picture has no effect"
+        if control.model == "":
+            yield f"controls[{index}].model", "is empty; leave it out, or name one"
+    if input_.mask and not input_.image:
+        yield "mask", "needs `image`: the picture it is the mask of"
+    if "denoise" in input_.model_fields_set and not input_.image:
+        yield "denoise", "needs `image`: without one, everything is drawn"
+    if images.find(input_.sampler) is None:
+        names = {sampler.v1.lower(): sampler.v1 for sampler in images.SAMPLERS}
+        near = get_close_matches(input_.sampler[:100].lower(), names, n=1)
+        meant = f"; did you mean {names[near[0]]}?" if near else f"; one of {', '.join(names.values())}"
+        yield "sampler", f"is {input_.sampler[:40]!r}, which is not a scheduler{meant}"
+    if family == "flux1":
+        if input_.negative_prompt.strip():
+            yield "negative_prompt", "has no effect: Flux models are sampled without one; leave it out"
+        if input_.clip_skip > 1:
+            yield "clip_skip", "has no effect on Flux models; leave it out"
+    elif input_.guidance is not None:
+        yield "guidance", "is for Flux models only; use `cfg_scale`"
+
+
+def _complete_network(
+    network: NetworkInput, resolver: ResourceResolver, path: str, checkpoint: Air
+) -> NetworkInput:
+    if not network.air:
+        raise InvalidInput.at(path, "has an empty `air`; name the network's AIR")
     resource = resolver.resource(path, network.air)
     kind = network.type or resource.air.type or "lora"
+    if kind not in NETWORK_TYPES:
+        instead = _INSTEAD.get(kind, f"a network is one of {', '.join(NETWORK_TYPES)}")
+        raise InvalidInput.at(
+            path, f"is of the type {kind[:40]}, which is no network of a picture; {instead}"
+        )
+    _check_type(path, resource.air, kind)
+    if kind in ENCODER_TYPES and checkpoint.family != "flux1":
+        raise InvalidInput.at(
+            path, f"is a text encoder, and models of the family {checkpoint.family} bring theirs"
+        )
+    _check_family(path, resource.air, checkpoint)
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
 
 
@@ -146,8 +198,32 @@ def _refuse_repeats(given: Sequence[NetworkInput], completed: Sequence[NetworkIn
         seen[network.air] = named.air
 
 
-def _complete_control(control: ControlInput, resolver: ResourceResolver, path: str) -> ControlInput:
+def _check_type(path: str, air: Air, kind: str) -> None:
+    if air.type and air.type not in _UNSPECIFIC and _group(air.type) != _group(kind):
+        raise InvalidInput.at(path, f"names an AIR of the type {air.type}, not {kind[:40]}")
+
+
+def _check_family(path: str, air: Air, checkpoint: Air) -> None:
+    family, wanted = air.family, checkpoint.family
+    if family != wanted and {family, wanted} <= set(FAMILIES):
+        raise InvalidInput.at(
+            path,
+            f"is for models of the family {family} and has no effect on those of {wanted}, as the model is",
+        )
+
+
+def _group(kind: str) -> str:
+    """The types that are loaded in the same way have one group."""
+    return "lora" if kind in LORA_TYPES else "text encoder" if kind in ENCODER_TYPES else kind
+
+
+def _complete_control(
+    control: ControlInput, resolver: ResourceResolver, path: str, checkpoint: Air
+) -> ControlInput:
     model = resolver.resource(f"{path}model", control.model) if control.model else None
+    if model is not None:
+        _check_type(f"{path}model", model.air, "controlnet")
+        _check_family(f"{path}model", model.air, checkpoint)
     return control.model_copy(
         update={
             "image": resolver.picture(f"{path}image", control.image) if control.image else None,

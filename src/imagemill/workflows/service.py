@@ -214,6 +214,7 @@ class Workflows:
     def _graph(self, raw: Any) -> Graph:
         """Return the graph in API format. Raises `InvalidInput` with the reason when it cannot be read."""
         try:
+            raw = graph.unwrap(raw)
             return self._converted(raw) if graph.is_ui_format(raw) else graph.normalise(raw)
         except InvalidGraph as error:
             raise InvalidInput.at("graph", str(error)) from error

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from imagemill.backends.comfyui import doctor, submit
 from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
-from imagemill.backends.comfyui.node import NodeConnection, PathOf
+from imagemill.backends.comfyui.node import NodeConnection, NodeInventory, PathOf
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.domain.errors import BackendError, NotFound
@@ -171,7 +171,9 @@ class ComfyUI:
             for requirement in missing:
                 lacking.setdefault(requirement, []).append(name)
         sentences = [
-            _missing_sentence(requirement, names, list(inventories)) for requirement, names in lacking.items()
+            _missing_sentence(requirement, names, list(inventories))
+            + _remedy(requirement, inventories.values())
+            for requirement, names in lacking.items()
         ]
         more = (
             f"; and {len(sentences) - MOST_REQUIREMENTS} more" if len(sentences) > MOST_REQUIREMENTS else ""
@@ -290,6 +292,11 @@ def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[s
     present = [name for name in all_ if name not in lacking]
     where = f"{requirement} is missing on {_join_names(lacking)}"
     return f"{where}, present on {_join_names(present)}" if present else where
+
+
+def _remedy(requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
+    known = (inventory.catalogue for inventory in inventories if inventory is not None)
+    return next((f": {remedy}" for each in known if (remedy := requirement.remedy(each))), "")
 
 
 def _join_names(names: list[str]) -> str:

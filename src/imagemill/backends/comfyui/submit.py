@@ -190,7 +190,10 @@ def _prepare_client_graph(
     work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
     graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
-    graph = graphs.with_prefix(graphs.place_pictures(graph, images), prefix)
+    marks: dict[str, Any] = {"job_id": request.job_id, **images}
+    if work.seed is not None:
+        marks["seed"] = work.seed
+    graph = graphs.with_prefix(graphs.fill_marks(graph, marks), prefix)
     for node in graph.values():
         if str(node["class_type"]).startswith("LoadImage"):
             inputs = node["inputs"]

@@ -239,6 +239,7 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
         "controls": [
             _control(f"{path}controlNets[{index}].", control, params.steps)
             for index, control in enumerate(template.control_nets or ())
+            if control.image_url or control.blob_key
         ],
     }
     if params.scheduler:

@@ -65,7 +65,18 @@ _PAGE = 50
 _MOST_MODELS = 100
 _MONTH_US = 30 * 86_400 * SECOND
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
-_OF_PARAMS = re.compile(r"((?:jobs\[\d+\]\.)?)(workflow|prompt$)")
+_HEAD = re.compile(r"((?:jobs\[\d+\]\.)?)(\w+)")
+_V1_NAMES = {
+    "workflow": "params.workflow",
+    "variables": "params",
+    "prompt": "params.prompt",
+    "negative_prompt": "params.negativePrompt",
+    "sampler": "params.scheduler",
+    "clip_skip": "params.clipSkip",
+    "seed": "params.seed",
+    "controls": "controlNets",
+}
+"""The recipes' names of fields -> the paths in a job template."""
 
 
 # Jobs
@@ -326,9 +337,11 @@ async def _read_taint(request: Request) -> Taint:
 
 
 def _v1_path(path: str) -> str:
-    """Return the path of an error in v1: prompts and graphs are below ``params`` there."""
-    found = _OF_PARAMS.match(path)
-    return f"{found[1]}params.{found[2]}{path[found.end() :]}" if found else path
+    """Return the path of an error in v1, where prompts and graphs are below ``params``."""
+    found = _HEAD.match(path)
+    if found is None or found[2] not in _V1_NAMES:
+        return path
+    return f"{found[1]}{_V1_NAMES[found[2]]}{path[found.end() :]}"
 
 
 # Coverage, consumption, requests

@@ -165,7 +165,7 @@ class ComfyParams(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     workflow: dict[str, Any] | None = None
-    seed: Whole | None = Field(None, ge=-1, le=2**64 - 1)
+    seed: Whole | None = Field(None, ge=-1)
 
 
 class ComfyTemplate(Template):
