@@ -48,11 +48,11 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "ageRange", "bodyType", "gender", "latest", "pose", "style",
-    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
-    "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
-    "page", "pictures", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status",
-    "steps", "stream", "take", "type", "until", "version", "wait", "whatif", "width",
+    "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
+    "emotion", "endDate", "exp", "failed", "fal_webhook", "force", "format", "gender", "height", "label",
+    "latest", "limit", "logs", "model", "name", "page", "pictures", "pose", "priority", "q", "quantity",
+    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
+    "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
