@@ -208,8 +208,9 @@ def _random_look(random: Random, background: Colour | None) -> PersonLook:
         turned = (*colours[start:], *colours[:start])
         if background is None:
             return turned[0]
-        apart = next((each for each in turned if not _is_similar(each, background)), None)
-        return apart or max(colours, key=lambda each: _distance(each, background))
+        key = background
+        apart = next((each for each in turned if not _is_similar(each, key)), None)
+        return apart or max(colours, key=lambda each: _distance(each, key))
 
     hue = random.random()
     cloth = tuple(rgb((hue + turn, 0.35 + 0.4 * random.random(), 0.40 + 0.5 * random.random()))
